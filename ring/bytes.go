@@ -1,0 +1,222 @@
+package ring
+
+import (
+	"fmt"
+	"sync/atomic"
+	"unsafe"
+)
+
+// Bytes is a bounded queue of records of any length from many producers to one consumer.
+//
+// A producer claims room, writes the record in place and commits it. Records come out in the
+// order of their claims, so those of one producer keep their order, and one that has been
+// claimed and not committed holds back all that were claimed after it: between Claim and
+// Commit do nothing that can wait or panic.
+//
+// Producers call Claim and use the Record; the consumer calls Peek, Advance, Flush, Empty;
+// anybody Used, Cap, MaxRecord. Calls of the consumer must not overlap.
+//
+// # How it works
+//
+// The scheme is that of Aeron's many-to-one ring buffer. A record starts on 8 bytes:
+//
+//	word 0   state: 0 not committed; positive: length of header and payload, committed;
+//	         negative: skip this many bytes (the unused end of memory, or an aborted record)
+//	word 1   the producer's word
+//	then     payload, and up to 7 bytes of padding
+//
+// Claim moves the tail by compare-and-swap; what lies between is then the claimer's. Commit
+// stores word 0 last, atomically, which orders all that was written before it. A record never
+// wraps: where the end of memory is too near, the same compare-and-swap claims the rest of
+// it, which is marked to be skipped.
+//
+// Between the claim and the commit the consumer may already look at word 0, so the consumer
+// zeroes all that it has read before it gives it back. Unlike in shared memory between
+// processes nobody can die half-way here without the whole process, so there is no mark for
+// "in progress" and no way to take a claim from its owner.
+type Bytes struct {
+	mem  []uint64 // never changes; its length is a power of two
+	mask uint64   // bytes of mem − 1
+
+	_        pad
+	tail     atomic.Uint64 // bytes claimed since the start
+	_        pad
+	headSeen atomic.Uint64 // head as some producer saw it last; never above head
+	_        pad
+	head     atomic.Uint64 // bytes given back since the start; written by the consumer
+	_        pad
+
+	// The consumer's own.
+	reading uint64 // where the next record starts
+	lent    uint64 // bytes that the record lent by Peek occupies; 0: none is lent
+	freed   uint64 // head as last stored
+	_       pad
+}
+
+const (
+	wordBytes   = 8
+	headerBytes = 2 * wordBytes
+	minBytes    = 64 // room for two records without payload, twice
+)
+
+// NewBytes makes a queue of at least capacity bytes (rounded up to a power of two, 64 at
+// least), headers included. It panics when capacity is below 1.
+func NewBytes(capacity int) *Bytes {
+	n := powerOfTwo("Bytes capacity", capacity, minBytes)
+	return &Bytes{mem: make([]uint64, n/wordBytes), mask: uint64(n - 1)}
+}
+
+// Record is claimed room, its producer's until Commit or Abort; exactly one of them must be
+// called, once. A Record is a value: copies mean the same room.
+type Record struct {
+	state   *uint64 // word 0
+	word    *uint64
+	payload []byte
+}
+
+// Claim takes room for a record with n bytes of payload. It is false when there is none now:
+// the consumer is behind. It panics when n is negative or above MaxRecord, for which no
+// waiting helps.
+func (b *Bytes) Claim(n int) (r Record, ok bool) {
+	if uint(n) > uint(b.MaxRecord()) {
+		panic(fmt.Sprintf("ring: record of %d bytes, outside 0..%d", n, b.MaxRecord()))
+	}
+	size := span(headerBytes + uint64(n))
+	capacity := b.mask + 1
+	var tail, skip uint64
+	for {
+		tail = b.tail.Load()
+		skip = 0
+		if end := capacity - tail&b.mask; size > end {
+			skip = end
+		}
+		// Signed: another producer may have moved the tail, and the consumer the head past
+		// our tail, since we loaded it. Then the compare-and-swap fails and we look again.
+		if need := tail + skip + size; int64(need-b.headSeen.Load()) > int64(capacity) {
+			head := b.head.Load()
+			if int64(need-head) > int64(capacity) {
+				return Record{}, false
+			}
+			b.headSeen.Store(head) // may overwrite a newer one: too low is safe, it costs a look
+		}
+		if b.tail.CompareAndSwap(tail, tail+skip+size) {
+			break
+		}
+	}
+	if skip > 0 {
+		atomic.StoreUint64(&b.mem[tail&b.mask/wordBytes], -skip)
+		tail += skip
+	}
+	i := tail & b.mask / wordBytes
+	return Record{state: &b.mem[i], word: &b.mem[i+1], payload: b.bytes(i+2, n)}, true
+}
+
+// Bytes is the payload to fill, 8-byte aligned, all zero at first.
+func (r Record) Bytes() []byte { return r.payload }
+
+// SetWord stores w beside the payload: what the consumer needs to know before it reads it.
+// It is 0 unless set.
+func (r Record) SetWord(w uint64) { *r.word = w }
+
+// Word is what SetWord stored.
+func (r Record) Word() uint64 { return *r.word }
+
+// Commit hands the record to the consumer, which owns it from here on.
+func (r Record) Commit() {
+	atomic.StoreUint64(r.state, headerBytes+uint64(len(r.payload)))
+}
+
+// Abort gives the room up; the consumer will skip it.
+func (r Record) Abort() {
+	atomic.StoreUint64(r.state, -span(headerBytes+uint64(len(r.payload))))
+}
+
+// Peek lends the oldest committed record, until Advance: its word and its payload. It is
+// false when there is none, also while an older record is claimed and not committed. The
+// consumer may write into the payload. Peek without Advance lends the same record again.
+func (b *Bytes) Peek() (word uint64, payload []byte, ok bool) {
+	for {
+		i := b.reading & b.mask / wordBytes
+		state := int64(atomic.LoadUint64(&b.mem[i]))
+		if state > 0 {
+			b.lent = span(uint64(state))
+			return b.mem[i+1], b.bytes(i+2, int(state-headerBytes)), true
+		}
+		if state == 0 {
+			b.Flush() // a consumer that went idle must not sit on free memory
+			return 0, nil, false
+		}
+		b.pass(uint64(-state))
+	}
+}
+
+// Advance is done with the record that Peek lent. Its room goes back to the producers no
+// later than when a quarter of the memory is waiting to go back, when Peek finds nothing, or
+// at Flush. Without a record lent it panics.
+func (b *Bytes) Advance() {
+	if b.lent == 0 {
+		panic("ring: Bytes.Advance without a record from Peek")
+	}
+	b.pass(b.lent)
+	b.lent = 0
+}
+
+// Flush returns all room that the consumer is done with to the producers now.
+func (b *Bytes) Flush() {
+	if b.freed != b.reading {
+		b.freed = b.reading
+		b.head.Store(b.freed)
+	}
+}
+
+// Empty tells the consumer whether Peek would find nothing (no record, or the oldest is not
+// committed), and flushes if so. It is what to check between Signal.Arm and sleeping: a
+// producer that waits for room would never commit. It may be false with nothing but skipped
+// room left; the next Peek takes that away.
+func (b *Bytes) Empty() bool {
+	if atomic.LoadUint64(&b.mem[b.reading&b.mask/wordBytes]) != 0 {
+		return false
+	}
+	b.Flush()
+	return true
+}
+
+// Used is the number of bytes claimed and not yet given back, headers included. While others
+// are at work it is a moment's view, between 0 and Cap.
+func (b *Bytes) Used() int {
+	head := b.head.Load() // first, so that it is not above the tail
+	return int(min(b.tail.Load()-head, b.mask+1))
+}
+
+// Cap is the size of the memory in bytes.
+func (b *Bytes) Cap() int { return int(b.mask + 1) }
+
+// MaxRecord is the largest payload that can ever be claimed: with its header, half of the
+// memory. A record as large as that fits once the queue is empty, wherever the tail stands:
+// what it skips at the end is less than itself.
+func (b *Bytes) MaxRecord() int { return int(b.mask+1)/2 - headerBytes }
+
+// pass zeroes n bytes from the reading position, for the reason given at Bytes, and moves on.
+func (b *Bytes) pass(n uint64) {
+	i := b.reading & b.mask / wordBytes
+	clear(b.mem[i : i+n/wordBytes])
+	b.reading += n
+	// A quarter at most, so a producer that finds the queue full always has a consumer with
+	// work left, unless its record is larger than what is free: then Peek comes to the end
+	// and flushes.
+	if b.reading-b.freed >= (b.mask+1)/4 {
+		b.Flush()
+	}
+}
+
+// bytes is the view of n bytes of memory from word i on. The end of the record may lie at the
+// end of memory, hence no indexing when n is 0.
+func (b *Bytes) bytes(i uint64, n int) []byte {
+	if n == 0 {
+		return nil
+	}
+	return unsafe.Slice((*byte)(unsafe.Pointer(&b.mem[i])), n)
+}
+
+// span is n rounded up to whole words.
+func span(n uint64) uint64 { return (n + wordBytes - 1) &^ (wordBytes - 1) }

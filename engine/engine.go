@@ -1,0 +1,322 @@
+package engine
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/ring"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// Batch is the largest number of datagrams that one turn receives, and that it sends: enough
+// to pay for the system call, few enough that timers and commands get their turn.
+const Batch = 64
+
+// Config is what an engine is made of.
+type Config struct {
+	Driver    Driver
+	Source    Source // may be nil
+	Self      wire.MemberID
+	Cluster   uint64 // wire.ClusterHash of the cluster's name
+	Protocols map[wire.Protocol]Protocol
+	Idle      Idle
+	CPU       int // the loop's thread is pinned to it; negative: not pinned
+}
+
+// Engine runs protocols over a driver. Make it with New; Turn or Run it from one goroutine.
+type Engine struct {
+	cfg       Config
+	driver    Driver
+	source    Source
+	route     [256]Protocol // by wire.Protocol; nil: not spoken here
+	protocols []Protocol    // each once, in order of their numbers
+
+	batch   [Batch]buf.Received
+	sends   [Batch]buf.Send
+	pending int // sends[:pending] wait for the driver to have room again
+	frame   wire.Datagram
+
+	now   clock.Time // of the turn that runs, or ran last
+	stats Stats
+
+	signal   ring.Signal
+	stopping atomic.Bool
+	control  control
+}
+
+// New makes an engine. It starts nothing.
+func New(cfg Config) *Engine {
+	e := &Engine{cfg: cfg, driver: cfg.Driver, source: cfg.Source}
+	for n := range e.route {
+		p := cfg.Protocols[wire.Protocol(n)]
+		e.route[n] = p
+		if p != nil && !e.runs(p) {
+			e.protocols = append(e.protocols, p)
+		}
+	}
+	return e
+}
+
+func (e *Engine) runs(p Protocol) bool {
+	for _, q := range e.protocols {
+		if p == q {
+			return true
+		}
+	}
+	return false
+}
+
+// Turn is one duty cycle at the time now. It returns how much there was to do: datagrams
+// received and sent, commands and deliveries; 0 means that the caller may idle until Deadline.
+func (e *Engine) Turn(now clock.Time) (work int) {
+	e.now = now
+	n := e.driver.Recv(e.batch[:])
+	for i := range n {
+		e.take(now, e.batch[i])
+	}
+	work = n
+	if e.control.pending.Load() {
+		work += e.control.run()
+	}
+	if e.source != nil {
+		work += e.source.Drain(now)
+	}
+	for _, p := range e.protocols {
+		if at, ok := p.Deadline(); ok && at <= now {
+			p.Tick(now)
+		}
+		p.Flush(now)
+	}
+	work += e.flush(now)
+	for _, p := range e.protocols {
+		work += p.Deliver(now)
+	}
+	e.stats.Turns++
+	if work > 0 {
+		e.stats.BusyTurns++
+	}
+	return work
+}
+
+// take routes one datagram to the protocol that its stream belongs to.
+func (e *Engine) take(now clock.Time, r buf.Received) {
+	b := r.Buf.Bytes()
+	e.stats.Received++
+	e.stats.ReceivedBytes += uint64(len(b))
+	// The two commonest things to ignore are told apart before the checksum is spent on them.
+	if h, ok := wire.Peek(b); ok {
+		if h.Cluster != e.cfg.Cluster {
+			e.stats.Drops[DropCluster]++
+			return
+		}
+		if h.Transmitter == e.cfg.Self {
+			e.stats.Drops[DropOwn]++
+			return
+		}
+	}
+	d := &e.frame
+	if err := wire.Decode(b, d); err != nil {
+		e.stats.Drops[dropOf(err)]++
+		return
+	}
+	if !d.Canonical {
+		e.stats.General++
+		if d.Cluster != e.cfg.Cluster {
+			e.stats.Drops[DropCluster]++
+			return
+		}
+		if d.Transmitter == e.cfg.Self {
+			e.stats.Drops[DropOwn]++
+			return
+		}
+	}
+	p := e.route[d.Stream.Protocol()]
+	if p == nil {
+		e.stats.Drops[DropProtocol]++
+		return
+	}
+	if err := p.Step(now, d, r); err != nil {
+		e.stats.Drops[DropRefused]++
+	}
+}
+
+// flush sends what the protocols have to send, at most one batch.
+func (e *Engine) flush(now clock.Time) int {
+	n := e.pending
+	for _, p := range e.protocols {
+		for n < len(e.sends) {
+			s, ok := p.PollSend(now)
+			if !ok {
+				break
+			}
+			e.sends[n] = s
+			n++
+		}
+	}
+	if n == 0 {
+		return 0
+	}
+	sent, err := e.driver.Send(e.sends[:n])
+	if err != nil {
+		e.stats.SendErrors++
+	}
+	for i := range sent {
+		b := e.sends[i].Buf
+		e.stats.SentBytes += uint64(b.Len())
+		b.Release()
+	}
+	e.stats.Sent += uint64(sent)
+	e.pending = copy(e.sends[:], e.sends[sent:n])
+	clear(e.sends[e.pending:n])
+	return sent
+}
+
+// Deadline tells when the next turn is needed even if nothing comes; ok is false when none is.
+func (e *Engine) Deadline() (at clock.Time, ok bool) {
+	for _, p := range e.protocols {
+		pat, pok := p.Deadline()
+		at, ok = clock.Earlier(at, ok, pat, pok)
+	}
+	if e.pending > 0 {
+		// The driver's send buffer is full. It drains by itself; look again soon.
+		at, ok = clock.Earlier(at, ok, e.now.Add(20*time.Microsecond), true)
+	}
+	return at, ok
+}
+
+// Flushed tells that the driver has taken all that it was offered.
+func (e *Engine) Flushed() bool { return e.pending == 0 }
+
+// Now is the time of the turn that is running, for handlers that run inside it.
+func (e *Engine) Now() clock.Time { return e.now }
+
+// Run calls Turn until Stop, on a thread of its own that it locks and, if so configured, pins.
+// It returns an error only if the thread could not be pinned.
+func (e *Engine) Run() error {
+	runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+	if e.cfg.CPU >= 0 {
+		if err := pin(e.cfg.CPU); err != nil {
+			return err
+		}
+	}
+	var quiet clock.Time // since when there was nothing to do; 0: there was
+	last := Now()
+	for !e.stopping.Load() {
+		now := Now()
+		if quiet == 0 {
+			e.stats.noteTurn(now.Sub(last))
+		}
+		last = now
+		if e.Turn(now) > 0 {
+			quiet = 0
+			continue
+		}
+		if quiet == 0 {
+			quiet = now
+		}
+		e.idle(now, now.Sub(quiet))
+	}
+	return nil
+}
+
+func (e *Engine) idle(now clock.Time, quiet time.Duration) {
+	switch {
+	case e.cfg.Idle == BusySpin, e.cfg.Idle == Backoff && quiet < SpinFor:
+	case e.cfg.Idle == Backoff && quiet < YieldFor:
+		yield()
+	default:
+		e.sleep(now)
+	}
+}
+
+// sleep blocks in the kernel. A command that comes while it makes up its mind is not lost:
+// whoever queues one looks at the signal afterwards, and sleep looks at the queues after it
+// has armed the signal.
+func (e *Engine) sleep(now clock.Time) {
+	e.signal.Arm()
+	defer e.signal.Disarm()
+	if e.stopping.Load() || e.control.pending.Load() || e.source != nil && e.source.Waiting() {
+		return
+	}
+	d := time.Duration(-1)
+	if at, ok := e.Deadline(); ok {
+		if d = at.Sub(now); d <= 0 {
+			return
+		}
+	}
+	e.stats.Sleeps++
+	e.driver.Wait(d)
+}
+
+// Notify wakes the engine if it sleeps. Whoever has queued a command calls it; any goroutine may.
+func (e *Engine) Notify() {
+	if e.signal.Notify() {
+		e.driver.Wake()
+	}
+}
+
+// Stop ends Run after the turn that is running. Any goroutine may call it.
+func (e *Engine) Stop() {
+	e.stopping.Store(true)
+	e.Notify()
+}
+
+// Post has f run on the engine's thread, inside one of its next turns. Any goroutine may call
+// it. Once the engine has stopped, nothing runs any more; Close runs what is left.
+func (e *Engine) Post(f func()) {
+	e.control.post(f)
+	e.Notify()
+}
+
+// RunPosted runs what was posted and has not run. The engine must not be turning.
+func (e *Engine) RunPosted() { e.control.run() }
+
+// Release gives back the buffers that the engine still wanted to send. The engine must not be
+// turning.
+func (e *Engine) Release() {
+	for i := range e.pending {
+		e.sends[i].Buf.Release()
+	}
+	clear(e.sends[:])
+	e.pending = 0
+	e.batch = [Batch]buf.Received{}
+}
+
+// Stats is a copy of the counters. Only the engine's thread may call it.
+func (e *Engine) Stats() Stats { return e.stats }
+
+// control is the queue of rare work for the engine's thread: subscribing, statistics, closing.
+type control struct {
+	pending atomic.Bool // tells that queue is not empty, without the lock
+	mu      sync.Mutex
+	queue   []func()
+}
+
+func (c *control) post(f func()) {
+	c.mu.Lock()
+	c.queue = append(c.queue, f)
+	c.pending.Store(true)
+	c.mu.Unlock()
+}
+
+func (c *control) run() int {
+	c.mu.Lock()
+	q := c.queue
+	c.queue = nil
+	c.pending.Store(false)
+	c.mu.Unlock()
+	for _, f := range q {
+		f()
+	}
+	return len(q)
+}
+
+// String tells what the engine runs, for logs.
+func (e *Engine) String() string {
+	return fmt.Sprintf("engine of %x, %d protocols", e.cfg.Self[:4], len(e.protocols))
+}

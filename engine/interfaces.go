@@ -1,0 +1,64 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// Driver moves datagrams. All methods but Wake are called from the engine's thread.
+type Driver interface {
+	// Recv lends up to len(batch) datagrams until its next call and never blocks. What came
+	// through the group's address is handed out before what came to the member's own, so that
+	// data sent before a token is seen before it.
+	Recv(batch []buf.Received) int
+	// Send takes batch[:n] in order. err tells why it stopped short of the end, or that some
+	// of what it took was lost on this host; it is counted, and the rest is offered again.
+	// References stay the caller's: a driver that sends later retains the buffers meanwhile.
+	Send(batch []buf.Send) (n int, err error)
+	// Wait sleeps in the kernel until a datagram can be received, Wake is called or d has
+	// passed; d < 0 waits for ever. Returning early is harmless.
+	Wait(d time.Duration)
+	// Wake ends a Wait, also one that has not begun yet. Any goroutine may call it.
+	Wake()
+	// Local is the member's own address.
+	Local() buf.Endpoint
+	// Datagram is the largest UDP payload in bytes that fits one packet.
+	Datagram() int
+	// Room is how many bytes of arriving datagrams the host really buffers for this member.
+	Room() int
+	// Close gives back everything that the driver holds. A second call does nothing.
+	Close() error
+}
+
+// Protocol is a reliability protocol: a state machine without I/O. All calls come from the
+// engine's thread, and now never goes backwards.
+type Protocol interface {
+	// Step takes in one datagram, decoded and checked, that another member of the cluster has
+	// sent. It keeps what it needs with buf.Pool.Keep; r and d are lent for the call. An error
+	// means that the datagram changed nothing; the engine counts it under the error's text.
+	Step(now clock.Time, d *wire.Datagram, r buf.Received) error
+	// Deadline tells when Tick is next needed; ok is false when nothing is pending.
+	Deadline() (at clock.Time, ok bool)
+	// Tick fires every deadline at or before now. Calling it early is harmless.
+	Tick(now clock.Time)
+	// Flush says that no command is waiting: what was kept back to be packed goes out now.
+	Flush(now clock.Time)
+	// PollSend hands out the next datagram to send, with one reference that passes to the
+	// caller; ok is false when there is nothing that may be sent now.
+	PollSend(now clock.Time) (s buf.Send, ok bool)
+	// Deliver hands up what could not be handed up when it came, and what this member said
+	// itself. It returns the number of messages.
+	Deliver(now clock.Time) int
+}
+
+// Source is where the application's commands come from.
+type Source interface {
+	// Drain moves waiting commands into the protocols, a bounded number a call, and returns
+	// how many.
+	Drain(now clock.Time) int
+	// Waiting tells whether Drain has something to do, now that the engine is about to sleep.
+	Waiting() bool
+}

@@ -1,0 +1,14 @@
+// Package hook holds what blazebench needs to reach inside a channel and applications must
+// not: it is internal, and every field is read once, at Init or Start.
+package hook
+
+// Drop makes every channel that is initialised afterwards lose datagrams: each one that it
+// receives, of whatever kind, with probability P (0..1), drawn from Seed. P = 0 loses none.
+var Drop struct {
+	P    float64
+	Seed uint64
+}
+
+// RepairNS, when set, is called on the engine's thread with the time in nanoseconds from
+// noticing that a datagram was missing to its arrival, once for each that was repaired.
+var RepairNS func(ns int64)

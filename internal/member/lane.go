@@ -1,0 +1,134 @@
+package member
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/nack"
+	"github.com/activeblaze/blaze/ring"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// Lane is one stream that this member sends, with the queue in which the application's
+// goroutines leave messages for it. With an engine on its own thread messages take the queue;
+// an application that turns the engine itself writes into the datagram (Offer, Claim).
+type Lane struct {
+	ID wire.StreamID
+
+	sender *nack.Sender // engine's thread only
+	queue  *ring.Bytes  // nil with an Invoker
+	topics interner     // engine's thread only
+	full   bool         // engine's thread only: the sender refused the message that is first in the queue
+
+	receivers atomic.Int64
+
+	mu      sync.Mutex
+	waiting atomic.Int32
+	change  chan struct{} // closed at the next change that somebody waits for
+}
+
+// Receivers is the number of receivers that the stream's sender knows.
+func (l *Lane) Receivers() int { return int(l.receivers.Load()) }
+
+// Changed returns a channel that is closed when room was made in the queue or a receiver came
+// or went; done must be called when the caller no longer waits for it. Look at the state after
+// this call and before waiting, or the change may be missed.
+func (l *Lane) Changed() (c <-chan struct{}, done func()) {
+	l.waiting.Add(1)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.change == nil {
+		l.change = make(chan struct{})
+	}
+	return l.change, func() { l.waiting.Add(-1) }
+}
+
+func (l *Lane) changed() {
+	if l.waiting.Load() == 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.change != nil {
+		close(l.change)
+		l.change = nil
+	}
+}
+
+// A queued record's word holds the kind and the length of the topic that precedes the payload.
+func recordWord(kind wire.Kind, topicLen int) uint64 { return uint64(kind)<<8 | uint64(topicLen) }
+
+func recordOf(word uint64) (kind wire.Kind, topicLen int) {
+	return wire.Kind(word >> 8), int(word & 0xff)
+}
+
+// Claim takes room for a message of n bytes in the queue; ok is false when the queue is full.
+// The payload's bytes lie behind the topic's.
+func (l *Lane) Claim(topic string, kind wire.Kind, n int) (r ring.Record, payload []byte, ok bool) {
+	r, ok = l.queue.Claim(len(topic) + n)
+	if !ok {
+		return r, nil, false
+	}
+	r.SetWord(recordWord(kind, len(topic)))
+	b := r.Bytes()
+	copy(b, topic)
+	return r, b[len(topic):], true
+}
+
+// Put queues a message; false means that the queue is full.
+func (l *Lane) Put(topic string, kind wire.Kind, payload []byte) bool {
+	r, b, ok := l.Claim(topic, kind, len(payload))
+	if !ok {
+		return false
+	}
+	copy(b, payload)
+	r.Commit()
+	return true
+}
+
+// drainMax bounds the messages that one turn takes from one lane.
+const drainMax = 256
+
+// drain moves messages from the queue to the sender until either has enough.
+func (l *Lane) drain(now clock.Time) (n int) {
+	for n < drainMax {
+		word, b, ok := l.queue.Peek()
+		if !ok {
+			break
+		}
+		kind, t := recordOf(word)
+		if l.full = l.sender.Offer(now, l.topics.intern(b[:t]), kind, b[t:]) == nack.ErrWindow; l.full {
+			break // it stays first in the queue
+		}
+		l.queue.Advance()
+		n++
+	}
+	if n > 0 {
+		l.queue.Flush()
+		l.changed()
+	}
+	return n
+}
+
+// interner gives equal topics one lasting string, without allocating for topics it has seen.
+type interner struct {
+	last string
+	all  map[string]string
+}
+
+func (i *interner) intern(b []byte) string {
+	if i.last == string(b) { // compared without a copy
+		return i.last
+	}
+	s, ok := i.all[string(b)]
+	if !ok {
+		if i.all == nil || len(i.all) >= maxCached {
+			i.all = map[string]string{}
+		}
+		s = string(b)
+		i.all[s] = s
+	}
+	i.last = s
+	return s
+}

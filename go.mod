@@ -2,7 +2,11 @@ module github.com/activeblaze/blaze
 
 go 1.26.8
 
-require google.golang.org/protobuf v1.36.12
+require (
+	github.com/HdrHistogram/hdrhistogram-go v1.4.0
+	golang.org/x/sys v0.49.0
+	google.golang.org/protobuf v1.36.12
+)
 
 require (
 	github.com/BurntSushi/toml v1.4.1-0.20240526193622-a339e1f7089c // indirect

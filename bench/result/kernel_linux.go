@@ -1,0 +1,13 @@
+package result
+
+import "golang.org/x/sys/unix"
+
+// kernel is what uname says: system, release, machine.
+func kernel() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return "Linux"
+	}
+	return unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:]) + " " +
+		unix.ByteSliceToString(u.Machine[:])
+}

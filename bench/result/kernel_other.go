@@ -1,0 +1,8 @@
+//go:build !linux
+
+package result
+
+import "runtime"
+
+// kernel names the system only: its release is told by no portable call.
+func kernel() string { return runtime.GOOS + " " + runtime.GOARCH }

@@ -1,0 +1,68 @@
+// Package result is what one benchmark run found, as JSON with stable names and as a table.
+package result
+
+import (
+	"encoding/json"
+	"io"
+
+	"github.com/activeblaze/blaze/bench/hist"
+)
+
+// Run is one run of one workload. The JSON names are stable: scripts read them. Counts are summed
+// over all receivers unless a line says otherwise; a distribution that the workload does not
+// measure is null.
+type Run struct {
+	Workload  string `json:"workload"`  // latency, throughput, loss, raw
+	URI       string `json:"uri"`       // with the port that was used
+	Transport string `json:"transport"` // the driver and its mode, as the member reports it
+	Protocol  string `json:"protocol"`  // nack, besteffort; none for raw
+	Size      int    `json:"size"`      // bytes of payload in each message
+	Receivers int    `json:"receivers"` // receiving processes
+
+	Seconds    float64 `json:"seconds"`    // measured, without warm-up and settling
+	Sent       uint64  `json:"sent"`       // accepted Offers, warm-up included
+	Delivered  uint64  `json:"delivered"`  // unique intact messages that handlers got
+	Lost       uint64  `json:"lost"`       // sent and never delivered, 5 s after the last Offer
+	Duplicates uint64  `json:"duplicates"` // delivered more than once
+	Reordered  uint64  `json:"reordered"`  // delivered after a later one
+	Corrupt    uint64  `json:"corrupt"`    // wrong hash, size or number; not counted as delivered
+
+	MsgsPerSecond      float64 `json:"msgs_per_s"`      // what the slowest receiver got
+	BytesPerSecond     float64 `json:"bytes_per_s"`     // payload bytes of those messages
+	DatagramsPerSecond float64 `json:"datagrams_per_s"` // received by that receiver
+
+	RTT     *hist.Percentiles `json:"rtt_ns"`     // there and back
+	Latency *hist.Percentiles `json:"latency_ns"` // one way, from the (scheduled) time of sending to the handler
+	Repair  *hist.Percentiles `json:"repair_ns"`  // from the detection of a gap to its repair
+
+	NAKsSent     uint64  `json:"naks_sent"`      // by all members
+	RepairsSent  uint64  `json:"repairs_sent"`   // by all members
+	AllocsPerMsg float64 `json:"allocs_per_msg"` // heap allocations of all processes / (sent + delivered)
+	CPUSeconds   float64 `json:"cpu_s"`          // user and system time of all processes
+
+	Kernel string `json:"kernel"` // uname -sr, machine
+	CPUs   int    `json:"cpus"`   // that the process may use
+
+	// Circumstances beyond those that every reader needs.
+	Rate     float64 `json:"rate"`      // messages a second that were asked for; 0: as fast as it goes
+	Loss     float64 `json:"loss"`      // share of datagrams dropped at each member
+	Seed     uint64  `json:"seed"`      // of the drops
+	Idle     string  `json:"idle"`      // how waiting members wait
+	GSO      bool    `json:"gso"`       // raw: with segmentation offload
+	CPUModel string  `json:"cpu_model"` // as the kernel names it; may be empty
+	Go       string  `json:"go"`        // version of the toolchain
+	Commit   string  `json:"commit"`    // of the build; "+" when the tree had changes; may be empty
+}
+
+// Exact tells whether every message that was sent arrived at every receiver, once, in order and
+// intact.
+func (r *Run) Exact() bool {
+	return r.Lost == 0 && r.Duplicates == 0 && r.Reordered == 0 && r.Corrupt == 0
+}
+
+// WriteJSON writes r as one indented JSON object and a line end.
+func (r *Run) WriteJSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(r)
+}

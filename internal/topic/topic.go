@@ -1,0 +1,81 @@
+// Package topic judges and matches topics: dotted paths such as prices.eu.bund. A message is
+// published on a path; a subscription names a pattern, in which the element * stands for any
+// one element, and a last element > for the path before it and all below it, as in ActiveMQ.
+package topic
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// MaxLen is the longest topic or pattern, in bytes. It is the wire's bound too.
+const MaxLen = 255
+
+// ErrInvalid is what every error of Validate and ValidatePattern wraps.
+var ErrInvalid = errors.New("invalid topic")
+
+// Validate tells whether a message can be published on path: 1 to MaxLen bytes of UTF-8, one
+// or more non-empty elements between dots, no * and no >. It allocates nothing when all is well.
+func Validate(path string) error {
+	if strings.ContainsAny(path, "*>") {
+		return fmt.Errorf("%w %q: * and > are for subscriptions", ErrInvalid, path)
+	}
+	return ValidatePattern(path)
+}
+
+// ValidatePattern tells whether pattern can be subscribed to: as Validate, and * may stand as
+// an element anywhere, > as the last one.
+func ValidatePattern(pattern string) error {
+	switch {
+	case pattern == "":
+		return fmt.Errorf("%w: it is empty", ErrInvalid)
+	case len(pattern) > MaxLen:
+		return fmt.Errorf("%w %.32q…: %d bytes, at most %d allowed", ErrInvalid, pattern, len(pattern), MaxLen)
+	case !utf8.ValidString(pattern):
+		return fmt.Errorf("%w %q: not UTF-8", ErrInvalid, pattern)
+	}
+	for rest, more := pattern, true; more; {
+		var element string
+		element, rest, more = strings.Cut(rest, ".")
+		switch {
+		case element == "":
+			return fmt.Errorf("%w %q: an element is empty", ErrInvalid, pattern)
+		case element == ">" && more:
+			return fmt.Errorf("%w %q: > must be the last element", ErrInvalid, pattern)
+		case element != "*" && element != ">" && strings.ContainsAny(element, "*>"):
+			return fmt.Errorf("%w %q: * and > must be whole elements", ErrInvalid, pattern)
+		}
+	}
+	return nil
+}
+
+// Match tells whether a subscription to pattern hears topic:
+//
+//	prices.eu     only prices.eu
+//	prices.*      prices.eu, prices.us; not prices, not prices.eu.bund
+//	*.eu.*        prices.eu.bund
+//	prices.>      prices, prices.eu, prices.eu.bund
+//	>             everything
+//
+// The pattern must be valid. The topic comes from the network and may be anything: a topic
+// that Validate refuses matches or not, and harms nobody. Match allocates nothing.
+func Match(pattern string, topic []byte) bool {
+	j := 0 // topic[:j] has been matched by pattern[:i]
+	for i := 0; i < len(pattern); i++ {
+		switch c := pattern[i]; {
+		case c == '>':
+			return true
+		case c == '*':
+			for j < len(topic) && topic[j] != '.' {
+				j++
+			}
+		case j < len(topic) && topic[j] == c:
+			j++
+		default:
+			return j == len(topic) && pattern[i:] == ".>" // the path itself
+		}
+	}
+	return j == len(topic)
+}

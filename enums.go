@@ -1,0 +1,212 @@
+package blaze
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/activeblaze/blaze/wire"
+)
+
+// Protocol is a reliability protocol: how a stream's datagrams reach all receivers.
+type Protocol uint8
+
+// The protocols. NACK is the default.
+const (
+	NACK       Protocol = iota // receivers ask for what they miss
+	BestEffort                 // nothing is repaired; what is lost is told
+	FEC                        // Reed–Solomon repair symbols, nothing is asked for
+	Hybrid                     // FEC, with NACK behind it
+	Totem                      // total order over a ring of members
+)
+
+var protocolNames = []string{"nack", "besteffort", "fec", "hybrid", "totem"}
+
+// String is the lower-case name: "nack".
+func (p Protocol) String() string { return nameOf("Protocol", protocolNames, p) }
+
+// MarshalText is String; a Protocol that does not exist is an error.
+func (p Protocol) MarshalText() ([]byte, error) { return marshalName("protocol", protocolNames, p) }
+
+// UnmarshalText is ParseProtocol.
+func (p *Protocol) UnmarshalText(text []byte) error {
+	return unmarshalName("protocol", protocolNames, p, text)
+}
+
+// ParseProtocol reads what String writes, in any case.
+func ParseProtocol(s string) (Protocol, error) {
+	return parseName[Protocol]("protocol", protocolNames, s)
+}
+
+// wire is p as datagrams name it. Both sides are spelled out: the two orders differ.
+func (p Protocol) wire() wire.Protocol {
+	switch p {
+	case BestEffort:
+		return wire.BestEffort
+	case FEC:
+		return wire.FEC
+	case Hybrid:
+		return wire.Hybrid
+	case Totem:
+		return wire.Totem
+	default:
+		return wire.NACK
+	}
+}
+
+// SlowConsumer says what happens when a subscription's queue is full.
+type SlowConsumer uint8
+
+// What happens to a slow consumer. Pause is the default.
+const (
+	Pause      SlowConsumer = iota // the stream's flow control waits for it; after 100 ms log and counter name it
+	Drop                           // it misses messages; its OnLoss is told which
+	Disconnect                     // its subscription ends with an error
+)
+
+var slowConsumerNames = []string{"pause", "drop", "disconnect"}
+
+// String is the lower-case name: "pause".
+func (s SlowConsumer) String() string { return nameOf("SlowConsumer", slowConsumerNames, s) }
+
+// MarshalText is String; a SlowConsumer that does not exist is an error.
+func (s SlowConsumer) MarshalText() ([]byte, error) {
+	return marshalName("slow consumer", slowConsumerNames, s)
+}
+
+// UnmarshalText reads what MarshalText writes, in any case.
+func (s *SlowConsumer) UnmarshalText(text []byte) error {
+	return unmarshalName("slow consumer", slowConsumerNames, s, text)
+}
+
+// FlowControl says whose pace a sender follows.
+type FlowControl uint8
+
+// The paces. Slowest is the default.
+const (
+	Slowest FlowControl = iota // that of the slowest live receiver
+	Fastest                    // its own: who falls behind sees Loss
+)
+
+var flowControlNames = []string{"slowest", "fastest"}
+
+// String is the lower-case name: "slowest".
+func (f FlowControl) String() string { return nameOf("FlowControl", flowControlNames, f) }
+
+// MarshalText is String; a FlowControl that does not exist is an error.
+func (f FlowControl) MarshalText() ([]byte, error) {
+	return marshalName("flow control", flowControlNames, f)
+}
+
+// UnmarshalText reads what MarshalText writes, in any case.
+func (f *FlowControl) UnmarshalText(text []byte) error {
+	return unmarshalName("flow control", flowControlNames, f, text)
+}
+
+// Idle is what the engine's thread does when a turn found no work.
+type Idle uint8
+
+// The idle strategies. Backoff is the default.
+const (
+	Backoff  Idle = iota // spins, then yields, then sleeps for ever longer (short) times
+	BusySpin             // never gives up its CPU: the lowest latency, and a CPU of its own is needed
+	Block                // sleeps in the kernel until a packet or a command comes
+)
+
+var idleNames = []string{"backoff", "busyspin", "block"}
+
+// String is the lower-case name: "backoff".
+func (i Idle) String() string { return nameOf("Idle", idleNames, i) }
+
+// MarshalText is String; an Idle that does not exist is an error.
+func (i Idle) MarshalText() ([]byte, error) { return marshalName("idle strategy", idleNames, i) }
+
+// UnmarshalText is ParseIdle.
+func (i *Idle) UnmarshalText(text []byte) error {
+	return unmarshalName("idle strategy", idleNames, i, text)
+}
+
+// ParseIdle reads what String writes, in any case.
+func ParseIdle(s string) (Idle, error) { return parseName[Idle]("idle strategy", idleNames, s) }
+
+// State is where a channel is in its life cycle.
+type State uint8
+
+// The states. Shutdown leads back to Constructed.
+const (
+	Constructed State = iota // holds no resources
+	Initialized              // sockets and memory are there, no message is sent
+	Started                  // a member
+	Stopped                  // silent, yet able to Start again
+)
+
+var stateNames = []string{"constructed", "initialized", "started", "stopped"}
+
+// String is the lower-case word: "started".
+func (s State) String() string { return nameOf("State", stateNames, s) }
+
+// TotemProfile is a set of timers for Totem's ring, after the host that it runs on.
+type TotemProfile uint8
+
+// The profiles. LAN is the default; times are token-loss, which decides how soon a silent
+// member is noticed.
+const (
+	LAN      TotemProfile = iota // 50 ms: pinned threads on a local network, nothing isolated
+	Isolated                     // 5 ms: isolated cores that poll, one switch
+	Shared                       // 1 s: virtual machines, CI, clouds
+)
+
+var totemProfileNames = []string{"lan", "isolated", "shared"}
+
+// String is the lower-case name: "lan".
+func (p TotemProfile) String() string { return nameOf("TotemProfile", totemProfileNames, p) }
+
+// MarshalText is String; a TotemProfile that does not exist is an error.
+func (p TotemProfile) MarshalText() ([]byte, error) {
+	return marshalName("Totem profile", totemProfileNames, p)
+}
+
+// UnmarshalText reads what MarshalText writes, in any case.
+func (p *TotemProfile) UnmarshalText(text []byte) error {
+	return unmarshalName("Totem profile", totemProfileNames, p, text)
+}
+
+// The four helpers below give every enumeration the same texts. Names are indexed by value.
+
+func nameOf[E ~uint8](typ string, names []string, e E) string {
+	if int(e) < len(names) {
+		return names[e]
+	}
+	return fmt.Sprintf("%s(%d)", typ, e)
+}
+
+func parseName[E ~uint8](what string, names []string, s string) (E, error) {
+	if i := slices.Index(names, strings.ToLower(s)); i >= 0 {
+		return E(i), nil
+	}
+	return 0, &configError{field: what, value: fmt.Sprintf("%q", s), want: "must be " + alternatives(names)}
+}
+
+func marshalName[E ~uint8](what string, names []string, e E) ([]byte, error) {
+	if int(e) >= len(names) {
+		return nil, &configError{field: what, value: fmt.Sprint(uint8(e)), want: "must be " + alternatives(names)}
+	}
+	return []byte(names[e]), nil
+}
+
+func unmarshalName[E ~uint8](what string, names []string, e *E, text []byte) error {
+	parsed, err := parseName[E](what, names, string(text))
+	if err == nil {
+		*e = parsed
+	}
+	return err
+}
+
+// alternatives lists names as prose: "a", "a or b", "a, b or c".
+func alternatives(names []string) string {
+	last := len(names) - 1
+	if last < 1 {
+		return strings.Join(names, "")
+	}
+	return strings.Join(names[:last], ", ") + " or " + names[last]
+}

@@ -1,0 +1,485 @@
+package blaze
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"unicode/utf8"
+	"unsafe"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// The encoding is blaze.wire.v1.Message of wire/blaze.proto, written by hand: no reflection, and
+// always the same bytes for the same Message (fields in order, entries in key order). Tests hold
+// it equal to the generated code. What follows is the schema's field numbers.
+const (
+	messageEntries protowire.Number = 1
+	messageText    protowire.Number = 2
+	messageBytes   protowire.Number = 3
+	messageObject  protowire.Number = 4
+
+	entryKey   protowire.Number = 1
+	entryValue protowire.Number = 2
+
+	valueInt8    protowire.Number = 1
+	valueBytes   protowire.Number = 2
+	valueChar    protowire.Number = 3
+	valueBool    protowire.Number = 4
+	valueInt16   protowire.Number = 5
+	valueInt32   protowire.Number = 6
+	valueInt64   protowire.Number = 7
+	valueFloat32 protowire.Number = 8
+	valueFloat64 protowire.Number = 9
+	valueText    protowire.Number = 10
+	valueMap     protowire.Number = 11
+
+	objectType  protowire.Number = 1
+	objectBytes protowire.Number = 2
+)
+
+// What the decoder answers, made once: a flood of bad messages formats nothing.
+var (
+	errEncoding = fmt.Errorf("%w: not a protobuf encoding of it", ErrMalformed)
+	errNesting  = fmt.Errorf("%w: nests deeper than %d", ErrMalformed, MaxNesting)
+	errKey      = fmt.Errorf("%w: a key is empty", ErrMalformed)
+	errUTF8     = fmt.Errorf("%w: a key or text is not valid UTF-8", ErrMalformed)
+	errInteger  = fmt.Errorf("%w: an integer is out of its kind's range", ErrMalformed)
+	errChar     = fmt.Errorf("%w: a character is not a Unicode code point", ErrMalformed)
+)
+
+// MarshalBinary encodes the entries and the body, always to the same bytes. It fails with
+// ErrMalformed when m breaks one of the limits of Message.
+func (m *Message) MarshalBinary() ([]byte, error) { return m.AppendBinary(nil) }
+
+// AppendBinary appends what MarshalBinary returns to dst, and allocates nothing when there is
+// room. On an error it returns dst as it was.
+func (m *Message) AppendBinary(dst []byte) ([]byte, error) {
+	if err := m.check(MaxNesting); err != nil {
+		return dst, err
+	}
+	return m.append(slices.Grow(dst, m.size())), nil
+}
+
+// UnmarshalBinary makes m the Message that b encodes; what m held before, topic and sender
+// included, is gone. It keeps no reference to b: there is one copy of b in memory, which all
+// keys, texts and bytes of m share. Fields that it does not know, which are a later version's,
+// are skipped. On an error (ErrMalformed) m is unchanged.
+func (m *Message) UnmarshalBinary(b []byte) error {
+	var d Message
+	if err := d.parse(slices.Clone(b), MaxNesting); err != nil {
+		return err
+	}
+	d.settle()
+	*m = d
+	return nil
+}
+
+// check tells whether m can be encoded: depth messages may nest, m included.
+func (m *Message) check(depth int) error {
+	if depth == 0 {
+		return errNesting
+	}
+	for i := range m.entries {
+		e := &m.entries[i]
+		switch {
+		case e.key == "":
+			return errKey
+		case !utf8.ValidString(e.key):
+			return fmt.Errorf("%w: key %q is not valid UTF-8", ErrMalformed, e.key)
+		case e.value.kind == StringKind && !utf8.ValidString(e.value.text()):
+			return fmt.Errorf("%w: the text of key %q is not valid UTF-8", ErrMalformed, e.key)
+		case e.value.kind == MapKind:
+			if err := e.value.message().check(depth - 1); err != nil {
+				return err
+			}
+		}
+	}
+	if m.body.kind == StringKind && !utf8.ValidString(m.body.text()) {
+		return fmt.Errorf("%w: its text is not valid UTF-8", ErrMalformed)
+	}
+	return nil
+}
+
+// size is the length of m's encoding. All field numbers are below 16: each tag is one byte.
+func (m *Message) size() int {
+	n := 0
+	for i := range m.entries {
+		n += 1 + protowire.SizeBytes(m.entries[i].size())
+	}
+	switch m.body.kind {
+	case StringKind, BytesKind:
+		n += 1 + protowire.SizeBytes(int(m.body.num))
+	case objectKind:
+		n += 1 + protowire.SizeBytes(m.body.object().size())
+	}
+	return n
+}
+
+func (e *entry) size() int {
+	return 1 + protowire.SizeBytes(len(e.key)) + 1 + protowire.SizeBytes(e.value.size())
+}
+
+func (v Value) size() int {
+	switch v.kind {
+	case ByteKind, Int16Kind, Int32Kind, Int64Kind:
+		return 1 + protowire.SizeVarint(protowire.EncodeZigZag(int64(v.num)))
+	case CharKind:
+		return 1 + protowire.SizeVarint(v.num)
+	case BoolKind:
+		return 1 + 1
+	case Float32Kind:
+		return 1 + 4
+	case Float64Kind:
+		return 1 + 8
+	case BytesKind, StringKind:
+		return 1 + protowire.SizeBytes(int(v.num))
+	case MapKind:
+		return 1 + protowire.SizeBytes(v.message().size())
+	}
+	return 0
+}
+
+// size leaves out what is empty, as proto3 does for fields without presence.
+func (o *object) size() int {
+	n := 0
+	if o.typeURL != "" {
+		n += 1 + protowire.SizeBytes(len(o.typeURL))
+	}
+	if len(o.value) > 0 {
+		n += 1 + protowire.SizeBytes(len(o.value))
+	}
+	return n
+}
+
+func (m *Message) append(dst []byte) []byte {
+	for i := range m.entries {
+		e := &m.entries[i]
+		dst = appendLength(dst, messageEntries, e.size())
+		dst = appendLength(dst, entryKey, len(e.key))
+		dst = append(dst, e.key...)
+		dst = appendLength(dst, entryValue, e.value.size())
+		dst = e.value.append(dst)
+	}
+	switch m.body.kind {
+	case StringKind:
+		dst = appendLength(dst, messageText, int(m.body.num))
+		dst = append(dst, m.body.text()...)
+	case BytesKind:
+		dst = appendLength(dst, messageBytes, int(m.body.num))
+		dst = append(dst, m.body.bytes()...)
+	case objectKind:
+		o := m.body.object()
+		dst = appendLength(dst, messageObject, o.size())
+		dst = o.append(dst)
+	}
+	return dst
+}
+
+func (v Value) append(dst []byte) []byte {
+	switch v.kind {
+	case ByteKind:
+		return appendSigned(dst, valueInt8, v.num)
+	case BytesKind:
+		return append(appendLength(dst, valueBytes, int(v.num)), v.bytes()...)
+	case CharKind:
+		return appendVarint(dst, valueChar, v.num)
+	case BoolKind:
+		return appendVarint(dst, valueBool, v.num)
+	case Int16Kind:
+		return appendSigned(dst, valueInt16, v.num)
+	case Int32Kind:
+		return appendSigned(dst, valueInt32, v.num)
+	case Int64Kind:
+		return appendSigned(dst, valueInt64, v.num)
+	case Float32Kind:
+		return protowire.AppendFixed32(protowire.AppendTag(dst, valueFloat32, protowire.Fixed32Type), uint32(v.num))
+	case Float64Kind:
+		return protowire.AppendFixed64(protowire.AppendTag(dst, valueFloat64, protowire.Fixed64Type), v.num)
+	case StringKind:
+		return append(appendLength(dst, valueText, int(v.num)), v.text()...)
+	case MapKind:
+		m := v.message()
+		return m.append(appendLength(dst, valueMap, m.size()))
+	}
+	return dst // NoKind: an empty Value
+}
+
+func (o *object) append(dst []byte) []byte {
+	if o.typeURL != "" {
+		dst = append(appendLength(dst, objectType, len(o.typeURL)), o.typeURL...)
+	}
+	if len(o.value) > 0 {
+		dst = append(appendLength(dst, objectBytes, len(o.value)), o.value...)
+	}
+	return dst
+}
+
+func appendLength(dst []byte, field protowire.Number, n int) []byte {
+	return protowire.AppendVarint(protowire.AppendTag(dst, field, protowire.BytesType), uint64(n))
+}
+
+func appendVarint(dst []byte, field protowire.Number, v uint64) []byte {
+	return protowire.AppendVarint(protowire.AppendTag(dst, field, protowire.VarintType), v)
+}
+
+func appendSigned(dst []byte, field protowire.Number, bits uint64) []byte {
+	return appendVarint(dst, field, protowire.EncodeZigZag(int64(bits)))
+}
+
+// parse adds what b encodes to m, and m keeps b: protobuf says that an embedded message which
+// comes twice is merged. Entries are left in the order in which they come; settle puts them
+// right once, at the end, so that no order of entries costs more than a sort.
+func (m *Message) parse(b []byte, depth int) error {
+	if depth == 0 {
+		return errNesting
+	}
+	m.entries = slices.Grow(m.entries, countEntries(b))
+	for len(b) > 0 {
+		f, n := nextField(b)
+		if n < 0 {
+			return errEncoding
+		}
+		b = b[n:]
+		if f.typ != protowire.BytesType {
+			continue
+		}
+		var err error
+		switch f.num {
+		case messageEntries:
+			var e entry
+			if err = e.parse(f.bytes, depth); err == nil {
+				m.entries = append(m.entries, e)
+			}
+		case messageText:
+			var s string
+			s, err = textOf(f.bytes)
+			m.body = StringValue(s)
+		case messageBytes:
+			m.body = BytesValue(f.bytes)
+		case messageObject:
+			if m.body.kind != objectKind {
+				m.body = objectValue(new(object))
+			}
+			err = m.body.object().parse(f.bytes)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// countEntries tells how many entries b has, so that there is one allocation for them. What is
+// wrong with b is found by parse.
+func countEntries(b []byte) int {
+	count := 0
+	for len(b) > 0 {
+		f, n := nextField(b)
+		if n < 0 {
+			break
+		}
+		if f.num == messageEntries && f.typ == protowire.BytesType {
+			count++
+		}
+		b = b[n:]
+	}
+	return count
+}
+
+func (e *entry) parse(b []byte, depth int) error {
+	for len(b) > 0 {
+		f, n := nextField(b)
+		if n < 0 {
+			return errEncoding
+		}
+		b = b[n:]
+		if f.typ != protowire.BytesType {
+			continue
+		}
+		var err error
+		switch f.num {
+		case entryKey:
+			e.key, err = textOf(f.bytes)
+		case entryValue:
+			err = e.value.parse(f.bytes, depth)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if e.key == "" {
+		return errKey
+	}
+	return nil
+}
+
+func (v *Value) parse(b []byte, depth int) error {
+	for len(b) > 0 {
+		f, n := nextField(b)
+		if n < 0 {
+			return errEncoding
+		}
+		b = b[n:]
+		var err error
+		switch f.typ {
+		case protowire.VarintType:
+			err = v.setVarint(f.num, f.bits)
+		case protowire.Fixed32Type:
+			if f.num == valueFloat32 {
+				*v = Value{kind: Float32Kind, num: f.bits}
+			}
+		case protowire.Fixed64Type:
+			if f.num == valueFloat64 {
+				*v = Value{kind: Float64Kind, num: f.bits}
+			}
+		case protowire.BytesType:
+			switch f.num {
+			case valueBytes:
+				*v = BytesValue(f.bytes)
+			case valueText:
+				var s string
+				s, err = textOf(f.bytes)
+				*v = StringValue(s)
+			case valueMap:
+				if v.kind != MapKind {
+					*v = MapValue(new(Message))
+				}
+				err = v.message().parse(f.bytes, depth-1)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *Value) setVarint(field protowire.Number, bits uint64) error {
+	// A 32-bit field whose varint is longer is cut, as protobuf says.
+	small := int32(protowire.DecodeZigZag(bits & math.MaxUint32))
+	switch field {
+	case valueInt8:
+		if small != int32(int8(small)) {
+			return errInteger
+		}
+		*v = ByteValue(int8(small))
+	case valueChar:
+		if c := uint32(bits); c > utf8.MaxRune || !utf8.ValidRune(rune(c)) {
+			return errChar
+		}
+		*v = CharValue(rune(bits))
+	case valueBool:
+		*v = BoolValue(protowire.DecodeBool(bits))
+	case valueInt16:
+		if small != int32(int16(small)) {
+			return errInteger
+		}
+		*v = Int16Value(int16(small))
+	case valueInt32:
+		*v = Int32Value(small)
+	case valueInt64:
+		*v = Int64Value(protowire.DecodeZigZag(bits))
+	}
+	return nil
+}
+
+func (o *object) parse(b []byte) error {
+	for len(b) > 0 {
+		f, n := nextField(b)
+		if n < 0 {
+			return errEncoding
+		}
+		b = b[n:]
+		if f.typ != protowire.BytesType {
+			continue
+		}
+		switch f.num {
+		case objectType:
+			s, err := textOf(f.bytes)
+			if err != nil {
+				return err
+			}
+			o.typeURL = s
+		case objectBytes:
+			o.value = f.bytes
+		}
+	}
+	return nil
+}
+
+// settle puts the entries of m, and of all inside it, in key order. Of a key that came twice the
+// last one counts.
+func (m *Message) settle() {
+	if !rising(m.entries) {
+		slices.SortStableFunc(m.entries, func(a, b entry) int { return strings.Compare(a.key, b.key) })
+		kept := m.entries[:0]
+		for i, e := range m.entries {
+			if i+1 == len(m.entries) || m.entries[i+1].key != e.key {
+				kept = append(kept, e)
+			}
+		}
+		clear(m.entries[len(kept):])
+		m.entries = kept
+	}
+	for i := range m.entries {
+		if v := &m.entries[i].value; v.kind == MapKind {
+			v.message().settle()
+		}
+	}
+}
+
+func rising(entries []entry) bool {
+	for i := 1; i < len(entries); i++ {
+		if entries[i-1].key >= entries[i].key {
+			return false
+		}
+	}
+	return true
+}
+
+// A field is one field of a protobuf message, whatever its number.
+type field struct {
+	num   protowire.Number
+	typ   protowire.Type
+	bits  uint64 // of a varint or fixed field
+	bytes []byte // of a length-delimited field; its capacity ends with it
+}
+
+// nextField reads the field that b begins with; n is its length, or negative. Groups are skipped.
+func nextField(b []byte) (f field, n int) {
+	var tag, length int
+	f.num, f.typ, tag = protowire.ConsumeTag(b)
+	if tag < 0 || f.num > protowire.MaxValidNumber {
+		return f, -1
+	}
+	b = b[tag:]
+	switch f.typ {
+	case protowire.VarintType:
+		f.bits, length = protowire.ConsumeVarint(b)
+	case protowire.Fixed32Type:
+		var bits uint32
+		bits, length = protowire.ConsumeFixed32(b)
+		f.bits = uint64(bits)
+	case protowire.Fixed64Type:
+		f.bits, length = protowire.ConsumeFixed64(b)
+	case protowire.BytesType:
+		f.bytes, length = protowire.ConsumeBytes(b)
+		f.bytes = slices.Clip(f.bytes)
+	default:
+		length = protowire.ConsumeFieldValue(f.num, f.typ, b)
+	}
+	if length < 0 {
+		return f, -1
+	}
+	return f, tag + length
+}
+
+// textOf is b as a string, which shares b's memory: nobody writes to it any more.
+func textOf(b []byte) (string, error) {
+	if !utf8.Valid(b) {
+		return "", errUTF8
+	}
+	return unsafe.String(unsafe.SliceData(b), len(b)), nil
+}

@@ -1,0 +1,207 @@
+package wire
+
+// MaxFrames is how many frames one datagram may have.
+const MaxFrames = 16
+
+// MaxDatagram is the longest datagram, in bytes, that this package writes: what fits into UDP
+// over IPv4.
+const MaxDatagram = 65507
+
+// Field numbers of the frames in a Datagram, and with them their canonical order.
+const (
+	fieldData      = 12
+	fieldNak       = 13
+	fieldHeartbeat = 14
+	fieldStatus    = 15
+	fieldStart     = 16
+	fieldLeave     = 17
+)
+
+// FrameKind says what a frame is. Its value is the frame's field number in Datagram.
+type FrameKind uint8
+
+// The kinds of frames.
+const (
+	FrameData      FrameKind = fieldData
+	FrameNak       FrameKind = fieldNak
+	FrameHeartbeat FrameKind = fieldHeartbeat
+	FrameStatus    FrameKind = fieldStatus
+	FrameStart     FrameKind = fieldStart
+	FrameLeave     FrameKind = fieldLeave
+)
+
+// Datagram is one decoded datagram. It is large: keep one and decode into it again and again.
+type Datagram struct {
+	Header
+	Canonical bool // laid out as this package writes it; the fast path took it
+
+	n      int
+	frames [MaxFrames]Frame
+}
+
+// Frames lends the frames in their order on the wire, until the next Decode into d.
+// Generated code that writes a datagram puts equal kinds together, so that order says
+// nothing beyond one kind.
+func (d *Datagram) Frames() []Frame { return d.frames[:d.n] }
+
+// Frame is one frame of a decoded datagram. The method that its Kind names reads it; that
+// cannot fail, because Decode has looked at every byte. Another method may panic.
+type Frame struct {
+	Kind      FrameKind
+	canonical bool
+	count     uint16 // messages of a canonical Data
+	body      []byte // the frame's message, lent with the datagram
+}
+
+// Decode reads b into d: the header, its CRC, every frame and every packed message, so that
+// what d hands out later needs no check. It compares no cluster; the caller does. d keeps parts
+// of b, which must stay as it is while d is used. Nothing is allocated.
+//
+// It fails with ErrMalformed, ErrRange, ErrVersion or ErrChecksum; then d is unspecified.
+// Version and CRC are judged before frames are. Fields and frames that this build does not know
+// are skipped.
+func Decode(b []byte, d *Datagram) error {
+	d.n = 0
+	if !isCanonicalHeader(b) {
+		return d.decodeOther(b)
+	}
+	if err := checkCanonical(b); err != nil {
+		return err
+	}
+	d.Header.load(b)
+	d.Canonical = true
+
+	last := FrameKind(0)
+	for p := HeaderLen; p < len(b); {
+		kind, begin, end := frameAt(b, p)
+		if kind == 0 {
+			return d.decodeRest(b[p:], last)
+		}
+		if err := d.add(kind, b[begin:end:end]); err != nil {
+			return err
+		}
+		if kind < last {
+			d.Canonical = false
+		}
+		last, p = kind, end
+	}
+	return nil
+}
+
+// frameAt finds the frame whose canonical tag and length lie at b[p]. Its body is b[begin:end].
+// The kind is zero for anything else, which the general path has to look at.
+func frameAt(b []byte, p int) (kind FrameKind, begin, end int) {
+	tag := b[p]
+	p++
+	switch {
+	case tag&^0x18 == fieldData<<3|typeBytes: // 0x62, 0x6A, 0x72 and 0x7A
+		kind = FrameKind(tag >> 3)
+	case (tag == 0x82 || tag == 0x8A) && p < len(b) && b[p] == 0x01:
+		kind = fieldStart + FrameKind(tag>>3&1)
+		p++
+	default:
+		return 0, 0, 0
+	}
+	n, size := shortVarint(b[p:])
+	begin = p + size
+	if size == 0 || n > len(b)-begin {
+		return 0, 0, 0
+	}
+	return kind, begin, begin + n
+}
+
+// add checks one frame and appends it.
+func (d *Datagram) add(kind FrameKind, body []byte) error {
+	if d.n == MaxFrames {
+		return ErrRange
+	}
+	f := &d.frames[d.n]
+	f.Kind, f.body = kind, body
+	if kind == FrameData {
+		count := canonicalData(body)
+		f.canonical, f.count = count > 0, uint16(count)
+	} else {
+		f.canonical = isCanonicalFrame(kind, body)
+	}
+	if !f.canonical {
+		d.Canonical = false
+		if err := checkFrame(kind, body); err != nil {
+			return err
+		}
+	}
+	d.n++
+	return nil
+}
+
+// isCanonicalFrame tells whether body is a valid canonical frame, of a kind other than Data.
+// False only means that the general path has to decide.
+func isCanonicalFrame(kind FrameKind, body []byte) bool {
+	switch kind {
+	case FrameNak:
+		return isCanonicalNak(body)
+	case FrameHeartbeat:
+		return isCanonicalHeartbeat(body)
+	case FrameStatus:
+		return isCanonicalStatus(body)
+	case FrameStart:
+		return isCanonicalStart(body)
+	case FrameLeave:
+		return isCanonicalLeave(body)
+	}
+	return false
+}
+
+// checkFrame judges a frame in any layout.
+func checkFrame(kind FrameKind, body []byte) (err error) {
+	switch kind {
+	case FrameData:
+		_, err = scanData(body)
+	case FrameNak:
+		_, err = scanNak(body)
+	case FrameHeartbeat:
+		_, err = scanHeartbeat(body)
+	case FrameStatus:
+		_, err = scanStatus(body)
+	case FrameStart:
+		_, err = scanStart(body)
+	case FrameLeave:
+		_, err = scanLeave(body)
+	}
+	return err
+}
+
+// decodeOther takes a datagram whose header is not canonical.
+func (d *Datagram) decodeOther(b []byte) error {
+	if err := d.Header.scan(b); err != nil {
+		return err
+	}
+	s := scanner{rest: b}
+	return d.scanFrames(&s, true)
+}
+
+// decodeRest takes what follows a canonical header and the frames up to kind last, when it
+// begins with something that is not a canonical frame.
+func (d *Datagram) decodeRest(b []byte, last FrameKind) error {
+	s := scanner{rest: b}
+	return d.scanFrames(&s, false)
+}
+
+// scanFrames adds the frames among the fields of s. The fields of the header are passed over
+// where they belong, and malformed where they come a second time.
+func (d *Datagram) scanFrames(s *scanner, header bool) error {
+	d.Canonical = false
+	for s.next() {
+		switch {
+		case s.typ == typeBytes && s.field >= fieldData && s.field <= fieldLeave:
+			if err := d.add(FrameKind(s.field), s.bytes); err != nil {
+				return err
+			}
+		case !header && s.isHeaderField():
+			return ErrMalformed
+		}
+	}
+	if s.bad {
+		return ErrMalformed
+	}
+	return nil
+}

@@ -1,0 +1,94 @@
+package wire
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// Start says where the header's stream begins. It travels alone and with the stream's first
+// datagrams.
+type Start struct {
+	First        uint64 // number of the stream's first datagram, 1..2^64-2
+	FirstMessage uint64 // number of its first message, from 1
+	Age          uint64 // ns since the stream was opened
+	Lanes        uint32 // streams that the sender hashes topics over, 1..MaxLanes
+}
+
+// MaxLanes is how many lanes a StreamID can tell apart.
+const MaxLanes = 1 << 16
+
+// StartLen is the length of a start frame in bytes.
+const (
+	StartLen = 3 + startBody
+
+	startBody = 3*9 + 5
+)
+
+// AppendStart appends s as one frame. It checks nothing: a receiver refuses values outside
+// their bounds.
+func AppendStart(dst []byte, s Start) []byte {
+	dst = append(dst, 0x82, 0x01, startBody)
+	dst = appendFixed64(dst, 1, s.First)
+	dst = appendFixed64(dst, 2, s.FirstMessage)
+	dst = appendFixed64(dst, 3, s.Age)
+	return appendFixed32(dst, 4, s.Lanes)
+}
+
+// Start reads a frame of kind FrameStart.
+func (f *Frame) Start() Start {
+	if f.canonical {
+		return loadStart(f.body)
+	}
+	s, _ := scanStart(f.body)
+	return s
+}
+
+func (s *Start) inRange() bool {
+	return s.First >= 1 && s.First < math.MaxUint64 && s.FirstMessage >= 1 && s.Lanes >= 1 && s.Lanes <= MaxLanes
+}
+
+func isCanonicalStart(b []byte) bool {
+	if len(b) != startBody || b[0] != 0x09 || b[9] != 0x11 || b[18] != 0x19 || b[27] != 0x25 {
+		return false
+	}
+	s := loadStart(b)
+	return s.inRange()
+}
+
+func loadStart(b []byte) Start {
+	_ = b[startBody-1]
+	return Start{
+		First:        binary.LittleEndian.Uint64(b[1:]),
+		FirstMessage: binary.LittleEndian.Uint64(b[10:]),
+		Age:          binary.LittleEndian.Uint64(b[19:]),
+		Lanes:        binary.LittleEndian.Uint32(b[28:]),
+	}
+}
+
+func scanStart(b []byte) (st Start, err error) {
+	const required = 1<<5 - 1<<1
+	seen := 0
+	s := scanner{rest: b}
+	for s.next() {
+		switch {
+		case s.is(1, typeFixed64):
+			st.First = s.value
+		case s.is(2, typeFixed64):
+			st.FirstMessage = s.value
+		case s.is(3, typeFixed64):
+			st.Age = s.value
+		case s.is(4, typeFixed32):
+			st.Lanes = uint32(s.value)
+		default:
+			continue
+		}
+		seen |= 1 << s.field
+	}
+	switch {
+	case s.bad || seen != required:
+		return st, ErrMalformed
+	case !st.inRange():
+		return st, ErrRange
+	}
+	return st, nil
+}

@@ -1,0 +1,279 @@
+package check
+
+import (
+	"fmt"
+
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// Proc is one started process: a node may have several, one after the other. It is an index
+// into Log.Procs.
+type Proc int32
+
+// ProcInfo says who a Proc is.
+type ProcInfo struct {
+	Node        int
+	Incarnation int // counts the starts of the node, from 0
+	Member      wire.MemberID
+	Started     clock.Time
+	Ended       clock.Time // when it stopped or crashed; 0: it still runs
+	Crashed     bool
+}
+
+// Stream is one stream of a Proc. It is an index into Log.Streams; Unknown is none of them.
+type Stream int32
+
+// Unknown is the stream of a delivery that nobody has opened.
+const Unknown Stream = -1
+
+// StreamInfo says which stream a Stream is.
+type StreamInfo struct {
+	Sender  Proc
+	ID      wire.StreamID
+	Opened  clock.Time
+	Emitted uint64  // highest datagram number seen on the wire, where that is watched
+	sent    []int32 // positions of the Sent records, by message number - 1
+}
+
+// Reliable tells whether the stream's protocol promises delivery.
+func (s *StreamInfo) Reliable() bool { return s.ID.Protocol() != wire.BestEffort }
+
+// Kind says what a Record tells.
+type Kind uint8
+
+// The kinds. The first group is what happened at the members' public edge, the second which
+// faults were injected, the third what was seen on the wire.
+const (
+	Sent      Kind = iota + 1 // Proc's message First of Stream was accepted
+	Delivered                 // Proc was handed message First of Stream
+	Gap                       // Proc was told that messages First..Last of Stream are gone
+	Stopped                   // Proc left and closed
+	Opened                    // Proc opened Stream
+
+	Crash  // Proc ended without a word
+	Pause  // Proc's turns stopped
+	Resume // and went on
+	Cut    // nothing from Proc reaches Peer any more
+	Mend   // and now it does again
+	Healed // no fault is injected from here on
+
+	NakSent    // Proc put a NAK datagram on the wire
+	DataSent   // Proc sent datagram First of Stream for the first time; Last is the highest message number in it
+	RepairSent // Proc sent datagram First of Stream again; Length is its size
+	CopyLost   // the copy to Proc of datagram First of Stream was lost; Length 1: of a repair
+	BeatSent   // Proc sent a heartbeat that speaks of Stream
+)
+
+var kindNames = [...]string{"?", "sent", "delivered", "gap", "stopped", "opened", "crash", "pause", "resume",
+	"cut", "mend", "healed", "nak", "data", "repair", "lost", "heartbeat"}
+
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("kind %d", uint8(k))
+}
+
+// Record is one line of a Log.
+type Record struct {
+	At          clock.Time
+	First, Last uint64
+	Hash        uint64 // of the payload
+	Proc        Proc
+	Peer        Proc
+	Stream      Stream
+	Length      int32
+	Kind        Kind
+	Reason      wire.LossReason
+}
+
+// Log is everything that is known about a run, in the order in which it happened.
+type Log struct {
+	Procs   []ProcInfo
+	Streams []StreamInfo
+	Records []Record
+
+	procs   map[wire.MemberID]Proc
+	streams map[streamKey]Stream
+}
+
+type streamKey struct {
+	sender Proc
+	id     wire.StreamID
+}
+
+// NewLog makes an empty log.
+func NewLog() *Log {
+	return &Log{procs: map[wire.MemberID]Proc{}, streams: map[streamKey]Stream{}}
+}
+
+// Start registers a process that begins at time at.
+func (l *Log) Start(at clock.Time, node int, member wire.MemberID) Proc {
+	p := Proc(len(l.Procs))
+	incarnation := 0
+	for i := range l.Procs {
+		if l.Procs[i].Node == node {
+			incarnation++
+		}
+	}
+	l.Procs = append(l.Procs, ProcInfo{Node: node, Incarnation: incarnation, Member: member, Started: at})
+	l.procs[member] = p
+	return p
+}
+
+// Open registers that p sends a stream from time at on. Doing it again changes nothing.
+func (l *Log) Open(at clock.Time, p Proc, id wire.StreamID) Stream {
+	key := streamKey{p, id}
+	if s, ok := l.streams[key]; ok {
+		return s
+	}
+	s := Stream(len(l.Streams))
+	l.Streams = append(l.Streams, StreamInfo{Sender: p, ID: id, Opened: at})
+	l.streams[key] = s
+	l.add(Record{At: at, Kind: Opened, Proc: p, Stream: s})
+	return s
+}
+
+// Find names the stream that a member sends, or Unknown.
+func (l *Log) Find(member wire.MemberID, id wire.StreamID) Stream {
+	if p, ok := l.procs[member]; ok {
+		if s, ok := l.streams[streamKey{p, id}]; ok {
+			return s
+		}
+	}
+	return Unknown
+}
+
+// ProcOf names the process that has a member's id.
+func (l *Log) ProcOf(member wire.MemberID) (Proc, bool) {
+	p, ok := l.procs[member]
+	return p, ok
+}
+
+// Next is the number that the next message of s will have.
+func (l *Log) Next(s Stream) uint64 { return uint64(len(l.Streams[s].sent)) + 1 }
+
+// Sent records that the library accepted payload as the next message of s.
+func (l *Log) Sent(at clock.Time, s Stream, payload []byte) {
+	n := l.Next(s)
+	st := &l.Streams[s]
+	st.sent = append(st.sent, int32(len(l.Records)))
+	l.add(Record{At: at, Kind: Sent, Proc: st.Sender, Stream: s, First: n, Last: n, Length: int32(len(payload)), Hash: Hash(payload)})
+}
+
+// Delivered records that p was handed a message. It returns the payload's hash.
+func (l *Log) Delivered(at clock.Time, p Proc, m *wire.Delivery) uint64 {
+	h := Hash(m.Payload)
+	l.add(Record{At: at, Kind: Delivered, Proc: p, Stream: l.Find(m.From, m.Stream), First: m.Sequence, Last: m.Sequence,
+		Length: int32(len(m.Payload)), Hash: h})
+	return h
+}
+
+// Gap records that p was told of a loss.
+func (l *Log) Gap(at clock.Time, p Proc, g *wire.Loss) {
+	l.add(Record{At: at, Kind: Gap, Proc: p, Stream: l.Find(g.From, g.Stream), First: g.First, Last: g.Last, Reason: g.Reason})
+}
+
+// Stop records that p left and closed.
+func (l *Log) Stop(at clock.Time, p Proc) {
+	l.Procs[p].Ended = at
+	l.add(Record{At: at, Kind: Stopped, Proc: p, Stream: Unknown})
+}
+
+// Crash records that p ended without a word.
+func (l *Log) Crash(at clock.Time, p Proc) {
+	l.Procs[p].Ended, l.Procs[p].Crashed = at, true
+	l.add(Record{At: at, Kind: Crash, Proc: p, Stream: Unknown})
+}
+
+// Fault records any of Pause, Resume, Cut, Mend and Healed; peer is Cut's and Mend's.
+func (l *Log) Fault(at clock.Time, k Kind, p, peer Proc) {
+	l.add(Record{At: at, Kind: k, Proc: p, Peer: peer, Stream: Unknown})
+}
+
+// Wire records what was seen on the wire: NakSent, RepairSent, CopyLost, BeatSent.
+func (l *Log) Wire(at clock.Time, k Kind, p Proc, s Stream, number uint64, length int) {
+	l.add(Record{At: at, Kind: k, Proc: p, Stream: s, First: number, Last: number, Length: int32(length)})
+}
+
+// Emitted records that datagram number of s left for the first time; last is the highest
+// message number in it.
+func (l *Log) Emitted(at clock.Time, s Stream, number, last uint64, length int) {
+	st := &l.Streams[s]
+	st.Emitted = max(st.Emitted, number)
+	l.add(Record{At: at, Kind: DataSent, Proc: st.Sender, Stream: s, First: number, Last: last, Length: int32(length)})
+}
+
+func (l *Log) add(r Record) { l.Records = append(l.Records, r) }
+
+// End is the time of the last record.
+func (l *Log) End() clock.Time {
+	if len(l.Records) == 0 {
+		return 0
+	}
+	return l.Records[len(l.Records)-1].At
+}
+
+// message finds the Sent record of message n of s.
+func (l *Log) message(s Stream, n uint64) (*Record, bool) {
+	if s < 0 || int(s) >= len(l.Streams) || n == 0 || n > uint64(len(l.Streams[s].sent)) {
+		return nil, false
+	}
+	return &l.Records[l.Streams[s].sent[n-1]], true
+}
+
+// String shows a record as one line for people.
+func (l *Log) String(i int) string {
+	r := &l.Records[i]
+	out := fmt.Sprintf("#%d t=%v %s %s", i, r.At.Sub(0), l.procName(r.Proc), r.Kind)
+	if r.Stream != Unknown {
+		out += " " + l.streamName(r.Stream)
+	}
+	switch {
+	case r.Kind == Cut || r.Kind == Mend:
+		out += " " + l.procName(r.Peer)
+	case r.First == r.Last && r.First != 0:
+		out += fmt.Sprintf(" %d", r.First)
+	case r.First != 0:
+		out += fmt.Sprintf(" %d..%d", r.First, r.Last)
+	}
+	if r.Reason != 0 {
+		out += " " + reasonName(r.Reason)
+	}
+	return out
+}
+
+func (l *Log) procName(p Proc) string {
+	if p < 0 || int(p) >= len(l.Procs) {
+		return "nobody"
+	}
+	i := &l.Procs[p]
+	return fmt.Sprintf("%d.%d", i.Node, i.Incarnation)
+}
+
+func (l *Log) streamName(s Stream) string {
+	if s == Unknown {
+		return "unknown stream"
+	}
+	i := &l.Streams[s]
+	return fmt.Sprintf("%s/%d:%d", l.procName(i.Sender), i.ID.Protocol(), i.ID.Lane())
+}
+
+func reasonName(r wire.LossReason) string {
+	switch r {
+	case wire.LossUnrepaired:
+		return "unrepaired"
+	case wire.LossSenderGone:
+		return "sender gone"
+	case wire.LossRetention:
+		return "beyond retention"
+	case wire.LossReset:
+		return "receiver reset"
+	case wire.LossSlowConsumer:
+		return "slow consumer"
+	case wire.LossMalformed:
+		return "malformed"
+	}
+	return fmt.Sprintf("reason %d", uint8(r))
+}

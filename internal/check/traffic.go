@@ -1,0 +1,125 @@
+package check
+
+import (
+	"time"
+
+	"github.com/activeblaze/blaze/clock"
+)
+
+// Repair bounds what repair may cost (RM-9).
+type Repair struct {
+	Naks  float64 // NAK datagrams for each datagram that somebody lost, averaged over the run
+	Extra float64 // repairs beyond one for each such datagram and one for each repair that was lost, as a share of them
+}
+
+// RM9 (repair traffic): NAKs and repairs stay in proportion to what was lost, whatever the
+// size of the group. It needs a log with wire records.
+func RM9(l *Log, max Repair) []Violation {
+	r := report{log: l, id: "RM-9"}
+	type key struct {
+		s Stream
+		n uint64
+	}
+	lost := map[key]bool{}
+	var naks, repairs, allowed float64
+	for i := range l.Records {
+		switch d := &l.Records[i]; d.Kind {
+		case NakSent:
+			naks++
+		case RepairSent:
+			repairs++
+		case CopyLost:
+			k := key{d.Stream, d.First}
+			if !lost[k] {
+				lost[k] = true
+				allowed++
+			}
+			if d.Length == 1 {
+				allowed++
+			}
+		}
+	}
+	if limit := max.Naks * float64(len(lost)); naks > limit {
+		r.add(-1, "%.0f NAKs for %d lost datagrams, %.0f allowed", naks, len(lost), limit)
+	}
+	if limit := allowed * (1 + max.Extra); repairs > limit {
+		r.add(-1, "%.0f repairs for %d lost datagrams, %.0f allowed", repairs, len(lost), limit)
+	}
+	return r.done()
+}
+
+// RM10 (NAK budget): no receiver sends more than perSecond NAK datagrams in any second.
+func RM10(l *Log, perSecond int) []Violation {
+	r := report{log: l, id: "RM-10"}
+	recent := make([]window, len(l.Procs))
+	for i := range l.Records {
+		if d := &l.Records[i]; d.Kind == NakSent {
+			if n := recent[d.Proc].add(d.At, time.Second); n > perSecond {
+				r.add(i, "%d NAKs in a second, %d allowed", n, perSecond)
+			}
+		}
+	}
+	return r.done()
+}
+
+// RM15 (heartbeats): at most 3 in the first millisecond after a datagram of the stream; and in
+// any second at most the larger of 100 and a tenth of the stream's datagrams.
+func RM15(l *Log) []Violation {
+	r := report{log: l, id: "RM-15"}
+	type state struct {
+		data  clock.Time // the last datagram
+		soon  int        // heartbeats in the first millisecond after it
+		beats window
+		datas window
+	}
+	states := make([]state, len(l.Streams))
+	for i := range l.Records {
+		d := &l.Records[i]
+		if d.Stream == Unknown {
+			continue
+		}
+		s := &states[d.Stream]
+		switch d.Kind {
+		case DataSent, RepairSent:
+			s.data, s.soon = d.At, 0
+			s.datas.add(d.At, time.Second)
+		case BeatSent:
+			if d.At.Sub(s.data) <= time.Millisecond {
+				if s.soon++; s.soon > 3 && s.data != 0 {
+					r.add(i, "heartbeat %d in the first millisecond after a datagram", s.soon)
+				}
+			}
+			s.datas.trim(d.At, time.Second)
+			allowed := max(100, s.datas.len()/10)
+			if n := s.beats.add(d.At, time.Second); n > allowed+1 {
+				r.add(i, "%d heartbeats in a second, %d allowed", n, allowed)
+			}
+		}
+	}
+	return r.done()
+}
+
+// window counts events of the last while.
+type window struct {
+	times []clock.Time
+	head  int
+}
+
+func (w *window) len() int { return len(w.times) - w.head }
+
+func (w *window) trim(now clock.Time, d time.Duration) {
+	for w.head < len(w.times) && now.Sub(w.times[w.head]) >= d {
+		w.head++
+	}
+	if w.head > 1024 && w.head*2 > len(w.times) {
+		w.times = w.times[:copy(w.times, w.times[w.head:])]
+		w.head = 0
+	}
+}
+
+// add counts an event at now and returns how many there were in the last d.
+func (w *window) add(now clock.Time, d time.Duration) int {
+	w.times = append(w.times, now)
+	w.trim(now, d)
+	return w.len()
+}

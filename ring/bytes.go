@@ -69,10 +69,12 @@ func NewBytes(capacity int) *Bytes {
 // Record is claimed room, its producer's until Commit or Abort; exactly one of them must be
 // called, once. A Record is a value: copies mean the same room.
 type Record struct {
-	state   *uint64 // word 0
-	word    *uint64
-	payload []byte
+	head *header
+	n    int // bytes of payload; two fields, so that a Record travels in registers
 }
+
+// header is how a record begins.
+type header struct{ state, word uint64 }
 
 // Claim takes room for a record with n bytes of payload. It is false when there is none now:
 // the consumer is behind. It panics when n is negative or above MaxRecord, for which no
@@ -104,31 +106,31 @@ func (b *Bytes) Claim(n int) (r Record, ok bool) {
 		}
 	}
 	if skip > 0 {
+		// What is skipped may be one word only: not a whole header.
 		atomic.StoreUint64(&b.mem[tail&b.mask/wordBytes], -skip)
 		tail += skip
 	}
-	i := tail & b.mask / wordBytes
-	return Record{state: &b.mem[i], word: &b.mem[i+1], payload: b.bytes(i+2, n)}, true
+	return Record{b.header(tail), n}, true
 }
 
 // Bytes is the payload to fill, 8-byte aligned, all zero at first.
-func (r Record) Bytes() []byte { return r.payload }
+func (r Record) Bytes() []byte { return r.head.payload(r.n) }
 
 // SetWord stores w beside the payload: what the consumer needs to know before it reads it.
 // It is 0 unless set.
-func (r Record) SetWord(w uint64) { *r.word = w }
+func (r Record) SetWord(w uint64) { r.head.word = w }
 
 // Word is what SetWord stored.
-func (r Record) Word() uint64 { return *r.word }
+func (r Record) Word() uint64 { return r.head.word }
 
 // Commit hands the record to the consumer, which owns it from here on.
 func (r Record) Commit() {
-	atomic.StoreUint64(r.state, headerBytes+uint64(len(r.payload)))
+	atomic.StoreUint64(&r.head.state, headerBytes+uint64(r.n))
 }
 
 // Abort gives the room up; the consumer will skip it.
 func (r Record) Abort() {
-	atomic.StoreUint64(r.state, -span(headerBytes+uint64(len(r.payload))))
+	atomic.StoreUint64(&r.head.state, -span(headerBytes+uint64(r.n)))
 }
 
 // Peek lends the oldest committed record, until Advance: its word and its payload. It is
@@ -136,11 +138,11 @@ func (r Record) Abort() {
 // consumer may write into the payload. Peek without Advance lends the same record again.
 func (b *Bytes) Peek() (word uint64, payload []byte, ok bool) {
 	for {
-		i := b.reading & b.mask / wordBytes
-		state := int64(atomic.LoadUint64(&b.mem[i]))
+		state := int64(atomic.LoadUint64(&b.mem[b.reading&b.mask/wordBytes]))
 		if state > 0 {
+			h := b.header(b.reading)
 			b.lent = span(uint64(state))
-			return b.mem[i+1], b.bytes(i+2, int(state-headerBytes)), true
+			return h.word, h.payload(int(state - headerBytes)), true
 		}
 		if state == 0 {
 			b.Flush() // a consumer that went idle must not sit on free memory
@@ -209,13 +211,19 @@ func (b *Bytes) pass(n uint64) {
 	}
 }
 
-// bytes is the view of n bytes of memory from word i on. The end of the record may lie at the
-// end of memory, hence no indexing when n is 0.
-func (b *Bytes) bytes(i uint64, n int) []byte {
+// header is the header of the record that starts at position at.
+func (b *Bytes) header(at uint64) *header {
+	i := at & b.mask / wordBytes
+	return (*header)(unsafe.Pointer((*[2]uint64)(b.mem[i : i+2])))
+}
+
+// payload is the view of the n bytes behind the header. With none, the address behind it may
+// lie outside the memory, and is not made.
+func (h *header) payload(n int) []byte {
 	if n == 0 {
 		return nil
 	}
-	return unsafe.Slice((*byte)(unsafe.Pointer(&b.mem[i])), n)
+	return unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(h), headerBytes)), n)
 }
 
 // span is n rounded up to whole words.

@@ -1,6 +1,7 @@
 package ring
 
 import (
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"testing"
@@ -32,7 +33,7 @@ func TestSPSCCapacity(t *testing.T) {
 			t.Errorf("capacity %d gives %d slots, want %d", c.ask, got, c.get)
 		}
 	}
-	for _, n := range []int{0, -1, 1 << 60} {
+	for _, n := range []int{0, -1, math.MaxInt} {
 		if !panics(func() { NewSPSC[byte](n) }) {
 			t.Errorf("capacity %d accepted", n)
 		}

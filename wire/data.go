@@ -33,12 +33,20 @@ type Packed struct {
 }
 
 // Messages iterates over the messages, without allocating.
-func (d *Data) Messages() MessageIter { return MessageIter{rest: d.packed} }
+func (d *Data) Messages() MessageIter { return MessageIter{b: d.packed} }
 
-// MessageIter is one walk over the messages of a Data.
+// MessageIter is one walk over the messages of a Data:
+//
+//	it := data.Messages()
+//	for it.Step() {
+//		use(it.Topic, it.Kind, it.Payload)
+//	}
+//
+// (A variable of the for statement itself would be copied at each turn.)
 type MessageIter struct {
-	rest  []byte
-	topic []byte
+	Packed        // the current message
+	b      []byte // fields of a Data
+	at     int    // where the next one begins in b
 }
 
 // Tags inside a Data and inside a Packed.
@@ -49,50 +57,49 @@ const (
 	tagPayload = 3<<3 | typeBytes  // Packed.payload, 0x1A
 )
 
-// Next is the next message. It is not ok at the end.
+// Next is Step for those who want a copy of the message. Packed does not fit the registers, so
+// that the copy takes longer than the step.
 func (it *MessageIter) Next() (m Packed, ok bool) {
-	// A small message with nothing but a payload: its two lengths differ by two.
-	if b := it.rest; len(b) >= 4 && b[0] == tagPacked && b[2] == tagPayload && b[3] == b[1]-2 && b[3] < 0x7E {
-		if end := 4 + int(b[3]); end <= len(b) {
-			it.rest = b[end:]
-			return Packed{Topic: it.topic, Payload: b[4:end:end]}, true
-		}
-	}
-	return it.next()
+	ok = it.Step()
+	return it.Packed, ok
 }
 
-// next is Next for every other message, and in any layout.
-func (it *MessageIter) next() (m Packed, ok bool) {
-	s := scanner{rest: it.rest}
-	if b := it.rest; len(b) > 0 && b[0] == tagPacked {
-		if n, size := shortVarint(b[1:]); size > 0 && n <= len(b)-1-size {
-			body := b[1+size : 1+size+n]
-			if m, ok := loadPacked(body); ok {
-				it.rest = b[1+size+n:]
-				it.inherit(&m)
-				return m, true
-			}
+// Step moves to the next message. It is false at the end.
+func (it *MessageIter) Step() bool {
+	// A small message with nothing but a payload: its two lengths differ by two.
+	if b := it.b[it.at:]; len(b) >= 4 && b[0] == tagPacked && b[2] == tagPayload && b[3] == b[1]-2 && b[3] < 0x7E {
+		if end := 4 + int(b[3]); end <= len(b) {
+			it.at += end
+			it.Kind, it.Payload = KindRaw, b[4:end:end]
+			return true
 		}
 	}
+	return it.step()
+}
+
+// step is Step for every other message, and in any layout.
+func (it *MessageIter) step() bool {
+	b := it.b[it.at:]
+	if len(b) == 0 {
+		return false
+	}
+	if b[0] == tagPacked {
+		n, size := shortVarint(b[1:])
+		end := 1 + size + n
+		if size > 0 && end <= len(b) && it.load(b[1+size:end]) {
+			it.at += end
+			return true
+		}
+	}
+	s := scanner{rest: b}
 	for s.next() {
 		if s.is(4, typeBytes) {
-			it.rest = s.rest
-			m, err := scanPacked(s.bytes)
-			it.inherit(&m)
-			return m, err == nil
+			it.at = len(it.b) - len(s.rest)
+			return it.scan(s.bytes) == nil
 		}
 	}
-	it.rest = nil
-	return Packed{}, false
-}
-
-// inherit keeps the topic of m, or gives m the one before.
-func (it *MessageIter) inherit(m *Packed) {
-	if m.Topic == nil {
-		m.Topic = it.topic
-	} else {
-		it.topic = m.Topic
-	}
+	it.at = len(it.b)
+	return false
 }
 
 // Data reads a frame of kind FrameData.
@@ -149,13 +156,13 @@ func canonicalData(b []byte) (count int) {
 		}
 		p = fragmentHead
 	}
-	payload := 0
+	var m Packed
 	for p < len(b) {
 		// A small message with nothing but a payload, as in MessageIter.Next. The first
 		// message has a topic, so it cannot be this one.
-		if m := b[p:]; count > 0 && len(m) >= 4 && m[0] == tagPacked && m[2] == tagPayload && m[3] == m[1]-2 && m[3] < 0x7E && m[3] != 0 {
+		if b := b[p:]; count > 0 && len(b) >= 4 && b[0] == tagPacked && b[2] == tagPayload && b[3] == b[1]-2 && b[3] < 0x7E && b[3] != 0 {
 			count++
-			p += 4 + int(m[3])
+			p += 4 + int(b[3])
 			continue
 		}
 		if b[p] != tagPacked {
@@ -166,17 +173,16 @@ func canonicalData(b []byte) (count int) {
 		if size == 0 || n > len(b)-p {
 			return 0
 		}
-		m, ok := loadPacked(b[p : p+n])
-		if !ok || m.Topic == nil && count == 0 || !validText(m.Topic) {
+		m.Topic = nil
+		if !m.load(b[p:p+n]) || m.Topic == nil && count == 0 || !validText(m.Topic) {
 			return 0
 		}
-		payload = len(m.Payload)
 		count++
 		p += n
 	}
 	d := loadDataHead(b)
 	d.Count = count
-	if p != len(b) || !d.inRange(payload) {
+	if p != len(b) || !d.inRange(len(m.Payload)) {
 		return 0
 	}
 	return count
@@ -193,41 +199,42 @@ func (d *Data) inRange(payload int) bool {
 		d.Count == 1 && payload >= 1 && uint64(d.Offset)+uint64(payload) <= uint64(d.Size)
 }
 
-// loadPacked reads a canonical message; it is not ok for every other layout. It checks all but
-// the topic's characters. Topic is nil where the wire has none.
-func loadPacked(b []byte) (m Packed, ok bool) {
+// load reads a canonical message; it is false for every other layout. It checks all but the
+// topic's characters, and leaves Topic as it is where the wire has none.
+func (m *Packed) load(b []byte) bool {
+	m.Kind, m.Payload = KindRaw, nil
 	if len(b) > 0 && b[0] == tagTopic {
 		n, size := shortVarint(b[1:])
 		end := 1 + size + n
 		if n < 1 || n > MaxTopic || end > len(b) {
-			return Packed{}, false
+			return false
 		}
 		m.Topic, b = b[1+size:end:end], b[end:]
 	}
 	if len(b) > 0 && b[0] == tagKind {
 		if len(b) < 2 || b[1] == 0 || b[1] > MaxKind {
-			return Packed{}, false
+			return false
 		}
 		m.Kind, b = Kind(b[1]), b[2:]
 	}
 	if len(b) > 0 {
 		if b[0] != tagPayload {
-			return Packed{}, false
+			return false
 		}
 		n, size := shortVarint(b[1:])
 		if n < 1 || 1+size+n != len(b) {
-			return Packed{}, false
+			return false
 		}
 		m.Payload = b[1+size : len(b) : len(b)]
 	}
-	return m, true
+	return true
 }
 
 // scanData reads a Data in any layout, and checks all of it.
 func scanData(b []byte) (d Data, err error) {
 	const numbers, fragmentParts = 1<<1 | 1<<2, 1<<1 | 1<<2
 	seen, parts := 0, 0
-	payload := 0
+	var m Packed
 	s := scanner{rest: b}
 	for s.next() {
 		switch {
@@ -255,14 +262,12 @@ func scanData(b []byte) (d Data, err error) {
 			}
 			continue
 		case s.is(4, typeBytes):
-			m, err := scanPacked(s.bytes)
-			if err != nil {
+			if err := m.scan(s.bytes); err != nil {
 				return d, err
 			}
-			if m.Topic == nil && d.Count == 0 {
-				return d, ErrMalformed
+			if m.Topic == nil {
+				return d, ErrMalformed // the first message has no topic
 			}
-			payload = len(m.Payload)
 			d.Count++
 			continue
 		default:
@@ -273,24 +278,25 @@ func scanData(b []byte) (d Data, err error) {
 	switch {
 	case s.bad || seen != numbers || d.Count == 0 || d.Fragment && parts != fragmentParts:
 		return d, ErrMalformed
-	case !d.inRange(payload):
+	case !d.inRange(len(m.Payload)):
 		return d, ErrRange
 	}
 	d.packed = b
 	return d, nil
 }
 
-// scanPacked reads a message in any layout. Topic is nil where the wire has none.
-func scanPacked(b []byte) (m Packed, err error) {
+// scan reads a message in any layout. It leaves Topic as it is where the wire has none.
+func (m *Packed) scan(b []byte) error {
 	var kind uint64
+	m.Payload = nil
 	s := scanner{rest: b}
 	for s.next() {
 		switch {
 		case s.is(1, typeBytes):
-			m.Topic = s.bytes
-			if !validText(m.Topic) {
-				return m, ErrMalformed
+			if !validText(s.bytes) {
+				return ErrMalformed
 			}
+			m.Topic = s.bytes
 		case s.is(2, typeVarint):
 			kind = s.value
 		case s.is(3, typeBytes):
@@ -299,12 +305,12 @@ func scanPacked(b []byte) (m Packed, err error) {
 	}
 	switch {
 	case s.bad:
-		return m, ErrMalformed
+		return ErrMalformed
 	case kind > MaxKind || m.Topic != nil && (len(m.Topic) < 1 || len(m.Topic) > MaxTopic):
-		return m, ErrRange
+		return ErrRange
 	}
 	m.Kind = Kind(kind)
-	return m, nil
+	return nil
 }
 
 // validText tells whether b is UTF-8, as a protobuf string must be. ASCII is quick.

@@ -1,0 +1,186 @@
+package udp
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/activeblaze/blaze/buf"
+	"golang.org/x/sys/unix"
+)
+
+// Driver is one member's sockets. It belongs to the goroutine of its engine; only Wake may be
+// called from others.
+type Driver struct {
+	own   inlet // the member's own socket: unicast comes in, everything goes out
+	group inlet // the group's socket; fd is −1 with peers
+
+	// fence tells when unicast may be handed out: when it is 0 or less, all that was in the
+	// group's socket before the unicast was read has been handed out. In bytes.
+	fence int
+	lent  [maxBatch]buf.Buf
+
+	out      outlet
+	segments bool // UDP_SEGMENT works
+	filtered bool // the kernel drops own multicast
+
+	local    buf.Endpoint
+	link     link
+	room     int
+	ownSent  uint64 // packets sent to the group, which the filter has dropped
+	stats    Stats
+	log      *slog.Logger
+	told     []unix.Errno // errors of Send that were logged
+	toldLong bool         // truncation was logged
+
+	// Wait and Wake, see wait_linux.go.
+	_     [128]byte
+	state atomic.Uint32
+	_     [128]byte
+	poll  [3]unix.PollFd
+	limit unix.Timespec
+	wake  sync.Mutex // guards event against Close
+	event int
+}
+
+// Open opens the sockets that cfg describes. Its errors say what was tried and what helps;
+// those that a different Config cures are ErrConfig or ErrUnsupported.
+func Open(cfg Config) (*Driver, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	d := &Driver{log: cfg.Logger, event: -1}
+	d.own.fd, d.group.fd = -1, -1
+	if err := d.open(cfg); err != nil {
+		d.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *Driver) open(cfg Config) (err error) {
+	if len(cfg.Peers) > 0 {
+		d.own.fd, d.link, err = openPeer(cfg)
+	} else {
+		d.own.fd, d.group.fd, d.link, err = openGroup(cfg)
+	}
+	if err != nil {
+		return err
+	}
+	name, err := unix.Getsockname(d.own.fd)
+	if err != nil {
+		return errors.New("udp: cannot read the own address: " + err.Error())
+	}
+	in := name.(*unix.SockaddrInet4)
+	d.local = endpoint(in.Addr, uint16(in.Port))
+
+	hearing := d.own.fd
+	if d.group.fd >= 0 {
+		d.filtered = attachFilter(d.group.fd, d.local) == nil
+		hearing = d.group.fd
+	}
+	if d.room, err = roomOf(hearing); err != nil {
+		return err
+	}
+	var coalesced bool
+	if d.segments, coalesced, err = d.probeSegments(cfg.GSO); err != nil {
+		return err
+	}
+	d.own.init(coalesced, d.Datagram(), false)
+	if d.group.fd >= 0 {
+		d.group.init(coalesced, d.Datagram(), true)
+	}
+	d.out.init(cfg, d.local)
+
+	if d.event, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return errors.New("udp: cannot make an eventfd: " + err.Error())
+	}
+	d.poll = [3]unix.PollFd{
+		{Fd: int32(d.event), Events: unix.POLLIN},
+		{Fd: int32(d.own.fd), Events: unix.POLLIN},
+		{Fd: int32(d.group.fd), Events: unix.POLLIN}, // poll(2) passes over −1
+	}
+	d.log.Debug("udp: open", "interface", d.link.Name, "local", d.Addr(d.local), "mtu", d.link.mtu,
+		"room", d.room, "segmentation", d.segments, "coalescing", coalesced, "filter", d.filtered)
+	if want := cfg.RecvBuffer; d.room < min(want, 1<<20) {
+		d.log.Info("udp: the host grants a small receive buffer, so bursts must be small; allow more with: sysctl -w net.core.rmem_max=16777216",
+			"asked", want, "room", d.room)
+	}
+	return nil
+}
+
+// Local is the member's own unicast address.
+func (d *Driver) Local() buf.Endpoint { return d.local }
+
+// Addr is the address that e names; for buf.Group it is 0.0.0.0:0.
+func (d *Driver) Addr(e buf.Endpoint) netip.AddrPort { return addrOf(e) }
+
+// Datagram is the largest UDP payload in bytes: the MTU less 28.
+func (d *Driver) Datagram() int { return d.link.mtu - headers }
+
+// Room is the size in bytes of the receive buffer that the host granted to the socket that
+// the group is heard through. It is half of what SO_RCVBUF reads back, since the kernel
+// doubles what it is asked for, to make up for its own overhead (socket(7)). The kernel
+// charges what a packet takes in memory, not its payload. Packets of full-sized segments fit
+// Room bytes of payload and more; full-sized single datagrams fit about that, and of small
+// ones much less: each takes 768 bytes or more out of twice Room, however short it is.
+func (d *Driver) Room() int { return d.room }
+
+// Stats returns a copy of the counters. It belongs to the driver's goroutine, as it asks the
+// kernel for its own.
+func (d *Driver) Stats() Stats {
+	d.countDrops()
+	return d.stats
+}
+
+// countDrops refreshes KernelDrops, which never goes backwards.
+func (d *Driver) countDrops() {
+	var drops uint64
+	for _, in := range [...]*inlet{&d.group, &d.own} {
+		if in.fd < 0 {
+			continue
+		}
+		n, err := kernelDrops(in.fd)
+		if err != nil {
+			continue // before Linux 4.12
+		}
+		if in.group && d.filtered {
+			n -= min(n, d.ownSent)
+		}
+		drops += n
+	}
+	d.stats.KernelDrops = max(d.stats.KernelDrops, drops)
+}
+
+// Close frees the sockets. Datagrams that are still lent stay readable, but no longer. It must not be called
+// while another method than Wake runs; calling it again does nothing.
+func (d *Driver) Close() error {
+	var errs []error
+	closeFD := func(fd *int) {
+		if *fd >= 0 {
+			errs = append(errs, unix.Close(*fd))
+			*fd = -1
+		}
+	}
+	if d.own.fd >= 0 {
+		d.countDrops()
+	}
+	closeFD(&d.group.fd)
+	closeFD(&d.own.fd)
+	d.wake.Lock()
+	closeFD(&d.event)
+	d.wake.Unlock()
+	return errors.Join(errs...)
+}
+
+// logOnce logs an error of Send the first time that it happens.
+func (d *Driver) logOnce(e unix.Errno, what string) {
+	if len(d.told) < 16 && !slices.Contains(d.told, e) {
+		d.told = append(d.told, e)
+		d.log.Warn("udp: "+what, "error", e)
+	}
+}

@@ -1,0 +1,82 @@
+package udp
+
+import (
+	"unsafe"
+
+	"github.com/activeblaze/blaze/buf"
+	"golang.org/x/sys/unix"
+)
+
+// sockaddr is struct sockaddr_in with its network byte order spelled out.
+type sockaddr struct {
+	family uint16
+	port   [2]byte
+	ip     [4]byte
+	_      [8]byte
+}
+
+func (s *sockaddr) set(e buf.Endpoint) {
+	ip, port := split(e)
+	s.family, s.port, s.ip = unix.AF_INET, [2]byte{byte(port >> 8), byte(port)}, ip
+}
+
+func (s *sockaddr) endpoint() buf.Endpoint {
+	return endpoint(s.ip, uint16(s.port[0])<<8|uint16(s.port[1]))
+}
+
+// mmsghdr is struct mmsghdr; the compiler pads it as C does.
+type mmsghdr struct {
+	hdr unix.Msghdr
+	len uint32 // out: bytes received or sent
+}
+
+// segment is a control message with the size of the segments in one packet: UDP_SEGMENT
+// (16 bits) on the way out, UDP_GRO (an int) on the way in. udp(7)
+type segment struct {
+	hdr  unix.Cmsghdr
+	size [8]byte
+}
+
+const (
+	sizeofSockaddr = uint32(unsafe.Sizeof(sockaddr{}))
+	sizeofCmsghdr  = int(unsafe.Sizeof(unix.Cmsghdr{}))
+	sizeofSegment  = int(unsafe.Sizeof(segment{}))
+)
+
+// initSend makes s the control message for sending; setSend then changes the size.
+func (s *segment) initSend() {
+	s.hdr.Level, s.hdr.Type = unix.IPPROTO_UDP, unix.UDP_SEGMENT
+	s.hdr.SetLen(sizeofCmsghdr + 2)
+}
+
+func (s *segment) setSend(size int) { *(*uint16)(unsafe.Pointer(&s.size)) = uint16(size) }
+
+// received returns the size of the segments, or 0 when the packet is one datagram. n is the
+// length of the control data that came.
+func (s *segment) received(n int) int {
+	if n < sizeofCmsghdr+4 || s.hdr.Level != unix.IPPROTO_UDP || s.hdr.Type != unix.UDP_GRO {
+		return 0
+	}
+	return int(*(*int32)(unsafe.Pointer(&s.size)))
+}
+
+// recvmmsg receives into hdrs without sleeping and returns how many were filled.
+func recvmmsg(fd int, hdrs []mmsghdr) (int, unix.Errno) {
+	n, _, e := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(hdrs))),
+		uintptr(len(hdrs)), unix.MSG_DONTWAIT, 0, 0)
+	if e != 0 {
+		return 0, e
+	}
+	return int(n), 0
+}
+
+// sendmmsg sends hdrs without sleeping and returns how many the kernel took: with an error
+// none. An error after the first shows in the next call.
+func sendmmsg(fd int, hdrs []mmsghdr) (int, unix.Errno) {
+	n, _, e := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(hdrs))),
+		uintptr(len(hdrs)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+	if e != 0 {
+		return 0, e
+	}
+	return int(n), 0
+}

@@ -1,0 +1,183 @@
+package udp
+
+import (
+	"github.com/activeblaze/blaze/buf"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	maxBatch = 256 // datagrams that one Recv hands out at most
+
+	// Slots of one recvmmsg. With coalescing a slot takes up to 64 datagrams, so fewer do.
+	slotsSingle    = 64
+	slotsCoalesced = 32
+
+	// A coalesced packet can be as large as IPv4 allows. The extra cache lines keep the
+	// beginnings of the slots, which are all that single datagrams touch, from falling into
+	// the same set of the processor's caches.
+	strideCoalesced = 65536 + 17*64
+)
+
+// inlet is the receiving side of one socket.
+type inlet struct {
+	fd    int
+	group bool
+	hdrs  []mmsghdr
+	slots []slot
+
+	// What the last read brought: packets at..got−1 are not handed out, and of packet
+	// `at` the first off bytes are.
+	at, got, off int
+	drained      bool // the last read emptied the socket
+}
+
+// slot is what one packet is received into.
+type slot struct {
+	name sockaddr
+	iov  unix.Iovec
+	ctl  segment
+	mem  []byte
+	// Of the packet in it:
+	from buf.Endpoint
+	n    int // bytes
+	size int // bytes of each datagram in it; the last may be shorter
+}
+
+// init allocates the slots. Pages of a slot that no packet reaches are never touched.
+func (in *inlet) init(coalesced bool, datagram int, group bool) {
+	count, stride, size := slotsSingle, max(2048, (datagram+127)&^63), max(2048, datagram+1)
+	if coalesced {
+		count, stride, size = slotsCoalesced, strideCoalesced, 65536
+	}
+	in.group = group
+	in.hdrs, in.slots = make([]mmsghdr, count), make([]slot, count)
+	mem := make([]byte, count*stride)
+	for i := range in.slots {
+		s, h := &in.slots[i], &in.hdrs[i].hdr
+		s.mem = mem[i*stride : i*stride+size : i*stride+size]
+		s.iov.Base = &s.mem[0]
+		s.iov.SetLen(size)
+		h.Name = (*byte)(ptr(&s.name))
+		h.Iov = &s.iov
+		h.SetIovlen(1)
+		h.Control = (*byte)(ptr(&s.ctl))
+		in.arm(i)
+	}
+}
+
+// arm resets what the kernel overwrites.
+func (in *inlet) arm(i int) {
+	h := &in.hdrs[i].hdr
+	h.Namelen = sizeofSockaddr
+	h.SetControllen(sizeofSegment)
+}
+
+// empty tells whether all that was read has been handed out.
+func (in *inlet) empty() bool { return in.at == in.got }
+
+// read receives packets. All earlier ones must have been handed out.
+func (d *Driver) read(in *inlet) {
+	for i := range in.got {
+		in.arm(i)
+	}
+	in.at, in.got, in.off = 0, 0, 0
+	n, e := recvmmsg(in.fd, in.hdrs)
+	for e == unix.EINTR {
+		n, e = recvmmsg(in.fd, in.hdrs)
+	}
+	d.stats.RecvCalls++
+	d.stats.RecvPackets += uint64(n)
+	in.got, in.drained = n, n < len(in.hdrs)
+	for i := range n {
+		d.parse(in, i)
+	}
+}
+
+// parse looks at packet i once; a packet that is dropped is left with n = −1.
+func (d *Driver) parse(in *inlet, i int) {
+	s, h := &in.slots[i], &in.hdrs[i]
+	s.from, s.n = s.name.endpoint(), int(h.len)
+	switch {
+	case h.hdr.Flags&unix.MSG_TRUNC != 0:
+		d.stats.RecvTruncated++
+		s.n = -1
+		if !d.toldLong {
+			d.toldLong = true
+			d.log.Warn("udp: a datagram is longer than this member's mtu allows and was dropped; all members need the same mtu",
+				"from", addrOf(s.from), "mtu", d.link.mtu)
+		}
+		return
+	case uint16(s.from) == 0: // RFC 768: the sender wants no answer; endpoint 0 is the group
+		d.stats.RecvInvalid++
+		s.n = -1
+		return
+	case s.from == d.local && in.group:
+		d.stats.RecvOwn++
+		s.n = -1
+		return
+	}
+	s.size = s.ctl.received(int(h.hdr.Controllen))
+	if s.size <= 0 || s.size > s.n {
+		s.size = s.n
+	}
+}
+
+// Recv fills batch with datagrams that have come and returns how many. It does not sleep.
+// The datagrams are lent until the next Recv. At most 256 are handed out.
+//
+// What came through the group is handed out before unicast that came later; unicast is read
+// first and held back until then.
+func (d *Driver) Recv(batch []buf.Received) int {
+	batch = batch[:min(len(batch), maxBatch)]
+	if d.own.fd < 0 || len(batch) == 0 {
+		return 0
+	}
+	if d.own.empty() {
+		d.read(&d.own)
+		// Under a flood the group's socket is never found empty. Once it has brought as
+		// many bytes as it can hold, all that was in it when the unicast was read is out.
+		d.fence = 2 * d.room
+	}
+	n := 0
+	if d.group.fd >= 0 {
+		if d.group.empty() {
+			d.read(&d.group)
+		}
+		var bytes int
+		n, bytes = d.handOut(&d.group, batch, 0)
+		d.fence -= bytes
+		if d.group.empty() && d.group.drained {
+			d.fence = 0
+		}
+	} else {
+		d.fence = 0
+	}
+	if d.fence <= 0 && !d.own.empty() {
+		n, _ = d.handOut(&d.own, batch, n)
+	}
+	return n
+}
+
+// handOut lends what in has read to batch[n:] and returns the new n and the bytes lent.
+func (d *Driver) handOut(in *inlet, batch []buf.Received, n int) (int, int) {
+	first, bytes := n, 0
+	for in.at < in.got && n < len(batch) {
+		s := &in.slots[in.at]
+		if s.n < 0 {
+			in.at++
+			continue
+		}
+		end := min(in.off+s.size, s.n)
+		b := &d.lent[n]
+		b.Lend(s.mem[in.off:end:end])
+		batch[n] = buf.Received{Buf: b, From: s.from, Group: in.group}
+		bytes += end - in.off
+		n++
+		if in.off = end; end == s.n {
+			in.at, in.off = in.at+1, 0
+		}
+	}
+	d.stats.RecvDatagrams += uint64(n - first)
+	d.stats.RecvBytes += uint64(bytes)
+	return n, bytes
+}

@@ -253,9 +253,9 @@ func (m *Message) Sequence() uint64 { return m.sequence }
 // Redelivered tells that a queue handed m to another consumer before, which may have worked on it.
 func (m *Message) Redelivered() bool { return m.redelivered }
 
-// received notes where m came from.
-func (m *Message) received(topic string, from MemberID, sequence uint64) {
-	m.topic, m.from, m.sequence = topic, from, sequence
+// setReceived notes where m came from.
+func (m *Message) setReceived(topic string, from MemberID, sequence uint64, redelivered bool) {
+	m.topic, m.from, m.sequence, m.redelivered = topic, from, sequence, redelivered
 }
 
 func (m *Message) find(key string) (int, bool) {

@@ -1,0 +1,429 @@
+package blaze
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/activeblaze/blaze/internal/topic"
+)
+
+// Config says what a channel is made of. The zero Config works: every zero field takes the
+// default that it documents. NewChannel copies it; nothing that is changed later has an effect.
+type Config struct {
+	// Name is the member's name, for people and logs; it need not be unique. At most 255
+	// bytes of UTF-8. Empty means host name and process id: "host-4711".
+	Name string
+
+	// Cluster separates applications on one network: only members of one Cluster hear each
+	// other. Its hash is in every datagram. At most 255 bytes of UTF-8. Empty means "default".
+	Cluster string
+
+	// BroadcastURI picks the driver, the address and the driver's options: see URI.
+	// Empty means "udp://239.255.66.76:6676", on loopback.
+	BroadcastURI string
+
+	// Protocol is what topics are sent under that no entry of Topics matches. A receiver
+	// follows the sender's choice. The default is NACK. This version has NACK and BestEffort.
+	Protocol Protocol
+
+	// Topics are exceptions from Protocol and Safe: the first entry that matches a topic wins.
+	// At most 1,024.
+	Topics []TopicConfig
+
+	// Safe delivers under Totem only what every member has. It needs Protocol Totem.
+	Safe bool
+
+	// FEC sets the block code of FEC and Hybrid.
+	FEC FECConfig
+
+	// Totem sets the ring of Totem.
+	Totem TotemConfig
+
+	// Lanes is the number of streams that topics are hashed over, 1..64: hosts filter lanes
+	// that they do not want, and a loss holds back its own lane only. Each lane has a
+	// window of its own. Totem has one ring whatever Lanes says. Zero means 1.
+	Lanes int
+
+	// Window is how many bytes of a stream are kept by its sender, to be asked for again, and
+	// by a receiver, to be put in order: 64 KiB..1 GiB, and at least twice MaxMessageSize.
+	// It should exceed what the stream carries in several round trips. Zero means 8 MiB, or
+	// twice MaxMessageSize where that is more.
+	Window int
+
+	// MaxMessageSize is the largest payload in bytes, 1 B..512 MiB: above one datagram it is
+	// sent in fragments. Zero means 1 MiB, or half of Window where that is less.
+	MaxMessageSize int
+
+	// SubscriptionQueue is how many messages wait for a handler that runs on a goroutine of
+	// its own, 1..1,048,576, rounded up to a power of two. Zero means 4,096.
+	SubscriptionQueue int
+
+	// SlowConsumer says what happens when such a queue is full. The default is Pause.
+	SlowConsumer SlowConsumer
+
+	// FlowControl says whose pace a NACK sender follows. The default is Slowest.
+	FlowControl FlowControl
+
+	// MaxRate bounds what this member sends, in bits per second on the wire, repairs,
+	// parity and headers included; at least 64,000. Zero means no bound.
+	MaxRate int64
+
+	// NoSelfDelivery keeps a channel from hearing its own broadcasts.
+	NoSelfDelivery bool
+
+	// HeartbeatInterval is the membership's heartbeat, 1ms..1m (NACK's own heartbeats adapt).
+	// Zero means 20ms, or a fifth of FailureTimeout where that is less.
+	HeartbeatInterval time.Duration
+
+	// FailureTimeout is the silence after which the membership suspects a member, at least
+	// two HeartbeatIntervals and at most 10m. NACK evicts a silent receiver after the larger of it
+	// and one second. Zero means 100ms, or five HeartbeatIntervals where that is more.
+	FailureTimeout time.Duration
+
+	// Linger is how long Stop waits for what was accepted to be sent and, under reliable
+	// protocols, received: up to 10m. Zero means 1s.
+	Linger time.Duration
+
+	// LockLease is how long a cluster lock is held unless extended, 1ms..24h. Zero means 10s.
+	LockLease time.Duration
+
+	// ExpectedMembers is the size of the cluster that a quorum is counted from, 0..1,024.
+	// Zero means dynamic: more than half of the last primary component.
+	ExpectedMembers int
+
+	// MasterWeight decides who is master: the highest weight, then the longest-serving.
+	// Any number; the default is 0.
+	MasterWeight int
+
+	// DataDir is the directory where a cluster's state outlives all its members at once.
+	// Empty means memory only.
+	DataDir string
+
+	// Idle is what the engine's thread does without work. The default is Backoff.
+	Idle Idle
+
+	// Invoker leaves out the engine's thread: the application calls Turn from one thread, and
+	// Offer, Claim and Subscribe only from it.
+	Invoker bool
+
+	// EngineCPUs pins the engine's threads, one CPU number for each queue, no number twice.
+	// Empty means not pinned. It has no place beside Invoker.
+	EngineCPUs []int
+
+	// Logger takes the few lines that a channel has to say. Nil means slog.Default().
+	Logger *slog.Logger
+}
+
+// TopicConfig is one exception for the topics that match Pattern.
+type TopicConfig struct {
+	Pattern  string   // a topic, with wildcards as in Subscribe
+	Protocol Protocol // the default is NACK, whatever Config.Protocol says
+	Safe     bool     // Totem only, as Config.Safe
+}
+
+// FECConfig sets the Reed–Solomon code of FEC and Hybrid. Source and repair symbols of a block
+// are at most 255 together (the code's field has 256 elements).
+type FECConfig struct {
+	SourceSymbols int  // datagrams of a block, 1..128; zero means 20
+	RepairSymbols int  // repair datagrams of a block to begin with, MinRepair..MaxRepair; zero means the smaller of 2 and MaxRepair
+	MinRepair     int  // fewest when adapting, 1..64; −1: none on a clean network; zero means 1
+	MaxRepair     int  // most when adapting, MinRepair..64; zero means 6, or MinRepair or RepairSymbols where those are more
+	Interleave    int  // blocks that are sent interleaved, against bursts, 1..16; zero means 1
+	NoAdapt       bool // always RepairSymbols, whatever the network loses
+}
+
+// TotemConfig sets Totem's ring.
+type TotemConfig struct {
+	Profile   TotemProfile  // the timers; the default is LAN
+	TokenLoss time.Duration // silence after which the token counts as lost, 1ms..1m; zero: the profile's
+	Hold      time.Duration // how long an idle ring's representative holds the token, below TokenLoss; zero: the profile's
+	Plain     bool          // the ring as first published: data before the token is passed on, not accelerated
+}
+
+const (
+	defaultBroadcastURI = "udp://239.255.66.76:6676"
+
+	maxName   = 255
+	maxTopics = 1024
+	maxLanes  = 64
+
+	minWindow, maxWindow, defaultWindow = 64 << 10, 1 << 30, 8 << 20
+	defaultMaxMessageSize               = 1 << 20
+	maxQueueLen, defaultQueueLen        = 1 << 20, 4096
+	minRate                             = 64_000
+
+	defaultHeartbeat, defaultFailure = 20 * time.Millisecond, 100 * time.Millisecond
+
+	maxExpectedMembers = 1024
+	maxCPU             = 1 << 16
+
+	maxSourceSymbols, maxRepairSymbols, maxInterleave = 128, 64, 16
+)
+
+// Validate judges c with its defaults filled in, and changes nothing. Its error matches
+// ErrConfig (and ErrTopic for a pattern of Topics) and names the first field that cannot be
+// used, its value and what is allowed. It does not look at this host: whether the interface is
+// there is for Init to find out.
+func (c Config) Validate() error {
+	d := c.withDefaults()
+	for _, check := range []func(Config) error{
+		Config.checkNames, Config.checkProtocols, Config.checkFEC, Config.checkTotem,
+		Config.checkSizes, Config.checkTimes, Config.checkEngine,
+	} {
+		if err := check(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c Config) checkNames() error {
+	for _, f := range []struct{ field, value string }{{"Name", c.Name}, {"Cluster", c.Cluster}} {
+		if len(f.value) > maxName || !utf8.ValidString(f.value) {
+			return bad(f.field, strconv.Quote(abridged(f.value)), "must be valid UTF-8 of at most %d bytes", maxName)
+		}
+	}
+	_, err := ParseURI(c.BroadcastURI)
+	return err
+}
+
+func (c Config) checkProtocols() error {
+	if err := known("Protocol", protocolNames, c.Protocol); err != nil {
+		return err
+	}
+	if c.Safe && c.Protocol != Totem {
+		return bad("Safe", "true", "needs Protocol totem; it is %v", c.Protocol)
+	}
+	if n := len(c.Topics); n > maxTopics {
+		return bad("Topics", fmt.Sprint(n, " entries"), "must be at most %d", maxTopics)
+	}
+	for i, t := range c.Topics {
+		field := fmt.Sprintf("Topics[%d].", i)
+		if err := topic.ValidatePattern(t.Pattern); err != nil {
+			return &configError{field: field + "Pattern", want: err.Error(), cause: ErrTopic}
+		}
+		if err := known(field+"Protocol", protocolNames, t.Protocol); err != nil {
+			return err
+		}
+		if t.Safe && t.Protocol != Totem {
+			return bad(field+"Safe", "true", "needs Protocol totem in the same entry; it is %v", t.Protocol)
+		}
+	}
+	return nil
+}
+
+func (c Config) checkFEC() error {
+	f := c.FEC
+	low := max(f.MinRepair, 0)
+	switch {
+	case f.MinRepair != -1 && (f.MinRepair < 1 || f.MinRepair > maxRepairSymbols):
+		return bad("FEC.MinRepair", fmt.Sprint(f.MinRepair), "must be 1 to %d, or -1: none on a clean network", maxRepairSymbols)
+	case f.MaxRepair < max(low, 1) || f.MaxRepair > maxRepairSymbols:
+		return bad("FEC.MaxRepair", fmt.Sprint(f.MaxRepair), "must be %d (MinRepair) to %d", max(low, 1), maxRepairSymbols)
+	case f.RepairSymbols < low || f.RepairSymbols > f.MaxRepair:
+		return bad("FEC.RepairSymbols", fmt.Sprint(f.RepairSymbols), "must be %d (MinRepair) to %d (MaxRepair)", low, f.MaxRepair)
+	}
+	return firstError(
+		inRange("FEC.SourceSymbols", f.SourceSymbols, 1, maxSourceSymbols),
+		inRange("FEC.Interleave", f.Interleave, 1, maxInterleave),
+	)
+}
+
+func (c Config) checkTotem() error {
+	t := c.Totem
+	if err := known("Totem.Profile", totemProfileNames, t.Profile); err != nil {
+		return err
+	}
+	if t.TokenLoss != 0 && (t.TokenLoss < time.Millisecond || t.TokenLoss > time.Minute) {
+		return bad("Totem.TokenLoss", t.TokenLoss.String(), "must be 1ms to 1m, or 0: the profile's")
+	}
+	limit := t.TokenLoss
+	if limit == 0 {
+		limit = t.Profile.tokenLoss()
+	}
+	if t.Hold < 0 || t.Hold >= limit {
+		return bad("Totem.Hold", t.Hold.String(), "must be below the time after which the token counts as lost, %v, or 0: the profile's", limit)
+	}
+	return nil
+}
+
+func (c Config) checkSizes() error {
+	if err := firstError(
+		inRange("Lanes", c.Lanes, 1, maxLanes),
+		inRange("Window", c.Window, minWindow, maxWindow),
+		inRange("SubscriptionQueue", c.SubscriptionQueue, 1, maxQueueLen),
+	); err != nil {
+		return err
+	}
+	if c.MaxMessageSize < 1 || c.MaxMessageSize > c.Window/2 {
+		return bad("MaxMessageSize", fmt.Sprint(c.MaxMessageSize), "must be 1 to %d bytes, half of Window (%d), which may be raised", c.Window/2, c.Window)
+	}
+	if c.MaxRate != 0 && c.MaxRate < minRate {
+		return bad("MaxRate", fmt.Sprint(c.MaxRate), "must be at least %d bits per second, or 0: no bound", minRate)
+	}
+	return firstError(
+		known("SlowConsumer", slowConsumerNames, c.SlowConsumer),
+		known("FlowControl", flowControlNames, c.FlowControl),
+	)
+}
+
+func (c Config) checkTimes() error {
+	return firstError(
+		inRange("HeartbeatInterval", c.HeartbeatInterval, time.Millisecond, time.Minute),
+		inRange("FailureTimeout", c.FailureTimeout, 2*c.HeartbeatInterval, 10*time.Minute),
+		inRange("Linger", c.Linger, 1, 10*time.Minute),
+		inRange("LockLease", c.LockLease, time.Millisecond, 24*time.Hour),
+	)
+}
+
+func (c Config) checkEngine() error {
+	if err := firstError(
+		inRange("ExpectedMembers", c.ExpectedMembers, 0, maxExpectedMembers),
+		known("Idle", idleNames, c.Idle),
+	); err != nil {
+		return err
+	}
+	if c.Invoker && len(c.EngineCPUs) > 0 {
+		return bad("EngineCPUs", fmt.Sprint(c.EngineCPUs), "must be empty with Invoker, which has no engine thread to pin")
+	}
+	for i, cpu := range c.EngineCPUs {
+		field := fmt.Sprintf("EngineCPUs[%d]", i)
+		if err := inRange(field, cpu, 0, maxCPU); err != nil {
+			return err
+		}
+		if slices.Contains(c.EngineCPUs[:i], cpu) {
+			return bad(field, strconv.Itoa(cpu), "stands there twice")
+		}
+	}
+	return nil
+}
+
+// clone returns a copy of c that shares no slices with it.
+func (c Config) clone() Config {
+	c.Topics, c.EngineCPUs = slices.Clone(c.Topics), slices.Clone(c.EngineCPUs)
+	return c
+}
+
+// withDefaults returns a copy of c, slices included, with every zero field filled in.
+func (c Config) withDefaults() Config {
+	c = c.clone()
+	setDefault(&c.Cluster, "default")
+	setDefault(&c.BroadcastURI, defaultBroadcastURI)
+	if c.Name == "" {
+		c.Name = defaultName()
+	}
+	setDefault(&c.Lanes, 1)
+	if c.Window == 0 {
+		c.Window = max(defaultWindow, 2*min(c.MaxMessageSize, maxWindow/2))
+	}
+	setDefault(&c.MaxMessageSize, min(defaultMaxMessageSize, c.Window/2))
+	setDefault(&c.SubscriptionQueue, defaultQueueLen)
+	if c.HeartbeatInterval == 0 {
+		c.HeartbeatInterval = defaultHeartbeat
+		if c.FailureTimeout > 0 {
+			c.HeartbeatInterval = min(defaultHeartbeat, c.FailureTimeout/5)
+		}
+	}
+	setDefault(&c.FailureTimeout, max(defaultFailure, 5*min(c.HeartbeatInterval, time.Minute)))
+	setDefault(&c.Linger, time.Second)
+	setDefault(&c.LockLease, 10*time.Second)
+
+	f := &c.FEC
+	setDefault(&f.SourceSymbols, 20)
+	setDefault(&f.MinRepair, 1)
+	setDefault(&f.MaxRepair, max(6, f.MinRepair, f.RepairSymbols))
+	setDefault(&f.RepairSymbols, max(min(2, f.MaxRepair), f.MinRepair))
+	setDefault(&f.Interleave, 1)
+
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// defaultName is host name and process id, the program's name where the host has none.
+func defaultName() string {
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		host = filepath.Base(os.Args[0])
+	}
+	pid := "-" + strconv.Itoa(os.Getpid())
+	return host[:min(len(host), maxName-len(pid))] + pid
+}
+
+// tokenLoss is the profile's own time until a silent token counts as lost.
+func (p TotemProfile) tokenLoss() time.Duration {
+	switch p {
+	case Isolated:
+		return 5 * time.Millisecond
+	case Shared:
+		return time.Second
+	default:
+		return 50 * time.Millisecond
+	}
+}
+
+// unsupported tells what of a valid c this version cannot do. It is the one place that knows.
+func (c Config) unsupported() error {
+	protocols := []struct {
+		field    string
+		protocol Protocol
+	}{{"Protocol", c.Protocol}}
+	for i, t := range c.Topics {
+		protocols = append(protocols, struct {
+			field    string
+			protocol Protocol
+		}{fmt.Sprintf("Topics[%d].Protocol", i), t.Protocol})
+	}
+	for _, p := range protocols {
+		if p.protocol != NACK && p.protocol != BestEffort {
+			return unsupported(fmt.Sprintf("Config.%s = %v: there are nack and besteffort", p.field, p.protocol))
+		}
+	}
+	if u, err := ParseURI(c.withDefaults().BroadcastURI); err == nil && u.Scheme == "xdp" {
+		return unsupported("Config.BroadcastURI with xdp://: there are udp://, auto:// (which takes udp) and pointcast://")
+	}
+	return nil
+}
+
+// bad, inRange and known make the errors of Validate.
+
+func bad(field, value, format string, a ...any) error {
+	return &configError{field: field, value: value, want: fmt.Sprintf(format, a...)}
+}
+
+func inRange[T int | time.Duration](field string, value, low, high T) error {
+	if value >= low && value <= high {
+		return nil
+	}
+	return bad(field, fmt.Sprint(value), "must be %v to %v", low, high)
+}
+
+func known[E ~uint8](field string, names []string, e E) error {
+	if int(e) < len(names) {
+		return nil
+	}
+	return bad(field, strconv.Itoa(int(e)), "must be %s", alternatives(names))
+}
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

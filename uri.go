@@ -1,0 +1,330 @@
+package blaze
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// URI is a Config.BroadcastURI in its parts. ParseURI makes it, with the defaults filled in:
+//
+//	udp://239.255.66.76:6676?interface=eth0&ttl=1&mtu=1500&dscp=46&busypoll=50us&gso=auto
+//	xdp://239.255.66.76:6676?interface=eth0&queue=0&mode=native&zerocopy=auto&socket=own
+//	auto://239.255.66.76:6676?interface=eth0
+//	pointcast://10.0.0.1:6676,10.0.0.2:6676?bind=10.0.0.1:6676
+//
+// auto takes the options of udp and of xdp. An option may stand once.
+type URI struct {
+	Scheme string           // "udp", "xdp", "auto" or "pointcast": the driver
+	Group  netip.AddrPort   // the IPv4 multicast address; all but pointcast
+	Peers  []netip.AddrPort // the members' IPv4 addresses, at most 256; pointcast only
+
+	Interface string         // name of the network interface; empty: loopback, and nothing leaves the host
+	TTL       int            // routers that multicast may pass, plus one: 1..255; default 1. Not for pointcast
+	MTU       int            // bytes of an IP packet, 576..9000; 0: the interface's, at most 1500
+	DSCP      int            // mark of what is sent (RFC 2474), 0..63; default 0
+	BusyPoll  time.Duration  // the kernel polls the card this long, 0..1s, whole microseconds; default 0: as the host is set
+	GSO       string         // segmentation offload: "auto" (default), "on" or "off"
+	Bind      netip.AddrPort // pointcast: which of Peers is this member; zero: the first that is local and free
+
+	Queue    int    // xdp: the card's queue, 0..4095; default 0
+	Mode     string // xdp: "auto" (default), "native" or "generic"
+	ZeroCopy string // xdp: "auto" (default), "on" or "off"
+	Socket   string // xdp: "own" (default), or "asavie": an AF_XDP socket that a device plugin hands over
+}
+
+const (
+	maxPeers    = 256
+	maxIfName   = 255
+	maxQueue    = 4095
+	minMTU      = 576 // RFC 791: what every host must take
+	maxMTU      = 9000
+	maxBusyPoll = time.Second
+)
+
+// A uriOption is one option of a URI. set returns what is allowed where v is not, and "" where
+// it is. text is empty for a value that needs not be said.
+type uriOption struct {
+	name    string
+	schemes []string
+	set     func(u *URI, v string) (want string)
+	text    func(u *URI) string
+}
+
+var (
+	overUDP      = []string{"udp", "auto", "pointcast"}
+	overXDP      = []string{"xdp", "auto"}
+	overAnything = []string{"udp", "xdp", "auto", "pointcast"}
+	multicast    = []string{"udp", "xdp", "auto"}
+)
+
+// uriOptions are all options, in the order in which String writes them.
+var uriOptions = []uriOption{
+	{"interface", multicast,
+		func(u *URI, v string) string {
+			u.Interface = v
+			return unless(len(v) <= maxIfName, "must be the name of a network interface, at most %d bytes", maxIfName)
+		},
+		func(u *URI) string { return u.Interface }},
+	{"bind", []string{"pointcast"},
+		func(u *URI, v string) (want string) {
+			if v == "" {
+				return ""
+			}
+			u.Bind, want = parseIPv4Port(v)
+			return want
+		},
+		func(u *URI) string {
+			if !u.Bind.IsValid() {
+				return ""
+			}
+			return u.Bind.String()
+		}},
+	intOption("ttl", multicast, 1, 255, func(u *URI) *int { return &u.TTL }),
+	intOption("mtu", overAnything, minMTU, maxMTU, func(u *URI) *int { return &u.MTU }),
+	intOption("dscp", overAnything, 0, 63, func(u *URI) *int { return &u.DSCP }),
+	{"busypoll", overUDP,
+		func(u *URI, v string) string {
+			d, err := time.ParseDuration(v)
+			u.BusyPoll = d
+			return unless(err == nil && d >= 0 && d <= maxBusyPoll && d%time.Microsecond == 0,
+				"must be a duration from 0s to %v in whole microseconds, such as 50us", maxBusyPoll)
+		},
+		func(u *URI) string { return strconv.FormatInt(u.BusyPoll.Microseconds(), 10) + "us" }},
+	wordOption("gso", overUDP, func(u *URI) *string { return &u.GSO }, "auto", "on", "off"),
+	intOption("queue", overXDP, 0, maxQueue, func(u *URI) *int { return &u.Queue }),
+	wordOption("mode", overXDP, func(u *URI) *string { return &u.Mode }, "auto", "native", "generic"),
+	wordOption("zerocopy", overXDP, func(u *URI) *string { return &u.ZeroCopy }, "auto", "on", "off"),
+	wordOption("socket", overXDP, func(u *URI) *string { return &u.Socket }, "own", "asavie"),
+}
+
+func intOption(name string, schemes []string, low, high int, at func(*URI) *int) uriOption {
+	return uriOption{name, schemes,
+		func(u *URI, v string) string {
+			n, err := strconv.Atoi(v)
+			*at(u) = n
+			return unless(err == nil && n >= low && n <= high, "must be a whole number from %d to %d", low, high)
+		},
+		func(u *URI) string {
+			if *at(u) < low {
+				return "" // 0, for "default", of an option that cannot be 0
+			}
+			return strconv.Itoa(*at(u))
+		}}
+}
+
+func wordOption(name string, schemes []string, at func(*URI) *string, words ...string) uriOption {
+	return uriOption{name, schemes,
+		func(u *URI, v string) string {
+			*at(u) = v
+			return unless(slices.Contains(words, v), "must be %s", alternatives(words))
+		},
+		func(u *URI) string { return *at(u) }}
+}
+
+func unless(ok bool, format string, a ...any) string {
+	if ok {
+		return ""
+	}
+	return fmt.Sprintf(format, a...)
+}
+
+// defaultURI is a URI of scheme before its options are read.
+func defaultURI(scheme string) URI {
+	u := URI{Scheme: scheme}
+	if slices.Contains(multicast, scheme) {
+		u.TTL = 1
+	}
+	if slices.Contains(overUDP, scheme) {
+		u.GSO = "auto"
+	}
+	if slices.Contains(overXDP, scheme) {
+		u.Mode, u.ZeroCopy, u.Socket = "auto", "auto", "own"
+	}
+	return u
+}
+
+// ParseURI reads a Config.BroadcastURI. Its errors match ErrConfig and name the part, its value
+// and what is allowed. IPv6 addresses are for a later version; their error matches
+// ErrUnsupported too.
+func ParseURI(s string) (URI, error) {
+	scheme, rest, ok := strings.Cut(s, "://")
+	if !ok {
+		return URI{}, badURI("", s, "must begin with a scheme and ://, as in "+defaultBroadcastURI)
+	}
+	u := defaultURI(strings.ToLower(scheme))
+	if !slices.Contains(overAnything, u.Scheme) {
+		return URI{}, badURI("scheme", scheme, "must be "+alternatives(overAnything))
+	}
+	address, query, _ := strings.Cut(rest, "?")
+	if err := u.parseAddress(address); err != nil {
+		return URI{}, err
+	}
+	if err := u.parseOptions(query); err != nil {
+		return URI{}, err
+	}
+	if u.Bind.IsValid() && !slices.Contains(u.Peers, u.Bind) {
+		return URI{}, badURI("bind", u.Bind.String(), "must be one of the listed addresses: to another nobody would send")
+	}
+	return u, nil
+}
+
+func (u *URI) parseAddress(s string) error {
+	if u.Scheme == "pointcast" {
+		return u.parsePeers(s)
+	}
+	group, want := parseIPv4Port(s)
+	if want == "" && !group.Addr().IsMulticast() {
+		want = "must be an IPv4 multicast address, 224.0.0.0 to 239.255.255.255 (239.x.y.z is for private use), " +
+			"where the network has no multicast, use pointcast://"
+	}
+	if want != "" {
+		return badURI("address", s, want)
+	}
+	u.Group = group
+	return nil
+}
+
+func (u *URI) parsePeers(s string) error {
+	if n := strings.Count(s, ",") + 1; n > maxPeers {
+		return badURI("addresses", strconv.Itoa(n), fmt.Sprintf("must be at most %d; more members need multicast", maxPeers))
+	}
+	for text := range strings.SplitSeq(s, ",") {
+		peer, want := parseIPv4Port(text)
+		switch a := peer.Addr(); {
+		case want != "":
+		case a.IsMulticast() || a.IsUnspecified() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+			want = "must be one host's own IPv4 address; for multicast, use udp://"
+		case slices.Contains(u.Peers, peer):
+			want = "is listed twice"
+		}
+		if want != "" {
+			return badURI("address", text, want)
+		}
+		u.Peers = append(u.Peers, peer)
+	}
+	return nil
+}
+
+func (u *URI) parseOptions(query string) error {
+	seen := make(map[string]bool)
+	for query != "" {
+		var pair string
+		pair, query, _ = strings.Cut(query, "&")
+		name, value, ok := strings.Cut(pair, "=")
+		if !ok {
+			return badURI("option", pair, "must be name=value")
+		}
+		option := u.option(name)
+		if option == nil {
+			return badURI("option", name, u.Scheme+":// has "+strings.Join(u.optionNames(), ", "))
+		}
+		if seen[name] {
+			return badURI(name, value, "is given twice")
+		}
+		seen[name] = true
+		plain, err := url.QueryUnescape(value)
+		if err != nil {
+			return badURI(name, value, "has a bad escape: % must be followed by two hexadecimal digits")
+		}
+		if want := option.set(u, plain); want != "" {
+			return badURI(name, plain, want)
+		}
+	}
+	return nil
+}
+
+func (u *URI) option(name string) *uriOption {
+	for i := range uriOptions {
+		if o := &uriOptions[i]; o.name == name && slices.Contains(o.schemes, u.Scheme) {
+			return o
+		}
+	}
+	return nil
+}
+
+func (u *URI) optionNames() (names []string) {
+	for _, o := range uriOptions {
+		if slices.Contains(o.schemes, u.Scheme) {
+			names = append(names, o.name)
+		}
+	}
+	return names
+}
+
+// String is u as ParseURI reads it. Options that have their default are left out.
+func (u URI) String() string {
+	var s strings.Builder
+	s.WriteString(u.Scheme + "://")
+	if u.Scheme == "pointcast" {
+		for i, peer := range u.Peers {
+			if i > 0 {
+				s.WriteByte(',')
+			}
+			s.WriteString(peer.String())
+		}
+	} else {
+		s.WriteString(u.Group.String())
+	}
+	defaults, before := defaultURI(u.Scheme), byte('?')
+	for _, o := range uriOptions {
+		text := o.text(&u)
+		if text == "" || text == o.text(&defaults) || !slices.Contains(o.schemes, u.Scheme) {
+			continue
+		}
+		s.WriteByte(before)
+		s.WriteString(o.name + "=" + url.QueryEscape(text))
+		before = '&'
+	}
+	return s.String()
+}
+
+// parseIPv4Port reads "a.b.c.d:port". Where it cannot, want says what is allowed.
+func parseIPv4Port(s string) (ap netip.AddrPort, want string) {
+	ap, err := netip.ParseAddrPort(s)
+	host, port, hasPort := s, "", false
+	if i := strings.LastIndexByte(s, ':'); i >= 0 {
+		host, port, hasPort = s[:i], s[i+1:], true
+	}
+	six, errSix := netip.ParseAddr(strings.Trim(s, "[]"))
+	switch {
+	case err == nil && !ap.Addr().Is4(), errSix == nil && six.Is6():
+		return netip.AddrPort{}, wantIPv4
+	case err == nil && ap.Port() != 0:
+		return ap, ""
+	case s == "":
+		return netip.AddrPort{}, "must be an IPv4 address and a port, such as 239.255.66.76:6676"
+	case !hasPort:
+		return netip.AddrPort{}, "has no port; write " + abridged(s) + ":6676"
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return netip.AddrPort{}, "must end with a port from 1 to 65535"
+	}
+	return netip.AddrPort{}, unless(false, "%q must be an IPv4 address; names are not looked up, and options begin with ?", abridged(host))
+}
+
+// wantIPv4 is how badURI knows an IPv6 address, which is right and yet not possible.
+const wantIPv4 = "must be an IPv4 address; IPv6 is for a later version"
+
+func badURI(part, value, want string) error {
+	e := &configError{field: "BroadcastURI", value: strconv.Quote(abridged(value)), want: want}
+	if part != "" {
+		e.field += ": " + part
+	}
+	if want == wantIPv4 {
+		e.cause = ErrUnsupported
+	}
+	return e
+}
+
+// abridged keeps errors short when somebody gives a book for a name.
+func abridged(s string) string {
+	if len(s) > 80 {
+		return strings.ToValidUTF8(s[:80], "") + "…"
+	}
+	return s
+}

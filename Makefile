@@ -1,0 +1,72 @@
+# Everything that is done to this repository, by name. `make help` lists it.
+# Only Go and make are needed for test, check, bench, sim, fuzz, figures and cross;
+# race needs a C compiler, generate and verify-generated need protoc.
+
+GO        ?= go
+SIM_SEEDS ?= 500
+FUZZTIME  ?= 30s
+RACE_SEEDS ?= 10
+
+# The systems and processors that every change must build for.
+PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: test
+test: ## the tests that a newcomer runs: fast, no privileges, loopback only
+	$(GO) test -short -count=1 -timeout 170s ./...
+
+.PHONY: race
+race: ## the same tests under the race detector (needs a C compiler)
+	SIM_SEEDS=$(RACE_SEEDS) CGO_ENABLED=1 $(GO) test -race -short -count=1 -timeout 10m ./...
+
+.PHONY: check
+check: ## gofmt, vet, staticcheck
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt -w is needed for:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+.PHONY: allocs
+allocs: ## the tests that hold hot paths to no allocation
+	scripts/allocs.sh
+
+.PHONY: bench
+bench: allocs ## Go benchmarks, after the allocation tests
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: sim
+sim: ## the simulation, SIM_SEEDS seeds for each scenario
+	SIM_SEEDS=$(SIM_SEEDS) $(GO) test -count=1 -timeout 60m ./sim/... ./internal/check/...
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME
+	FUZZTIME=$(FUZZTIME) scripts/fuzz.sh
+
+.PHONY: figures
+figures: ## measure everything that bench/RESULTS.md states, and write it (quiet machine)
+	$(GO) run ./cmd/blazebench figures
+
+.PHONY: bench-check
+bench-check: ## counts and ratios of a short benchmark, with twice the slack
+	$(GO) run ./cmd/blazebench check
+
+.PHONY: cross
+cross: ## build, and vet with the tests, for every system and processor
+	@set -e; for p in $(PLATFORMS); do \
+		echo "$$p"; \
+		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) build ./...; \
+		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) vet ./...; \
+	done
+
+.PHONY: generate
+generate: ## generated code from wire/blaze.proto (needs protoc)
+	@scripts/need-protoc.sh
+	$(GO) generate ./wire
+
+.PHONY: verify-generated
+verify-generated: ## generate, and fail if that changes anything (needs protoc)
+	@scripts/verify-generated.sh

@@ -2,12 +2,15 @@ package udp
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -67,6 +70,12 @@ var kinds = []struct {
 	open func(Config) (driver, error)
 }{
 	{"Driver", func(c Config) (driver, error) { return wrap(Open(c)) }},
+	{"Driver without segmentation", func(c Config) (driver, error) {
+		if c.GSO == "" {
+			c.GSO = "off"
+		}
+		return wrap(Open(c))
+	}},
 	{"Portable", func(c Config) (driver, error) { return wrap(OpenPortable(c)) }},
 }
 
@@ -358,6 +367,183 @@ func TestEndpoint(t *testing.T) {
 	if e := EndpointOf(netip.MustParseAddrPort("[::ffff:10.1.2.3]:9")); addrOf(e).String() != "10.1.2.3:9" {
 		t.Errorf("a mapped address became %v", addrOf(e))
 	}
+}
+
+// A Wake that comes before Wait ends it, and so does one during it.
+func TestWake(t *testing.T) {
+	eachKind(t, func(t *testing.T, open func(Config) driver) {
+		d := open(groupConfig(t))
+		d.Wake()
+		d.Wake() // the second is the same wake-up
+		d.Wait(-1)
+		start := time.Now()
+		for range 3 {
+			d.Wait(2 * time.Millisecond) // an early return of one is allowed
+		}
+		if took := time.Since(start); took < 4*time.Millisecond {
+			t.Errorf("three waits of 2ms took %v together", took)
+		}
+		d.Wait(0)
+		woken := make(chan bool)
+		go func() { d.Wait(-1); d.Wait(-1); woken <- true }()
+		for range 2 {
+			d.Wake()
+			time.Sleep(time.Millisecond) // so that the second is one of its own
+		}
+		select {
+		case <-woken:
+		case <-time.After(5 * time.Second):
+			t.Fatal("Wake does not end Wait")
+		}
+	})
+}
+
+// Whatever is published before Wake is seen after Wait: hangs if a wake-up is lost.
+func TestWakeStress(t *testing.T) {
+	eachKind(t, func(t *testing.T, open func(Config) driver) {
+		d := open(groupConfig(t))
+		const producers, each = 3, 3000
+		var published atomic.Int64
+		for range producers {
+			go func() {
+				for i := range each {
+					published.Add(1)
+					d.Wake()
+					if i%7 == 0 {
+						runtime.Gosched()
+					}
+				}
+			}()
+		}
+		done := make(chan bool)
+		go func() {
+			for published.Load() < producers*each {
+				d.Wait(-1)
+			}
+			done <- true
+		}()
+		select {
+		case <-done:
+		case <-time.After(20 * time.Second):
+			t.Fatalf("asleep after %d of %d", published.Load(), producers*each)
+		}
+	})
+}
+
+// A datagram ends Wait: on the group's socket, and on the own.
+func TestWaitForDatagram(t *testing.T) {
+	eachKind(t, func(t *testing.T, open func(Config) driver) {
+		cfg := groupConfig(t)
+		a, b := open(cfg), open(cfg)
+		for _, to := range []buf.Endpoint{buf.Group, b.Local()} {
+			batch := make([]buf.Received, 4)
+			came := make(chan int)
+			go func() {
+				n := 0
+				for n == 0 { // Wait may return early
+					b.Wait(-1)
+					n = b.Recv(batch)
+				}
+				came <- n
+			}()
+			sendAll(t, a, outgoing(to, 1, 100))
+			select {
+			case n := <-came:
+				if n != 1 {
+					t.Errorf("%d datagrams came", n)
+				}
+			case <-time.After(5 * time.Second):
+				t.Fatal("a datagram does not end Wait")
+			}
+		}
+	})
+}
+
+func TestClose(t *testing.T) {
+	eachKind(t, func(t *testing.T, open func(Config) driver) {
+		cfg := groupConfig(t)
+		a, b := open(cfg), open(cfg)
+		sendAll(t, a, outgoing(buf.Group, 1, 10))
+		receive(t, b, 1)
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Close(); err != nil {
+			t.Fatal("the second Close:", err)
+		}
+		b.Wake()
+		b.Wait(-1)
+		if n := b.Recv(make([]buf.Received, 1)); n != 0 {
+			t.Error("Recv after Close found something")
+		}
+		if n, err := b.Send(outgoing(buf.Group, 1, 10)); n != 0 || !errors.Is(err, ErrClosed) {
+			t.Error("Send after Close:", n, err)
+		}
+		if s := b.Stats(); s.RecvDatagrams != 1 {
+			t.Errorf("counters after Close: %+v", s)
+		}
+		sendAll(t, a, outgoing(buf.Group, 1, 10)) // the others go on
+	})
+}
+
+// Opening and closing leaves no goroutine behind.
+func TestCloseGoroutines(t *testing.T) {
+	cfg := groupConfig(t)
+	before := runtime.NumGoroutine()
+	for range 20 {
+		for _, k := range kinds {
+			d, err := k.open(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.Close()
+		}
+	}
+	if after := runtime.NumGoroutine(); after > before {
+		t.Errorf("%d goroutines, %d before", after, before)
+	}
+}
+
+// Neither direction allocates.
+func TestNoAllocations(t *testing.T) {
+	eachKind(t, func(t *testing.T, open func(Config) driver) {
+		cfg := groupConfig(t)
+		a, b := open(cfg), open(cfg)
+		out := append(outgoing(buf.Group, 1, repeat(10, 1344, 5)...), outgoing(b.Local(), 2, repeat(5, 100)...)...)
+		in := make([]buf.Received, 64)
+		turn := func() {
+			if n, err := a.Send(out); n != len(out) || err != nil {
+				t.Fatal(n, err)
+			}
+			for n := 0; n < len(out); {
+				k := b.Recv(in)
+				if n += k; k == 0 {
+					b.Wait(time.Second)
+				}
+			}
+		}
+		turn()
+		if n := testing.AllocsPerRun(100, turn); n != 0 {
+			t.Errorf("%v allocations", n)
+		}
+	})
+}
+
+func TestSizes(t *testing.T) {
+	eachKind(t, func(t *testing.T, open func(Config) driver) {
+		cfg := groupConfig(t)
+		if d := open(cfg); d.Datagram() != 1472 || d.Room() <= 0 {
+			t.Errorf("datagram %d, room %d", d.Datagram(), d.Room())
+		}
+		cfg.MTU, cfg.RecvBuffer, cfg.SendBuffer = 9000, 64<<10, 64<<10
+		a, b := open(cfg), open(cfg)
+		if a.Datagram() != 8972 || a.Room() < 32<<10 || a.Room() > 128<<10 {
+			t.Errorf("datagram %d, room %d", a.Datagram(), a.Room())
+		}
+		sizes := repeat(5, 8972, 1)
+		sendAll(t, a, outgoing(buf.Group, 1, sizes...))
+		check(t, receive(t, b, len(sizes)), a.Local(), true, 1, sizes...)
+	})
 }
 
 // Rows say why the error text must name what it names.

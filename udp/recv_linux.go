@@ -12,6 +12,10 @@ const (
 	slotsSingle    = 64
 	slotsCoalesced = 32
 
+	// What the kernel charges for a packet at the least, in bytes: its own two structures
+	// (SKB_TRUESIZE in linux/skbuff.h) are more.
+	minCharge = 512
+
 	// A coalesced packet can be as large as IPv4 allows. The extra cache lines keep the
 	// beginnings of the slots, which are all that single datagrams touch, from falling into
 	// the same set of the processor's caches.
@@ -132,34 +136,38 @@ func (d *Driver) Recv(batch []buf.Received) int {
 	if d.own.fd < 0 || len(batch) == 0 {
 		return 0
 	}
+	n := 0
 	if d.own.empty() {
 		d.read(&d.own)
 		// Under a flood the group's socket is never found empty. Once it has brought as
-		// many bytes as it can hold, all that was in it when the unicast was read is out.
+		// much as it can hold, all that was in it when the unicast was read is out.
 		d.fence = 2 * d.room
+	} else if d.fence <= 0 {
+		n = d.handOut(&d.own, batch, 0) // the last batch had no place for it
 	}
-	n := 0
-	if d.group.fd >= 0 {
+	if d.group.fd < 0 {
+		d.fence = 0
+	} else {
 		if d.group.empty() {
 			d.read(&d.group)
 		}
-		var bytes int
-		n, bytes = d.handOut(&d.group, batch, 0)
-		d.fence -= bytes
+		packet := d.group.at
+		n = d.handOut(&d.group, batch, n)
+		for ; packet < d.group.at; packet++ {
+			d.fence -= max(d.group.slots[packet].n, minCharge)
+		}
 		if d.group.empty() && d.group.drained {
 			d.fence = 0
 		}
-	} else {
-		d.fence = 0
 	}
-	if d.fence <= 0 && !d.own.empty() {
-		n, _ = d.handOut(&d.own, batch, n)
+	if d.fence <= 0 {
+		n = d.handOut(&d.own, batch, n)
 	}
 	return n
 }
 
-// handOut lends what in has read to batch[n:] and returns the new n and the bytes lent.
-func (d *Driver) handOut(in *inlet, batch []buf.Received, n int) (int, int) {
+// handOut lends what in has read to batch[n:] and returns the new n.
+func (d *Driver) handOut(in *inlet, batch []buf.Received, n int) int {
 	first, bytes := n, 0
 	for in.at < in.got && n < len(batch) {
 		s := &in.slots[in.at]
@@ -179,5 +187,5 @@ func (d *Driver) handOut(in *inlet, batch []buf.Received, n int) (int, int) {
 	}
 	d.stats.RecvDatagrams += uint64(n - first)
 	d.stats.RecvBytes += uint64(bytes)
-	return n, bytes
+	return n
 }

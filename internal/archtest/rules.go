@@ -1,0 +1,100 @@
+// Package archtest reads the module's source and tells where it leaves the architecture: who
+// imports what, who reads a clock, who draws random numbers. The table below is the
+// architecture's rules 1, 3, 4 and 8 in a form that a test can check, so that nobody has to
+// remember them. Tests (_test.go) may do as they like.
+package archtest
+
+// Module is this module's path.
+const Module = "github.com/activeblaze/blaze"
+
+// Rule is what holds for one folder and for all below it that have no rule of their own.
+type Rule struct {
+	Dir string // from the module's root; "." is the root package alone
+
+	// Uses lists the folders of this module, with those below them, that Dir may import
+	// besides itself. Whatever is not listed is forbidden: arrows point down only.
+	Uses []string
+
+	// Core: a state machine that is stepped. It does no I/O, starts no goroutine, takes no
+	// lock, waits for nothing and keeps no log (coreImports); and it is Seeded.
+	Core bool
+
+	// Seeded: a seed replays it. It draws random numbers only from a *rand.Rand that it was
+	// given or made from a seed, and it sets no timers.
+	Seeded bool
+
+	// Clock: it may ask what time it is. To all others, time is an argument.
+	Clock bool
+}
+
+// Folders that rules name often: a layer with all layers below it.
+var (
+	bottom = []string{"wire", "buf", "ring", "clock"}
+	fec    = join(bottom, "fec")
+	nack   = join(fec, "nack")
+	group  = join(nack, "totem", "group")
+	cores  = join(group, "cluster")
+	all    = []string{"."} // the root, and every folder
+)
+
+// Rules is the architecture, from the bottom up.
+var Rules = []Rule{
+	// What the parts agree on. They know nobody.
+	{Dir: "clock", Seeded: true},
+	{Dir: "wire", Seeded: true},
+	{Dir: "buf", Seeded: true},
+	{Dir: "ring", Seeded: true},
+
+	// Protocol cores: cluster → group → totem, nack → fec. They know neither the engine, which
+	// calls them, nor any driver.
+	{Dir: "fec", Uses: bottom, Core: true},
+	{Dir: "nack", Uses: fec, Core: true},
+	{Dir: "totem", Uses: bottom, Core: true},
+	{Dir: "group", Uses: join(nack, "totem"), Core: true},
+	{Dir: "cluster", Uses: group, Core: true},
+
+	// The engine knows interfaces, not drivers or protocols.
+	{Dir: "engine", Uses: bottom, Clock: true},
+
+	// Drivers know no protocol, and satisfy the engine's interface without importing it.
+	{Dir: "udp", Uses: bottom, Clock: true},
+	{Dir: "xdp", Uses: join(bottom, "bpf"), Clock: true},
+	{Dir: "bpf"},
+
+	// One member put together. It is given its driver.
+	{Dir: "internal/member", Uses: join(cores, "engine", "internal/topic")},
+	{Dir: "internal/lossy", Uses: join(bottom, "engine"), Seeded: true},
+	{Dir: "internal/check", Uses: bottom, Seeded: true},
+	{Dir: "internal", Uses: bottom}, // other small tools
+
+	// Whole members in virtual time: everything but drivers and the root package.
+	{Dir: "sim", Uses: join(cores, "engine", "internal"), Seeded: true},
+
+	// What applications import. It is the top: nobody below uses it.
+	{Dir: ".", Uses: join(cores, "engine", "udp", "xdp", "internal")},
+
+	// Programs.
+	{Dir: "bench", Uses: all, Clock: true},
+	{Dir: "cmd", Uses: all, Clock: true},
+}
+
+// coreImports may not be imported by a core, nor anything below them.
+var coreImports = []string{
+	"context", "log", "net", "os", "runtime", "sync", "syscall", // the standard library's
+	"golang.org/x/sys", "golang.org/x/net",
+}
+
+// Exception is a place that breaks a rule with everybody's knowledge.
+type Exception struct {
+	File string // from the module's root
+	What string // the violation's What
+	Why  string
+}
+
+// Exceptions should be empty.
+var Exceptions = []Exception{
+	{"channel.go", "time.Now", "deadlines of Stop and Shutdown, on the caller's goroutine"},
+}
+
+// join is a new slice of all of a and then b.
+func join(a []string, b ...string) []string { return append(append([]string{}, a...), b...) }

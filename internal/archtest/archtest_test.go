@@ -50,6 +50,8 @@ func TestCheck(t *testing.T) {
 		{"but no benchmarks", "a.go", `import _ "` + m + `/bench/hist"`, "2 " + m + "/bench/hist . may use only"},
 		{"a name that only begins alike", "nack/a.go", `import _ "` + m + `/wireless"`, "2 " + m + "/wireless nack may use only"},
 		{"a folder below has its folder's rule", "nack/x/a.go", `import _ "` + m + `/engine"`, "2 " + m + "/engine nack may use only"},
+		{"small tools use each other", "internal/x/a.go", `import _ "` + m + `/internal/gid"`, ""},
+		{"but nothing that has a rule of its own", "internal/x/a.go", `import _ "` + m + `/internal/member"`, "2 " + m + "/internal/member internal may use only"},
 		{"a folder nobody has thought of", "new/a.go", ``, "1  new has no rule"},
 
 		// Rule 3: the engine knows interfaces only, and nobody has to import it.

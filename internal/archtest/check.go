@@ -87,7 +87,7 @@ func checkFile(file string, source []byte, rules []Rule) ([]Violation, error) {
 		if err != nil {
 			return nil, err
 		}
-		if why := importForbidden(rule, imported); why != "" {
+		if why := importForbidden(rule, imported, rules); why != "" {
 			report(spec.Pos(), imported, why)
 		}
 		name := ""
@@ -143,11 +143,11 @@ func ruleFor(dir string, rules []Rule) (Rule, bool) {
 }
 
 // importForbidden says why rule forbids an import; "" when it does not.
-func importForbidden(rule Rule, imported string) string {
+func importForbidden(rule Rule, imported string, rules []Rule) string {
 	if imported == Module || strings.HasPrefix(imported, Module+"/") {
 		dir := path.Clean("." + strings.TrimPrefix(imported, Module))
-		if within(dir, rule.Dir) && rule.Dir != "." {
-			return ""
+		if own, ok := ruleFor(dir, rules); ok && own.Dir == rule.Dir {
+			return "" // itself, or a folder that the same rule is for
 		}
 		for _, use := range rule.Uses {
 			if use == "." || within(dir, use) {

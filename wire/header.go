@@ -22,8 +22,8 @@ const (
 	atCluster     = 5  // 0x11, fixed64
 	atCRC         = 14 // 0x1D, fixed32
 	atTransmitter = 19 // 0x22 0x10, 16 bytes; the CRC covers the datagram from here
-	atIncarnation = 37 // 0x35, fixed32
-	atStream      = 42 // 0x3D, fixed32
+	atIncarnation = 37 // 0x2D, fixed32
+	atStream      = 42 // 0x35, fixed32
 
 	tagVersion     = 1<<3 | typeFixed32
 	tagCluster     = 2<<3 | typeFixed64

@@ -71,7 +71,7 @@ func (w *DataWriter) Reserve(topic string, kind Kind, n int) (payload []byte, ok
 }
 
 func (w *DataWriter) reserve(topic string, kind Kind, n int) (payload []byte, ok bool) {
-	if len(topic)-1 >= MaxTopic || kind > MaxKind {
+	if uint(len(topic)-1) >= MaxTopic || kind > MaxKind {
 		panic("wire: topic of 0 or more than 255 bytes, or unknown kind")
 	}
 	topicLen := w.topicPart(topic)

@@ -1,0 +1,106 @@
+package wire
+
+import (
+	"testing"
+
+	"github.com/activeblaze/blaze/wire/wirepb"
+)
+
+// Nothing on the data path allocates: not for good datagrams, not for a flood of bad ones.
+func TestNoAllocation(t *testing.T) {
+	var vectors [][]byte
+	for _, g := range golden {
+		b := goldenBytes(t, g.name)
+		vectors = append(vectors, b, b[:len(b)/2])
+		for _, at := range []int{1, 7, 30, len(b) - 1} {
+			bad := append([]byte(nil), b...)
+			bad[at] ^= 1
+			vectors = append(vectors, bad, reseal(bad))
+		}
+		w := rewriter{newRand(3), true, true, true}
+		vectors = append(vectors, reseal(w.rewrite(b, (&wirepb.Datagram{}).ProtoReflect().Descriptor())))
+	}
+	var d Datagram
+	sum := 0
+	decode := func() {
+		for _, b := range vectors {
+			Peek(b)
+			if Decode(b, &d) == nil {
+				sum += readAll(&d)
+			}
+		}
+	}
+	if n := testing.AllocsPerRun(10, decode); n != 0 {
+		t.Errorf("decoding: %v allocations", n)
+	}
+
+	mem := make([]byte, 1502)
+	payload := make([]byte, 64)
+	var w DataWriter
+	write := func() {
+		w.Begin(mem, 1500, testHeader(), 1, 1)
+		for w.Add("market.fx.EURUSD", KindRaw, payload) {
+			sum += w.Room("market.fx.EURUSD")
+		}
+		if _, ok := w.Reserve("x", KindMessage, 3); ok {
+			w.Cancel()
+		}
+		w.Finish()
+		w.Begin(mem, 1500, testHeader(), 1, 1)
+		w.AddFragment("t", KindRaw, 0, 100, payload)
+		w.AppendStart(Start{})
+		w.Finish()
+	}
+	if n := testing.AllocsPerRun(10, write); n != 0 {
+		t.Errorf("writing data: %v allocations", n)
+	}
+
+	buffer := make([]byte, 0, 1500)
+	gaps := make([]Gap, 10)
+	control := func() {
+		b := AppendHeader(buffer, testHeader())
+		b = AppendNak(b, testOrigin, 1, gaps, gaps)
+		b = AppendHeartbeat(b, Heartbeat{})
+		b = AppendStatus(b, Status{})
+		b = AppendStart(b, Start{})
+		b = AppendLeave(b, Leave{})
+		Seal(b)
+	}
+	if n := testing.AllocsPerRun(10, control); n != 0 {
+		t.Errorf("writing control frames: %v allocations", n)
+	}
+	sinkInt = sum
+}
+
+// readAll visits everything that a datagram hands out.
+func readAll(d *Datagram) (sum int) {
+	frames := d.Frames()
+	for i := range frames {
+		switch f := &frames[i]; f.Kind {
+		case FrameData:
+			data := f.Data()
+			it := data.Messages()
+			for it.Step() {
+				sum += len(it.Topic) + len(it.Payload)
+			}
+		case FrameNak:
+			n := f.Nak()
+			gaps, again := n.Gaps(), n.Again()
+			for g, ok := gaps.Next(); ok; g, ok = gaps.Next() {
+				sum += int(g.Count)
+			}
+			for g, ok := again.Next(); ok; g, ok = again.Next() {
+				sum += int(g.Count)
+			}
+		case FrameHeartbeat:
+			sum += int(f.Heartbeat().Receivers)
+		case FrameStatus:
+			sum += int(f.Status().Room)
+		case FrameStart:
+			sum += int(f.Start().Lanes)
+		case FrameLeave:
+			sum += int(f.Leave().Last)
+		}
+	}
+	return sum
+}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/activeblaze/blaze/engine"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -128,6 +129,18 @@ func (i *Idle) UnmarshalText(text []byte) error {
 
 // ParseIdle reads what String writes, in any case.
 func ParseIdle(s string) (Idle, error) { return parseName[Idle]("idle strategy", idleNames, s) }
+
+// engine is i as the engine names it.
+func (i Idle) engine() engine.Idle {
+	switch i {
+	case BusySpin:
+		return engine.BusySpin
+	case Block:
+		return engine.Block
+	default:
+		return engine.Backoff
+	}
+}
 
 // State is where a channel is in its life cycle.
 type State uint8

@@ -61,6 +61,7 @@ type Network struct {
 	links   map[pair]Link
 	cuts    map[pair]bool
 	tap     Tap
+	watch   *watcher // nil: nobody records what is on the wire
 	stats   Stats
 	trace   trace
 	free    []*packet
@@ -198,6 +199,9 @@ func (n *Network) transmit(d *Driver, b []byte, to buf.Endpoint, depart clock.Ti
 	n.stats.Sends++
 	crc := sum(b)
 	n.trace.mix(uint64(n.now), uint64(d.local), uint64(to), uint64(len(b))<<32|uint64(crc))
+	if n.watch != nil {
+		n.watch.sent(d, b)
+	}
 	p := n.packet()
 	p.bytes = append(p.bytes[:0], b...)
 	p.from, p.group, p.sum = d.local, to == buf.Group, crc
@@ -224,6 +228,7 @@ func (n *Network) carry(from, to *Driver, p *packet, depart clock.Time) {
 		f := Flight{At: n.now, ID: n.stats.Sends, From: key.from, To: key.to, Group: p.group, Bytes: p.bytes}
 		if !n.tap(&f) {
 			n.stats.Tapped++
+			n.missed(to)
 			return
 		}
 		if len(f.Bytes) != len(p.bytes) || len(f.Bytes) > 0 && &f.Bytes[0] != &p.bytes[0] {
@@ -236,6 +241,7 @@ func (n *Network) carry(from, to *Driver, p *packet, depart clock.Time) {
 	}
 	if len(n.cuts) > 0 && n.cuts[key] {
 		n.stats.Cut++
+		n.missed(to)
 		return
 	}
 	if from == to { // the host's own loop back to itself: nothing happens on the way
@@ -251,6 +257,7 @@ func (n *Network) carry(from, to *Driver, p *packet, depart clock.Time) {
 	w := from.way(to)
 	if l.loses(n.rng, w) {
 		n.stats.Lost++
+		n.missed(to)
 		return
 	}
 	n.launch(to, p, l.arrival(n.rng, w, depart))
@@ -258,6 +265,13 @@ func (n *Network) carry(from, to *Driver, p *packet, depart clock.Time) {
 		n.stats.Copies++
 		n.stats.Duplicated++
 		n.launch(to, p, l.arrival(n.rng, w, depart))
+	}
+}
+
+// missed tells the watcher that the copy to one driver is lost.
+func (n *Network) missed(to *Driver) {
+	if n.watch != nil {
+		n.watch.lost(to)
 	}
 }
 

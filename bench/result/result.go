@@ -27,6 +27,8 @@ type Run struct {
 	Reordered  uint64  `json:"reordered"`  // delivered after a later one
 	Corrupt    uint64  `json:"corrupt"`    // wrong hash, size or number; not counted as delivered
 
+	Unanswered uint64 `json:"unanswered"` // latency: messages whose answer never came back
+
 	MsgsPerSecond      float64 `json:"msgs_per_s"`      // what the slowest receiver got
 	BytesPerSecond     float64 `json:"bytes_per_s"`     // payload bytes of those messages
 	DatagramsPerSecond float64 `json:"datagrams_per_s"` // received by that receiver
@@ -55,9 +57,9 @@ type Run struct {
 }
 
 // Exact tells whether every message that was sent arrived at every receiver, once, in order and
-// intact.
+// intact, and was answered where answers were asked for.
 func (r *Run) Exact() bool {
-	return r.Lost == 0 && r.Duplicates == 0 && r.Reordered == 0 && r.Corrupt == 0
+	return r.Lost == 0 && r.Duplicates == 0 && r.Reordered == 0 && r.Corrupt == 0 && r.Unanswered == 0
 }
 
 // WriteJSON writes r as one indented JSON object and a line end.

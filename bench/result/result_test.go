@@ -50,6 +50,7 @@ func TestExactSeesEveryDefect(t *testing.T) {
 	for i, f := range []func(*Run){
 		func(r *Run) { r.Lost = 1 }, func(r *Run) { r.Duplicates = 1 },
 		func(r *Run) { r.Reordered = 1 }, func(r *Run) { r.Corrupt = 1 },
+		func(r *Run) { r.Unanswered = 1 },
 	} {
 		r := Run{Sent: 10, Delivered: 10}
 		if !r.Exact() {

@@ -51,12 +51,13 @@ const (
 	Stopped                   // Proc left and closed
 	Opened                    // Proc opened Stream
 
-	Crash  // Proc ended without a word
-	Pause  // Proc's turns stopped
-	Resume // and went on
-	Cut    // nothing from Proc reaches Peer any more
-	Mend   // and now it does again
-	Healed // no fault is injected from here on
+	Crash    // Proc ended without a word
+	Pause    // Proc's turns stopped
+	Resume   // and went on
+	Cut      // nothing from Proc reaches Peer any more
+	Mend     // and now it does again
+	Healed   // no fault is injected from here on
+	Finished // the run ends here
 
 	NakSent    // Proc put a NAK datagram on the wire
 	DataSent   // Proc sent datagram First of Stream for the first time; Last is the highest message number in it
@@ -66,7 +67,7 @@ const (
 )
 
 var kindNames = [...]string{"?", "sent", "delivered", "gap", "stopped", "opened", "crash", "pause", "resume",
-	"cut", "mend", "healed", "nak", "data", "repair", "lost", "heartbeat"}
+	"cut", "mend", "healed", "finished", "nak", "data", "repair", "lost", "heartbeat"}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) {
@@ -187,7 +188,7 @@ func (l *Log) Crash(at clock.Time, p Proc) {
 	l.add(Record{At: at, Kind: Crash, Proc: p, Stream: Unknown})
 }
 
-// Fault records any of Pause, Resume, Cut, Mend and Healed; peer is Cut's and Mend's.
+// Fault records any of Pause, Resume, Cut, Mend, Healed and Finished; peer is Cut's and Mend's.
 func (l *Log) Fault(at clock.Time, k Kind, p, peer Proc) {
 	l.add(Record{At: at, Kind: k, Proc: p, Peer: peer, Stream: Unknown})
 }

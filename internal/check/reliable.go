@@ -93,6 +93,9 @@ func (q *quarantine) note(r *Record) {
 		}
 	case Mend:
 		for _, p := range [...]Proc{r.Proc, r.Peer} {
+			if q.cut[p] == 0 {
+				continue // the cut is older than the process
+			}
 			if q.cut[p]--; q.cut[p] == 0 {
 				q.apartFor[p].end(r.At)
 			}

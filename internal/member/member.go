@@ -195,6 +195,9 @@ func (m *Member) Settled() bool {
 	return true
 }
 
+// Silent tells that nothing is left to be sent. It belongs to the engine's thread.
+func (m *Member) Silent() bool { return m.engine.Flushed() && m.nack.Idle() }
+
 // event watches over the cores' events.
 func (m *Member) event(e nack.Event) {
 	for _, l := range *m.open.Load() {
@@ -218,16 +221,24 @@ func (m *Member) Release() {
 
 // Unsettled describes what Settled misses, for the error of a Stop that could not wait longer.
 func (m *Member) Unsettled() string {
-	queued, streams := 0, 0
+	streams := 0
 	for _, l := range *m.open.Load() {
-		if l.queue != nil {
-			queued += l.queue.Used()
-		}
 		if !l.sender.Acknowledged() {
 			streams++
 		}
 	}
-	return fmt.Sprintf("%d bytes still queued, %d streams not reported received by all their receivers", queued, streams)
+	return fmt.Sprintf("%d bytes still queued, %d streams not reported received by all their receivers", m.Queued(), streams)
+}
+
+// Queued is the number of bytes that applications have left for the engine and it has not
+// taken. It belongs to the engine's thread.
+func (m *Member) Queued() (n int) {
+	for _, l := range *m.open.Load() {
+		if l.queue != nil && !l.queue.Empty() {
+			n += l.queue.Used()
+		}
+	}
+	return n
 }
 
 // sink is where the cores hand messages up.

@@ -1,0 +1,254 @@
+// Package figures takes the figures that bench/RESULTS.md states and judges them: which runs
+// there are, which ratio of which two figures a bar is about, and what was reached.
+//
+// Rounds are interleaved: each runs everything once, so that what the host does to one run it
+// does to its neighbours too, and ratios are taken within a round. The median round counts.
+package figures
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/activeblaze/blaze"
+	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/bench/workload"
+)
+
+// A Case is one run of a round.
+type Case struct {
+	Name string
+	Kind workload.Kind
+	Opt  workload.Options
+	Long bool // the duration is part of what is asked for
+}
+
+// Command is the command line that runs the case alone.
+func (c Case) Command() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "blazebench %s --size %d", c.Kind, c.Opt.Size)
+	o := c.Opt
+	if o.GSO {
+		b.WriteString(" --gso")
+	}
+	if o.Receivers > 1 {
+		fmt.Fprintf(&b, " --receivers %d", o.Receivers)
+	}
+	if o.Loss > 0 || c.Kind == workload.Loss {
+		fmt.Fprintf(&b, " --loss %v", o.Loss)
+	}
+	if o.Rate > 0 {
+		fmt.Fprintf(&b, " --rate %.0f", o.Rate)
+	}
+	if o.Protocol == blaze.BestEffort {
+		b.WriteString(" --protocol besteffort")
+	}
+	if o.Idle != "" {
+		fmt.Fprintf(&b, " --idle %s", o.Idle)
+	}
+	fmt.Fprintf(&b, " --duration %v", o.Duration)
+	return b.String()
+}
+
+// spin is what the bars of a pair of members ask for.
+const spin = "busyspin"
+
+// Cases are the runs of a round, raw and blaze in turn.
+func Cases(duration time.Duration) []Case {
+	opt := func(o workload.Options) workload.Options {
+		if o.Duration == 0 {
+			o.Duration = duration
+		}
+		return o
+	}
+	cs := []Case{
+		{Name: "raw rtt", Kind: workload.Raw, Opt: workload.Options{Size: 64}},
+		{Name: "rtt", Kind: workload.Latency, Opt: workload.Options{Size: 64, Idle: spin}},
+		{Name: "rtt 1%", Kind: workload.Latency, Opt: workload.Options{Size: 64, Idle: spin, Loss: 0.01}},
+		{Name: "raw rate", Kind: workload.Raw, Opt: workload.Options{Size: 1344}},
+		{Name: "rate 64", Kind: workload.Throughput, Opt: workload.Options{Size: 64, Idle: spin}},
+		{Name: "rate 1344", Kind: workload.Throughput, Opt: workload.Options{Size: 1344, Idle: spin}},
+		{Name: "raw gso", Kind: workload.Raw, Opt: workload.Options{Size: 1344, GSO: true}},
+		{Name: "rate 64 1%", Kind: workload.Throughput, Opt: workload.Options{Size: 64, Idle: spin, Loss: 0.01}},
+		{Name: "rate 64 5%", Kind: workload.Throughput, Opt: workload.Options{Size: 64, Idle: spin, Loss: 0.05}},
+		{Name: "paced", Kind: workload.Loss, Opt: workload.Options{Size: 64, Idle: spin, Rate: 20000}},
+		{Name: "paced 0.1%", Kind: workload.Loss, Opt: workload.Options{Size: 64, Idle: spin, Rate: 20000, Loss: 0.001}},
+		{Name: "four", Kind: workload.Loss, Opt: workload.Options{Size: 256, Receivers: 4}},
+		{Name: "four 1%", Kind: workload.Loss, Opt: workload.Options{Size: 256, Receivers: 4, Loss: 0.01, Duration: 10 * time.Second}, Long: true},
+		{Name: "four 20%", Kind: workload.Loss, Opt: workload.Options{Size: 256, Receivers: 4, Loss: 0.2, Duration: 10 * time.Second}, Long: true},
+	}
+	for i := range cs {
+		cs[i].Opt = opt(cs[i].Opt)
+		cs[i].Opt.Receivers = max(cs[i].Opt.Receivers, 1)
+	}
+	return cs
+}
+
+// A Round is the results of one round by the names of their cases.
+type Round map[string]*result.Run
+
+// A Bar is one thing that must hold.
+type Bar struct {
+	What    string
+	Limit   float64
+	AtLeast bool // else at most
+	// Strict bars count something: they have no slack.
+	Strict bool
+	Value  func(r Round) float64 // NaN: cannot be told
+	Detail func(r Round) string  // the figures that Value is made of
+}
+
+// Bars are those of the project's issue, in its order.
+func Bars() []Bar {
+	return []Bar{
+		{
+			What: "4 receivers, 1 % loss: lost + duplicated + reordered + corrupt", Limit: 0, Strict: true,
+			Value: func(r Round) float64 { return defects(r["four 1%"]) }, Detail: func(r Round) string { return counts(r["four 1%"]) },
+		},
+		{
+			What: "4 receivers, 20 % loss: lost + duplicated + reordered + corrupt", Limit: 0, Strict: true,
+			Value: func(r Round) float64 { return defects(r["four 20%"]) }, Detail: func(r Round) string { return counts(r["four 20%"]) },
+		},
+		{
+			What: "4 receivers: rate at 20 % loss / clean rate", Limit: 0.1, AtLeast: true,
+			Value:  func(r Round) float64 { return rate(r["four 20%"]) / rate(r["four"]) },
+			Detail: func(r Round) string { return rates(r["four 20%"], r["four"]) },
+		},
+		{
+			What: "round trip at 1 % loss: p99 / clean p50", Limit: 15,
+			Value:  func(r Round) float64 { return p99(r["rtt 1%"]) / p50(r["rtt"]) },
+			Detail: func(r Round) string { return micros(p99(r["rtt 1%"]), p50(r["rtt"])) },
+		},
+		{
+			What: "20,000/s at 0.1 % loss: p99 one way / clean p99", Limit: 2,
+			Value: func(r Round) float64 { return oneWay99(r["paced 0.1%"]) / oneWay99(r["paced"]) },
+			Detail: func(r Round) string {
+				return micros(oneWay99(r["paced 0.1%"]), oneWay99(r["paced"]))
+			},
+		},
+		{
+			What: "20,000/s at 0.1 % loss: p50 of repair / p50 round trip", Limit: 3,
+			Value:  func(r Round) float64 { return repair50(r["paced 0.1%"]) / p50(r["rtt"]) },
+			Detail: func(r Round) string { return micros(repair50(r["paced 0.1%"]), p50(r["rtt"])) },
+		},
+		{
+			What: "throughput at 1 % loss / clean", Limit: 0.7, AtLeast: true,
+			Value:  func(r Round) float64 { return rate(r["rate 64 1%"]) / rate(r["rate 64"]) },
+			Detail: func(r Round) string { return rates(r["rate 64 1%"], r["rate 64"]) },
+		},
+		{
+			What: "throughput at 5 % loss / clean", Limit: 0.4, AtLeast: true,
+			Value:  func(r Round) float64 { return rate(r["rate 64 5%"]) / rate(r["rate 64"]) },
+			Detail: func(r Round) string { return rates(r["rate 64 5%"], r["rate 64"]) },
+		},
+		{
+			What: "round trip, 64 bytes: p50 / raw p50", Limit: 1.35,
+			Value:  func(r Round) float64 { return p50(r["rtt"]) / p50(r["raw rtt"]) },
+			Detail: func(r Round) string { return micros(p50(r["rtt"]), p50(r["raw rtt"])) },
+		},
+		{
+			What: "64-byte messages/s / raw 1,344-byte datagrams/s", Limit: 14, AtLeast: true,
+			Value:  func(r Round) float64 { return rate(r["rate 64"]) / datagrams(r["raw rate"]) },
+			Detail: func(r Round) string { return perSecond(rate(r["rate 64"]), datagrams(r["raw rate"])) },
+		},
+		{
+			What: "1,344-byte messages/s / raw 1,344-byte datagrams/s", Limit: 0.85, AtLeast: true,
+			Value:  func(r Round) float64 { return rate(r["rate 1344"]) / datagrams(r["raw rate"]) },
+			Detail: func(r Round) string { return perSecond(rate(r["rate 1344"]), datagrams(r["raw rate"])) },
+		},
+		{
+			What: "allocations for each message, sender and receiver", Limit: 0.001,
+			Value:  func(r Round) float64 { return allocs(r["rate 64"]) },
+			Detail: func(r Round) string { return counts(r["rate 64"]) },
+		},
+	}
+}
+
+// Reached tells whether v is good enough. slack 1 is the bar itself, 2 is twice the slack.
+func (b Bar) Reached(v, slack float64) bool {
+	switch {
+	case math.IsNaN(v) || math.IsInf(v, 0):
+		return false
+	case b.Strict:
+		slack = 1
+	}
+	if b.AtLeast {
+		return v >= b.Limit/slack
+	}
+	return v <= b.Limit*slack
+}
+
+// Text is the bar's limit as a table states it.
+func (b Bar) Text(slack float64) string {
+	if b.Strict {
+		slack = 1
+	}
+	if b.AtLeast {
+		return fmt.Sprintf("≥ %.4g", b.Limit/slack)
+	}
+	return fmt.Sprintf("≤ %.4g", b.Limit*slack)
+}
+
+// A Verdict is a bar and what was reached.
+type Verdict struct {
+	Bar
+	Values  []float64 // of each round
+	Median  float64
+	Reached bool
+	Detail  string // of the round with the median
+}
+
+// Judge holds rounds against the bars. For a Strict bar every round counts, not the median.
+func Judge(rounds []Round, slack float64) []Verdict {
+	var out []Verdict
+	for _, b := range Bars() {
+		v := Verdict{Bar: b}
+		order := make([]int, len(rounds))
+		for i, r := range rounds {
+			v.Values = append(v.Values, b.Value(r))
+			order[i] = i
+		}
+		// NaN first: a median that cannot be told is none.
+		slices.SortFunc(order, func(i, j int) int { return cmp.Compare(v.Values[i], v.Values[j]) })
+		at := order[len(order)/2]
+		if b.Strict {
+			at = order[len(order)-1]
+			if math.IsNaN(v.Values[order[0]]) {
+				at = order[0]
+			}
+		}
+		v.Median, v.Detail = v.Values[at], b.Detail(rounds[at])
+		v.Reached = b.Reached(v.Median, slack)
+		out = append(out, v)
+	}
+	return out
+}
+
+// Runner runs one case.
+type Runner func(ctx context.Context, c Case) (*result.Run, error)
+
+// Take runs rounds of cases. A run that fails leaves its place in the round empty, so that the
+// others are not for nothing; the error is told to failed.
+func Take(ctx context.Context, cases []Case, rounds int, run Runner, failed func(Case, error)) ([]Round, error) {
+	var out []Round
+	for range rounds {
+		r := Round{}
+		for _, c := range cases {
+			res, err := run(ctx, c)
+			if ctx.Err() != nil {
+				return out, ctx.Err()
+			}
+			if err != nil {
+				failed(c, err)
+				continue
+			}
+			r[c.Name] = res
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}

@@ -1,0 +1,142 @@
+package figures
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/activeblaze/blaze/bench/result"
+)
+
+// Yardstick is what independent programs say of a bare round trip, ns; 0 where one was not run.
+type Yardstick struct {
+	Name    string
+	Command string
+	P50     float64
+}
+
+// WriteTable writes verdicts as a Markdown table.
+func WriteTable(w io.Writer, vs []Verdict, slack float64) {
+	fmt.Fprintf(w, "| what | bar | reached | figures | |\n| --- | --- | --- | --- | --- |\n")
+	for _, v := range vs {
+		mark := "yes"
+		if !v.Reached {
+			mark = "**no**"
+		}
+		fmt.Fprintf(w, "| %s | %s | %s | %s | %s |\n", v.What, v.Text(slack), value(v.Median), v.Detail, mark)
+	}
+}
+
+func value(v float64) string {
+	if v != v {
+		return "?"
+	}
+	return fmt.Sprintf("%.3g", v)
+}
+
+// Report is the generated part of RESULTS.md.
+func Report(rounds []Round, cases []Case, yard []Yardstick) string {
+	var b bytes.Buffer
+	if first := anyRun(rounds); first != nil {
+		fmt.Fprintf(&b, "%s, %d × %s, %s, commit %s. Loopback multicast, MTU 1500; %s.\n\n",
+			first.Kernel, first.CPUs, orUnknown(first.CPUModel), first.Go, orUnknown(first.Commit), medianOf(len(rounds)))
+	}
+	WriteTable(&b, Judge(rounds, 1), 1)
+
+	fmt.Fprintf(&b, "\n### Runs\n\nMedians of the rounds; each line can be run alone.\n\n")
+	fmt.Fprintf(&b, "| command | messages/s | datagrams/s | round trip p50, p99 | one way p50, p99 | repair p50, p99 | repairs | CPU s |\n")
+	fmt.Fprintf(&b, "| --- | --- | --- | --- | --- | --- | --- | --- |\n")
+	for _, c := range cases {
+		med := func(f func(*result.Run) float64) float64 { return medianRun(rounds, c.Name, f) }
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s | %s | %s |\n", c.Command(),
+			large(med(rate)), large(med(datagrams)),
+			pair(med(p50), med(p99)),
+			pair(med(func(r *result.Run) float64 { return of(r.Latency, median) }), med(oneWay99)),
+			pair(med(repair50), med(func(r *result.Run) float64 { return of(r.Repair, tail) })),
+			large(med(func(r *result.Run) float64 { return float64(r.RepairsSent) })),
+			value(med(func(r *result.Run) float64 { return r.CPUSeconds })))
+	}
+	if len(yard) > 0 {
+		raw := medianRun(rounds, "raw rtt", p50)
+		fmt.Fprintf(&b, "\n### The yardstick's yardstick\n\nRound trip of 64 bytes over loopback multicast, p50. `raw` should be within 10 %% of the others.\n\n")
+		fmt.Fprintf(&b, "| program | p50, µs | raw / it |\n| --- | --- | --- |\n| `blazebench raw` | %.2f | 1 |\n", raw/1e3)
+		for _, y := range yard {
+			fmt.Fprintf(&b, "| `%s` | %.2f | %.3f |\n", y.Command, y.P50/1e3, raw/y.P50)
+		}
+	}
+	return b.String()
+}
+
+// Markers between which RESULTS.md is generated; what stands outside is written by hand.
+const (
+	begin = "<!-- figures: begin, written by make figures -->"
+	end   = "<!-- figures: end -->"
+)
+
+// Update replaces the generated part of a results file.
+func Update(file, text string) error {
+	old, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	head, rest, ok1 := strings.Cut(string(old), begin)
+	_, tail, ok2 := strings.Cut(rest, end)
+	if !ok1 || !ok2 {
+		return fmt.Errorf("%s: the lines %q and %q are missing: nowhere to write", file, begin, end)
+	}
+	return os.WriteFile(file, []byte(head+begin+"\n\n"+text+"\n"+end+tail), 0o644)
+}
+
+func anyRun(rounds []Round) *result.Run {
+	for _, r := range rounds {
+		for _, run := range r {
+			return run
+		}
+	}
+	return nil
+}
+
+func medianRun(rounds []Round, name string, f func(*result.Run) float64) float64 {
+	var vs []float64
+	for _, r := range rounds {
+		if run := r[name]; run != nil {
+			vs = append(vs, f(run))
+		}
+	}
+	return middle(vs)
+}
+
+func medianOf(n int) string {
+	if n == 1 {
+		return "one round"
+	}
+	return fmt.Sprintf("medians of %d interleaved rounds, ratios within a round", n)
+}
+
+func orUnknown(s string) string {
+	if s == "" {
+		return "unknown"
+	}
+	return s
+}
+
+func large(v float64) string {
+	switch {
+	case v != v:
+		return ""
+	case v >= 1e6:
+		return fmt.Sprintf("%.2f M", v/1e6)
+	case v >= 1e4:
+		return fmt.Sprintf("%.0f k", v/1e3)
+	}
+	return fmt.Sprintf("%.0f", v)
+}
+
+func pair(a, b float64) string {
+	if a != a {
+		return ""
+	}
+	return fmt.Sprintf("%.1f, %.1f µs", a/1e3, b/1e3)
+}

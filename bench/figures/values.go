@@ -1,0 +1,104 @@
+package figures
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/activeblaze/blaze/bench/hist"
+	"github.com/activeblaze/blaze/bench/result"
+)
+
+var nan = math.NaN()
+
+// Each of these is NaN where its run failed or did not measure it.
+
+func of(p *hist.Percentiles, f func(*hist.Percentiles) int64) float64 {
+	if p == nil {
+		return nan
+	}
+	return float64(f(p))
+}
+
+func median(p *hist.Percentiles) int64 { return p.P50 }
+func tail(p *hist.Percentiles) int64   { return p.P99 }
+
+func p50(r *result.Run) float64 {
+	if r == nil {
+		return nan
+	}
+	return of(r.RTT, median)
+}
+
+func p99(r *result.Run) float64 {
+	if r == nil {
+		return nan
+	}
+	return of(r.RTT, tail)
+}
+
+func oneWay99(r *result.Run) float64 {
+	if r == nil {
+		return nan
+	}
+	return of(r.Latency, tail)
+}
+
+func repair50(r *result.Run) float64 {
+	if r == nil {
+		return nan
+	}
+	return of(r.Repair, median)
+}
+
+func rate(r *result.Run) float64 {
+	if r == nil || r.MsgsPerSecond == 0 {
+		return nan
+	}
+	return r.MsgsPerSecond
+}
+
+func datagrams(r *result.Run) float64 {
+	if r == nil || r.DatagramsPerSecond == 0 {
+		return nan
+	}
+	return r.DatagramsPerSecond
+}
+
+func allocs(r *result.Run) float64 {
+	if r == nil {
+		return nan
+	}
+	return r.AllocsPerMsg
+}
+
+// defects counts what must not be. A run that delivered nothing proves nothing.
+func defects(r *result.Run) float64 {
+	if r == nil || r.Delivered == 0 {
+		return nan
+	}
+	return float64(r.Lost + r.Duplicates + r.Reordered + r.Corrupt)
+}
+
+func counts(r *result.Run) string {
+	if r == nil {
+		return "the run failed"
+	}
+	return fmt.Sprintf("%d sent, %d delivered at %d", r.Sent, r.Delivered, r.Receivers)
+}
+
+func micros(a, b float64) string { return fmt.Sprintf("%.1f / %.1f µs", a/1e3, b/1e3) }
+
+func perSecond(a, b float64) string { return fmt.Sprintf("%.3f / %.3f million/s", a/1e6, b/1e6) }
+
+func rates(a, b *result.Run) string { return perSecond(rate(a), rate(b)) }
+
+// middle is the median; NaN of nothing, or where most are NaN.
+func middle(vs []float64) float64 {
+	if len(vs) == 0 {
+		return nan
+	}
+	vs = slices.Clone(vs)
+	slices.Sort(vs) // NaN first
+	return vs[len(vs)/2]
+}

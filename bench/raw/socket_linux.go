@@ -1,0 +1,238 @@
+package raw
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// batch is how many packets one system call moves at most.
+const batch = 64
+
+// mmsghdr is struct mmsghdr.
+type mmsghdr struct {
+	hdr unix.Msghdr
+	len uint32
+}
+
+// control is a control message with the size of segments (UDP_SEGMENT, UDP_GRO).
+type control struct {
+	hdr  unix.Cmsghdr
+	size [8]byte
+}
+
+// end is one end's two sockets and the memory for their system calls.
+type end struct {
+	group, own int
+	dest       unix.RawSockaddrInet4
+	local      unix.RawSockaddrInet4
+
+	in struct {
+		hdrs  [batch]mmsghdr
+		names [batch]unix.RawSockaddrInet4
+		iovs  [batch]unix.Iovec
+		ctls  [batch]control
+	}
+	out struct {
+		hdrs [batch]mmsghdr
+		iovs [batch]unix.Iovec
+		ctls [batch]control
+	}
+	size     int
+	segments int    // datagrams in a full packet; 1 without segmentation
+	packets  []byte // batch packets to send, of segments datagrams each
+}
+
+func open(cfg Config) (_ *end, err error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	ifi, ip, err := findInterface(cfg.Interface)
+	if err != nil {
+		return nil, err
+	}
+	e := &end{group: -1, own: -1, size: cfg.Size, segments: 1}
+	defer func() {
+		if err != nil {
+			e.close()
+		}
+	}()
+	if e.own, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0); err != nil {
+		return nil, fmt.Errorf("raw: socket: %w", err)
+	}
+	if e.group, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0); err != nil {
+		return nil, fmt.Errorf("raw: socket: %w", err)
+	}
+	for _, fd := range []int{e.own, e.group} {
+		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 16<<20) != nil {
+			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 16<<20)
+		}
+	}
+	mreq := &unix.IPMreqn{Ifindex: int32(ifi.Index), Multiaddr: cfg.Group.Addr().As4()}
+	if err = errors.Join(
+		unix.Bind(e.own, &unix.SockaddrInet4{Addr: ip}),
+		unix.SetsockoptIPMreqn(e.own, unix.IPPROTO_IP, unix.IP_MULTICAST_IF, &unix.IPMreqn{Ifindex: int32(ifi.Index)}),
+		unix.SetsockoptInt(e.own, unix.IPPROTO_IP, unix.IP_MULTICAST_LOOP, 1),
+		unix.SetsockoptInt(e.group, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1),
+		unix.Bind(e.group, &unix.SockaddrInet4{Addr: cfg.Group.Addr().As4(), Port: int(cfg.Group.Port())}),
+		unix.SetsockoptIPMreqn(e.group, unix.IPPROTO_IP, unix.IP_ADD_MEMBERSHIP, mreq),
+		unix.SetsockoptInt(e.group, unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 0),
+	); err != nil {
+		return nil, fmt.Errorf("raw: sockets for %v on %s: %w", cfg.Group, ifi.Name, err)
+	}
+	name, err := unix.Getsockname(e.own)
+	if err != nil {
+		return nil, fmt.Errorf("raw: own address: %w", err)
+	}
+	e.local = sockaddr(ip, name.(*unix.SockaddrInet4).Port)
+	e.dest = sockaddr(cfg.Group.Addr().As4(), int(cfg.Group.Port()))
+	if cfg.GSO {
+		_, err = unix.GetsockoptInt(e.own, unix.IPPROTO_UDP, unix.UDP_SEGMENT)
+		if err = errors.Join(err, unix.SetsockoptInt(e.group, unix.IPPROTO_UDP, unix.UDP_GRO, 1)); err != nil {
+			return nil, fmt.Errorf("%w: segmentation needs Linux 5.0: %w", ErrUnsupported, err)
+		}
+		e.segments = min(64, 65000/cfg.Size)
+	}
+	e.prepare()
+	return e, nil
+}
+
+func sockaddr(ip [4]byte, port int) unix.RawSockaddrInet4 {
+	s := unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: ip}
+	binary.BigEndian.PutUint16((*[2]byte)(unsafe.Pointer(&s.Port))[:], uint16(port))
+	return s
+}
+
+// prepare fills in what system calls leave as it is.
+func (e *end) prepare() {
+	slot := 2048
+	if e.segments > 1 {
+		slot = 65536 + 17*64 // not all in the same set of the caches
+	}
+	in := make([]byte, batch*slot)
+	e.packets = make([]byte, batch*e.segments*e.size)
+	for i := range batch {
+		h := &e.in.hdrs[i].hdr
+		h.Name = (*byte)(unsafe.Pointer(&e.in.names[i]))
+		h.Iov = &e.in.iovs[i]
+		h.SetIovlen(1)
+		h.Control = (*byte)(unsafe.Pointer(&e.in.ctls[i]))
+		e.in.iovs[i].Base = &in[i*slot]
+		e.in.iovs[i].SetLen(slot)
+		e.arm(i)
+
+		h = &e.out.hdrs[i].hdr
+		h.Name = (*byte)(unsafe.Pointer(&e.dest))
+		h.Namelen = unix.SizeofSockaddrInet4
+		h.Iov = &e.out.iovs[i]
+		h.SetIovlen(1)
+		e.out.iovs[i].Base = &e.packets[i*e.segments*e.size]
+		c := &e.out.ctls[i]
+		c.hdr.Level, c.hdr.Type = unix.IPPROTO_UDP, unix.UDP_SEGMENT
+		c.hdr.SetLen(unix.CmsgLen(2))
+		binary.NativeEndian.PutUint16(c.size[:], uint16(e.size))
+		e.shape(i, 1)
+	}
+}
+
+// arm resets what receiving into slot i has overwritten.
+func (e *end) arm(i int) {
+	e.in.hdrs[i].hdr.Namelen = unix.SizeofSockaddrInet4
+	e.in.hdrs[i].hdr.SetControllen(int(unsafe.Sizeof(control{})))
+}
+
+// shape makes packet i carry n datagrams.
+func (e *end) shape(i, n int) {
+	h := &e.out.hdrs[i].hdr
+	e.out.iovs[i].SetLen(n * e.size)
+	h.Control = nil
+	h.SetControllen(0)
+	if n > 1 {
+		h.Control = (*byte)(unsafe.Pointer(&e.out.ctls[i]))
+		h.SetControllen(int(unsafe.Sizeof(control{})))
+	}
+}
+
+// set writes kind and number into datagram j of packet i.
+func (e *end) set(i, j int, kind, number uint64) {
+	p := e.packets[(i*e.segments+j)*e.size:]
+	binary.LittleEndian.PutUint64(p, kind)
+	binary.LittleEndian.PutUint64(p[8:], number)
+}
+
+// flush sends the first n packets, and tries again as long as the socket is full.
+func (e *end) flush(n int) error {
+	for at := 0; at < n; {
+		r, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(e.own), uintptr(unsafe.Pointer(&e.out.hdrs[at])),
+			uintptr(n-at), unix.MSG_DONTWAIT, 0, 0)
+		switch errno {
+		case 0:
+			at += int(r)
+		case unix.EAGAIN, unix.EINTR, unix.ENOBUFS:
+		default:
+			return fmt.Errorf("raw: send: %w", errno)
+		}
+	}
+	return nil
+}
+
+// say sends one datagram.
+func (e *end) say(kind, number uint64) error {
+	e.shape(0, 1)
+	e.set(0, 0, kind, number)
+	return e.flush(1)
+}
+
+// hear receives what there is, without waiting, and calls f with each datagram of the other
+// end. It returns how many packets came, own ones included.
+func (e *end) hear(f func(kind, number uint64)) (int, error) {
+	r, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(e.group), uintptr(unsafe.Pointer(&e.in.hdrs[0])),
+		batch, unix.MSG_DONTWAIT, 0, 0)
+	if errno != 0 {
+		if errno == unix.EAGAIN || errno == unix.EINTR {
+			return 0, nil
+		}
+		return 0, fmt.Errorf("raw: receive: %w", errno)
+	}
+	for i := range int(r) {
+		n := int(e.in.hdrs[i].len)
+		if from := &e.in.names[i]; from.Port != e.local.Port || from.Addr != e.local.Addr {
+			for p := unsafe.Slice(e.in.iovs[i].Base, n); len(p) >= e.size; p = p[e.size:] {
+				f(binary.LittleEndian.Uint64(p), binary.LittleEndian.Uint64(p[8:]))
+			}
+		}
+		e.arm(i)
+	}
+	return int(r), nil
+}
+
+func (e *end) close() {
+	for _, fd := range []int{e.group, e.own} {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+	}
+}
+
+func findInterface(name string) (*net.Interface, [4]byte, error) {
+	all, err := net.Interfaces()
+	if err != nil {
+		return nil, [4]byte{}, fmt.Errorf("raw: interfaces: %w", err)
+	}
+	for i := range all {
+		if ifi := &all[i]; ifi.Name == name || name == "" && ifi.Flags&net.FlagLoopback != 0 {
+			addrs, _ := ifi.Addrs()
+			for _, a := range addrs {
+				if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil {
+					return ifi, [4]byte(n.IP.To4()), nil
+				}
+			}
+			return nil, [4]byte{}, fmt.Errorf("raw: interface %s has no IPv4 address", ifi.Name)
+		}
+	}
+	return nil, [4]byte{}, fmt.Errorf("raw: there is no interface %q", name)
+}

@@ -1,0 +1,16 @@
+// Package workload is what blazebench does: it runs one sender and a number of receivers, each a
+// process and a member of its own, and measures what happens between them.
+//
+// The process that calls Run is the sender. It generates the load in its engine's own thread
+// (Config.Invoker), and starts the receivers, which run Serve. So there are never more busy
+// threads than members, and what is measured is the library and not the scheduler.
+//
+//	sender                          receiver
+//	start process, config line  →
+//	                            ←   ready: subscribed, started
+//	wait until all are known
+//	warm-up, measured load     (over the channel)
+//	finish: how many were sent  →
+//	turn, so that repairs go on ←   report, when all has come or after Settle
+//	close its input             →   leaves the cluster and ends
+package workload

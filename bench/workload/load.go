@@ -1,0 +1,161 @@
+package workload
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/activeblaze/blaze"
+	"github.com/activeblaze/blaze/bench/payload"
+	"github.com/activeblaze/blaze/bench/schedule"
+	"github.com/activeblaze/blaze/clock"
+)
+
+// load sends messages from the thread that turns the engine: the open loop, or as fast as
+// flow control allows. Its functions stand for the channel, so that tests can plant defects.
+type load struct {
+	offer func([]byte) error
+	turn  func() int
+	now   func() clock.Time
+	stop  func() error // not nil: the run is to end
+
+	size    int
+	seed    uint64
+	rate    float64 // 0: as fast as it goes
+	warmUp  time.Duration
+	measure time.Duration
+	spin    bool // never yields
+
+	sent uint64
+}
+
+// burst is how many messages of size bytes are offered between two turns at most: about what one
+// turn sends, some dozens of datagrams, so that they are still in the cache when they leave.
+func burst(size int) int { return min(max(64*1400/size, 1), 1024) }
+
+// stampEvery is for how many messages one reading of the clock is good when the load is not on
+// a schedule.
+const stampEvery = 16
+
+// run sends for warmUp and measure. It does not wait for what was sent to arrive.
+func (l *load) run() error {
+	var sched schedule.Schedule
+	start := l.now()
+	if l.rate > 0 {
+		var err error
+		if sched, err = schedule.New(start, l.rate); err != nil {
+			return err
+		}
+	}
+	m := payload.NewMaker(l.size, l.seed)
+	measured, end := start.Add(l.warmUp), start.Add(l.warmUp+l.measure)
+	idle, burst := idler{spin: l.spin}, burst(l.size)
+	var msg []byte // was refused for want of room and goes first
+	for now, turns := start, 0; ; turns++ {
+		full := false
+		for range burst {
+			if msg == nil {
+				due := now
+				if l.rate > 0 {
+					if due = sched.Due(l.sent); due > now || due >= end {
+						break
+					}
+				} else if l.sent%stampEvery == 0 {
+					now = l.now()
+					due = now
+				}
+				msg = m.Make(payload.Message{Number: l.sent + 1, Measured: due >= measured, Stamp: int64(due)})
+			}
+			err := l.offer(msg)
+			if err != nil {
+				if full = errors.Is(err, blaze.ErrBackPressure); full {
+					break
+				}
+				return fmt.Errorf("offer of message %d: %w", l.sent+1, err)
+			}
+			msg = nil
+			l.sent++
+		}
+		work := l.turn()
+		now = l.now()
+		// A message that was due in time is sent even if it could not be in time.
+		if now >= end && (msg == nil || l.rate == 0) && (l.rate == 0 || sched.Due(l.sent) >= end) {
+			return nil
+		}
+		if now >= end.Add(stalled) {
+			return fmt.Errorf("the sender is %v behind its schedule: message %d is not accepted; a lower --rate, or more time", stalled, l.sent+1)
+		}
+		if turns%64 == 0 {
+			if err := l.stop(); err != nil {
+				return err
+			}
+		}
+		switch {
+		case work > 0:
+			idle.reset()
+		case full:
+			idle.idle(now, end)
+		case l.rate > 0:
+			idle.idle(now, sched.Due(l.sent))
+		}
+	}
+}
+
+// stalled is how long a load may go on past its end to send what was due before.
+const stalled = 30 * time.Second
+
+// drain turns the engine until over says so, since repairs are sent by turning.
+func (l *load) drain(over func() (bool, error)) error {
+	idle := idler{spin: l.spin}
+	for turns := 0; ; turns++ {
+		if l.turn() > 0 {
+			idle.reset()
+		} else if turns%64 == 0 || !l.spin {
+			if err := l.stop(); err != nil {
+				return err
+			}
+			if done, err := over(); done || err != nil {
+				return err
+			}
+			now := l.now()
+			idle.idle(now, now.Add(time.Millisecond))
+		}
+	}
+}
+
+// idler passes the time of a thread that turns its engine itself: it spins, or spins, yields and
+// sleeps as the engine's own loop does with Backoff.
+type idler struct {
+	spin  bool
+	since clock.Time // when the work ran out; 0: there was some
+}
+
+const (
+	spinFor  = 20 * time.Microsecond
+	yieldFor = 100 * time.Microsecond
+	nap      = 50 * time.Microsecond
+)
+
+func (i *idler) reset() { i.since = 0 }
+
+// idle passes some time, but not beyond next.
+func (i *idler) idle(now, next clock.Time) {
+	if i.spin {
+		return
+	}
+	if i.since == 0 {
+		i.since = now
+	}
+	switch d := now.Sub(i.since); {
+	case d < spinFor:
+	case d < yieldFor:
+		yield()
+	default:
+		// A sleep takes some 60 µs longer than asked for: only where there is time for it.
+		if next.Sub(now) > 3*nap {
+			time.Sleep(nap)
+		} else {
+			yield()
+		}
+	}
+}

@@ -1,0 +1,76 @@
+package workload
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/activeblaze/blaze"
+	"github.com/activeblaze/blaze/bench/hist"
+	"github.com/activeblaze/blaze/engine"
+	"github.com/activeblaze/blaze/internal/hook"
+)
+
+// member is one end of a run: a channel, set up as the run wants it.
+type member struct {
+	ch      *blaze.Channel
+	invoker bool
+
+	mu     sync.Mutex
+	repair *hist.Histogram // the engine's thread records while others read
+}
+
+// open makes a channel that is not started yet. invoker says that the caller turns it.
+func open(o *order, invoker bool) (*member, error) {
+	m := &member{invoker: invoker, repair: hist.New()}
+	idle, err := blaze.ParseIdle(o.Idle)
+	if err != nil {
+		return nil, err
+	}
+	// The hooks are the process's: one run at a time.
+	hook.Drop.P, hook.Drop.Seed = o.Loss, o.Seed
+	hook.RepairNS = m.repaired
+	m.ch, err = blaze.NewChannel(blaze.Config{
+		Cluster: o.Cluster, BroadcastURI: o.URI, Protocol: o.Protocol,
+		NoSelfDelivery: true, Idle: idle, Invoker: invoker,
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
+	return m, err
+}
+
+func (m *member) repaired(ns int64) {
+	m.mu.Lock()
+	m.repair.Record(ns)
+	m.mu.Unlock()
+}
+
+// repairs encodes what repaired has recorded so far.
+func (m *member) repairs() ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.repair.MarshalBinary()
+}
+
+// await waits until the publisher's stream has n receivers.
+func await(ctx context.Context, p *blaze.Publisher, n int) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, startLimit, fmt.Errorf("none within %v", startLimit))
+	defer cancel()
+	return p.WaitReceivers(ctx, n)
+}
+
+// startLimit is how long members may take to start and to find each other.
+const startLimit = 10 * time.Second
+
+// counters are those of the channel's Stats that a run reports.
+func (m *member) counters() counters {
+	s := m.ch.Stats()
+	return counters{
+		Transport:         s.Transport,
+		DatagramsReceived: s.Engine.Received - s.Engine.Drops[engine.DropOwn],
+		NAKsSent:          s.Nack.NaksSent,
+		RepairsSent:       s.Nack.RepairsMulticast + s.Nack.RepairsUnicast,
+	}
+}

@@ -1,0 +1,175 @@
+package workload
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/activeblaze/blaze"
+	"github.com/activeblaze/blaze/bench/payload"
+	"github.com/activeblaze/blaze/bench/schedule"
+)
+
+// Kind is a workload.
+type Kind string
+
+// The workloads.
+const (
+	Latency    Kind = "latency"    // ping-pong with the first receiver; with Rate, open loop
+	Throughput Kind = "throughput" // one way, as fast as flow control allows, or at Rate
+	Loss       Kind = "loss"       // Throughput while every member loses datagrams
+	Raw        Kind = "raw"        // bare sockets: round trip, then datagrams received a second
+)
+
+// Bounds of the options.
+const (
+	MaxSize      = 1 << 20 // bytes: Config.MaxMessageSize's default
+	MaxReceivers = 64
+	MaxDuration  = time.Hour
+	MaxDatagram  = 1472 // bytes of UDP payload at MTU 1500, for Raw
+
+	// Settle is how long receivers wait for what is still missing after the last Offer.
+	Settle = 5 * time.Second
+)
+
+// Options say what to run. Zero fields take the defaults that are written behind them.
+type Options struct {
+	URI       string         // udp://239.255.66.76 on loopback, with a free port for each run
+	Protocol  blaze.Protocol // NACK or BestEffort
+	Size      int            // bytes of payload in each message: 64
+	Rate      float64        // messages a second: 0, closed loop or as fast as it goes
+	Duration  time.Duration  // measured: 5 s
+	Receivers int            // 1
+	Loss      float64        // share of datagrams that each member loses: 0
+	Seed      uint64         // of the losses, 1
+	Idle      string         // busyspin, backoff, block; by default busyspin where every member can have a CPU
+	GSO       bool           // Raw: with segmentation offload
+
+	// Receiver is the command line that starts a process which calls Serve.
+	Receiver []string
+	// Progress, if set, is told what the run is doing, now and then.
+	Progress func(what string)
+	// Stderr is where the receivers' complaints go; nil: nowhere.
+	Stderr io.Writer
+}
+
+// defaultURI has no port: each run takes its own.
+const defaultURI = "udp://239.255.66.76"
+
+// fill puts in the defaults of a workload, and checks.
+func (o Options) fill(kind Kind) (Options, error) {
+	if o.Size == 0 {
+		o.Size = 64
+	}
+	if o.Duration == 0 {
+		o.Duration = 5 * time.Second
+	}
+	if o.Receivers == 0 {
+		o.Receivers = 1
+	}
+	if o.Seed == 0 {
+		o.Seed = 1
+	}
+	if o.Idle == "" {
+		o.Idle = "backoff"
+		if o.Receivers+1 <= runtime.NumCPU() {
+			o.Idle = "busyspin"
+		}
+	}
+	if err := o.Check(kind); err != nil {
+		return o, err
+	}
+	var err error
+	if o.URI == "" {
+		o.URI = defaultURI
+	}
+	o.URI, err = withPort(o.URI)
+	return o, err
+}
+
+// Check refuses what cannot be run; each error begins with the option, its value and what it may be.
+func (o Options) Check(kind Kind) error {
+	switch kind {
+	case Latency, Throughput, Loss, Raw:
+	default:
+		return fmt.Errorf("workload %q: want latency, throughput, loss or raw", kind)
+	}
+	if err := payload.CheckSize(o.Size); err != nil {
+		return err
+	}
+	if o.Size > MaxSize {
+		return fmt.Errorf("size %d: want at most %d bytes", o.Size, MaxSize)
+	}
+	if kind == Raw && o.Size > MaxDatagram {
+		return fmt.Errorf("size %d: raw sends one datagram for each, of at most %d bytes", o.Size, MaxDatagram)
+	}
+	if o.Protocol != blaze.NACK && o.Protocol != blaze.BestEffort {
+		return fmt.Errorf("protocol %q: want nack or besteffort", strings.ToLower(o.Protocol.String()))
+	}
+	if o.Rate < 0 || o.Rate > schedule.MaxRate || o.Rate != o.Rate {
+		return fmt.Errorf("rate %v: want 0 (as fast as it goes) to %.0f messages a second", o.Rate, float64(schedule.MaxRate))
+	}
+	if o.Duration < 10*time.Millisecond || o.Duration > MaxDuration {
+		return fmt.Errorf("duration %v: want 10ms to %v", o.Duration, MaxDuration)
+	}
+	if o.Receivers < 1 || o.Receivers > MaxReceivers {
+		return fmt.Errorf("receivers %d: want 1 to %d", o.Receivers, MaxReceivers)
+	}
+	if !(o.Loss >= 0 && o.Loss < 1) {
+		return fmt.Errorf("loss %v: want a share of datagrams, 0 or more and less than 1", o.Loss)
+	}
+	if kind == Raw && o.Receivers != 1 {
+		return fmt.Errorf("receivers %d: raw has one", o.Receivers)
+	}
+	if _, err := blaze.ParseIdle(o.Idle); err != nil && o.Idle != "" {
+		return fmt.Errorf("idle %q: want busyspin, backoff or block", o.Idle)
+	}
+	return nil
+}
+
+// idle is Idle as the library names it.
+func (o *Options) idle() blaze.Idle {
+	i, _ := blaze.ParseIdle(o.Idle) // was checked
+	return i
+}
+
+// withPort puts a free port into a URI that names none, so that each run has its own.
+func withPort(uri string) (string, error) {
+	scheme, rest, ok := strings.Cut(uri, "://")
+	if !ok || scheme == "pointcast" {
+		return uri, nil // not ours to complete: the library says what is wrong
+	}
+	host, query, has := strings.Cut(rest, "?")
+	if _, err := netip.ParseAddr(host); err != nil {
+		return uri, nil
+	}
+	port, err := freePort()
+	if err != nil {
+		return "", err
+	}
+	uri = scheme + "://" + net.JoinHostPort(host, strconv.Itoa(port))
+	if has {
+		uri += "?" + query
+	}
+	return uri, nil
+}
+
+// freePort finds a UDP port that nobody on this host has bound.
+func freePort() (int, error) {
+	c, err := net.ListenUDP("udp4", &net.UDPAddr{})
+	if err != nil {
+		return 0, fmt.Errorf("no free UDP port: %w", err)
+	}
+	defer c.Close()
+	return c.LocalAddr().(*net.UDPAddr).Port, nil
+}
+
+// warmUp is how long the load runs before it is measured.
+func (o *Options) warmUp() time.Duration {
+	return min(max(o.Duration/5, 20*time.Millisecond), time.Second)
+}

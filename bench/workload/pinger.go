@@ -1,0 +1,118 @@
+package workload
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/activeblaze/blaze"
+	"github.com/activeblaze/blaze/bench/hist"
+	"github.com/activeblaze/blaze/bench/payload"
+	"github.com/activeblaze/blaze/clock"
+)
+
+// pinger plays the closed loop: the answer to a message sends the next one, from within the
+// handler. It works on the thread that turns as well as with an engine of its own.
+type pinger struct {
+	offer func([]byte) error
+	now   func() clock.Time
+	size  int
+	seed  uint64
+
+	mu            sync.Mutex // the handler's thread, and the one that watches for timeouts
+	maker         *payload.Maker
+	rtt           *hist.Histogram
+	sent          uint64     // the number that is under way or was last
+	at            clock.Time // when it was sent
+	refused       bool       // it was made and met back-pressure: to be offered again
+	measured, end clock.Time
+	answered      uint64
+	corrupt       uint64
+	err           error
+	over          bool
+	done          chan struct{} // closed when over
+}
+
+func newPinger(size int, seed uint64, offer func([]byte) error, now func() clock.Time) *pinger {
+	return &pinger{
+		offer: offer, now: now, size: size, seed: seed,
+		maker: payload.NewMaker(size, seed), rtt: hist.New(), done: make(chan struct{}),
+	}
+}
+
+// start sends the first message. It is for the thread that may Offer.
+func (p *pinger) start(warmUp, measure time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	p.measured, p.end = now.Add(warmUp), now.Add(warmUp+measure)
+	p.next(now)
+}
+
+// next sends one message, stamped now.
+func (p *pinger) next(now clock.Time) {
+	if now >= p.end {
+		p.finish(nil)
+		return
+	}
+	p.at = now
+	b := p.maker.Make(payload.Message{Number: p.sent + 1, Measured: now >= p.measured, Stamp: int64(now)})
+	switch err := p.offer(b); {
+	case err == nil:
+		p.sent++
+		p.refused = false
+	case errors.Is(err, blaze.ErrBackPressure):
+		p.refused = true // retry, or the timeout, takes it from here
+	default:
+		p.finish(err)
+	}
+}
+
+func (p *pinger) finish(err error) {
+	if !p.over {
+		p.over, p.err = true, err
+		close(p.done)
+	}
+}
+
+// pong takes an answer.
+func (p *pinger) pong(b []byte) {
+	now := p.now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	msg, ok := payload.Read(b, p.size, p.seed)
+	if !ok {
+		p.corrupt++
+		return
+	}
+	if msg.Number != p.sent || p.refused || p.over {
+		return // the answer to one that was given up
+	}
+	p.answered++
+	if msg.Measured {
+		p.rtt.Record(now.Sub(p.at).Nanoseconds())
+	}
+	p.next(p.now())
+}
+
+// patience is how long BestEffort waits for an answer before it takes message or answer for lost.
+const patience = 20 * time.Millisecond
+
+// watch looks for a message that was refused or that nobody answers, and reports whether the loop
+// is over. With retry a message is given up after a while; without, the protocol is trusted to
+// repair it, and the loop fails when it does not within Settle.
+func (p *pinger) watch(retry bool) (over bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	switch waited := now.Sub(p.at); {
+	case p.over:
+	case p.refused:
+		p.next(now)
+	case retry && waited > patience:
+		p.next(now)
+	case waited > Settle:
+		p.finish(errors.New("a message got no answer"))
+	}
+	return p.over
+}

@@ -1,0 +1,395 @@
+package workload
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"time"
+
+	"github.com/activeblaze/blaze"
+	"github.com/activeblaze/blaze/bench/hist"
+	"github.com/activeblaze/blaze/bench/proc"
+	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/engine"
+)
+
+// Run runs one workload and tells its result, and the histogram that --hist writes: round trips
+// where they were measured, else one-way latency. Every process that it starts has ended when it
+// returns. One run at a time may be under way in a process.
+func Run(ctx context.Context, kind Kind, opt Options) (*result.Run, *hist.Histogram, error) {
+	o, err := opt.fill(kind)
+	if err != nil {
+		return nil, nil, err
+	}
+	runtime.GOMAXPROCS(max(threads, runtime.GOMAXPROCS(0)))
+	// No run takes longer, whatever goes wrong.
+	limit := 2*startLimit + o.warmUp() + o.Duration + stalled + Settle + 10*time.Second
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("the run did not end within %v", limit))
+	defer cancel()
+
+	r := &run{kind: kind, o: o, res: &result.Run{
+		Workload: string(kind), URI: o.URI, Protocol: protocolName(kind, o.Protocol), Size: o.Size, Receivers: o.Receivers,
+		Rate: o.Rate, Loss: o.Loss, Seed: o.Seed, Idle: o.Idle, GSO: o.GSO,
+	}}
+	r.res.Circumstances()
+	cpu := proc.SelfCPU()
+	defer r.close()
+	switch kind {
+	case Raw:
+		err = r.raw(ctx)
+	case Latency:
+		err = r.channel(ctx, r.latency)
+	default:
+		err = r.channel(ctx, r.throughput)
+	}
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil && ctx.Err() != nil {
+			err = cause
+		}
+		return nil, nil, err
+	}
+	r.close()
+	r.res.CPUSeconds = (r.cpu + proc.SelfCPU() - cpu).Seconds()
+	return r.res, r.hist, nil
+}
+
+// run is one run under way, at the sender.
+type run struct {
+	kind     Kind
+	o        Options
+	res      *result.Run
+	hist     *hist.Histogram
+	children []*proc.Child
+	cpu      time.Duration // of the children that have ended
+	hash     uint64
+	mallocs  uint64
+	rtt      *hist.Histogram // round trips, measured here
+	pong     func([]byte)    // takes an answer; set before the first message
+}
+
+func protocolName(kind Kind, p blaze.Protocol) string {
+	switch {
+	case kind == Raw:
+		return "none"
+	case p == blaze.BestEffort:
+		return "besteffort"
+	}
+	return "nack"
+}
+
+func (r *run) progress(format string, args ...any) {
+	if r.o.Progress != nil {
+		r.o.Progress(fmt.Sprintf(format, args...))
+	}
+}
+
+// spawn starts the receivers. Each gets its orders from the one that every makes of its index.
+func (r *run) spawn(every func(i int) *order) error {
+	stderr := r.o.Stderr
+	if stderr == nil {
+		stderr = io.Discard
+	}
+	for i := range r.o.Receivers {
+		c, err := proc.Start(r.o.Receiver, stderr)
+		if err != nil {
+			return err
+		}
+		r.children = append(r.children, c)
+		if err := c.Send(every(i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// close ends the receivers, all at once, and reaps them.
+func (r *run) close() {
+	done := make(chan time.Duration)
+	for _, c := range r.children {
+		go func() { done <- c.Close(2 * time.Second) }()
+	}
+	for range r.children {
+		r.cpu += <-done
+	}
+	r.children = nil
+}
+
+// answers collects the next answer of every receiver, in the background.
+func (r *run) answers(ctx context.Context) <-chan reply {
+	ch := make(chan reply, len(r.children))
+	for i, c := range r.children {
+		go func() {
+			var a answer
+			err := c.Receive(ctx, &a)
+			if err == nil && a.Error != "" {
+				err = errors.New(a.Error)
+			}
+			if err != nil {
+				err = fmt.Errorf("receiver %d: %w", i, err)
+			}
+			ch <- reply{i, a, err}
+		}()
+	}
+	return ch
+}
+
+type reply struct {
+	i   int
+	a   answer
+	err error
+}
+
+// random draws what makes a run its own: the name of its cluster, the seed of its payloads.
+func random() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return binary.LittleEndian.Uint64(b[:])
+}
+
+// channel runs a workload over a channel: members, load, reports.
+func (r *run) channel(ctx context.Context, work func(context.Context, *member, *blaze.Publisher) (sent uint64, err error)) error {
+	r.hash = random()
+	base := order{
+		Workload: r.kind, URI: r.o.URI, Cluster: fmt.Sprintf("blazebench-%016x", random()), Protocol: r.o.Protocol,
+		Size: r.o.Size, Idle: r.o.Idle, Loss: r.o.Loss, Seed: r.o.Seed, Hash: r.hash, Every: 1,
+	}
+	if r.kind != Latency && r.o.Rate == 0 {
+		base.Every = timeEvery
+	}
+	// A run owns its thread: nothing else is scheduled on it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+
+	closedLoop := r.kind == Latency && r.o.Rate == 0
+	m, err := open(&base, !closedLoop || r.o.Idle == "busyspin")
+	if err != nil {
+		return err
+	}
+	defer m.ch.Shutdown()
+	if r.kind == Latency {
+		_, err := m.ch.SubscribePayload(pongTopic, func(d *blaze.Delivery) { r.pong(d.Payload) }, blaze.Inline())
+		if err != nil {
+			return err
+		}
+	}
+	if err := m.ch.Start(); err != nil {
+		return err
+	}
+	pub, err := m.ch.Publisher(pingTopic)
+	if err != nil {
+		return err
+	}
+	r.progress("starting %d receivers", r.o.Receivers)
+	err = r.spawn(func(i int) *order {
+		o := base
+		o.Seed += uint64(i) + 1
+		o.Echo = r.kind == Latency && i == 0
+		return &o
+	})
+	if err != nil {
+		return err
+	}
+	replies := r.answers(ctx)
+	if err := m.gather(ctx, replies, len(r.children), nil); err != nil {
+		return err
+	}
+	if err := await(ctx, pub, r.o.Receivers); err != nil {
+		return err
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	sent, err := work(ctx, m, pub)
+	if err != nil {
+		return err
+	}
+	runtime.ReadMemStats(&after)
+	r.mallocs = after.Mallocs - before.Mallocs
+	r.res.Sent = sent
+
+	r.progress("waiting for the receivers")
+	for _, c := range r.children {
+		if err := c.Send(finish{sent}); err != nil {
+			return err
+		}
+	}
+	reports := make([]*report, len(r.children))
+	if err := m.gather(ctx, r.answers(ctx), len(r.children), reports); err != nil {
+		return err
+	}
+	own := m.counters()
+	repair, err := m.repairs()
+	if err != nil {
+		return err
+	}
+	return r.sum(own, repair, reports)
+}
+
+// timeEvery is for how many messages a receiver reads the clock once when they come as fast as
+// they can.
+const timeEvery = 32
+
+// gather waits for n replies while the engine goes on turning, and keeps their reports.
+func (m *member) gather(ctx context.Context, replies <-chan reply, n int, reports []*report) error {
+	l := load{turn: m.ch.Turn, now: engine.Now, stop: ctx.Err}
+	take := func(p reply) error {
+		n--
+		if p.err == nil && reports != nil {
+			reports[p.i] = p.a.Report
+		}
+		return p.err
+	}
+	if m.invoker {
+		return l.drain(func() (bool, error) {
+			select {
+			case p := <-replies:
+				if err := take(p); err != nil {
+					return false, err
+				}
+			default:
+			}
+			return n == 0, nil
+		})
+	}
+	for n > 0 {
+		if err := take(<-replies); err != nil { // they end with ctx
+			return err
+		}
+	}
+	return nil
+}
+
+// throughput sends as fast as it goes, or on schedule.
+func (r *run) throughput(ctx context.Context, m *member, pub *blaze.Publisher) (uint64, error) {
+	r.progress("%s: %d-byte messages for %v", r.kind, r.o.Size, r.o.warmUp()+r.o.Duration)
+	l := r.load(ctx, m, pub)
+	err := l.run()
+	return l.sent, err
+}
+
+func (r *run) load(ctx context.Context, m *member, pub *blaze.Publisher) *load {
+	return &load{
+		offer: pub.Offer, turn: m.ch.Turn, now: engine.Now, stop: ctx.Err,
+		size: r.o.Size, seed: r.hash, rate: r.o.Rate, warmUp: r.o.warmUp(), measure: r.o.Duration,
+		spin: r.o.Idle == "busyspin",
+	}
+}
+
+// latency plays ping-pong, or sends on schedule and counts from the scheduled time.
+func (r *run) latency(ctx context.Context, m *member, pub *blaze.Publisher) (uint64, error) {
+	if r.o.Rate > 0 {
+		return r.openLoop(ctx, m, pub)
+	}
+	r.progress("latency: ping-pong with %d bytes for %v", r.o.Size, r.o.warmUp()+r.o.Duration)
+	p := newPinger(r.o.Size, r.hash, pub.Offer, engine.Now)
+	r.pong, r.rtt = p.pong, p.rtt
+	p.start(r.o.warmUp(), r.o.Duration)
+	retry := r.o.Protocol == blaze.BestEffort
+	if m.invoker {
+		for turns := 0; ; turns++ {
+			if m.ch.Turn(); turns%64 == 0 && (ctx.Err() != nil || p.watch(retry)) {
+				break
+			}
+		}
+	} else {
+		tick := time.NewTicker(patience)
+		defer tick.Stop()
+		for !p.watch(retry) {
+			select {
+			case <-p.done:
+			case <-ctx.Done():
+				return 0, ctx.Err()
+			case <-tick.C:
+			}
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r.res.Unanswered, r.res.Corrupt = p.sent-p.answered, p.corrupt
+	return p.sent, p.err
+}
+
+// openLoop sends on schedule, whether or not answers come.
+func (r *run) openLoop(ctx context.Context, m *member, pub *blaze.Publisher) (uint64, error) {
+	r.progress("latency: %.0f messages of %d bytes a second for %v", r.o.Rate, r.o.Size, r.o.warmUp()+r.o.Duration)
+	s := newSink(r.o.Size, r.hash, 1, engine.Now) // of the answers, which carry their due time
+	r.pong, r.rtt = s.take, s.latency
+	l := r.load(ctx, m, pub)
+	if err := l.run(); err != nil {
+		return 0, err
+	}
+	r.progress("waiting for answers")
+	deadline := engine.Now().Add(Settle)
+	err := l.drain(func() (bool, error) {
+		return s.tracker.Delivered == l.sent || engine.Now() > deadline, nil
+	})
+	r.res.Unanswered, r.res.Corrupt = s.tracker.Lost(l.sent), s.tracker.Corrupt
+	return l.sent, err
+}
+
+// sum adds up what the members report.
+func (r *run) sum(own counters, repair []byte, reports []*report) error {
+	res := r.res
+	res.Transport = own.Transport
+	res.NAKsSent, res.RepairsSent = own.NAKsSent, own.RepairsSent
+	latency, repairs := hist.New(), hist.New()
+	if err := add(repairs, repair); err != nil {
+		return err
+	}
+	mallocs := r.mallocs
+	for i, p := range reports {
+		if p == nil {
+			return fmt.Errorf("receiver %d: no report", i)
+		}
+		res.Delivered += p.Delivered
+		res.Lost += p.Lost
+		res.Duplicates += p.Duplicates
+		res.Reordered += p.Reordered
+		res.Corrupt += p.Corrupt
+		res.NAKsSent += p.Stats.NAKsSent
+		res.RepairsSent += p.Stats.RepairsSent
+		mallocs += p.Mallocs
+		if err := errors.Join(add(latency, p.Latency), add(repairs, p.Repair)); err != nil {
+			return err
+		}
+		if rate := p.rate(); i == 0 || rate < res.MsgsPerSecond {
+			res.MsgsPerSecond, res.Seconds = rate, p.Seconds
+			if p.Delivered > 0 {
+				res.DatagramsPerSecond = rate * float64(p.Stats.DatagramsReceived) / float64(p.Delivered)
+			}
+		}
+	}
+	res.BytesPerSecond = res.MsgsPerSecond * float64(r.o.Size)
+	if n := res.Sent + res.Delivered; n > 0 {
+		res.AllocsPerMsg = float64(mallocs) / float64(n)
+	}
+	res.RTT, res.Latency, res.Repair = r.rtt.Percentiles(), latency.Percentiles(), repairs.Percentiles()
+	if r.hist = latency; r.rtt != nil {
+		r.hist = r.rtt
+	}
+	return nil
+}
+
+// rate is how many messages a second arrived while it was measured.
+func (p *report) rate() float64 {
+	if p.Seconds <= 0 {
+		return 0
+	}
+	return p.Messages / p.Seconds
+}
+
+// add decodes a receiver's histogram and adds it to h.
+func add(h *hist.Histogram, b []byte) error {
+	var o hist.Histogram
+	if err := o.UnmarshalBinary(b); err != nil {
+		return err
+	}
+	h.Add(&o)
+	return nil
+}

@@ -1,0 +1,175 @@
+package workload
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os/signal"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/activeblaze/blaze"
+	"github.com/activeblaze/blaze/engine"
+)
+
+// Serve is the receiver process: it takes its orders from in and reports to out. It returns when
+// in ends.
+func Serve(in io.Reader, out io.Writer) error {
+	// Ctrl-C on a terminal reaches the whole process group. The sender decides what becomes of
+	// the run, and of this process.
+	signal.Ignore(syscall.SIGINT)
+	runtime.GOMAXPROCS(threads)
+
+	dec, enc := json.NewDecoder(in), json.NewEncoder(out)
+	var o order
+	if err := dec.Decode(&o); err != nil {
+		return fmt.Errorf("no order: %w", err)
+	}
+	// From here on the input is read elsewhere, so that its end is seen whatever goes on here.
+	ctl := &control{finished: make(chan struct{})}
+	ctx, gone := context.WithCancel(context.Background())
+	defer gone()
+	go func() {
+		defer gone()
+		var f finish
+		if dec.Decode(&f) != nil {
+			return
+		}
+		ctl.finish(f.Sent)
+		_ = dec.Decode(&f) // waits for the end
+	}()
+	var err error
+	if o.Workload == Raw {
+		err = serveRaw(ctx, &o, enc)
+	} else {
+		err = receive(ctx, &o, ctl, enc)
+	}
+	if err != nil && ctx.Err() == nil {
+		_ = enc.Encode(answer{Error: err.Error()})
+	}
+	return err
+}
+
+// threads is GOMAXPROCS of a process with one polling thread: it and two for the rest, more than
+// there are CPUs if need be, since the collector would otherwise take the polling thread's.
+const threads = 3
+
+// control is what the sender's lines tell.
+type control struct {
+	sent     atomic.Uint64 // 0: not finished yet
+	at       atomic.Int64  // when the finish line came
+	finished chan struct{}
+}
+
+func (c *control) finish(sent uint64) {
+	c.sent.Store(sent)
+	c.at.Store(int64(engine.Now()))
+	close(c.finished)
+}
+
+// settled tells whether the run is over for a receiver that has got delivered messages.
+func (c *control) settled(delivered uint64) bool {
+	at := c.at.Load()
+	return at != 0 && (delivered >= c.sent.Load() || int64(engine.Now())-at > int64(Settle))
+}
+
+// receive is a receiver over a channel.
+func receive(ctx context.Context, o *order, ctl *control, enc *json.Encoder) error {
+	// One busy thread for each member. A spinning receiver turns its engine on this goroutine;
+	// the others have the engine's loop, which knows how to sleep.
+	invoker := o.Idle == "busyspin"
+	if invoker {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+	}
+	m, err := open(o, invoker)
+	if err != nil {
+		return err
+	}
+	defer m.ch.Shutdown()
+	s := newSink(o.Size, o.Hash, o.Every, engine.Now)
+	var pong *blaze.Publisher
+	var refused uint64
+	sub, err := m.ch.SubscribePayload(pingTopic, func(d *blaze.Delivery) {
+		if o.Echo && pong != nil {
+			if pong.Offer(d.Payload) != nil {
+				refused++
+			}
+		}
+		s.take(d.Payload)
+	}, blaze.Inline())
+	if err != nil {
+		return err
+	}
+	if o.Echo {
+		// Before anything can arrive: the publisher is the handler's from Start on.
+		if pong, err = m.ch.Publisher(pongTopic); err != nil {
+			return err
+		}
+	}
+	if err := m.ch.Start(); err != nil {
+		return err
+	}
+	if o.Echo {
+		if err := await(ctx, pong, 1); err != nil {
+			return err
+		}
+	}
+	if err := enc.Encode(answer{Ready: true}); err != nil {
+		return err
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	m.drive(ctx, func() bool { return ctl.settled(s.delivered.Load()) })
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	runtime.ReadMemStats(&after)
+	// What arrives twice may come late: give it a moment.
+	grace := time.Now().Add(20 * time.Millisecond)
+	m.drive(ctx, func() bool { return time.Now().After(grace) })
+	stats := m.counters()
+	if err := sub.Close(); err != nil { // now the sink is ours
+		return err
+	}
+	r, err := s.report(ctl.sent.Load())
+	if err != nil {
+		return err
+	}
+	r.Mallocs, r.Stats = after.Mallocs-before.Mallocs, stats
+	if r.Repair, err = m.repairs(); err != nil {
+		return err
+	}
+	if refused > 0 {
+		return fmt.Errorf("%d answers were refused for want of room", refused)
+	}
+	if err := enc.Encode(answer{Report: r}); err != nil {
+		return err
+	}
+	// Others may still need what this member does not: stay until the sender ends the run.
+	m.drive(ctx, func() bool { return false })
+	return nil
+}
+
+// drive has the channel turn until over, or until ctx ends.
+func (m *member) drive(ctx context.Context, over func() bool) {
+	if m.invoker {
+		for turns := 0; ; turns++ {
+			if m.ch.Turn(); turns%64 == 0 && (ctx.Err() != nil || over()) {
+				return
+			}
+		}
+	}
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !over() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,70 @@
+package workload
+
+import (
+	"sync/atomic"
+
+	"github.com/activeblaze/blaze/bench/hist"
+	"github.com/activeblaze/blaze/bench/payload"
+	"github.com/activeblaze/blaze/clock"
+)
+
+// sink is the receiving application: it judges every message that its handler gets. It belongs
+// to the thread that runs the handler; only delivered may be read from elsewhere.
+type sink struct {
+	size    int
+	seed    uint64
+	every   uint64 // takes the time of each measured message whose number this divides
+	now     func() clock.Time
+	tracker *payload.Tracker
+	latency *hist.Histogram
+
+	// The measured part, from the first to the last message whose time was taken.
+	first, last           clock.Time
+	firstCount, lastCount uint64
+
+	delivered atomic.Uint64 // tracker.Delivered, for who waits until all has come
+}
+
+func newSink(size int, seed, every uint64, now func() clock.Time) *sink {
+	return &sink{size: size, seed: seed, every: max(every, 1), now: now, tracker: payload.NewTracker(), latency: hist.New()}
+}
+
+// take judges one payload.
+func (s *sink) take(b []byte) {
+	msg, ok := payload.Read(b, s.size, s.seed)
+	if !ok {
+		s.tracker.Corrupt++
+		return
+	}
+	s.tracker.Take(msg.Number)
+	if msg.Measured && msg.Number%s.every == 0 {
+		s.time(msg.Stamp)
+	}
+	s.delivered.Store(s.tracker.Delivered)
+}
+
+func (s *sink) time(stamp int64) {
+	now := s.now()
+	if s.first == 0 {
+		s.first, s.firstCount = now, s.tracker.Delivered
+	}
+	s.last, s.lastCount = now, s.tracker.Delivered
+	if stamp != 0 {
+		s.latency.Record(int64(now) - stamp)
+	}
+}
+
+// report says what became of the messages 1..sent.
+func (s *sink) report(sent uint64) (*report, error) {
+	r := &report{
+		Delivered: s.tracker.Delivered, Lost: s.tracker.Lost(sent), Duplicates: s.tracker.Duplicates,
+		Reordered: s.tracker.Reordered, Corrupt: s.tracker.Corrupt,
+		Messages: float64(s.lastCount - s.firstCount), Seconds: s.last.Sub(s.first).Seconds(),
+	}
+	if s.tracker.High() > sent {
+		r.Corrupt++ // a number that nobody sent, under a right hash
+	}
+	var err error
+	r.Latency, err = s.latency.MarshalBinary()
+	return r, err
+}

@@ -1,0 +1,62 @@
+package workload
+
+import "github.com/activeblaze/blaze"
+
+// Topics of the load and of the answers to it.
+const (
+	pingTopic = "bench.ping"
+	pongTopic = "bench.pong"
+)
+
+// order is the first line on a receiver's input: what to be.
+type order struct {
+	Workload Kind           `json:"workload"`
+	Echo     bool           `json:"echo"` // answer each message
+	URI      string         `json:"uri"`
+	Cluster  string         `json:"cluster"`
+	Protocol blaze.Protocol `json:"protocol"`
+	Size     int            `json:"size"`
+	Idle     string         `json:"idle"`
+	Loss     float64        `json:"loss"`
+	Seed     uint64         `json:"seed"`  // of the losses at this member
+	Hash     uint64         `json:"hash"`  // seed of the payloads
+	Every    uint64         `json:"every"` // takes the time of each message whose number this divides
+	GSO      bool           `json:"gso"`
+	Seconds  float64        `json:"seconds"` // Raw: how long
+}
+
+// finish is the second line: the load is over.
+type finish struct {
+	Sent uint64 `json:"sent"` // messages 1..Sent were accepted
+}
+
+// answer is a line on a receiver's output: first Ready, then Report; Error instead of either.
+type answer struct {
+	Ready  bool    `json:"ready,omitempty"`
+	Report *report `json:"report,omitempty"`
+	Error  string  `json:"error,omitempty"`
+}
+
+// report is what one receiver saw.
+type report struct {
+	Delivered  uint64   `json:"delivered"`
+	Lost       uint64   `json:"lost"`
+	Duplicates uint64   `json:"duplicates"`
+	Reordered  uint64   `json:"reordered"`
+	Corrupt    uint64   `json:"corrupt"`
+	Messages   float64  `json:"messages"` // measured, in
+	Seconds    float64  `json:"seconds"`
+	Latency    []byte   `json:"latency"` // hist.Histogram
+	Repair     []byte   `json:"repair"`
+	RTT        []byte   `json:"rtt"` // Raw
+	Mallocs    uint64   `json:"mallocs"`
+	Stats      counters `json:"stats"`
+}
+
+// counters are what a run reports of a member's Stats.
+type counters struct {
+	Transport         string `json:"transport"`
+	DatagramsReceived uint64 `json:"datagrams_received"`
+	NAKsSent          uint64 `json:"naks_sent"`
+	RepairsSent       uint64 `json:"repairs_sent"`
+}

@@ -1,0 +1,484 @@
+package blaze
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	mrand "math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/engine"
+	"github.com/activeblaze/blaze/internal/gid"
+	"github.com/activeblaze/blaze/internal/hook"
+	"github.com/activeblaze/blaze/internal/member"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// Channel carries messages on topics between the members of a cluster: what one broadcasts,
+// all that subscribe to it receive, in the order in which it was sent, repaired as
+// Config.Protocol says.
+//
+// Its life is Constructed → Initialized → Started → Stopped, from where it can start again, and
+// Shutdown leads back to Constructed. A transition that is already done is no error.
+//
+// All methods are safe for concurrent use. With Config.Invoker they are not: then one goroutine
+// turns the channel, and every method of the channel, of its publishers and of its
+// subscriptions is called from that goroutine.
+type Channel struct {
+	mu     sync.Mutex             // held through a transition
+	cfg    atomic.Pointer[Config] // with its defaults; replaced, never changed
+	state  atomic.Uint32
+	id     atomic.Pointer[MemberID]
+	table  *member.Table
+	res    *resources              // from Init to Shutdown
+	run    atomic.Pointer[running] // from Start to Stop
+	bcasts topicCache
+
+	subsMu  sync.Mutex // never held while waiting for anything
+	subs    map[*Subscription]struct{}
+	serving bool // queues run
+
+	last atomic.Pointer[Stats] // of the last start, when it had ended
+
+	counters
+}
+
+// counters are counted outside the engine's thread, or too rarely to matter.
+type counters struct {
+	pauses, longPauses, disconnected, dropped, lossesUntold, badMessages atomic.Uint64
+	backPressure                                                         atomic.Uint64
+}
+
+// running is one start of a channel.
+type running struct {
+	id      MemberID
+	res     *resources
+	member  *member.Member
+	engine  *engine.Engine
+	invoker bool
+	done    chan struct{} // closed when the channel begins to stop
+	ended   chan struct{} // closed when the engine's goroutine has ended; at once with an Invoker
+	gid     atomic.Uint64 // of the engine's goroutine
+
+	// With an Invoker: the turning goroutine's own.
+	turning bool
+	after   func() // to do when the turn that runs is over
+}
+
+// NewChannel makes a channel in state Constructed. cfg is validated here and copied; its zero
+// fields take their defaults.
+func NewChannel(cfg Config) (*Channel, error) {
+	c := &Channel{table: member.NewTable(), subs: map[*Subscription]struct{}{}}
+	if err := c.SetConfig(cfg); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// State is the channel's state.
+func (c *Channel) State() State { return State(c.state.Load()) }
+
+// ID names this start of the channel, or the last one; it is zero before the first.
+func (c *Channel) ID() MemberID {
+	if id := c.id.Load(); id != nil {
+		return *id
+	}
+	return MemberID{}
+}
+
+// Config is the channel's configuration, with its defaults filled in.
+func (c *Channel) Config() Config { return c.cfg.Load().withDefaults() }
+
+// SetConfig changes the configuration. In any state but Constructed it is ErrState.
+func (c *Channel) SetConfig(cfg Config) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.State(); s != Constructed {
+		return fmt.Errorf("%w: SetConfig in state %v: Shutdown first", ErrState, s)
+	}
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	full := cfg.withDefaults()
+	c.cfg.Store(&full)
+	return nil
+}
+
+func (c *Channel) logger() *slog.Logger {
+	if l := c.cfg.Load().Logger; l != nil {
+		return l
+	}
+	return slog.Default()
+}
+
+// Init opens the sockets and allocates the memory that Config asks for. Nothing is sent.
+func (c *Channel) Init() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.init()
+}
+
+func (c *Channel) init() error {
+	if c.State() != Constructed {
+		return nil
+	}
+	res, err := openResources(c.cfg.Load(), c.logger())
+	if err != nil {
+		return err
+	}
+	c.res = res
+	c.state.Store(uint32(Initialized))
+	return nil
+}
+
+// Start makes the channel a member, with a new MemberID, through Init where that is needed.
+func (c *Channel) Start() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.State() == Started {
+		return nil
+	}
+	if err := c.init(); err != nil {
+		return err
+	}
+	run, err := c.newRunning()
+	if err != nil {
+		return err
+	}
+	c.res.discard()
+	if !run.invoker {
+		failed := make(chan error, 1)
+		go func() {
+			run.gid.Store(gid.Current())
+			failed <- run.engine.Run()
+			close(run.ended)
+		}()
+		// The first posted function runs in the first turn: the thread is pinned by then.
+		first := make(chan struct{})
+		run.engine.Post(func() { close(first) })
+		select {
+		case <-first:
+		case <-run.ended:
+			run.member.Release()
+			return <-failed
+		}
+	}
+	c.id.Store(&run.id)
+	c.run.Store(run)
+	c.state.Store(uint32(Started))
+	c.serve(true, func(q *subscriptionQueue) { q.start() })
+	c.logger().Debug("blaze: started", "member", run.id, "cluster", c.cfg.Load().Cluster,
+		"transport", c.res.transport, "why", c.res.reason)
+	return nil
+}
+
+func (c *Channel) newRunning() (*running, error) {
+	conf := c.cfg.Load()
+	run := &running{res: c.res, invoker: conf.Invoker, done: make(chan struct{}), ended: make(chan struct{})}
+	if _, err := rand.Read(run.id[:]); err != nil {
+		return nil, fmt.Errorf("blaze: drawing a member ID: %w", err)
+	}
+	var seed [32]byte
+	if _, err := rand.Read(seed[:]); err != nil {
+		return nil, fmt.Errorf("blaze: drawing a seed: %w", err)
+	}
+	cfg := member.Config{
+		ID: wire.MemberID(run.id), Cluster: wire.ClusterHash(conf.Cluster),
+		Driver: c.res.driver, Pool: c.res.pool, Table: c.table,
+		Rand:     mrand.New(mrand.NewChaCha8(seed)),
+		Protocol: conf.Protocol.wire(), Lanes: conf.Lanes,
+		Window: conf.Window, MaxMessageSize: conf.MaxMessageSize,
+		Fastest: conf.FlowControl == Fastest, SelfDelivery: !conf.NoSelfDelivery,
+		Eviction: max(conf.FailureTimeout, time.Second), MaxRate: conf.MaxRate,
+		Idle: conf.Idle.engine(), CPU: -1, RepairNS: hook.RepairNS,
+	}
+	for _, t := range conf.Topics {
+		cfg.Rules = append(cfg.Rules, member.Rule{Pattern: t.Pattern, Protocol: t.Protocol.wire()})
+	}
+	if len(conf.EngineCPUs) > 0 {
+		cfg.CPU = conf.EngineCPUs[0]
+	}
+	if run.invoker {
+		close(run.ended)
+	} else {
+		cfg.Queue = conf.commandQueue()
+	}
+	run.member = member.New(cfg)
+	run.engine = run.member.Engine()
+	return run, nil
+}
+
+// Stop ends this start of the channel. It waits, at most Config.Linger, until what was accepted
+// has been sent and, under reliable protocols, reported received by the receivers that are
+// known, and until the handlers have taken what is queued for them; what was left is in the
+// error. Then it tells the others that this member leaves. The channel can Start again.
+//
+// A handler may call it: the handler that does is not waited for, and where that is an Inline
+// handler Stop returns at once and is carried out when the handler has returned.
+func (c *Channel) Stop() error {
+	return c.leave(func() error { return c.stop() })
+}
+
+// Shutdown stops the channel where that is needed and gives back every socket, goroutine and
+// piece of memory. Subscriptions stay for the next Start. What is said of handlers at Stop
+// holds here too.
+func (c *Channel) Shutdown() error {
+	return c.leave(func() error {
+		err := c.stop()
+		if c.res != nil {
+			if cerr := c.res.close(); err == nil {
+				err = cerr
+			}
+			c.res = nil
+		}
+		c.state.Store(uint32(Constructed))
+		return err
+	})
+}
+
+// leave runs do under the lock, now, or after the Inline handler that calls.
+func (c *Channel) leave(do func() error) error {
+	locked := func() error {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return do()
+	}
+	if run := c.run.Load(); run != nil {
+		if run.turning {
+			run.after = func() { _ = locked() }
+			return nil
+		}
+		if run.onEngine() {
+			go func() { _ = locked() }()
+			return nil
+		}
+	}
+	return locked()
+}
+
+func (c *Channel) stop() error {
+	run := c.run.Load()
+	if run == nil {
+		return nil
+	}
+	linger := c.cfg.Load().Linger
+	deadline := time.Now().Add(linger)
+	close(run.done) // who waits for room gets ErrClosed, and nothing more is accepted
+	c.run.Store(nil)
+	c.state.Store(uint32(Stopped))
+
+	var left string
+	if !run.until(deadline, run.member.Settled) {
+		run.ask(func() { left = run.member.Unsettled() })
+	}
+	if untaken := c.awaitHandlers(deadline); untaken > 0 {
+		left += fmt.Sprintf("; %d messages not taken by their handlers", untaken)
+	}
+	run.ask(func() { run.member.Nack().Close(run.engine.Now()) })
+	// Leave datagrams go out in the turns that follow. Their number is bounded, and so is this.
+	run.until(time.Now().Add(50*time.Millisecond), run.member.Silent)
+	if run.invoker {
+		run.engine.RunPosted()
+	} else {
+		run.engine.Stop()
+		<-run.ended
+		run.engine.RunPosted()
+	}
+	if n := run.member.Queued(); n > 0 && left == "" {
+		left = fmt.Sprintf("%d bytes offered while it stopped", n)
+	}
+	last := c.collect(run)
+	c.last.Store(&last)
+	run.member.Release()
+	c.serve(false, func(q *subscriptionQueue) {
+		if q.stop(time.Now().Before(deadline)) {
+			q.clear()
+		}
+	})
+	if left != "" {
+		return fmt.Errorf("blaze: Stop: not all was received within Config.Linger (%v): %s", linger, left)
+	}
+	return nil
+}
+
+// awaitHandlers waits until the handlers have taken what is queued for them, and returns how
+// many messages they have not. The handler that calls Stop is not waited for.
+func (c *Channel) awaitHandlers(deadline time.Time) (untaken int) {
+	for _, q := range c.queues() {
+		for wait := 20 * time.Microsecond; !q.idle() && !q.called(); wait = min(2*wait, time.Millisecond) {
+			if time.Now().After(deadline) {
+				untaken += q.items.Len()
+				break
+			}
+			time.Sleep(wait)
+		}
+	}
+	return untaken
+}
+
+// onEngine tells whether the caller is the engine's goroutine, that is, an Inline handler.
+func (r *running) onEngine() bool { return !r.invoker && r.gid.Load() == gid.Current() }
+
+// ask runs f where the engine's state may be touched, and returns when it has run or the
+// engine has ended. An Inline handler must not come here: it is on that thread already.
+func (r *running) ask(f func()) bool {
+	if r.invoker {
+		f()
+		return true
+	}
+	ran := make(chan struct{})
+	r.engine.Post(func() { f(); close(ran) })
+	select {
+	case <-ran:
+		return true
+	case <-r.ended:
+		select {
+		case <-ran:
+			return true
+		default:
+			return false
+		}
+	}
+}
+
+// until has the engine turn until cond, which is asked on its thread, holds. It tells whether
+// that came before the deadline.
+func (r *running) until(deadline time.Time, cond func() bool) (held bool) {
+	for wait := 20 * time.Microsecond; ; wait = min(2*wait, time.Millisecond) {
+		if r.invoker {
+			r.engine.Turn(engine.Now())
+		}
+		if !r.ask(func() { held = cond() }) || held || time.Now().After(deadline) {
+			return held
+		}
+		if !r.invoker {
+			time.Sleep(wait)
+		}
+	}
+}
+
+// Turn is one turn of the engine on the caller's goroutine, with Config.Invoker. It returns how
+// much there was to do; 0 when there was nothing, when the channel is not started, and when it
+// has an engine of its own.
+func (c *Channel) Turn() (work int) {
+	run := c.run.Load()
+	if run == nil || !run.invoker || run.turning {
+		return 0
+	}
+	run.turning = true
+	work = run.engine.Turn(engine.Now())
+	run.turning = false
+	if f := run.after; f != nil {
+		run.after = nil
+		f()
+	}
+	return work
+}
+
+// await waits until cond holds, looking again whenever the lane changes. With an Invoker it
+// turns the engine meanwhile.
+func (c *Channel) await(ctx context.Context, run *running, lane *member.Lane, cond func() bool) error {
+	for {
+		changed, done := lane.Changed()
+		if cond() {
+			done()
+			return nil
+		}
+		var err error
+		switch {
+		case run.invoker && run.turning, run.onEngine():
+			err = ErrBackPressure // waiting here would wait for itself
+		case run.invoker:
+			if err = ctx.Err(); err == nil && c.Turn() == 0 {
+				run.res.driver.Wait(50 * time.Microsecond)
+			}
+			if c.run.Load() != run {
+				err = ErrClosed
+			}
+		default:
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				err = ctx.Err()
+			case <-run.done:
+				err = ErrClosed
+			}
+		}
+		done()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// barrier returns when no Inline handler that was running is running any more.
+func (c *Channel) barrier() {
+	run := c.run.Load()
+	if run == nil || run.invoker || run.onEngine() {
+		return
+	}
+	run.ask(func() {})
+}
+
+// resume tells the engine that a consumer which held it up has room again.
+func (c *Channel) resume() {
+	c.table.Resume()
+	if run := c.run.Load(); run != nil {
+		run.engine.Notify()
+	}
+}
+
+// add takes in a new subscription.
+func (c *Channel) add(s *Subscription, runInline bool) {
+	var to member.Consumer = inline{s}
+	if !runInline {
+		s.queue = newSubscriptionQueue(s, c.cfg.Load())
+		to = s.queue
+	}
+	c.subsMu.Lock()
+	defer c.subsMu.Unlock()
+	c.subs[s] = struct{}{}
+	if s.queue != nil && c.serving {
+		s.queue.start()
+	}
+	s.remove = c.table.Add(s.pattern, to)
+}
+
+func (c *Channel) forget(s *Subscription) {
+	c.subsMu.Lock()
+	defer c.subsMu.Unlock()
+	delete(c.subs, s)
+}
+
+// serve says whether queues run from now on, and does f with each that there is.
+func (c *Channel) serve(on bool, f func(*subscriptionQueue)) {
+	c.subsMu.Lock()
+	c.serving = on
+	c.subsMu.Unlock()
+	for _, q := range c.queues() {
+		f(q)
+	}
+}
+
+// queues is a snapshot of the subscriptions' queues.
+func (c *Channel) queues() (all []*subscriptionQueue) {
+	c.subsMu.Lock()
+	defer c.subsMu.Unlock()
+	for s := range c.subs {
+		if s.queue != nil {
+			all = append(all, s.queue)
+		}
+	}
+	return all
+}
+
+// OnView has h called with every configuration of a Totem ring, in its place in the stream of
+// messages. Totem is later work: in this version no view is ever reported.
+func (c *Channel) OnView(h func(View)) (cancel func()) { return func() {} }
+
+// now is the time of the turn that runs or ran last.
+func (r *running) now() clock.Time { return r.engine.Now() }

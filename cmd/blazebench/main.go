@@ -1,0 +1,125 @@
+// Command blazebench measures reliable multicast between real processes: round trip,
+// throughput, and repair under loss, beside bare sockets on the same host.
+//
+//	blazebench                 a tour of all of them on loopback, in less than a minute
+//	blazebench latency         round trips; with --rate open loop, counted from the scheduled time
+//	blazebench throughput      one way, as fast as flow control allows, or at --rate
+//	blazebench loss            throughput while every member loses datagrams
+//	blazebench raw             the yardstick: bare sockets, without the library
+//	blazebench figures         all figures of bench/RESULTS.md, and whether each bar is reached
+//	blazebench check           the same bars in one short round with twice the slack, for CI
+//
+// It needs no privileges. `blazebench <command> -h` lists the options of a command.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/activeblaze/blaze/bench/workload"
+)
+
+// Exit codes.
+const (
+	exitOK          = 0
+	exitFailed      = 1 // the run failed, or what had to hold did not
+	exitUsage       = 2
+	exitInterrupted = 130 // as a shell reports SIGINT
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is main, for tests. receiverArgs starts a receiver.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if len(args) == 1 && args[0] == receiverArg {
+		if workload.Serve(stdin, stdout) != nil {
+			return exitFailed // the sender was told why
+		}
+		return exitOK
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
+
+	err := dispatch(ctx, args, stdout, stderr)
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case ctx.Err() != nil:
+		fmt.Fprintln(stderr, "blazebench: interrupted")
+		return exitInterrupted
+	case errors.As(err, &usage):
+		if !usage.told {
+			fmt.Fprintf(stderr, "blazebench: %v\n", err)
+		}
+		return exitUsage
+	}
+	fmt.Fprintf(stderr, "blazebench: %v\n", err)
+	return exitFailed
+}
+
+// dispatch runs the command that args name.
+func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	out := &output{stdout: stdout, stderr: stderr}
+	name := "tour"
+	if len(args) > 0 && (args[0] == "" || args[0][0] != '-') {
+		name, args = args[0], args[1:]
+	}
+	switch name {
+	case "tour":
+		return tour(ctx, args, out)
+	case "latency", "throughput", "loss", "raw":
+		return one(ctx, workload.Kind(name), args, out)
+	case "figures", "check":
+		return takeFigures(ctx, name == "check", args, out)
+	case "help":
+		fmt.Fprint(stdout, overview)
+		return nil
+	}
+	return usagef("unknown command %q: want latency, throughput, loss, raw, figures, check, or none for the tour", name)
+}
+
+const overview = `blazebench measures reliable multicast between real processes.
+
+  blazebench                 round trip, throughput and repair on loopback, in less than a minute
+  blazebench latency         round trips; with --rate open loop, counted from the scheduled time
+  blazebench throughput      one way, as fast as flow control allows, or at --rate
+  blazebench loss            throughput while every member loses datagrams
+  blazebench raw             bare sockets, without the library: the yardstick
+  blazebench figures         all figures of bench/RESULTS.md, and whether each bar is reached
+  blazebench check           the same bars in one short round with twice the slack
+
+blazebench <command> -h lists a command's options.
+`
+
+// usageError is a mistake on the command line.
+type usageError struct {
+	error
+	told bool // on stderr already
+}
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usagef(format string, args ...any) error {
+	return usageError{error: fmt.Errorf(format, args...)}
+}
+
+// receiverArg makes this program a receiver process. It is for blazebench itself.
+const receiverArg = "-receiver-process"
+
+// receiverArgs is the command line of a receiver process: this program again.
+func receiverArgs() ([]string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("cannot find this program to start receivers: %w", err)
+	}
+	return []string{self, receiverArg}, nil
+}

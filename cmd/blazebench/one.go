@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/activeblaze/blaze"
+	"github.com/activeblaze/blaze/bench/hist"
+	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/bench/workload"
+)
+
+// flags are the options of the workloads.
+type flags struct {
+	*flag.FlagSet
+	opt      workload.Options
+	protocol string
+	json     string
+	hist     string
+}
+
+func newFlags(kind workload.Kind, stderr io.Writer) *flags {
+	f := &flags{FlagSet: flag.NewFlagSet("blazebench "+string(kind), flag.ContinueOnError)}
+	f.SetOutput(stderr)
+	o := &f.opt
+	f.StringVar(&o.URI, "uri", "", "broadcast `URI`, with ?interface=eth0 for a network; without a port it gets a free one\n(default udp://239.255.66.76 on loopback)")
+	f.IntVar(&o.Size, "size", 64, "`bytes` of payload in each message, 16 or more")
+	f.DurationVar(&o.Duration, "duration", defaultDuration, "how long to measure, after a short warm-up")
+	f.StringVar(&f.json, "json", "", "write the result as one JSON object to `file`; - is standard output")
+	f.StringVar(&f.hist, "hist", "", "write the percentile distribution (.hgrm, microseconds) to `file`; - is standard output")
+	if kind == workload.Raw {
+		f.BoolVar(&o.GSO, "gso", false, "with segmentation offload")
+		o.Receivers, f.protocol = 1, "nack" // not used
+		return f
+	}
+	loss := 0.0
+	if kind == workload.Loss {
+		loss = 0.01
+	}
+	f.StringVar(&f.protocol, "protocol", "nack", "`nack` or besteffort")
+	f.Float64Var(&o.Rate, "rate", 0, "`messages` a second on a fixed schedule; 0: ping-pong, or as fast as it goes")
+	f.IntVar(&o.Receivers, "receivers", 1, "receiving `processes`")
+	f.Float64Var(&o.Loss, "loss", loss, "`share` of all datagrams, of every kind, that each member drops, 0 to 1")
+	f.Uint64Var(&o.Seed, "seed", 1, "`seed` of the drops")
+	f.StringVar(&o.Idle, "idle", "", "how members wait: busyspin, backoff or block\n(default busyspin if there is a CPU for each member, else backoff)")
+	return f
+}
+
+// parse reads the command line; every error names the option.
+func (f *flags) parse(args []string) error {
+	switch err := f.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return usageError{error: err, told: true}
+	case err != nil:
+		return usageError{error: err, told: true}
+	case f.NArg() > 0:
+		return usagef("%s: unexpected argument %q", f.Name(), f.Arg(0))
+	}
+	var err error
+	if f.opt.Protocol, err = parseProtocol(f.protocol); err != nil {
+		return err
+	}
+	if f.opt.Receiver, err = receiverArgs(); err != nil {
+		return err
+	}
+	// A zero that somebody typed is no default.
+	for name, zero := range map[string]bool{
+		"size": f.opt.Size == 0, "duration": f.opt.Duration == 0, "receivers": f.opt.Receivers == 0,
+	} {
+		if zero {
+			return usagef("--%s 0: want more than 0", name)
+		}
+	}
+	return nil
+}
+
+func parseProtocol(s string) (blaze.Protocol, error) {
+	switch strings.ToLower(s) {
+	case "nack":
+		return blaze.NACK, nil
+	case "besteffort":
+		return blaze.BestEffort, nil
+	}
+	return 0, usagef("--protocol %q: want nack or besteffort", s)
+}
+
+// one runs one workload and reports it.
+func one(ctx context.Context, kind workload.Kind, args []string, out *output) error {
+	f := newFlags(kind, out.stderr)
+	if err := f.parse(args); err != nil {
+		return err
+	}
+	if err := f.opt.Check(kind); err != nil {
+		return usagef("--%w", err)
+	}
+	f.opt.Stderr = out.stderr
+	f.opt.Progress = out.progress
+	r, h, err := workload.Run(ctx, kind, f.opt)
+	out.clear()
+	if err != nil {
+		return err
+	}
+	if f.json != "-" && f.hist != "-" {
+		out.report(r)
+	}
+	if err := writeTo(f.json, out.stdout, r.WriteJSON); err != nil {
+		return err
+	}
+	if h == nil {
+		h = hist.New()
+	}
+	if err := writeTo(f.hist, out.stdout, h.WriteHGRM); err != nil {
+		return err
+	}
+	return mustHold(r)
+}
+
+// mustHold is an error when a run broke the promise of its protocol.
+func mustHold(r *result.Run) error {
+	if r.Protocol == "nack" && !r.Exact() {
+		return fmt.Errorf("not exactly once in order: %s", counts(r))
+	}
+	if r.Corrupt > 0 {
+		return fmt.Errorf("%d corrupt messages", r.Corrupt)
+	}
+	return nil
+}
+
+// writeTo has write fill a file; name "" is none and "-" standard output.
+func writeTo(name string, stdout io.Writer, write func(io.Writer) error) error {
+	switch name {
+	case "":
+		return nil
+	case "-":
+		return write(stdout)
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	if err := write(f); err != nil {
+		f.Close()
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return f.Close()
+}

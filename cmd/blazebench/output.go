@@ -1,0 +1,140 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/activeblaze/blaze/bench/hist"
+	"github.com/activeblaze/blaze/bench/result"
+)
+
+// defaultDuration is how long a workload is measured unless somebody says otherwise.
+const defaultDuration = 5 * time.Second
+
+// output is where results and progress go.
+type output struct {
+	stdout, stderr io.Writer
+	prefix         string // of progress: the step of a tour
+	shown          bool   // a line of progress is on the terminal
+}
+
+// progress shows what is going on, if somebody can see it.
+func (o *output) progress(what string) {
+	if !terminal(o.stderr) {
+		return
+	}
+	fmt.Fprintf(o.stderr, "\r\x1b[K%s%s …", o.prefix, what)
+	o.shown = true
+}
+
+// clear removes the line of progress.
+func (o *output) clear() {
+	if o.shown {
+		fmt.Fprint(o.stderr, "\r\x1b[K")
+		o.shown = false
+	}
+}
+
+// terminal tells whether w may be one. The null device passes too, and does not mind.
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	st, err := f.Stat()
+	return err == nil && st.Mode()&os.ModeCharDevice != 0
+}
+
+// report prints one result to be read.
+func (o *output) report(r *result.Run) {
+	w := o.stdout
+	protocol := r.Protocol
+	if r.Workload == "raw" {
+		protocol = "bare sockets"
+		if r.GSO {
+			protocol += " with segmentation offload"
+		}
+	}
+	fmt.Fprintf(w, "%s: %s, %d bytes, %s, %s\n", r.Workload, protocol, r.Size, plural(r.Receivers, "receiver"), r.URI)
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "  %-15s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	line("members", "idle %s, %s CPUs, %s, driver %s", r.Idle, strconv.Itoa(r.CPUs), r.Kernel, r.Transport)
+	if r.Loss > 0 {
+		line("injected loss", "%.4g %% of the datagrams at each member, seed %d", r.Loss*100, r.Seed)
+	}
+	if r.Rate > 0 {
+		line("schedule", "%s messages a second", count(r.Rate))
+	}
+	if r.MsgsPerSecond > 0 {
+		line("throughput", "%s messages/s, %s MB/s, %s datagrams/s at the slowest receiver", count(r.MsgsPerSecond), mega(r.BytesPerSecond), count(r.DatagramsPerSecond))
+	} else if r.DatagramsPerSecond > 0 {
+		line("throughput", "%s datagrams/s received", count(r.DatagramsPerSecond))
+	}
+	for _, p := range []struct {
+		name string
+		*hist.Percentiles
+	}{{"round trip", r.RTT}, {"one way", r.Latency}, {"repair", r.Repair}} {
+		if p.Percentiles != nil {
+			line(p.name, "min %s  p50 %s  p90 %s  p99 %s  p99.9 %s  p99.99 %s  max %s",
+				ns(p.Min), ns(p.P50), ns(p.P90), ns(p.P99), ns(p.P999), ns(p.P9999), ns(p.Max))
+		}
+	}
+	if r.Sent > 0 {
+		line("messages", "%s", counts(r))
+	}
+	if r.Workload != "raw" {
+		line("cost", "%s NAKs, %s repairs, %.4f allocations a message, %.2f s of CPU",
+			count(float64(r.NAKsSent)), count(float64(r.RepairsSent)), r.AllocsPerMsg, r.CPUSeconds)
+	}
+}
+
+// counts is what became of the messages.
+func counts(r *result.Run) string {
+	s := fmt.Sprintf("%s sent, %s delivered, %s lost, %s duplicated, %s reordered, %s corrupt", count(float64(r.Sent)),
+		count(float64(r.Delivered)), count(float64(r.Lost)), count(float64(r.Duplicates)), count(float64(r.Reordered)), count(float64(r.Corrupt)))
+	if r.Unanswered > 0 {
+		s += fmt.Sprintf(", %s unanswered", count(float64(r.Unanswered)))
+	}
+	return s
+}
+
+// ns prints nanoseconds with three digits and a unit that suits.
+func ns(v int64) string {
+	for _, u := range []struct {
+		unit  string
+		scale float64
+	}{{"s", 1e9}, {"ms", 1e6}, {"µs", 1e3}} {
+		if f := float64(v) / u.scale; f >= 1 {
+			return strconv.FormatFloat(f, 'f', max(0, 2-len(strconv.Itoa(int(f)))+1), 64) + " " + u.unit
+		}
+	}
+	return strconv.FormatInt(v, 10) + " ns"
+}
+
+// count prints a number with thousands separated.
+func count(v float64) string {
+	s := strconv.FormatFloat(v, 'f', 0, 64)
+	var b strings.Builder
+	for i, c := range s {
+		if i > 0 && (len(s)-i)%3 == 0 {
+			b.WriteByte(',')
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
+}
+
+// mega prints a number in millions.
+func mega(v float64) string { return strconv.FormatFloat(v/1e6, 'f', 1, 64) }
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return strconv.Itoa(n) + " " + what + "s"
+}

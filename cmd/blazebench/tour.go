@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/bench/workload"
+)
+
+// step is one run of the tour, and its line of the table.
+type step struct {
+	title string
+	kind  workload.Kind
+	opt   workload.Options
+	row   func(r *result.Run) (figure, rest string)
+}
+
+var steps = []step{
+	{"bare sockets, round trip, 64 bytes", workload.Raw, workload.Options{Size: 64}, roundTrip},
+	{"bare sockets, one way, 1,344 bytes", workload.Raw, workload.Options{Size: 1344}, datagrams},
+	{"round trip, 64 bytes", workload.Latency, workload.Options{Size: 64}, roundTrip},
+	{"round trip with 1 % loss", workload.Latency, workload.Options{Size: 64, Loss: 0.01}, roundTrip},
+	{"throughput, 64 bytes", workload.Throughput, workload.Options{Size: 64}, messages},
+	{"throughput, 1,344 bytes", workload.Throughput, workload.Options{Size: 1344}, messages},
+	{"throughput with 1 % loss, 64 bytes", workload.Loss, workload.Options{Size: 64, Loss: 0.01}, messages},
+	{"repair with 1 % loss, 20,000 messages/s", workload.Loss, workload.Options{Size: 64, Loss: 0.01, Rate: 20000}, repair},
+}
+
+// tourDuration is how long each step is measured: with starting, warm-up and settling the tour
+// stays well below a minute.
+const tourDuration = 3 * time.Second
+
+// tour runs all steps and prints one table.
+func tour(ctx context.Context, args []string, out *output) error {
+	fs := flag.NewFlagSet("blazebench", flag.ContinueOnError)
+	fs.SetOutput(out.stderr)
+	fs.Usage = func() { fmt.Fprint(out.stderr, overview); fs.PrintDefaults() }
+	uri := fs.String("uri", "", "broadcast `URI` instead of loopback multicast")
+	duration := fs.Duration("duration", tourDuration, "how long each step is measured")
+	jsonFile := fs.String("json", "", "write the results, one JSON object for each run, to `file`")
+	switch err := fs.Parse(args); {
+	case err != nil:
+		return usageError{error: err, told: true}
+	case fs.NArg() > 0:
+		return usagef("unexpected argument %q", fs.Arg(0))
+	}
+	receiver, err := receiverArgs()
+	if err != nil {
+		return err
+	}
+	var runs []*result.Run
+	for i, s := range steps {
+		out.prefix = fmt.Sprintf("[%d/%d] %s: ", i+1, len(steps), s.title)
+		o := s.opt
+		o.URI, o.Duration, o.Receivers, o.Receiver = *uri, *duration, 1, receiver
+		o.Stderr, o.Progress = out.stderr, out.progress
+		r, _, err := workload.Run(ctx, s.kind, o)
+		out.clear()
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.title, err)
+		}
+		runs = append(runs, r)
+	}
+	table(out.stdout, runs)
+	if *jsonFile != "" {
+		if err := writeTo(*jsonFile, out.stdout, func(w io.Writer) error {
+			e := json.NewEncoder(w)
+			for _, r := range runs {
+				if err := e.Encode(r); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	var broken error
+	for _, r := range runs {
+		broken = errors.Join(broken, mustHold(r))
+	}
+	return broken
+}
+
+// table prints what the tour found.
+func table(w io.Writer, runs []*result.Run) {
+	r0 := runs[0]
+	fmt.Fprintf(w, "Blaze reliable multicast: 1 sender and 1 receiver process, %s, no privileges\n", r0.URI[:strings.LastIndex(r0.URI, ":")])
+	fmt.Fprintf(w, "%s; %d CPUs %s; %s; idle %s\n\n", r0.Kernel, r0.CPUs, r0.CPUModel, r0.Go, runs[len(runs)-1].Idle)
+	tw := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	exact := true
+	for i, r := range runs {
+		figure, rest := steps[i].row(r)
+		fmt.Fprintf(tw, "%s\t%s\t%s\n", steps[i].title, figure, rest)
+		if r.Workload != "raw" {
+			exact = exact && r.Exact()
+		}
+	}
+	tw.Flush()
+	var sent, repairs uint64
+	for _, r := range runs {
+		sent, repairs = sent+r.Sent, repairs+r.RepairsSent
+	}
+	verdict := "every one was delivered exactly once, in order and intact"
+	if !exact {
+		verdict = "NOT every one was delivered exactly once, in order and intact"
+	}
+	fmt.Fprintf(w, "\n%s messages were sent, %s datagrams repaired: %s.\n", count(float64(sent)), count(float64(repairs)), verdict)
+}
+
+func roundTrip(r *result.Run) (string, string) {
+	if r.RTT == nil {
+		return "-", "no round trip was measured"
+	}
+	return "p50 " + ns(r.RTT.P50), "p99 " + ns(r.RTT.P99) + ", p99.9 " + ns(r.RTT.P999) + ", max " + ns(r.RTT.Max)
+}
+
+func datagrams(r *result.Run) (string, string) {
+	return count(r.DatagramsPerSecond) + " datagrams/s", mega(r.DatagramsPerSecond*float64(r.Size)) + " MB/s"
+}
+
+func messages(r *result.Run) (string, string) {
+	rest := mega(r.BytesPerSecond) + " MB/s, " + count(r.DatagramsPerSecond) + " datagrams/s"
+	if r.Loss > 0 {
+		rest += ", " + count(float64(r.RepairsSent)) + " repairs"
+	}
+	return count(r.MsgsPerSecond) + " messages/s", rest
+}
+
+func repair(r *result.Run) (string, string) {
+	if r.Repair == nil {
+		return "-", "nothing had to be repaired"
+	}
+	rest := "p99 " + ns(r.Repair.P99)
+	if r.Latency != nil {
+		rest += "; one way p50 " + ns(r.Latency.P50) + ", p99 " + ns(r.Latency.P99)
+	}
+	return "p50 " + ns(r.Repair.P50), rest
+}

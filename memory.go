@@ -1,0 +1,111 @@
+package blaze
+
+import (
+	"math/bits"
+	"slices"
+	"unsafe"
+
+	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/internal/topic"
+	"github.com/activeblaze/blaze/nack"
+)
+
+const (
+	// reorderWindows is how many received streams can have a full reorder window at one time.
+	// All received streams share that room: most are in order and need none. When it is used
+	// up, what comes early is dropped and asked for again.
+	reorderWindows = 4
+
+	// minCommandRing is the smallest command ring of a lane, bytes.
+	minCommandRing = 1 << 20
+
+	// commandOverhead is what a message takes in a command ring besides its payload, at most:
+	// the topic, the record's header, and padding.
+	commandOverhead = topic.MaxLen + 32
+
+	// receiveSlots is what the driver receives into: for each of its two sockets a batch of 32
+	// slots, which hold 64 KiB each where the kernel coalesces datagrams.
+	receiveSlots = 2 * 32 * (64 << 10)
+
+	// ipHeaders is what MTU has besides the datagram: IPv4 without options, and UDP.
+	ipHeaders  = 28
+	defaultMTU = 1500
+)
+
+// memory is what a channel allocates at Init and Start, a line for each holder. Init takes its
+// sizes from here, so that this sum is what is really used.
+type memory struct {
+	buffers    int64 // packet memory: see poolBuffers
+	receive    int64 // where the driver receives
+	commands   int64 // messages on their way from the application to the engine, for each lane
+	reassembly int64 // one large message for each stream that has a window to itself
+}
+
+func (c *Config) memory(datagram int) memory {
+	perBuffer := int64(bufferSize(datagram)) + int64(unsafe.Sizeof(buf.Buf{})) + 4
+	return memory{
+		buffers:    int64(c.poolBuffers(datagram)) * perBuffer,
+		receive:    receiveSlots,
+		commands:   int64(c.sendStreams()) * int64(c.commandQueue()),
+		reassembly: reorderWindows * int64(c.MaxMessageSize),
+	}
+}
+
+func (m memory) total() int64 { return m.buffers + m.receive + m.commands + m.reassembly }
+
+// MemoryBudget is how many bytes Init and Start will take for c, with its defaults filled in:
+// packet memory for the retransmit windows of all lanes and four full reorder windows, what the
+// driver receives into, command rings, and large messages being put together. Memory that is
+// never used is not touched, so on most systems the process's resident size stays far below.
+//
+// Not in the sum: the queue of each subscription (SubscriptionQueue messages, with at most the
+// larger of Window and twice MaxMessageSize bytes of payload), which Subscribe takes, and the
+// socket buffers, which are the kernel's.
+func (c Config) MemoryBudget() int64 {
+	d := c.withDefaults()
+	mtu := defaultMTU
+	if u, err := ParseURI(d.BroadcastURI); err == nil && u.MTU != 0 {
+		mtu = u.MTU
+	}
+	return d.memory(mtu - ipHeaders).total()
+}
+
+// poolBuffers is the number of packet buffers for datagrams of the given size: the retransmit
+// window of every stream that this member may send, the shared reorder windows, and some for
+// control datagrams.
+func (c *Config) poolBuffers(datagram int) int {
+	return nack.Buffers(c.Window, datagram, c.sendStreams(), reorderWindows)
+}
+
+// bufferSize is the size in bytes of each of them.
+func bufferSize(datagram int) int { return datagram + nack.Headroom }
+
+// sendStreams is how many streams this member may come to send: each lane under each protocol
+// that is configured.
+func (c *Config) sendStreams() int {
+	protocols := []Protocol{c.Protocol}
+	for _, t := range c.Topics {
+		if !slices.Contains(protocols, t.Protocol) {
+			protocols = append(protocols, t.Protocol)
+		}
+	}
+	n := 0
+	for _, p := range protocols {
+		if p == Totem {
+			n++ // one ring
+		} else {
+			n += c.Lanes
+		}
+	}
+	return n
+}
+
+// commandQueue is the size in bytes of a lane's command ring, a power of two: the largest
+// record that such a ring takes is half of it. With an Invoker there is none.
+func (c *Config) commandQueue() int {
+	if c.Invoker {
+		return 0
+	}
+	need := max(minCommandRing, 2*(c.MaxMessageSize+commandOverhead))
+	return 1 << bits.Len(uint(need-1))
+}

@@ -1,0 +1,200 @@
+package nack
+
+import (
+	"time"
+
+	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/wire"
+)
+
+const (
+	// askGrowth bounds the exponential growth of the pause between two NAKs for one gap: 2^n.
+	askGrowth = 6
+	// askLongest bounds it in time: a sender that lives has an answer, however often it is lost.
+	askLongest = 50 * time.Millisecond
+	// askGroup is after how many unanswered NAKs the group is asked instead of the sender's
+	// address: that may be wrong, if the first datagram that we heard was forged.
+	askGroup = 6
+	nakDepth = 64 // NAKs in a burst
+)
+
+// notice looks for what is missing below highest and has not been looked at. It is asked for
+// at once, or after a back-off.
+func (s *stream) notice(now clock.Time) {
+	if !s.nack || s.own {
+		s.tracked = max(s.tracked, s.highest)
+		return
+	}
+	n := max(s.tracked, s.next)
+	for n < s.highest && !s.gaps.full() {
+		if s.slot(n) != nil || n < s.due {
+			n++
+			continue
+		}
+		first := n
+		for n < s.highest && s.slot(n) == nil {
+			n++
+		}
+		at := now.Add(backoff(s.p.cfg.Rand, s.roundTrip(), int(min(s.group, 1<<16))))
+		s.gaps.add(gap{first: first, end: n, noticed: now, at: at})
+		s.p.stats.Gaps++
+		s.p.stats.Missed += n - first
+		s.status.missed += n - first
+		s.askAt(at)
+	}
+	s.tracked = n
+}
+
+// lookAgain notices datagram next, which was here and had to go.
+func (s *stream) lookAgain(now clock.Time) {
+	if !s.nack || s.gaps.full() || s.slot(s.next) != nil {
+		return
+	}
+	if _, ok := s.gaps.remove(s.next); !ok && s.next < s.highest {
+		s.gaps.add(gap{first: s.next, end: s.next + 1, noticed: now, at: now, attempts: 1})
+		s.askAt(now)
+	}
+}
+
+// roundTrip is the group's round trip, as its sender says.
+func (s *stream) roundTrip() time.Duration {
+	if s.groupRTT == 0 {
+		return rttInitial
+	}
+	return min(max(s.groupRTT, rttMin), rttMax)
+}
+
+func (s *stream) askAt(at clock.Time) {
+	if at < s.nakAt {
+		s.nakAt = at
+		s.arm(at)
+	}
+}
+
+// repaired notes that a missing datagram came.
+func (s *stream) repaired(now clock.Time, was *gap) {
+	s.p.stats.Repaired++
+	if was.attempts == 1 && was.asked != 0 { // Karn's rule: only what was asked for once
+		s.repair.sample(now.Sub(was.asked))
+	}
+	if f := s.p.cfg.RepairNS; f != nil {
+		f(int64(now.Sub(was.noticed)))
+	}
+	if len(s.gaps.list) < maxGaps/2 && s.tracked < s.highest {
+		s.notice(now)
+	}
+}
+
+// overhear lets the NAK of another receiver stand for our own: its first-time gaps will be
+// repaired for all. What it asks for again may be repaired for it alone, and suppresses nothing.
+func (s *stream) overhear(now clock.Time, n *wire.Nak) {
+	if len(s.gaps.list) == 0 || s.group <= FewReceivers {
+		return
+	}
+	it := n.Gaps()
+	for {
+		g, ok := it.Next()
+		if !ok {
+			return
+		}
+		end := g.First + uint64(g.Count)
+		for i := s.gaps.find(g.First); i < len(s.gaps.list) && s.gaps.list[i].first < end; i++ {
+			i = s.gaps.isolate(i, g.First, end)
+			x := &s.gaps.list[i]
+			if x.first < g.First || x.end > end || x.attempts > 0 {
+				continue
+			}
+			x.at = now.Add(holdOff(s.roundTrip()) + backoff(s.p.cfg.Rand, s.roundTrip(), int(min(s.group, 1<<16))))
+			s.p.stats.NaksSuppressed++
+		}
+	}
+}
+
+// tickNak puts a NAK in line when a gap is due.
+func (s *stream) tickNak(now clock.Time) {
+	if now < s.nakAt || s.nakQueued {
+		if !s.nakQueued {
+			s.arm(s.nakAt)
+		}
+		return
+	}
+	s.nakAt = never
+	for i := range s.gaps.list {
+		s.nakAt = min(s.nakAt, s.gaps.list[i].at)
+	}
+	if s.nakAt > now {
+		s.arm(s.nakAt)
+		return
+	}
+	if at, ok := s.p.naks.take(now, MaxNaks, nakDepth); !ok {
+		s.nakAt = at
+		s.arm(at)
+		return
+	}
+	s.nakQueued = true
+	s.p.queue(control{kind: sendNak, stream: s})
+}
+
+// appendNak writes a NAK for every gap that is due, and says where it goes and whether there
+// are more than fit. It writes nothing if what was missing has come meanwhile.
+func (s *stream) appendNak(now clock.Time, mem []byte) (_ []byte, to buf.Endpoint, more bool) {
+	room := wire.NakRoom(s.p.cfg.Datagram - wire.HeaderLen)
+	firsts, again := s.p.gaps[0][:0], s.p.gaps[1][:0]
+	stuck := false
+	s.nakAt = never
+	// What is due within a fraction of the round trip is asked for now: one datagram less.
+	soonish := now.Add(s.repair.value(rttInitial) / 8)
+	if s.group > FewReceivers {
+		soonish = now
+	}
+	for i := range s.gaps.list {
+		g := &s.gaps.list[i]
+		if g.at > soonish {
+			s.nakAt = min(s.nakAt, g.at)
+			continue
+		}
+		if len(firsts)+len(again) == room {
+			more = true
+			s.nakAt = min(s.nakAt, g.at)
+			break
+		}
+		x := wire.Gap{First: g.first, Count: uint32(g.end - g.first)}
+		if g.attempts == 0 {
+			firsts = append(firsts, x)
+		} else {
+			again = append(again, x)
+		}
+		g.attempts++
+		g.asked = now
+		stuck = stuck || g.attempts > askGroup
+		g.at = now.Add(s.patience(g.attempts))
+		s.nakAt = min(s.nakAt, g.at)
+	}
+	s.nakQueued = more
+	if s.nakAt != never {
+		s.arm(s.nakAt)
+	}
+	if len(firsts)+len(again) == 0 || s.state != live {
+		s.nakQueued = false
+		return nil, 0, false
+	}
+	s.p.stats.NaksSent++
+	to = s.endpoint
+	if len(firsts) > 0 && s.group > FewReceivers || stuck {
+		to = buf.Group
+	}
+	mem = wire.AppendHeader(mem, s.p.header(s.id))
+	return wire.AppendNak(mem, s.from, s.incarnation, firsts, again), to, more
+}
+
+// patience is how long to wait for a repair before asking again, after so many NAKs: ever longer,
+// and spread, so that receivers that lost the same repair do not ask in one moment.
+func (s *stream) patience(attempts int) time.Duration {
+	d := s.repair.timeout(s.roundTrip())
+	if s.group > FewReceivers {
+		d = max(d, 2*s.roundTrip()) // the sender's answer to others counts as well
+	}
+	d = min(d<<min(attempts-1, askGrowth), max(askLongest, d))
+	return d + time.Duration(s.p.cfg.Rand.Int64N(int64(d)/4+1))
+}

@@ -1,0 +1,213 @@
+package nack
+
+import (
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// outcome is what became of a data frame.
+type outcome uint8
+
+const (
+	consumed    outcome = iota
+	refused             // Sink could not take a message; what came before it is done
+	contradicts         // it does not follow what was handed up before it
+)
+
+// assembly turns data frames, in order, into messages: it counts them, puts fragments together,
+// and tells what was in the datagrams between.
+type assembly struct {
+	message uint64 // number of the next message; 0: not known yet
+	fresh   bool   // nothing was handed up yet: a message whose beginning was missed is not a loss
+	missing uint64 // datagrams given up since the last one that was handed up
+	done    int    // messages of the datagram at due that Sink has taken
+	wrong   uint64 // the datagram that contradicted the one before, and was dropped for it
+
+	assembling bool   // message is being put together,
+	parts      []byte // from these,
+	size       uint32 // until they have this length
+	whole      bool   // they have, and Sink has refused the message once
+	skipped    uint64 // the message whose other parts are passed over; 0: none
+}
+
+// plausible judges a frame that may have to wait, by what is known now.
+func (s *stream) plausible(m *wire.Data) bool {
+	if s.message == 0 {
+		return true
+	}
+	// Every datagram between carries maxPacked messages at most.
+	ahead := m.Number - s.due + s.missing
+	return m.FirstMessage+1 >= s.message && m.FirstMessage-s.message+1 <= ahead*maxPacked+1
+}
+
+// follows judges a frame that is due.
+func (a *assembly) follows(m *wire.Data) bool {
+	if a.message == 0 {
+		return true
+	}
+	later := m.Fragment && m.Offset > 0
+	if a.done > 0 || a.whole {
+		return m.FirstMessage == a.message-uint64(a.done) // offered again
+	}
+	if later && m.FirstMessage == a.skipped {
+		return true
+	}
+	if a.missing == 0 && !a.fresh {
+		if a.assembling {
+			return later && m.FirstMessage == a.message && m.Size == a.size && int(m.Offset) == len(a.parts)
+		}
+		return !later && m.FirstMessage == a.message
+	}
+	if m.FirstMessage < a.message || m.FirstMessage == a.message && a.assembling && !later {
+		return false
+	}
+	return m.FirstMessage-a.message <= (a.missing+1)*maxPacked
+}
+
+// consume hands up the messages of the frame that is due.
+func (s *stream) consume(now clock.Time, m *wire.Data) outcome {
+	if !s.follows(m) {
+		return contradicts
+	}
+	return s.take(now, m)
+}
+
+// consumeHeld is consume for a frame from the ring. The second frame with the same number that
+// contradicts is believed, or the stream would wait for ever.
+func (s *stream) consumeHeld(now clock.Time, m *wire.Data, ok bool) outcome {
+	if ok && s.follows(m) {
+		return s.take(now, m)
+	}
+	if s.wrong != s.due {
+		s.wrong = s.due
+		return contradicts
+	}
+	// Unreadable: it came, and its messages are gone.
+	s.missing++
+	s.goneReason = wire.LossMalformed
+	return consumed
+}
+
+func (s *stream) take(now clock.Time, m *wire.Data) outcome {
+	if s.message == 0 {
+		s.message = m.FirstMessage
+	}
+	if m.Fragment {
+		return s.takePart(m)
+	}
+	if s.done == 0 {
+		s.lostBelow(m.FirstMessage)
+		s.missing, s.fresh, s.skipped = 0, false, 0
+	}
+	it := m.Messages()
+	for range s.done {
+		it.Next()
+	}
+	d := &s.p.delivery
+	d.From, d.Stream = s.from, s.id
+	bytes := 0
+	for {
+		x, ok := it.Next()
+		if !ok {
+			break
+		}
+		d.Sequence, d.Kind, d.Topic, d.Payload = s.message, x.Kind, x.Topic, x.Payload
+		if !s.p.cfg.Sink.Deliver(d) {
+			s.count(s.done, bytes)
+			return refused
+		}
+		d.From, d.Stream = s.from, s.id // a handler may have turned us over
+		bytes += len(x.Payload)
+		s.message++
+		s.done++
+	}
+	s.count(s.done, bytes)
+	s.done = 0
+	return consumed
+}
+
+func (s *stream) count(messages, bytes int) {
+	s.p.stats.Delivered += uint64(messages)
+	s.p.stats.DeliveredBytes += uint64(bytes)
+	if s.own {
+		s.p.stats.OwnDelivered += uint64(messages)
+	}
+}
+
+// takePart takes one fragment.
+func (s *stream) takePart(m *wire.Data) outcome {
+	if m.Offset > 0 && m.FirstMessage == s.skipped {
+		s.missing = 0
+		return consumed
+	}
+	if m.Offset > 0 && (s.missing > 0 || s.fresh) && !s.continues(m) {
+		// The beginning of this message is lost, so all of it is.
+		if s.fresh && m.FirstMessage == s.message {
+			s.message++ // we came in the middle of it
+		} else {
+			s.lostBelow(m.FirstMessage + 1)
+		}
+		s.skipped = m.FirstMessage
+		s.missing, s.fresh = 0, false
+		return consumed
+	}
+	if m.Offset == 0 {
+		s.lostBelow(m.FirstMessage)
+		s.missing, s.fresh, s.skipped = 0, false, 0
+		if int64(m.Size) > int64(s.p.cfg.MaxMessageSize) {
+			s.lose(m.FirstMessage, wire.LossMalformed)
+			s.skipped = m.FirstMessage
+			return consumed
+		}
+		if !s.whole {
+			s.assembling, s.size, s.parts = true, m.Size, s.parts[:0]
+		}
+	}
+	it := m.Messages()
+	x, _ := it.Next()
+	if !s.whole {
+		s.parts = append(s.parts, x.Payload...)
+		if len(s.parts) < int(s.size) {
+			return consumed
+		}
+	}
+	d := &s.p.delivery
+	d.From, d.Stream = s.from, s.id
+	d.Sequence, d.Kind, d.Topic, d.Payload = s.message, x.Kind, x.Topic, s.parts
+	if !s.p.cfg.Sink.Deliver(d) {
+		s.whole = true
+		return refused
+	}
+	s.count(1, len(s.parts))
+	s.message++
+	s.assembling, s.whole, s.parts = false, false, s.parts[:0]
+	return consumed
+}
+
+// continues tells whether a part is the next one of the message that is being put together.
+func (a *assembly) continues(m *wire.Data) bool {
+	return a.missing == 0 && a.assembling && m.FirstMessage == a.message && int(m.Offset) == len(a.parts)
+}
+
+// lostBelow tells Sink that messages below n will not come, those that have not been handed up.
+func (s *stream) lostBelow(n uint64) {
+	if s.message == 0 {
+		s.message = n
+		return
+	}
+	if n > s.message {
+		s.lose(n-1, s.goneReason)
+	}
+}
+
+// lose tells Sink that messages up to last will not come.
+func (s *stream) lose(last uint64, why wire.LossReason) {
+	if why == 0 {
+		why = wire.LossMalformed
+	}
+	s.p.loss = wire.Loss{From: s.from, Stream: s.id, First: s.message, Last: last, Reason: why}
+	s.p.stats.Lost += last - s.message + 1
+	s.message = last + 1
+	s.assembling, s.whole, s.parts = false, false, s.parts[:0]
+	s.p.cfg.Sink.Lost(&s.p.loss)
+}

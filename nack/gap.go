@@ -1,0 +1,107 @@
+package nack
+
+import (
+	"github.com/activeblaze/blaze/clock"
+)
+
+// gap is a run of missing datagrams, first <= n < end, that were noticed and asked for together.
+type gap struct {
+	first, end uint64
+	noticed    clock.Time
+	at         clock.Time // when to ask, or to ask again
+	asked      clock.Time // when it was last asked for; 0: never
+	attempts   int        // how often
+}
+
+// maxGaps bounds the runs that one stream keeps. What is missing beyond them is noticed when
+// some of them are closed.
+const maxGaps = 1024
+
+// gaps are the runs that one stream misses, in order of their numbers. They never overlap.
+type gaps struct {
+	list []gap
+}
+
+func (g *gaps) full() bool { return len(g.list) >= maxGaps }
+
+// find is the index of the run that contains n, or of the first one above n.
+func (g *gaps) find(n uint64) int {
+	lo, hi := 0, len(g.list)
+	for lo < hi {
+		mid := (lo + hi) / 2
+		if g.list[mid].end <= n {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo
+}
+
+// add appends or inserts a run of datagrams that no other run contains.
+func (g *gaps) add(r gap) {
+	i := g.find(r.first)
+	g.list = append(g.list, gap{})
+	copy(g.list[i+1:], g.list[i:])
+	g.list[i] = r
+}
+
+// remove takes out n, which came, and returns the run that it was in.
+func (g *gaps) remove(n uint64) (was gap, ok bool) {
+	i := g.find(n)
+	if i == len(g.list) || n < g.list[i].first {
+		return gap{}, false
+	}
+	was = g.list[i]
+	switch r := &g.list[i]; {
+	case r.first == n && r.end == n+1:
+		g.list = append(g.list[:i], g.list[i+1:]...)
+	case r.first == n:
+		r.first++
+	case r.end == n+1:
+		r.end--
+	default:
+		g.split(i, n+1)
+		g.list[i].end = n
+	}
+	return was, true
+}
+
+// split cuts run i in two at n, which lies inside it.
+func (g *gaps) split(i int, n uint64) {
+	g.list = append(g.list, gap{})
+	copy(g.list[i+1:], g.list[i:])
+	g.list[i].end, g.list[i+1].first = n, n
+}
+
+// isolate makes the part of run i that lies in first..end a run of its own, where there is room
+// for the cuts, and returns its index. Run i reaches into first..end.
+func (g *gaps) isolate(i int, first, end uint64) int {
+	if g.list[i].first < first && !g.full() {
+		g.split(i, first)
+		i++
+	}
+	if end < g.list[i].end && !g.full() {
+		g.split(i, end)
+	}
+	return i
+}
+
+// below takes out all below n.
+func (g *gaps) below(n uint64) {
+	i := g.find(n)
+	g.list = g.list[:copy(g.list, g.list[i:])]
+	if len(g.list) > 0 && g.list[0].first < n {
+		g.list[0].first = n
+	}
+}
+
+// above takes out n and all above it.
+func (g *gaps) above(n uint64) {
+	i := g.find(n)
+	if i < len(g.list) && g.list[i].first < n {
+		g.list[i].end = n
+		i++
+	}
+	g.list = g.list[:i]
+}

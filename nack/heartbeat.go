@@ -1,0 +1,230 @@
+package nack
+
+import (
+	"time"
+
+	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/wire"
+)
+
+const (
+	beatMin     = 50 * time.Microsecond // from the last datagram to the first heartbeat
+	beatGrowth  = 3                     // each pause is so many times the one before
+	beatSlow    = 100 * time.Millisecond
+	beatMax     = 250 * time.Millisecond // between heartbeats of an idle stream
+	beatBlocked = 20 * time.Millisecond  // while flow control holds data back
+	beatUnasked = 5 * time.Millisecond   // the first one of BestEffort
+	beatsSoon   = 3                      // heartbeats in the first soon after a datagram
+	soon        = time.Millisecond
+
+	// A stream sends at most the larger of 100 heartbeats, and a tenth of its datagrams, a
+	// second. The bucket fills a little more slowly, so that its depth fits as well.
+	beatRate  = 90
+	beatShare = 0.09
+	beatDepth = 10
+
+	// With up to askAll receivers every quick heartbeat asks for statuses.
+	askAll = 4
+
+	startEvery  = 2 * time.Millisecond // from the first Start to the second
+	startCopies = 5
+)
+
+// beat decides when a sender tells what it holds: soon after the last datagram of a burst, since
+// a receiver that lost that one knows nothing of it, then ever more slowly. It also sends the
+// stream's Start a few times.
+type beat struct {
+	at     clock.Time    // of the next heartbeat
+	wait   time.Duration // from that one to the one after it
+	last   clock.Time    // when a datagram was sent
+	pace   time.Duration // between datagrams, smoothed, of a stream that sends quickly
+	since  int           // heartbeats after the last datagram
+	queued bool
+	ask    bool // the queued one wants statuses
+
+	data   meter
+	budget bucket
+
+	startAt   clock.Time
+	startWait time.Duration
+	starts    int
+}
+
+func (b *beat) init(s *Sender, now clock.Time) {
+	b.budget = bucket{tokens: beatDepth, last: now}
+	b.data.at = now
+	b.last = now
+	b.startAt, b.startWait = now, startEvery
+	b.wait = beatMin
+	b.at = now.Add(startFor)
+	b.tick(s, now)
+}
+
+// sent notes that a datagram left.
+func (b *beat) sent(s *Sender, now clock.Time) {
+	b.data.add(now)
+	if d := now.Sub(b.last); d < soon/2 {
+		b.pace += (d - b.pace) / 8
+	}
+	b.last, b.since = now, 0
+	b.wait = b.quick(s)
+	b.at = now.Add(b.wait)
+	s.arm(b.at)
+}
+
+// quick is the time from a datagram to its first heartbeat. In a steady stream the next datagram
+// tells as much, so the heartbeat waits until that one is late.
+func (b *beat) quick(s *Sender) time.Duration {
+	if !s.nack {
+		return beatUnasked
+	}
+	d := beatMin
+	if !s.flow.stale {
+		d = max(d, min(s.flow.measured, soon))
+	}
+	return max(d, min(b.pace*3/2, soon/2))
+}
+
+// hurry brings the next heartbeat forward: flow control holds data back.
+func (b *beat) hurry(s *Sender, now clock.Time) {
+	if at := now.Add(b.quick(s)); at < b.at {
+		b.wait, b.at = b.quick(s), at
+		s.arm(at)
+	}
+}
+
+// welcome answers a receiver's first report with a heartbeat, to measure the round trip.
+func (b *beat) welcome(s *Sender, now clock.Time) {
+	if len(s.receivers) <= 4*askAll {
+		b.send(s, now, true)
+	}
+}
+
+// take spends a token of the heartbeat budget.
+func (b *beat) take(now clock.Time) (at clock.Time, ok bool) {
+	rate := max(beatRate, beatShare*b.data.perSecond(now))
+	return b.budget.take(now, rate, beatDepth)
+}
+
+// send queues a heartbeat, within the budget.
+func (b *beat) send(s *Sender, now clock.Time, ask bool) (at clock.Time, ok bool) {
+	if b.since >= beatsSoon && now.Sub(b.last) < soon {
+		return b.last.Add(soon), false
+	}
+	if at, ok = b.take(now); !ok {
+		return at, false
+	}
+	b.since++
+	b.ask = b.ask || ask
+	if !b.queued {
+		b.queued = true
+		s.p.queue(control{kind: sendHeartbeat, sender: s})
+	}
+	return now, true
+}
+
+// probe queues a heartbeat for one receiver that wants its status, within the budget.
+func (b *beat) probe(s *Sender, now clock.Time, to buf.Endpoint) {
+	if b.since >= beatsSoon && now.Sub(b.last) < soon {
+		return
+	}
+	if _, ok := b.take(now); ok {
+		b.since++
+		s.p.queue(control{kind: sendProbe, sender: s, to: to})
+	}
+}
+
+// tick sends what is due.
+func (b *beat) tick(s *Sender, now clock.Time) {
+	if b.starts < startCopies {
+		if now >= b.startAt {
+			s.p.queue(control{kind: sendStart, sender: s})
+			b.starts++
+			b.startAt = now.Add(b.startWait)
+			b.startWait *= beatGrowth
+		}
+		if b.starts < startCopies {
+			s.arm(b.startAt)
+		}
+	}
+	if now >= b.at {
+		b.fire(s, now)
+	}
+	s.arm(b.at)
+}
+
+func (b *beat) fire(s *Sender, now clock.Time) {
+	held := s.flow.blocked && s.sent < s.next
+	if b.wait < beatSlow && !held && s.nack && len(s.receivers) > 0 && s.Acknowledged() {
+		// Everybody has everything: there is nothing to find out.
+		b.wait = beatSlow
+		b.at = now.Add(b.wait)
+		return
+	}
+	if held && len(s.receivers) > askAll {
+		b.askSlowest(s, now)
+	} else if at, ok := b.send(s, now, held || s.nack && len(s.receivers) <= askAll); !ok {
+		b.at = max(at, now+1)
+		return
+	}
+	longest := beatMax
+	if held {
+		longest = beatBlocked
+	}
+	b.wait = min(b.wait*beatGrowth, longest)
+	b.at = now.Add(b.wait)
+}
+
+// askSlowest asks those that hold the stream up, and not all of a large group.
+func (b *beat) askSlowest(s *Sender, now clock.Time) {
+	s.flow.update()
+	asked := 0
+	for i := range s.receivers {
+		r := &s.receivers[i]
+		if r.limit == s.flow.limit || r.highest == s.flow.highest || r.next == s.flow.next {
+			b.probe(s, now, r.endpoint)
+			if asked++; asked == askAll {
+				return
+			}
+		}
+	}
+}
+
+// appendHeartbeat writes the queued heartbeat. Data that is about to leave says as much, and
+// then it writes nothing.
+func (s *Sender) appendHeartbeat(now clock.Time, mem []byte) []byte {
+	s.beat.queued = false
+	ask := s.beat.ask
+	s.beat.ask = false
+	return s.writeHeartbeat(now, mem, ask)
+}
+
+// appendProbe writes a heartbeat for one receiver.
+func (s *Sender) appendProbe(now clock.Time, mem []byte) []byte {
+	return s.writeHeartbeat(now, mem, true)
+}
+
+func (s *Sender) writeHeartbeat(now clock.Time, mem []byte, ask bool) []byte {
+	if s.flow.stale {
+		s.flow.update()
+	}
+	mem = wire.AppendHeartbeat(wire.AppendHeader(mem, s.header), wire.Heartbeat{
+		First: s.first, Last: s.sent - 1,
+		FirstMessage: s.messageAt(s.first), NextMessage: s.messageAt(s.sent),
+		SentAt:    uint64(now),
+		RoundTrip: uint32(min(s.flow.measured, rttMax)), Receivers: uint32(len(s.receivers)),
+		WantStatus: ask,
+	})
+	if s.beginning(now) {
+		mem = wire.AppendStart(mem, s.startFrame(now))
+	}
+	s.stats.Heartbeats++
+	s.p.stats.Heartbeats++
+	return mem
+}
+
+func (s *Sender) appendStart(now clock.Time, mem []byte) []byte {
+	s.p.stats.Starts++
+	return wire.AppendStart(wire.AppendHeader(mem, s.header), s.startFrame(now))
+}

@@ -1,0 +1,156 @@
+package nack
+
+import (
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// Errors of the senders' side.
+var (
+	// ErrWindow is back-pressure: there is no room in the window now. Nothing has changed.
+	// From Step it means a datagram beyond the reorder window.
+	ErrWindow = errors.New("nack: window is full")
+	// ErrTooLarge refuses a message above Config.MaxMessageSize, or a claim above one datagram.
+	ErrTooLarge = errors.New("nack: message is too large")
+	// ErrClaimed refuses an Offer or Claim while a claim is open.
+	ErrClaimed = errors.New("nack: a claim is open")
+	// ErrClosed refuses an Offer or Claim after Close.
+	ErrClosed = errors.New("nack: closed")
+)
+
+// Reasons for which Step refuses a frame. They are bare sentinels, and each is counted in
+// Stats.Drops: a flood of bad frames allocates nothing.
+var (
+	ErrStale       = errors.New("nack: received before, or given up")
+	ErrProtocol    = errors.New("nack: a protocol that is not run here")
+	ErrIncarnation = errors.New("nack: of an earlier incarnation")
+	ErrImplausible = errors.New("nack: contradicts what is known of the stream")
+	ErrNotSent     = errors.New("nack: speaks of datagrams that were never sent")
+	ErrStreams     = errors.New("nack: no room for another stream")
+	ErrReceivers   = errors.New("nack: no room for another receiver")
+	ErrNoBuffer    = errors.New("nack: no buffer to keep a datagram in")
+)
+
+// Headroom is how much larger than Config.Datagram the buffers of Config.Pool must be, in
+// bytes: a datagram that is packed in place does not begin at a fixed offset.
+const Headroom = 16
+
+// FewReceivers is the largest number of receivers with which NAKs go by unicast, at once.
+const FewReceivers = 3
+
+// MaxNaks bounds the NAK datagrams that one Protocol sends, per second.
+const MaxNaks = 20000
+
+const (
+	defaultStreams   = 256
+	defaultReceivers = 1024
+
+	minWindow    = 16        // datagrams
+	maxWindow    = 1 << 20   // datagrams
+	maxPacked    = 1024      // messages in a datagram, at most (docs/wire.md)
+	wireOverhead = 42        // bytes of Ethernet, IPv4 and UDP headers
+	controlSpare = 64        // buffers left for control datagrams when others hold the rest
+	defaultRoom  = 208 << 10 // bytes of socket buffer that a host is assumed to have: Linux's default
+)
+
+// Sink is where messages go. Both methods are called on the engine's thread.
+type Sink interface {
+	// Deliver takes one message; what m points to is lent for the call. False means that it
+	// cannot be taken now: the same message is offered again in a later Protocol.Deliver, and
+	// nothing after it is offered on that stream before.
+	Deliver(m *wire.Delivery) bool
+	// Lost tells, in its place in the stream, that messages will never come.
+	Lost(l *wire.Loss)
+}
+
+// Config is what a Protocol is made of.
+type Config struct {
+	Self        wire.MemberID
+	Incarnation uint32
+	Cluster     uint64 // wire.ClusterHash
+
+	Datagram       int // largest UDP payload, bytes
+	Window         int // bytes of retransmit window for each stream sent, and of reorder window for each received
+	MaxMessageSize int // bytes of one message; zero means 1 MiB
+
+	// Fastest never slows a sender down for a receiver: who falls behind is told what it lost.
+	Fastest bool
+	// Eviction is how long a receiver may be silent. Zero means 1s.
+	Eviction time.Duration
+	// MaxRate bounds all that is sent, in bits per second on the wire: UDP payloads and 42
+	// bytes of headers for each. Zero means no bound.
+	MaxRate int64
+	// Room is the receive buffer that the host really gave, bytes; senders stay below it.
+	// Zero means that it is not known.
+	Room int
+	// Lanes is how many streams topics are hashed over; it is told to receivers.
+	Lanes int
+	// SelfDelivery hands own messages to Sink too, while WantSelf is on (it begins as on).
+	SelfDelivery bool
+
+	Pool *buf.Pool // buffers of Datagram + Headroom bytes or more
+	Rand *rand.Rand
+	Sink Sink
+
+	MaxStreams   int // streams that are received; zero means 256
+	MaxReceivers int // receivers known for each stream that is sent; zero means 1024
+
+	// Events hears of what happens rarely. It may be nil.
+	Events func(Event)
+	// RepairNS hears how long each repaired gap was open, in ns from its detection. It may be nil.
+	RepairNS func(ns int64)
+}
+
+// WindowDatagrams is the size of a stream's windows in datagrams: how many buffers a sender may
+// hold for repair, and a receiver for reordering.
+func WindowDatagrams(window, datagram int) int {
+	return min(max(window/max(datagram, 1), minWindow), maxWindow)
+}
+
+// Buffers is how many buffers a Protocol with senders streams of its own asks of its pool,
+// with room for the reorder windows of receivers streams.
+func Buffers(window, datagram, senders, receivers int) int {
+	return (senders+receivers)*(WindowDatagrams(window, datagram)+1) + controlSpare
+}
+
+// EventKind says what happened.
+type EventKind uint8
+
+// The events.
+const (
+	ReceiverJoined  EventKind = iota + 1 // a receiver of our stream reported for the first time, or again
+	ReceiverLeft                         // it said that it leaves, or was forgotten
+	ReceiverEvicted                      // it was silent for longer than Config.Eviction
+	StreamStarted                        // a stream that we receive began, or went on after it had ended by silence
+	StreamEnded                          // its sender left, fell silent or was forgotten
+	StreamReset                          // we fell behind, further than the sender holds
+)
+
+func (k EventKind) String() string {
+	switch k {
+	case ReceiverJoined:
+		return "receiver joined"
+	case ReceiverLeft:
+		return "receiver left"
+	case ReceiverEvicted:
+		return "receiver evicted"
+	case StreamStarted:
+		return "stream started"
+	case StreamEnded:
+		return "stream ended"
+	case StreamReset:
+		return "stream reset"
+	}
+	return "unknown event"
+}
+
+// Event is something that happens rarely.
+type Event struct {
+	Kind   EventKind
+	Member wire.MemberID // the receiver, or the stream's sender
+	Stream wire.StreamID
+}

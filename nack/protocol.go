@@ -1,0 +1,478 @@
+package nack
+
+import (
+	"time"
+
+	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// Protocol runs NACK and BestEffort for one member: a Sender for each stream that it opened, a
+// receiving half for each stream that it hears. Calls must not overlap, but a handler that
+// Sink.Deliver runs may call Offer, Claim, Commit, Abort and Open.
+type Protocol struct {
+	cfg     Config
+	created clock.Time // of the first call that said what time it is; 0: none yet
+	window  int        // datagrams, of every stream
+
+	senders []*Sender
+	turn    int // the sender whose data PollSend looks at first
+
+	streams []*stream // all that Tick has to look at, in order of their beginning
+	known   map[streamKey]*stream
+	last    *stream   // the stream of the last data datagram
+	paused  []*stream // streams whose next message Sink refused
+	held    int       // buffers in reorder windows
+	heldMax int
+
+	control []control // what is to be sent at once, in order
+	next    int       // control[next:] are left
+	pace    pacer
+	naks    bucket
+
+	at     clock.Time // no deadline is earlier
+	armed  bool
+	self   bool // own messages go to Sink
+	closed bool
+
+	scratch  wire.Datagram
+	delivery wire.Delivery
+	loss     wire.Loss
+	gaps     [2][]wire.Gap
+	stats    Stats
+}
+
+// control is one control datagram that is due. It is written when it leaves, so that what it
+// says is fresh.
+type control struct {
+	kind   controlKind
+	sender *Sender
+	stream *stream
+	id     wire.StreamID // of a Leave
+	to     buf.Endpoint
+}
+
+type controlKind uint8
+
+const (
+	sendNak controlKind = iota
+	sendStatus
+	sendHeartbeat
+	sendProbe // a heartbeat for one receiver
+	sendStart
+	sendLeave
+)
+
+// New makes a Protocol. It panics when Pool, Rand or Sink is missing.
+func New(cfg Config) *Protocol {
+	if cfg.Pool == nil || cfg.Rand == nil || cfg.Sink == nil {
+		panic("nack: Config needs Pool, Rand and Sink")
+	}
+	if cfg.MaxMessageSize <= 0 {
+		cfg.MaxMessageSize = 1 << 20
+	}
+	if cfg.Eviction <= 0 {
+		cfg.Eviction = time.Second
+	}
+	if cfg.MaxStreams <= 0 {
+		cfg.MaxStreams = defaultStreams
+	}
+	if cfg.MaxReceivers <= 0 {
+		cfg.MaxReceivers = defaultReceivers
+	}
+	cfg.Lanes = max(cfg.Lanes, 1)
+	p := &Protocol{
+		cfg:    cfg,
+		window: WindowDatagrams(cfg.Window, cfg.Datagram),
+		known:  make(map[streamKey]*stream),
+		pace:   newPacer(cfg.MaxRate, cfg.Datagram),
+		self:   cfg.SelfDelivery,
+	}
+	p.gaps[0] = make([]wire.Gap, 0, wire.MaxGaps)
+	p.gaps[1] = make([]wire.Gap, 0, wire.MaxGaps)
+	p.reserve()
+	return p
+}
+
+// reserve divides the pool: what the senders' windows may need is not for reordering.
+func (p *Protocol) reserve() {
+	n := p.cfg.Pool.Count()
+	p.heldMax = max(n-len(p.senders)*(p.window+1)-controlSpare, n/4)
+}
+
+// start remembers when this Protocol first heard what time it is.
+func (p *Protocol) start(now clock.Time) {
+	if p.created == 0 {
+		p.created = now
+	}
+}
+
+// Stats returns a copy of the counters.
+func (p *Protocol) Stats() Stats {
+	s := p.stats
+	s.Streams = uint64(len(p.streams))
+	for _, t := range p.senders {
+		s.Receivers += uint64(len(t.receivers))
+	}
+	return s
+}
+
+func (p *Protocol) event(kind EventKind, member wire.MemberID, id wire.StreamID) {
+	if p.cfg.Events != nil {
+		p.cfg.Events(Event{Kind: kind, Member: member, Stream: id})
+	}
+}
+
+func (p *Protocol) header(id wire.StreamID) wire.Header {
+	return wire.Header{Cluster: p.cfg.Cluster, Transmitter: p.cfg.Self, Incarnation: p.cfg.Incarnation, Stream: id}
+}
+
+// Step takes in one decoded datagram that another member has sent. The frames in it stand for
+// themselves: one that is refused changes nothing, and its error is returned when all have been
+// looked at (the first, if there are several).
+func (p *Protocol) Step(now clock.Time, d *wire.Datagram, r buf.Received) (err error) {
+	p.start(now)
+	if q := d.Stream.Protocol(); q != wire.NACK && q != wire.BestEffort {
+		return p.drop(DropProtocol)
+	}
+	frames := d.Frames()
+	if len(frames) > 1 {
+		// A Start says where the Data beside it begins, although it comes behind.
+		for i := range frames {
+			if frames[i].Kind == wire.FrameStart {
+				st := frames[i].Start()
+				err = first(err, p.stepStart(now, d, &st, r))
+			}
+		}
+	}
+	for i := range frames {
+		f := &frames[i]
+		switch f.Kind {
+		case wire.FrameData:
+			m := f.Data()
+			err = first(err, p.stepData(now, d, &m, r))
+		case wire.FrameNak:
+			n := f.Nak()
+			err = first(err, p.stepNak(now, d, &n, r))
+		case wire.FrameHeartbeat:
+			h := f.Heartbeat()
+			err = first(err, p.stepHeartbeat(now, d, &h, r))
+		case wire.FrameStatus:
+			s := f.Status()
+			err = first(err, p.stepStatus(now, d, &s, r))
+		case wire.FrameStart:
+			if len(frames) == 1 {
+				st := f.Start()
+				err = first(err, p.stepStart(now, d, &st, r))
+			}
+		case wire.FrameLeave:
+			l := f.Leave()
+			err = first(err, p.stepLeave(now, d, &l))
+		}
+	}
+	return err
+}
+
+func first(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+// stepNak gives a Nak to the sender whose stream it names, or lets it suppress our own.
+func (p *Protocol) stepNak(now clock.Time, d *wire.Datagram, n *wire.Nak, r buf.Received) error {
+	if n.Origin == p.cfg.Self {
+		if n.OriginIncarnation != p.cfg.Incarnation {
+			return p.drop(DropIncarnation)
+		}
+		s := p.sender(d.Stream)
+		if s == nil {
+			return p.drop(DropNotSent)
+		}
+		return s.stepNak(now, d, n, r)
+	}
+	if s := p.known[streamKey{n.Origin, d.Stream}]; s != nil && s.incarnation == n.OriginIncarnation {
+		s.overhear(now, n)
+	}
+	return nil
+}
+
+// stepStatus gives a Status to the sender whose stream it names.
+func (p *Protocol) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, r buf.Received) error {
+	if st.Origin != p.cfg.Self {
+		return nil
+	}
+	if st.OriginIncarnation != p.cfg.Incarnation {
+		return p.drop(DropIncarnation)
+	}
+	s := p.sender(d.Stream)
+	if s == nil {
+		return p.drop(DropNotSent)
+	}
+	return s.stepStatus(now, d, st, r.From)
+}
+
+// stepLeave takes a member off every table, and ends its stream.
+func (p *Protocol) stepLeave(now clock.Time, d *wire.Datagram, l *wire.Leave) error {
+	for _, s := range p.senders {
+		s.dropReceiver(now, d.Transmitter, ReceiverLeft)
+	}
+	if !l.HasLast {
+		return nil
+	}
+	if s := p.known[streamKey{d.Transmitter, d.Stream}]; s != nil {
+		if d.Incarnation != s.incarnation {
+			return p.drop(DropIncarnation)
+		}
+		s.leave(now, l)
+	}
+	return nil
+}
+
+// Forget drops a member that failed or left: its streams end, and what is missing of them is
+// reported as LossSenderGone in its place; it no longer counts as a receiver. Should it still be
+// there and go on, so do its streams, and what was missed meanwhile is repaired or reported.
+func (p *Protocol) Forget(now clock.Time, member wire.MemberID) {
+	for _, s := range p.senders {
+		s.dropReceiver(now, member, ReceiverLeft)
+	}
+	for _, s := range p.streams {
+		if s.from == member && s.state == live {
+			s.end(now, dormant)
+		}
+	}
+}
+
+// arm makes sure that Deadline is not later than at.
+func (p *Protocol) arm(at clock.Time) {
+	if !p.armed || at < p.at {
+		p.at, p.armed = at, true
+	}
+}
+
+// Deadline tells when Tick is next needed; ok is false when nothing is pending.
+func (p *Protocol) Deadline() (at clock.Time, ok bool) { return p.at, p.armed }
+
+// Tick fires every deadline at or before now. Calling it early is harmless.
+func (p *Protocol) Tick(now clock.Time) {
+	p.start(now)
+	if !p.armed || now < p.at {
+		return
+	}
+	p.armed = false
+	for _, s := range p.senders {
+		if s.at <= now {
+			s.tick(now)
+		}
+		if !p.closed {
+			p.arm(s.at)
+		}
+	}
+	gone := false
+	for _, s := range p.streams {
+		if s.at <= now {
+			s.tick(now)
+		}
+		if s.at != never {
+			p.arm(s.at)
+		}
+		gone = gone || s.state == left && s.buried
+	}
+	if gone {
+		p.bury()
+	}
+	if p.waiting() && !p.pace.ready(now, 0) {
+		p.arm(p.pace.at())
+	}
+}
+
+// never is the deadline of who waits for nothing.
+const never = clock.Time(1<<63 - 1)
+
+// waiting tells whether there is something that the rate alone holds back.
+func (p *Protocol) waiting() bool {
+	for _, s := range p.senders {
+		if s.sendable() {
+			return true
+		}
+	}
+	return p.next < len(p.control)
+}
+
+// Flush closes datagrams that still have room: the command queue is empty.
+func (p *Protocol) Flush(now clock.Time) {
+	for _, s := range p.senders {
+		s.flush(now)
+	}
+}
+
+// PollSend hands out the next datagram to send, with one reference that passes to the caller.
+// ok is false when there is nothing that may be sent now.
+func (p *Protocol) PollSend(now clock.Time) (s buf.Send, ok bool) {
+	if p.next < len(p.control) && p.pace.ready(now, controlSlack) {
+		if s, ok = p.pollControl(now); ok {
+			p.pace.spend(now, s.Buf.Len())
+			return s, true
+		}
+	}
+	if len(p.senders) == 0 {
+		return buf.Send{}, false
+	}
+	if !p.pace.ready(now, 0) {
+		if p.waiting() {
+			p.arm(p.pace.at())
+		}
+		return buf.Send{}, false
+	}
+	// One after the other: a sender gives way after each datagram when others wait too.
+	for range p.senders {
+		t := p.senders[p.turn]
+		if p.turn++; p.turn == len(p.senders) {
+			p.turn = 0
+		}
+		if s, ok = t.poll(now); ok {
+			p.pace.spend(now, s.Buf.Len())
+			return s, true
+		}
+	}
+	return buf.Send{}, false
+}
+
+// controlSlack is how far control datagrams may run ahead of MaxRate: without them the data
+// that the rate is for would not be repaired in time.
+const controlSlack = 5 * time.Millisecond
+
+// queue puts a control datagram in line.
+func (p *Protocol) queue(c control) {
+	if p.next == len(p.control) {
+		p.control, p.next = p.control[:0], 0
+	} else if p.next > 64 && p.next > len(p.control)/2 {
+		p.control, p.next = p.control[:copy(p.control, p.control[p.next:])], 0
+	}
+	p.control = append(p.control, c)
+}
+
+// pollControl writes the next control datagram.
+func (p *Protocol) pollControl(now clock.Time) (s buf.Send, ok bool) {
+	for p.next < len(p.control) {
+		c := &p.control[p.next]
+		b := p.cfg.Pool.Get()
+		if b == nil {
+			p.stats.Drops[DropNoBuffer]++
+			return s, false
+		}
+		mem := b.Mem()[:0:p.cfg.Datagram]
+		to, more := buf.Group, false
+		switch c.kind {
+		case sendNak:
+			mem, to, more = c.stream.appendNak(now, mem)
+		case sendStatus:
+			mem, to = c.stream.appendStatus(now, mem)
+		case sendHeartbeat:
+			mem = c.sender.appendHeartbeat(now, mem)
+		case sendProbe:
+			mem, to = c.sender.appendProbe(now, mem), c.to
+		case sendStart:
+			mem = c.sender.appendStart(now, mem)
+		case sendLeave:
+			mem = p.appendLeave(c, mem)
+		}
+		if !more {
+			p.next++
+		}
+		if len(mem) == 0 { // no longer needed
+			b.Release()
+			continue
+		}
+		wire.Seal(mem)
+		b.Set(0, len(mem))
+		return buf.Send{Buf: b, To: to}, true
+	}
+	return s, false
+}
+
+// Deliver offers again what Sink refused and hands up own messages. It returns the number of
+// messages that Sink took.
+func (p *Protocol) Deliver(now clock.Time) int {
+	before := p.stats.Delivered
+	if len(p.paused) > 0 {
+		p.resume(now)
+	}
+	if p.self {
+		for _, s := range p.senders {
+			s.deliverSelf(now)
+		}
+	}
+	return int(p.stats.Delivered - before)
+}
+
+func (p *Protocol) resume(now clock.Time) {
+	keep := p.paused[:0]
+	for _, s := range p.paused {
+		s.paused = false
+		s.drain(now)
+		if s.paused {
+			keep = append(keep, s)
+			continue
+		}
+		s.resumed(now)
+	}
+	clear(p.paused[len(keep):])
+	p.paused = keep
+}
+
+// WantSelf switches self delivery. Switched on again, it begins at the present.
+func (p *Protocol) WantSelf(on bool) {
+	on = on && p.cfg.SelfDelivery
+	if on == p.self {
+		return
+	}
+	p.self = on
+	for _, s := range p.senders {
+		s.startSelf()
+	}
+}
+
+// leaveCopies is how often a Leave is sent: nobody repairs it.
+const leaveCopies = 3
+
+// Close says farewell: it queues a Leave for each stream, and for this member as a receiver.
+// PollSend hands them out; then others drop us at once instead of after Config.Eviction. Data
+// that has not been sent yet is not sent any more.
+func (p *Protocol) Close(now clock.Time) {
+	if p.closed {
+		return
+	}
+	p.closed = true
+	p.control, p.next = p.control[:0], 0
+	for range leaveCopies {
+		for _, s := range p.senders {
+			p.queue(control{kind: sendLeave, sender: s})
+		}
+		if len(p.senders) == 0 {
+			p.queue(control{kind: sendLeave, id: wire.NewStreamID(wire.NACK, 0)})
+		}
+	}
+}
+
+func (p *Protocol) appendLeave(c *control, mem []byte) []byte {
+	if c.sender == nil {
+		return wire.AppendLeave(wire.AppendHeader(mem, p.header(c.id)), wire.Leave{})
+	}
+	s := c.sender
+	return wire.AppendLeave(wire.AppendHeader(mem, p.header(s.id)),
+		wire.Leave{HasLast: true, Last: s.sent - 1, NextMessage: s.messageAt(s.sent)})
+}
+
+// Release gives every buffer back to the pool. The Protocol must not be used afterwards.
+func (p *Protocol) Release() {
+	for _, s := range p.senders {
+		s.release()
+	}
+	for _, s := range p.streams {
+		s.release()
+	}
+	p.closed = true
+}

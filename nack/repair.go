@@ -1,0 +1,147 @@
+package nack
+
+import (
+	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// want says how a datagram is to be repaired.
+type want uint8
+
+const (
+	notWanted want = iota
+	wantUnicast
+	wantMulticast
+)
+
+// repairs is the queue of datagrams to be sent again. A datagram is in it once at most.
+type repairs struct {
+	queue []uint64 // ring of datagram numbers
+	head  uint64
+	n     uint64
+	turn  bool // a repair goes before waiting data
+}
+
+// stepNak queues what a receiver asks for.
+func (s *Sender) stepNak(now clock.Time, d *wire.Datagram, n *wire.Nak, from buf.Received) error {
+	if !s.nack {
+		return s.p.drop(DropProtocol)
+	}
+	// The work for one datagram is bounded, however its gaps overlap.
+	left := s.window
+	sent, gone := false, false
+	for list := range 2 {
+		it := n.Gaps()
+		if list == 1 {
+			it = n.Again()
+		}
+		for left > 0 {
+			g, ok := it.Next()
+			if !ok {
+				break
+			}
+			lo, hi := max(g.First, s.first), min(g.First+uint64(g.Count), s.sent)
+			sent = sent || g.First < s.sent
+			gone = gone || g.First < s.first
+			for ; lo < hi && left > 0; lo, left = lo+1, left-1 {
+				s.ask(now, lo, list == 1, from.From)
+			}
+		}
+	}
+	if !sent {
+		return s.p.drop(DropNotSent)
+	}
+	s.p.stats.NaksReceived++
+	if r := s.receiver(now, d.Transmitter, from.From); r != nil {
+		if r.heard = now; r.limit <= s.first {
+			// Not reported yet: that it asks shows that it is about here.
+			r.next, r.highest, r.limit = s.first, s.sent, s.sent+minWindow
+			s.flow.stale = true
+		}
+	}
+	if gone {
+		s.beat.probe(s, now, from.From)
+	}
+	return nil
+}
+
+// ask queues one datagram. The first answer goes to all: others may miss it too. Who asks again
+// gets his own, unless a second one asks again within the same round trip.
+func (s *Sender) ask(now clock.Time, n uint64, again bool, asker buf.Endpoint) {
+	t := &s.slots[n&s.mask]
+	hold := s.flow.roundTrip()
+	w := wantMulticast
+	if again {
+		hold /= 2
+		w = wantUnicast
+	}
+	if t.want != notWanted {
+		if t.want == wantUnicast && (w == wantMulticast || t.asker != asker) {
+			t.want = wantMulticast
+		}
+		return
+	}
+	if t.repaired != 0 && now.Sub(t.repaired) < hold {
+		if t.last == wantMulticast || t.asker == asker {
+			s.p.stats.NaksHeldOff++ // it is on its way
+			return
+		}
+		w = wantMulticast
+	}
+	t.want, t.asker = w, asker
+	q := &s.repairs
+	q.queue[(q.head+q.n)&s.mask] = n
+	q.n++
+}
+
+// pollRepair hands out the next repair.
+func (s *Sender) pollRepair(now clock.Time) (buf.Send, bool) {
+	q := &s.repairs
+	for q.n > 0 {
+		n := q.queue[q.head&s.mask]
+		q.head++
+		q.n--
+		if n < s.first || n >= s.sent {
+			continue // its slot was used again meanwhile
+		}
+		t := &s.slots[n&s.mask]
+		b := s.repairOf(now, t)
+		if b == nil {
+			t.want = notWanted
+			s.p.stats.Drops[DropNoBuffer]++
+			continue
+		}
+		send := buf.Send{Buf: b, Wait: true}
+		if t.want == wantUnicast {
+			send.To = t.asker
+			s.p.stats.RepairsUnicast++
+		} else {
+			s.p.stats.RepairsMulticast++
+		}
+		t.last, t.want, t.repaired = t.want, notWanted, now
+		s.stats.Repairs++
+		q.turn = false
+		return send, true
+	}
+	return buf.Send{}, false
+}
+
+// repairOf is the datagram in t, to be sent again, with one reference: the very buffer, but for
+// the stream's first datagrams. These tell the stream's age, which has changed: with the old one
+// somebody who came later would believe that it was there at the beginning.
+func (s *Sender) repairOf(now clock.Time, t *slot) *buf.Buf {
+	if !t.start {
+		t.buf.Retain()
+		return t.buf
+	}
+	b := s.p.cfg.Pool.Get()
+	if b == nil {
+		return nil
+	}
+	mem := append(b.Mem()[:0], t.buf.Bytes()[:t.buf.Len()-wire.StartLen]...)
+	mem = wire.AppendStart(mem, s.startFrame(now))
+	wire.Seal(mem)
+	b.Set(0, len(mem))
+	return b
+}

@@ -1,0 +1,78 @@
+package nack
+
+// Stats counts what a Protocol did. All counters only grow, but Streams and Receivers.
+type Stats struct {
+	// Sending.
+	Messages         uint64 // accepted by Offer and Commit
+	MessageBytes     uint64 // payload
+	Datagrams        uint64 // data datagrams sent, without repairs
+	DatagramBytes    uint64 // of UDP payload
+	Fragmented       uint64 // messages that did not fit one datagram
+	BackPressure     uint64 // ErrWindow answers
+	Blocked          uint64 // times that flow control stopped data
+	RepairsMulticast uint64
+	RepairsUnicast   uint64
+	NaksReceived     uint64
+	NaksHeldOff      uint64 // datagrams asked for again within a round trip of their repair
+	Heartbeats       uint64
+	Starts           uint64
+	StatusesReceived uint64
+	Evictions        uint64
+
+	// Receiving.
+	DataReceived    uint64 // data frames accepted
+	Delivered       uint64 // messages handed to Sink
+	DeliveredBytes  uint64
+	OwnDelivered    uint64 // of Delivered, own messages
+	Held            uint64 // datagrams that had to wait for others
+	Gaps            uint64 // runs of missing datagrams that were noticed
+	Missed          uint64 // datagrams that did not arrive at first
+	Gone            uint64 // datagrams given up
+	Lost            uint64 // messages reported as lost
+	Repaired        uint64 // missing datagrams that came
+	NaksSent        uint64 // datagrams with a Nak frame
+	NaksSuppressed  uint64 // gaps that somebody else asked for first
+	StatusesSent    uint64
+	HeartbeatsHeard uint64
+	Pauses          uint64 // times that Sink could not take a message
+	LanesDiffer     uint64 // streams whose sender hashes over another number of lanes
+
+	Drops [DropReasons]uint64 // frames refused, by reason
+
+	Streams   uint64 // received now
+	Receivers uint64 // known now, over all streams sent
+}
+
+// DropReason says why a frame was refused.
+type DropReason int
+
+// The reasons.
+const (
+	DropStale DropReason = iota
+	DropWindow
+	DropProtocol
+	DropIncarnation
+	DropImplausible
+	DropNotSent
+	DropStreams
+	DropReceivers
+	DropNoBuffer
+	DropReasons // their number
+)
+
+var dropNames = [DropReasons]string{"stale", "window", "protocol", "incarnation", "implausible", "not sent", "streams", "receivers", "no buffer"}
+
+func (r DropReason) String() string {
+	if r < 0 || r >= DropReasons {
+		return "unknown"
+	}
+	return dropNames[r]
+}
+
+var dropErrors = [DropReasons]error{ErrStale, ErrWindow, ErrProtocol, ErrIncarnation, ErrImplausible, ErrNotSent, ErrStreams, ErrReceivers, ErrNoBuffer}
+
+// drop counts a refused frame and returns its error.
+func (p *Protocol) drop(r DropReason) error {
+	p.stats.Drops[r]++
+	return dropErrors[r]
+}

@@ -1,0 +1,108 @@
+package nack
+
+import (
+	"time"
+
+	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/wire"
+)
+
+const (
+	// A receiver reports at least so often; with many receivers more rarely, so that a sender
+	// hears about statusesPerSecond in all.
+	statusEvery       = 100 * time.Millisecond
+	statusesPerSecond = 2000
+	statusEach        = time.Second / statusesPerSecond
+	// statusSpread spreads the first reports of receivers that hear of a stream in one moment,
+	// and those that a sender of a large group asks for.
+	statusSpread = 500 * time.Microsecond
+	spreadEach   = 50 * time.Microsecond
+)
+
+// statusState decides when a receiver reports: so often that the sender need not wait, and
+// now and then to show that it lives.
+type statusState struct {
+	at     clock.Time // of the next report
+	queued bool
+	limit  uint64 // last reported
+
+	every     uint64 // bytes of datagrams, with overhead, from one report to the next
+	received  uint64 // since the last report
+	datagrams int
+
+	echo   uint64 // of the last heartbeat
+	echoAt clock.Time
+	missed uint64
+	gone   uint64
+}
+
+// report puts a status in line: at once, or soon, spread over receivers.
+func (s *stream) report(now clock.Time, atOnce bool) {
+	st := &s.status
+	if s.own || st.queued {
+		return
+	}
+	if st.every == 0 {
+		room := s.p.cfg.Room
+		if room <= 0 {
+			room = defaultRoom
+		}
+		window := uint64(s.p.window) * cost(s.p.cfg.Datagram)
+		st.every = max(min(uint64(room), window)/4, 2*cost(s.p.cfg.Datagram))
+	}
+	if atOnce {
+		if !s.nack {
+			st.received = 0 // nobody waits for it
+			return
+		}
+		st.queued = true
+		s.p.queue(control{kind: sendStatus, stream: s})
+		return
+	}
+	spread := max(statusSpread, min(time.Duration(s.group)*spreadEach, statusEvery))
+	at := now.Add(time.Duration(s.p.cfg.Rand.Int64N(int64(spread))))
+	if st.at == 0 || at < st.at {
+		st.at = at
+	}
+	s.arm(st.at)
+}
+
+// tickStatus reports when it is time.
+func (s *stream) tickStatus(now clock.Time) {
+	st := &s.status
+	if now < st.at {
+		s.arm(st.at)
+		return
+	}
+	if !st.queued {
+		st.queued = true
+		s.p.queue(control{kind: sendStatus, stream: s})
+	}
+	every := max(statusEvery, time.Duration(s.group)*statusEach)
+	st.at = now.Add(every*3/4 + time.Duration(s.p.cfg.Rand.Int64N(int64(every/2))))
+	s.arm(st.at)
+}
+
+// limit is the lowest datagram that there is no room for.
+func (s *stream) limit() uint64 { return s.due + uint64(s.p.window) }
+
+// appendStatus writes a report.
+func (s *stream) appendStatus(now clock.Time, mem []byte) ([]byte, buf.Endpoint) {
+	st := &s.status
+	st.queued = false
+	if s.state != live {
+		return nil, 0
+	}
+	st.received, st.datagrams = 0, 0
+	st.limit = s.limit()
+	s.p.stats.StatusesSent++
+	mem = wire.AppendHeader(mem, s.p.header(s.id))
+	return wire.AppendStatus(mem, wire.Status{
+		Origin: s.from, OriginIncarnation: s.incarnation,
+		Next: s.next, Highest: max(s.highest, s.next), Limit: max(st.limit, s.next),
+		Room: uint32(min(max(s.p.cfg.Room, 0), 1<<31)),
+		Echo: st.echo, Held: uint32(min(max(now.Sub(st.echoAt), 0), time.Second*4)),
+		Missed: st.missed, Gone: st.gone,
+	}), s.endpoint
+}

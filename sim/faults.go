@@ -1,0 +1,151 @@
+package sim
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/activeblaze/blaze/clock"
+)
+
+// Faults is what goes wrong until Heal. The first part describes the links, the second how
+// often something happens to nodes: the chance, in each virtual millisecond, that it begins.
+type Faults struct {
+	Loss      float64       // as in Link
+	Burst     Burst         // as in Link
+	Duplicate float64       // as in Link
+	Reorder   float64       // as in Link
+	ReorderBy time.Duration // as in Link
+	Delay     time.Duration // as in Link; zero means 5µs
+	Jitter    time.Duration // as in Link
+
+	Partition float64       // some nodes cannot reach some others: all of them, one way, or some pairs
+	Pause     float64       // one member's turns stop
+	Crash     float64       // one member ends without a word; it starts anew later
+	Stall     float64       // one member's application refuses messages
+	Lasting   time.Duration // how long such a fault lasts, at most; zero means 5ms
+	Spare     int           // nodes 0..Spare-1 neither pause, nor crash, nor stall
+}
+
+// link is the part of f that describes links.
+func (f Faults) link() Link {
+	delay := f.Delay
+	if delay == 0 {
+		delay = 5 * time.Microsecond
+	}
+	return Link{Loss: f.Loss, Burst: f.Burst, Duplicate: f.Duplicate, Reorder: f.Reorder, ReorderBy: f.ReorderBy,
+		Delay: delay, Jitter: f.Jitter}
+}
+
+// injector begins faults at random times and ends them again.
+type injector struct {
+	c      *Cluster
+	f      Faults
+	rng    *rand.Rand
+	healed bool
+}
+
+func (c *Cluster) inject(f Faults) {
+	if f.Lasting == 0 {
+		f.Lasting = 5 * time.Millisecond
+	}
+	in := &injector{c: c, f: f, rng: rand.New(rand.NewPCG(c.Seed, 0x6661756c74))}
+	c.faults = in
+	in.every(f.Partition, in.partition)
+	in.every(f.Pause, in.pause)
+	in.every(f.Crash, in.crash)
+	in.every(f.Stall, in.stall)
+}
+
+// every calls begin at random times, perMS times a millisecond on average, until the healing.
+func (in *injector) every(perMS float64, begin func(lasts time.Duration)) {
+	if perMS <= 0 {
+		return
+	}
+	var next func()
+	wait := func() {
+		in.c.Net.After(time.Duration(in.rng.ExpFloat64()*float64(time.Millisecond)/perMS), next)
+	}
+	next = func() {
+		if !in.healed {
+			begin(1 + between(in.rng, in.f.Lasting))
+			wait()
+		}
+	}
+	wait()
+}
+
+// later calls f when the fault has lasted long enough, unless everything has been healed.
+func (in *injector) later(d time.Duration, f func()) {
+	in.c.Net.After(d, func() {
+		if !in.healed {
+			f()
+		}
+	})
+}
+
+// victim draws a node that may be hurt, or -1.
+func (in *injector) victim() int {
+	if n := len(in.c.Members) - in.f.Spare; n > 0 {
+		return in.f.Spare + in.rng.IntN(n)
+	}
+	return -1
+}
+
+func (in *injector) partition(lasts time.Duration) {
+	n := len(in.c.Members)
+	side := make([]bool, n)
+	for i := range side {
+		side[i] = in.rng.IntN(2) == 0
+	}
+	kind := in.rng.IntN(3)
+	var made []pair
+	for i := range n {
+		for j := range n {
+			if i == j {
+				continue
+			}
+			cut := false
+			switch kind {
+			case 0: // full: two sides
+				cut = side[i] != side[j]
+			case 1: // one way: a side is not heard by the other
+				cut = side[i] && !side[j]
+			case 2: // partial: any pairs
+				cut = in.rng.IntN(4) == 0
+			}
+			if cut && !in.c.Net.Severed(i, j) {
+				in.c.Cut(i, j)
+				made = append(made, pair{i, j})
+			}
+		}
+	}
+	in.later(lasts, func() {
+		for _, p := range made {
+			in.c.Mend(p.from, p.to)
+		}
+	})
+}
+
+func (in *injector) pause(lasts time.Duration) {
+	if i := in.victim(); i >= 0 && in.c.Members[i].Alive() && !in.c.Members[i].paused {
+		in.c.Pause(i)
+		in.later(lasts, func() { in.c.Resume(i) })
+	}
+}
+
+func (in *injector) crash(lasts time.Duration) {
+	if i := in.victim(); i >= 0 && in.c.Members[i].Alive() {
+		in.c.Crash(i)
+		in.later(lasts, func() { in.c.Restart(i) })
+	}
+}
+
+func (in *injector) stall(lasts time.Duration) {
+	if i := in.victim(); i >= 0 && in.c.Members[i].Alive() && !in.c.Members[i].stalled {
+		in.c.Stall(i)
+		in.later(lasts, func() { in.c.Unstall(i) })
+	}
+}
+
+// after is the time d from now.
+func (c *Cluster) after(d time.Duration) clock.Time { return c.Net.Now().Add(d) }

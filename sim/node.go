@@ -1,0 +1,78 @@
+package sim
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/nack"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// Node is one member as a Cluster drives it: between turns, from one goroutine.
+type Node interface {
+	Turner
+	// Open begins a stream, so that receivers hear of it before its first message.
+	Open(now clock.Time, id wire.StreamID)
+	// Offer sends one message, or fails and changes nothing.
+	Offer(now clock.Time, id wire.StreamID, topic string, payload []byte) error
+	// Refused tells whether err from Offer is back-pressure: the same message may pass later.
+	Refused(err error) bool
+	// Leave begins an orderly end: what was accepted is sent, then the others are told.
+	// Turns go on until Left.
+	Leave(now clock.Time)
+	// Left tells whether nothing is left to be sent.
+	Left() bool
+	// Release gives back every buffer, and tells how many there are and how many are free.
+	Release() (count, free int)
+	// Stats tells how many datagrams were received and how many of them were dropped, by reason.
+	Stats() NodeStats
+}
+
+// NodeStats is what every member can tell about itself.
+type NodeStats struct {
+	Received uint64   // datagrams
+	Taken    uint64   // of these, those that a protocol accepted
+	Drops    []uint64 // the rest, by reason
+}
+
+// NodeConfig is what a member is made of.
+type NodeConfig struct {
+	Self        wire.MemberID
+	Incarnation uint32
+	Cluster     uint64
+	Driver      *Driver
+	Sink        nack.Sink
+	Rand        *rand.Rand
+	Now         clock.Time
+	Member      MemberConfig
+}
+
+// MemberConfig are the settings of the members of a cluster. Its zero value works.
+type MemberConfig struct {
+	Window         int           // bytes; zero means 1 MiB
+	MaxMessageSize int           // bytes; zero means 64 KiB
+	Fastest        bool          // FlowControl Fastest
+	Eviction       time.Duration // zero means 1s
+	MaxRate        int64         // bits/s; zero means no bound
+	Lanes          int           // zero means 1
+	SelfDelivery   bool
+	MaxStreams     int // zero means what nack chooses
+	MaxReceivers   int // zero means what nack chooses
+}
+
+func (c MemberConfig) withDefaults() MemberConfig {
+	if c.Window == 0 {
+		c.Window = 1 << 20
+	}
+	if c.MaxMessageSize == 0 {
+		c.MaxMessageSize = 64 << 10
+	}
+	if c.Eviction == 0 {
+		c.Eviction = time.Second
+	}
+	if c.Lanes == 0 {
+		c.Lanes = 1
+	}
+	return c
+}

@@ -1,0 +1,86 @@
+package sim
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"reflect"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+var seedFlag = flag.Int64("seed", -1, "simulate this seed only")
+
+// Run runs scenario once for each of seeds seeds, 0 and up, each as a subtest with a cluster
+// of its own, and ends the cluster where the scenario has not. A seed that fails prints the
+// command that replays it.
+//
+// Only a tenth of the seeds run by default. SIM_SEEDS=full in the environment runs all of
+// them, and SIM_SEEDS=n runs n; -seed=n runs that one.
+func Run(t *testing.T, seeds int, scenario func(t *testing.T, s *Cluster)) {
+	t.Helper()
+	for _, seed := range which(t, seeds) {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			t.Parallel()
+			s := NewCluster(t, seed)
+			defer func() {
+				if r := recover(); r != nil {
+					t.Errorf("seed %d: panic: %v\n%s", seed, r, stack())
+				}
+				if t.Failed() {
+					t.Logf("replay: go test %s -run '^%s$' -seed=%d", packageOf(scenario), root(t), seed)
+				}
+			}()
+			scenario(t, s)
+			if s.Net != nil {
+				s.Finish()
+			}
+		})
+	}
+}
+
+// which lists the seeds to run.
+func which(t *testing.T, seeds int) (list []uint64) {
+	if *seedFlag >= 0 {
+		return []uint64{uint64(*seedFlag)}
+	}
+	n := max(seeds/10, 1)
+	switch env := os.Getenv("SIM_SEEDS"); env {
+	case "":
+	case "full":
+		n = seeds
+	default:
+		v, err := strconv.Atoi(env)
+		if err != nil || v < 1 {
+			t.Fatalf("SIM_SEEDS=%q: want a number from 1, or full", env)
+		}
+		n = v
+	}
+	for seed := range uint64(n) {
+		list = append(list, seed)
+	}
+	return list
+}
+
+// packageOf is the import path of the package that f was written in.
+func packageOf(f any) string {
+	name := runtime.FuncForPC(reflect.ValueOf(f).Pointer()).Name()
+	slash := strings.LastIndexByte(name, '/') + 1
+	if dot := strings.IndexByte(name[slash:], '.'); dot >= 0 {
+		name = name[:slash+dot]
+	}
+	return strings.TrimSuffix(name, "_test")
+}
+
+// root is the name of the test without the seed.
+func root(t *testing.T) string {
+	name, _, _ := strings.Cut(t.Name(), "/seed=")
+	return strings.ReplaceAll(name, "/", "$/^")
+}
+
+func stack() string {
+	b := make([]byte, 16<<10)
+	return string(b[:runtime.Stack(b, false)])
+}

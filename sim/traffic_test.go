@@ -1,0 +1,122 @@
+package sim
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/activeblaze/blaze/internal/check"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// naksForOneLoss makes a cluster in which all receivers miss the same datagram, again and
+// again, and returns the number of NAKs for each of these losses, sorted.
+func naksForOneLoss(t *testing.T, seed uint64, receivers, losses int) []int {
+	s := NewCluster(t, seed)
+	s.Watch = true
+	s.Member.Window = 256 << 10
+	s.Load = Load{Every: 200 * time.Microsecond}
+	s.Start(receivers+1, Faults{Delay: 10 * time.Microsecond, Jitter: 5 * time.Microsecond})
+	s.Until(500 * time.Millisecond) // round trips and receiver counts are known
+	var counts []int
+	for range losses {
+		// The first transmission of the next datagram reaches nobody.
+		var victim uint64
+		id, drop := uint64(0), false
+		var frame wire.Datagram
+		s.Net.SetTap(func(f *Flight) bool {
+			if f.ID != id {
+				id, drop = f.ID, false
+				if f.From == 0 && f.Group && victim == 0 && wire.Decode(f.Bytes, &frame) == nil {
+					for i := range frame.Frames() {
+						if fr := &frame.Frames()[i]; fr.Kind == wire.FrameData && fr.Data().Number == s.Log.Streams[0].Emitted {
+							victim, drop = f.ID, true
+						}
+					}
+				}
+			}
+			return !drop
+		})
+		before := s.watch.naks
+		s.For(20 * time.Millisecond)
+		counts = append(counts, int(s.watch.naks-before))
+		s.Net.SetTap(nil)
+		s.For(5 * time.Millisecond)
+	}
+	s.Settle(time.Second)
+	slices.Sort(counts)
+	return counts
+}
+
+func TestNAKsStayFew64(t *testing.T) {
+	seeds, losses := uint64(10), 20
+	if testing.Short() {
+		seeds, losses = 2, 10
+	}
+	var all []int
+	for seed := range seeds {
+		all = append(all, naksForOneLoss(t, seed, 64, losses)...)
+	}
+	slices.Sort(all)
+	t.Logf("64 receivers miss the same datagram, %d times: %d NAKs at least, %d median, %d at most", len(all), all[0], all[len(all)/2], all[len(all)-1])
+	if all[0] == 0 {
+		t.Error("a loss without a NAK: the test shows nothing")
+	}
+	if median := all[len(all)/2]; median > 4 {
+		t.Errorf("median %d, at most 4 wanted", median)
+	}
+}
+
+func TestNAKsStayFew1000(t *testing.T) {
+	losses := 10
+	if testing.Short() {
+		losses = 5
+	}
+	all := naksForOneLoss(t, 1, 1000, losses)
+	t.Logf("1000 receivers miss the same datagram, %d times: %d NAKs at least, %d median, %d at most", len(all), all[0], all[len(all)/2], all[len(all)-1])
+	if all[0] == 0 {
+		t.Error("a loss without a NAK: the test shows nothing")
+	}
+	if median := all[len(all)/2]; median > 6 {
+		t.Errorf("median %d, at most 6 wanted", median)
+	}
+}
+
+// TestRepairTraffic is RM-9, RM-10 and RM-15 on a rough network, for groups of several sizes.
+func TestRepairTraffic(t *testing.T) {
+	Run(t, 60, func(t *testing.T, s *Cluster) {
+		s.Watch = true
+		receivers := []int{1, 2, 3, 8, 20}[s.Seed%5]
+		s.Load = Load{Burst: 3}
+		f := Faults{Loss: 0.02, Delay: 10 * time.Microsecond, Jitter: 5 * time.Microsecond}
+		s.Start(receivers+1, f)
+		s.Until(300 * time.Millisecond)
+		s.Settle(time.Second)
+		for _, v := range check.RM9(s.Log, check.Repair{Naks: 4, Extra: 0.5}) {
+			t.Errorf("seed %d, %d receivers: %v", s.Seed, receivers, v)
+		}
+		for _, v := range check.RM10(s.Log, 20_000) {
+			t.Errorf("seed %d, %d receivers: %v", s.Seed, receivers, v)
+		}
+		for _, v := range check.RM15(s.Log) {
+			t.Errorf("seed %d, %d receivers: %v", s.Seed, receivers, v)
+		}
+	})
+}
+
+// TestHeartbeats is RM-15 for streams of many tempos: idle, sparse, steady, in bursts.
+func TestHeartbeats(t *testing.T) {
+	Run(t, 60, func(t *testing.T, s *Cluster) {
+		s.Watch = true
+		every := []time.Duration{40 * time.Microsecond, 200 * time.Microsecond, 1100 * time.Microsecond,
+			5 * time.Millisecond, 30 * time.Millisecond, 400 * time.Millisecond}[s.Seed%6]
+		s.Load = Load{Every: every}
+		s.Start(1+int(s.Seed/6)%5, Faults{Loss: 0.01 * float64(s.Seed%2)})
+		s.Until(1500 * time.Millisecond)
+		s.EndLoad()
+		s.For(1500 * time.Millisecond)
+		for _, v := range check.RM15(s.Log) {
+			t.Errorf("seed %d, every %v: %v", s.Seed, every, v)
+		}
+	})
+}

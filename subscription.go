@@ -1,0 +1,176 @@
+package blaze
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/gid"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// SubscribeOption changes how a subscription is served.
+type SubscribeOption func(*subscribeOptions)
+
+type subscribeOptions struct {
+	inline bool
+	onLoss func(Loss)
+}
+
+// Inline runs the handler on the engine's own thread: the lowest latency, no queue and no copy.
+// While it runs nothing else of the channel moves, so it must not block; it may Offer, Claim
+// and Broadcast, and gets ErrBackPressure where another goroutine would wait.
+func Inline() SubscribeOption { return func(o *subscribeOptions) { o.inline = true } }
+
+// OnLoss has h told of messages that will never come, in their place in the stream, and run
+// where the subscription's handler runs.
+func OnLoss(h func(Loss)) SubscribeOption { return func(o *subscribeOptions) { o.onLoss = h } }
+
+// Subscription is a handler for the messages of a topic or pattern. It outlives Stop and
+// Shutdown of its channel and works again after the next Start.
+type Subscription struct {
+	c       *Channel
+	pattern string
+	handler func(*Delivery)
+	onLoss  func(Loss)
+	queue   *subscriptionQueue // nil: Inline
+	remove  func()
+
+	closed   atomic.Bool
+	mu       sync.Mutex
+	err      error
+	done     chan struct{}
+	delivery Delivery // lent to Inline handlers
+}
+
+// Done is closed when the subscription has ended; Err then says why.
+func (s *Subscription) Done() <-chan struct{} { return s.done }
+
+// Err is nil while the subscription lives and after Close, else why it ended.
+func (s *Subscription) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// Close ends the subscription. When it returns, the handler does not run and will not run
+// again, unless it is the handler that calls Close: that one runs to its end. A second Close
+// does nothing.
+func (s *Subscription) Close() error {
+	s.end(nil)
+	s.c.forget(s)
+	if s.queue != nil {
+		s.queue.stop(true)
+		return nil
+	}
+	s.c.barrier()
+	return nil
+}
+
+// end makes the subscription take nothing more. Any goroutine may call it; the first wins.
+func (s *Subscription) end(err error) {
+	if !s.closed.CompareAndSwap(false, true) {
+		return
+	}
+	s.remove()
+	s.mu.Lock()
+	s.err = err
+	s.mu.Unlock()
+	close(s.done)
+}
+
+// Subscribe has h called with every message of the topics that match: one at a time and in
+// order, on a goroutine of the subscription, or on the engine's thread with Inline. The path
+// may hold the wildcards * (one element) and > (at the end: the path itself and all below it);
+// a malformed one is ErrTopic. A raw payload arrives as a bytes message. The handler owns the
+// message that it gets. Subscribe works in every state.
+func (c *Channel) Subscribe(topic string, h func(*Message), opts ...SubscribeOption) (*Subscription, error) {
+	if h == nil {
+		return nil, fmt.Errorf("%w: Subscribe %q: the handler is nil", ErrConfig, topic)
+	}
+	return c.SubscribePayload(topic, func(d *Delivery) {
+		m, err := messageOf(d)
+		if err != nil {
+			c.badMessages.Add(1)
+			return
+		}
+		h(m)
+	}, opts...)
+}
+
+// messageOf makes the Message that a Delivery carries.
+func messageOf(d *Delivery) (*Message, error) {
+	m := new(Message)
+	if d.Kind == KindMessage {
+		if err := m.UnmarshalBinary(d.Payload); err != nil {
+			return nil, err
+		}
+	} else {
+		m.SetBytes(append([]byte(nil), d.Payload...))
+	}
+	m.setReceived(d.Topic, d.From, d.Sequence, false)
+	return m, nil
+}
+
+// SubscribePayload is Subscribe without the Message: h borrows each payload as it was sent, or
+// the encoding of a Message that was broadcast. The Delivery and its Payload are valid until h
+// returns.
+func (c *Channel) SubscribePayload(topic string, h func(*Delivery), opts ...SubscribeOption) (*Subscription, error) {
+	if h == nil {
+		return nil, fmt.Errorf("%w: SubscribePayload %q: the handler is nil", ErrConfig, topic)
+	}
+	if err := validatePattern(topic); err != nil {
+		return nil, err
+	}
+	var o subscribeOptions
+	for _, opt := range opts {
+		opt(&o)
+	}
+	s := &Subscription{c: c, pattern: topic, handler: h, onLoss: o.onLoss, done: make(chan struct{})}
+	c.add(s, o.inline)
+	return s, nil
+}
+
+// inline serves a subscription on the engine's thread.
+type inline struct{ *Subscription }
+
+func (s inline) Ready(clock.Time) bool { return true }
+
+func (s inline) Deliver(now clock.Time, topic string, d *wire.Delivery) {
+	if s.closed.Load() {
+		return
+	}
+	s.delivery = Delivery{
+		Payload: d.Payload, Kind: Kind(d.Kind), Topic: topic, From: MemberID(d.From),
+		Sequence: d.Sequence, Received: int64(now),
+	}
+	s.handler(&s.delivery)
+}
+
+func (s inline) Lost(l *wire.Loss) {
+	if s.onLoss != nil && !s.closed.Load() {
+		s.onLoss(lossOf(l))
+	}
+}
+
+func lossOf(l *wire.Loss) Loss {
+	return Loss{
+		From: MemberID(l.From), Stream: uint32(l.Stream),
+		First: l.First, Last: l.Last, Reason: LossReason(l.Reason),
+	}
+}
+
+// pauseNotice is how long a slow consumer holds up its streams before the log names it.
+const pauseNotice = 100 * time.Millisecond
+
+// runner is the goroutine of a queue while its channel is started.
+type runner struct {
+	quit  chan struct{} // closed: end after the handler that runs
+	ended chan struct{} // closed: has ended
+	gid   atomic.Uint64
+}
+
+// called tells whether the caller is the runner's goroutine, that is, a handler of its.
+func (r *runner) called() bool { return r.gid.Load() == gid.Current() }

@@ -23,6 +23,7 @@ type Protocol struct {
 	known   map[streamKey]*stream
 	last    *stream   // the stream of the last data datagram
 	paused  []*stream // streams whose next message Sink refused
+	spare   []*stream // the memory of paused, when it is emptied
 	held    int       // buffers in reorder windows
 	heldMax int
 
@@ -409,18 +410,17 @@ func (p *Protocol) Deliver(now clock.Time) int {
 }
 
 func (p *Protocol) resume(now clock.Time) {
-	keep := p.paused[:0]
-	for _, s := range p.paused {
+	// A stream that is refused again puts itself into the other list.
+	again := p.paused
+	p.paused = p.spare[:0]
+	for _, s := range again {
 		s.paused = false
-		s.drain(now)
-		if s.paused {
-			keep = append(keep, s)
-			continue
+		if s.drain(now); !s.paused {
+			s.resumed(now)
 		}
-		s.resumed(now)
 	}
-	clear(p.paused[len(keep):])
-	p.paused = keep
+	clear(again)
+	p.spare = again
 }
 
 // WantSelf switches self delivery. Switched on again, it begins at the present.

@@ -18,6 +18,7 @@ const (
 	// and those that a sender of a large group asks for.
 	statusSpread = 500 * time.Microsecond
 	spreadEach   = 50 * time.Microsecond
+	echoLongest  = time.Second // an older heartbeat is not echoed any more
 )
 
 // statusState decides when a receiver reports: so often that the sender need not wait, and
@@ -97,12 +98,16 @@ func (s *stream) appendStatus(now clock.Time, mem []byte) ([]byte, buf.Endpoint)
 	st.received, st.datagrams = 0, 0
 	st.limit = s.limit()
 	s.p.stats.StatusesSent++
+	held := now.Sub(st.echoAt)
+	if held > echoLongest {
+		st.echo, held = 0, 0 // too old to tell anything about the round trip
+	}
 	mem = wire.AppendHeader(mem, s.p.header(s.id))
 	return wire.AppendStatus(mem, wire.Status{
 		Origin: s.from, OriginIncarnation: s.incarnation,
 		Next: s.next, Highest: max(s.highest, s.next), Limit: max(st.limit, s.next),
 		Room: uint32(min(max(s.p.cfg.Room, 0), 1<<31)),
-		Echo: st.echo, Held: uint32(min(max(now.Sub(st.echoAt), 0), time.Second*4)),
+		Echo: st.echo, Held: uint32(held),
 		Missed: st.missed, Gone: st.gone,
 	}), s.endpoint
 }

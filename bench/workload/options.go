@@ -132,12 +132,6 @@ func (o Options) Check(kind Kind) error {
 	return nil
 }
 
-// idle is Idle as the library names it.
-func (o *Options) idle() blaze.Idle {
-	i, _ := blaze.ParseIdle(o.Idle) // was checked
-	return i
-}
-
 // withPort puts a free port into a URI that names none, so that each run has its own.
 func withPort(uri string) (string, error) {
 	scheme, rest, ok := strings.Cut(uri, "://")

@@ -88,9 +88,7 @@ func plainDataOf(d Data) plainData {
 	return p
 }
 
-// appendPlain encodes p canonically with the functions of this package. It is false when p is
-// beyond what they write: a topic repeated where it could be left out is written once, and a
-// Data is written on its own.
+// appendPlain encodes p canonically with the functions of this package.
 func appendPlain(p plain) []byte {
 	b := AppendHeader(nil, p.Header)
 	for _, f := range p.Frames {
@@ -115,7 +113,10 @@ func appendPlain(p plain) []byte {
 
 // writeData makes a datagram of one Data, as large as it takes.
 func writeData(d plainData) []byte {
-	size := 1 << 20
+	size := 100
+	for _, m := range d.Messages {
+		size += 16 + len(m.Topic) + len(m.Payload)
+	}
 	mem := make([]byte, size+DataOverhead)
 	var w DataWriter
 	w.Begin(mem, size, Header{}, d.Number, d.FirstMessage)
@@ -127,7 +128,7 @@ func writeData(d plainData) []byte {
 			ok = w.Add(m.Topic, m.Kind, []byte(m.Payload))
 		}
 		if !ok {
-			panic("wire: a valid Data does not fit 1 MiB")
+			panic("wire: a valid Data does not fit")
 		}
 	}
 	off, n := w.Finish()

@@ -246,3 +246,27 @@ func TestWriterPanics(t *testing.T) {
 		})
 	}
 }
+
+// The figures of docs/decisions/wire-topic.md: 64 bytes on a topic of 16, at most 1472 a datagram.
+func TestBytesPerMessage(t *testing.T) {
+	topics := []string{"market.fx.EURUSD", "market.fx.GBPUSD"}
+	mem := make([]byte, 1472+DataOverhead)
+	payload := make([]byte, 64)
+	for _, c := range []struct {
+		name            string
+		atMost, topics  int
+		messages, bytes int
+	}{
+		{"alone", 1, 1, 1, 153},
+		{"one topic", 100, 1, 20, 1446},
+		{"another topic each time", 100, 2, 16, 1444},
+	} {
+		var w DataWriter
+		w.Begin(mem, 1472, testHeader(), 1, 1)
+		for i := 0; i < c.atMost && w.Add(topics[i%c.topics], KindRaw, payload); i++ {
+		}
+		if _, n := w.Finish(); w.Count() != c.messages || n != c.bytes {
+			t.Errorf("%s: %d messages in %d bytes, the note says %d in %d", c.name, w.Count(), n, c.messages, c.bytes)
+		}
+	}
+}

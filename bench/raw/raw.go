@@ -89,6 +89,6 @@ const (
 	kindPing   = 3
 	kindPong   = 4 // carries the ping's number
 	kindData   = 5 // numbered from 0
-	kindMark   = 6 // the warm-up is over; number: of the next kindData
-	kindFinish = 7
+	kindFinish = 6 // the sender or pinger is done
+	kindBye    = 7 // the answer
 )

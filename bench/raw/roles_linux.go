@@ -2,6 +2,7 @@ package raw
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"time"
 )
@@ -63,7 +64,7 @@ func Latency(ctx context.Context, cfg Config, record func(ns int64)) (p Pings, e
 		}
 		sent = now
 	}
-	return p, e.part()
+	return p, e.part(ctx)
 }
 
 // Responder answers what Latency sends, until that is finished.
@@ -73,18 +74,12 @@ func Responder(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer e.close()
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	var sayErr error
-	return e.listen(ctx, func(kind, n uint64) bool {
-		switch kind {
-		case kindHello:
-			sayErr = e.say(kindReady, 0)
-		case kindPing:
-			sayErr = e.say(kindPong, n)
+	return e.serve(ctx, func(kind, n uint64) error {
+		if kind == kindPing {
+			return e.say(kindPong, n)
 		}
-		return kind == kindFinish || sayErr != nil
-	}, &sayErr)
+		return nil
+	}, func() {})
 }
 
 // Sender sends datagrams to a Receiver as fast as it can, reading and discarding its own.
@@ -100,22 +95,16 @@ func Sender(ctx context.Context, cfg Config) (s Sent, err error) {
 		return s, err
 	}
 
-	// About as many datagrams a call as without segmentation: larger batches only fill the
-	// receiver's buffer faster than they can be read.
+	// As many datagrams a call as without segmentation, or one full packet.
 	packets := max(1, batch/e.segments)
-	start := time.Now()
-	measure, finish := start.Add(cfg.Duration/10), start.Add(cfg.Duration/10+cfg.Duration)
-	warm := false
+	for i := range packets {
+		e.shape(i, e.segments)
+	}
 	discard := func(kind, n uint64) {}
+	start := time.Now()
+	finish := start.Add(cfg.Duration/10 + cfg.Duration)
 	for now := start; now.Before(finish); now = time.Now() {
-		if !warm && now.After(measure) {
-			warm = true
-			if err := e.say(kindMark, s.Datagrams); err != nil {
-				return s, err
-			}
-		}
 		for i := range packets {
-			e.shape(i, e.segments)
 			for j := range e.segments {
 				e.set(i, j, kindData, s.Datagrams)
 				s.Datagrams++
@@ -134,7 +123,7 @@ func Sender(ctx context.Context, cfg Config) (s Sent, err error) {
 		}
 	}
 	s.Seconds = time.Since(start).Seconds()
-	return s, e.part()
+	return s, e.part(ctx)
 }
 
 // Receiver counts what arrives from Sender, until that is finished.
@@ -144,37 +133,123 @@ func Receiver(ctx context.Context, cfg Config) (r Received, err error) {
 		return r, err
 	}
 	defer e.close()
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	var sayErr error
-	var first, last uint64
-	var from, to time.Time
-	measure := false
-	err = e.listen(ctx, func(kind, n uint64) bool {
-		switch kind {
-		case kindHello:
-			sayErr = e.say(kindReady, 0)
-		case kindData:
-			if measure {
-				if r.Datagrams == 0 {
-					first, from = n, time.Now()
-				}
-				r.Datagrams++
-				last = n
-				if r.Datagrams%batch == 1 {
-					to = time.Now()
-				}
-			} else if n > 0 && cfgWarm(&measure, n) {
-				_ = n
-			}
-		case kindMark:
-			measure = true
+	var came, last uint64 // datagrams so far, and the highest number
+	var begin, from, to time.Time
+	var fromCame, fromLast uint64
+	err = e.serve(ctx, func(kind, n uint64) error {
+		if kind == kindData {
+			came, last = came+1, n
 		}
-		return kind == kindFinish || sayErr != nil
-	}, &sayErr)
+		return nil
+	}, func() {
+		// Once for each system call, so that the clock costs next to nothing. What came up
+		// to `from` is warm-up.
+		if came == 0 {
+			return
+		}
+		now := time.Now()
+		switch {
+		case begin.IsZero():
+			begin = now
+		case from.IsZero():
+			if now.Sub(begin) >= cfg.Duration/10 {
+				from, fromCame, fromLast = now, came, last
+			}
+		case came-fromCame > r.Datagrams:
+			to, r.Datagrams = now, came-fromCame
+		}
+	})
 	if r.Datagrams > 0 {
-		r.Lost = last - first + 1 - r.Datagrams
+		r.Lost = last - fromLast - r.Datagrams
 		r.Seconds = to.Sub(from).Seconds()
 	}
 	return r, err
+}
+
+// meet finds the other end.
+func (e *end) meet(ctx context.Context) error {
+	ready := false
+	for start := time.Now(); time.Since(start) < Patience; {
+		if err := e.say(kindHello, 0); err != nil {
+			return err
+		}
+		for sent := time.Now(); time.Since(sent) < time.Millisecond; {
+			if _, err := e.hear(func(kind, _ uint64) { ready = ready || kind == kindReady }); err != nil || ready {
+				return err
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return ErrNoPeer
+}
+
+// part tells the other end that it is over, until it says that it has heard. An end that does
+// not, because it was stopped, is no error.
+func (e *end) part(ctx context.Context) error {
+	bye := false
+	for range 200 {
+		if err := e.say(kindFinish, 0); err != nil {
+			return err
+		}
+		time.Sleep(time.Millisecond)
+		for n := 1; n > 0; {
+			var err error
+			if n, err = e.hear(func(kind, _ uint64) { bye = bye || kind == kindBye }); err != nil {
+				return err
+			}
+		}
+		if bye || ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// serve spins and calls f with each datagram, and after with every batch, until the other end
+// is finished or was silent for too long.
+func (e *end) serve(ctx context.Context, f func(kind, n uint64) error, after func()) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var failed error
+	finished := false
+	take := func(kind, n uint64) {
+		var err error
+		switch kind {
+		case kindHello:
+			err = e.say(kindReady, 0)
+		case kindFinish:
+			finished, err = true, e.say(kindBye, 0)
+		default:
+			err = f(kind, n)
+		}
+		if err != nil {
+			failed = err
+		}
+	}
+	heard, packets := time.Now(), 0
+	for spins := 1; !finished; spins++ {
+		n, err := e.hear(take)
+		if err != nil || failed != nil {
+			return errors.Join(err, failed)
+		}
+		if n > 0 {
+			packets += n
+			after()
+		}
+		if spins%pause == 0 {
+			switch now := time.Now(); {
+			case packets > 0:
+				heard, packets = now, 0
+			case now.Sub(heard) > Patience:
+				return ErrNoPeer
+			}
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -51,6 +51,19 @@ func (w *DataWriter) limitFor(max int) int {
 // The payload is copied. It panics on a topic that is empty or longer than MaxTopic, and on a
 // kind above MaxKind: the caller has checked those.
 func (w *DataWriter) Add(topic string, kind Kind, payload []byte) bool {
+	// A small raw message on the topic of the one before it, as in MessageIter.Step.
+	if n := len(payload); kind == KindRaw && uint(n-1) < 0x7D && uint(w.count-1) < MaxMessages-1 && !w.fragment && w.repeats(topic) {
+		end := w.pos + 4 + n
+		if end > w.limit {
+			return false
+		}
+		b := w.mem[w.pos:end]
+		b[0], b[1], b[2], b[3] = tagPacked, byte(n+2), tagPayload, byte(n)
+		copy(b[4:], payload)
+		w.pos = end
+		w.count++
+		return true
+	}
 	p, ok := w.Reserve(topic, kind, len(payload))
 	if !ok {
 		return false
@@ -111,11 +124,16 @@ func (w *DataWriter) reserve(topic string, kind Kind, n int) (payload []byte, ok
 // topicPart is the length of the field that says topic in the next message; 0 when the message
 // before it has the same one.
 func (w *DataWriter) topicPart(topic string) int {
-	// The bytes written are compared, not a string kept: the caller's may be reused memory.
-	if len(topic) == w.topicLen && string(w.mem[w.topicAt:w.topicAt+w.topicLen]) == topic {
+	if w.repeats(topic) {
 		return 0
 	}
 	return 1 + varintLen(len(topic)) + len(topic)
+}
+
+// repeats tells whether topic is the last one in this datagram. It compares the bytes written,
+// and keeps no string: the caller's may be memory that is used again.
+func (w *DataWriter) repeats(topic string) bool {
+	return len(topic) == w.topicLen && string(w.mem[w.topicAt:w.topicAt+w.topicLen]) == topic
 }
 
 // Commit keeps the message that Reserve lent. It panics when there is none.

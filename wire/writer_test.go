@@ -232,6 +232,7 @@ func TestWriterPanics(t *testing.T) {
 	w.Begin(make([]byte, 1502), 1500, testHeader(), 1, 1)
 	for name, misuse := range map[string]func(){
 		"no topic":               func() { w.Add("", KindRaw, nil) },
+		"no topic, a payload":    func() { w.Add("", KindRaw, []byte("x")) },
 		"topic of 256 bytes":     func() { w.Add(string(make([]byte, 256)), KindRaw, nil) },
 		"kind 128":               func() { w.Add("t", 128, nil) },
 		"Commit without Reserve": func() { w.Commit() },

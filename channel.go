@@ -266,7 +266,7 @@ func (c *Channel) stop() error {
 		return nil
 	}
 	linger := c.cfg.Load().Linger
-	deadline := time.Now().Add(linger)
+	deadline := engine.Now().Add(linger)
 	close(run.done) // who waits for room gets ErrClosed, and nothing more is accepted
 	c.run.Store(nil)
 	c.state.Store(uint32(Stopped))
@@ -280,7 +280,7 @@ func (c *Channel) stop() error {
 	}
 	run.ask(func() { run.member.Nack().Close(run.engine.Now()) })
 	// Leave datagrams go out in the turns that follow. Their number is bounded, and so is this.
-	run.until(time.Now().Add(50*time.Millisecond), run.member.Silent)
+	run.until(engine.Now().Add(50*time.Millisecond), run.member.Silent)
 	if run.invoker {
 		run.engine.RunPosted()
 	} else {
@@ -295,7 +295,7 @@ func (c *Channel) stop() error {
 	c.last.Store(&last)
 	run.member.Release()
 	c.serve(false, func(q *subscriptionQueue) {
-		if q.stop(time.Now().Before(deadline)) {
+		if q.stop(engine.Now() < deadline) {
 			q.clear()
 		}
 	})
@@ -307,10 +307,10 @@ func (c *Channel) stop() error {
 
 // awaitHandlers waits until the handlers have taken what is queued for them, and returns how
 // many messages they have not. The handler that calls Stop is not waited for.
-func (c *Channel) awaitHandlers(deadline time.Time) (untaken int) {
+func (c *Channel) awaitHandlers(deadline clock.Time) (untaken int) {
 	for _, q := range c.queues() {
 		for wait := 20 * time.Microsecond; !q.idle() && !q.called(); wait = min(2*wait, time.Millisecond) {
-			if time.Now().After(deadline) {
+			if engine.Now() > deadline {
 				untaken += q.items.Len()
 				break
 			}
@@ -347,12 +347,12 @@ func (r *running) ask(f func()) bool {
 
 // until has the engine turn until cond, which is asked on its thread, holds. It tells whether
 // that came before the deadline.
-func (r *running) until(deadline time.Time, cond func() bool) (held bool) {
+func (r *running) until(deadline clock.Time, cond func() bool) (held bool) {
 	for wait := 20 * time.Microsecond; ; wait = min(2*wait, time.Millisecond) {
 		if r.invoker {
 			r.engine.Turn(engine.Now())
 		}
-		if !r.ask(func() { held = cond() }) || held || time.Now().After(deadline) {
+		if !r.ask(func() { held = cond() }) || held || engine.Now() > deadline {
 			return held
 		}
 		if !r.invoker {
@@ -434,10 +434,9 @@ func (c *Channel) resume() {
 
 // add takes in a new subscription.
 func (c *Channel) add(s *Subscription, runInline bool) {
-	var to member.Consumer = inline{s}
-	if !runInline {
+	if s.to = (inline{s}); !runInline {
 		s.queue = newSubscriptionQueue(s, c.cfg.Load())
-		to = s.queue
+		s.to = s.queue
 	}
 	c.subsMu.Lock()
 	defer c.subsMu.Unlock()
@@ -445,7 +444,7 @@ func (c *Channel) add(s *Subscription, runInline bool) {
 	if s.queue != nil && c.serving {
 		s.queue.start()
 	}
-	s.remove = c.table.Add(s.pattern, to)
+	c.table.Add(s.pattern, s.to)
 }
 
 func (c *Channel) forget(s *Subscription) {
@@ -480,5 +479,16 @@ func (c *Channel) queues() (all []*subscriptionQueue) {
 // messages. Totem is later work: in this version no view is ever reported.
 func (c *Channel) OnView(h func(View)) (cancel func()) { return func() {} }
 
-// now is the time of the turn that runs or ran last.
+// now is, with an Invoker, the time of the turn that runs or ran last.
 func (r *running) now() clock.Time { return r.engine.Now() }
+
+// opening is when a stream is opened; without an Invoker the engine says that itself.
+func (r *running) opening() clock.Time {
+	if !r.invoker {
+		return 0
+	}
+	if now := r.now(); now != 0 {
+		return now
+	}
+	return engine.Now() // it has not turned yet
+}

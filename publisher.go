@@ -66,7 +66,7 @@ func (p *Publisher) bind() (*binding, error) {
 	if run == nil {
 		return nil, fmt.Errorf("%w: publishing on %q in state %v: Start the channel first", ErrState, p.topic, p.c.State())
 	}
-	b := &binding{run: run, lane: run.member.Lane(run.now(), p.topic), max: p.c.cfg.Load().MaxMessageSize}
+	b := &binding{run: run, lane: run.member.Lane(run.opening(), p.topic), max: p.c.cfg.Load().MaxMessageSize}
 	p.bound.Store(b)
 	return b, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/internal/gid"
+	"github.com/activeblaze/blaze/internal/member"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -36,7 +37,7 @@ type Subscription struct {
 	handler func(*Delivery)
 	onLoss  func(Loss)
 	queue   *subscriptionQueue // nil: Inline
-	remove  func()
+	to      member.Consumer    // what the table knows of it
 
 	closed   atomic.Bool
 	mu       sync.Mutex
@@ -74,7 +75,7 @@ func (s *Subscription) end(err error) {
 	if !s.closed.CompareAndSwap(false, true) {
 		return
 	}
-	s.remove()
+	s.c.table.Remove(s.to)
 	s.mu.Lock()
 	s.err = err
 	s.mu.Unlock()

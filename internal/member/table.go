@@ -22,7 +22,7 @@ type Consumer interface {
 }
 
 // Table is who listens to what. It outlives members: subscriptions stay when a channel stops
-// and starts again. Add may be called from any goroutine; everything else belongs to the
+// and starts again. Add, Remove and Resume may be called from any goroutine; everything else belongs to the
 // engine's thread of one member at a time.
 type Table struct {
 	mu   sync.Mutex
@@ -56,17 +56,17 @@ func NewTable() *Table {
 	return t
 }
 
-// Add subscribes c to pattern, which has been validated, and returns what ends that.
-func (t *Table) Add(pattern string, c Consumer) (remove func()) {
+// Add subscribes c to pattern, which has been validated.
+func (t *Table) Add(pattern string, c Consumer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	old := *t.subs.Load()
 	subs := append(append(make([]subscription, 0, len(old)+1), old...), subscription{pattern, c})
 	t.subs.Store(&subs)
-	return func() { t.remove(c) }
 }
 
-func (t *Table) remove(c Consumer) {
+// Remove ends what c was subscribed to. The engine's thread may still be inside c.
+func (t *Table) Remove(c Consumer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var subs []subscription

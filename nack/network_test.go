@@ -325,3 +325,34 @@ func (net *network) done() {
 }
 
 var testStream = wire.NewStreamID(wire.NACK, 0)
+
+// sendTimes collects when a member sends heartbeats and data.
+func sendTimes(of *node, beats, data *[]clock.Time) func(*node, buf.Send, *wire.Datagram) {
+	return func(n *node, _ buf.Send, d *wire.Datagram) {
+		if n != of {
+			return
+		}
+		switch d.Frames()[0].Kind {
+		case wire.FrameHeartbeat:
+			*beats = append(*beats, n.net.now)
+		case wire.FrameData:
+			*data = append(*data, n.net.now)
+		}
+	}
+}
+
+// sendBits counts what a member puts on the wire.
+func sendBits(of *node, bits *int) func(*node, buf.Send, *wire.Datagram) {
+	return func(n *node, s buf.Send, _ *wire.Datagram) {
+		if n == of {
+			*bits += 8 * (s.Buf.Len() + wireOverhead)
+		}
+	}
+}
+
+// open opens a stream and announces it.
+func (net *network) open(n *node, id wire.StreamID) *Sender {
+	s := n.p.Open(net.now, id)
+	net.turn(n)
+	return s
+}

@@ -446,6 +446,12 @@ func (p *Protocol) Close(now clock.Time) {
 		return
 	}
 	p.closed = true
+	for _, s := range p.senders {
+		if s.packing {
+			s.Abort()
+			s.close(now)
+		}
+	}
 	p.control, p.next = p.control[:0], 0
 	for range leaveCopies {
 		for _, s := range p.senders {

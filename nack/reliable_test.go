@@ -29,7 +29,7 @@ func run(t *testing.T, seed uint64, receivers int, f faults, messages int) *netw
 	for range receivers {
 		net.add()
 	}
-	s := sender.p.Open(net.now, testStream)
+	s := net.open(sender, testStream)
 	for sent := 0; sent < messages; {
 		n := 1 + net.rnd.IntN(30)
 		size := 20 + net.rnd.IntN(100)

@@ -332,7 +332,7 @@ func (s *Sender) disposable() uint64 {
 func (s *Sender) close(now clock.Time) {
 	t := &s.slots[s.next&s.mask]
 	off, n := s.w.Finish()
-	s.packing = false
+	s.packing, s.flushing = false, false
 	if n == 0 {
 		t.buf.Release()
 		t.buf = nil
@@ -393,9 +393,6 @@ func (s *Sender) poll(now clock.Time) (buf.Send, bool) {
 	t := &s.slots[s.sent&s.mask]
 	t.buf.Retain()
 	s.sent++
-	if s.sent == s.next {
-		s.flushing = false
-	}
 	s.flow.blocked = false
 	s.repairs.turn = true
 	s.stats.Datagrams++

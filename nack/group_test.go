@@ -1,0 +1,79 @@
+package nack
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/activeblaze/blaze/wire"
+)
+
+// naksForOneLoss counts the NAK datagrams for one datagram that all receivers miss.
+func naksForOneLoss(t *testing.T, seed uint64, receivers int) int {
+	net := newNetwork(t, seed)
+	net.faults = faults{delay: 25 * time.Microsecond, jitter: 10 * time.Microsecond}
+	sender := net.add(func(c *Config) { c.Window = 64 << 10 })
+	for range receivers {
+		net.add(func(c *Config) { c.Window = 64 << 10 })
+	}
+	s := net.open(sender, testStream)
+	if !net.until(5*time.Second, func() bool { return s.Receivers() == receivers }) {
+		t.Fatalf("seed %d: %d of %d receivers known after 5 s", seed, s.Receivers(), receivers)
+	}
+	// Some traffic, so that heartbeats tell the round trip and the number of receivers.
+	for range 5 {
+		net.offer(sender, s, 1, 64)
+		net.run(200 * time.Millisecond)
+	}
+	naks := net.sent[wire.FrameNak]
+	if naks != 0 {
+		t.Fatalf("seed %d: %d NAKs before the loss", seed, naks)
+	}
+	lose := s.Sent() + 1
+	net.filter = func(_, _ *node, d *wire.Datagram) bool {
+		if f := d.Frames()[0]; f.Kind == wire.FrameData && f.Data().Number == lose {
+			return false
+		}
+		return true
+	}
+	net.offer(sender, s, 1, 64)
+	net.filter = nil
+	net.offer(sender, s, 1, 64)
+	if !net.until(2*time.Second, func() bool { return complete(net, 7) }) {
+		t.Fatalf("seed %d: not repaired", seed)
+	}
+	n := net.sent[wire.FrameNak]
+	if st := sender.p.Stats(); st.RepairsMulticast != 1 || st.RepairsUnicast != 0 {
+		t.Logf("seed %d: %d NAKs, repairs: %d to the group, %d to one", seed, n, st.RepairsMulticast, st.RepairsUnicast)
+	}
+	net.done()
+	return n
+}
+
+func median(v []int) int {
+	slices.Sort(v)
+	return v[len(v)/2]
+}
+
+// RFC 5401, section 5.2: with back-off and suppression the number of NAKs hardly depends on the
+// number of receivers.
+func TestFewNaks(t *testing.T) {
+	for _, c := range []struct{ receivers, seeds, most int }{
+		{2, 5, 2},
+		{64, 31, 4},
+		{1000, 5, 6},
+	} {
+		if testing.Short() && c.receivers == 1000 || raceEnabled && c.receivers > 64 {
+			c.seeds = 1
+		}
+		var naks []int
+		for seed := range uint64(c.seeds) {
+			naks = append(naks, naksForOneLoss(t, seed, c.receivers))
+		}
+		m := median(naks)
+		t.Logf("%d receivers: NAKs for one loss: median %d of %v", c.receivers, m, naks)
+		if m > c.most {
+			t.Errorf("%d receivers: median of %d NAKs, at most %d wanted", c.receivers, m, c.most)
+		}
+	}
+}

@@ -3,13 +3,97 @@ package workload
 import (
 	"context"
 	"encoding/json"
-	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/activeblaze/blaze"
+	"github.com/activeblaze/blaze/bench/hist"
+	"github.com/activeblaze/blaze/bench/raw"
 )
 
-// raw measures bare sockets.
-func (r *run) raw(ctx context.Context) error { return errors.New("raw: not built yet") }
+// raw measures bare sockets: a round trip, then how many datagrams a second arrive.
+func (r *run) raw(ctx context.Context) error {
+	base := order{Workload: Raw, URI: r.o.URI, Size: r.o.Size, GSO: r.o.GSO, Seconds: r.o.Duration.Seconds()}
+	ping, flood, err := base.raw()
+	if err != nil {
+		return err
+	}
+	if err := r.spawn(func(int) *order { return &base }); err != nil {
+		return err
+	}
+	// Its report, or why it failed: then this end does not wait any longer.
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	replies := r.answers(ctx, fail)
+	r.res.Transport = "sockets"
+
+	r.progress("round trip of bare sockets, %d bytes, for %v", r.o.Size, r.o.Duration)
+	r.hist = hist.New()
+	pings, err := raw.Latency(ctx, ping, r.hist.Record)
+	if err != nil {
+		return causeOf(ctx, err)
+	}
+	r.progress("datagrams over bare sockets, %d bytes, for %v", r.o.Size, r.o.Duration)
+	sent, err := raw.Sender(ctx, flood)
+	if err != nil {
+		return causeOf(ctx, err)
+	}
+	p := <-replies
+	if p.err != nil {
+		return p.err
+	}
+	got := p.a.Report
+	res := r.res
+	res.RTT = r.hist.Percentiles()
+	res.Unanswered = pings.Lost
+	res.Sent, res.Delivered, res.Lost = sent.Datagrams, got.Delivered, got.Lost
+	res.Seconds, res.DatagramsPerSecond = got.Seconds, got.rate()
+	res.MsgsPerSecond, res.BytesPerSecond = got.rate(), got.rate()*float64(r.o.Size)
+	return nil
+}
 
 // serveRaw is the other end of raw.
 func serveRaw(ctx context.Context, o *order, enc *json.Encoder) error {
-	return errors.New("raw: not built yet")
+	ping, flood, err := o.raw()
+	if err != nil {
+		return err
+	}
+	if err := raw.Responder(ctx, ping); err != nil {
+		return err
+	}
+	got, err := raw.Receiver(ctx, flood)
+	if err != nil {
+		return err
+	}
+	err = enc.Encode(answer{Report: &report{
+		Delivered: got.Datagrams, Lost: got.Lost, Messages: float64(got.Datagrams), Seconds: got.Seconds,
+	}})
+	if err == nil {
+		<-ctx.Done() // until the sender ends the run
+	}
+	return err
+}
+
+// raw makes of the URI what bare sockets need. The two measurements have a port each, one above
+// the other, so that stragglers of the first cannot disturb the second.
+func (o *order) raw() (ping, flood raw.Config, err error) {
+	u, err := blaze.ParseURI(o.URI)
+	if err != nil {
+		return ping, flood, err
+	}
+	if u.Scheme != "udp" {
+		return ping, flood, fmt.Errorf("uri %q: raw needs udp://", o.URI)
+	}
+	ping = raw.Config{
+		Group: u.Group, Interface: u.Interface, Size: o.Size, GSO: o.GSO,
+		Duration: time.Duration(o.Seconds * float64(time.Second)),
+	}
+	flood = ping
+	port := u.Group.Port() + 1
+	if port == 0 {
+		port = 1024
+	}
+	flood.Group = netip.AddrPortFrom(u.Group.Addr(), port)
+	return ping, flood, nil
 }

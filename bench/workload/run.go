@@ -118,8 +118,9 @@ func (r *run) close() {
 	r.children = nil
 }
 
-// answers collects the next answer of every receiver, in the background.
-func (r *run) answers(ctx context.Context) <-chan reply {
+// answers collects the next answer of every receiver, in the background. The first error is also
+// told to fail, so that a load whose receiver is gone ends at once.
+func (r *run) answers(ctx context.Context, fail context.CancelCauseFunc) <-chan reply {
 	ch := make(chan reply, len(r.children))
 	for i, c := range r.children {
 		go func() {
@@ -130,6 +131,7 @@ func (r *run) answers(ctx context.Context) <-chan reply {
 			}
 			if err != nil {
 				err = fmt.Errorf("receiver %d: %w", i, err)
+				fail(err)
 			}
 			ch <- reply{i, a, err}
 		}()
@@ -141,6 +143,14 @@ type reply struct {
 	i   int
 	a   answer
 	err error
+}
+
+// causeOf prefers the reason for which ctx was cancelled to the error that came of it.
+func causeOf(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }
 
 // random draws what makes a run its own: the name of its cluster, the seed of its payloads.
@@ -193,18 +203,21 @@ func (r *run) channel(ctx context.Context, work func(context.Context, *member, *
 	if err != nil {
 		return err
 	}
-	replies := r.answers(ctx)
-	if err := m.gather(ctx, replies, len(r.children), nil); err != nil {
-		return err
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	if err := m.gather(ctx, r.answers(ctx, fail), len(r.children), nil); err != nil {
+		return causeOf(ctx, err)
 	}
+	// From now on a receiver's next word is its report, or that it is gone.
+	replies := r.answers(ctx, fail)
 	if err := await(ctx, pub, r.o.Receivers); err != nil {
-		return err
+		return causeOf(ctx, err)
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	sent, err := work(ctx, m, pub)
 	if err != nil {
-		return err
+		return causeOf(ctx, err)
 	}
 	runtime.ReadMemStats(&after)
 	r.mallocs = after.Mallocs - before.Mallocs
@@ -213,12 +226,12 @@ func (r *run) channel(ctx context.Context, work func(context.Context, *member, *
 	r.progress("waiting for the receivers")
 	for _, c := range r.children {
 		if err := c.Send(finish{sent}); err != nil {
-			return err
+			return causeOf(ctx, err)
 		}
 	}
 	reports := make([]*report, len(r.children))
-	if err := m.gather(ctx, r.answers(ctx), len(r.children), reports); err != nil {
-		return err
+	if err := m.gather(ctx, replies, len(r.children), reports); err != nil {
+		return causeOf(ctx, err)
 	}
 	own := m.counters()
 	repair, err := m.repairs()

@@ -70,7 +70,7 @@ func (o *output) report(r *result.Run) {
 	if r.Rate > 0 {
 		line("schedule", "%s messages a second", count(r.Rate))
 	}
-	if r.MsgsPerSecond > 0 {
+	if r.MsgsPerSecond > 0 && r.Workload != "raw" {
 		line("throughput", "%s messages/s, %s MB/s, %s datagrams/s at the slowest receiver", count(r.MsgsPerSecond), mega(r.BytesPerSecond), count(r.DatagramsPerSecond))
 	} else if r.DatagramsPerSecond > 0 {
 		line("throughput", "%s datagrams/s received", count(r.DatagramsPerSecond))

@@ -1,0 +1,172 @@
+package figures
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/activeblaze/blaze/bench/hist"
+	"github.com/activeblaze/blaze/bench/result"
+)
+
+// good is a round in which every bar is reached.
+func good() Round {
+	lat := func(p50, p99 int64) *hist.Percentiles { return &hist.Percentiles{P50: p50, P99: p99} }
+	four := func(rate float64) *result.Run {
+		return &result.Run{Sent: 10, Delivered: 40, Receivers: 4, MsgsPerSecond: rate}
+	}
+	return Round{
+		"raw rtt":    {RTT: lat(5000, 7000)},
+		"rtt":        {RTT: lat(6000, 8000)},
+		"rtt 1%":     {RTT: lat(6000, 60_000)},
+		"raw rate":   {DatagramsPerSecond: 200_000},
+		"rate 64":    {MsgsPerSecond: 6e6},
+		"rate 1344":  {MsgsPerSecond: 300_000},
+		"raw gso":    {DatagramsPerSecond: 2e6},
+		"rate 64 1%": {MsgsPerSecond: 5e6},
+		"rate 64 5%": {MsgsPerSecond: 3e6},
+		"paced":      {Latency: lat(6000, 20_000)},
+		"paced 0.1%": {Latency: lat(6000, 30_000), Repair: lat(12_000, 20_000)},
+		"four":       four(500_000), "four 1%": four(400_000), "four 20%": four(80_000),
+	}
+}
+
+func TestEveryBarCanFail(t *testing.T) {
+	for _, v := range Judge([]Round{good()}, 1) {
+		if !v.Reached {
+			t.Fatalf("not reached in a good round: %s: %v, want %s", v.What, v.Median, v.Text(1))
+		}
+	}
+	worse := []struct {
+		what  string // prefix of the bar
+		spoil func(r Round)
+	}{
+		{"4 receivers, 1 % loss", func(r Round) { r["four 1%"].Duplicates = 1 }},
+		{"4 receivers, 20 % loss", func(r Round) { r["four 20%"].Lost = 1 }},
+		{"4 receivers: rate", func(r Round) { r["four 20%"].MsgsPerSecond = 49_000 }},
+		{"round trip at 1 % loss", func(r Round) { r["rtt 1%"].RTT.P99 = 91_000 }},
+		{"20,000/s at 0.1 % loss: p99", func(r Round) { r["paced 0.1%"].Latency.P99 = 41_000 }},
+		{"20,000/s at 0.1 % loss: p50 of repair", func(r Round) { r["paced 0.1%"].Repair.P50 = 19_000 }},
+		{"throughput at 1 %", func(r Round) { r["rate 64 1%"].MsgsPerSecond = 4.1e6 }},
+		{"throughput at 5 %", func(r Round) { r["rate 64 5%"].MsgsPerSecond = 2.3e6 }},
+		{"round trip, 64 bytes", func(r Round) { r["rtt"].RTT.P50 = 6800 }},
+		{"64-byte messages/s", func(r Round) { r["raw rate"].DatagramsPerSecond = 430_000 }},
+		{"1,344-byte messages/s", func(r Round) { r["rate 1344"].MsgsPerSecond = 169_000 }},
+		{"allocations", func(r Round) { r["rate 64"].AllocsPerMsg = 0.01 }},
+	}
+	if len(worse) != len(Bars()) {
+		t.Errorf("%d bars, %d ways to miss one", len(Bars()), len(worse))
+	}
+	for _, c := range worse {
+		r := good()
+		c.spoil(r)
+		missed := 0
+		for _, v := range Judge([]Round{r}, 1) {
+			if strings.HasPrefix(v.What, c.what) && !v.Reached {
+				missed++
+			}
+		}
+		if missed != 1 {
+			t.Errorf("%s: spoiled, and %d bars say so", c.what, missed)
+		}
+	}
+	for name := range good() {
+		r := good()
+		delete(r, name)
+		for _, v := range Judge([]Round{r}, 2) {
+			if v.Median != v.Median && v.Reached {
+				t.Errorf("without the run %q: %s is reached by nothing", name, v.What)
+			}
+		}
+	}
+}
+
+func TestMedianAndStrict(t *testing.T) {
+	bad := good()
+	bad["rtt"].RTT.P50 = 50_000
+	bad["four 1%"].Lost = 1
+	for _, v := range Judge([]Round{good(), bad, good()}, 1) {
+		want := !v.Strict || !strings.Contains(v.What, "1 % loss")
+		if v.Reached != want {
+			t.Errorf("one bad round of three: %s is %v, want %v", v.What, v.Reached, want)
+		}
+	}
+}
+
+func TestSlack(t *testing.T) {
+	atMost, atLeast := Bar{Limit: 3}, Bar{Limit: 3, AtLeast: true}
+	if atMost.Reached(4, 1) || !atMost.Reached(4, 2) || atLeast.Reached(2, 1) || !atLeast.Reached(2, 2) {
+		t.Error("twice the slack is not what it says")
+	}
+	if (Bar{Strict: true}).Reached(1, 2) {
+		t.Error("a count has slack")
+	}
+}
+
+func TestEveryBarHasItsRuns(t *testing.T) {
+	r := Round{}
+	for _, c := range Cases(time.Second) {
+		if r[c.Name] != nil {
+			t.Errorf("two cases are called %q", c.Name)
+		}
+		if g := good()[c.Name]; g != nil {
+			r[c.Name] = g
+		} else {
+			t.Errorf("case %q is used by nothing", c.Name)
+		}
+	}
+	for _, v := range Judge([]Round{r}, 1) {
+		if !v.Reached {
+			t.Errorf("%s: cannot be told from the runs that there are", v.What)
+		}
+	}
+}
+
+func TestTakeGoesOnAfterAFailure(t *testing.T) {
+	cases := Cases(time.Second)
+	failures := 0
+	rounds, err := Take(t.Context(), cases, 2, func(_ context.Context, c Case) (*result.Run, error) {
+		if c.Name == "rtt" {
+			return nil, errors.New("planted")
+		}
+		return good()[c.Name], nil
+	}, func(Case, error) { failures++ })
+	if err != nil || failures != 2 || len(rounds) != 2 || len(rounds[0]) != len(cases)-1 {
+		t.Errorf("%v, %d failures, %d rounds", err, failures, len(rounds))
+	}
+}
+
+func TestReportAndUpdate(t *testing.T) {
+	text := Report([]Round{good()}, Cases(time.Second), []Yardstick{{Command: "pingpong", P50: 5100}})
+	for _, want := range []string{
+		"| round trip, 64 bytes: p50 / raw p50 | ≤ 1.35 | 1.2 | 6.0 / 5.0 µs | yes |",
+		"`blazebench loss --size 256 --receivers 4 --loss 0.2 --duration 10s`",
+		"`blazebench raw --size 1344 --gso --duration 1s`",
+		"| `pingpong` | 5.10 | 0.980 |",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the report lacks %q:\n%s", want, text)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "RESULTS.md")
+	if err := os.WriteFile(file, []byte("before\n"+begin+"\nold\n"+end+"\nafter\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Update(file, "new\n"); err != nil {
+		t.Fatal(err)
+	}
+	got, _ := os.ReadFile(file)
+	if want := "before\n" + begin + "\n\nnew\n\n" + end + "\nafter\n"; string(got) != want {
+		t.Errorf("got %q", got)
+	}
+	if err := os.WriteFile(file, []byte("no markers"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Update(file, "new"); err == nil {
+		t.Error("a file without markers was overwritten")
+	}
+}

@@ -1,0 +1,296 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/activeblaze/blaze/bench/result"
+)
+
+// TestMain makes the test program play blazebench, for its receivers and for the tests that need
+// a process to interrupt.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == receiverArg || os.Getenv("BLAZEBENCH_TEST_MAIN") != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// bench runs a command line in this process.
+func bench(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, err bytes.Buffer
+	code = run(args, strings.NewReader(""), &out, &err)
+	return code, out.String(), err.String()
+}
+
+// measure runs a workload and reads its JSON.
+func measure(t *testing.T, args ...string) result.Run {
+	t.Helper()
+	code, stdout, stderr := bench(t, append(args, "--json", "-")...)
+	var r result.Run
+	if err := json.Unmarshal([]byte(stdout), &r); err != nil || code != exitOK {
+		t.Fatalf("blazebench %s: exit %d, %v\n%s%s", strings.Join(args, " "), code, err, stdout, stderr)
+	}
+	t.Logf("%s: sent %d delivered %d naks %d repairs %d", strings.Join(args, " "), r.Sent, r.Delivered, r.NAKsSent, r.RepairsSent)
+	return r
+}
+
+func TestMistakes(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"lateny"}, `unknown command "lateny": want latency, throughput, loss, raw, figures, check, or none for the tour`},
+		{[]string{"latency", "fast"}, `unexpected argument "fast"`},
+		{[]string{"latency", "--size", "15"}, "--size 15: a message needs 16 bytes or more"},
+		{[]string{"latency", "--size", "0"}, "--size 0: want more than 0"},
+		{[]string{"latency", "--size", "many"}, `invalid value "many" for flag -size`},
+		{[]string{"latency", "--size", "1048577"}, "--size 1048577: want at most 1048576 bytes"},
+		{[]string{"raw", "--size", "1473"}, "--size 1473: raw sends one datagram"},
+		{[]string{"latency", "--protocol", "tcp"}, `--protocol "tcp": want nack or besteffort`},
+		{[]string{"latency", "--protocol", "totem"}, `--protocol "totem": want nack or besteffort`},
+		{[]string{"latency", "--idle", "lazy"}, `--idle "lazy": want busyspin, backoff or block`},
+		{[]string{"latency", "--receivers", "0"}, "--receivers 0: want more than 0"},
+		{[]string{"latency", "--receivers", "65"}, "--receivers 65: want 1 to 64"},
+		{[]string{"latency", "--duration", "0s"}, "--duration 0: want more than 0"},
+		{[]string{"latency", "--duration", "9ms"}, "--duration 9ms: want 10ms to 1h0m0s"},
+		{[]string{"latency", "--rate", "-5"}, "--rate -5: want 0"},
+		{[]string{"loss", "--loss", "1.5"}, "--loss 1.5: want a share of datagrams"},
+		{[]string{"latency", "--gso"}, "flag provided but not defined: -gso"},
+		{[]string{"raw", "--receivers", "2"}, "flag provided but not defined: -receivers"},
+		{[]string{"figures", "--rounds", "0"}, "--rounds 0: want 1 or more"},
+		{[]string{"check", "--duration", "1ms"}, "--duration 1ms: want 10ms"},
+		{[]string{"--size", "3"}, "flag provided but not defined: -size"},
+	} {
+		code, stdout, stderr := bench(t, c.args...)
+		if code != exitUsage || !strings.Contains(stderr, c.want) || stdout != "" {
+			t.Errorf("%v: exit %d, %q; want exit %d, %q", c.args, code, stderr, exitUsage, c.want)
+		}
+	}
+}
+
+// What only the library can refuse: the error names it, and no receiver stays behind.
+func TestBadURI(t *testing.T) {
+	for _, c := range []struct{ uri, want string }{
+		{"tcp://239.1.1.1:7", "tcp"},
+		{"udp://10.0.0.1:7", "10.0.0.1"},
+		{"udp://239.1.1.1:7?interface=nowhere9", "nowhere9"},
+		{"udp://239.1.1.1:7?colour=red", "colour"},
+	} {
+		for _, w := range []string{"latency", "raw"} {
+			code, _, stderr := bench(t, w, "--uri", c.uri, "--duration", "20ms")
+			if code != exitFailed || !strings.Contains(stderr, c.want) {
+				t.Errorf("%s --uri %s: exit %d, %q", w, c.uri, code, stderr)
+			}
+		}
+	}
+}
+
+func TestTinyRuns(t *testing.T) {
+	for _, args := range [][]string{
+		{"latency"}, {"latency", "--rate", "2000"}, {"latency", "--idle", "block"}, {"latency", "--idle", "backoff"},
+		{"latency", "--loss", "0.05"}, {"latency", "--receivers", "2"}, {"latency", "--size", "16"}, {"latency", "--size", "20000"},
+		{"latency", "--rate", "1000", "--idle", "block"},
+		{"throughput"}, {"throughput", "--size", "1344", "--rate", "5000"}, {"throughput", "--protocol", "besteffort", "--rate", "5000"},
+		{"loss", "--receivers", "2", "--size", "256"}, {"loss", "--loss", "0.2", "--rate", "5000"}, {"loss", "--loss", "0"},
+	} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			r := measure(t, append(args, "--duration", "150ms")...)
+			if r.Workload != args[0] || r.Sent == 0 || r.Delivered == 0 {
+				t.Errorf("%+v", r)
+			}
+			if r.Protocol == "nack" && (!r.Exact() || r.Delivered != r.Sent*uint64(r.Receivers)) {
+				t.Errorf("not exactly once, in order: %s", counts(&r))
+			}
+			if args[0] == "latency" && r.RTT == nil {
+				t.Error("no round trip")
+			}
+			if args[0] != "latency" && r.Latency == nil {
+				t.Error("no one-way latency")
+			}
+			if args[0] == "loss" && r.Loss >= 0.05 && (r.RepairsSent == 0 || r.NAKsSent == 0) {
+				t.Errorf("%v loss, and %d NAKs, %d repairs", r.Loss, r.NAKsSent, r.RepairsSent)
+			}
+		})
+	}
+}
+
+// The application's own count must show what the library does not repair.
+func TestBestEffortLosesWhatIsDropped(t *testing.T) {
+	r := measure(t, "loss", "--protocol", "besteffort", "--loss", "0.3", "--rate", "5000", "--duration", "300ms")
+	if r.Lost == 0 || r.Delivered+r.Lost != r.Sent {
+		t.Errorf("30 %% loss without repair: %s", counts(&r))
+	}
+}
+
+func TestRaw(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("raw needs Linux")
+	}
+	for _, args := range [][]string{{"raw"}, {"raw", "--size", "1344", "--gso"}} {
+		r := measure(t, append(args, "--duration", "150ms")...)
+		if r.RTT == nil || r.RTT.P50 <= 0 || r.DatagramsPerSecond <= 0 {
+			t.Errorf("%v: %+v", args, r)
+		}
+	}
+}
+
+func TestFiles(t *testing.T) {
+	dir := t.TempDir()
+	j, h := filepath.Join(dir, "r.json"), filepath.Join(dir, "r.hgrm")
+	code, stdout, stderr := bench(t, "latency", "--duration", "50ms", "--json", j, "--hist", h)
+	if code != exitOK || !strings.Contains(stdout, "round trip") || !strings.Contains(stdout, "0 lost") {
+		t.Fatalf("exit %d\n%s%s", code, stdout, stderr)
+	}
+	b, err := os.ReadFile(j)
+	if err != nil || !json.Valid(b) {
+		t.Errorf("%v: %s", err, b)
+	}
+	if b, err = os.ReadFile(h); err != nil || !bytes.Contains(b, []byte("#[Mean")) {
+		t.Errorf("%v: %s", err, b)
+	}
+	if code, _, stderr = bench(t, "latency", "--duration", "50ms", "--json", dir); code != exitFailed || !strings.Contains(stderr, dir) {
+		t.Errorf("a directory as --json: exit %d, %s", code, stderr)
+	}
+}
+
+func TestTour(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("raw needs Linux")
+	}
+	code, stdout, stderr := bench(t, "--duration", "150ms")
+	if code != exitOK {
+		t.Fatalf("exit %d\n%s%s", code, stdout, stderr)
+	}
+	for _, s := range steps {
+		if !strings.Contains(stdout, s.title) {
+			t.Errorf("the table lacks %q:\n%s", s.title, stdout)
+		}
+	}
+	if !strings.Contains(stdout, "exactly once, in order and intact") || strings.Contains(stdout, "NOT") {
+		t.Errorf("no verdict:\n%s", stdout)
+	}
+}
+
+// start runs blazebench as a process of its own and waits until it has n receivers.
+func start(t *testing.T, n int, args ...string) (cmd *exec.Cmd, receivers []int, stderr *bytes.Buffer) {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skip("finds receivers in /proc")
+	}
+	cmd = exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), "BLAZEBENCH_TEST_MAIN=1")
+	stderr = new(bytes.Buffer)
+	cmd.Stderr = stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		if receivers = children(cmd.Process.Pid); len(receivers) == n {
+			return cmd, receivers, stderr
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d receivers after 10 s, want %d: %s", len(receivers), n, stderr)
+		}
+	}
+}
+
+// children lists the processes that any thread of pid started.
+func children(pid int) (pids []int) {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, f := range files {
+		b, _ := os.ReadFile(f)
+		for _, s := range strings.Fields(string(b)) {
+			var n int
+			if _, err := fmt.Sscan(s, &n); err == nil {
+				pids = append(pids, n)
+			}
+		}
+	}
+	return pids
+}
+
+func awaitGone(t *testing.T, pids []int) {
+	t.Helper()
+	for _, pid := range pids {
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+			b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+			_, state, _ := strings.Cut(string(b), ") ")
+			if err != nil || strings.HasPrefix(state, "Z") {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("receiver %d is still there", pid)
+			}
+		}
+	}
+}
+
+func TestInterruptReapsReceivers(t *testing.T) {
+	cmd, receivers, stderr := start(t, 2, "throughput", "--duration", "1m", "--receivers", "2")
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("still running 10 s after an interrupt")
+	}
+	if code := cmd.ProcessState.ExitCode(); code != exitInterrupted || !strings.Contains(stderr.String(), "interrupted") {
+		t.Errorf("exit %d, %q", code, stderr)
+	}
+	awaitGone(t, receivers)
+}
+
+func TestKillTakesReceiversAlong(t *testing.T) {
+	cmd, receivers, _ := start(t, 1, "latency", "--duration", "1m")
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	awaitGone(t, receivers)
+}
+
+func TestReceiverThatDiesEndsTheRun(t *testing.T) {
+	cmd, receivers, stderr := start(t, 1, "throughput", "--duration", "1m")
+	p, err := os.FindProcess(receivers[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = p.Kill()
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the run goes on without its receiver")
+	}
+	if code := cmd.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(stderr.String(), "ended early") {
+		t.Errorf("exit %d, %q", code, stderr)
+	}
+}
+
+func TestPrinting(t *testing.T) {
+	for _, c := range []struct{ got, want string }{
+		{ns(999), "999 ns"}, {ns(1000), "1.00 µs"}, {ns(12_345), "12.3 µs"}, {ns(123_456), "123 µs"},
+		{ns(5_000_000), "5.00 ms"}, {ns(1_500_000_000), "1.50 s"}, {ns(0), "0 ns"},
+		{count(0), "0"}, {count(999), "999"}, {count(1000), "1,000"}, {count(1234567), "1,234,567"},
+		{plural(1, "receiver"), "1 receiver"}, {plural(2, "receiver"), "2 receivers"},
+	} {
+		if c.got != c.want {
+			t.Errorf("got %q, want %q", c.got, c.want)
+		}
+	}
+}

@@ -304,6 +304,7 @@ func (p *Protocol) waiting() bool {
 
 // Flush closes datagrams that still have room: the command queue is empty.
 func (p *Protocol) Flush(now clock.Time) {
+	p.start(now) // a member that only listens has no other call before its first datagram
 	for _, s := range p.senders {
 		s.flush(now)
 	}

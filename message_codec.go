@@ -413,21 +413,35 @@ func (o *object) parse(b []byte) error {
 // last one counts.
 func (m *Message) settle() {
 	if !rising(m.entries) {
-		slices.SortStableFunc(m.entries, func(a, b entry) int { return strings.Compare(a.key, b.key) })
-		kept := m.entries[:0]
-		for i, e := range m.entries {
-			if i+1 == len(m.entries) || m.entries[i+1].key != e.key {
-				kept = append(kept, e)
-			}
-		}
-		clear(m.entries[len(kept):])
-		m.entries = kept
+		m.entries = sorted(m.entries)
 	}
 	for i := range m.entries {
 		if v := &m.entries[i].value; v.kind == MapKind {
 			v.message().settle()
 		}
 	}
+}
+
+// sorted returns entries in key order, of equal keys the last. It sorts indexes: that is stable,
+// and several times as fast as a stable sort of entries when a hostile message has 100,000.
+func sorted(entries []entry) []entry {
+	order := make([]int32, len(entries))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortFunc(order, func(a, b int32) int {
+		if c := strings.Compare(entries[a].key, entries[b].key); c != 0 {
+			return c
+		}
+		return int(a - b)
+	})
+	out := make([]entry, 0, len(entries))
+	for i, at := range order {
+		if i+1 == len(order) || entries[order[i+1]].key != entries[at].key {
+			out = append(out, entries[at])
+		}
+	}
+	return out
 }
 
 func rising(entries []entry) bool {

@@ -1,0 +1,64 @@
+package blaze
+
+import (
+	"math/bits"
+	"testing"
+
+	"github.com/activeblaze/blaze/ring"
+)
+
+func TestMemoryBudget(t *testing.T) {
+	base := Config{}.MemoryBudget()
+	if base < 5*defaultWindow || base > 100<<20 {
+		t.Errorf("the default budget is %d bytes; expected are five windows of 8 MiB and some", base)
+	}
+	rows := []struct {
+		why  string
+		cfg  Config
+		more int64 // than base, at least
+	}{
+		{"a lane has a window and a command ring", Config{Lanes: 2}, defaultWindow + minCommandRing},
+		{"so has a second protocol", Config{Topics: []TopicConfig{{Pattern: "a", Protocol: BestEffort}}}, defaultWindow + minCommandRing},
+		{"windows", Config{Window: 16 << 20}, 5 * (8 << 20)},
+		{"large messages", Config{MaxMessageSize: 4 << 20}, 2 * (3 << 20)},
+		{"small packets make more buffers", Config{BroadcastURI: "udp://239.1.1.1:1?mtu=576"}, 1},
+	}
+	for _, row := range rows {
+		if got := row.cfg.MemoryBudget() - base; got < row.more {
+			t.Errorf("%s: %d bytes more, want at least %d", row.why, got, row.more)
+		}
+	}
+	// The same protocol twice is the same stream; with an Invoker there is no command ring.
+	if got := (Config{Topics: []TopicConfig{{Pattern: "a"}, {Pattern: "b"}}}).MemoryBudget(); got != base {
+		t.Errorf("topics under the default protocol change the budget from %d to %d", base, got)
+	}
+	if got := (Config{Invoker: true}).MemoryBudget(); got > base-minCommandRing {
+		t.Errorf("with an Invoker the budget is %d, without %d", got, base)
+	}
+}
+
+func TestCommandQueueTakesTheLargestMessage(t *testing.T) {
+	for _, size := range []int{1, 1000, 512<<10 - 1, 512 << 10, 1<<20 - 300, 1 << 20, 8 << 20} {
+		cfg := Config{MaxMessageSize: size}.withDefaults()
+		n := cfg.commandQueue()
+		if bits.OnesCount(uint(n)) != 1 || n < minCommandRing {
+			t.Errorf("MaxMessageSize %d: a ring of %d bytes is no power of two, or too small", size, n)
+		}
+		if room := ring.NewBytes(n).MaxRecord(); room < size+255 {
+			t.Errorf("MaxMessageSize %d: a ring of %d bytes takes %d, less than a topic and the message", size, n, room)
+		}
+	}
+}
+
+// What Init allocates is what MemoryBudget says: sockets apart, the sizes come from one place.
+func TestBudgetCoversTheBuffers(t *testing.T) {
+	cfg := Config{Lanes: 3, Topics: []TopicConfig{{Pattern: "a", Protocol: BestEffort}}}.withDefaults()
+	const datagram = defaultMTU - ipHeaders
+	packets := int64(cfg.poolBuffers(datagram)) * int64(bufferSize(datagram))
+	if windows := int64(3*2+reorderWindows) * int64(cfg.Window); packets < windows {
+		t.Errorf("%d bytes of packet memory do not hold %d of windows", packets, windows)
+	}
+	if budget := cfg.MemoryBudget(); budget < packets+6*int64(cfg.commandQueue()) {
+		t.Errorf("a budget of %d bytes does not cover %d of packet memory and six command rings", budget, packets)
+	}
+}

@@ -77,16 +77,31 @@ const (
 
 // Update replaces the generated part of a results file.
 func Update(file, text string) error {
-	old, err := os.ReadFile(file)
+	head, tail, err := split(file)
 	if err != nil {
 		return err
+	}
+	return os.WriteFile(file, []byte(head+begin+"\n\n"+text+"\n"+end+tail), 0o644)
+}
+
+// Writable tells whether Update will find its place in file.
+func Writable(file string) error {
+	_, _, err := split(file)
+	return err
+}
+
+// split returns what stands before and behind the generated part.
+func split(file string) (head, tail string, err error) {
+	old, err := os.ReadFile(file)
+	if err != nil {
+		return "", "", fmt.Errorf("results: %w (--write names another file, or none)", err)
 	}
 	head, rest, ok1 := strings.Cut(string(old), begin)
 	_, tail, ok2 := strings.Cut(rest, end)
 	if !ok1 || !ok2 {
-		return fmt.Errorf("%s: the lines %q and %q are missing: nowhere to write", file, begin, end)
+		return "", "", fmt.Errorf("%s: the lines %q and %q are missing: nowhere to write", file, begin, end)
 	}
-	return os.WriteFile(file, []byte(head+begin+"\n\n"+text+"\n"+end+tail), 0o644)
+	return head, tail, nil
 }
 
 func anyRun(rounds []Round) *result.Run {

@@ -3,6 +3,7 @@ package result
 import (
 	"bufio"
 	"os"
+	"os/exec"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -32,11 +33,12 @@ func cpuModel() string {
 	return ""
 }
 
-// commit is the revision that the go command stamped into the build.
+// commit is the revision that the go command stamped into the build, or, since go run stamps
+// none, that of the working directory.
 func commit() string {
 	bi, ok := debug.ReadBuildInfo()
 	if !ok {
-		return ""
+		return workingCommit()
 	}
 	var rev, mark string
 	for _, s := range bi.Settings {
@@ -48,7 +50,24 @@ func commit() string {
 		}
 	}
 	if rev == "" {
-		return ""
+		return workingCommit()
 	}
 	return rev + mark
+}
+
+// workingCommit asks git, where there is one and a repository.
+func workingCommit() string {
+	rev, err := exec.Command("git", "rev-parse", "--short=12", "HEAD").Output()
+	if err != nil {
+		return ""
+	}
+	changes, err := exec.Command("git", "status", "--porcelain", "--untracked-files=no").Output()
+	if err != nil {
+		return ""
+	}
+	mark := ""
+	if len(changes) > 0 {
+		mark = "+"
+	}
+	return strings.TrimSpace(string(rev)) + mark
 }

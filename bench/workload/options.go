@@ -75,6 +75,9 @@ func (o Options) fill(kind Kind) (Options, error) {
 	if o.Seed == 0 {
 		o.Seed = 1
 	}
+	if kind == Raw {
+		o.Idle = "busyspin"
+	}
 	if o.Idle == "" {
 		o.Idle = "backoff"
 		if o.Receivers+1 <= runtime.NumCPU() {

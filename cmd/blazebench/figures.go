@@ -29,7 +29,10 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 	fs.SetOutput(out.stderr)
 	fs.IntVar(&rounds, "rounds", rounds, "how many `times` everything is run")
 	fs.DurationVar(&duration, "duration", duration, "how long each run is measured, unless its bar says it")
-	file := fs.String("write", "", "put the tables into this results `file`, between its markers")
+	file := new(string)
+	if !check {
+		fs.StringVar(file, "write", "bench/RESULTS.md", "put the tables into this results `file`, between its markers; empty: nowhere")
+	}
 	switch err := fs.Parse(args); {
 	case err != nil:
 		return usageError{error: err, told: true}
@@ -39,6 +42,12 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 		return usagef("--rounds %d: want 1 or more", rounds)
 	case duration < 10*time.Millisecond || duration > workload.MaxDuration:
 		return usagef("--duration %v: want 10ms to %v", duration, workload.MaxDuration)
+	}
+	// Before a quarter of an hour is spent on figures that then have nowhere to go.
+	if *file != "" {
+		if err := figures.Writable(*file); err != nil {
+			return err
+		}
 	}
 	slack := 1.0
 	cases := figures.Cases(duration)

@@ -270,3 +270,61 @@ func TestEdgesOfNumbers(t *testing.T) {
 		t.Errorf("%d values accepted, %d refused: the test sees too little", accepted, refused)
 	}
 }
+
+// Layouts that differ from the canonical one in one small thing: valid, and not canonical.
+func TestAlmostCanonical(t *testing.T) {
+	kindRaw := &wirepb.Packed{Topic: proto.String("t"), Kind: wirepb.Kind_KIND_RAW.Enum()}
+	empty := &wirepb.Packed{Payload: []byte{}}
+	one := &wirepb.Packed{Topic: proto.String("t"), Payload: []byte("x")}
+	start := AppendStart(nil, Start{First: 1, FirstMessage: 1, Lanes: 1})
+	leave := AppendLeave(nil, Leave{})
+	nak := AppendNak(nil, testOrigin, 1, nil, []Gap{{7, 1}})
+	nak[1] += 2 + gapLen
+	nak = AppendGap(append(nak, 3<<3|typeBytes, gapLen), Gap{5, 1})
+	for _, c := range []struct {
+		name      string
+		bytes     []byte
+		canonical bool
+	}{
+		{"as it should be", dataFrame(1, 1, one), true},
+		{"topic repeated in full", dataFrame(1, 1, one, one), true},
+		{"kind 0 written", dataFrame(1, 1, kindRaw), false},
+		{"empty payload written", dataFrame(1, 1, one, empty), false},
+		{"empty payload written behind a kind", dataFrame(1, 1, one, &wirepb.Packed{Kind: wirepb.Kind_KIND_MESSAGE.Enum(), Payload: []byte{}}), false},
+		{"again before gaps", nak, false},
+		{"frames in order", cat(start, leave), true},
+		{"frames out of order", cat(leave, start), false},
+		{"length of a frame with a byte too many", cat(start[:2], []byte{startBody | 0x80, 0x00}, start[3:]), false},
+		{"length of a frame with two bytes too many", cat(start[:2], []byte{startBody | 0x80, 0x80, 0x00}, start[3:]), false},
+		{"want_status false written", frame(FrameHeartbeat, append(AppendHeartbeat(nil, Heartbeat{First: 1, FirstMessage: 1, NextMessage: 1})[2:], 0x40, 0)), false},
+		{"want_status 2", frame(FrameHeartbeat, append(AppendHeartbeat(nil, Heartbeat{First: 1, FirstMessage: 1, NextMessage: 1})[2:], 0x40, 2)), false},
+		{"an unknown field in a frame", frame(FrameLeave, []byte{0x50, 1}), false},
+	} {
+		b := datagramOf(c.bytes)
+		var d Datagram
+		if err := Decode(b, &d); err != nil || d.Canonical != c.canonical {
+			t.Errorf("%s: %v, canonical %v", c.name, err, d.Canonical)
+		}
+		compareDecoders(t, b)
+	}
+}
+
+// A field of the header comes once, also where the header is laid out otherwise.
+func TestHeaderTwice(t *testing.T) {
+	h := AppendHeader(nil, testHeader())
+	fields := [][]byte{h[:5], h[5:14], h[14:19], h[19:37], h[37:42], h[42:47]}
+	var d Datagram
+	if err := Decode(reseal(cat(fields[1], fields[0], cat(fields[2:]...))), &d); err != nil || d.Canonical || d.Header != testHeader() {
+		t.Errorf("cluster before version: %v, canonical %v, %+v", err, d.Canonical, d.Header)
+	}
+	for i, f := range fields {
+		if i == 2 {
+			continue // which CRC would be the right one?
+		}
+		for name, b := range map[string][]byte{"behind": cat(h, f), "in front": cat(f, h)} {
+			if err := Decode(reseal(b), &d); !errors.Is(err, ErrMalformed) {
+				t.Errorf("field %d a second time, %s: %v", i+1, name, err)
+			}
+		}
+	}
+}

@@ -52,6 +52,10 @@ fuzz: ## every fuzz target for FUZZTIME
 figures: ## measure everything that bench/RESULTS.md states, and write it (quiet machine)
 	$(GO) run ./cmd/blazebench figures
 
+.PHONY: readme
+readme: ## run the commands that README.md shows, and put their output there (quiet machine)
+	scripts/readme-output.sh
+
 .PHONY: bench-check
 bench-check: ## counts and ratios of a short benchmark, with twice the slack
 	$(GO) run ./cmd/blazebench check

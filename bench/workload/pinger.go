@@ -2,6 +2,7 @@ package workload
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -112,7 +113,7 @@ func (p *pinger) watch(retry bool) (over bool) {
 	case retry && waited > patience:
 		p.next(now)
 	case waited > Settle:
-		p.finish(errors.New("a message got no answer"))
+		p.finish(fmt.Errorf("message %d got no answer within %v", p.sent, Settle))
 	}
 	return p.over
 }

@@ -91,24 +91,19 @@ func receive(ctx context.Context, o *order, ctl *control, enc *json.Encoder) err
 	}
 	defer m.ch.Shutdown()
 	s := newSink(o.Size, o.Hash, o.Every, engine.Now)
-	var pong *blaze.Publisher
-	var refused uint64
-	sub, err := m.ch.SubscribePayload(pingTopic, func(d *blaze.Delivery) {
-		if o.Echo && pong != nil {
-			if pong.Offer(d.Payload) != nil {
-				refused++
-			}
-		}
-		s.take(d.Payload)
-	}, blaze.Inline())
+	pong, err := m.ch.Publisher(pongTopic)
 	if err != nil {
 		return err
 	}
+	answers := &echo{offer: pong.Offer}
+	handler := func(d *blaze.Delivery) { s.take(d.Payload) }
 	if o.Echo {
-		// Before anything can arrive: the publisher is the handler's from Start on.
-		if pong, err = m.ch.Publisher(pongTopic); err != nil {
-			return err
-		}
+		// The answer first: what it waits for is measured, what comes after is not.
+		handler = func(d *blaze.Delivery) { answers.take(d.Payload); s.take(d.Payload) }
+	}
+	sub, err := m.ch.SubscribePayload(pingTopic, handler, blaze.Inline())
+	if err != nil {
+		return err
 	}
 	if err := m.ch.Start(); err != nil {
 		return err
@@ -123,14 +118,14 @@ func receive(ctx context.Context, o *order, ctl *control, enc *json.Encoder) err
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	m.drive(ctx, func() bool { return ctl.settled(s.delivered.Load()) })
+	m.drive(ctx, func() bool { answers.retry(); return ctl.settled(s.delivered.Load()) })
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	runtime.ReadMemStats(&after)
 	// What arrives twice may come late: give it a moment.
 	grace := time.Now().Add(20 * time.Millisecond)
-	m.drive(ctx, func() bool { return time.Now().After(grace) })
+	m.drive(ctx, func() bool { answers.retry(); return time.Now().After(grace) })
 	stats := m.counters()
 	if err := sub.Close(); err != nil { // now the sink is ours
 		return err
@@ -143,8 +138,8 @@ func receive(ctx context.Context, o *order, ctl *control, enc *json.Encoder) err
 	if r.Repair, err = m.repairs(); err != nil {
 		return err
 	}
-	if refused > 0 {
-		return fmt.Errorf("%d answers were refused for want of room", refused)
+	if err := answers.failed(); err != nil {
+		return fmt.Errorf("an answer could not be sent: %w", err)
 	}
 	if err := enc.Encode(answer{Report: r}); err != nil {
 		return err

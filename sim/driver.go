@@ -344,3 +344,14 @@ func (d *Driver) turn(at clock.Time) {
 	}
 	d.wakeAt(next)
 }
+
+// Inject puts any bytes on the wire, from this driver's address: what a broken or hostile
+// program on the network may do.
+func (d *Driver) Inject(to buf.Endpoint, datagram []byte) {
+	if len(datagram) > d.Datagram() {
+		d.net.stats.Sends++
+		d.net.stats.Oversize++
+		return
+	}
+	d.net.transmit(d, datagram, to, d.net.now)
+}

@@ -109,9 +109,9 @@ func TestSmallWindows(t *testing.T) {
 
 // TestSameSeedSameRun is RS-5: whole members, all faults, twice.
 func TestSameSeedSameRun(t *testing.T) {
-	seeds := uint64(10)
-	if testing.Short() {
-		seeds = 3
+	seeds := uint64(5)
+	if Full() {
+		seeds = 50
 	}
 	run := func(seed uint64) uint64 {
 		s := NewCluster(nil, seed)

@@ -11,13 +11,13 @@ import (
 
 // naksForOneLoss makes a cluster in which all receivers miss the same datagram, again and
 // again, and returns the number of NAKs for each of these losses, sorted.
-func naksForOneLoss(t *testing.T, seed uint64, receivers, losses int) []int {
+func naksForOneLoss(t *testing.T, seed uint64, receivers, losses int, tempo time.Duration) []int {
 	s := NewCluster(t, seed)
 	s.Watch = true
 	s.Member.Window = 256 << 10
-	s.Load = Load{Every: 200 * time.Microsecond}
+	s.Load = Load{Every: tempo}
 	s.Start(receivers+1, Faults{Delay: 10 * time.Microsecond, Jitter: 5 * time.Microsecond})
-	s.Until(500 * time.Millisecond) // round trips and receiver counts are known
+	s.Until(250 * time.Millisecond) // round trips and receiver counts are known
 	var counts []int
 	for range losses {
 		// The first transmission of the next datagram reaches nobody.
@@ -48,14 +48,17 @@ func naksForOneLoss(t *testing.T, seed uint64, receivers, losses int) []int {
 	return counts
 }
 
+// tempos are of a stream whose losses show by the next datagram, and by the next heartbeat.
+var tempos = [...]time.Duration{200 * time.Microsecond, time.Millisecond}
+
 func TestNAKsStayFew64(t *testing.T) {
-	seeds, losses := uint64(10), 20
-	if testing.Short() {
-		seeds, losses = 2, 10
+	seeds, losses := uint64(4), 10
+	if Full() {
+		seeds, losses = 20, 20
 	}
 	var all []int
 	for seed := range seeds {
-		all = append(all, naksForOneLoss(t, seed, 64, losses)...)
+		all = append(all, naksForOneLoss(t, seed, 64, losses, tempos[seed%2])...)
 	}
 	slices.Sort(all)
 	t.Logf("64 receivers miss the same datagram, %d times: %d NAKs at least, %d median, %d at most", len(all), all[0], all[len(all)/2], all[len(all)-1])
@@ -65,20 +68,26 @@ func TestNAKsStayFew64(t *testing.T) {
 	if median := all[len(all)/2]; median > 4 {
 		t.Errorf("median %d, at most 4 wanted", median)
 	}
+	if most := all[len(all)-1]; most > 32 {
+		t.Errorf("%d NAKs for one loss: a storm", most)
+	}
 }
 
 func TestNAKsStayFew1000(t *testing.T) {
-	losses := 10
-	if testing.Short() {
-		losses = 5
+	losses := 4
+	if Full() {
+		losses = 20
 	}
-	all := naksForOneLoss(t, 1, 1000, losses)
+	all := naksForOneLoss(t, 1, 1000, losses, time.Millisecond)
 	t.Logf("1000 receivers miss the same datagram, %d times: %d NAKs at least, %d median, %d at most", len(all), all[0], all[len(all)/2], all[len(all)-1])
 	if all[0] == 0 {
 		t.Error("a loss without a NAK: the test shows nothing")
 	}
 	if median := all[len(all)/2]; median > 6 {
 		t.Errorf("median %d, at most 6 wanted", median)
+	}
+	if most := all[len(all)-1]; most > 100 {
+		t.Errorf("%d NAKs for one loss: a storm", most)
 	}
 }
 

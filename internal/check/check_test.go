@@ -224,6 +224,17 @@ func TestPlantedDefects(t *testing.T) {
 			r.send(600*ms, 13)
 			return r
 		}, options, []string{"RM-11"}},
+		{"never heard of, after a partition", func() *run {
+			r := begin()
+			r.Fault(ms, Cut, r.a, r.b)
+			r.send(2*ms, 1)
+			r.Fault(3*ms, Mend, r.a, r.b)
+			r.Fault(3*ms, Healed, r.a, r.a)
+			r.send(52*ms, 2) // not owed: b may not have heard of the stream yet
+			r.send(54*ms, 3)
+			r.Fault(200*ms, Finished, r.a, r.a)
+			return r
+		}, options, []string{"RM-11", "RM-12"}},
 		{"arrives late", func() *run {
 			r := good()
 			r.send(401*ms, 11)

@@ -62,7 +62,7 @@ func calmFrom(l *Log) clock.Time {
 		case Crash, Pause, Cut:
 			calm = -1
 		case Healed:
-			calm = r.At
+			calm = r.At // also where loss ended: messages may be waiting for their turn
 		}
 	}
 	return calm
@@ -93,7 +93,7 @@ func owed(l *Log, o Options, calm clock.Time, next *table[uint64], f func(p Proc
 			}
 			from := *next.at(Proc(pi), Stream(si))
 			if from == 0 {
-				from = firstOwed(l, p, s, o.Bound)
+				from = firstOwed(l, p, s, calm, o.Bound)
 			}
 			if from <= due {
 				f(Proc(pi), Stream(si), from, due)
@@ -103,13 +103,14 @@ func owed(l *Log, o Options, calm clock.Time, next *table[uint64], f func(p Proc
 }
 
 // firstOwed is where a receiver that has heard nothing of s should have started: at 1 if it
-// was there first, else at what was sent once it had had time to hear of the stream.
-func firstOwed(l *Log, p *ProcInfo, s *StreamInfo, settle time.Duration) uint64 {
-	if p.Started <= s.Opened {
+// was there first and no fault stood between, else at what was sent once the receiver had had
+// time to hear of the stream.
+func firstOwed(l *Log, p *ProcInfo, s *StreamInfo, calm clock.Time, settle time.Duration) uint64 {
+	if p.Started <= s.Opened && calm <= s.Opened {
 		return 1
 	}
 	for i, at := range s.sent {
-		if l.Records[at].At >= p.Started.Add(settle) {
+		if l.Records[at].At >= max(p.Started, calm).Add(settle) {
 			return uint64(i) + 1
 		}
 	}

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"math"
 	"reflect"
 	"slices"
@@ -9,7 +10,8 @@ import (
 // StateHash identifies the state that v points to: every value that can be reached from it,
 // exported or not, except functions, channels and what has one of the types in skip. Two
 // calls give the same hash as long as nothing has changed; pointers count by what they point
-// to and by which of them are equal, maps without regard to order. It is slow.
+// to and by which of them are equal, maps without regard to order (keys must not be pointers).
+// It is slow.
 func StateHash(v any, skip ...reflect.Type) uint64 {
 	w := walker{skip: skip, seen: map[visit]uint64{}}
 	return w.hash(reflect.ValueOf(v))
@@ -92,15 +94,19 @@ func (w *walker) hash(v reflect.Value) uint64 {
 			h = mix(h, w.hash(v.Field(i)))
 		}
 	case reflect.Map:
-		// Each entry on its own, with what has been met so far; added up, so that order is
-		// of no account. An entry that shares a pointer with another one may hash either way
-		// round, so values behind map entries are walked with a memory of their own.
-		var sum uint64
-		for it := v.MapRange(); it.Next(); {
-			own := walker{skip: w.skip, seen: map[visit]uint64{}}
-			sum += mix(own.hash(it.Key()), own.hash(it.Value()))
+		// In the order of the keys' hashes, since Go's order changes from call to call.
+		type entry struct {
+			key   uint64
+			value reflect.Value
 		}
-		h = mix(h, sum)
+		var entries []entry
+		for it := v.MapRange(); it.Next(); {
+			entries = append(entries, entry{w.hash(it.Key()), it.Value()})
+		}
+		slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.key, b.key) })
+		for _, e := range entries {
+			h = mix(mix(h, e.key), w.hash(e.value))
+		}
 	}
 	return h
 }

@@ -116,7 +116,6 @@ func (s *stream) take(now clock.Time, m *wire.Data) outcome {
 			s.count(s.done, bytes)
 			return refused
 		}
-		d.From, d.Stream = s.from, s.id // a handler may have turned us over
 		bytes += len(x.Payload)
 		s.message++
 		s.done++

@@ -143,7 +143,7 @@ func (s *Sender) blocked(now clock.Time) {
 
 // stepStatus takes in a receiver's report.
 func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, from buf.Endpoint) error {
-	if st.Next > s.sent || st.Highest > s.sent {
+	if st.Next > s.sent {
 		return s.p.drop(DropImplausible)
 	}
 	r := s.receiver(now, d.Transmitter, from)
@@ -153,7 +153,7 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 	s.p.stats.StatusesReceived++
 	r.heard = now
 	r.next = max(r.next, st.Next)
-	r.highest = max(r.highest, st.Highest)
+	r.highest = max(r.highest, min(st.Highest, s.sent)) // it may have been told of more than there is
 	r.limit = max(r.limit, st.Limit)
 	r.room = uint64(st.Room)
 	if r.room == 0 {

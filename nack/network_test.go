@@ -17,13 +17,14 @@ import (
 // network is a small seeded network under Protocols that are turned directly: no engine, no
 // driver, virtual time. It checks what every run must hold.
 type network struct {
-	t      testing.TB
-	rnd    *rand.Rand
-	now    clock.Time
-	events eventHeap
-	seq    uint64
-	nodes  []*node
-	faults faults
+	t       testing.TB
+	rnd     *rand.Rand
+	now     clock.Time
+	events  eventHeap
+	seq     uint64
+	nodes   []*node
+	faults  faults
+	hostile bool // somebody forges: honest datagrams may seem implausible
 
 	filter func(from, to *node, d *wire.Datagram) bool // false: this copy is lost
 
@@ -42,7 +43,6 @@ type event struct {
 	node *node
 	from *node
 	data []byte // nil: a wake-up
-	call func()
 }
 
 type eventHeap []event
@@ -74,6 +74,7 @@ type node struct {
 	streams map[string]*heard
 	events  []Event
 	turns   int
+	idle    int // turns in a row after which Tick was due at once
 }
 
 // heard is what one Sink heard of one stream.
@@ -196,6 +197,13 @@ func (net *network) turn(n *node) {
 	}
 	n.p.Deliver(net.now)
 	if at, ok := n.p.Deadline(); ok && at < never {
+		if at <= net.now+1 {
+			if n.idle++; n.idle > 5000 {
+				net.t.Fatalf("node %d: the deadline %v stays in the past at %v:\n%s", n.endpoint, at, net.now, state(n))
+			}
+		} else {
+			n.idle = 0
+		}
 		at = max(at, net.now+1)
 		if n.wake <= net.now || at < n.wake {
 			n.wake = at
@@ -209,9 +217,6 @@ func (net *network) push(e event) {
 	e.seq = net.seq
 	heap.Push(&net.events, e)
 }
-
-// after runs f at a later time.
-func (net *network) after(d time.Duration, f func()) { net.push(event{at: net.now.Add(d), call: f}) }
 
 func (net *network) send(from *node, s buf.Send) {
 	var d wire.Datagram
@@ -268,13 +273,10 @@ func (net *network) run(d time.Duration) {
 		e := heap.Pop(&net.events).(event)
 		net.now = e.at
 		switch {
-		case e.call != nil:
-			e.call()
-			continue
 		case e.node.down:
 			continue
 		case e.data != nil:
-			if err := net.inject(e.node, e.from.endpoint, e.data); err == ErrImplausible || err == ErrProtocol {
+			if err := net.inject(e.node, e.from.endpoint, e.data); !net.hostile && (err == ErrImplausible || err == ErrProtocol) {
 				net.t.Fatalf("node %d refused an honest datagram: %v", e.node.endpoint, err)
 			}
 		}

@@ -319,9 +319,6 @@ func (p *Protocol) PollSend(now clock.Time) (s buf.Send, ok bool) {
 			return s, true
 		}
 	}
-	if len(p.senders) == 0 {
-		return buf.Send{}, false
-	}
 	if !p.pace.ready(now, 0) {
 		if p.waiting() {
 			p.arm(p.pace.at())

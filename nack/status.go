@@ -80,7 +80,7 @@ func (s *stream) tickStatus(now clock.Time) {
 		st.queued = true
 		s.p.queue(control{kind: sendStatus, stream: s})
 	}
-	every := max(statusEvery, time.Duration(s.group)*statusEach)
+	every := max(statusEvery, min(time.Duration(s.group)*statusEach, s.p.cfg.Eviction/3))
 	st.at = now.Add(every*3/4 + time.Duration(s.p.cfg.Rand.Int64N(int64(every/2))))
 	s.arm(st.at)
 }

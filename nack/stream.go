@@ -230,7 +230,6 @@ func (s *stream) step(now clock.Time, m *wire.Data, b *buf.Buf) error {
 	p, n := s.p, m.Number
 	switch {
 	case n < s.next || n < s.gone || n < s.seen && s.slot(n) != nil:
-		s.heard = now
 		return p.drop(DropStale)
 	case n-s.due >= uint64(p.window):
 		return p.drop(DropWindow)
@@ -285,7 +284,7 @@ func (s *stream) came(now clock.Time, n uint64, b *buf.Buf) {
 		}
 		s.highest = max(s.highest, s.seen)
 		s.notice(now)
-		return
+		// And on: a heartbeat may have shown the gap that n closes, with no later data seen.
 	}
 	if was, ok := s.gaps.remove(n); ok {
 		s.repaired(now, &was)
@@ -430,16 +429,13 @@ func (s *stream) giveUp(n, message uint64, why wire.LossReason) {
 	s.gone, s.goneMessage, s.goneReason = n, message, why
 	s.gaps.below(n)
 	s.tracked = max(s.tracked, n)
-	s.highest = max(s.highest, n)
-	s.seen = max(s.seen, s.next)
-	for s.next < n || s.slot(s.next) != nil {
-		if s.held == 0 && s.next < n {
-			s.next = n
-			break
-		}
+	if n-s.due >= uint64(len(s.ring)) {
+		s.next = max(s.next, n) // nothing is held that far ahead
+	}
+	for s.next < n {
 		s.next++
 	}
-	s.highest = max(s.highest, s.next)
+	s.advance()
 }
 
 // pause stops handing up: Sink could not take a message.
@@ -492,26 +488,28 @@ func (p *Protocol) stepHeartbeat(now clock.Time, d *wire.Datagram, h *wire.Heart
 		s.report(now, false)
 		s.arm(now.Add(s.silence()))
 	}
+	if h.Last+1 < s.seen {
+		return p.drop(DropStale) // it was overtaken by data
+	}
 	p.stats.HeartbeatsHeard++
 	s.hear(now)
-	return s.heartbeat(now, h)
+	s.heartbeat(now, h)
+	return nil
 }
 
-func (s *stream) heartbeat(now clock.Time, h *wire.Heartbeat) error {
+// heartbeat takes in one heartbeat of this stream, which tells of all that came.
+func (s *stream) heartbeat(now clock.Time, h *wire.Heartbeat) {
 	s.status.echo, s.status.echoAt = h.SentAt, now
 	s.group, s.groupRTT = h.Receivers, time.Duration(h.RoundTrip)
 	if h.WantStatus {
 		s.report(now, s.group <= askAll)
-	}
-	if h.Last+1 < s.seen {
-		return s.p.drop(DropStale) // it was overtaken by data
 	}
 	if h.First > s.due+uint64(s.p.window) {
 		// Far behind: the sender went on without us. One heartbeat that says so may be forged.
 		if s.jump == 0 || h.First < s.jump || h.SentAt == s.jumpAt {
 			s.jump, s.jumpAt = h.First, h.SentAt
 			s.report(now, false)
-			return nil
+			return
 		}
 		s.p.event(StreamReset, s.from, s.id)
 	}
@@ -527,7 +525,7 @@ func (s *stream) heartbeat(now clock.Time, h *wire.Heartbeat) error {
 			s.tailAt = now.Add(s.grace())
 			s.arm(s.tailAt)
 		}
-		return nil
+		return
 	}
 	s.told = end
 	if end < s.highest && end >= s.seen {
@@ -535,13 +533,12 @@ func (s *stream) heartbeat(now clock.Time, h *wire.Heartbeat) error {
 		s.highest = max(s.seen, s.next, end)
 		s.gaps.above(s.highest)
 		s.tracked = min(s.tracked, s.highest)
-		return nil
+		return
 	}
 	if end > s.highest {
 		s.highest = end
 		s.notice(now)
 	}
-	return nil
 }
 
 // leave takes in the sender's farewell. What is on its way gets a moment to arrive.

@@ -1,0 +1,172 @@
+package nack
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// loop is one sender and one receiver without a network: what one sends, the other steps.
+type loop struct {
+	now      clock.Time
+	send     *Protocol
+	recv     *Protocol
+	s        *Sender
+	d        wire.Datagram
+	b        buf.Buf
+	lose     uint64 // every so-manieth data datagram is lost once; 0: none
+	n        uint64
+	messages int
+	scratch  []byte
+}
+
+type countingSink struct{ l *loop }
+
+func (c countingSink) Deliver(*wire.Delivery) bool { c.l.messages++; return true }
+func (c countingSink) Lost(*wire.Loss)             { panic("lost") }
+
+func newLoop(lose uint64) *loop {
+	l := &loop{now: 1, lose: lose, scratch: make([]byte, 2048)}
+	mk := func(id byte) *Protocol {
+		return New(Config{
+			Self: wire.MemberID{id}, Cluster: testCluster, Datagram: 1472, Window: 1 << 20, Room: 8 << 20,
+			Pool: buf.NewPool(Buffers(1<<20, 1472, 1, 1), 1472+Headroom), Rand: rand.New(rand.NewPCG(1, uint64(id))),
+			Sink: countingSink{l},
+		})
+	}
+	l.send, l.recv = mk(1), mk(2)
+	l.recv.Tick(l.now)
+	l.s = l.send.Open(l.now, testStream)
+	for range 200 {
+		l.turn(100 * time.Microsecond)
+	}
+	return l
+}
+
+// turn lets both sides send what they have.
+func (l *loop) turn(d time.Duration) {
+	l.now = l.now.Add(d)
+	l.pass(l.send, l.recv, 1)
+	l.pass(l.recv, l.send, 2)
+}
+
+func (l *loop) pass(from, to *Protocol, endpoint buf.Endpoint) {
+	if at, ok := from.Deadline(); ok && at <= l.now {
+		from.Tick(l.now)
+	}
+	from.Flush(l.now)
+	for {
+		s, ok := from.PollSend(l.now)
+		if !ok {
+			return
+		}
+		l.b.Lend(l.scratch[:copy(l.scratch, s.Buf.Bytes())])
+		s.Buf.Release()
+		if err := wire.Decode(l.b.Bytes(), &l.d); err != nil {
+			panic(err)
+		}
+		if l.lose != 0 && l.d.Frames()[0].Kind == wire.FrameData {
+			if l.n++; l.n%l.lose == 0 {
+				continue
+			}
+		}
+		_ = to.Step(l.now, &l.d, buf.Received{Buf: &l.b, From: endpoint})
+	}
+}
+
+// Steady state allocates nothing: Offer, data, statuses, heartbeats, NAKs and repairs.
+func TestNoAllocation(t *testing.T) {
+	for _, lose := range []uint64{0, 7} {
+		l := newLoop(lose)
+		payload := make([]byte, 64)
+		large := make([]byte, 10000)
+		body := func() {
+			for range 200 {
+				if l.s.Offer(l.now, "prices.eu", 0, payload) != nil {
+					break
+				}
+			}
+			_ = l.s.Offer(l.now, "prices.eu", 0, large)
+			for range 5 {
+				l.turn(60 * time.Microsecond)
+			}
+		}
+		for range 200 {
+			body()
+		}
+		if n := testing.AllocsPerRun(500, body); n != 0 {
+			t.Errorf("losing one in %d: %v allocations", lose, n)
+		}
+		st := l.recv.Stats()
+		if lose != 0 && (st.NaksSent == 0 || st.Repaired == 0) || l.messages < 100000 {
+			t.Errorf("losing one in %d: %d messages, %+v", lose, l.messages, st)
+		}
+	}
+}
+
+func BenchmarkOffer(b *testing.B) {
+	l := newLoop(0)
+	payload := make([]byte, 64)
+	b.ReportAllocs()
+	for b.Loop() {
+		if l.s.Offer(l.now, "prices.eu", 0, payload) != nil {
+			b.StopTimer()
+			for range 20 {
+				l.turn(100 * time.Microsecond)
+			}
+			b.StartTimer()
+		}
+	}
+}
+
+// BenchmarkStep steps datagrams of 20 packed messages; ns/op is for one datagram.
+func BenchmarkStep(b *testing.B) {
+	l := newLoop(0)
+	mem := make([]byte, 2048)
+	n, m := l.s.next, l.s.message
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		var w wire.DataWriter
+		w.Begin(mem, 1472, l.send.header(testStream), n, m)
+		for range 20 {
+			w.Add("prices.eu", 0, mem[1900:1964])
+		}
+		off, length := w.Finish()
+		l.b.Lend(mem[off : off+length])
+		if err := wire.Decode(l.b.Bytes(), &l.d); err != nil {
+			b.Fatal(err)
+		}
+		r := buf.Received{Buf: &l.b, From: 1}
+		b.StartTimer()
+		if err := l.recv.Step(l.now, &l.d, r); err != nil {
+			b.Fatal(err)
+		}
+		n, m = n+1, m+20
+		l.recv.control, l.recv.next = l.recv.control[:0], 0
+	}
+}
+
+// BenchmarkThroughput is Offer, packing, decoding and delivery of 64-byte messages, all in one
+// thread; ns/op is for one message.
+func BenchmarkThroughput(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		lose uint64
+	}{{"clean", 0}, {"loss=1%", 100}} {
+		b.Run(c.name, func(b *testing.B) {
+			l := newLoop(c.lose)
+			payload := make([]byte, 64)
+			b.ReportAllocs()
+			for b.Loop() {
+				if l.s.Offer(l.now, "prices.eu", 0, payload) != nil {
+					l.turn(20 * time.Microsecond)
+				}
+			}
+		})
+	}
+}

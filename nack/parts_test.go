@@ -1,0 +1,199 @@
+package nack
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/activeblaze/blaze/clock"
+)
+
+// RFC 6298, section 2.
+func TestRoundTrip(t *testing.T) {
+	var r rtt
+	if r.value(rttInitial) != rttInitial || r.timeout(rttInitial) != 2*rttInitial+rttMin {
+		t.Error("without a measure the fallback counts")
+	}
+	r.sample(400 * time.Microsecond)
+	if r.smooth != 400*time.Microsecond || r.variation != 200*time.Microsecond { // (2.2) SRTT <- R, RTTVAR <- R/2
+		t.Errorf("first sample: %+v", r)
+	}
+	r.sample(800 * time.Microsecond)
+	// (2.3) RTTVAR <- 3/4*200 + 1/4*|400-800|, then SRTT <- 7/8*400 + 1/8*800
+	if r.variation != 250*time.Microsecond || r.smooth != 450*time.Microsecond {
+		t.Errorf("second sample: %+v", r)
+	}
+	if got := r.timeout(0); got != 450*time.Microsecond+4*250*time.Microsecond+rttMin {
+		t.Errorf("timeout %v", got)
+	}
+	for range 100 {
+		r.sample(-time.Hour)
+	}
+	if r.value(0) < rttMin || r.timeout(0) < 2*rttMin {
+		t.Errorf("below the floor: %+v", r)
+	}
+	for range 100 {
+		r.sample(time.Hour)
+	}
+	if r.smooth > rttMax {
+		t.Errorf("above the ceiling: %+v", r)
+	}
+}
+
+// RFC 5401, section 5.2: the back-off lies in 0..K*GRTT, and the larger the group, the fewer of
+// its members are early.
+func TestBackoff(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 1))
+	const rtt = time.Millisecond
+	early := map[int]float64{}
+	for _, n := range []int{1, 3, 4, 64, 1000, 1 << 16} {
+		var sum time.Duration
+		const draws = 20000
+		for range draws {
+			d := backoff(rnd, rtt, n)
+			if n <= FewReceivers {
+				if d != 0 {
+					t.Fatalf("%d receivers wait %v", n, d)
+				}
+				continue
+			}
+			if d < 0 || d > backoffFactor*rtt {
+				t.Fatalf("%d receivers: %v", n, d)
+			}
+			sum += d
+			if d < rtt/2 { // before the first NAK can be heard
+				early[n]++
+			}
+		}
+		early[n] = early[n] / draws * float64(n)
+	}
+	for _, n := range []int{64, 1000, 1 << 16} {
+		// The RFC's estimate of the number of NAKs: exp(1.2 * lambda / (2K)), lambda = ln(n)+1.
+		want := math.Exp(1.2 * (math.Log(float64(n)) + 1) / (2 * backoffFactor))
+		if early[n] > 2*want {
+			t.Errorf("%d receivers: %.1f are early, about %.1f expected", n, early[n], want)
+		}
+	}
+}
+
+func TestPacer(t *testing.T) {
+	p := newPacer(1_000_000_000, 1472) // 1 ns a bit
+	now, bits := clock.Time(1), 0
+	for end := now.Add(time.Second / 10); now < end; now += 1000 {
+		for p.ready(now, 0) {
+			p.spend(now, 1000)
+			bits += (1000 + wireOverhead) * 8
+		}
+	}
+	if bits < 99_000_000 || bits > 101_000_000 {
+		t.Errorf("%d bits in 100 ms of 1 Gbit/s", bits)
+	}
+	if p := newPacer(0, 1472); !p.ready(1, 0) {
+		t.Error("no rate is no bound")
+	}
+}
+
+func TestBucketAndMeter(t *testing.T) {
+	b := bucket{tokens: 3}
+	for range 3 {
+		if _, ok := b.take(0, 10, 3); !ok {
+			t.Fatal("the bucket was full")
+		}
+	}
+	at, ok := b.take(0, 10, 3)
+	if ok || at < clock.Time(100*time.Millisecond) || at > clock.Time(101*time.Millisecond) {
+		t.Errorf("next token at %v", at)
+	}
+	if _, ok = b.take(at, 10, 3); !ok {
+		t.Error("no token when it was due")
+	}
+	var m meter
+	now := clock.Time(0)
+	for range 3000 {
+		m.add(now)
+		now += clock.Time(time.Millisecond)
+	}
+	if n := m.perSecond(now); n < 900 || n > 1000 {
+		t.Errorf("%v a second", n)
+	}
+	if n := m.perSecond(now.Add(5 * time.Second)); n != 0 {
+		t.Errorf("%v after 5 s of silence", n)
+	}
+}
+
+// Runs of missing datagrams: the operations against a plain set.
+func TestGaps(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(2, 2))
+	for range 300 {
+		var g gaps
+		set := map[uint64]bool{}
+		n := uint64(1)
+		for range 60 {
+			switch rnd.IntN(6) {
+			case 0, 1:
+				n += rnd.Uint64N(3)
+				end := n + 1 + rnd.Uint64N(9)
+				g.add(gap{first: n, end: end})
+				for ; n < end; n++ {
+					set[n] = true
+				}
+				n++
+			case 2, 3:
+				x := rnd.Uint64N(n + 1)
+				if _, ok := g.remove(x); ok != set[x] {
+					t.Fatalf("remove %d: %v", x, ok)
+				}
+				delete(set, x)
+			case 4:
+				if i := g.find(rnd.Uint64N(n + 1)); i < len(g.list) && g.list[i].end > g.list[i].first+1 {
+					x := g.list[i]
+					j := g.isolate(i, x.first+1, x.end)
+					if g.list[j].first != x.first+1 {
+						t.Fatal("not isolated")
+					}
+				}
+			case 5:
+				x := rnd.Uint64N(n/8 + 1)
+				g.below(x)
+				g.above(n - x/4)
+				for y := range set {
+					if y < x || y >= n-x/4 {
+						delete(set, y)
+					}
+				}
+			}
+			var want, got []uint64
+			for y := range set {
+				want = append(want, y)
+			}
+			slices.Sort(want)
+			for i, r := range g.list {
+				if r.first >= r.end || i > 0 && r.first < g.list[i-1].end {
+					t.Fatalf("runs %v", g.list)
+				}
+				for y := r.first; y < r.end; y++ {
+					got = append(got, y)
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Fatalf("%v, want %v", got, want)
+			}
+		}
+	}
+}
+
+func TestWindowDatagrams(t *testing.T) {
+	for _, c := range []struct{ window, datagram, want int }{
+		{8 << 20, 1472, 5698},
+		{0, 1472, 16},
+		{1 << 20, 1 << 20, 16},
+		{math.MaxInt, 1472, maxWindow},
+		{1 << 20, 0, maxWindow},
+	} {
+		if got := WindowDatagrams(c.window, c.datagram); got != c.want {
+			t.Errorf("%d bytes of %d: %d, want %d", c.window, c.datagram, got, c.want)
+		}
+	}
+}

@@ -458,7 +458,7 @@ type field struct {
 	num   protowire.Number
 	typ   protowire.Type
 	bits  uint64 // of a varint or fixed field
-	bytes []byte // of a length-delimited field; its capacity ends with it
+	bytes []byte // of a length-delimited field; do not append to it
 }
 
 // nextField reads the field that b begins with; n is its length, or negative. Groups are skipped.
@@ -480,7 +480,6 @@ func nextField(b []byte) (f field, n int) {
 		f.bits, length = protowire.ConsumeFixed64(b)
 	case protowire.BytesType:
 		f.bytes, length = protowire.ConsumeBytes(b)
-		f.bytes = slices.Clip(f.bytes)
 	default:
 		length = protowire.ConsumeFieldValue(f.num, f.typ, b)
 	}

@@ -14,9 +14,14 @@ type pair struct {
 	got  int
 }
 
-func newPair(t testing.TB, size int) *pair {
+func newPair(t testing.TB) *pair {
 	cfg := testConfig(t)
 	cfg.Invoker = true
+	return newPairWith(t, cfg)
+}
+
+func newPairWith(t testing.TB, cfg blaze.Config) *pair {
+	t.Helper()
 	x := &pair{a: started(t, cfg), b: started(t, cfg)}
 	if _, err := x.b.SubscribePayload("bench.topic", func(d *blaze.Delivery) { x.got++ }, blaze.Inline()); err != nil {
 		t.Fatal(err)
@@ -55,7 +60,7 @@ func (x *pair) send(t testing.TB, payload []byte, n int) {
 
 func TestOfferToHandlerAllocatesNothing(t *testing.T) {
 	for _, size := range []int{64, 1344} {
-		x, payload := newPair(t, size), make([]byte, size)
+		x, payload := newPair(t), make([]byte, size)
 		x.send(t, payload, 50_000) // everything that grows has grown
 		const n = 2000
 		if allocs := testing.AllocsPerRun(20, func() { x.send(t, payload, n) }); allocs > 0 {
@@ -98,7 +103,7 @@ func BenchmarkOfferToHandler(b *testing.B) {
 		size int
 	}{{"64", 64}, {"1344", 1344}} {
 		b.Run(c.name, func(b *testing.B) {
-			x, payload := newPair(b, c.size), make([]byte, c.size)
+			x, payload := newPair(b), make([]byte, c.size)
 			x.send(b, payload, 50_000)
 			b.ReportAllocs()
 			b.SetBytes(int64(c.size))
@@ -110,7 +115,7 @@ func BenchmarkOfferToHandler(b *testing.B) {
 
 // BenchmarkRoundTrip is one message there and one back, each in a datagram of its own.
 func BenchmarkRoundTrip(b *testing.B) {
-	x := newPair(b, 64)
+	x := newPair(b)
 	payload := make([]byte, 64)
 	b.ReportAllocs()
 	b.ResetTimer()

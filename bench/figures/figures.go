@@ -96,10 +96,12 @@ type Bar struct {
 	What    string
 	Limit   float64
 	AtLeast bool // else at most
-	// Strict bars count something: they have no slack.
-	Strict bool
-	Value  func(r Round) float64 // NaN: cannot be told
-	Detail func(r Round) string  // the figures that Value is made of
+	Strict  bool // counts something: no slack, and every round has to reach it
+	// Optional bars are about programs that not every host has: they are left out where no
+	// round can tell.
+	Optional bool
+	Value    func(r Round) float64 // NaN: cannot be told
+	Detail   func(r Round) string  // the figures that Value is made of
 }
 
 // Bars are those of the project's issue, in its order.
@@ -150,6 +152,8 @@ func Bars() []Bar {
 			Value:  func(r Round) float64 { return p50(r["rtt"]) / p50(r["raw rtt"]) },
 			Detail: func(r Round) string { return micros(p50(r["rtt"]), p50(r["raw rtt"])) },
 		},
+		independent("C ping-pong"),
+		independent("sockperf"),
 		{
 			What: "64-byte messages/s / raw 1,344-byte datagrams/s", Limit: 14, AtLeast: true,
 			Value:  func(r Round) float64 { return rate(r["rate 64"]) / datagrams(r["raw rate"]) },
@@ -165,6 +169,15 @@ func Bars() []Bar {
 			Value:  func(r Round) float64 { return allocs(r["rate 64"]) },
 			Detail: func(r Round) string { return counts(r["rate 64"]) },
 		},
+	}
+}
+
+// independent is the bar that raw itself has to reach: to agree with somebody else's program.
+func independent(name string) Bar {
+	return Bar{
+		What: "raw p50 and that of " + name + ", relative difference", Limit: 0.1, Optional: true,
+		Value:  func(r Round) float64 { return math.Abs(p50(r["raw rtt"])/p50(r[name]) - 1) },
+		Detail: func(r Round) string { return micros(p50(r["raw rtt"]), p50(r[name])) },
 	}
 }
 
@@ -221,6 +234,9 @@ func Judge(rounds []Round, slack float64) []Verdict {
 				at = order[0]
 			}
 		}
+		if b.Optional && !slices.ContainsFunc(v.Values, func(f float64) bool { return f == f }) {
+			continue
+		}
 		v.Median, v.Detail = v.Values[at], b.Detail(rounds[at])
 		v.Reached = b.Reached(v.Median, slack)
 		out = append(out, v)
@@ -231,22 +247,38 @@ func Judge(rounds []Round, slack float64) []Verdict {
 // Runner runs one case.
 type Runner func(ctx context.Context, c Case) (*result.Run, error)
 
-// Take runs rounds of cases. A run that fails leaves its place in the round empty, so that the
-// others are not for nothing; the error is told to failed.
-func Take(ctx context.Context, cases []Case, rounds int, run Runner, failed func(Case, error)) ([]Round, error) {
+// Take runs rounds of cases, and the independent programs behind the first case. A run that fails leaves its
+// place in the round empty, so that the others are not for nothing; failed is told its error.
+func Take(ctx context.Context, cases []Case, yard []Yardstick, rounds int, run Runner, failed func(command string, err error)) ([]Round, error) {
 	var out []Round
 	for range rounds {
 		r := Round{}
-		for _, c := range cases {
-			res, err := run(ctx, c)
-			if ctx.Err() != nil {
-				return out, ctx.Err()
+		keep := func(name, command string, res *result.Run, err error) error {
+			switch {
+			case ctx.Err() != nil:
+				return ctx.Err()
+			case err != nil:
+				failed(command, err)
+			default:
+				r[name] = res
 			}
-			if err != nil {
-				failed(c, err)
+			return nil
+		}
+		for i, c := range cases {
+			res, err := run(ctx, c)
+			if err := keep(c.Name, c.Command(), res, err); err != nil {
+				return out, err
+			}
+			if i > 0 {
 				continue
 			}
-			r[c.Name] = res
+			// The first case is the bare round trip, which they are to be compared with.
+			for _, y := range yard {
+				res, err := y.Run(ctx)
+				if err := keep(y.Name, y.Command, res, err); err != nil {
+					return out, err
+				}
+			}
 		}
 		out = append(out, r)
 	}

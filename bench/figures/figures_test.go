@@ -20,7 +20,8 @@ func good() Round {
 		return &result.Run{Sent: 10, Delivered: 40, Receivers: 4, MsgsPerSecond: rate}
 	}
 	return Round{
-		"raw rtt":    {RTT: lat(5000, 7000)},
+		"raw rtt":     {RTT: lat(5000, 7000)},
+		"C ping-pong": {RTT: lat(5100, 7000)}, "sockperf": {RTT: lat(4900, 7000)},
 		"rtt":        {RTT: lat(6000, 8000)},
 		"rtt 1%":     {RTT: lat(6000, 60_000)},
 		"raw rate":   {DatagramsPerSecond: 200_000},
@@ -54,6 +55,8 @@ func TestEveryBarCanFail(t *testing.T) {
 		{"throughput at 1 %", func(r Round) { r["rate 64 1%"].MsgsPerSecond = 4.1e6 }},
 		{"throughput at 5 %", func(r Round) { r["rate 64 5%"].MsgsPerSecond = 2.3e6 }},
 		{"round trip, 64 bytes", func(r Round) { r["rtt"].RTT.P50 = 6800 }},
+		{"raw p50 and that of C", func(r Round) { r["C ping-pong"].RTT.P50 = 5600 }},
+		{"raw p50 and that of sockperf", func(r Round) { r["sockperf"].RTT.P50 = 4400 }},
 		{"64-byte messages/s", func(r Round) { r["raw rate"].DatagramsPerSecond = 430_000 }},
 		{"1,344-byte messages/s", func(r Round) { r["rate 1344"].MsgsPerSecond = 169_000 }},
 		{"allocations", func(r Round) { r["rate 64"].AllocsPerMsg = 0.01 }},
@@ -120,6 +123,9 @@ func TestEveryBarHasItsRuns(t *testing.T) {
 		}
 	}
 	for _, v := range Judge([]Round{r}, 1) {
+		if strings.Contains(v.What, "ping-pong") || strings.Contains(v.What, "sockperf") {
+			t.Errorf("%s: judged on a host that has no such program", v.What)
+		}
 		if !v.Reached {
 			t.Errorf("%s: cannot be told from the runs that there are", v.What)
 		}
@@ -129,24 +135,24 @@ func TestEveryBarHasItsRuns(t *testing.T) {
 func TestTakeGoesOnAfterAFailure(t *testing.T) {
 	cases := Cases(time.Second)
 	failures := 0
-	rounds, err := Take(t.Context(), cases, 2, func(_ context.Context, c Case) (*result.Run, error) {
+	rounds, err := Take(t.Context(), cases, nil, 2, func(_ context.Context, c Case) (*result.Run, error) {
 		if c.Name == "rtt" {
 			return nil, errors.New("planted")
 		}
 		return good()[c.Name], nil
-	}, func(Case, error) { failures++ })
+	}, func(string, error) { failures++ })
 	if err != nil || failures != 2 || len(rounds) != 2 || len(rounds[0]) != len(cases)-1 {
 		t.Errorf("%v, %d failures, %d rounds", err, failures, len(rounds))
 	}
 }
 
 func TestReportAndUpdate(t *testing.T) {
-	text := Report([]Round{good()}, Cases(time.Second), []Yardstick{{Command: "pingpong", P50: 5100}})
+	text := Report([]Round{good()}, Cases(time.Second), []Yardstick{{Name: "sockperf", Command: "sockperf ping-pong"}})
 	for _, want := range []string{
 		"| round trip, 64 bytes: p50 / raw p50 | ≤ 1.35 | 1.2 | 6.0 / 5.0 µs | yes |",
 		"`blazebench loss --size 256 --receivers 4 --loss 0.2 --duration 10s`",
 		"`blazebench raw --size 1344 --gso --duration 1s`",
-		"| `pingpong` | 5.10 | 0.980 |",
+		"| `sockperf ping-pong` | | | p50 4.9 µs |",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the report lacks %q:\n%s", want, text)
@@ -168,5 +174,22 @@ func TestReportAndUpdate(t *testing.T) {
 	}
 	if err := Update(file, "new"); err == nil {
 		t.Error("a file without markers was overwritten")
+	}
+}
+
+func TestYardsticksParse(t *testing.T) {
+	for _, c := range []struct {
+		pattern, text string
+		want          float64
+	}{
+		{`p50 ([0-9.]+) ns`, "size 64 rounds 2000 p50 10295 ns p99 37446779 ns", 10295},
+		{`percentile 50\.0+ =\s*([0-9.]+)`, "---> percentile 75.000 =   10.255\n---> percentile 50.000 =    9.754", 9.754},
+	} {
+		if got, err := number(c.pattern, c.text); err != nil || got != c.want {
+			t.Errorf("%q: %v, %v", c.text, got, err)
+		}
+	}
+	if _, err := number("p50 ([0-9]+)", "nothing"); err == nil {
+		t.Error("found a number in nothing")
 	}
 }

@@ -10,13 +10,6 @@ import (
 	"github.com/activeblaze/blaze/bench/result"
 )
 
-// Yardstick is what independent programs say of a bare round trip, ns; 0 where one was not run.
-type Yardstick struct {
-	Name    string
-	Command string
-	P50     float64
-}
-
 // WriteTable writes verdicts as a Markdown table.
 func WriteTable(w io.Writer, vs []Verdict, slack float64) {
 	fmt.Fprintf(w, "| what | bar | reached | figures | |\n| --- | --- | --- | --- | --- |\n")
@@ -58,13 +51,8 @@ func Report(rounds []Round, cases []Case, yard []Yardstick) string {
 			large(med(func(r *result.Run) float64 { return float64(r.RepairsSent) })),
 			value(med(func(r *result.Run) float64 { return r.CPUSeconds })))
 	}
-	if len(yard) > 0 {
-		raw := medianRun(rounds, "raw rtt", p50)
-		fmt.Fprintf(&b, "\n### The yardstick's yardstick\n\nRound trip of 64 bytes over loopback multicast, p50. `raw` should be within 10 %% of the others.\n\n")
-		fmt.Fprintf(&b, "| program | p50, µs | raw / it |\n| --- | --- | --- |\n| `blazebench raw` | %.2f | 1 |\n", raw/1e3)
-		for _, y := range yard {
-			fmt.Fprintf(&b, "| `%s` | %.2f | %.3f |\n", y.Command, y.P50/1e3, raw/y.P50)
-		}
+	for _, y := range yard {
+		fmt.Fprintf(&b, "| `%s` | | | p50 %.1f µs | | | | |\n", y.Command, medianRun(rounds, y.Name, p50)/1e3)
 	}
 	return b.String()
 }
@@ -107,7 +95,9 @@ func split(file string) (head, tail string, err error) {
 func anyRun(rounds []Round) *result.Run {
 	for _, r := range rounds {
 		for _, run := range r {
-			return run
+			if run.Kernel != "" {
+				return run
+			}
 		}
 	}
 	return nil

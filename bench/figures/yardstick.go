@@ -10,93 +10,98 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/activeblaze/blaze/bench/hist"
+	"github.com/activeblaze/blaze/bench/result"
 )
+
+// A Yardstick is an independent program that measures the bare round trip, to hold raw to.
+type Yardstick struct {
+	Name    string
+	Command string
+	run     func(ctx context.Context) (p50 float64, err error) // ns
+}
 
 // pingpongSource is the independent C program, from the module's root.
 const pingpongSource = "bench/testdata/pingpong.c"
 
-// Yardsticks runs the independent programs that this host has: sockperf, and the C ping-pong
-// where there is a compiler and the command runs from the module's root. One that is missing or
-// fails is left out.
-func Yardsticks(ctx context.Context) []Yardstick {
-	var out []Yardstick
-	if y, ok := pingpong(ctx); ok {
-		out = append(out, y)
+// sockperfArgs make sockperf play on the same path: multicast on loopback, spinning at both ends.
+const sockperfArgs = "-i 239.255.66.76 -p 26677 --mc-rx-if 127.0.0.1 --mc-tx-if 127.0.0.1 --nonblocked --timeout 0"
+
+// Yardsticks are those that this host has: the C ping-pong where there is a compiler and the
+// command runs from the module's root, and sockperf.
+func Yardsticks() (ys []Yardstick) {
+	_, noCC := exec.LookPath("cc")
+	_, noSource := os.Stat(pingpongSource)
+	if noCC == nil && noSource == nil {
+		ys = append(ys, Yardstick{"C ping-pong", "cc -O2 -o pingpong " + pingpongSource + " && ./pingpong 64", pingpong})
 	}
-	if y, ok := sockperf(ctx); ok {
-		out = append(out, y)
+	if _, err := exec.LookPath("sockperf"); err == nil {
+		ys = append(ys, Yardstick{"sockperf", "sockperf ping-pong " + sockperfArgs + " -m 64 -t 2 --full-rtt", sockperf})
 	}
-	return out
+	return ys
 }
 
-// pingpong compiles and runs the C program, three times, and takes the median.
-func pingpong(ctx context.Context) (Yardstick, bool) {
-	cc, err := exec.LookPath("cc")
+// Run runs the program once.
+func (y Yardstick) Run(ctx context.Context) (*result.Run, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	p50, err := y.run(ctx)
 	if err != nil {
-		return Yardstick{}, false
+		return nil, err
 	}
+	return &result.Run{Workload: y.Name, RTT: &hist.Percentiles{P50: int64(p50)}}, nil
+}
+
+func pingpong(ctx context.Context) (float64, error) {
 	dir, err := os.MkdirTemp("", "blazebench")
 	if err != nil {
-		return Yardstick{}, false
+		return 0, err
 	}
 	defer os.RemoveAll(dir)
 	bin := filepath.Join(dir, "pingpong")
-	if exec.CommandContext(ctx, cc, "-O2", "-o", bin, pingpongSource).Run() != nil {
-		return Yardstick{}, false
+	if _, err := output(ctx, "cc", "-O2", "-o", bin, pingpongSource); err != nil {
+		return 0, err
 	}
-	var vs []float64
-	for range 3 {
-		out, err := command(ctx, bin)
-		if err != nil {
-			continue
-		}
-		if v, ok := number(`p50[^0-9]*([0-9.]+)`, out); ok {
-			vs = append(vs, v)
-		}
+	out, err := output(ctx, bin, "64")
+	if err != nil {
+		return 0, err
 	}
-	return Yardstick{Name: "pingpong", Command: "cc -O2 " + pingpongSource, P50: middle(vs)}, len(vs) > 0
+	return number(`p50 ([0-9.]+) ns`, out)
 }
 
-// sockperf plays ping-pong over the same path: multicast on loopback, spinning at both ends. It
-// reports half the round trip, in µs.
-func sockperf(ctx context.Context) (Yardstick, bool) {
-	if _, err := exec.LookPath("sockperf"); err != nil {
-		return Yardstick{}, false
-	}
-	const args = "-i 239.255.66.76 -p 26677 --mc-rx-if 127.0.0.1 --mc-tx-if 127.0.0.1 --nonblocked --timeout 0"
-	server := exec.CommandContext(ctx, "sockperf", append([]string{"server"}, strings.Fields(args)...)...)
-	if server.Start() != nil {
-		return Yardstick{}, false
+func sockperf(ctx context.Context) (float64, error) {
+	server := exec.CommandContext(ctx, "sockperf", append([]string{"server"}, strings.Fields(sockperfArgs)...)...)
+	if err := server.Start(); err != nil {
+		return 0, err
 	}
 	defer func() {
 		_ = server.Process.Kill()
 		_ = server.Wait()
 	}()
 	time.Sleep(300 * time.Millisecond) // it does not say when it listens
-	out, err := command(ctx, "sockperf", append([]string{"ping-pong"}, append(strings.Fields(args), "-m", "64", "-t", "3", "--full-rtt")...)...)
+	args := append([]string{"ping-pong"}, strings.Fields(sockperfArgs)...)
+	out, err := output(ctx, "sockperf", append(args, "-m", "64", "-t", "2", "--full-rtt")...)
 	if err != nil {
-		return Yardstick{}, false
+		return 0, err
 	}
-	v, ok := number(`percentile 50\.0+ =\s*([0-9.]+)`, out)
-	return Yardstick{Name: "sockperf", Command: "sockperf ping-pong " + args + " -m 64 --full-rtt", P50: v * 1000}, ok
+	us, err := number(`percentile 50\.0+ =\s*([0-9.]+)`, out)
+	return us * 1000, err
 }
 
-func command(ctx context.Context, name string, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
+func output(ctx context.Context, name string, args ...string) (string, error) {
 	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
 	if err != nil {
-		err = fmt.Errorf("%s: %w", name, err)
+		return "", fmt.Errorf("%s: %w", name, err)
 	}
-	return string(out), err
+	return string(out), nil
 }
 
 // number finds the first number that pattern captures.
-func number(pattern, text string) (float64, bool) {
+func number(pattern, text string) (float64, error) {
 	m := regexp.MustCompile(pattern).FindStringSubmatch(text)
 	if m == nil {
-		return 0, false
+		return 0, fmt.Errorf("no %s in %q", pattern, text)
 	}
-	v, err := strconv.ParseFloat(m[1], 64)
-	return v, err == nil && v > 0
+	return strconv.ParseFloat(m[1], 64)
 }

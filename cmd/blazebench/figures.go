@@ -18,12 +18,12 @@ const (
 	checkDuration  = time.Second
 )
 
-// takeFigures runs every figure of bench/RESULTS.md. With check it is one short round with twice
+// takeFigures runs every figure of bench/RESULTS.md. With check it is short rounds with twice
 // the slack: for CI, where neighbours make noise.
 func takeFigures(ctx context.Context, check bool, args []string, out *output) error {
 	name, rounds, duration := "figures", 5, figureDuration
 	if check {
-		name, rounds, duration = "check", 1, checkDuration
+		name, rounds, duration = "check", 3, checkDuration
 	}
 	fs := flag.NewFlagSet("blazebench "+name, flag.ContinueOnError)
 	fs.SetOutput(out.stderr)
@@ -62,6 +62,10 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 		return err
 	}
 	n, total := 0, rounds*len(cases)
+	var yard []figures.Yardstick
+	if !check {
+		yard = figures.Yardsticks()
+	}
 	run := func(ctx context.Context, c figures.Case) (*result.Run, error) {
 		n++
 		out.prefix = fmt.Sprintf("[%d/%d] ", n, total)
@@ -72,8 +76,8 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 		return r, err
 	}
 	var failed error
-	results, err := figures.Take(ctx, cases, rounds, run, func(c figures.Case, err error) {
-		err = fmt.Errorf("%s: %w", c.Command(), err)
+	results, err := figures.Take(ctx, cases, yard, rounds, run, func(command string, err error) {
+		err = fmt.Errorf("%s: %w", command, err)
 		fmt.Fprintf(out.stderr, "blazebench: %v\n", err)
 		failed = errors.Join(failed, err)
 	})
@@ -84,7 +88,6 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 	if check {
 		figures.WriteTable(out.stdout, verdicts, slack)
 	} else {
-		yard := figures.Yardsticks(ctx)
 		text := figures.Report(results, cases, yard)
 		fmt.Fprint(out.stdout, text)
 		if *file != "" {

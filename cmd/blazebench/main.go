@@ -7,7 +7,7 @@
 //	blazebench loss            throughput while every member loses datagrams
 //	blazebench raw             the yardstick: bare sockets, without the library
 //	blazebench figures         all figures of bench/RESULTS.md, and whether each bar is reached
-//	blazebench check           the same bars in one short round with twice the slack, for CI
+//	blazebench check           the same bars in three short rounds with twice the slack, for CI
 //
 // It needs no privileges. `blazebench <command> -h` lists the options of a command.
 package main
@@ -95,7 +95,7 @@ const overview = `blazebench measures reliable multicast between real processes.
   blazebench loss            throughput while every member loses datagrams
   blazebench raw             bare sockets, without the library: the yardstick
   blazebench figures         all figures of bench/RESULTS.md, and whether each bar is reached
-  blazebench check           the same bars in one short round with twice the slack
+  blazebench check           the same bars in three short rounds with twice the slack
 
 blazebench <command> -h lists a command's options.
 `

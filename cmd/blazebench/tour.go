@@ -109,11 +109,11 @@ func table(w io.Writer, runs []*result.Run) {
 	for _, r := range runs {
 		sent, repairs = sent+r.Sent, repairs+r.RepairsSent
 	}
-	verdict := "every one was delivered exactly once, in order and intact"
+	verdict := "every message was delivered exactly once, in order and intact"
 	if !exact {
-		verdict = "NOT every one was delivered exactly once, in order and intact"
+		verdict = "NOT every message was delivered exactly once, in order and intact"
 	}
-	fmt.Fprintf(w, "\n%s messages were sent, %s datagrams repaired: %s.\n", count(float64(sent)), count(float64(repairs)), verdict)
+	fmt.Fprintf(w, "\n%s messages and %s repairs were sent: %s.\n", count(float64(sent)), count(float64(repairs)), verdict)
 }
 
 func roundTrip(r *result.Run) (string, string) {

@@ -270,7 +270,7 @@ func TestForgeriesHarmNoOtherStream(t *testing.T) {
 	}
 	x.send(t, payload, 10_000)
 	s := x.b.Stats()
-	if s.Nack.Streams < 100 || s.Nack.Receivers < 100 {
+	if s.Nack.Streams < 100 || s.Nack.Receivers < 10 {
 		t.Errorf("%d streams, %d receivers: the forgeries did not get far, so this shows little", s.Nack.Streams, s.Nack.Receivers)
 	}
 	if s.Nack.Streams > 256 || s.Nack.Receivers > 1024 {

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
@@ -18,6 +19,7 @@ type CoreNode struct {
 	pool     *buf.Pool
 	senders  map[wire.StreamID]*nack.Sender
 	driver   *Driver
+	lanes    int
 	leaving  bool
 }
 
@@ -35,7 +37,7 @@ func NewCoreNode(c NodeConfig) Node {
 	})
 	e := engine.New(engine.Config{Driver: c.Driver, Self: c.Self, Cluster: c.Cluster, CPU: -1,
 		Protocols: map[wire.Protocol]engine.Protocol{wire.NACK: p, wire.BestEffort: p}})
-	return &CoreNode{Engine: e, Protocol: p, pool: pool, senders: map[wire.StreamID]*nack.Sender{}, driver: c.Driver}
+	return &CoreNode{Engine: e, Protocol: p, pool: pool, senders: map[wire.StreamID]*nack.Sender{}, driver: c.Driver, lanes: m.Lanes}
 }
 
 // Turn is one turn of the engine.
@@ -86,12 +88,9 @@ func (n *CoreNode) Release() (count, free int) {
 }
 
 // Stats are the engine's.
-func (n *CoreNode) Stats() NodeStats {
-	s := n.Engine.Stats()
-	out := NodeStats{Received: s.Received, Drops: s.Drops[:]}
-	out.Taken = s.Received
-	for _, d := range out.Drops {
-		out.Taken -= d
-	}
-	return out
+func (n *CoreNode) Stats() NodeStats { return engineStats(n.Engine.Stats()) }
+
+// Stream is the stream of a topic: the load spreads topics over lanes itself.
+func (n *CoreNode) Stream(topic string) wire.StreamID {
+	return wire.NewStreamID(wire.NACK, uint16(slices.Index(topics, topic)%n.lanes))
 }

@@ -32,6 +32,7 @@ func TestFaults(t *testing.T) {
 			f.Stall = 0.02
 		}
 		s.Load = Load{Senders: 2, Every: 300 * time.Microsecond, Burst: 4, Large: 0.01}
+		s.Make = makers[s.Seed%3]
 		s.Config.Guard = true
 		s.Start(5, f)
 		s.Until(200 * time.Millisecond)

@@ -109,7 +109,8 @@ func (m *Member) offer() {
 
 // Send sends a message of size bytes on one of the topics, now or as soon as the window has room.
 func (m *Member) Send(p wire.Protocol, topic, size int) {
-	s := m.open(p, topic%m.c.Member.Lanes)
+	id := m.Core.Stream(topics[topic])
+	s := m.open(wire.NewStreamID(p, id.Lane()))
 	msg := &message{stream: s, id: m.c.Log.Streams[s].ID, topic: topics[topic], payload: make([]byte, size)}
 	check.Payload(msg.payload, m.c.Seed<<20^uint64(s), m.c.Log.Next(s))
 	if !m.try(msg) {

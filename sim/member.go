@@ -62,15 +62,17 @@ func (m *Member) start() {
 	})
 	m.Driver.Drive(m.Core)
 	if m.sends() {
-		for lane := range c.Member.Lanes {
-			m.open(c.Load.Protocol, lane)
+		for _, topic := range topics[:min(c.Load.Topics, len(topics))] {
+			m.open(wire.NewStreamID(c.Load.Protocol, m.Core.Stream(topic).Lane()))
 		}
 	}
 }
 
 // open begins one of the member's streams.
-func (m *Member) open(p wire.Protocol, lane int) check.Stream {
-	id := wire.NewStreamID(p, uint16(lane))
+func (m *Member) open(id wire.StreamID) check.Stream {
+	if s := m.c.Log.Find(m.c.Log.Procs[m.Proc].Member, id); s != check.Unknown {
+		return s
+	}
 	m.Core.Open(m.c.Net.Now(), id)
 	return m.c.Log.Open(m.c.Net.Now(), m.Proc, id)
 }
@@ -124,10 +126,13 @@ type sink struct {
 	proc check.Proc
 }
 
+// Ready tells whether the application reads.
+func (s *sink) Ready() bool { return !s.m.stalled || s.m.Proc != s.proc }
+
 // Deliver records a message, unless the application is stalled.
 func (s *sink) Deliver(d *wire.Delivery) bool {
 	m := s.m
-	if m.stalled && m.Proc == s.proc {
+	if !s.Ready() {
 		return false
 	}
 	now := m.c.Net.Now()

@@ -12,6 +12,8 @@ import (
 // Node is one member as a Cluster drives it: between turns, from one goroutine.
 type Node interface {
 	Turner
+	// Stream is the stream that a topic is sent on reliably.
+	Stream(topic string) wire.StreamID
 	// Open begins a stream, so that receivers hear of it before its first message.
 	Open(now clock.Time, id wire.StreamID)
 	// Offer sends one message, or fails and changes nothing.

@@ -43,6 +43,7 @@ type Buf struct {
 	refs int32
 	pool *Pool // nil: lent by a driver, never counted
 	id   uint32
+	mine bool // of the driver's share, see Pool.Take
 }
 
 // Lend makes b a lent view of mem, which stays the caller's. Drivers keep one Buf for each
@@ -67,6 +68,18 @@ func (b *Buf) Set(off, n int) {
 	}
 	b.off, b.n = off, n
 }
+
+// ID is the buffer's place in its pool, 0..Count+reserve−1. See Pool.At.
+func (b *Buf) ID() uint32 { return b.id }
+
+// Offset is where the datagram begins in Mem.
+func (b *Buf) Offset() int { return b.off }
+
+// In tells whether b is a counted buffer of p.
+func (b *Buf) In(p *Pool) bool { return b.pool == p }
+
+// Sole tells the driver that took b that nobody else holds it: it may use it again.
+func (b *Buf) Sole() bool { return b.mine && b.refs == 1 }
 
 // Retain adds a reference. It panics on a lent buffer (use Pool.Keep) and on a free one.
 func (b *Buf) Retain() {
@@ -96,15 +109,35 @@ type Pool struct {
 	free []uint32 // indexes into bufs; the last one goes out first, while it is warm
 	size int
 	mem  []byte
+
+	reserve, slack int // the driver's share, see NewPoolOver
+	taken          int // of reserve: what the driver has taken
 }
 
 // NewPool makes count buffers of size bytes. The memory is one allocation without pointers;
 // pages that are never used are never touched.
 func NewPool(count, size int) *Pool {
-	p := &Pool{bufs: make([]Buf, count), free: make([]uint32, count), size: size, mem: make([]byte, count*size)}
+	return NewPoolOver(make([]byte, count*size), size, 0, 0, 0)
+}
+
+// NewPoolOver makes a pool of the memory that a driver sends from and receives into: chunks of
+// chunk bytes, in each of which the first headroom bytes are the driver's, for the headers of
+// packets, and never part of Mem.
+//
+// reserve buffers are the driver's share, to be had with Take, and Get never touches them. For
+// up to slack buffers more the driver may still be sending what everybody else has released.
+// Neither is in Count or Free.
+func NewPoolOver(mem []byte, chunk, headroom, reserve, slack int) *Pool {
+	count := len(mem) / chunk
+	if headroom < 0 || headroom > chunk || reserve < 0 || slack < 0 || reserve+slack > count {
+		panic(fmt.Sprintf("buf: %d buffers of %d bytes cannot have a headroom of %d, a reserve of %d and %d in addition",
+			count, chunk, headroom, reserve, slack))
+	}
+	p := &Pool{bufs: make([]Buf, count), free: make([]uint32, count), size: chunk - headroom, mem: mem,
+		reserve: reserve, slack: slack}
 	for i := range p.bufs {
 		b := &p.bufs[i]
-		b.mem = p.mem[i*size : (i+1)*size : (i+1)*size]
+		b.mem = p.mem[i*chunk+headroom : (i+1)*chunk : (i+1)*chunk]
 		b.pool, b.id = p, uint32(i)
 		p.free[count-1-i] = uint32(i)
 	}
@@ -114,22 +147,51 @@ func NewPool(count, size int) *Pool {
 // Get takes a free buffer, with one reference and an empty datagram. It is nil when none is
 // left: the caller drops, waits or answers back-pressure, and counts it.
 func (p *Pool) Get() *Buf {
-	if len(p.free) == 0 {
+	if len(p.free) <= p.reserve-p.taken {
 		return nil
 	}
+	return p.pop()
+}
+
+// Take is Get for the driver: it takes from the driver's share. It is nil when the share is
+// used up. Keep moves a buffer out of the share, so that the driver can take another.
+func (p *Pool) Take() *Buf {
+	if p.taken == p.reserve || len(p.free) == 0 {
+		return nil
+	}
+	b := p.pop()
+	b.mine = true
+	p.taken++
+	return b
+}
+
+func (p *Pool) pop() *Buf {
 	b := &p.bufs[p.free[len(p.free)-1]]
 	p.free = p.free[:len(p.free)-1]
 	b.refs, b.off, b.n = 1, 0, 0
 	return b
 }
 
-func (p *Pool) put(b *Buf) { p.free = append(p.free, b.id) }
+func (p *Pool) put(b *Buf) {
+	if b.mine {
+		b.mine = false
+		p.taken--
+	}
+	p.free = append(p.free, b.id)
+}
 
 // Keep returns a buffer with the datagram of b that lasts beyond the loan: b itself with one
 // more reference where it is counted, else a copy. It is nil when the pool is empty or the
 // datagram does not fit. The caller releases what it gets.
 func (p *Pool) Keep(b *Buf) *Buf {
 	if b.pool != nil {
+		if b.mine && b.pool == p {
+			if len(p.free) <= p.reserve-p.taken {
+				return nil // the driver needs another one in its place
+			}
+			b.mine = false
+			p.taken--
+		}
 		b.Retain()
 		return b
 	}
@@ -144,11 +206,22 @@ func (p *Pool) Keep(b *Buf) *Buf {
 	return c
 }
 
+// At is the buffer whose ID is id, free or not. It is for the driver whose memory this is.
+func (p *Pool) At(id uint32) *Buf { return &p.bufs[id] }
+
 // Size is the length of each buffer in bytes.
 func (p *Pool) Size() int { return p.size }
 
-// Count is the number of buffers, free or not.
-func (p *Pool) Count() int { return len(p.bufs) }
+// Count is the number of buffers, free or not, that are not the driver's.
+func (p *Pool) Count() int { return len(p.bufs) - p.reserve - p.slack }
 
 // Free is the number of buffers that Get can still hand out.
-func (p *Pool) Free() int { return len(p.free) }
+func (p *Pool) Free() int {
+	return max(0, min(len(p.free)-(p.reserve-p.taken), p.Count()))
+}
+
+// Taken is the number of buffers that the driver has taken and nobody has kept.
+func (p *Pool) Taken() int { return p.taken }
+
+// Out is the number of buffers, of whosever share, that are not free.
+func (p *Pool) Out() int { return len(p.bufs) - len(p.free) }

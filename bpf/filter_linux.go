@@ -1,0 +1,189 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+)
+
+// Filter is the loaded program with its maps. Its methods may be called from any goroutine.
+// None of them is on the path of a packet.
+type Filter struct {
+	mu       sync.Mutex
+	objects  filterObjects
+	keys     *filterKeys      // shared with the program; single words are stored atomically
+	counters []filterCounters // shared with the program, one for each possible CPU
+	keysMem  []byte
+	countMem []byte
+	queues   int
+	link     link.Link // nil: not attached
+	last     Counters  // after Close
+	closed   bool
+}
+
+// Load puts the program and its maps into the kernel. Nothing sees packets before Attach. The
+// error is an ErrConfig, a *PrivilegeError, a *FeatureError or another one of the kernel's.
+func Load(cfg Config) (*Filter, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	spec, err := loadFilter()
+	if err != nil {
+		return nil, fmt.Errorf("bpf: read the object: %w", err)
+	}
+	if err := specialise(spec, cfg); err != nil {
+		return nil, err
+	}
+	f := &Filter{queues: cfg.Queues}
+	err = spec.LoadAndAssign(&f.objects, nil)
+	if errors.Is(err, unix.EPERM) && raiseMemlock() {
+		err = spec.LoadAndAssign(&f.objects, nil)
+	}
+	if err != nil {
+		return nil, loadError(err)
+	}
+	if err := f.mapMemory(); err != nil {
+		f.Close()
+		return nil, err
+	}
+	f.storeLanes(cfg.Lanes)
+	atomic.StoreUint64(&f.keys.Cluster, cfg.Cluster)
+	atomic.StoreUint64(&f.keys.Unicast, address(cfg.Unicast))
+	atomic.StoreUint64(&f.keys.Group, address(cfg.Group))
+	return f, nil
+}
+
+// specialise sets what is constant in the loaded program.
+func specialise(spec *ebpf.CollectionSpec, cfg Config) error {
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return fmt.Errorf("bpf: count the processors: %w", err)
+	}
+	spec.Maps[filterMapBlazeCounters].MaxEntries = uint32(cpus)
+	spec.Maps[filterMapBlazeSockets].MaxEntries = uint32(cfg.Queues)
+	var breakdown uint8
+	if cfg.Breakdown {
+		breakdown = 1
+	}
+	return errors.Join(
+		spec.Variables[filterVarFrameMax].Set(uint32(cfg.FrameBytes)),
+		spec.Variables[filterVarBreakdown].Set(breakdown),
+		spec.Variables[filterVarLoss].Set(uint64(math.Round(cfg.Loss*(1<<32)))),
+		spec.Variables[filterVarLossSeed].Set(cfg.Seed),
+	)
+}
+
+// mapMemory maps the keys and the counters into this process. We do it ourselves, rather than
+// by Map.Memory, because Close has to end the mapping at a known time.
+func (f *Filter) mapMemory() (err error) {
+	var key filterKeys
+	if f.keysMem, err = mmap(f.objects.BlazeKeys, int(unsafe.Sizeof(key))); err != nil {
+		return err
+	}
+	f.keys = (*filterKeys)(unsafe.Pointer(&f.keysMem[0]))
+
+	cpus := int(f.objects.BlazeCounters.MaxEntries())
+	var slot filterCounters
+	if f.countMem, err = mmap(f.objects.BlazeCounters, cpus*int(unsafe.Sizeof(slot))); err != nil {
+		return err
+	}
+	f.counters = unsafe.Slice((*filterCounters)(unsafe.Pointer(&f.countMem[0])), cpus)
+	return nil
+}
+
+func mmap(m *ebpf.Map, size int) ([]byte, error) {
+	mem, err := unix.Mmap(m.FD(), 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil, fmt.Errorf("bpf: map %v into memory: %w", m, err)
+	}
+	return mem, nil
+}
+
+// Program is the loaded program, for test runs. It is the Filter's: do not close it.
+func (f *Filter) Program() *ebpf.Program { return f.objects.BlazeFilter }
+
+// Register makes the AF_XDP socket fd the one that gets the datagrams of queue. The kernel
+// drops them when the socket is bound to another queue or interface. A socket that is closed
+// leaves by itself.
+func (f *Filter) Register(queue, fd int) error {
+	return f.socket("register", queue, func() error {
+		return f.objects.BlazeSockets.Update(uint32(queue), uint32(fd), ebpf.UpdateAny)
+	})
+}
+
+// Unregister leaves the queue without a socket: its packets go to the kernel from now on. It
+// does nothing where there is none.
+func (f *Filter) Unregister(queue int) error {
+	return f.socket("unregister", queue, func() error {
+		err := f.objects.BlazeSockets.Delete(uint32(queue))
+		if errors.Is(err, ebpf.ErrKeyNotExist) {
+			err = nil
+		}
+		return err
+	})
+}
+
+func (f *Filter) socket(verb string, queue int, do func() error) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return ErrClosed
+	}
+	if queue < 0 || queue >= f.queues {
+		return fmt.Errorf("%w: queue %d of %d", ErrConfig, queue, f.queues)
+	}
+	if err := do(); err != nil {
+		return fmt.Errorf("bpf: %s the socket of queue %d: %w", verb, queue, err)
+	}
+	return nil
+}
+
+// Counters adds up what the CPUs have counted. It makes no system call. The counters are read
+// one after the other while packets come, so sums of them may be off by those. After Close it
+// returns the last ones.
+func (f *Filter) Counters() Counters {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return f.last
+	}
+	return f.sum()
+}
+
+func (f *Filter) sum() (c Counters) {
+	for i, field := range c.fields() {
+		for cpu := range f.counters {
+			*field += atomic.LoadUint64(&f.counters[cpu].Count[i])
+		}
+	}
+	return c
+}
+
+// Close detaches the program and takes it out of the kernel. Sockets are not closed. Closing
+// again does nothing.
+func (f *Filter) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return nil
+	}
+	err := f.detach()
+	f.last = f.sum()
+	f.closed = true
+	err = errors.Join(err, f.objects.Close())
+	for _, mem := range [][]byte{f.keysMem, f.countMem} {
+		if mem != nil {
+			err = errors.Join(err, unix.Munmap(mem))
+		}
+	}
+	f.keys, f.counters, f.keysMem, f.countMem = nil, nil, nil, nil
+	return err
+}

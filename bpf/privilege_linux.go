@@ -1,0 +1,75 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// loadError says why the kernel did not take the program or a map.
+func loadError(err error) error {
+	var rejected *ebpf.VerifierError
+	switch {
+	case errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) && !errors.As(err, &rejected):
+		return privilegeError("to load the XDP filter", err)
+	case errors.Is(err, unix.ENOSYS):
+		return &FeatureError{Feature: "the bpf system call (CONFIG_BPF_SYSCALL)", Since: "5.9", Err: err}
+	case errors.Is(err, ebpf.ErrNotSupported):
+		return &FeatureError{Feature: "the XDP filter (AF_XDP, mapped arrays; CONFIG_XDP_SOCKETS)", Since: "5.9", Err: err}
+	}
+	return fmt.Errorf("bpf: load the XDP filter: %w", err)
+}
+
+// privilegeError finds out which capabilities are missing.
+func privilegeError(what string, err error) error {
+	return &PrivilegeError{What: what, Missing: missing(), Err: err}
+}
+
+// missing names the capabilities that loading and attaching need and the calling thread lacks.
+// CAP_SYS_ADMIN stands for both of them (Linux 5.8 and newer split them off).
+func missing() (names []string) {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData // 32 capabilities each
+	if unix.Capget(&header, &data[0]) != nil {
+		return nil
+	}
+	has := func(c uint) bool { return data[c/32].Effective>>(c%32)&1 != 0 }
+	if has(unix.CAP_SYS_ADMIN) {
+		return nil
+	}
+	if !has(unix.CAP_BPF) {
+		names = append(names, "CAP_BPF")
+	}
+	if !has(unix.CAP_NET_ADMIN) {
+		names = append(names, "CAP_NET_ADMIN")
+	}
+	return names
+}
+
+// raiseMemlock lifts the limit of locked memory, which kernels before 5.11 count maps against:
+// a few pages here. It reports whether it changed anything. Since 5.11 the limit has no part in
+// this and stays as it is, because it is the application's.
+func raiseMemlock() bool {
+	if after511() {
+		return false
+	}
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit) != nil || limit.Cur == unix.RLIM_INFINITY {
+		return false
+	}
+	return unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}) == nil
+}
+
+func after511() bool {
+	var u unix.Utsname
+	var major, minor int
+	if unix.Uname(&u) != nil {
+		return true
+	}
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor); err != nil {
+		return true
+	}
+	return major > 5 || major == 5 && minor >= 11
+}

@@ -27,7 +27,10 @@ type Run struct {
 	Reordered  uint64  `json:"reordered"`  // delivered after a later one
 	Corrupt    uint64  `json:"corrupt"`    // wrong hash, size or number; not counted as delivered
 
-	Unanswered uint64 `json:"unanswered"` // latency: messages whose answer never came back
+	Told       uint64            `json:"told"`       // messages that OnLoss reported; what is lost and not told is silence
+	Reasons    map[string]uint64 `json:"reasons"`    // of Told, by LossReason
+	Evictions  uint64            `json:"evictions"`  // receivers that the sender stopped waiting for
+	Unanswered uint64            `json:"unanswered"` // latency: messages whose answer never came back
 
 	MsgsPerSecond      float64 `json:"msgs_per_s"`      // what the slowest receiver got
 	BytesPerSecond     float64 `json:"bytes_per_s"`     // payload bytes of those messages
@@ -44,6 +47,10 @@ type Run struct {
 
 	Kernel string `json:"kernel"` // uname -sr, machine
 	CPUs   int    `json:"cpus"`   // that the process may use
+
+	// Members are the protocol's counters of each member, the sender's first: to look into when
+	// a run is not what it should be.
+	Members []string `json:"-"`
 
 	// Circumstances beyond those that every reader needs.
 	Rate     float64 `json:"rate"`      // messages a second that were asked for; 0: as fast as it goes

@@ -69,8 +69,10 @@ func (m *member) counters() counters {
 	s := m.ch.Stats()
 	return counters{
 		Transport:         s.Transport,
+		Detail:            fmt.Sprintf("%+v", s.Nack),
 		DatagramsReceived: s.Engine.Received - s.Engine.Drops[engine.DropOwn],
 		NAKsSent:          s.Nack.NaksSent,
 		RepairsSent:       s.Nack.RepairsMulticast + s.Nack.RepairsUnicast,
+		Evictions:         s.Nack.Evictions,
 	}
 }

@@ -350,7 +350,9 @@ func (r *run) openLoop(ctx context.Context, m *member, pub *blaze.Publisher) (ui
 func (r *run) sum(own counters, repair []byte, reports []*report) error {
 	res := r.res
 	res.Transport = own.Transport
-	res.NAKsSent, res.RepairsSent = own.NAKsSent, own.RepairsSent
+	res.NAKsSent, res.RepairsSent, res.Evictions = own.NAKsSent, own.RepairsSent, own.Evictions
+	res.Reasons = map[string]uint64{}
+	res.Members = append(res.Members, own.Detail)
 	latency, repairs := hist.New(), hist.New()
 	if err := add(repairs, repair); err != nil {
 		return err
@@ -360,11 +362,16 @@ func (r *run) sum(own counters, repair []byte, reports []*report) error {
 		if p == nil {
 			return fmt.Errorf("receiver %d: no report", i)
 		}
+		res.Members = append(res.Members, p.Stats.Detail)
 		res.Delivered += p.Delivered
 		res.Lost += p.Lost
 		res.Duplicates += p.Duplicates
 		res.Reordered += p.Reordered
 		res.Corrupt += p.Corrupt
+		for reason, n := range p.Told {
+			res.Reasons[reason] += n
+			res.Told += n
+		}
 		res.NAKsSent += p.Stats.NAKsSent
 		res.RepairsSent += p.Stats.RepairsSent
 		mallocs += p.Mallocs

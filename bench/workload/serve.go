@@ -101,7 +101,7 @@ func receive(ctx context.Context, o *order, ctl *control, enc *json.Encoder) err
 		// The answer first: what it waits for is measured, what comes after is not.
 		handler = func(d *blaze.Delivery) { answers.take(d.Payload); s.take(d.Payload) }
 	}
-	sub, err := m.ch.SubscribePayload(pingTopic, handler, blaze.Inline())
+	sub, err := m.ch.SubscribePayload(pingTopic, handler, blaze.Inline(), blaze.OnLoss(s.lost))
 	if err != nil {
 		return err
 	}

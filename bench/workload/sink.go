@@ -3,6 +3,7 @@ package workload
 import (
 	"sync/atomic"
 
+	"github.com/activeblaze/blaze"
 	"github.com/activeblaze/blaze/bench/hist"
 	"github.com/activeblaze/blaze/bench/payload"
 	"github.com/activeblaze/blaze/clock"
@@ -22,11 +23,13 @@ type sink struct {
 	first, last           clock.Time
 	firstCount, lastCount uint64
 
+	told map[string]uint64 // messages that OnLoss reported, by reason
+
 	delivered atomic.Uint64 // tracker.Delivered, for who waits until all has come
 }
 
 func newSink(size int, seed, every uint64, now func() clock.Time) *sink {
-	return &sink{size: size, seed: seed, every: max(every, 1), now: now, tracker: payload.NewTracker(), latency: hist.New()}
+	return &sink{size: size, seed: seed, every: max(every, 1), now: now, tracker: payload.NewTracker(), latency: hist.New(), told: map[string]uint64{}}
 }
 
 // take judges one payload.
@@ -54,11 +57,14 @@ func (s *sink) time(stamp int64) {
 	}
 }
 
+// lost is told by the library what will never come.
+func (s *sink) lost(l blaze.Loss) { s.told[l.Reason.String()] += l.Last - l.First + 1 }
+
 // report says what became of the messages 1..sent.
 func (s *sink) report(sent uint64) (*report, error) {
 	r := &report{
 		Delivered: s.tracker.Delivered, Lost: s.tracker.Lost(sent), Duplicates: s.tracker.Duplicates,
-		Reordered: s.tracker.Reordered, Corrupt: s.tracker.Corrupt,
+		Reordered: s.tracker.Reordered, Corrupt: s.tracker.Corrupt, Told: s.told,
 		Messages: float64(s.lastCount - s.firstCount), Seconds: s.last.Sub(s.first).Seconds(),
 	}
 	if s.tracker.High() > sent {

@@ -39,18 +39,19 @@ type answer struct {
 
 // report is what one receiver saw.
 type report struct {
-	Delivered  uint64   `json:"delivered"`
-	Lost       uint64   `json:"lost"`
-	Duplicates uint64   `json:"duplicates"`
-	Reordered  uint64   `json:"reordered"`
-	Corrupt    uint64   `json:"corrupt"`
-	Messages   float64  `json:"messages"` // measured, in
-	Seconds    float64  `json:"seconds"`
-	Latency    []byte   `json:"latency"` // hist.Histogram
-	Repair     []byte   `json:"repair"`
-	RTT        []byte   `json:"rtt"` // Raw
-	Mallocs    uint64   `json:"mallocs"`
-	Stats      counters `json:"stats"`
+	Delivered  uint64            `json:"delivered"`
+	Lost       uint64            `json:"lost"`
+	Duplicates uint64            `json:"duplicates"`
+	Reordered  uint64            `json:"reordered"`
+	Corrupt    uint64            `json:"corrupt"`
+	Told       map[string]uint64 `json:"told"`
+	Messages   float64           `json:"messages"` // measured, in
+	Seconds    float64           `json:"seconds"`
+	Latency    []byte            `json:"latency"` // hist.Histogram
+	Repair     []byte            `json:"repair"`
+	RTT        []byte            `json:"rtt"` // Raw
+	Mallocs    uint64            `json:"mallocs"`
+	Stats      counters          `json:"stats"`
 }
 
 // counters are what a run reports of a member's Stats.
@@ -59,4 +60,6 @@ type counters struct {
 	DatagramsReceived uint64 `json:"datagrams_received"`
 	NAKsSent          uint64 `json:"naks_sent"`
 	RepairsSent       uint64 `json:"repairs_sent"`
+	Detail            string `json:"detail"` // all counters of the protocol, to be read by people
+	Evictions         uint64 `json:"evictions"`
 }

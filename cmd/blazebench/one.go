@@ -117,7 +117,13 @@ func one(ctx context.Context, kind workload.Kind, args []string, out *output) er
 	if err := writeTo(f.hist, out.stdout, h.WriteHGRM); err != nil {
 		return err
 	}
-	return mustHold(r)
+	err = mustHold(r)
+	if err != nil {
+		for i, m := range r.Members {
+			fmt.Fprintf(out.stderr, "blazebench: member %d (0 is the sender): %s\n", i, m)
+		}
+	}
+	return err
 }
 
 // mustHold is an error when a run broke the promise of its protocol.

@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -97,10 +99,25 @@ func (o *output) report(r *result.Run) {
 func counts(r *result.Run) string {
 	s := fmt.Sprintf("%s sent, %s delivered, %s lost, %s duplicated, %s reordered, %s corrupt", count(float64(r.Sent)),
 		count(float64(r.Delivered)), count(float64(r.Lost)), count(float64(r.Duplicates)), count(float64(r.Reordered)), count(float64(r.Corrupt)))
+	if r.Told > 0 {
+		s += fmt.Sprintf(", %s told as lost (%s)", count(float64(r.Told)), reasons(r))
+	}
+	if r.Evictions > 0 {
+		s += fmt.Sprintf(", %s", plural(int(r.Evictions), "eviction"))
+	}
 	if r.Unanswered > 0 {
 		s += fmt.Sprintf(", %s unanswered", count(float64(r.Unanswered)))
 	}
 	return s
+}
+
+// reasons lists why messages were told as lost.
+func reasons(r *result.Run) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(r.Reasons)) {
+		parts = append(parts, count(float64(r.Reasons[name]))+" "+name)
+	}
+	return strings.Join(parts, ", ")
 }
 
 // ns prints nanoseconds with three digits and a unit that suits.

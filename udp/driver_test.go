@@ -160,6 +160,7 @@ func content(seed byte, i, size int) []byte {
 
 func sendAll(t testing.TB, d driver, batch []buf.Send) {
 	t.Helper()
+	defer pin()()
 	if n, err := d.Send(batch); n != len(batch) || err != nil {
 		t.Fatalf("Send took %d of %d: %v", n, len(batch), err)
 	}

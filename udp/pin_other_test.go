@@ -1,0 +1,5 @@
+//go:build !linux
+
+package udp
+
+func pin() (unpin func()) { return func() {} }

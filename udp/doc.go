@@ -26,4 +26,12 @@
 // The calls in Recv and Send are raw: they do not tell Go's scheduler, so that no other thread
 // takes over the processor meanwhile. They are bounded by the batch. Wait is an ordinary
 // blocking system call.
+//
+// # Tried, and no better
+//
+// Asking epoll first, for both sockets or for the member's own, instead of trying to receive
+// from both: an empty look is cheaper (0.2 against 1.1 µs for two empty recvmmsg on Linux
+// 6.18), yet a round trip takes 1 to 3 µs longer where epoll is in its path, since it then
+// takes two calls and a callback for each packet. Fewer, or more, than 32 slots for coalesced
+// packets: within the noise.
 package udp

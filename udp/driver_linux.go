@@ -2,6 +2,7 @@ package udp
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -73,7 +74,7 @@ func (d *Driver) open(cfg Config) (err error) {
 	}
 	name, err := unix.Getsockname(d.own.fd)
 	if err != nil {
-		return errors.New("udp: cannot read the own address: " + err.Error())
+		return fmt.Errorf("udp: cannot read the own address: %w", err)
 	}
 	in := name.(*unix.SockaddrInet4)
 	d.local = endpoint(in.Addr, uint16(in.Port))
@@ -97,7 +98,7 @@ func (d *Driver) open(cfg Config) (err error) {
 	d.out.init(cfg, d.local)
 
 	if d.event, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-		return errors.New("udp: cannot make an eventfd: " + err.Error())
+		return fmt.Errorf("udp: cannot make an eventfd: %w", err)
 	}
 	d.poll = [3]unix.PollFd{
 		{Fd: int32(d.event), Events: unix.POLLIN},
@@ -125,9 +126,10 @@ func (d *Driver) Datagram() int { return d.link.mtu - headers }
 // Room is the size in bytes of the receive buffer that the host granted to the socket that
 // the group is heard through. It is half of what SO_RCVBUF reads back, since the kernel
 // doubles what it is asked for, to make up for its own overhead (socket(7)). The kernel
-// charges what a packet takes in memory, not its payload. Packets of full-sized segments fit
-// Room bytes of payload and more; full-sized single datagrams fit about that, and of small
-// ones much less: each takes 768 bytes or more out of twice Room, however short it is.
+// charges what a packet takes in memory, not its payload. Over loopback, packets of full-sized
+// segments fit about twice Room in bytes of payload and full-sized single datagrams 1.1 times
+// Room, but 64-byte ones only 0.15 times: each takes 768 bytes or more out of twice Room,
+// however short it is.
 func (d *Driver) Room() int { return d.room }
 
 // Stats returns a copy of the counters. It belongs to the driver's goroutine, as it asks the
@@ -156,8 +158,8 @@ func (d *Driver) countDrops() {
 	d.stats.KernelDrops = max(d.stats.KernelDrops, drops)
 }
 
-// Close frees the sockets. Datagrams that are still lent stay readable, but no longer. It must not be called
-// while another method than Wake runs; calling it again does nothing.
+// Close frees the sockets; what Recv has lent last stays readable. It must not be called while
+// another method than Wake runs. Calling it again does nothing.
 func (d *Driver) Close() error {
 	var errs []error
 	closeFD := func(fd *int) {

@@ -206,6 +206,32 @@ func (l *Log) Emitted(at clock.Time, s Stream, number, last uint64, length int) 
 	l.add(Record{At: at, Kind: DataSent, Proc: st.Sender, Stream: s, First: number, Last: last, Length: int32(length)})
 }
 
+// Only is a copy of l that tells of one stream and of no other, for runs in which other
+// streams were spoilt on purpose.
+func (l *Log) Only(s Stream) *Log {
+	o := NewLog()
+	o.Procs = append(o.Procs, l.Procs...)
+	for id, p := range l.procs {
+		o.procs[id] = p
+	}
+	o.Streams = append(o.Streams, l.Streams...)
+	for i := range o.Streams {
+		o.Streams[i].sent = nil
+	}
+	o.streams = l.streams
+	for i := range l.Records {
+		r := l.Records[i]
+		if r.Stream != s && !(r.Stream == Unknown && r.Kind != Delivered && r.Kind != Gap) {
+			continue
+		}
+		if r.Kind == Sent {
+			o.Streams[s].sent = append(o.Streams[s].sent, int32(len(o.Records)))
+		}
+		o.add(r)
+	}
+	return o
+}
+
 func (l *Log) add(r Record) { l.Records = append(l.Records, r) }
 
 // End is the time of the last record.

@@ -8,12 +8,23 @@ import (
 )
 
 // StateHash identifies the state that v points to: every value that can be reached from it,
-// exported or not, except functions, channels and what has one of the types in skip. Two
+// exported or not, except functions, channels and what is in skip: types, as reflect.Type, and
+// fields, as "Type.field" (caches, which are no state). Two
 // calls give the same hash as long as nothing has changed; pointers count by what they point
 // to and by which of them are equal, maps without regard to order (keys must not be pointers).
 // It is slow.
-func StateHash(v any, skip ...reflect.Type) uint64 {
-	w := walker{skip: skip, seen: map[visit]uint64{}}
+func StateHash(v any, skip ...any) uint64 {
+	w := walker{seen: map[visit]uint64{}}
+	for _, s := range skip {
+		switch s := s.(type) {
+		case reflect.Type:
+			w.types = append(w.types, s)
+		case string:
+			w.fields = append(w.fields, s)
+		default:
+			panic("check: skip takes types and names of fields")
+		}
+	}
 	return w.hash(reflect.ValueOf(v))
 }
 
@@ -24,8 +35,9 @@ type visit struct {
 }
 
 type walker struct {
-	skip []reflect.Type
-	seen map[visit]uint64 // things that were met before, and in which order
+	types  []reflect.Type
+	fields []string
+	seen   map[visit]uint64 // things that were met before, and in which order
 }
 
 func mix(h, v uint64) uint64 {
@@ -43,7 +55,7 @@ func (w *walker) met(at uintptr, n int, t reflect.Type) (nth uint64, again bool)
 }
 
 func (w *walker) hash(v reflect.Value) uint64 {
-	if !v.IsValid() || slices.Contains(w.skip, v.Type()) {
+	if !v.IsValid() || slices.Contains(w.types, v.Type()) {
 		return 0
 	}
 	h := mix(0, uint64(v.Kind()))
@@ -91,7 +103,9 @@ func (w *walker) hash(v reflect.Value) uint64 {
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {
-			h = mix(h, w.hash(v.Field(i)))
+			if !slices.Contains(w.fields, v.Type().Name()+"."+v.Type().Field(i).Name) {
+				h = mix(h, w.hash(v.Field(i)))
+			}
 		}
 	case reflect.Map:
 		// In the order of the keys' hashes, since Go's order changes from call to call.

@@ -103,7 +103,7 @@ func (s *stream) take(now clock.Time, m *wire.Data) outcome {
 	for range s.done {
 		it.Next()
 	}
-	d := &s.p.delivery
+	d, sink := &s.p.delivery, s.p.cfg.Sink
 	d.From, d.Stream = s.from, s.id
 	bytes := 0
 	for {
@@ -112,7 +112,7 @@ func (s *stream) take(now clock.Time, m *wire.Data) outcome {
 			break
 		}
 		d.Sequence, d.Kind, d.Topic, d.Payload = s.message, x.Kind, x.Topic, x.Payload
-		if !s.p.cfg.Sink.Deliver(d) {
+		if !sink.Deliver(d) {
 			s.count(s.done, bytes)
 			return refused
 		}

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 )
 
 // Circumstances fills in what r's host and build are.
@@ -55,8 +56,8 @@ func commit() string {
 	return rev + mark
 }
 
-// workingCommit asks git, where there is one and a repository.
-func workingCommit() string {
+// workingCommit asks git, once, where there is one and a repository.
+var workingCommit = sync.OnceValue(func() string {
 	rev, err := exec.Command("git", "rev-parse", "--short=12", "HEAD").Output()
 	if err != nil {
 		return ""
@@ -70,4 +71,4 @@ func workingCommit() string {
 		mark = "+"
 	}
 	return strings.TrimSpace(string(rev)) + mark
-}
+})

@@ -21,6 +21,9 @@ func (r *rtt) sample(d time.Duration) {
 		r.smooth, r.variation = d, d/2 // RFC 6298 (2.2)
 		return
 	}
+	// A receiver that was paused answers an old heartbeat late, and that says nothing of the
+	// network. What really lasts longer gets through within a few samples.
+	d = min(d, 4*max(r.smooth, rttMin))
 	r.variation += ((r.smooth - d).Abs() - r.variation) / 4 // (2.3)
 	r.smooth += (d - r.smooth) / 8
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/activeblaze/blaze/buf"
 	"golang.org/x/sys/unix"
@@ -23,6 +24,10 @@ type Driver struct {
 	// group's socket before the unicast was read has been handed out. In bytes.
 	fence int
 	lent  [maxBatch]buf.Buf
+
+	opened  time.Time
+	ownRead time.Duration // from opened to the last read of the member's own socket
+	answers bool          // something was sent since
 
 	out      outlet
 	segments bool // UDP_SEGMENT works
@@ -54,7 +59,7 @@ func Open(cfg Config) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Driver{log: cfg.Logger, event: -1}
+	d := &Driver{log: cfg.Logger, event: -1, opened: time.Now()}
 	d.own.fd, d.group.fd = -1, -1
 	if err := d.open(cfg); err != nil {
 		d.Close()

@@ -81,6 +81,7 @@ func (d *Driver) Send(batch []buf.Send) (n int, err error) {
 		}
 		sent, e := sendmmsg(d.own.fd, d.out.hdrs[:packets])
 		d.stats.SendCalls++
+		d.answers = true
 		n += d.took(batch[n:], sent)
 		if e == 0 || e == unix.EINTR {
 			continue

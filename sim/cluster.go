@@ -2,6 +2,7 @@ package sim
 
 import (
 	"encoding/binary"
+	"io"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -35,6 +36,7 @@ type Cluster struct {
 	rng      *rand.Rand
 	name     uint64 // hash of the cluster's name
 	faults   *injector
+	print    io.Writer // nil: nobody reads along
 	watch    *watcher
 	faulty   bool // somebody was paused or cut off
 	last     bool // Settle's last messages are on their way
@@ -65,7 +67,7 @@ func (c *Cluster) Prepare(f Faults) {
 	c.Member = c.Member.withDefaults()
 	c.Load = c.Load.withDefaults()
 	c.Net = New(c.Config)
-	if c.Watch {
+	if c.Watch || c.print != nil {
 		c.watch = &watcher{c: c}
 		c.Net.watch = c.watch
 	}

@@ -200,7 +200,7 @@ func (n *Network) transmit(d *Driver, b []byte, to buf.Endpoint, depart clock.Ti
 	crc := sum(b)
 	n.trace.mix(uint64(n.now), uint64(d.local), uint64(to), uint64(len(b))<<32|uint64(crc))
 	if n.watch != nil {
-		n.watch.sent(d, b)
+		n.watch.sent(d, b, to)
 	}
 	p := n.packet()
 	p.bytes = append(p.bytes[:0], b...)

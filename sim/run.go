@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bufio"
 	"flag"
 	"fmt"
 	"os"
@@ -11,14 +12,18 @@ import (
 	"testing"
 )
 
-var seedFlag = flag.Int64("seed", -1, "simulate this seed only")
+var (
+	seedFlag  = flag.Int64("seed", -1, "simulate this seed only")
+	traceFlag = flag.String("trace.sim", "", "with -seed: write each datagram of the run to this `file`")
+)
 
 // Run runs scenario once for each of seeds seeds, 0 and up, each as a subtest with a cluster
 // of its own, and ends the cluster where the scenario has not. A seed that fails prints the
 // command that replays it.
 //
 // Only a tenth of the seeds run by default. SIM_SEEDS=full in the environment runs all of
-// them, and SIM_SEEDS=n runs n; -seed=n runs that one.
+// them, and SIM_SEEDS=n runs n; -seed=n runs that one, and with -trace.sim=FILE
+// writes down every datagram of it.
 func Run(t *testing.T, seeds int, scenario func(t *testing.T, s *Cluster)) {
 	t.Helper()
 	for _, seed := range which(t, seeds) {
@@ -33,6 +38,16 @@ func Run(t *testing.T, seeds int, scenario func(t *testing.T, s *Cluster)) {
 					t.Logf("replay: go test %s -run '^%s$' -seed=%d", packageOf(scenario), root(t), seed)
 				}
 			}()
+			if *seedFlag >= 0 && *traceFlag != "" {
+				f, err := os.Create(*traceFlag)
+				if err != nil {
+					t.Fatal(err)
+				}
+				w := bufio.NewWriter(f)
+				s.Print(w)
+				defer f.Close()
+				defer w.Flush()
+			}
 			scenario(t, s)
 			if s.Net != nil {
 				s.Finish()

@@ -5,7 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/internal/check"
+	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -104,7 +106,7 @@ func TestRepairTraffic(t *testing.T) {
 		for _, v := range check.RM9(s.Log, check.Repair{Naks: 4, Extra: 0.5}) {
 			t.Errorf("seed %d, %d receivers: %v", s.Seed, receivers, v)
 		}
-		for _, v := range check.RM10(s.Log, 20_000) {
+		for _, v := range check.RM10(s.Log, nack.MaxNaks) {
 			t.Errorf("seed %d, %d receivers: %v", s.Seed, receivers, v)
 		}
 		for _, v := range check.RM15(s.Log) {
@@ -128,4 +130,43 @@ func TestHeartbeats(t *testing.T) {
 			t.Errorf("seed %d, every %v: %v", s.Seed, every, v)
 		}
 	})
+}
+
+// TestIndependence is RM-8: one receiver of eight loses 10 % of its datagrams both ways, is
+// paused now and then, and the others are as fast as they were without.
+func TestIndependence(t *testing.T) {
+	run := func(seed uint64, spoil func(s *Cluster)) *check.Log {
+		s := NewCluster(t, seed)
+		s.Load = Load{Every: 100 * time.Microsecond, Burst: 3}
+		s.Start(9, Faults{})
+		s.Until(20 * time.Millisecond)
+		spoil(s)
+		s.Until(200 * time.Millisecond)
+		s.Forget()
+		return s.Log
+	}
+	for seed := range uint64(5) {
+		clean := run(seed, func(*Cluster) {})
+		lossy := run(seed, func(s *Cluster) {
+			l := s.Net.Default()
+			l.Loss = 0.1
+			for i := range 8 {
+				s.Net.SetLink(i, 8, l)
+				s.Net.SetLink(8, i, l)
+			}
+		})
+		paused := run(seed, func(s *Cluster) {
+			for k := range time.Duration(8) {
+				s.Net.After(k*20*time.Millisecond, func() { s.Pause(8) })
+				s.Net.After(k*20*time.Millisecond+2*time.Millisecond, func() { s.Resume(8) })
+			}
+		})
+		for node := 1; node < 8; node++ {
+			vs := append(check.RM8(clean, lossy, node, clock.Time(25*time.Millisecond), 0.5),
+				check.RM8(clean, paused, node, clock.Time(25*time.Millisecond), 0.5)...)
+			for _, v := range vs {
+				t.Errorf("seed %d: %v", seed, v)
+			}
+		}
+	}
 }

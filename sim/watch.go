@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/internal/check"
 	"github.com/activeblaze/blaze/wire"
 )
@@ -17,7 +18,10 @@ type watcher struct {
 	naks     uint64
 }
 
-func (w *watcher) sent(d *Driver, b []byte) {
+func (w *watcher) sent(d *Driver, b []byte, to buf.Endpoint) {
+	if w.c.print != nil {
+		w.printSent(d, b, to)
+	}
 	w.stream = check.Unknown
 	if wire.Decode(b, &w.frame) != nil {
 		return
@@ -57,6 +61,9 @@ func (w *watcher) sent(d *Driver, b []byte) {
 }
 
 func (w *watcher) lost(to *Driver) {
+	if w.c.print != nil {
+		w.printLost(to)
+	}
 	if w.stream == check.Unknown {
 		return
 	}

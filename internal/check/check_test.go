@@ -386,3 +386,23 @@ func TestManyViolationsAreCut(t *testing.T) {
 		t.Errorf("%d violations reported for 100 bad deliveries", len(vs))
 	}
 }
+
+func TestIndependence(t *testing.T) {
+	slow := func(d clock.Time) *Log {
+		r := begin()
+		for n := uint64(1); n <= 200; n++ {
+			r.send(clock.Time(n)*ms, n)
+			r.deliver(clock.Time(n)*ms+d, n)
+		}
+		return r.Log
+	}
+	if vs := RM8(slow(10), slow(14), 1, 0, 0.5); vs != nil {
+		t.Errorf("within the bound: %s", Text(vs))
+	}
+	if vs := RM8(slow(10), slow(16), 1, 0, 0.5); len(vs) != 1 {
+		t.Errorf("slowed down by more than half: %v", vs)
+	}
+	if vs := RM8(slow(10), begin().Log, 1, 0, 0.5); len(vs) != 1 {
+		t.Errorf("nothing delivered: %v", vs)
+	}
+}

@@ -36,6 +36,9 @@ func (f *Filter) Attach(ifindex int, mode Mode) error {
 		}
 		f.detach() // the interface was removed, and the link is an empty shell
 	}
+	if _, err := net.InterfaceByIndex(ifindex); err != nil { // the kernel only says EINVAL
+		return fmt.Errorf("bpf: attach to interface %s: %w", interfaceName(ifindex), unix.ENODEV)
+	}
 	// The kernel refuses a link where a program is, whoever put it there and however; to
 	// look first only makes for a better error.
 	if err := foreign(ifindex, nil); err != nil {
@@ -103,8 +106,6 @@ func attachError(ifindex int, mode Mode, err error) error {
 		return &FeatureError{Feature: what, Err: err}
 	case errors.Is(err, ebpf.ErrNotSupported):
 		return &FeatureError{Feature: "attaching XDP by a link", Since: "5.9", Err: err}
-	case errors.Is(err, unix.ENODEV):
-		return fmt.Errorf("bpf: attach %s: there is no such interface: %w", what, err)
 	}
 	return fmt.Errorf("bpf: attach %s: %w", what, err)
 }

@@ -11,6 +11,8 @@ enum {
 	ETH_8021Q = 0x8100,
 	ETH_8021AD = 0x88a8,
 	MAX_TAGS = 2,
+	VLAN_ID = 0x0fff,
+	VLAN_TAGGED = 0x1000, // marks an id in keys.vlan
 
 	IPV4_NO_OPTIONS = 0x45,      // version 4, header of five words
 	IPV4_FRAGMENT_MASK = 0x3fff, // more fragments, or an offset: not a whole packet
@@ -48,6 +50,7 @@ enum reason {
 	WIRE,      // to our address, of another wire version
 	LAYOUT,    // to our address, not laid out as the canonical header is
 	OVERSIZE,  // to our address, too long for the socket's buffers
+	VLAN,      // to our address, on another VLAN
 	LENGTH,    // to our address, IPv4 and UDP lengths that disagree or exceed the packet
 	OTHER,     // UDP to another address or port
 	NOT_UDP,   // IPv4 with another protocol in it
@@ -58,7 +61,7 @@ enum reason {
 	ETHERTYPE, // neither IPv4 nor IPv6: ARP, LLDP, a third VLAN tag, …
 
 	NO_METADATA, // redirected without the time stamp that Config.Breakdown asks for
-	REASONS,
+	DRAWS = 31,  // random numbers drawn for Config.Loss; nobody else's business
 };
 
 enum { REASON_SLOTS = 32, LANE_WORDS = 65536 / 64 };
@@ -67,18 +70,21 @@ enum { REASON_SLOTS = 32, LANE_WORDS = 65536 / 64 };
 // Bit 48 is set in every address: the value 0 is none and equals no packet's.
 #define ADDRESS(ip, port) (1ull << 48 | (__u64)(ip) << 16 | (port))
 
+// keys.vlan: whatever tags a packet has, or none. Otherwise it is 0 for an untagged network, or
+// VLAN_TAGGED | id, the inner tag in the low half and the outer one, if any, in the high half.
+#define ANY_VLAN 0xffffffffffffffffull
+
 // keys is what the program compares with. The Go side has it mapped and stores single words.
 struct keys {
 	__u64 group;
 	__u64 unicast;
 	__u64 cluster;
+	__u64 vlan;
 	__u64 lanes[LANE_WORDS]; // one bit for each lane; set: wanted
 };
 
-// counters of one CPU, which alone writes them: two pairs of cache lines, no atomics.
-struct counters {
-	__u64 count[REASON_SLOTS];
-};
+// READ loads a word of keys once, whole.
+#define READ(word) (*(const volatile __u64 *)&(word))
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -88,12 +94,14 @@ struct {
 	__type(value, struct keys);
 } blaze_keys SEC(".maps");
 
+// REASON_SLOTS counters for each CPU, which alone writes them: two pairs of cache lines, and no
+// atomics. XDP does not preempt itself on a CPU.
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1); // the loader makes it the number of possible CPUs
+	__uint(max_entries, REASON_SLOTS); // the loader multiplies by the possible CPUs
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
-	__type(value, struct counters);
+	__type(value, __u64);
 } blaze_counters SEC(".maps");
 
 struct {
@@ -105,18 +113,39 @@ struct {
 
 // Constants that the loader sets: what they switch off is gone when the verifier is done.
 const volatile __u32 frame_max = 0; // bytes, from the Ethernet header
+const volatile __u8 ask_length = 0; // the packet's length is asked for, not subtracted
 const volatile __u8 breakdown = 0;  // write the time of arrival into the metadata
 const volatile __u64 loss = 0;      // drop when a random 32-bit number is below; 0: never
 const volatile __u64 loss_seed = 0;
 
-// random is splitmix64's output for the n-th draw: a seed replays the losses of a queue.
-static __always_inline __u32 random(__u64 n)
+// counter is the calling CPU's. Each is looked up by its own key: to look up a CPU's block once
+// and add the reason to that pointer would need CAP_PERFMON, because of the verifier's guards
+// against speculation.
+static __always_inline __u64 *counter(enum reason r)
 {
-	__u64 x = loss_seed + n * 0x9e3779b97f4a7c15ull;
+	__u32 key = bpf_get_smp_processor_id() * REASON_SLOTS + r;
+
+	return bpf_map_lookup_elem(&blaze_counters, &key);
+}
+
+static __always_inline void count(enum reason r)
+{
+	__u64 *c = counter(r);
+	if (c) // always; only the loader knows it
+		++*c;
+}
+
+// unlucky draws splitmix64's next number: a seed replays the losses of a queue.
+static __always_inline int unlucky(void)
+{
+	__u64 *draws = counter(DRAWS);
+	if (!draws)
+		return 0;
+	__u64 x = loss_seed + ++*draws * 0x9e3779b97f4a7c15ull;
 
 	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
 	x = (x ^ x >> 27) * 0x94d049bb133111ebull;
-	return (x ^ x >> 31) >> 32;
+	return (x ^ x >> 31) >> 32 < loss;
 }
 
 // judge_datagram looks at a UDP payload that was sent to our address.
@@ -127,26 +156,36 @@ static __always_inline enum reason judge_datagram(const __u8 *p, const struct ke
 		return LAYOUT;
 	if (*(const __u32 *)(p + AT_VERSION + 1) != le32(VERSION))
 		return WIRE;
-	if (*(const __u64 *)(p + AT_CLUSTER + 1) != le64(*(const volatile __u64 *)&keys->cluster))
+	if (*(const __u64 *)(p + AT_CLUSTER + 1) != le64(READ(keys->cluster)))
 		return CLUSTER;
 	if (!group) // tokens, repairs and requests come whatever lanes we hear
 		return TO_UNICAST;
 
 
 	__u16 lane = le32(*(const __u32 *)(p + AT_STREAM + 1)); // its low half; the high one is the protocol
-	if (!(*(const volatile __u64 *)&keys->lanes[lane / 64] >> lane % 64 & 1))
+	if (!(READ(keys->lanes[lane / 64]) >> lane % 64 & 1))
 		return LANE;
 	return TO_GROUP;
 }
 
-// judge looks at a packet and says what it is. It changes nothing.
-static __always_inline enum reason judge(const __u8 *data, const __u8 *end, const struct keys *keys)
+// packet_length subtracts, which takes CAP_PERFMON because the difference of two pointers is
+// kernel knowledge, or calls a helper, which takes Linux 5.18 and a few nanoseconds.
+static __always_inline __u32 packet_length(struct xdp_md *ctx, const __u8 *data, const __u8 *end)
 {
+	return ask_length ? bpf_xdp_get_buff_len(ctx) : end - data;
+}
+
+// judge looks at a packet and says what it is. It changes nothing.
+static __always_inline enum reason judge(struct xdp_md *ctx, const struct keys *keys)
+{
+	const __u8 *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	const struct ethhdr *eth = (const void *)data;
 	const __u8 *at = data + sizeof(*eth);
+	__u32 before = sizeof(*eth); // at - data, in bytes
 	if (at > end)
 		return MALFORMED;
 	__u16 proto = eth->proto;
+	__u64 vlan = 0;
 
 #pragma unroll
 	for (int i = 0; i < MAX_TAGS; i++) {
@@ -154,9 +193,13 @@ static __always_inline enum reason judge(const __u8 *data, const __u8 *end, cons
 			break;
 		const struct vlanhdr *tag = (const void *)at;
 		at += sizeof(*tag);
+		before += sizeof(*tag);
 		if (at > end)
 			return MALFORMED;
 		proto = tag->proto;
+		__u16 id = be16(tag->tci) & VLAN_ID;
+		if (id != 0) // id 0 only carries a priority: IEEE 802.1Q, 9.6
+			vlan = vlan << 16 | VLAN_TAGGED | id;
 	}
 	if (proto != be16(ETH_IPV4))
 		return proto == be16(ETH_IPV6) ? IPV6 : ETHERTYPE;
@@ -176,57 +219,65 @@ static __always_inline enum reason judge(const __u8 *data, const __u8 *end, cons
 		return MALFORMED;
 
 	__u64 to = ADDRESS(be32(ip->daddr), be16(udp->dest));
-	int group = to == *(const volatile __u64 *)&keys->group;
-	if (!group && to != *(const volatile __u64 *)&keys->unicast)
+	int group = to == READ(keys->group);
+	if (!group && to != READ(keys->unicast))
 		return OTHER;
+	__u64 our_vlan = READ(keys->vlan);
+	if (vlan != our_vlan && our_vlan != ANY_VLAN)
+		return VLAN;
 
 	// The socket's reader relies on these: no length in the headers exceeds the packet,
 	// and the datagram is all of the IP packet. Padding behind it (short Ethernet frames
 	// are padded to 60 bytes) is not part of it. UDP shorter than IP is legal, unusual,
 	// and left to the kernel.
-	__u32 total = be16(ip->tot_len), length = be16(udp->len);
-	if (length < sizeof(*udp) || total != length + sizeof(*ip) || at + total > end)
+	__u32 total = be16(ip->tot_len), length = be16(udp->len), frame = packet_length(ctx, data, end);
+	if (length < sizeof(*udp) || total != length + sizeof(*ip) || before + total > frame)
 		return LENGTH;
-	if (end - data > frame_max)
+	if (frame > frame_max)
 		return OVERSIZE;
 	if (length < sizeof(*udp) + HEADER_BYTES || payload + HEADER_BYTES > end)
 		return LAYOUT;
 	return judge_datagram(payload, keys, group);
 }
 
+// stamp writes the time into eight bytes of metadata in front of the packet. The packet is not
+// touched, but what the verifier knew about it is forgotten.
+static __always_inline void stamp(struct xdp_md *ctx)
+{
+	__u64 *time;
+
+	if (bpf_xdp_adjust_meta(ctx, -(int)sizeof(*time)) != 0) {
+		count(NO_METADATA);
+		return;
+	}
+	time = (void *)(long)ctx->data_meta;
+	if ((void *)(time + 1) <= (void *)(long)ctx->data)
+		*time = bpf_ktime_get_ns();
+}
+
 SEC("xdp")
 int blaze_filter(struct xdp_md *ctx)
 {
-	__u32 first = 0, cpu = bpf_get_smp_processor_id();
+	__u32 first = 0;
 	struct keys *keys = bpf_map_lookup_elem(&blaze_keys, &first);
-	struct counters *counters = bpf_map_lookup_elem(&blaze_counters, &cpu);
-	if (!keys || !counters) // they exist, but only the loader knows it
+	if (!keys) // never
 		return XDP_PASS;
 
-	enum reason r = judge((void *)(long)ctx->data, (void *)(long)ctx->data_end, keys);
 	int action = XDP_PASS;
+	enum reason r = judge(ctx, keys);
 	if (r <= TO_UNICAST) {
-		if (loss && random(counters->count[TO_GROUP] + counters->count[TO_UNICAST] +
-				   counters->count[DROPPED] + counters->count[NO_SOCKET]) < loss) {
-			counters->count[DROPPED]++;
+		if (loss && unlucky()) {
+			count(DROPPED);
 			return XDP_DROP;
 		}
-		if (breakdown) {
-			__u64 *stamp = 0;
-			if (bpf_xdp_adjust_meta(ctx, -(int)sizeof(*stamp)) == 0) {
-				stamp = (void *)(long)ctx->data_meta;
-				if ((void *)(stamp + 1) <= (void *)(long)ctx->data)
-					*stamp = bpf_ktime_get_ns();
-			} else {
-				counters->count[NO_METADATA]++;
-			}
-		}
+		if (breakdown)
+			stamp(ctx);
 		// The low bits of the flags are the answer where no socket is registered.
 		action = bpf_redirect_map(&blaze_sockets, ctx->rx_queue_index, XDP_PASS);
 		if (action != XDP_REDIRECT)
 			r = NO_SOCKET;
 	}
-	counters->count[r % REASON_SLOTS]++;
+	count(r);
 	return action;
 }
 

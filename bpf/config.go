@@ -33,6 +33,11 @@ type Config struct {
 	// comes to Unicast is not filtered by lane.
 	Lanes []uint32
 
+	// VLAN is the network that the member is on, where packets come with their tags: at
+	// most two ids, 1..4094, the outer one first. Empty means the untagged network, and nil
+	// every one. Cards that take the tags off hide them from the program.
+	VLAN []uint16
+
 	// Queues is the number of receive queues that may get a socket, 1..MaxQueues. Zero
 	// means 1. Packets of other queues are passed to the kernel.
 	Queues int
@@ -90,6 +95,9 @@ func (c Config) withDefaults() (Config, error) {
 	if err := checkLanes(c.Lanes); err != nil {
 		return c, err
 	}
+	if err := checkVLAN(c.VLAN); err != nil {
+		return c, err
+	}
 	switch {
 	case c.Queues < 1 || c.Queues > MaxQueues:
 		return c, fmt.Errorf("%w: Queues is %d, not 1..%d", ErrConfig, c.Queues, MaxQueues)
@@ -125,6 +133,29 @@ func checkLanes(lanes []uint32) error {
 		}
 	}
 	return nil
+}
+
+func checkVLAN(ids []uint16) error {
+	if len(ids) > 2 {
+		return fmt.Errorf("%w: VLAN has %d tags, more than 2", ErrConfig, len(ids))
+	}
+	for _, id := range ids {
+		if id < 1 || id > 4094 {
+			return fmt.Errorf("%w: VLAN has %d, not 1..4094", ErrConfig, id)
+		}
+	}
+	return nil
+}
+
+// network packs ids as the program compares them (keys.vlan).
+func network(ids []uint16) (w uint64) {
+	if ids == nil {
+		return math.MaxUint64
+	}
+	for _, id := range ids {
+		w = w<<16 | 0x1000 | uint64(id)
+	}
+	return w
 }
 
 // address packs a as the program compares it: bit 48 tells it from none, which is 0.

@@ -14,6 +14,7 @@ type Counters struct {
 	Version  uint64 // of another wire version
 	Layout   uint64 // not laid out canonically: perhaps from another encoder, and valid
 	Oversize uint64 // longer than Config.FrameBytes: packets that GRO or UDP segmentation put together
+	VLAN     uint64 // on another VLAN than Config.VLAN says
 	Length   uint64 // IPv4 and UDP lengths disagree, or exceed the packet
 
 	// And then what is for others.
@@ -33,15 +34,15 @@ func (c Counters) Redirected() uint64 { return c.Group + c.Unicast }
 
 // Passed is the number of packets that went to the kernel.
 func (c Counters) Passed() uint64 {
-	return c.NoSocket + c.Lane + c.Cluster + c.Version + c.Layout + c.Oversize + c.Length +
+	return c.NoSocket + c.Lane + c.Cluster + c.Version + c.Layout + c.Oversize + c.VLAN + c.Length +
 		c.Other + c.NotUDP + c.Fragment + c.Options + c.Malformed + c.IPv6 + c.EtherType
 }
 
 // fields are the counters in the order of the program's enum reason.
-func (c *Counters) fields() [18]*uint64 {
+func (c *Counters) fields() [19]*uint64 {
 	return [...]*uint64{
 		&c.Group, &c.Unicast, &c.Dropped,
-		&c.NoSocket, &c.Lane, &c.Cluster, &c.Version, &c.Layout, &c.Oversize, &c.Length,
+		&c.NoSocket, &c.Lane, &c.Cluster, &c.Version, &c.Layout, &c.Oversize, &c.VLAN, &c.Length,
 		&c.Other, &c.NotUDP, &c.Fragment, &c.Options, &c.Malformed, &c.IPv6, &c.EtherType,
 		&c.NoMetadata,
 	}

@@ -13,16 +13,12 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-type filterCounters struct {
-	_     structs.HostLayout
-	Count [32]uint64
-}
-
 type filterKeys struct {
 	_       structs.HostLayout
 	Group   uint64
 	Unicast uint64
 	Cluster uint64
+	Vlan    uint64
 	Lanes   [1024]uint64
 }
 
@@ -34,6 +30,7 @@ const (
 	filterMapBlazeKeys     = "blaze_keys"
 	filterMapBlazeSockets  = "blaze_sockets"
 	filterProgBlazeFilter  = "blaze_filter"
+	filterVarAskLength     = "ask_length"
 	filterVarBreakdown     = "breakdown"
 	filterVarFrameMax      = "frame_max"
 	filterVarLoss          = "loss"
@@ -98,6 +95,7 @@ type filterMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type filterVariableSpecs struct {
+	AskLength *ebpf.VariableSpec `ebpf:"ask_length"`
 	Breakdown *ebpf.VariableSpec `ebpf:"breakdown"`
 	FrameMax  *ebpf.VariableSpec `ebpf:"frame_max"`
 	Loss      *ebpf.VariableSpec `ebpf:"loss"`
@@ -141,6 +139,7 @@ func (m *filterMaps) Close() error {
 //
 // It can be passed to loadFilterObjects or ebpf.CollectionSpec.LoadAndAssign.
 type filterVariables struct {
+	AskLength *ebpf.Variable `ebpf:"ask_length"`
 	Breakdown *ebpf.Variable `ebpf:"breakdown"`
 	FrameMax  *ebpf.Variable `ebpf:"frame_max"`
 	Loss      *ebpf.Variable `ebpf:"loss"`

@@ -18,8 +18,8 @@ import (
 type Filter struct {
 	mu       sync.Mutex
 	objects  filterObjects
-	keys     *filterKeys      // shared with the program; single words are stored atomically
-	counters []filterCounters // shared with the program, one for each possible CPU
+	keys     *filterKeys   // shared with the program; single words are stored atomically
+	counters []cpuCounters // shared with the program, one for each possible CPU
 	keysMem  []byte
 	countMem []byte
 	queues   int
@@ -28,6 +28,9 @@ type Filter struct {
 	closed   bool
 }
 
+// cpuCounters are what one CPU has counted, by the program's enum reason (REASON_SLOTS).
+type cpuCounters [32]uint64
+
 // Load puts the program and its maps into the kernel. Nothing sees packets before Attach. The
 // error is an ErrConfig, a *PrivilegeError, a *FeatureError or another one of the kernel's.
 func Load(cfg Config) (*Filter, error) {
@@ -35,11 +38,16 @@ func Load(cfg Config) (*Filter, error) {
 	if err != nil {
 		return nil, err
 	}
+	return loadAs(cfg, !capable(unix.CAP_PERFMON))
+}
+
+// loadAs loads the program, as it has to be without CAP_PERFMON or not.
+func loadAs(cfg Config, askLength bool) (*Filter, error) {
 	spec, err := loadFilter()
 	if err != nil {
 		return nil, fmt.Errorf("bpf: read the object: %w", err)
 	}
-	if err := specialise(spec, cfg); err != nil {
+	if err := specialise(spec, cfg, askLength); err != nil {
 		return nil, err
 	}
 	f := &Filter{queues: cfg.Queues}
@@ -48,13 +56,14 @@ func Load(cfg Config) (*Filter, error) {
 		err = spec.LoadAndAssign(&f.objects, nil)
 	}
 	if err != nil {
-		return nil, loadError(err)
+		return nil, loadError(err, askLength)
 	}
 	if err := f.mapMemory(); err != nil {
 		f.Close()
 		return nil, err
 	}
 	f.storeLanes(cfg.Lanes)
+	atomic.StoreUint64(&f.keys.Vlan, network(cfg.VLAN))
 	atomic.StoreUint64(&f.keys.Cluster, cfg.Cluster)
 	atomic.StoreUint64(&f.keys.Unicast, address(cfg.Unicast))
 	atomic.StoreUint64(&f.keys.Group, address(cfg.Group))
@@ -62,20 +71,23 @@ func Load(cfg Config) (*Filter, error) {
 }
 
 // specialise sets what is constant in the loaded program.
-func specialise(spec *ebpf.CollectionSpec, cfg Config) error {
+func specialise(spec *ebpf.CollectionSpec, cfg Config, askLength bool) error {
 	cpus, err := ebpf.PossibleCPU()
 	if err != nil {
 		return fmt.Errorf("bpf: count the processors: %w", err)
 	}
-	spec.Maps[filterMapBlazeCounters].MaxEntries = uint32(cpus)
+	spec.Maps[filterMapBlazeCounters].MaxEntries = uint32(cpus * len(cpuCounters{}))
 	spec.Maps[filterMapBlazeSockets].MaxEntries = uint32(cfg.Queues)
-	var breakdown uint8
-	if cfg.Breakdown {
-		breakdown = 1
+	flag := func(b bool) (v uint8) {
+		if b {
+			v = 1
+		}
+		return v
 	}
 	return errors.Join(
 		spec.Variables[filterVarFrameMax].Set(uint32(cfg.FrameBytes)),
-		spec.Variables[filterVarBreakdown].Set(breakdown),
+		spec.Variables[filterVarBreakdown].Set(flag(cfg.Breakdown)),
+		spec.Variables[filterVarAskLength].Set(flag(askLength)),
 		spec.Variables[filterVarLoss].Set(uint64(math.Round(cfg.Loss*(1<<32)))),
 		spec.Variables[filterVarLossSeed].Set(cfg.Seed),
 	)
@@ -90,12 +102,11 @@ func (f *Filter) mapMemory() (err error) {
 	}
 	f.keys = (*filterKeys)(unsafe.Pointer(&f.keysMem[0]))
 
-	cpus := int(f.objects.BlazeCounters.MaxEntries())
-	var slot filterCounters
-	if f.countMem, err = mmap(f.objects.BlazeCounters, cpus*int(unsafe.Sizeof(slot))); err != nil {
+	words := int(f.objects.BlazeCounters.MaxEntries())
+	if f.countMem, err = mmap(f.objects.BlazeCounters, 8*words); err != nil {
 		return err
 	}
-	f.counters = unsafe.Slice((*filterCounters)(unsafe.Pointer(&f.countMem[0])), cpus)
+	f.counters = unsafe.Slice((*cpuCounters)(unsafe.Pointer(&f.countMem[0])), words/len(cpuCounters{}))
 	return nil
 }
 
@@ -161,7 +172,7 @@ func (f *Filter) Counters() Counters {
 func (f *Filter) sum() (c Counters) {
 	for i, field := range c.fields() {
 		for cpu := range f.counters {
-			*field += atomic.LoadUint64(&f.counters[cpu].Count[i])
+			*field += atomic.LoadUint64(&f.counters[cpu][i])
 		}
 	}
 	return c

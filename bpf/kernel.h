@@ -36,6 +36,7 @@ static __u64 (*bpf_ktime_get_ns)(void) = (void *)5;
 static __u32 (*bpf_get_smp_processor_id)(void) = (void *)8;
 static long (*bpf_redirect_map)(void *map, __u64 key, __u64 flags) = (void *)51;
 static long (*bpf_xdp_adjust_meta)(struct xdp_md *xdp_md, int delta) = (void *)54;
+static __u64 (*bpf_xdp_get_buff_len)(struct xdp_md *xdp_md) = (void *)188;
 
 // be16 and be32 read what the network sends, le32 and le64 what Blaze writes.
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
@@ -54,7 +55,7 @@ struct ethhdr {
 	__u8 dest[6];
 	__u8 source[6];
 	__u16 proto;
-} __attribute__((packed));
+};
 
 struct vlanhdr {
 	__u16 tci;

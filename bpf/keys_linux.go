@@ -28,6 +28,14 @@ func (f *Filter) SetCluster(hash uint64) error {
 	return f.change(func() { atomic.StoreUint64(&f.keys.Cluster, hash) })
 }
 
+// SetVLAN changes the network that the member is on: nil every one, empty the untagged one.
+func (f *Filter) SetVLAN(ids []uint16) error {
+	if err := checkVLAN(ids); err != nil {
+		return err
+	}
+	return f.change(func() { atomic.StoreUint64(&f.keys.Vlan, network(ids)) })
+}
+
 // SetLanes changes the lanes that are wanted: nil all, empty none. A lane that is wanted
 // before and afterwards is redirected all the time.
 func (f *Filter) SetLanes(lanes []uint32) error {

@@ -98,10 +98,14 @@ func with(b []byte, at int, bytes ...byte) []byte {
 func model(cfg Config, b []byte) string {
 	at := 14
 	ethertype := binary.BigEndian.Uint16(b[12:])
+	vlan := []uint16{}
 	for range 2 {
 		if ethertype == 0x8100 || ethertype == 0x88a8 {
 			if len(b) < at+4 {
 				return "Malformed"
+			}
+			if id := binary.BigEndian.Uint16(b[at:]) & 0xfff; id != 0 {
+				vlan = append(vlan, id)
 			}
 			ethertype = binary.BigEndian.Uint16(b[at+2:])
 			at += 4
@@ -133,6 +137,9 @@ func model(cfg Config, b []byte) string {
 	to := netip.AddrPortFrom(netip.AddrFrom4([4]byte(ip[16:20])), binary.BigEndian.Uint16(ip[22:]))
 	if to != cfg.Group && to != cfg.Unicast {
 		return "Other"
+	}
+	if cfg.VLAN != nil && !slices.Equal(vlan, cfg.VLAN) {
+		return "VLAN"
 	}
 	total, length := int(binary.BigEndian.Uint16(ip[2:])), int(binary.BigEndian.Uint16(ip[24:]))
 	if length < 8 || total != length+20 || total > len(ip) {

@@ -5,11 +5,13 @@ import (
 	"fmt"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/features"
 	"golang.org/x/sys/unix"
 )
 
 // loadError says why the kernel did not take the program or a map.
-func loadError(err error) error {
+func loadError(err error, askLength bool) error {
 	var rejected *ebpf.VerifierError
 	switch {
 	case errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) && !errors.As(err, &rejected):
@@ -18,6 +20,8 @@ func loadError(err error) error {
 		return &FeatureError{Feature: "the bpf system call (CONFIG_BPF_SYSCALL)", Since: "5.9", Err: err}
 	case errors.Is(err, ebpf.ErrNotSupported):
 		return &FeatureError{Feature: "the XDP filter (AF_XDP, mapped arrays; CONFIG_XDP_SOCKETS)", Since: "5.9", Err: err}
+	case askLength && errors.Is(features.HaveProgramHelper(ebpf.XDP, asm.FnXdpGetBuffLen), ebpf.ErrNotSupported):
+		return &PrivilegeError{What: "to load the XDP filter before Linux 5.18", Missing: []string{"CAP_PERFMON"}, Err: err}
 	}
 	return fmt.Errorf("bpf: load the XDP filter: %w", err)
 }
@@ -28,24 +32,26 @@ func privilegeError(what string, err error) error {
 }
 
 // missing names the capabilities that loading and attaching need and the calling thread lacks.
-// CAP_SYS_ADMIN stands for both of them (Linux 5.8 and newer split them off).
 func missing() (names []string) {
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData // 32 capabilities each
-	if unix.Capget(&header, &data[0]) != nil {
-		return nil
-	}
-	has := func(c uint) bool { return data[c/32].Effective>>(c%32)&1 != 0 }
-	if has(unix.CAP_SYS_ADMIN) {
-		return nil
-	}
-	if !has(unix.CAP_BPF) {
+	if !capable(unix.CAP_BPF) {
 		names = append(names, "CAP_BPF")
 	}
-	if !has(unix.CAP_NET_ADMIN) {
+	if !capable(unix.CAP_NET_ADMIN) {
 		names = append(names, "CAP_NET_ADMIN")
 	}
 	return names
+}
+
+// capable reports whether the calling thread has the capability, or CAP_SYS_ADMIN, which
+// stands for all that are asked for here: they were split off it in Linux 5.8.
+func capable(capability uint) bool {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData // 32 capabilities each
+	if unix.Capget(&header, &data[0]) != nil {
+		return true // unknown: the kernel will tell
+	}
+	has := func(c uint) bool { return data[c/32].Effective>>(c%32)&1 != 0 }
+	return has(capability) || has(unix.CAP_SYS_ADMIN)
 }
 
 // raiseMemlock lifts the limit of locked memory, which kernels before 5.11 count maps against:

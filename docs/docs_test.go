@@ -1,0 +1,100 @@
+// Package docs has no code: its test holds the documents to what they speak of.
+package docs
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/activeblaze/blaze"
+)
+
+const root = ".."
+
+// Every counter of Stats is explained in operations.md, under its own name.
+func TestOperationsExplainsEveryCounter(t *testing.T) {
+	text, err := os.ReadFile("operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var look func(path string, s reflect.Type)
+	look = func(path string, s reflect.Type) {
+		for i := range s.NumField() {
+			f := s.Field(i)
+			if f.Type.Kind() == reflect.Struct && f.Name != "Buffers" {
+				look(path+f.Name+".", f.Type)
+				continue
+			}
+			if !strings.Contains(string(text), "`"+f.Name+"`") {
+				t.Errorf("operations.md does not explain Stats.%s%s", path, f.Name)
+			}
+		}
+	}
+	look("", reflect.TypeFor[blaze.Stats]())
+}
+
+// pending are documents that others link to and that are being written. It should be empty.
+var pending = []string{"invariants.md", "simulation.md"}
+
+// A link from one document to another file of this repository leads somewhere.
+func TestLinksLeadSomewhere(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)#\s]+)(#[^)]*)?\)`)
+	found := 0
+	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if e.IsDir() && (e.Name() == ".git" || e.Name() == "testdata") {
+			return filepath.SkipDir
+		}
+		if filepath.Ext(path) != ".md" {
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(m[1], "://") || strings.HasPrefix(m[1], "mailto:") {
+				continue
+			}
+			found++
+			if slices.Contains(pending, filepath.Base(m[1])) {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(filepath.Dir(path), m[1])); err != nil {
+				t.Errorf("%s links to %s, which is not there", path, m[1])
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found == 0 {
+		t.Error("no links found: the pattern is wrong")
+	}
+}
+
+// Every file that ARCHITECTURE.md names in the life of a message is there.
+func TestArchitectureNamesFilesThatExist(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "ARCHITECTURE.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, life, _ := strings.Cut(string(text), "## The life of a message")
+	life, _, ok := strings.Cut(life, "## Threads")
+	if !ok {
+		t.Fatal("ARCHITECTURE.md has no section on the life of a message")
+	}
+	for _, name := range regexp.MustCompile(`[a-z_/]+\.go\b`).FindAllString(life, -1) {
+		if _, err := os.Stat(filepath.Join(root, name)); err != nil {
+			t.Errorf("ARCHITECTURE.md names %s, which is not there", name)
+		}
+	}
+}

@@ -280,7 +280,7 @@ func TestPinger(t *testing.T) {
 	}
 	now += clock.Time(time.Millisecond)
 	p.pong(slices.Clone(pending))
-	if !p.watch(false) || p.err != nil {
+	if p.sent != 51 || !p.watch(false) || p.err != nil {
 		t.Errorf("not over after its time: %v", p.err)
 	}
 }
@@ -298,5 +298,19 @@ func TestPingerGivesUp(t *testing.T) {
 	now += clock.Time(Settle) + 1
 	if !p.watch(false) || p.err == nil {
 		t.Error("NACK: an answer that never comes is no error")
+	}
+}
+
+func TestShortRunsMeasureSomething(t *testing.T) {
+	w := newWire(64)
+	l := w.load(64)
+	l.warmUp, l.measure = 1, 1 // over before the first turn is
+	l.turn = func() int { w.time += clock.Time(time.Millisecond); return w.turn() }
+	if err := l.run(); err != nil {
+		t.Fatal(err)
+	}
+	w.turn()
+	if n := w.sink.latency.Count(); n < enough {
+		t.Errorf("%d messages were measured, want %d", n, enough)
 	}
 }

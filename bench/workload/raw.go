@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"time"
 
 	"github.com/activeblaze/blaze"
@@ -12,12 +13,18 @@ import (
 	"github.com/activeblaze/blaze/bench/raw"
 )
 
+// ErrUnsupported means that this host cannot run the workload.
+var ErrUnsupported = raw.ErrUnsupported
+
 // raw measures bare sockets: a round trip, then how many datagrams a second arrive.
 func (r *run) raw(ctx context.Context) error {
 	base := order{Workload: Raw, URI: r.o.URI, Size: r.o.Size, GSO: r.o.GSO, Seconds: r.o.Duration.Seconds()}
 	ping, flood, err := base.raw()
 	if err != nil {
 		return err
+	}
+	if runtime.GOOS != "linux" {
+		return fmt.Errorf("%w on %s: bare sockets are measured on Linux", ErrUnsupported, runtime.GOOS)
 	}
 	if err := r.spawn(func(int) *order { return &base }); err != nil {
 		return err

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/activeblaze/blaze"
@@ -93,6 +95,9 @@ func (r *run) spawn(every func(i int) *order) error {
 	if stderr == nil {
 		stderr = io.Discard
 	}
+	if _, ok := stderr.(*os.File); !ok {
+		stderr = &together{w: stderr} // a file is inherited; into anything else every child is copied
+	}
 	for i := range r.o.Receivers {
 		c, err := proc.Start(r.o.Receiver, stderr)
 		if err != nil {
@@ -104,6 +109,18 @@ func (r *run) spawn(every func(i int) *order) error {
 		}
 	}
 	return nil
+}
+
+// together lets several goroutines write to what is made for one.
+type together struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (t *together) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.w.Write(b)
 }
 
 // close ends the receivers, all at once, and reaps them.
@@ -390,6 +407,9 @@ func (r *run) sum(own counters, repair []byte, reports []*report) error {
 		res.AllocsPerMsg = float64(mallocs) / float64(n)
 	}
 	res.RTT, res.Latency, res.Repair = r.rtt.Percentiles(), latency.Percentiles(), repairs.Percentiles()
+	if runtime.GOOS != "linux" {
+		res.Latency = nil // here each process has a clock of its own
+	}
 	if r.hist = latency; r.rtt != nil {
 		r.hist = r.rtt
 	}

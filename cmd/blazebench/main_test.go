@@ -97,13 +97,18 @@ func TestBadURI(t *testing.T) {
 }
 
 func TestTinyRuns(t *testing.T) {
-	for _, args := range [][]string{
-		{"latency"}, {"latency", "--rate", "2000"}, {"latency", "--idle", "block"}, {"latency", "--idle", "backoff"},
-		{"latency", "--loss", "0.05"}, {"latency", "--receivers", "2"}, {"latency", "--size", "16"}, {"latency", "--size", "20000"},
-		{"latency", "--rate", "1000", "--idle", "block"},
-		{"throughput"}, {"throughput", "--size", "1344", "--rate", "5000"}, {"throughput", "--protocol", "besteffort", "--rate", "5000"},
-		{"loss", "--receivers", "2", "--size", "256"}, {"loss", "--loss", "0.2", "--rate", "5000"}, {"loss", "--loss", "0"},
-	} {
+	runs := [][]string{
+		{"latency"}, {"latency", "--rate", "2000"}, {"latency", "--idle", "block"}, {"latency", "--loss", "0.05", "--size", "16"},
+		{"throughput"}, {"throughput", "--protocol", "besteffort", "--rate", "5000"},
+		{"loss", "--receivers", "2", "--size", "256"}, {"loss", "--loss", "0.2", "--rate", "5000"},
+	}
+	if !testing.Short() {
+		runs = append(runs, [][]string{
+			{"latency", "--idle", "backoff"}, {"latency", "--receivers", "2"}, {"latency", "--size", "20000"},
+			{"latency", "--rate", "1000", "--idle", "block"}, {"throughput", "--size", "1344", "--rate", "5000"}, {"loss", "--loss", "0"},
+		}...)
+	}
+	for _, args := range runs {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			r := measure(t, append(args, "--duration", "150ms")...)
 			if r.Workload != args[0] || r.Sent == 0 || r.Delivered == 0 {
@@ -142,9 +147,16 @@ func TestRaw(t *testing.T) {
 		t.Skip("raw needs Linux")
 	}
 	for _, args := range [][]string{{"raw"}, {"raw", "--size", "1344", "--gso"}} {
-		r := measure(t, append(args, "--duration", "150ms")...)
-		if r.RTT == nil || r.RTT.P50 <= 0 || r.DatagramsPerSecond <= 0 {
-			t.Errorf("%v: %+v", args, r)
+		// Bare sockets measure what they can in their time: on a busy host that may be nothing.
+		for d := 150 * time.Millisecond; ; d *= 2 {
+			r := measure(t, append(args, "--duration", d.String())...)
+			if r.RTT != nil && r.RTT.P50 > 0 && r.DatagramsPerSecond > 0 {
+				break
+			}
+			if d > 2*time.Second {
+				t.Errorf("%v: %+v", args, r)
+				break
+			}
 		}
 	}
 }

@@ -56,6 +56,7 @@ func tour(ctx context.Context, args []string, out *output) error {
 	if err != nil {
 		return err
 	}
+	var done []step
 	var runs []*result.Run
 	for i, s := range steps {
 		out.prefix = fmt.Sprintf("[%d/%d] %s: ", i+1, len(steps), s.title)
@@ -64,12 +65,16 @@ func tour(ctx context.Context, args []string, out *output) error {
 		o.Stderr, o.Progress = out.stderr, out.progress
 		r, _, err := workload.Run(ctx, s.kind, o)
 		out.clear()
+		if errors.Is(err, workload.ErrUnsupported) {
+			fmt.Fprintf(out.stderr, "blazebench: left out: %s: %v\n", s.title, err)
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.title, err)
 		}
-		runs = append(runs, r)
+		done, runs = append(done, s), append(runs, r)
 	}
-	table(out.stdout, runs)
+	table(out.stdout, done, runs)
 	if *jsonFile != "" {
 		if err := writeTo(*jsonFile, out.stdout, func(w io.Writer) error {
 			e := json.NewEncoder(w)
@@ -90,8 +95,8 @@ func tour(ctx context.Context, args []string, out *output) error {
 	return broken
 }
 
-// table prints what the tour found.
-func table(w io.Writer, runs []*result.Run) {
+// table prints what the steps of the tour found.
+func table(w io.Writer, steps []step, runs []*result.Run) {
 	r0 := runs[0]
 	fmt.Fprintf(w, "Blaze reliable multicast: 1 sender and 1 receiver process, %s, no privileges\n", r0.URI[:strings.LastIndex(r0.URI, ":")])
 	fmt.Fprintf(w, "%s; %d CPUs %s; %s; idle %s\n\n", r0.Kernel, r0.CPUs, r0.CPUModel, r0.Go, runs[len(runs)-1].Idle)

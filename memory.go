@@ -36,6 +36,7 @@ const (
 // sizes from here, so that this sum is what is really used.
 type memory struct {
 	buffers    int64 // packet memory: see poolBuffers
+	tables     int64 // what is known of each datagram that is held for repair
 	receive    int64 // where the driver receives
 	commands   int64 // messages on their way from the application to the engine, for each lane
 	reassembly int64 // one large message for each stream that has a window to itself
@@ -45,13 +46,14 @@ func (c *Config) memory(datagram int) memory {
 	perBuffer := int64(bufferSize(datagram)) + int64(unsafe.Sizeof(buf.Buf{})) + 4
 	return memory{
 		buffers:    int64(c.poolBuffers(datagram)) * perBuffer,
+		tables:     int64(c.sendStreams()) * int64(nack.Tables(c.Window, datagram)),
 		receive:    receiveSlots,
 		commands:   int64(c.sendStreams()) * int64(c.commandQueue()),
 		reassembly: reorderWindows * int64(c.MaxMessageSize),
 	}
 }
 
-func (m memory) total() int64 { return m.buffers + m.receive + m.commands + m.reassembly }
+func (m memory) total() int64 { return m.buffers + m.tables + m.receive + m.commands + m.reassembly }
 
 // MemoryBudget is how many bytes Init and Start will take for c, with its defaults filled in:
 // packet memory for the retransmit windows of all lanes and four full reorder windows, what the

@@ -2,8 +2,10 @@ package nack
 
 import (
 	"errors"
+	"math/bits"
 	"math/rand/v2"
 	"time"
+	"unsafe"
 
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/wire"
@@ -116,6 +118,16 @@ func WindowDatagrams(window, datagram int) int {
 func Buffers(window, datagram, senders, receivers int) int {
 	return (senders+receivers)*(WindowDatagrams(window, datagram)+1) + controlSpare
 }
+
+// Tables is how many bytes a sending stream takes besides its buffers: for each datagram of its
+// window a slot, and a place in the queue of repairs.
+func Tables(window, datagram int) int {
+	return slotCount(WindowDatagrams(window, datagram)) * int(unsafe.Sizeof(slot{})+unsafe.Sizeof(uint64(0)))
+}
+
+// slotCount is the number of slots of a window: a power of two above it, since the datagram that
+// is being packed has a slot as well.
+func slotCount(window int) int { return 1 << bits.Len(uint(window)) }
 
 // EventKind says what happened.
 type EventKind uint8

@@ -90,10 +90,7 @@ func (p *Protocol) Open(now clock.Time, id wire.StreamID) *Sender {
 	if s := p.sender(id); s != nil {
 		return s
 	}
-	n := uint64(1)
-	for n < uint64(p.window)+1 {
-		n *= 2
-	}
+	n := uint64(slotCount(p.window))
 	s := &Sender{
 		p: p, id: id, header: p.header(id), nack: id.Protocol() == wire.NACK, opened: now,
 		slots: make([]slot, n), mask: n - 1, window: uint64(p.window),

@@ -1,6 +1,6 @@
 # Everything that is done to this repository, by name. `make help` lists it.
 # Only Go and make are needed for test, check, bench, sim, fuzz, figures and cross;
-# race needs a C compiler, generate and verify-generated need protoc.
+# race needs a C compiler, generate and verify-generated need protoc, bpf and verify-generated clang.
 
 GO        ?= go
 FUZZTIME ?= 30s
@@ -69,10 +69,16 @@ cross: ## build, and vet with the tests, for every system and processor
 	done
 
 .PHONY: generate
-generate: ## generated code from wire/blaze.proto (needs protoc)
+generate: bpf ## generated code from wire/blaze.proto and the XDP filter (needs protoc and clang)
 	@scripts/need-protoc.sh
 	$(GO) generate ./wire
 
+.PHONY: bpf
+bpf: ## the XDP filter's object and its wrapper, after a change of bpf/*.c (needs clang 14)
+	@scripts/need-clang.sh
+	$(GO) generate ./bpf
+
 .PHONY: verify-generated
-verify-generated: ## generate, and fail if that changes anything (needs protoc)
+verify-generated: ## generate, and fail if that changes anything (needs protoc and clang)
 	@scripts/verify-generated.sh
+	@scripts/verify-bpf.sh

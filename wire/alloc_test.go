@@ -64,6 +64,11 @@ func TestNoAllocation(t *testing.T) {
 		b = AppendStatus(b, Status{})
 		b = AppendStart(b, Start{})
 		b = AppendLeave(b, Leave{})
+		b = AppendRing(b, Ring{})
+		b = AppendToken(b, &Token{})
+		b = AppendNotice(b, Notice{})
+		b = AppendJoin(b, &Join{})
+		b = AppendCommit(b, &Commit{})
 		Seal(b)
 	}
 	if n := testing.AllocsPerRun(10, control); n != 0 {
@@ -100,6 +105,25 @@ func readAll(d *Datagram) (sum int) {
 			sum += int(f.Start().Lanes)
 		case FrameLeave:
 			sum += int(f.Leave().Last)
+		case FrameRing:
+			sum += int(f.Ring().Round)
+		case FrameToken:
+			t := f.Token()
+			for i := range t.Wanted.Len() {
+				sum += int(t.Wanted.At(i))
+			}
+		case FrameJoin:
+			j := f.Join()
+			for i := range j.Proc.Len() {
+				sum += int(j.Proc.At(i)[0])
+			}
+		case FrameCommit:
+			c := f.Commit()
+			for i := range c.Entries.Len() {
+				sum += int(c.Entries.At(i).Aru + c.Rings.At(0).Seq)
+			}
+		case FrameNotice:
+			sum += int(f.Notice().Kind)
 		}
 	}
 	return sum

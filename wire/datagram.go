@@ -15,6 +15,12 @@ const (
 	fieldStatus    = 15
 	fieldStart     = 16
 	fieldLeave     = 17
+	fieldRing      = 18
+	fieldToken     = 19
+	fieldJoin      = 20
+	fieldCommit    = 21
+	fieldNotice    = 22
+	fieldLast      = fieldNotice
 )
 
 // FrameKind says what a frame is. Its value is the frame's field number in Datagram.
@@ -28,6 +34,11 @@ const (
 	FrameStatus    FrameKind = fieldStatus
 	FrameStart     FrameKind = fieldStart
 	FrameLeave     FrameKind = fieldLeave
+	FrameRing      FrameKind = fieldRing
+	FrameToken     FrameKind = fieldToken
+	FrameJoin      FrameKind = fieldJoin
+	FrameCommit    FrameKind = fieldCommit
+	FrameNotice    FrameKind = fieldNotice
 )
 
 // Datagram is one decoded datagram. It is large: keep one and decode into it again and again.
@@ -96,8 +107,8 @@ func frameAt(b []byte, p int) (kind FrameKind, begin, end int) {
 	switch {
 	case tag&^0x18 == fieldData<<3|typeBytes: // 0x62, 0x6A, 0x72 and 0x7A
 		kind = FrameKind(tag >> 3)
-	case (tag == 0x82 || tag == 0x8A) && p < len(b) && b[p] == 0x01:
-		kind = fieldStart + FrameKind(tag>>3&1)
+	case tag&0x87 == 0x82 && tag <= 0xB2 && p < len(b) && b[p] == 0x01: // 0x82, 0x8A … 0xB2
+		kind = fieldStart + FrameKind(tag>>3&0xF)
 		p++
 	default:
 		return 0, 0, 0
@@ -147,6 +158,16 @@ func isCanonicalFrame(kind FrameKind, body []byte) bool {
 		return isCanonicalStart(body)
 	case FrameLeave:
 		return isCanonicalLeave(body)
+	case FrameRing:
+		return isCanonicalRing(body)
+	case FrameToken:
+		return isCanonicalToken(body)
+	case FrameJoin:
+		return isCanonicalJoin(body)
+	case FrameCommit:
+		return isCanonicalCommit(body)
+	case FrameNotice:
+		return isCanonicalNotice(body)
 	}
 	return false
 }
@@ -166,6 +187,16 @@ func checkFrame(kind FrameKind, body []byte) (err error) {
 		_, err = scanStart(body)
 	case FrameLeave:
 		_, err = scanLeave(body)
+	case FrameRing:
+		_, err = scanRing(body)
+	case FrameToken:
+		_, err = scanToken(body)
+	case FrameJoin:
+		_, err = scanJoin(body)
+	case FrameCommit:
+		_, err = scanCommit(body)
+	case FrameNotice:
+		_, err = scanNotice(body)
 	}
 	return err
 }
@@ -192,7 +223,7 @@ func (d *Datagram) scanFrames(s *scanner, header bool) error {
 	d.Canonical = false
 	for s.next() {
 		switch {
-		case s.typ == typeBytes && s.field >= fieldData && s.field <= fieldLeave:
+		case s.typ == typeBytes && s.field >= fieldData && s.field <= fieldLast:
 			if err := d.add(FrameKind(s.field), s.bytes); err != nil {
 				return err
 			}

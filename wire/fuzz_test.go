@@ -165,7 +165,7 @@ func (m *maker) topic() string {
 func (m *maker) datagram() plain {
 	const last = math.MaxUint64
 	p := plain{Header: Header{Cluster: m.u64(0, last), Transmitter: m.id(), Incarnation: m.u32(), Stream: StreamID(m.u32())}}
-	for kind := FrameData; kind <= FrameLeave; kind++ {
+	for kind := FrameData; kind <= FrameNotice; kind++ {
 		for range m.n(4) {
 			switch kind {
 			case FrameData:
@@ -197,6 +197,8 @@ func (m *maker) datagram() plain {
 					l.Last, l.NextMessage = m.u64(0, last-1), m.u64(1, last)
 				}
 				p.Frames = append(p.Frames, l)
+			default:
+				p.Frames = append(p.Frames, m.totem(kind))
 			}
 			if len(p.Frames) == MaxFrames {
 				return p

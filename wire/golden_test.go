@@ -56,6 +56,20 @@ var golden = []struct {
 	{"start", []any{Start{First: 41, FirstMessage: 977, Age: 60e9, Lanes: 1}}},
 	{"leave-sender", []any{Leave{HasLast: true, Last: 9, NextMessage: 110}}},
 	{"leave-receiver", []any{Leave{}}},
+	{"ring", []any{
+		plainData{Number: 977, FirstMessage: 41, Messages: []plainPacked{{"orders", KindRaw, "buy"}}},
+		Ring{Key: testRing.Key(), Round: 70000, Safe: true, Origin: 2},
+	}},
+	{"ring-recovered", []any{
+		plainData{Number: 977, FirstMessage: 41, Messages: []plainPacked{{"orders", KindRaw, "buy"}}},
+		Ring{Key: testRing.Key(), Round: 3, After: true, Origin: 15, Recovered: true, Old: 1, Number: 5},
+	}},
+	{"token", []any{plainToken{Ring: testRing, TokenSeq: 70000, Seq: 1003, Aru: 1000, AruID: testOrigin, FCC: 12, Backlog: 40, Wanted: "\xe9\x03\x00\x00\x00\x00\x00\x00\xea\x03\x00\x00\x00\x00\x00\x00"}}},
+	{"token-recovery", []any{plainToken{Ring: testRing, Recovery: true}}},
+	{"join", []any{plainJoin{Node: 7, Started: 1700000000, RingSeq: 12, Counter: 3, Proc: ids(2), Fail: ids(1)}}},
+	{"join-leave", []any{plainJoin{RingSeq: 12, Counter: 4, Fail: ids(1)}}},
+	{"commit", []any{plainCommit{Ring: RingID{Rep: idOf(ids(1)), Seq: 16}, Index: 1, Rings: testRings(), Entries: testEntries()}}},
+	{"notice", []any{Notice{Ring: testRing, Kind: MergeDetect}}},
 	{"empty", nil},
 	{"all", []any{
 		plainData{Number: 7, FirstMessage: 100, Messages: []plainPacked{{"a", KindRaw, "1"}}},

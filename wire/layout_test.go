@@ -88,7 +88,7 @@ func (w rewriter) stranger(b []byte) []byte {
 	if !w.unknown {
 		return b
 	}
-	num := protowire.Number([]int{11, 18, 1000, 1<<29 - 1}[w.rng.IntN(4)])
+	num := protowire.Number([]int{11, 30, 1000, 1<<29 - 1}[w.rng.IntN(4)])
 	switch w.rng.IntN(6) {
 	case 0:
 		b = protowire.AppendVarint(protowire.AppendTag(b, num, protowire.VarintType), math.MaxUint64)

@@ -19,7 +19,7 @@ import (
 // are sorted by kind, stably, because generated code does not keep the order between kinds.
 type plain struct {
 	Header Header
-	Frames []any // plainData, plainNak, Heartbeat, Status, Start, Leave
+	Frames []any // plainData, plainNak, Heartbeat, Status, Start, Leave, Ring, plainToken, plainJoin, plainCommit, Notice
 }
 
 type plainData struct {
@@ -71,6 +71,8 @@ func plainOf(d *Datagram) plain {
 			p.Frames = append(p.Frames, f.Start())
 		case FrameLeave:
 			p.Frames = append(p.Frames, f.Leave())
+		default:
+			p.Frames = append(p.Frames, plainTotem(f))
 		}
 	}
 	return p
@@ -105,6 +107,8 @@ func appendPlain(p plain) []byte {
 			b = AppendStart(b, f)
 		case Leave:
 			b = AppendLeave(b, f)
+		default:
+			b = appendPlainTotem(b, f)
 		}
 	}
 	Seal(b)
@@ -181,6 +185,7 @@ func reference(b []byte) (plain, error) {
 	for _, f := range pb.Leave {
 		add(referenceLeave(f))
 	}
+	referenceTotem(&pb, add)
 	if len(p.Frames) > 16 {
 		err = ErrRange
 	}

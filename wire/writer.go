@@ -225,6 +225,14 @@ func (w *DataWriter) AppendStart(s Start) bool {
 // Finish closes the datagram and seals it: it is mem[off:off+n]. A writer that is Empty has no
 // datagram, and n is 0.
 func (w *DataWriter) Finish() (off, n int) {
+	if off, n = w.Close(); n > 0 {
+		Seal(w.mem[off : off+n])
+	}
+	return off, n
+}
+
+// Close is Finish without Seal, for who has more to write behind the Data.
+func (w *DataWriter) Close() (off, n int) {
 	if w.count == 0 {
 		return 0, 0
 	}
@@ -244,6 +252,5 @@ func (w *DataWriter) Finish() (off, n int) {
 	if w.hasStart {
 		end = len(AppendStart(w.mem[:end:len(w.mem)], w.start))
 	}
-	Seal(w.mem[off:end])
 	return off, end - off
 }

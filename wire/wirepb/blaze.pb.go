@@ -80,19 +80,25 @@ func (Kind) EnumDescriptor() ([]byte, []int) {
 
 // Datagram is one UDP payload.
 type Datagram struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Version       *uint32                `protobuf:"fixed32,1,opt,name=version,proto3,oneof" json:"version,omitempty"`         // required; 1. Changes only when old readers must refuse
-	Cluster       *uint64                `protobuf:"fixed64,2,opt,name=cluster,proto3,oneof" json:"cluster,omitempty"`         // required; FNV-1a, 64 bits, of Config.Cluster
-	Crc32C        *uint32                `protobuf:"fixed32,3,opt,name=crc32c,proto3,oneof" json:"crc32c,omitempty"`           // required; CRC-32C (RFC 3720, B.4) of all bytes that follow this field
-	Transmitter   []byte                 `protobuf:"bytes,4,opt,name=transmitter,proto3,oneof" json:"transmitter,omitempty"`   // required; 16 bytes: the MemberID of who put this datagram on the wire
-	Incarnation   *uint32                `protobuf:"fixed32,5,opt,name=incarnation,proto3,oneof" json:"incarnation,omitempty"` // required; of the transmitter
-	Stream        *uint32                `protobuf:"fixed32,6,opt,name=stream,proto3,oneof" json:"stream,omitempty"`           // required; protocol << 24 | lane: the stream that the frames speak of
-	Data          []*Data                `protobuf:"bytes,12,rep,name=data,proto3" json:"data,omitempty"`
-	Nak           []*Nak                 `protobuf:"bytes,13,rep,name=nak,proto3" json:"nak,omitempty"`
-	Heartbeat     []*Heartbeat           `protobuf:"bytes,14,rep,name=heartbeat,proto3" json:"heartbeat,omitempty"`
-	Status        []*Status              `protobuf:"bytes,15,rep,name=status,proto3" json:"status,omitempty"`
-	Start         []*Start               `protobuf:"bytes,16,rep,name=start,proto3" json:"start,omitempty"`
-	Leave         []*Leave               `protobuf:"bytes,17,rep,name=leave,proto3" json:"leave,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Version     *uint32                `protobuf:"fixed32,1,opt,name=version,proto3,oneof" json:"version,omitempty"`         // required; 1. Changes only when old readers must refuse
+	Cluster     *uint64                `protobuf:"fixed64,2,opt,name=cluster,proto3,oneof" json:"cluster,omitempty"`         // required; FNV-1a, 64 bits, of Config.Cluster
+	Crc32C      *uint32                `protobuf:"fixed32,3,opt,name=crc32c,proto3,oneof" json:"crc32c,omitempty"`           // required; CRC-32C (RFC 3720, B.4) of all bytes that follow this field
+	Transmitter []byte                 `protobuf:"bytes,4,opt,name=transmitter,proto3,oneof" json:"transmitter,omitempty"`   // required; 16 bytes: the MemberID of who put this datagram on the wire
+	Incarnation *uint32                `protobuf:"fixed32,5,opt,name=incarnation,proto3,oneof" json:"incarnation,omitempty"` // required; of the transmitter
+	Stream      *uint32                `protobuf:"fixed32,6,opt,name=stream,proto3,oneof" json:"stream,omitempty"`           // required; protocol << 24 | lane: the stream that the frames speak of
+	Data        []*Data                `protobuf:"bytes,12,rep,name=data,proto3" json:"data,omitempty"`
+	Nak         []*Nak                 `protobuf:"bytes,13,rep,name=nak,proto3" json:"nak,omitempty"`
+	Heartbeat   []*Heartbeat           `protobuf:"bytes,14,rep,name=heartbeat,proto3" json:"heartbeat,omitempty"`
+	Status      []*Status              `protobuf:"bytes,15,rep,name=status,proto3" json:"status,omitempty"`
+	Start       []*Start               `protobuf:"bytes,16,rep,name=start,proto3" json:"start,omitempty"`
+	Leave       []*Leave               `protobuf:"bytes,17,rep,name=leave,proto3" json:"leave,omitempty"`
+	// Totem (docs/totem.md). The header's stream is protocol 5.
+	Ring          []*Ring   `protobuf:"bytes,18,rep,name=ring,proto3" json:"ring,omitempty"`
+	Token         []*Token  `protobuf:"bytes,19,rep,name=token,proto3" json:"token,omitempty"`
+	Join          []*Join   `protobuf:"bytes,20,rep,name=join,proto3" json:"join,omitempty"`
+	Commit        []*Commit `protobuf:"bytes,21,rep,name=commit,proto3" json:"commit,omitempty"`
+	Notice        []*Notice `protobuf:"bytes,22,rep,name=notice,proto3" json:"notice,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -207,6 +213,41 @@ func (x *Datagram) GetStart() []*Start {
 func (x *Datagram) GetLeave() []*Leave {
 	if x != nil {
 		return x.Leave
+	}
+	return nil
+}
+
+func (x *Datagram) GetRing() []*Ring {
+	if x != nil {
+		return x.Ring
+	}
+	return nil
+}
+
+func (x *Datagram) GetToken() []*Token {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+func (x *Datagram) GetJoin() []*Join {
+	if x != nil {
+		return x.Join
+	}
+	return nil
+}
+
+func (x *Datagram) GetCommit() []*Commit {
+	if x != nil {
+		return x.Commit
+	}
+	return nil
+}
+
+func (x *Datagram) GetNotice() []*Notice {
+	if x != nil {
+		return x.Notice
 	}
 	return nil
 }
@@ -857,6 +898,431 @@ func (x *Leave) GetNextMessage() uint64 {
 	return 0
 }
 
+// Ring gives the Data in front of it its place in the total order of one ring of members. It
+// has the same length in every datagram that is not recovered, and may be replaced when the same
+// Data is sent again on another ring.
+type Ring struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Rep     *uint64                `protobuf:"fixed64,1,opt,name=rep,proto3,oneof" json:"rep,omitempty"`                        // required; the two little-endian halves of the representative's MemberID, the second rotated by 32 bits, XORed
+	RingSeq *uint32                `protobuf:"fixed32,2,opt,name=ring_seq,json=ringSeq,proto3,oneof" json:"ring_seq,omitempty"` // required; the low 32 bits of the ring's sequence
+	Round   *uint32                `protobuf:"fixed32,3,opt,name=round,proto3,oneof" json:"round,omitempty"`                    // required; the low 32 bits of the token_seq of the token forwarded at that visit
+	Flags   *uint32                `protobuf:"fixed32,4,opt,name=flags,proto3,oneof" json:"flags,omitempty"`                    // required; bit 0 safe, bit 1 sent after the token, bits 8 to 15 the origin: its place among the ring's members
+	// Present in recovery: the Data's place in the ring named here. Data.number is then its place in
+	// an old ring, bits 16 to 23 of flags say which (its place in Commit.rings), and bits 8 to 15
+	// speak of that ring's members.
+	Number        *uint64 `protobuf:"fixed64,5,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ring) Reset() {
+	*x = Ring{}
+	mi := &file_blaze_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ring) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ring) ProtoMessage() {}
+
+func (x *Ring) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ring.ProtoReflect.Descriptor instead.
+func (*Ring) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Ring) GetRep() uint64 {
+	if x != nil && x.Rep != nil {
+		return *x.Rep
+	}
+	return 0
+}
+
+func (x *Ring) GetRingSeq() uint32 {
+	if x != nil && x.RingSeq != nil {
+		return *x.RingSeq
+	}
+	return 0
+}
+
+func (x *Ring) GetRound() uint32 {
+	if x != nil && x.Round != nil {
+		return *x.Round
+	}
+	return 0
+}
+
+func (x *Ring) GetFlags() uint32 {
+	if x != nil && x.Flags != nil {
+		return *x.Flags
+	}
+	return 0
+}
+
+func (x *Ring) GetNumber() uint64 {
+	if x != nil && x.Number != nil {
+		return *x.Number
+	}
+	return 0
+}
+
+// Token is the token of a ring, for the transmitter's successor.
+type Token struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rep           []byte                 `protobuf:"bytes,1,opt,name=rep,proto3,oneof" json:"rep,omitempty"`                             // required; 16 bytes: the representative, the ring's lowest MemberID
+	RingSeq       *uint64                `protobuf:"fixed64,2,opt,name=ring_seq,json=ringSeq,proto3,oneof" json:"ring_seq,omitempty"`    // required; with rep it names the ring
+	TokenSeq      *uint64                `protobuf:"fixed64,3,opt,name=token_seq,json=tokenSeq,proto3,oneof" json:"token_seq,omitempty"` // required; counts the hops
+	Seq           *uint64                `protobuf:"fixed64,4,opt,name=seq,proto3,oneof" json:"seq,omitempty"`                           // required; highest number given to a Data
+	Aru           *uint64                `protobuf:"fixed64,5,opt,name=aru,proto3,oneof" json:"aru,omitempty"`                           // required; all received up to
+	AruId         []byte                 `protobuf:"bytes,6,opt,name=aru_id,json=aruId,proto3,oneof" json:"aru_id,omitempty"`            // required; 16 bytes: who lowered aru; zeros: nobody
+	Fcc           *uint32                `protobuf:"fixed32,7,opt,name=fcc,proto3,oneof" json:"fcc,omitempty"`                           // required; datagrams sent in the last rotation
+	Backlog       *uint32                `protobuf:"fixed32,8,opt,name=backlog,proto3,oneof" json:"backlog,omitempty"`                   // required; datagrams waiting in the ring
+	Flags         *uint32                `protobuf:"fixed32,9,opt,name=flags,proto3,oneof" json:"flags,omitempty"`                       // required; bit 0: recovery messages are still to be sent
+	Rtr           []byte                 `protobuf:"bytes,10,opt,name=rtr,proto3,oneof" json:"rtr,omitempty"`                            // required; 8 bytes each, little-endian: numbers that somebody lacks
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Token) Reset() {
+	*x = Token{}
+	mi := &file_blaze_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Token) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Token) ProtoMessage() {}
+
+func (x *Token) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Token.ProtoReflect.Descriptor instead.
+func (*Token) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Token) GetRep() []byte {
+	if x != nil {
+		return x.Rep
+	}
+	return nil
+}
+
+func (x *Token) GetRingSeq() uint64 {
+	if x != nil && x.RingSeq != nil {
+		return *x.RingSeq
+	}
+	return 0
+}
+
+func (x *Token) GetTokenSeq() uint64 {
+	if x != nil && x.TokenSeq != nil {
+		return *x.TokenSeq
+	}
+	return 0
+}
+
+func (x *Token) GetSeq() uint64 {
+	if x != nil && x.Seq != nil {
+		return *x.Seq
+	}
+	return 0
+}
+
+func (x *Token) GetAru() uint64 {
+	if x != nil && x.Aru != nil {
+		return *x.Aru
+	}
+	return 0
+}
+
+func (x *Token) GetAruId() []byte {
+	if x != nil {
+		return x.AruId
+	}
+	return nil
+}
+
+func (x *Token) GetFcc() uint32 {
+	if x != nil && x.Fcc != nil {
+		return *x.Fcc
+	}
+	return 0
+}
+
+func (x *Token) GetBacklog() uint32 {
+	if x != nil && x.Backlog != nil {
+		return *x.Backlog
+	}
+	return 0
+}
+
+func (x *Token) GetFlags() uint32 {
+	if x != nil && x.Flags != nil {
+		return *x.Flags
+	}
+	return 0
+}
+
+func (x *Token) GetRtr() []byte {
+	if x != nil {
+		return x.Rtr
+	}
+	return nil
+}
+
+// Join is what a member that gathers a ring says about the others.
+type Join struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          *uint64                `protobuf:"fixed64,1,opt,name=node,proto3,oneof" json:"node,omitempty"`                      // required; FNV-1a, 64 bits, of the configured name; 0: it has none
+	Started       *uint64                `protobuf:"fixed64,2,opt,name=started,proto3,oneof" json:"started,omitempty"`                // required; which of two members of one node is the newer; any clock
+	RingSeq       *uint64                `protobuf:"fixed64,3,opt,name=ring_seq,json=ringSeq,proto3,oneof" json:"ring_seq,omitempty"` // required; the largest ring sequence that the transmitter knows
+	Counter       *uint64                `protobuf:"fixed64,4,opt,name=counter,proto3,oneof" json:"counter,omitempty"`                // required; counts the transmitter's Joins
+	Proc          []byte                 `protobuf:"bytes,5,opt,name=proc,proto3,oneof" json:"proc,omitempty"`                        // required; 16 bytes each, ascending: members that it knows of
+	Fail          []byte                 `protobuf:"bytes,6,opt,name=fail,proto3,oneof" json:"fail,omitempty"`                        // required; 16 bytes each, ascending: those of them that it holds failed; itself: it leaves
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Join) Reset() {
+	*x = Join{}
+	mi := &file_blaze_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Join) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Join) ProtoMessage() {}
+
+func (x *Join) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Join.ProtoReflect.Descriptor instead.
+func (*Join) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Join) GetNode() uint64 {
+	if x != nil && x.Node != nil {
+		return *x.Node
+	}
+	return 0
+}
+
+func (x *Join) GetStarted() uint64 {
+	if x != nil && x.Started != nil {
+		return *x.Started
+	}
+	return 0
+}
+
+func (x *Join) GetRingSeq() uint64 {
+	if x != nil && x.RingSeq != nil {
+		return *x.RingSeq
+	}
+	return 0
+}
+
+func (x *Join) GetCounter() uint64 {
+	if x != nil && x.Counter != nil {
+		return *x.Counter
+	}
+	return 0
+}
+
+func (x *Join) GetProc() []byte {
+	if x != nil {
+		return x.Proc
+	}
+	return nil
+}
+
+func (x *Join) GetFail() []byte {
+	if x != nil {
+		return x.Fail
+	}
+	return nil
+}
+
+// Commit goes twice around the members of a ring that is to be formed.
+type Commit struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Rep     []byte                 `protobuf:"bytes,1,opt,name=rep,proto3,oneof" json:"rep,omitempty"`                          // required; 16 bytes: the representative, the first of the entries
+	RingSeq *uint64                `protobuf:"fixed64,2,opt,name=ring_seq,json=ringSeq,proto3,oneof" json:"ring_seq,omitempty"` // required
+	Index   *uint32                `protobuf:"fixed32,3,opt,name=index,proto3,oneof" json:"index,omitempty"`                    // required; entries that are filled in
+	Rings   []byte                 `protobuf:"bytes,4,opt,name=rings,proto3,oneof" json:"rings,omitempty"`                      // required; 24 bytes each: rep and, little-endian, ring_seq of an old ring
+	// required; 42 bytes for each member, ascending by MemberID: the MemberID; its place in rings;
+	// flags (bit 0 filled in, bit 1 it has all recovered messages); and then, 8 bytes each and
+	// little-endian, of its old ring: aru, the highest number known, and the highest delivered or stable
+	Entries       []byte `protobuf:"bytes,5,opt,name=entries,proto3,oneof" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Commit) Reset() {
+	*x = Commit{}
+	mi := &file_blaze_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Commit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Commit) ProtoMessage() {}
+
+func (x *Commit) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Commit.ProtoReflect.Descriptor instead.
+func (*Commit) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Commit) GetRep() []byte {
+	if x != nil {
+		return x.Rep
+	}
+	return nil
+}
+
+func (x *Commit) GetRingSeq() uint64 {
+	if x != nil && x.RingSeq != nil {
+		return *x.RingSeq
+	}
+	return 0
+}
+
+func (x *Commit) GetIndex() uint32 {
+	if x != nil && x.Index != nil {
+		return *x.Index
+	}
+	return 0
+}
+
+func (x *Commit) GetRings() []byte {
+	if x != nil {
+		return x.Rings
+	}
+	return nil
+}
+
+func (x *Commit) GetEntries() []byte {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+// Notice is a word about the ring.
+type Notice struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rep           []byte                 `protobuf:"bytes,1,opt,name=rep,proto3,oneof" json:"rep,omitempty"`                          // required; 16 bytes
+	RingSeq       *uint64                `protobuf:"fixed64,2,opt,name=ring_seq,json=ringSeq,proto3,oneof" json:"ring_seq,omitempty"` // required
+	Kind          *uint32                `protobuf:"fixed32,3,opt,name=kind,proto3,oneof" json:"kind,omitempty"`                      // required; 1: such a ring exists (to all), 2: do not hold the token (to its representative)
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Notice) Reset() {
+	*x = Notice{}
+	mi := &file_blaze_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Notice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Notice) ProtoMessage() {}
+
+func (x *Notice) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Notice.ProtoReflect.Descriptor instead.
+func (*Notice) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Notice) GetRep() []byte {
+	if x != nil {
+		return x.Rep
+	}
+	return nil
+}
+
+func (x *Notice) GetRingSeq() uint64 {
+	if x != nil && x.RingSeq != nil {
+		return *x.RingSeq
+	}
+	return 0
+}
+
+func (x *Notice) GetKind() uint32 {
+	if x != nil && x.Kind != nil {
+		return *x.Kind
+	}
+	return 0
+}
+
 // Message is what blaze.Message looks like when it is a payload of KIND_MESSAGE.
 type Message struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -873,7 +1339,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_blaze_proto_msgTypes[10]
+	mi := &file_blaze_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -885,7 +1351,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_blaze_proto_msgTypes[10]
+	mi := &file_blaze_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -898,7 +1364,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_blaze_proto_rawDescGZIP(), []int{10}
+	return file_blaze_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Message) GetEntries() map[string]*Value {
@@ -987,7 +1453,7 @@ type Value struct {
 
 func (x *Value) Reset() {
 	*x = Value{}
-	mi := &file_blaze_proto_msgTypes[11]
+	mi := &file_blaze_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -999,7 +1465,7 @@ func (x *Value) String() string {
 func (*Value) ProtoMessage() {}
 
 func (x *Value) ProtoReflect() protoreflect.Message {
-	mi := &file_blaze_proto_msgTypes[11]
+	mi := &file_blaze_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1012,7 +1478,7 @@ func (x *Value) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Value.ProtoReflect.Descriptor instead.
 func (*Value) Descriptor() ([]byte, []int) {
-	return file_blaze_proto_rawDescGZIP(), []int{11}
+	return file_blaze_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Value) GetKind() isValue_Kind {
@@ -1195,7 +1661,7 @@ var File_blaze_proto protoreflect.FileDescriptor
 
 const file_blaze_proto_rawDesc = "" +
 	"\n" +
-	"\vblaze.proto\x12\rblaze.wire.v1\x1a\x19google/protobuf/any.proto\"\xb2\x04\n" +
+	"\vblaze.proto\x12\rblaze.wire.v1\x1a\x19google/protobuf/any.proto\"\x8e\x06\n" +
 	"\bDatagram\x12\x1d\n" +
 	"\aversion\x18\x01 \x01(\aH\x00R\aversion\x88\x01\x01\x12\x1d\n" +
 	"\acluster\x18\x02 \x01(\x06H\x01R\acluster\x88\x01\x01\x12\x1b\n" +
@@ -1208,7 +1674,12 @@ const file_blaze_proto_rawDesc = "" +
 	"\theartbeat\x18\x0e \x03(\v2\x18.blaze.wire.v1.HeartbeatR\theartbeat\x12-\n" +
 	"\x06status\x18\x0f \x03(\v2\x15.blaze.wire.v1.StatusR\x06status\x12*\n" +
 	"\x05start\x18\x10 \x03(\v2\x14.blaze.wire.v1.StartR\x05start\x12*\n" +
-	"\x05leave\x18\x11 \x03(\v2\x14.blaze.wire.v1.LeaveR\x05leaveB\n" +
+	"\x05leave\x18\x11 \x03(\v2\x14.blaze.wire.v1.LeaveR\x05leave\x12'\n" +
+	"\x04ring\x18\x12 \x03(\v2\x13.blaze.wire.v1.RingR\x04ring\x12*\n" +
+	"\x05token\x18\x13 \x03(\v2\x14.blaze.wire.v1.TokenR\x05token\x12'\n" +
+	"\x04join\x18\x14 \x03(\v2\x13.blaze.wire.v1.JoinR\x04join\x12-\n" +
+	"\x06commit\x18\x15 \x03(\v2\x15.blaze.wire.v1.CommitR\x06commit\x12-\n" +
+	"\x06notice\x18\x16 \x03(\v2\x15.blaze.wire.v1.NoticeR\x06noticeB\n" +
 	"\n" +
 	"\b_versionB\n" +
 	"\n" +
@@ -1307,7 +1778,76 @@ const file_blaze_proto_rawDesc = "" +
 	"\x04last\x18\x01 \x01(\x06H\x00R\x04last\x88\x01\x01\x12&\n" +
 	"\fnext_message\x18\x02 \x01(\x06H\x01R\vnextMessage\x88\x01\x01B\a\n" +
 	"\x05_lastB\x0f\n" +
-	"\r_next_message\"\x86\x02\n" +
+	"\r_next_message\"\xc4\x01\n" +
+	"\x04Ring\x12\x15\n" +
+	"\x03rep\x18\x01 \x01(\x06H\x00R\x03rep\x88\x01\x01\x12\x1e\n" +
+	"\bring_seq\x18\x02 \x01(\aH\x01R\aringSeq\x88\x01\x01\x12\x19\n" +
+	"\x05round\x18\x03 \x01(\aH\x02R\x05round\x88\x01\x01\x12\x19\n" +
+	"\x05flags\x18\x04 \x01(\aH\x03R\x05flags\x88\x01\x01\x12\x1b\n" +
+	"\x06number\x18\x05 \x01(\x06H\x04R\x06number\x88\x01\x01B\x06\n" +
+	"\x04_repB\v\n" +
+	"\t_ring_seqB\b\n" +
+	"\x06_roundB\b\n" +
+	"\x06_flagsB\t\n" +
+	"\a_number\"\xf6\x02\n" +
+	"\x05Token\x12\x15\n" +
+	"\x03rep\x18\x01 \x01(\fH\x00R\x03rep\x88\x01\x01\x12\x1e\n" +
+	"\bring_seq\x18\x02 \x01(\x06H\x01R\aringSeq\x88\x01\x01\x12 \n" +
+	"\ttoken_seq\x18\x03 \x01(\x06H\x02R\btokenSeq\x88\x01\x01\x12\x15\n" +
+	"\x03seq\x18\x04 \x01(\x06H\x03R\x03seq\x88\x01\x01\x12\x15\n" +
+	"\x03aru\x18\x05 \x01(\x06H\x04R\x03aru\x88\x01\x01\x12\x1a\n" +
+	"\x06aru_id\x18\x06 \x01(\fH\x05R\x05aruId\x88\x01\x01\x12\x15\n" +
+	"\x03fcc\x18\a \x01(\aH\x06R\x03fcc\x88\x01\x01\x12\x1d\n" +
+	"\abacklog\x18\b \x01(\aH\aR\abacklog\x88\x01\x01\x12\x19\n" +
+	"\x05flags\x18\t \x01(\aH\bR\x05flags\x88\x01\x01\x12\x15\n" +
+	"\x03rtr\x18\n" +
+	" \x01(\fH\tR\x03rtr\x88\x01\x01B\x06\n" +
+	"\x04_repB\v\n" +
+	"\t_ring_seqB\f\n" +
+	"\n" +
+	"_token_seqB\x06\n" +
+	"\x04_seqB\x06\n" +
+	"\x04_aruB\t\n" +
+	"\a_aru_idB\x06\n" +
+	"\x04_fccB\n" +
+	"\n" +
+	"\b_backlogB\b\n" +
+	"\x06_flagsB\x06\n" +
+	"\x04_rtr\"\xef\x01\n" +
+	"\x04Join\x12\x17\n" +
+	"\x04node\x18\x01 \x01(\x06H\x00R\x04node\x88\x01\x01\x12\x1d\n" +
+	"\astarted\x18\x02 \x01(\x06H\x01R\astarted\x88\x01\x01\x12\x1e\n" +
+	"\bring_seq\x18\x03 \x01(\x06H\x02R\aringSeq\x88\x01\x01\x12\x1d\n" +
+	"\acounter\x18\x04 \x01(\x06H\x03R\acounter\x88\x01\x01\x12\x17\n" +
+	"\x04proc\x18\x05 \x01(\fH\x04R\x04proc\x88\x01\x01\x12\x17\n" +
+	"\x04fail\x18\x06 \x01(\fH\x05R\x04fail\x88\x01\x01B\a\n" +
+	"\x05_nodeB\n" +
+	"\n" +
+	"\b_startedB\v\n" +
+	"\t_ring_seqB\n" +
+	"\n" +
+	"\b_counterB\a\n" +
+	"\x05_procB\a\n" +
+	"\x05_fail\"\xc9\x01\n" +
+	"\x06Commit\x12\x15\n" +
+	"\x03rep\x18\x01 \x01(\fH\x00R\x03rep\x88\x01\x01\x12\x1e\n" +
+	"\bring_seq\x18\x02 \x01(\x06H\x01R\aringSeq\x88\x01\x01\x12\x19\n" +
+	"\x05index\x18\x03 \x01(\aH\x02R\x05index\x88\x01\x01\x12\x19\n" +
+	"\x05rings\x18\x04 \x01(\fH\x03R\x05rings\x88\x01\x01\x12\x1d\n" +
+	"\aentries\x18\x05 \x01(\fH\x04R\aentries\x88\x01\x01B\x06\n" +
+	"\x04_repB\v\n" +
+	"\t_ring_seqB\b\n" +
+	"\x06_indexB\b\n" +
+	"\x06_ringsB\n" +
+	"\n" +
+	"\b_entries\"v\n" +
+	"\x06Notice\x12\x15\n" +
+	"\x03rep\x18\x01 \x01(\fH\x00R\x03rep\x88\x01\x01\x12\x1e\n" +
+	"\bring_seq\x18\x02 \x01(\x06H\x01R\aringSeq\x88\x01\x01\x12\x17\n" +
+	"\x04kind\x18\x03 \x01(\aH\x02R\x04kind\x88\x01\x01B\x06\n" +
+	"\x04_repB\v\n" +
+	"\t_ring_seqB\a\n" +
+	"\x05_kind\"\x86\x02\n" +
 	"\aMessage\x12=\n" +
 	"\aentries\x18\x01 \x03(\v2#.blaze.wire.v1.Message.EntriesEntryR\aentries\x12\x14\n" +
 	"\x04text\x18\x02 \x01(\tH\x00R\x04text\x12\x16\n" +
@@ -1348,7 +1888,7 @@ func file_blaze_proto_rawDescGZIP() []byte {
 }
 
 var file_blaze_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_blaze_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_blaze_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_blaze_proto_goTypes = []any{
 	(Kind)(0),         // 0: blaze.wire.v1.Kind
 	(*Datagram)(nil),  // 1: blaze.wire.v1.Datagram
@@ -1361,10 +1901,15 @@ var file_blaze_proto_goTypes = []any{
 	(*Status)(nil),    // 8: blaze.wire.v1.Status
 	(*Start)(nil),     // 9: blaze.wire.v1.Start
 	(*Leave)(nil),     // 10: blaze.wire.v1.Leave
-	(*Message)(nil),   // 11: blaze.wire.v1.Message
-	(*Value)(nil),     // 12: blaze.wire.v1.Value
-	nil,               // 13: blaze.wire.v1.Message.EntriesEntry
-	(*anypb.Any)(nil), // 14: google.protobuf.Any
+	(*Ring)(nil),      // 11: blaze.wire.v1.Ring
+	(*Token)(nil),     // 12: blaze.wire.v1.Token
+	(*Join)(nil),      // 13: blaze.wire.v1.Join
+	(*Commit)(nil),    // 14: blaze.wire.v1.Commit
+	(*Notice)(nil),    // 15: blaze.wire.v1.Notice
+	(*Message)(nil),   // 16: blaze.wire.v1.Message
+	(*Value)(nil),     // 17: blaze.wire.v1.Value
+	nil,               // 18: blaze.wire.v1.Message.EntriesEntry
+	(*anypb.Any)(nil), // 19: google.protobuf.Any
 }
 var file_blaze_proto_depIdxs = []int32{
 	2,  // 0: blaze.wire.v1.Datagram.data:type_name -> blaze.wire.v1.Data
@@ -1373,20 +1918,25 @@ var file_blaze_proto_depIdxs = []int32{
 	8,  // 3: blaze.wire.v1.Datagram.status:type_name -> blaze.wire.v1.Status
 	9,  // 4: blaze.wire.v1.Datagram.start:type_name -> blaze.wire.v1.Start
 	10, // 5: blaze.wire.v1.Datagram.leave:type_name -> blaze.wire.v1.Leave
-	3,  // 6: blaze.wire.v1.Data.fragment:type_name -> blaze.wire.v1.Fragment
-	4,  // 7: blaze.wire.v1.Data.messages:type_name -> blaze.wire.v1.Packed
-	0,  // 8: blaze.wire.v1.Packed.kind:type_name -> blaze.wire.v1.Kind
-	6,  // 9: blaze.wire.v1.Nak.gaps:type_name -> blaze.wire.v1.Gap
-	6,  // 10: blaze.wire.v1.Nak.again:type_name -> blaze.wire.v1.Gap
-	13, // 11: blaze.wire.v1.Message.entries:type_name -> blaze.wire.v1.Message.EntriesEntry
-	14, // 12: blaze.wire.v1.Message.object:type_name -> google.protobuf.Any
-	11, // 13: blaze.wire.v1.Value.map:type_name -> blaze.wire.v1.Message
-	12, // 14: blaze.wire.v1.Message.EntriesEntry.value:type_name -> blaze.wire.v1.Value
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	11, // 6: blaze.wire.v1.Datagram.ring:type_name -> blaze.wire.v1.Ring
+	12, // 7: blaze.wire.v1.Datagram.token:type_name -> blaze.wire.v1.Token
+	13, // 8: blaze.wire.v1.Datagram.join:type_name -> blaze.wire.v1.Join
+	14, // 9: blaze.wire.v1.Datagram.commit:type_name -> blaze.wire.v1.Commit
+	15, // 10: blaze.wire.v1.Datagram.notice:type_name -> blaze.wire.v1.Notice
+	3,  // 11: blaze.wire.v1.Data.fragment:type_name -> blaze.wire.v1.Fragment
+	4,  // 12: blaze.wire.v1.Data.messages:type_name -> blaze.wire.v1.Packed
+	0,  // 13: blaze.wire.v1.Packed.kind:type_name -> blaze.wire.v1.Kind
+	6,  // 14: blaze.wire.v1.Nak.gaps:type_name -> blaze.wire.v1.Gap
+	6,  // 15: blaze.wire.v1.Nak.again:type_name -> blaze.wire.v1.Gap
+	18, // 16: blaze.wire.v1.Message.entries:type_name -> blaze.wire.v1.Message.EntriesEntry
+	19, // 17: blaze.wire.v1.Message.object:type_name -> google.protobuf.Any
+	16, // 18: blaze.wire.v1.Value.map:type_name -> blaze.wire.v1.Message
+	17, // 19: blaze.wire.v1.Message.EntriesEntry.value:type_name -> blaze.wire.v1.Value
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_blaze_proto_init() }
@@ -1404,12 +1954,17 @@ func file_blaze_proto_init() {
 	file_blaze_proto_msgTypes[7].OneofWrappers = []any{}
 	file_blaze_proto_msgTypes[8].OneofWrappers = []any{}
 	file_blaze_proto_msgTypes[9].OneofWrappers = []any{}
-	file_blaze_proto_msgTypes[10].OneofWrappers = []any{
+	file_blaze_proto_msgTypes[10].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[11].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[12].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[13].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[14].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[15].OneofWrappers = []any{
 		(*Message_Text)(nil),
 		(*Message_Bytes)(nil),
 		(*Message_Object)(nil),
 	}
-	file_blaze_proto_msgTypes[11].OneofWrappers = []any{
+	file_blaze_proto_msgTypes[16].OneofWrappers = []any{
 		(*Value_Int8)(nil),
 		(*Value_Bytes)(nil),
 		(*Value_Char)(nil),
@@ -1428,7 +1983,7 @@ func file_blaze_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_blaze_proto_rawDesc), len(file_blaze_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   13,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -155,7 +155,7 @@ func (b *beat) tick(s *Sender, now clock.Time) {
 }
 
 func (b *beat) fire(s *Sender, now clock.Time) {
-	held := s.flow.blocked && s.sent < s.next
+	held := s.flow.blocked && (s.sent < s.next || s.unreported())
 	if b.wait < beatSlow && !held && s.nack && len(s.receivers) > 0 && s.Acknowledged() {
 		// Everybody has everything: there is nothing to find out.
 		b.wait = beatSlow

@@ -74,7 +74,9 @@ func (s *Sender) feed(now clock.Time) {
 		l.at += n
 		s.close(now)
 	}
-	if !l.waiting() {
+	if l.waiting() {
+		s.crammed(now)
+	} else {
 		l.payload, l.at, l.topic = l.payload[:0], 0, ""
 	}
 }

@@ -274,7 +274,11 @@ func (s *Sender) Abort() {
 
 // begin starts to pack datagram next. It is false when there is no room for it.
 func (s *Sender) begin(now clock.Time) bool {
-	if s.next-s.sent > s.window/2 || !s.reuse(1) {
+	if s.next-s.sent > s.window/2 {
+		return false
+	}
+	if !s.reuse(1) {
+		s.crammed(now)
 		return false
 	}
 	b := s.p.cfg.Pool.Get()
@@ -314,6 +318,19 @@ func (s *Sender) reuse(n uint64) bool {
 		s.first++
 	}
 	return true
+}
+
+// crammed notes that the window is full of what receivers have not reported yet. While something
+// waits to be sent, poll finds that out; when all has been sent nobody else would ask.
+func (s *Sender) crammed(now clock.Time) {
+	if s.sent == s.next && s.unreported() {
+		s.blocked(now)
+	}
+}
+
+// unreported tells whether the window is full of what receivers have not reported.
+func (s *Sender) unreported() bool {
+	return s.next-s.first >= s.window && s.first >= s.flow.keep()
 }
 
 // disposable is the lowest datagram that may not be given up yet.

@@ -273,7 +273,7 @@ func (s *stream) came(now clock.Time, n uint64, b *buf.Buf) {
 	s.p.stats.DataReceived++
 	s.status.received += cost(b.Len())
 	s.status.datagrams++
-	if s.status.received >= s.status.every {
+	if st := &s.status; st.received >= st.every || st.datagrams >= s.p.window/4 {
 		s.report(now, true)
 	}
 	if n >= s.seen {

@@ -14,6 +14,7 @@
 // The program is attached by a bpf_link, which this process holds: when it ends, however it
 // ends, the interface is as it was. A program of somebody else's is never removed.
 //
-// Running needs Linux 5.9 or newer, CAP_BPF and CAP_NET_ADMIN. The types that describe
+// Running needs Linux 5.9 or newer (5.18 without CAP_PERFMON), CAP_BPF and CAP_NET_ADMIN. With
+// CAP_PERFMON the program is faster: see docs/decisions/xdp-filter.md. The types that describe
 // configuration and counters exist on every system.
 package bpf

@@ -26,9 +26,14 @@ func loadError(err error, askLength bool) error {
 	return fmt.Errorf("bpf: load the XDP filter: %w", err)
 }
 
-// privilegeError finds out which capabilities are missing.
+// privilegeError finds out which capabilities are missing. With that answer the error says no
+// more than the kernel did: guesses about limits would only mislead.
 func privilegeError(what string, err error) error {
-	return &PrivilegeError{What: what, Missing: missing(), Err: err}
+	names := missing()
+	if len(names) > 0 {
+		err = unix.EPERM
+	}
+	return &PrivilegeError{What: what, Missing: names, Err: err}
 }
 
 // missing names the capabilities that loading and attaching need and the calling thread lacks.

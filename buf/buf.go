@@ -78,6 +78,9 @@ func (b *Buf) Offset() int { return b.off }
 // In tells whether b is a counted buffer of p.
 func (b *Buf) In(p *Pool) bool { return b.pool == p }
 
+// Refs is the number of references that are held.
+func (b *Buf) Refs() int { return int(b.refs) }
+
 // Sole tells the driver that took b that nobody else holds it: it may use it again.
 func (b *Buf) Sole() bool { return b.mine && b.refs == 1 }
 

@@ -57,13 +57,14 @@ var Rules = []Rule{
 	{Dir: "engine", Uses: bottom, Clock: true},
 
 	// Drivers know no protocol, and satisfy the engine's interface without importing it.
-	{Dir: "udp", Uses: bottom, Clock: true},
-	{Dir: "xdp", Uses: join(bottom, "bpf"), Clock: true},
+	{Dir: "udp", Uses: join(bottom, "internal/iflock"), Clock: true},
+	{Dir: "xdp", Uses: join(bottom, "bpf", "internal/iflock"), Clock: true},
 	{Dir: "bpf"},
 
 	// One member put together. It is given its driver.
 	{Dir: "internal/member", Uses: join(cores, "engine", "internal/topic")},
 	{Dir: "internal/lossy", Uses: join(bottom, "engine"), Seeded: true},
+	{Dir: "internal/iflock"},
 	{Dir: "internal/check", Uses: bottom, Seeded: true},
 	{Dir: "internal", Uses: bottom}, // other small tools
 

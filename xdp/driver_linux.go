@@ -1,0 +1,555 @@
+package xdp
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/activeblaze/blaze/bpf"
+	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/internal/iflock"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	maxBatch = 256 // datagrams that one Recv hands out at most
+	burst    = 32  // packets that the kernel sends for one kick
+
+	// copies is how many buffers are set aside for datagrams that have to be copied to be sent.
+	copies = 256
+
+	// roomEach is what Room says for each buffer that waits for packets. Senders count the
+	// length of a datagram and 256 bytes; a buffer holds one datagram however short it is,
+	// so this is about what the shortest one counts for.
+	roomEach = 320
+)
+
+// Driver is one member's AF_XDP socket. It belongs to the goroutine of its engine; only Wake may
+// be called from others.
+type Driver struct {
+	line   *line // nil while the interface is gone
+	pool   *buf.Pool
+	memory umem
+	chunks []chunk // by buffer
+
+	state   State
+	posted  int  // buffers with the kernel to receive into
+	sending int  // packets in the TX and completion rings
+	unsent  bool // the kernel has not taken all of the TX ring
+
+	lent   [maxBatch]uint32 // what the last Recv lent
+	lends  int
+	empty  [2 * maxBatch]uint32 // buffers on their way to the fill ring
+	spares int
+	out    [burst]unix.XDPDesc // packets on their way to the TX ring
+	queued int
+
+	addresses [maxBatch]uint64
+	packets   [maxBatch]unix.XDPDesc
+	header    received
+	name      sockaddr
+
+	local, group buf.Endpoint
+	mac          mac
+	mtu          int
+	toGroup      template
+	templates    uint32 // counts changes of templates
+	peers        *peers
+	last         *peer // of the last packet, in either direction
+	tap          *tap
+
+	cfg     Config
+	kernel  kernelSockets
+	control control
+	lock    *iflock.Lock
+	log     *slog.Logger
+	told    []unix.Errno // errors of sending that were logged
+	stats   Stats
+	before  Stats // kernel's and filter's counters of earlier lines
+
+	// Wait and Wake, see wait_linux.go.
+	_     [128]byte
+	sleep atomic.Uint32
+	_     [128]byte
+	poll  [4]unix.PollFd
+	limit unix.Timespec
+	wake  sync.Mutex // guards event against Close
+	event int
+}
+
+// chunk is what the driver knows of a buffer beside its references.
+type chunk struct {
+	heads          // the headers in its headroom
+	posts   uint16 // packets in the TX and completion rings that lie in it; each has a reference
+	filled  bool   // it is with the kernel, to receive into
+	stamped bool   // its packet's time of arrival is in front of it
+}
+
+// heads tells which headers lie in front of a datagram. The same headers need not be written again.
+type heads struct {
+	to       buf.Endpoint
+	template uint32
+	n, off   uint16
+}
+
+// noHeads is no endpoint.
+const noHeads = ^buf.Endpoint(0)
+
+// Open opens a driver as cfg describes. Its errors say what was tried and what helps; each is
+// one of ErrConfig, ErrUnsupported, ErrPrivilege, ErrInUse, or the kernel's.
+func Open(cfg Config) (*Driver, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	d := &Driver{cfg: cfg, log: cfg.Logger, event: -1, kernel: kernelSockets{-1, -1}, peers: new(peers), last: new(peer), state: Closed}
+	if err := d.open(); err != nil {
+		d.release()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *Driver) open() (err error) {
+	cfg := &d.cfg
+	nl, err := openNetlink(0)
+	if err != nil {
+		return err
+	}
+	defer nl.close()
+	l, ip, err := findLink(nl, cfg)
+	if err != nil {
+		return err
+	}
+	d.mtu, d.mac = cfg.MTU, l.mac
+	if d.mtu == 0 {
+		d.mtu = min(l.mtu, defaultMTU)
+	}
+	if d.lock, err = iflock.Exclusive(l.index, cfg.Group); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrInUse, l.name, err)
+	}
+	if d.kernel, d.local, err = openKernel(&l, ip, cfg); err != nil {
+		return err
+	}
+	d.group = endpoint(cfg.Group.Addr().As4(), cfg.Group.Port())
+
+	chunkSize := chunkFor(d.mtu)
+	reserve := cfg.FillRing + 2*maxBatch + copies
+	total := cfg.Buffers + reserve + cfg.TxRing
+	if cfg.Socket == "own" {
+		if d.memory, err = newUMEM(total, chunkSize); err != nil {
+			return err
+		}
+	} else {
+		d.memory = umem{chunk: chunkSize, shift: shiftOf(chunkSize), count: total}
+	}
+	if d.line, err = connect(cfg, &l, d.filterConfig(), &d.memory); err != nil {
+		return err
+	}
+	d.memory.mem = d.line.socket.Memory()
+	d.pool = buf.NewPoolOver(d.memory.mem, chunkSize, headroom, reserve, cfg.TxRing)
+	d.chunks = make([]chunk, len(d.memory.mem)/chunkSize)
+	for i := range d.chunks {
+		d.chunks[i].to = noHeads
+	}
+	d.setTemplates()
+	if cfg.Tap != "" {
+		if d.tap, err = openTap(cfg.Tap, cfg.TapBytes, l.name); err != nil {
+			return err
+		}
+	}
+	if d.event, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return fmt.Errorf("xdp: cannot make an eventfd: %w", err)
+	}
+	c := &d.control
+	c.name, c.index, c.mac, c.kernel, c.wake, c.log = l.name, l.index, l.mac, &d.kernel, d.Wake, d.log
+	c.build = d.rebuild
+	if !l.up() {
+		c.state = Down
+	}
+	if err := startControl(c); err != nil {
+		return err
+	}
+	if err := d.start(); err != nil {
+		c.close()
+		return err
+	}
+	d.state = c.initial()
+	d.log.Info("xdp: open", "interface", l.name, "queue", cfg.Queue, "local", addrOf(d.local), "mode", d.Mode(), "reason", d.Reason(),
+		"socket", cfg.Socket, "mtu", d.mtu, "buffers", len(d.chunks), "huge", d.memory.huge)
+	return nil
+}
+
+// findLink finds the interface and its address, and checks that they can be used.
+func findLink(nl *netlink, cfg *Config) (l link, ip [4]byte, err error) {
+	bad := func(format string, a ...any) (link, [4]byte, error) {
+		return l, ip, fmt.Errorf("%w: "+format, append([]any{ErrConfig}, a...)...)
+	}
+	l, err = nl.link(cfg.Interface)
+	switch {
+	case errors.Is(err, unix.ENODEV):
+		return bad("there is no interface %q (ip link shows them)", cfg.Interface)
+	case err != nil:
+		return l, ip, fmt.Errorf("xdp: cannot look at interface %s: %w", cfg.Interface, err)
+	case l.kind == "vlan" || l.kind == "macvlan" || l.kind == "ipvlan" || l.kind == "bond" || l.kind == "team":
+		return bad("interface %s is a %s, which AF_XDP would lose packets on; use udp://, or name a card or veth without one", l.name, l.kind)
+	case l.flags&unix.IFF_UP == 0:
+		return bad("interface %s is down; bring it up with: ip link set dev %s up", l.name, l.name)
+	case l.flags&unix.IFF_POINTOPOINT != 0 && !l.loopback() || len(l.mac) != 6:
+		return bad("interface %s is no Ethernet", l.name)
+	case l.mtu < minMTU:
+		return bad("interface %s has an MTU of %d bytes, at least %d are needed", l.name, l.mtu, minMTU)
+	case cfg.MTU > l.mtu:
+		return bad("mtu %d is more than interface %s carries; at most %d", cfg.MTU, l.name, l.mtu)
+	case l.queues > 0 && cfg.Queue >= l.queues:
+		return bad("interface %s has no receive queue %d; it has %d, counted from 0", l.name, cfg.Queue, l.queues)
+	}
+	list, err := nl.addresses(l.index)
+	if err != nil {
+		return l, ip, fmt.Errorf("xdp: cannot look at the addresses of %s: %w", l.name, err)
+	}
+	if len(list) == 0 {
+		return bad("interface %s has no IPv4 address; give it one with: ip address add ADDRESS/BITS dev %s", l.name, l.name)
+	}
+	return l, list[0], nil
+}
+
+func (d *Driver) filterConfig() bpf.Config {
+	return bpf.Config{
+		Group: d.cfg.Group, Unicast: addrOf(d.local), Cluster: d.cfg.Cluster, Lanes: d.cfg.Lanes, Queues: d.cfg.Queue + 1,
+		FrameBytes: d.memory.chunk - frameStart, Breakdown: d.cfg.Breakdown, Loss: d.cfg.Loss, Seed: d.cfg.Seed,
+	}
+}
+
+// setTemplates makes the headers from the own addresses.
+func (d *Driver) setTemplates() {
+	ip, _ := split(d.group)
+	d.toGroup.set(d.mac, groupMAC(ip), d.local, d.group, d.cfg.TTL, d.cfg.DSCP)
+	for i := range d.peers.slots {
+		if p := &d.peers.slots[i]; p.known != nobody {
+			p.head.set(d.mac, p.mac, d.local, p.at, unicastTTL, d.cfg.DSCP)
+		}
+	}
+	d.templates++
+}
+
+// start fills the fill ring and lets the filter send packets here.
+func (d *Driver) start() error {
+	d.refill()
+	return d.line.filter.Register(d.cfg.Queue, d.line.socket.FD())
+}
+
+// rebuild connects again, to an interface that has returned. The control's thread calls it, while
+// the engine's has no line.
+func (d *Driver) rebuild(l *link) (*line, error) {
+	if d.cfg.Socket != "own" {
+		return nil, fmt.Errorf("%w: a socket of asavie/xdp owns its packet memory, so it cannot be replaced while it runs; restart the member", ErrUnsupported)
+	}
+	n, err := connect(&d.cfg, l, d.filterConfig(), &d.memory)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.kernel.join(l.index, &d.cfg); err != nil {
+		d.log.Warn("xdp: cannot join the group again", "interface", l.name, "error", err)
+	}
+	return n, nil
+}
+
+// heed takes in what the control has found out.
+func (d *Driver) heed() {
+	n := d.control.take()
+	d.stats.Addresses += n.addresses
+	for _, a := range n.answers {
+		d.stats.Neighbours++
+		d.peers.answer(a, d)
+	}
+	if n.newMAC && n.mac != d.mac {
+		d.mac = n.mac
+		d.setTemplates()
+	}
+	if !n.changed {
+		return
+	}
+	if n.fresh != nil {
+		d.install(n.fresh)
+	}
+	switch {
+	case n.state == Gone:
+		d.enter(Gone)
+		if d.line != nil {
+			d.drop()
+			d.control.want()
+		}
+	case d.line != nil:
+		d.enter(n.state)
+	}
+}
+
+// enter changes the state.
+func (d *Driver) enter(s State) {
+	if s == d.state {
+		return
+	}
+	if d.state == Up {
+		d.stats.Downs++
+	}
+	d.state = s
+	if s == Up {
+		d.unsent = d.sending > 0
+	}
+}
+
+// failed takes note of an error of sending or receiving.
+func (d *Driver) failed(e unix.Errno) {
+	switch e {
+	case unix.ENETDOWN, unix.ENXIO, unix.ENODEV, unix.EBADF:
+		if d.state == Up {
+			d.enter(Down)
+			d.control.look()
+		}
+		d.unsent = false
+	default:
+		d.logOnce(e, "the kernel refuses to send")
+	}
+}
+
+// drop closes the line to an interface that was removed, and takes all buffers back.
+func (d *Driver) drop() {
+	d.countKernel()
+	d.before = d.stats
+	if err := d.line.close(); err != nil {
+		d.log.Warn("xdp: closing the socket of a removed interface", "error", err)
+	}
+	d.line = nil
+	d.reclaim()
+}
+
+// reclaim takes back what was in the rings of a socket that is closed.
+func (d *Driver) reclaim() {
+	d.unsent = false
+	for id := range d.chunks {
+		c, b := &d.chunks[id], d.pool.At(uint32(id))
+		if c.filled {
+			c.filled = false
+			d.posted--
+			b.Release()
+		}
+		for ; c.posts > 0; c.posts-- {
+			d.sending--
+			b.Release()
+		}
+	}
+	for ; d.spares > 0; d.spares-- {
+		d.pool.At(d.empty[d.spares-1]).Release()
+	}
+}
+
+// install begins to use a line that the control has made.
+func (d *Driver) install(n *line) {
+	if d.line != nil { // cannot be: one is made only when there is none
+		n.close()
+		return
+	}
+	d.line = n
+	if err := d.start(); err != nil {
+		d.log.Warn("xdp: the new socket cannot be used", "error", err)
+		d.drop()
+		d.control.want()
+	}
+}
+
+// answer applies what the kernel says of a neighbour to all peers at that address.
+func (p *peers) answer(a answer, d *Driver) {
+	for i := range p.slots {
+		s := &p.slots[i]
+		if ip, _ := split(s.at); s.at == 0 || ip != a.ip {
+			continue
+		}
+		switch {
+		case a.valid:
+			s.known = kernel
+			d.reach(s, a.mac)
+		case s.known == kernel:
+			s.known = nobody // the kernel's socket sends, and asks again by that
+		}
+	}
+}
+
+// Pool is the driver's packet memory, for cores to take buffers from. Sending from it, and
+// keeping what Recv lends, copies nothing. It ends with the driver.
+func (d *Driver) Pool() *buf.Pool { return d.pool }
+
+// Local is the member's own unicast address.
+func (d *Driver) Local() buf.Endpoint { return d.local }
+
+// Addr is the address that e names; for buf.Group it is 0.0.0.0:0.
+func (d *Driver) Addr(e buf.Endpoint) netip.AddrPort { return addrOf(e) }
+
+// Datagram is the largest UDP payload in bytes: the MTU less 28.
+func (d *Driver) Datagram() int { return d.mtu - ipSize - udpSize }
+
+// Room is how many bytes of arriving datagrams wait for this member at most, as senders count
+// them: a datagram's length and 256. Each takes one buffer however short it is, so with long
+// datagrams there is more room than this.
+func (d *Driver) Room() int { return d.cfg.FillRing * roomEach }
+
+// State says whether packets flow.
+func (d *Driver) State() State { return d.state }
+
+// Mode says how packets travel: such as "generic copy" or "native zero-copy"; "none" while the
+// interface is gone.
+func (d *Driver) Mode() string {
+	if d.line == nil {
+		return "none"
+	}
+	z, _ := d.line.socket.Options()
+	return rung{d.line.mode, z}.String()
+}
+
+// Reason says why Mode is what it is, and what else the driver found on this interface.
+func (d *Driver) Reason() string {
+	if d.line == nil {
+		return "the interface is gone"
+	}
+	s := []string{d.line.reason}
+	if _, napi := d.line.socket.Options(); d.cfg.BusyPoll > 0 && napi == 0 {
+		s = append(s, "no busy polling, since the interface's driver names no NAPI for the queue")
+	}
+	return strings.Join(s, "; ")
+}
+
+// Stats returns a copy of the counters. It belongs to the driver's goroutine.
+func (d *Driver) Stats() Stats {
+	d.countKernel()
+	return d.stats
+}
+
+// countKernel refreshes the counters that the kernel keeps.
+func (d *Driver) countKernel() {
+	d.stats.PeersPurged = d.peers.purged
+	if d.line == nil {
+		return
+	}
+	if k, err := d.line.socket.Stats(); err == nil {
+		s, b := &d.stats, &d.before
+		s.KernelDropped = b.KernelDropped + k.Rx_dropped
+		s.KernelFillEmpty = b.KernelFillEmpty + k.Rx_fill_ring_empty_descs
+		s.KernelRingFull = b.KernelRingFull + k.Rx_ring_full
+		s.KernelRxInvalid = b.KernelRxInvalid + k.Rx_invalid_descs
+		s.KernelTxInvalid = b.KernelTxInvalid + k.Tx_invalid_descs
+		s.KernelTxRingEmpty = b.KernelTxRingEmpty + k.Tx_ring_empty_descs
+	}
+	f, b := d.line.filter.Counters(), &d.before.Filter
+	unmatched := f.Lane + f.Cluster + f.Version + f.Layout + f.Oversize + f.Length
+	d.stats.Filter = FilterStats{
+		Group: b.Group + f.Group, Unicast: b.Unicast + f.Unicast, Lost: b.Lost + f.Dropped,
+		NoSocket: b.NoSocket + f.NoSocket, Unmatched: b.Unmatched + unmatched,
+		Others: b.Others + f.Passed() - unmatched - f.NoSocket,
+	}
+}
+
+// Accounting says where all buffers are. It is for quiet points and reads every buffer's state.
+// The error tells what does not add up: a fault of this package, or of who holds buffers.
+func (d *Driver) Accounting() (a Accounting, err error) {
+	lent := map[uint32]bool{}
+	for _, id := range d.lent[:d.lends] {
+		lent[id] = true
+	}
+	var spare = map[uint32]bool{}
+	for _, id := range d.empty[:d.spares] {
+		spare[id] = true
+	}
+	a.Total = len(d.chunks)
+	posts := 0
+	for id := range d.chunks {
+		c, b := &d.chunks[id], d.pool.At(uint32(id))
+		refs, ours := b.Refs(), int(c.posts)
+		posts += int(c.posts)
+		if c.filled || lent[uint32(id)] || spare[uint32(id)] {
+			ours++
+		}
+		switch {
+		case refs < ours:
+			err = errors.Join(err, fmt.Errorf("xdp: buffer %d has %d references, the driver alone holds %d", id, refs, ours))
+		case refs > ours && (c.filled || spare[uint32(id)]):
+			err = errors.Join(err, fmt.Errorf("xdp: buffer %d is with the kernel, and somebody holds it", id))
+		case c.filled || spare[uint32(id)]:
+			a.Fill++
+		case refs > ours:
+			a.Held++
+		case lent[uint32(id)]:
+			a.Lent++
+		case c.posts > 0:
+			a.Sending++
+		default:
+			a.Free++
+		}
+	}
+	if free := a.Total - d.pool.Out(); free != a.Free {
+		err = errors.Join(err, fmt.Errorf("xdp: %d buffers are free, the pool has %d", a.Free, free))
+	}
+	if a.Fill != d.posted+d.spares || posts != d.sending {
+		err = errors.Join(err, fmt.Errorf("xdp: %d buffers and %d packets are with the kernel, %d and %d were counted", a.Fill, posts, d.posted+d.spares, d.sending))
+	}
+	return a, err
+}
+
+// Close takes the filter off the interface, closes the sockets and gives the packet memory back.
+// It must not be called while another method than Wake runs; calling it again does nothing. When
+// somebody still holds buffers the error is ErrLeak, and the memory stays, so that what they do
+// to it harms nobody.
+func (d *Driver) Close() error {
+	if d.state == Closed {
+		return nil
+	}
+	d.control.close()
+	if n := d.control.take(); n.fresh != nil {
+		n.fresh.close()
+	}
+	d.countKernel()
+	d.endLoan()
+	d.state = Closed
+	return d.release()
+}
+
+// release frees whatever is there.
+func (d *Driver) release() error {
+	var errs []error
+	if d.line != nil {
+		errs = append(errs, d.line.close())
+		d.line = nil
+	}
+	if d.pool != nil {
+		d.reclaim()
+	}
+	if d.tap != nil {
+		errs = append(errs, d.tap.close())
+	}
+	d.kernel.close()
+	d.wake.Lock()
+	if d.event >= 0 {
+		unix.Close(d.event)
+		d.event = -1
+	}
+	d.wake.Unlock()
+	if d.pool != nil && d.pool.Out() > 0 {
+		errs = append(errs, fmt.Errorf("%w: %d of %d", ErrLeak, d.pool.Out(), len(d.chunks)))
+	} else {
+		errs = append(errs, d.memory.unmap())
+	}
+	d.lock.Release()
+	return errors.Join(errs...)
+}
+
+// logOnce logs an error the first time that it happens.
+func (d *Driver) logOnce(e unix.Errno, what string) {
+	if len(d.told) < 16 && !slices.Contains(d.told, e) {
+		d.told = append(d.told, e)
+		d.log.Warn("xdp: "+what, "error", e)
+	}
+}

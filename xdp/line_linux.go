@@ -1,0 +1,134 @@
+package xdp
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/activeblaze/blaze/bpf"
+	"golang.org/x/sys/unix"
+)
+
+// line is what connects the driver to an interface: the filter on it, and the socket behind.
+type line struct {
+	socket Socket
+	filter *bpf.Filter
+	mode   bpf.Mode
+	reason string // why this mode
+}
+
+// rung is one way to connect.
+type rung struct {
+	mode     bpf.Mode
+	zeroCopy bool
+}
+
+func (r rung) String() string {
+	if r.zeroCopy {
+		return r.mode.String() + " zero-copy"
+	}
+	return r.mode.String() + " copy"
+}
+
+// ladder lists the ways in the order in which they are tried, and says why.
+func ladder(cfg *Config, l *link) (rungs []rung, why string) {
+	native, generic := rung{mode: bpf.Native}, rung{mode: bpf.Generic}
+	switch {
+	case cfg.ZeroCopy == "on":
+		return []rung{{bpf.Native, true}}, "zerocopy=on"
+	case cfg.Mode == "native":
+		return []rung{native}, "mode=native"
+	case cfg.Mode == "generic":
+		return []rung{generic}, "mode=generic"
+	case l.loopback():
+		return []rung{generic}, "loopback has no other"
+	case l.virtual():
+		return []rung{generic, native}, "on virtual interfaces (" + l.kind + ") generic is as fast"
+	}
+	return []rung{native, generic}, "native is the fastest on cards"
+}
+
+// connect climbs down the ladder until a rung holds. Nothing is received before start.
+func connect(cfg *Config, l *link, filter bpf.Config, memory *umem) (*line, error) {
+	rungs, why := ladder(cfg, l)
+	var failed []string
+	var last error
+	for _, r := range rungs {
+		n, err := try(cfg, l, r, filter, memory)
+		if err == nil {
+			n.reason = why
+			if len(failed) > 0 {
+				n.reason = strings.Join(failed, "; ")
+			}
+			return n, nil
+		}
+		err = fmt.Errorf("%v on interface %s: %w", r, l.name, classify(err))
+		if errors.Is(err, ErrInUse) || errors.Is(err, ErrPrivilege) || errors.Is(err, ErrConfig) {
+			return nil, err // the next rung would fail in the same way
+		}
+		failed = append(failed, err.Error())
+		last = err
+	}
+	if len(rungs) > 1 {
+		return nil, fmt.Errorf("%w: %s", ErrUnsupported, strings.Join(failed, "; "))
+	}
+	return nil, last
+}
+
+// try connects in one way.
+func try(cfg *Config, l *link, r rung, filter bpf.Config, memory *umem) (_ *line, err error) {
+	n := &line{mode: r.mode}
+	defer func() {
+		if err != nil {
+			n.close()
+		}
+	}()
+	if n.filter, err = bpf.Load(filter); err != nil {
+		return nil, err
+	}
+	if err = n.filter.Attach(l.index, r.mode); err != nil {
+		return nil, err
+	}
+	open := openOwn
+	if cfg.Socket == "asavie" {
+		open = openAsavie
+	}
+	if n.socket, err = open(socketConfig{
+		ifindex: l.index, queue: cfg.Queue, memory: memory, fill: cfg.FillRing, tx: cfg.TxRing,
+		zeroCopy: r.zeroCopy, busyPoll: cfg.BusyPoll,
+	}); err != nil {
+		return nil, err
+	}
+	// A first kick with nothing to send shows a driver that is broken in this mode.
+	switch e := n.socket.Kick(); e {
+	case 0, unix.EAGAIN, unix.EBUSY, unix.EINTR, unix.ENETDOWN:
+	default:
+		return nil, fmt.Errorf("%w: the driver refuses to send: %w", ErrUnsupported, e)
+	}
+	return n, nil
+}
+
+// classify gives an error of the filter the sentinel of this package that it belongs to.
+func classify(err error) error {
+	for _, c := range [...]struct{ theirs, ours error }{
+		{bpf.ErrForeign, ErrInUse}, {bpf.ErrPrivilege, ErrPrivilege}, {bpf.ErrNotSupported, ErrUnsupported}, {bpf.ErrConfig, ErrConfig},
+	} {
+		if errors.Is(err, c.theirs) && !errors.Is(err, c.ours) {
+			return fmt.Errorf("%w: %w", c.ours, err)
+		}
+	}
+	return err
+}
+
+// close takes the filter off the interface and closes the socket, in this order: what comes in
+// between goes to the kernel.
+func (n *line) close() error {
+	var errs []error
+	if n.filter != nil {
+		errs = append(errs, n.filter.Close())
+	}
+	if n.socket != nil {
+		errs = append(errs, n.socket.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,238 @@
+package xdp
+
+import (
+	"errors"
+	"fmt"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Socket is an AF_XDP socket that is bound to one queue of one interface, with its four rings.
+// One thread uses it. Addresses are offsets into Memory. No method blocks or panics.
+type Socket interface {
+	// Memory is what addresses are offsets into.
+	Memory() []byte
+	// Fill gives buffers to the kernel to receive into, as many as the fill ring has room for.
+	Fill(addresses []uint64) int
+	// Recv takes packets out of the RX ring.
+	Recv(packets []unix.XDPDesc) int
+	// Waiting is how many packets Recv could take.
+	Waiting() int
+	// Send puts packets into the TX ring, as many as it has room for. They leave with Kick, if
+	// not before.
+	Send(packets []unix.XDPDesc) int
+	// Unsent is how many packets the kernel has not taken out of the TX ring yet.
+	Unsent() int
+	// Complete takes the addresses of packets that were sent out of the completion ring.
+	Complete(addresses []uint64) int
+	// NeedKick tells that the kernel sends only after a Kick.
+	NeedKick() bool
+	// Kick makes the kernel send, a limited number of packets: EAGAIN asks for another Kick.
+	Kick() unix.Errno
+	// NeedPoll tells that the kernel receives only after a Poll.
+	NeedPoll() bool
+	// Poll makes the kernel receive.
+	Poll() unix.Errno
+	// FD is readable while packets wait in the RX ring.
+	FD() int
+	// Options tells how the socket was really bound.
+	Options() (zeroCopy bool, napi int)
+	// Stats are the kernel's counters of this socket.
+	Stats() (unix.XDPStatistics, error)
+	// Close unmaps the rings and closes the socket. From then on the kernel neither reads nor
+	// writes Memory, as far as the socket's interface copies.
+	Close() error
+}
+
+// socketConfig is what a Socket is made of.
+type socketConfig struct {
+	ifindex, queue int
+	memory         *umem
+	fill, tx       int // entries; the RX ring is as large as the fill ring, the completion ring as the TX ring
+	zeroCopy       bool
+	busyPoll       time.Duration
+}
+
+// bindRetry is how long binding is tried again while the queue is taken: the kernel finishes
+// closing a socket some 10 to 30 ms after the process that had it has gone.
+const bindRetry = 500 * time.Millisecond
+
+// own is this package's Socket.
+type own struct {
+	fd       int
+	memory   *umem
+	fill     ring[uint64]
+	complete ring[uint64]
+	rx, tx   ring[unix.XDPDesc]
+	zeroCopy bool
+	napi     int
+	polls    bool // busy polling: the kernel receives when it is asked to
+}
+
+// openOwn opens a Socket with this package's own rings.
+func openOwn(cfg socketConfig) (_ Socket, err error) {
+	s := &own{fd: -1, memory: cfg.memory}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	if s.fd, err = unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil {
+		return nil, socketError(err)
+	}
+	mem := cfg.memory.mem
+	reg := unix.XDPUmemReg{Addr: uint64(uintptr(unsafe.Pointer(&mem[0]))), Len: uint64(len(mem)), Size: uint32(cfg.memory.chunk)}
+	if err := setsockopt(s.fd, unix.XDP_UMEM_REG, unsafe.Pointer(&reg), umemRegV1); err != nil {
+		return nil, memlockError(len(mem), err)
+	}
+	for _, r := range [...]struct{ option, size int }{
+		{unix.XDP_UMEM_FILL_RING, cfg.fill}, {unix.XDP_UMEM_COMPLETION_RING, cfg.tx},
+		{unix.XDP_RX_RING, cfg.fill}, {unix.XDP_TX_RING, cfg.tx},
+	} {
+		if err := unix.SetsockoptInt(s.fd, unix.SOL_XDP, r.option, r.size); err != nil {
+			return nil, fmt.Errorf("xdp: make a ring of %d: %w", r.size, err)
+		}
+	}
+	var at unix.XDPMmapOffsets
+	if err := getsockopt(s.fd, unix.XDP_MMAP_OFFSETS, unsafe.Pointer(&at), unsafe.Sizeof(at)); err != nil {
+		return nil, fmt.Errorf("%w: the layout of the rings (Linux 5.4 has it): %w", ErrUnsupported, err)
+	}
+	if s.fill, err = mapRing[uint64](s.fd, unix.XDP_UMEM_PGOFF_FILL_RING, cfg.fill, &at.Fr); err != nil {
+		return nil, err
+	}
+	if s.complete, err = mapRing[uint64](s.fd, unix.XDP_UMEM_PGOFF_COMPLETION_RING, cfg.tx, &at.Cr); err != nil {
+		return nil, err
+	}
+	if s.rx, err = mapRing[unix.XDPDesc](s.fd, unix.XDP_PGOFF_RX_RING, cfg.fill, &at.Rx); err != nil {
+		return nil, err
+	}
+	if s.tx, err = mapRing[unix.XDPDesc](s.fd, unix.XDP_PGOFF_TX_RING, cfg.tx, &at.Tx); err != nil {
+		return nil, err
+	}
+	flags := uint16(unix.XDP_USE_NEED_WAKEUP | unix.XDP_COPY)
+	if cfg.zeroCopy {
+		flags = unix.XDP_USE_NEED_WAKEUP | unix.XDP_ZEROCOPY
+	}
+	if err := bind(cfg, func(sa *unix.SockaddrXDP) error {
+		sa.Flags = flags
+		return unix.Bind(s.fd, sa)
+	}); err != nil {
+		return nil, err
+	}
+	s.probe(cfg.busyPoll)
+	return s, nil
+}
+
+// umemRegV1 is the size of the first four fields of struct xdp_umem_reg, which every kernel
+// knows; the rest is for unaligned buffers and TX metadata.
+const umemRegV1 = 24
+
+// bind calls try until it succeeds, or fails for another reason than a queue that is taken.
+func bind(cfg socketConfig, try func(*unix.SockaddrXDP) error) error {
+	for began := time.Now(); ; time.Sleep(2 * time.Millisecond) {
+		err := try(&unix.SockaddrXDP{Ifindex: uint32(cfg.ifindex), QueueID: uint32(cfg.queue)})
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, unix.EBUSY) && time.Since(began) < bindRetry:
+			continue
+		case errors.Is(err, unix.EBUSY):
+			return fmt.Errorf("%w: queue %d has a socket of another program, and kept it for %v: %w", ErrInUse, cfg.queue, bindRetry, err)
+		case errors.Is(err, unix.EINVAL):
+			return fmt.Errorf("%w: bind to queue %d: the interface may not have that queue, or its driver cannot: %w", ErrUnsupported, cfg.queue, err)
+		case errors.Is(err, unix.EOPNOTSUPP):
+			return fmt.Errorf("%w: bind to queue %d: the interface's driver cannot: %w", ErrUnsupported, cfg.queue, err)
+		}
+		return fmt.Errorf("xdp: bind to queue %d: %w", cfg.queue, err)
+	}
+}
+
+// socketError explains why there is no AF_XDP socket.
+func socketError(err error) error {
+	switch {
+	case errors.Is(err, unix.EAFNOSUPPORT):
+		return fmt.Errorf("%w: this kernel has no AF_XDP (CONFIG_XDP_SOCKETS, Linux 5.4 or later): %w", ErrUnsupported, err)
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return fmt.Errorf("%w: an AF_XDP socket needs CAP_NET_RAW: %w", ErrPrivilege, err)
+	}
+	return fmt.Errorf("xdp: cannot make an AF_XDP socket: %w", err)
+}
+
+// probe reads back what the socket became, and starts busy polling where it can work: where
+// the queue has a NAPI that the kernel knows by number.
+func (s *own) probe(busyPoll time.Duration) {
+	var options uint32
+	if getsockopt(s.fd, unix.XDP_OPTIONS, unsafe.Pointer(&options), unsafe.Sizeof(options)) == nil {
+		s.zeroCopy = options&unix.XDP_OPTIONS_ZEROCOPY != 0
+	}
+	if n, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_INCOMING_NAPI_ID); err == nil {
+		s.napi = n
+	}
+	if s.napi == 0 || busyPoll == 0 {
+		return
+	}
+	s.polls = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_PREFER_BUSY_POLL, 1) == nil &&
+		unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_BUSY_POLL, int(busyPoll.Microseconds())) == nil &&
+		unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_BUSY_POLL_BUDGET, 64) == nil
+}
+
+func (s *own) Memory() []byte                  { return s.memory.mem }
+func (s *own) Fill(addresses []uint64) int     { return s.fill.produce(addresses) }
+func (s *own) Recv(packets []unix.XDPDesc) int { return s.rx.consume(packets) }
+func (s *own) Waiting() int                    { return s.rx.waiting() }
+func (s *own) Send(packets []unix.XDPDesc) int { return s.tx.produce(packets) }
+func (s *own) Unsent() int                     { return s.tx.pending() }
+func (s *own) Complete(addresses []uint64) int { return s.complete.consume(addresses) }
+func (s *own) NeedKick() bool                  { return s.polls || s.tx.wantsWakeup() }
+func (s *own) Kick() unix.Errno                { return kick(s.fd) }
+func (s *own) NeedPoll() bool                  { return s.polls || s.fill.wantsWakeup() }
+func (s *own) Poll() unix.Errno                { return poll(s.fd) }
+func (s *own) FD() int                         { return s.fd }
+func (s *own) Options() (bool, int)            { return s.zeroCopy, s.napi }
+func (s *own) Stats() (unix.XDPStatistics, error) {
+	return socketStats(s.fd)
+}
+
+func (s *own) Close() error {
+	errs := []error{s.fill.unmap(), s.complete.unmap(), s.rx.unmap(), s.tx.unmap()}
+	if s.fd >= 0 {
+		errs = append(errs, unix.Close(s.fd))
+		s.fd = -1
+	}
+	return errors.Join(errs...)
+}
+
+// The two calls of the hot path are raw: they do not tell Go's scheduler, so that no other
+// thread takes over the processor. Neither sleeps, and the kernel limits what each does.
+
+func kick(fd int) unix.Errno {
+	_, _, e := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
+	return e
+}
+
+func poll(fd int) unix.Errno {
+	_, _, e := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
+	return e
+}
+
+func socketStats(fd int) (st unix.XDPStatistics, err error) {
+	err = getsockopt(fd, unix.XDP_STATISTICS, unsafe.Pointer(&st), unsafe.Sizeof(st))
+	return st, err
+}
+
+func setsockopt(fd, option int, value unsafe.Pointer, size uintptr) error {
+	if _, _, e := unix.Syscall6(unix.SYS_SETSOCKOPT, uintptr(fd), unix.SOL_XDP, uintptr(option), uintptr(value), size, 0); e != 0 {
+		return e
+	}
+	return nil
+}
+
+func getsockopt(fd, option int, value unsafe.Pointer, size uintptr) error {
+	length := uint32(size)
+	if _, _, e := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_XDP, uintptr(option), uintptr(value), uintptr(unsafe.Pointer(&length)), 0); e != 0 {
+		return e
+	}
+	return nil
+}

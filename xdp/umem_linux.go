@@ -1,0 +1,76 @@
+package xdp
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	smallChunk = 2048 // holds a packet of 1,792 bytes
+	largeChunk = 4096
+	hugePage   = 2 << 20
+)
+
+// chunkFor is the size of the buffers that an MTU needs.
+func chunkFor(mtu int) int {
+	if frameStart+etherSize+8+mtu <= smallChunk { // 8: two VLAN tags
+		return smallChunk
+	}
+	return largeChunk
+}
+
+// umem is packet memory: it belongs to the driver, and to whatever socket it has at the time.
+type umem struct {
+	mem    []byte
+	mapped []byte // mem, and what makes it whole pages; nil: not ours to unmap
+	chunk  int
+	shift  int // log2(chunk)
+	huge   bool
+	count  int // of chunks, where the socket has to map them
+}
+
+func shiftOf(chunk int) int { return bits.TrailingZeros(uint(chunk)) }
+
+// newUMEM maps memory for at least count chunks, in huge pages where the host has them to spare.
+// All of it is present: no page fault comes later. Registering it locks it.
+func newUMEM(count, chunk int) (umem, error) {
+	size := count * chunk
+	u := umem{chunk: chunk, shift: shiftOf(chunk)}
+	const flags = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_POPULATE
+	if rounded := (size + hugePage - 1) &^ (hugePage - 1); size >= hugePage {
+		if mem, err := unix.Mmap(-1, 0, rounded, unix.PROT_READ|unix.PROT_WRITE, flags|unix.MAP_HUGETLB); err == nil {
+			u.mem, u.mapped, u.huge = mem[:size], mem, true
+			return u, nil
+		}
+	}
+	mem, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, flags)
+	if err != nil {
+		return u, fmt.Errorf("xdp: cannot map %d MiB of packet memory: %w", size>>20, err)
+	}
+	u.mem, u.mapped = mem, mem
+	return u, nil
+}
+
+func (u *umem) unmap() error {
+	mem := u.mapped
+	u.mem, u.mapped = nil, nil
+	if mem == nil {
+		return nil
+	}
+	if err := unix.Munmap(mem); err != nil {
+		return fmt.Errorf("xdp: unmap packet memory: %w", err)
+	}
+	return nil
+}
+
+// memlockError explains why memory could not be registered.
+func memlockError(size int, err error) error {
+	if errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM) {
+		return fmt.Errorf("%w: locking %d MiB of packet memory: %w (give the process CAP_IPC_LOCK, or raise the limit: ulimit -l %d)",
+			ErrPrivilege, size>>20, err, size>>10)
+	}
+	return fmt.Errorf("xdp: register packet memory: %w", err)
+}

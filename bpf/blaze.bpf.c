@@ -161,7 +161,6 @@ static __always_inline enum reason judge_datagram(const __u8 *p, const struct ke
 	if (!group) // tokens, repairs and requests come whatever lanes we hear
 		return TO_UNICAST;
 
-
 	__u16 lane = le32(*(const __u32 *)(p + AT_STREAM + 1)); // its low half; the high one is the protocol
 	if (!(READ(keys->lanes[lane / 64]) >> lane % 64 & 1))
 		return LANE;

@@ -24,8 +24,12 @@ type Filter struct {
 	countMem []byte
 	queues   int
 	link     link.Link // nil: not attached
-	last     Counters  // after Close
 	closed   bool
+
+	// reading keeps Close from ending the mapping under a reader of counters, who must not
+	// wait for mu: the kernel takes milliseconds to attach.
+	reading sync.RWMutex
+	last    Counters // after Close, when counters is nil
 }
 
 // cpuCounters are what one CPU has counted, by the program's enum reason (REASON_SLOTS).
@@ -159,11 +163,11 @@ func (f *Filter) socket(verb string, queue int, do func() error) error {
 
 // Counters adds up what the CPUs have counted. It makes no system call. The counters are read
 // one after the other while packets come, so sums of them may be off by those. After Close it
-// returns the last ones.
+// returns the last ones. It waits for nothing but Close.
 func (f *Filter) Counters() Counters {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.closed {
+	f.reading.RLock()
+	defer f.reading.RUnlock()
+	if f.counters == nil {
 		return f.last
 	}
 	return f.sum()
@@ -186,10 +190,11 @@ func (f *Filter) Close() error {
 	if f.closed {
 		return nil
 	}
-	err := f.detach()
-	f.last = f.sum()
 	f.closed = true
-	err = errors.Join(err, f.objects.Close())
+	err := errors.Join(f.detach(), f.objects.Close())
+	f.reading.Lock()
+	defer f.reading.Unlock()
+	f.last = f.sum()
 	for _, mem := range [][]byte{f.keysMem, f.countMem} {
 		if mem != nil {
 			err = errors.Join(err, unix.Munmap(mem))

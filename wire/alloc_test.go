@@ -57,6 +57,7 @@ func TestNoAllocation(t *testing.T) {
 
 	buffer := make([]byte, 0, 1500)
 	gaps := make([]Gap, 10)
+	needs := make([]Need, 10)
 	control := func() {
 		b := AppendHeader(buffer, testHeader())
 		b = AppendNak(b, testOrigin, 1, gaps, gaps)
@@ -67,6 +68,8 @@ func TestNoAllocation(t *testing.T) {
 		b = AppendRing(b, Ring{})
 		b = AppendToken(b, &Token{})
 		b = AppendNotice(b, Notice{})
+		b = AppendRepair(b, &Repair{Symbol: payload})
+		b = AppendSymbolNak(b, testOrigin, 1, needs)
 		b = AppendJoin(b, &Join{})
 		b = AppendCommit(b, &Commit{})
 		Seal(b)
@@ -124,6 +127,15 @@ func readAll(d *Datagram) (sum int) {
 			}
 		case FrameNotice:
 			sum += int(f.Notice().Kind)
+		case FrameRepair:
+			r := f.Repair()
+			sum += len(r.Symbol)
+		case FrameSymbolNak:
+			n := f.SymbolNak()
+			it := n.Needs()
+			for x, ok := it.Next(); ok; x, ok = it.Next() {
+				sum += int(x.Count)
+			}
 		}
 	}
 	return sum

@@ -20,7 +20,8 @@ const (
 	fieldJoin      = 20
 	fieldCommit    = 21
 	fieldNotice    = 22
-	fieldLast      = fieldNotice
+	fieldRepair    = 24
+	fieldSymbolNak = 25
 )
 
 // FrameKind says what a frame is. Its value is the frame's field number in Datagram.
@@ -39,7 +40,14 @@ const (
 	FrameJoin      FrameKind = fieldJoin
 	FrameCommit    FrameKind = fieldCommit
 	FrameNotice    FrameKind = fieldNotice
+	FrameRepair    FrameKind = fieldRepair
+	FrameSymbolNak FrameKind = fieldSymbolNak
 )
+
+// isFrame tells whether a field of a Datagram is a frame that this build knows.
+func isFrame(field uint32) bool {
+	return field >= fieldData && field <= fieldNotice || field == fieldRepair || field == fieldSymbolNak
+}
 
 // Datagram is one decoded datagram. It is large: keep one and decode into it again and again.
 type Datagram struct {
@@ -107,7 +115,7 @@ func frameAt(b []byte, p int) (kind FrameKind, begin, end int) {
 	switch {
 	case tag&^0x18 == fieldData<<3|typeBytes: // 0x62, 0x6A, 0x72 and 0x7A
 		kind = FrameKind(tag >> 3)
-	case tag&0x87 == 0x82 && tag <= 0xB2 && p < len(b) && b[p] == 0x01: // 0x82, 0x8A … 0xB2
+	case tag&0x87 == 0x82 && isFrame(fieldStart+uint32(tag>>3&0xF)) && p < len(b) && b[p] == 0x01: // 0x82, 0x8A … 0xCA
 		kind = fieldStart + FrameKind(tag>>3&0xF)
 		p++
 	default:
@@ -168,6 +176,10 @@ func isCanonicalFrame(kind FrameKind, body []byte) bool {
 		return isCanonicalCommit(body)
 	case FrameNotice:
 		return isCanonicalNotice(body)
+	case FrameRepair:
+		return isCanonicalRepair(body)
+	case FrameSymbolNak:
+		return isCanonicalSymbolNak(body)
 	}
 	return false
 }
@@ -197,6 +209,10 @@ func checkFrame(kind FrameKind, body []byte) (err error) {
 		_, err = scanCommit(body)
 	case FrameNotice:
 		_, err = scanNotice(body)
+	case FrameRepair:
+		_, err = scanRepair(body)
+	case FrameSymbolNak:
+		_, err = scanSymbolNak(body)
 	}
 	return err
 }
@@ -223,7 +239,7 @@ func (d *Datagram) scanFrames(s *scanner, header bool) error {
 	d.Canonical = false
 	for s.next() {
 		switch {
-		case s.typ == typeBytes && s.field >= fieldData && s.field <= fieldLast:
+		case s.typ == typeBytes && isFrame(s.field):
 			if err := d.add(FrameKind(s.field), s.bytes); err != nil {
 				return err
 			}

@@ -165,8 +165,11 @@ func (m *maker) topic() string {
 func (m *maker) datagram() plain {
 	const last = math.MaxUint64
 	p := plain{Header: Header{Cluster: m.u64(0, last), Transmitter: m.id(), Incarnation: m.u32(), Stream: StreamID(m.u32())}}
-	for kind := FrameData; kind <= FrameNotice; kind++ {
-		for range m.n(4) {
+	for kind := FrameData; kind <= FrameSymbolNak; kind++ {
+		if !isFrame(uint32(kind)) {
+			continue
+		}
+		for range m.n(3) {
 			switch kind {
 			case FrameData:
 				p.Frames = append(p.Frames, m.data())
@@ -197,6 +200,8 @@ func (m *maker) datagram() plain {
 					l.Last, l.NextMessage = m.u64(0, last-1), m.u64(1, last)
 				}
 				p.Frames = append(p.Frames, l)
+			case FrameRepair, FrameSymbolNak:
+				p.Frames = append(p.Frames, m.fec(kind))
 			default:
 				p.Frames = append(p.Frames, m.totem(kind))
 			}

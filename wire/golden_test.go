@@ -70,6 +70,8 @@ var golden = []struct {
 	{"join-leave", []any{plainJoin{RingSeq: 12, Counter: 4, Fail: ids(1)}}},
 	{"commit", []any{plainCommit{Ring: RingID{Rep: idOf(ids(1)), Seq: 16}, Index: 1, Rings: testRings(), Entries: testEntries()}}},
 	{"notice", []any{Notice{Ring: testRing, Kind: MergeDetect}}},
+	{"repair", []any{plainRepair{Block: 1000, Scheme: 1, Stride: 1, Sources: 20, Repairs: 2, Index_: 1, Symbol: "\x1e\x00a symbol\x00"}}},
+	{"symbol-nak", []any{plainSymbolNak{Origin: testOrigin, OriginIncarnation: 4, Needs: []Need{{1000, 1}, {1060, 2}}}}},
 	{"empty", nil},
 	{"all", []any{
 		plainData{Number: 7, FirstMessage: 100, Messages: []plainPacked{{"a", KindRaw, "1"}}},

@@ -238,6 +238,8 @@ func TestEdgesOfNumbers(t *testing.T) {
 					m.Set(fd, protoreflect.ValueOfUint64(edge))
 				case protoreflect.Fixed32Kind:
 					m.Set(fd, protoreflect.ValueOfUint32(uint32(edge)))
+				case protoreflect.Uint32Kind:
+					m.Set(fd, protoreflect.ValueOfUint32(uint32(edge)))
 				case protoreflect.EnumKind:
 					m.Set(fd, protoreflect.ValueOfEnum(protoreflect.EnumNumber(int32(edge))))
 				default:

@@ -71,6 +71,8 @@ func plainOf(d *Datagram) plain {
 			p.Frames = append(p.Frames, f.Start())
 		case FrameLeave:
 			p.Frames = append(p.Frames, f.Leave())
+		case FrameRepair, FrameSymbolNak:
+			p.Frames = append(p.Frames, plainFEC(f))
 		default:
 			p.Frames = append(p.Frames, plainTotem(f))
 		}
@@ -107,6 +109,8 @@ func appendPlain(p plain) []byte {
 			b = AppendStart(b, f)
 		case Leave:
 			b = AppendLeave(b, f)
+		case plainRepair, plainSymbolNak:
+			b = appendPlainFEC(b, f)
 		default:
 			b = appendPlainTotem(b, f)
 		}
@@ -186,6 +190,7 @@ func reference(b []byte) (plain, error) {
 		add(referenceLeave(f))
 	}
 	referenceTotem(&pb, add)
+	referenceFEC(&pb, add)
 	if len(p.Frames) > 16 {
 		err = ErrRange
 	}

@@ -94,11 +94,14 @@ type Datagram struct {
 	Start       []*Start               `protobuf:"bytes,16,rep,name=start,proto3" json:"start,omitempty"`
 	Leave       []*Leave               `protobuf:"bytes,17,rep,name=leave,proto3" json:"leave,omitempty"`
 	// Totem (docs/totem.md). The header's stream is protocol 5.
-	Ring          []*Ring   `protobuf:"bytes,18,rep,name=ring,proto3" json:"ring,omitempty"`
-	Token         []*Token  `protobuf:"bytes,19,rep,name=token,proto3" json:"token,omitempty"`
-	Join          []*Join   `protobuf:"bytes,20,rep,name=join,proto3" json:"join,omitempty"`
-	Commit        []*Commit `protobuf:"bytes,21,rep,name=commit,proto3" json:"commit,omitempty"`
-	Notice        []*Notice `protobuf:"bytes,22,rep,name=notice,proto3" json:"notice,omitempty"`
+	Ring   []*Ring   `protobuf:"bytes,18,rep,name=ring,proto3" json:"ring,omitempty"`
+	Token  []*Token  `protobuf:"bytes,19,rep,name=token,proto3" json:"token,omitempty"`
+	Join   []*Join   `protobuf:"bytes,20,rep,name=join,proto3" json:"join,omitempty"`
+	Commit []*Commit `protobuf:"bytes,21,rep,name=commit,proto3" json:"commit,omitempty"`
+	Notice []*Notice `protobuf:"bytes,22,rep,name=notice,proto3" json:"notice,omitempty"`
+	// Forward error correction. The header's stream is protocol 3 or 4.
+	Repair        []*Repair    `protobuf:"bytes,24,rep,name=repair,proto3" json:"repair,omitempty"`
+	SymbolNak     []*SymbolNak `protobuf:"bytes,25,rep,name=symbol_nak,json=symbolNak,proto3" json:"symbol_nak,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -248,6 +251,20 @@ func (x *Datagram) GetCommit() []*Commit {
 func (x *Datagram) GetNotice() []*Notice {
 	if x != nil {
 		return x.Notice
+	}
+	return nil
+}
+
+func (x *Datagram) GetRepair() []*Repair {
+	if x != nil {
+		return x.Repair
+	}
+	return nil
+}
+
+func (x *Datagram) GetSymbolNak() []*SymbolNak {
+	if x != nil {
+		return x.SymbolNak
 	}
 	return nil
 }
@@ -1323,6 +1340,214 @@ func (x *Notice) GetKind() uint32 {
 	return 0
 }
 
+// Repair is one repair symbol of one block of the header's stream (docs/wire.md). Every number
+// but block is at most 127, in this and every later scheme, so that it takes one byte.
+type Repair struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Block         *uint64                `protobuf:"fixed64,1,opt,name=block,proto3,oneof" json:"block,omitempty"`    // required; number of the block's first source datagram
+	Scheme        *uint32                `protobuf:"varint,2,opt,name=scheme,proto3,oneof" json:"scheme,omitempty"`   // required; 1: Reed-Solomon over GF(2^8), package fec
+	Stride        *uint32                `protobuf:"varint,3,opt,name=stride,proto3,oneof" json:"stride,omitempty"`   // required; from one source datagram of the block to the next, 1 or more
+	Sources       *uint32                `protobuf:"varint,4,opt,name=sources,proto3,oneof" json:"sources,omitempty"` // required; k: source symbols, 1 or more
+	Repairs       *uint32                `protobuf:"varint,5,opt,name=repairs,proto3,oneof" json:"repairs,omitempty"` // required; m: repair symbols that are sent without being asked for
+	Index         *uint32                `protobuf:"varint,6,opt,name=index,proto3,oneof" json:"index,omitempty"`     // required; of this repair symbol, from 0; m and above: it was asked for
+	Symbol        []byte                 `protobuf:"bytes,7,opt,name=symbol,proto3,oneof" json:"symbol,omitempty"`    // required; as long as the longest source symbol of the block
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Repair) Reset() {
+	*x = Repair{}
+	mi := &file_blaze_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Repair) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Repair) ProtoMessage() {}
+
+func (x *Repair) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Repair.ProtoReflect.Descriptor instead.
+func (*Repair) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Repair) GetBlock() uint64 {
+	if x != nil && x.Block != nil {
+		return *x.Block
+	}
+	return 0
+}
+
+func (x *Repair) GetScheme() uint32 {
+	if x != nil && x.Scheme != nil {
+		return *x.Scheme
+	}
+	return 0
+}
+
+func (x *Repair) GetStride() uint32 {
+	if x != nil && x.Stride != nil {
+		return *x.Stride
+	}
+	return 0
+}
+
+func (x *Repair) GetSources() uint32 {
+	if x != nil && x.Sources != nil {
+		return *x.Sources
+	}
+	return 0
+}
+
+func (x *Repair) GetRepairs() uint32 {
+	if x != nil && x.Repairs != nil {
+		return *x.Repairs
+	}
+	return 0
+}
+
+func (x *Repair) GetIndex() uint32 {
+	if x != nil && x.Index != nil {
+		return *x.Index
+	}
+	return 0
+}
+
+func (x *Repair) GetSymbol() []byte {
+	if x != nil {
+		return x.Symbol
+	}
+	return nil
+}
+
+// SymbolNak asks the origin of a stream for more repair symbols.
+type SymbolNak struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Origin            []byte                 `protobuf:"bytes,1,opt,name=origin,proto3,oneof" json:"origin,omitempty"`                                                  // required; 16 bytes: the member whose stream it is
+	OriginIncarnation *uint32                `protobuf:"fixed32,2,opt,name=origin_incarnation,json=originIncarnation,proto3,oneof" json:"origin_incarnation,omitempty"` // required
+	Needs             []*Need                `protobuf:"bytes,3,rep,name=needs,proto3" json:"needs,omitempty"`                                                          // 1 or more
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *SymbolNak) Reset() {
+	*x = SymbolNak{}
+	mi := &file_blaze_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SymbolNak) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SymbolNak) ProtoMessage() {}
+
+func (x *SymbolNak) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SymbolNak.ProtoReflect.Descriptor instead.
+func (*SymbolNak) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *SymbolNak) GetOrigin() []byte {
+	if x != nil {
+		return x.Origin
+	}
+	return nil
+}
+
+func (x *SymbolNak) GetOriginIncarnation() uint32 {
+	if x != nil && x.OriginIncarnation != nil {
+		return *x.OriginIncarnation
+	}
+	return 0
+}
+
+func (x *SymbolNak) GetNeeds() []*Need {
+	if x != nil {
+		return x.Needs
+	}
+	return nil
+}
+
+// Need says that a receiver lacks repair symbols of a block: any that it has not got yet.
+type Need struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Block         *uint64                `protobuf:"fixed64,1,opt,name=block,proto3,oneof" json:"block,omitempty"` // required; number of the block's first source datagram
+	Count         *uint32                `protobuf:"fixed32,2,opt,name=count,proto3,oneof" json:"count,omitempty"` // required; symbols, 1 to 127
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Need) Reset() {
+	*x = Need{}
+	mi := &file_blaze_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Need) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Need) ProtoMessage() {}
+
+func (x *Need) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Need.ProtoReflect.Descriptor instead.
+func (*Need) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Need) GetBlock() uint64 {
+	if x != nil && x.Block != nil {
+		return *x.Block
+	}
+	return 0
+}
+
+func (x *Need) GetCount() uint32 {
+	if x != nil && x.Count != nil {
+		return *x.Count
+	}
+	return 0
+}
+
 // Message is what blaze.Message looks like when it is a payload of KIND_MESSAGE.
 type Message struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -1339,7 +1564,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_blaze_proto_msgTypes[15]
+	mi := &file_blaze_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1351,7 +1576,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_blaze_proto_msgTypes[15]
+	mi := &file_blaze_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1364,7 +1589,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_blaze_proto_rawDescGZIP(), []int{15}
+	return file_blaze_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Message) GetEntries() map[string]*Value {
@@ -1453,7 +1678,7 @@ type Value struct {
 
 func (x *Value) Reset() {
 	*x = Value{}
-	mi := &file_blaze_proto_msgTypes[16]
+	mi := &file_blaze_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1465,7 +1690,7 @@ func (x *Value) String() string {
 func (*Value) ProtoMessage() {}
 
 func (x *Value) ProtoReflect() protoreflect.Message {
-	mi := &file_blaze_proto_msgTypes[16]
+	mi := &file_blaze_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1478,7 +1703,7 @@ func (x *Value) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Value.ProtoReflect.Descriptor instead.
 func (*Value) Descriptor() ([]byte, []int) {
-	return file_blaze_proto_rawDescGZIP(), []int{16}
+	return file_blaze_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Value) GetKind() isValue_Kind {
@@ -1661,7 +1886,7 @@ var File_blaze_proto protoreflect.FileDescriptor
 
 const file_blaze_proto_rawDesc = "" +
 	"\n" +
-	"\vblaze.proto\x12\rblaze.wire.v1\x1a\x19google/protobuf/any.proto\"\x8e\x06\n" +
+	"\vblaze.proto\x12\rblaze.wire.v1\x1a\x19google/protobuf/any.proto\"\xf6\x06\n" +
 	"\bDatagram\x12\x1d\n" +
 	"\aversion\x18\x01 \x01(\aH\x00R\aversion\x88\x01\x01\x12\x1d\n" +
 	"\acluster\x18\x02 \x01(\x06H\x01R\acluster\x88\x01\x01\x12\x1b\n" +
@@ -1679,7 +1904,10 @@ const file_blaze_proto_rawDesc = "" +
 	"\x05token\x18\x13 \x03(\v2\x14.blaze.wire.v1.TokenR\x05token\x12'\n" +
 	"\x04join\x18\x14 \x03(\v2\x13.blaze.wire.v1.JoinR\x04join\x12-\n" +
 	"\x06commit\x18\x15 \x03(\v2\x15.blaze.wire.v1.CommitR\x06commit\x12-\n" +
-	"\x06notice\x18\x16 \x03(\v2\x15.blaze.wire.v1.NoticeR\x06noticeB\n" +
+	"\x06notice\x18\x16 \x03(\v2\x15.blaze.wire.v1.NoticeR\x06notice\x12-\n" +
+	"\x06repair\x18\x18 \x03(\v2\x15.blaze.wire.v1.RepairR\x06repair\x127\n" +
+	"\n" +
+	"symbol_nak\x18\x19 \x03(\v2\x18.blaze.wire.v1.SymbolNakR\tsymbolNakB\n" +
 	"\n" +
 	"\b_versionB\n" +
 	"\n" +
@@ -1847,7 +2075,35 @@ const file_blaze_proto_rawDesc = "" +
 	"\x04kind\x18\x03 \x01(\aH\x02R\x04kind\x88\x01\x01B\x06\n" +
 	"\x04_repB\v\n" +
 	"\t_ring_seqB\a\n" +
-	"\x05_kind\"\x86\x02\n" +
+	"\x05_kind\"\xa0\x02\n" +
+	"\x06Repair\x12\x19\n" +
+	"\x05block\x18\x01 \x01(\x06H\x00R\x05block\x88\x01\x01\x12\x1b\n" +
+	"\x06scheme\x18\x02 \x01(\rH\x01R\x06scheme\x88\x01\x01\x12\x1b\n" +
+	"\x06stride\x18\x03 \x01(\rH\x02R\x06stride\x88\x01\x01\x12\x1d\n" +
+	"\asources\x18\x04 \x01(\rH\x03R\asources\x88\x01\x01\x12\x1d\n" +
+	"\arepairs\x18\x05 \x01(\rH\x04R\arepairs\x88\x01\x01\x12\x19\n" +
+	"\x05index\x18\x06 \x01(\rH\x05R\x05index\x88\x01\x01\x12\x1b\n" +
+	"\x06symbol\x18\a \x01(\fH\x06R\x06symbol\x88\x01\x01B\b\n" +
+	"\x06_blockB\t\n" +
+	"\a_schemeB\t\n" +
+	"\a_strideB\n" +
+	"\n" +
+	"\b_sourcesB\n" +
+	"\n" +
+	"\b_repairsB\b\n" +
+	"\x06_indexB\t\n" +
+	"\a_symbol\"\xa9\x01\n" +
+	"\tSymbolNak\x12\x1b\n" +
+	"\x06origin\x18\x01 \x01(\fH\x00R\x06origin\x88\x01\x01\x122\n" +
+	"\x12origin_incarnation\x18\x02 \x01(\aH\x01R\x11originIncarnation\x88\x01\x01\x12)\n" +
+	"\x05needs\x18\x03 \x03(\v2\x13.blaze.wire.v1.NeedR\x05needsB\t\n" +
+	"\a_originB\x15\n" +
+	"\x13_origin_incarnation\"P\n" +
+	"\x04Need\x12\x19\n" +
+	"\x05block\x18\x01 \x01(\x06H\x00R\x05block\x88\x01\x01\x12\x19\n" +
+	"\x05count\x18\x02 \x01(\aH\x01R\x05count\x88\x01\x01B\b\n" +
+	"\x06_blockB\b\n" +
+	"\x06_count\"\x86\x02\n" +
 	"\aMessage\x12=\n" +
 	"\aentries\x18\x01 \x03(\v2#.blaze.wire.v1.Message.EntriesEntryR\aentries\x12\x14\n" +
 	"\x04text\x18\x02 \x01(\tH\x00R\x04text\x12\x16\n" +
@@ -1888,7 +2144,7 @@ func file_blaze_proto_rawDescGZIP() []byte {
 }
 
 var file_blaze_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_blaze_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_blaze_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_blaze_proto_goTypes = []any{
 	(Kind)(0),         // 0: blaze.wire.v1.Kind
 	(*Datagram)(nil),  // 1: blaze.wire.v1.Datagram
@@ -1906,10 +2162,13 @@ var file_blaze_proto_goTypes = []any{
 	(*Join)(nil),      // 13: blaze.wire.v1.Join
 	(*Commit)(nil),    // 14: blaze.wire.v1.Commit
 	(*Notice)(nil),    // 15: blaze.wire.v1.Notice
-	(*Message)(nil),   // 16: blaze.wire.v1.Message
-	(*Value)(nil),     // 17: blaze.wire.v1.Value
-	nil,               // 18: blaze.wire.v1.Message.EntriesEntry
-	(*anypb.Any)(nil), // 19: google.protobuf.Any
+	(*Repair)(nil),    // 16: blaze.wire.v1.Repair
+	(*SymbolNak)(nil), // 17: blaze.wire.v1.SymbolNak
+	(*Need)(nil),      // 18: blaze.wire.v1.Need
+	(*Message)(nil),   // 19: blaze.wire.v1.Message
+	(*Value)(nil),     // 20: blaze.wire.v1.Value
+	nil,               // 21: blaze.wire.v1.Message.EntriesEntry
+	(*anypb.Any)(nil), // 22: google.protobuf.Any
 }
 var file_blaze_proto_depIdxs = []int32{
 	2,  // 0: blaze.wire.v1.Datagram.data:type_name -> blaze.wire.v1.Data
@@ -1923,20 +2182,23 @@ var file_blaze_proto_depIdxs = []int32{
 	13, // 8: blaze.wire.v1.Datagram.join:type_name -> blaze.wire.v1.Join
 	14, // 9: blaze.wire.v1.Datagram.commit:type_name -> blaze.wire.v1.Commit
 	15, // 10: blaze.wire.v1.Datagram.notice:type_name -> blaze.wire.v1.Notice
-	3,  // 11: blaze.wire.v1.Data.fragment:type_name -> blaze.wire.v1.Fragment
-	4,  // 12: blaze.wire.v1.Data.messages:type_name -> blaze.wire.v1.Packed
-	0,  // 13: blaze.wire.v1.Packed.kind:type_name -> blaze.wire.v1.Kind
-	6,  // 14: blaze.wire.v1.Nak.gaps:type_name -> blaze.wire.v1.Gap
-	6,  // 15: blaze.wire.v1.Nak.again:type_name -> blaze.wire.v1.Gap
-	18, // 16: blaze.wire.v1.Message.entries:type_name -> blaze.wire.v1.Message.EntriesEntry
-	19, // 17: blaze.wire.v1.Message.object:type_name -> google.protobuf.Any
-	16, // 18: blaze.wire.v1.Value.map:type_name -> blaze.wire.v1.Message
-	17, // 19: blaze.wire.v1.Message.EntriesEntry.value:type_name -> blaze.wire.v1.Value
-	20, // [20:20] is the sub-list for method output_type
-	20, // [20:20] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	16, // 11: blaze.wire.v1.Datagram.repair:type_name -> blaze.wire.v1.Repair
+	17, // 12: blaze.wire.v1.Datagram.symbol_nak:type_name -> blaze.wire.v1.SymbolNak
+	3,  // 13: blaze.wire.v1.Data.fragment:type_name -> blaze.wire.v1.Fragment
+	4,  // 14: blaze.wire.v1.Data.messages:type_name -> blaze.wire.v1.Packed
+	0,  // 15: blaze.wire.v1.Packed.kind:type_name -> blaze.wire.v1.Kind
+	6,  // 16: blaze.wire.v1.Nak.gaps:type_name -> blaze.wire.v1.Gap
+	6,  // 17: blaze.wire.v1.Nak.again:type_name -> blaze.wire.v1.Gap
+	18, // 18: blaze.wire.v1.SymbolNak.needs:type_name -> blaze.wire.v1.Need
+	21, // 19: blaze.wire.v1.Message.entries:type_name -> blaze.wire.v1.Message.EntriesEntry
+	22, // 20: blaze.wire.v1.Message.object:type_name -> google.protobuf.Any
+	19, // 21: blaze.wire.v1.Value.map:type_name -> blaze.wire.v1.Message
+	20, // 22: blaze.wire.v1.Message.EntriesEntry.value:type_name -> blaze.wire.v1.Value
+	23, // [23:23] is the sub-list for method output_type
+	23, // [23:23] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_blaze_proto_init() }
@@ -1959,12 +2221,15 @@ func file_blaze_proto_init() {
 	file_blaze_proto_msgTypes[12].OneofWrappers = []any{}
 	file_blaze_proto_msgTypes[13].OneofWrappers = []any{}
 	file_blaze_proto_msgTypes[14].OneofWrappers = []any{}
-	file_blaze_proto_msgTypes[15].OneofWrappers = []any{
+	file_blaze_proto_msgTypes[15].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[16].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[17].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[18].OneofWrappers = []any{
 		(*Message_Text)(nil),
 		(*Message_Bytes)(nil),
 		(*Message_Object)(nil),
 	}
-	file_blaze_proto_msgTypes[16].OneofWrappers = []any{
+	file_blaze_proto_msgTypes[19].OneofWrappers = []any{
 		(*Value_Int8)(nil),
 		(*Value_Bytes)(nil),
 		(*Value_Char)(nil),
@@ -1983,7 +2248,7 @@ func file_blaze_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_blaze_proto_rawDesc), len(file_blaze_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   18,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -11,6 +11,7 @@ type gap struct {
 	at         clock.Time // when to ask, or to ask again
 	asked      clock.Time // when it was last asked for; 0: never
 	attempts   int        // how often
+	unheard    int        // how often in a row the sender was not heard at all after it
 }
 
 // maxGaps bounds the runs that one stream keeps. What is missing beyond them is noticed when

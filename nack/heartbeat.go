@@ -13,7 +13,7 @@ const (
 	beatGrowth  = 3                     // each pause is so many times the one before
 	beatSlow    = 100 * time.Millisecond
 	beatMax     = 250 * time.Millisecond // between heartbeats of an idle stream
-	beatBlocked = 20 * time.Millisecond  // while flow control holds data back
+	beatBlocked = 20 * time.Millisecond  // while a receiver's report is waited for
 	beatUnasked = 5 * time.Millisecond   // the first one of BestEffort
 	beatsSoon   = 3                      // heartbeats in the first soon after a datagram
 	soon        = time.Millisecond
@@ -169,8 +169,8 @@ func (b *beat) fire(s *Sender, now clock.Time) {
 		return
 	}
 	longest := beatMax
-	if held {
-		longest = beatBlocked
+	if held || s.nack && len(s.receivers) > 0 && !s.Acknowledged() {
+		longest = beatBlocked // somebody may lack the tail, and know nothing of it
 	}
 	b.wait = min(b.wait*beatGrowth, longest)
 	b.at = now.Add(b.wait)

@@ -52,7 +52,7 @@ func (s *sample) damaged(rng *rand.Rand) []byte {
 // TestDamagedDatagrams: a flood of random, truncated and bit-flipped datagrams at live members
 // has no effect on any stream; each is counted under its reason, and memory does not grow.
 func TestDamagedDatagrams(t *testing.T) {
-	total := 200_000
+	total := 1_000_000
 	if Full() {
 		total = 10_000_000
 	}

@@ -3,7 +3,6 @@ package xdp
 import (
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net/netip"
 	"os/exec"
 	"runtime"
@@ -214,5 +213,3 @@ func expect(t testing.TB, d *Driver) buf.Received {
 	}
 	return batch[0]
 }
-
-var _ = rand.IntN

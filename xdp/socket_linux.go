@@ -3,6 +3,7 @@ package xdp
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -71,6 +72,10 @@ type own struct {
 	polls    bool // busy polling: the kernel receives when it is asked to
 }
 
+// mappingMu guards that nobody else maps a ring while the asavie socket looks for what
+// asavie/xdp has left mapped.
+var mappingMu sync.Mutex
+
 // openOwn opens a Socket with this package's own rings.
 func openOwn(cfg socketConfig) (_ Socket, err error) {
 	s := &own{fd: -1, memory: cfg.memory}
@@ -99,16 +104,7 @@ func openOwn(cfg socketConfig) (_ Socket, err error) {
 	if err := getsockopt(s.fd, unix.XDP_MMAP_OFFSETS, unsafe.Pointer(&at), unsafe.Sizeof(at)); err != nil {
 		return nil, fmt.Errorf("%w: the layout of the rings (Linux 5.4 has it): %w", ErrUnsupported, err)
 	}
-	if s.fill, err = mapRing[uint64](s.fd, unix.XDP_UMEM_PGOFF_FILL_RING, cfg.fill, &at.Fr); err != nil {
-		return nil, err
-	}
-	if s.complete, err = mapRing[uint64](s.fd, unix.XDP_UMEM_PGOFF_COMPLETION_RING, cfg.tx, &at.Cr); err != nil {
-		return nil, err
-	}
-	if s.rx, err = mapRing[unix.XDPDesc](s.fd, unix.XDP_PGOFF_RX_RING, cfg.fill, &at.Rx); err != nil {
-		return nil, err
-	}
-	if s.tx, err = mapRing[unix.XDPDesc](s.fd, unix.XDP_PGOFF_TX_RING, cfg.tx, &at.Tx); err != nil {
+	if err := s.mapRings(cfg, &at); err != nil {
 		return nil, err
 	}
 	flags := uint16(unix.XDP_USE_NEED_WAKEUP | unix.XDP_COPY)
@@ -123,6 +119,22 @@ func openOwn(cfg socketConfig) (_ Socket, err error) {
 	}
 	s.probe(cfg.busyPoll)
 	return s, nil
+}
+
+func (s *own) mapRings(cfg socketConfig, at *unix.XDPMmapOffsets) (err error) {
+	mappingMu.Lock()
+	defer mappingMu.Unlock()
+	if s.fill, err = mapRing[uint64](s.fd, unix.XDP_UMEM_PGOFF_FILL_RING, cfg.fill, &at.Fr); err != nil {
+		return err
+	}
+	if s.complete, err = mapRing[uint64](s.fd, unix.XDP_UMEM_PGOFF_COMPLETION_RING, cfg.tx, &at.Cr); err != nil {
+		return err
+	}
+	if s.rx, err = mapRing[unix.XDPDesc](s.fd, unix.XDP_PGOFF_RX_RING, cfg.fill, &at.Rx); err != nil {
+		return err
+	}
+	s.tx, err = mapRing[unix.XDPDesc](s.fd, unix.XDP_PGOFF_TX_RING, cfg.tx, &at.Tx)
+	return err
 }
 
 // umemRegV1 is the size of the first four fields of struct xdp_umem_reg, which every kernel

@@ -172,7 +172,7 @@ func (c *Channel) Start() error {
 	c.state.Store(uint32(Started))
 	c.serve(true, func(q *subscriptionQueue) { q.start() })
 	c.logger().Debug("blaze: started", "member", run.id, "cluster", c.cfg.Load().Cluster,
-		"transport", c.res.transport, "why", c.res.reason)
+		"transport", c.res.transport.name, "mode", c.res.transport.mode(), "why", c.res.transport.reason)
 	return nil
 }
 

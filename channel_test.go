@@ -611,7 +611,7 @@ func TestClearErrors(t *testing.T) {
 		"bad scheme":        {func(c *blaze.Config) { c.BroadcastURI = "tcp://1.2.3.4:5" }, blaze.ErrConfig, []string{"tcp", "udp"}},
 		"not multicast":     {func(c *blaze.Config) { c.BroadcastURI = "udp://10.0.0.1:5" }, blaze.ErrConfig, []string{"10.0.0.1", "multicast"}},
 		"window":            {func(c *blaze.Config) { c.Window = 7 }, blaze.ErrConfig, []string{"Window", "7"}},
-		"xdp":               {func(c *blaze.Config) { c.BroadcastURI = "xdp://239.255.66.76:6676?interface=lo" }, blaze.ErrUnsupported, []string{"xdp"}},
+		"xdp nowhere":       {func(c *blaze.Config) { c.BroadcastURI = "xdp://239.255.66.76:6676" }, blaze.ErrConfig, []string{"interface"}},
 		"totem":             {func(c *blaze.Config) { c.Protocol = blaze.Totem }, blaze.ErrUnsupported, []string{"totem"}},
 		"fec by topic": {func(c *blaze.Config) {
 			c.Topics = []blaze.TopicConfig{{Pattern: "a.>", Protocol: blaze.FEC}}

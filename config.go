@@ -393,9 +393,6 @@ func (c Config) unsupported() error {
 			return unsupported(fmt.Sprintf("Config.%s = %v: there are nack and besteffort", p.field, p.protocol))
 		}
 	}
-	if u, err := ParseURI(c.withDefaults().BroadcastURI); err == nil && u.Scheme == "xdp" {
-		return unsupported("Config.BroadcastURI with xdp://: there are udp://, auto:// (which takes udp) and pointcast://")
-	}
 	return nil
 }
 

@@ -4,18 +4,22 @@ import (
 	"github.com/activeblaze/blaze/engine"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/udp"
+	"github.com/activeblaze/blaze/xdp"
 )
 
 // Stats is a copy of a channel's counters. They count from Start (Driver's from Init) and stay
 // to be read after Stop, until the next Start.
 type Stats struct {
 	State     State
-	Transport string // what really runs: "udp" or "pointcast"
-	Reason    string // why that was chosen
+	Transport string // what really runs: "udp", "xdp" or "pointcast"
+	Reason    string // why that was chosen, and how it runs
+	Mode      string // how packets travel: "sockets", or xdp's rung, such as "generic copy"
+	Socket    string // "kernel", or the AF_XDP implementation: "own" or "asavie"
 
 	Engine engine.Stats // turns, datagrams in and out, drops by reason
 	Nack   nack.Stats   // streams of BestEffort and NACK: repair, flow control, drops by reason
-	UDP    udp.Stats    // system calls, packets, kernel drops
+	UDP    udp.Stats    // over sockets: system calls, packets, kernel drops
+	XDP    xdp.Stats    // over AF_XDP: rings, filter, copies
 
 	Room    int // bytes of arriving datagrams that the host buffers for this member
 	Payload int // bytes of the largest UDP payload
@@ -65,15 +69,16 @@ func (c *Channel) Stats() Stats {
 func (c *Channel) collect(run *running) Stats {
 	res := run.res
 	s := Stats{
-		State: c.State(), Transport: res.transport, Reason: res.reason,
-		Engine: run.engine.Stats(), Nack: run.member.Nack().Stats(), UDP: res.udp.Stats(),
-		Room: res.driver.Room(), Payload: res.driver.Datagram(),
+		State:   c.State(),
+		Engine:  run.engine.Stats(),
+		Nack:    run.member.Nack().Stats(),
 		Buffers: BufferStats{Count: res.pool.Count(), Free: res.pool.Free(), Size: res.pool.Size()},
 
 		Pauses: c.pauses.Load(), LongPauses: c.longPauses.Load(), SlowDropped: c.dropped.Load(),
 		Disconnected: c.disconnected.Load(), LossesUntold: c.lossesUntold.Load(),
 		BadMessages: c.badMessages.Load(), BackPressure: c.backPressure.Load(),
 	}
+	res.transport.stats(&s)
 	if res.lossy != nil {
 		s.InjectedLoss = res.lossy.Dropped()
 	}

@@ -13,7 +13,7 @@ import (
 // URI is a Config.BroadcastURI in its parts. ParseURI makes it, with the defaults filled in:
 //
 //	udp://239.255.66.76:6676?interface=eth0&ttl=1&mtu=1500&dscp=46&busypoll=50us&gso=auto
-//	xdp://239.255.66.76:6676?interface=eth0&queue=0&mode=native&zerocopy=auto&socket=own
+//	xdp://239.255.66.76:6676?interface=eth0&queue=0&mode=native&zerocopy=auto&socket=own&tap=FILE
 //	auto://239.255.66.76:6676?interface=eth0
 //	pointcast://10.0.0.1:6676,10.0.0.2:6676?bind=10.0.0.1:6676
 //
@@ -34,12 +34,14 @@ type URI struct {
 	Queue    int    // xdp: the card's queue, 0..4095; default 0
 	Mode     string // xdp: "auto" (default), "native" or "generic"
 	ZeroCopy string // xdp: "auto" (default), "on" or "off"
-	Socket   string // xdp: "own" (default), or "asavie": an AF_XDP socket that a device plugin hands over
+	Socket   string // xdp: "own" (default), or "asavie": the AF_XDP socket of github.com/asavie/xdp
+	Tap      string // xdp: a file that sent and received packets are written to, as pcapng; empty: none
 }
 
 const (
 	maxPeers    = 256
 	maxIfName   = 255
+	maxPath     = 4095
 	maxQueue    = 4095
 	minMTU      = 576 // RFC 791: what every host must take
 	maxMTU      = 9000
@@ -87,7 +89,7 @@ var uriOptions = []uriOption{
 	intOption("ttl", multicast, 1, 255, func(u *URI) *int { return &u.TTL }),
 	intOption("mtu", overAnything, minMTU, maxMTU, func(u *URI) *int { return &u.MTU }),
 	intOption("dscp", overAnything, 0, 63, func(u *URI) *int { return &u.DSCP }),
-	{"busypoll", overUDP,
+	{"busypoll", overAnything,
 		func(u *URI, v string) string {
 			d, err := time.ParseDuration(v)
 			u.BusyPoll = d
@@ -100,6 +102,12 @@ var uriOptions = []uriOption{
 	wordOption("mode", overXDP, func(u *URI) *string { return &u.Mode }, "auto", "native", "generic"),
 	wordOption("zerocopy", overXDP, func(u *URI) *string { return &u.ZeroCopy }, "auto", "on", "off"),
 	wordOption("socket", overXDP, func(u *URI) *string { return &u.Socket }, "own", "asavie"),
+	{"tap", overXDP,
+		func(u *URI, v string) string {
+			u.Tap = v
+			return unless(v != "" && len(v) <= maxPath, "must be the name of a file to write, at most %d bytes", maxPath)
+		},
+		func(u *URI) string { return u.Tap }},
 }
 
 func intOption(name string, schemes []string, low, high int, at func(*URI) *int) uriOption {

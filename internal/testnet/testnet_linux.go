@@ -1,0 +1,119 @@
+// Package testnet gives tests network namespaces and interfaces of their own, which end with
+// the test. Nothing in it touches an interface of the host.
+package testnet
+
+import (
+	"fmt"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// Namespace is a network namespace that ends with the test.
+type Namespace struct{ fd int }
+
+// NeedAFXDP skips the test, in one line, where AF_XDP and namespaces cannot be used.
+func NeedAFXDP(t testing.TB) {
+	t.Helper()
+	Need(t)
+	fd, err := unix.Socket(unix.AF_XDP, unix.SOCK_RAW, 0)
+	if err != nil {
+		t.Skipf("needs AF_XDP (%v)", err)
+	}
+	unix.Close(fd)
+}
+
+// Need skips the test, in one line, where namespaces cannot be made.
+func Need(t testing.TB) {
+	t.Helper()
+	if unix.Geteuid() != 0 {
+		t.Skip("needs root, for network namespaces")
+	}
+	if _, err := exec.LookPath("ip"); err != nil {
+		t.Skip("needs ip, of iproute2")
+	}
+}
+
+// New makes a namespace with its loopback up.
+func New(t testing.TB) *Namespace {
+	t.Helper()
+	n, err := &Namespace{-1}, error(nil)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // never unlocked: the thread ends
+		if err = unix.Unshare(unix.CLONE_NEWNET); err == nil {
+			n.fd, err = unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		}
+	}()
+	<-done
+	if err != nil {
+		t.Skipf("needs network namespaces (%v)", err)
+	}
+	t.Cleanup(func() { unix.Close(n.fd) })
+	n.IP(t, "link set lo up")
+	return n
+}
+
+// Do runs f on a thread that is in the namespace. What f starts on other threads is not.
+func (n *Namespace) Do(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		if err := unix.Setns(n.fd, unix.CLONE_NEWNET); err != nil {
+			panic(err)
+		}
+		f()
+	}()
+	<-done
+}
+
+// IP runs a command of iproute2 in the namespace, and returns what it prints.
+func (n *Namespace) IP(t testing.TB, command string) string {
+	t.Helper()
+	var out []byte
+	var err error
+	n.Do(func() { out, err = exec.Command("ip", strings.Fields(command)...).CombinedOutput() })
+	if err != nil {
+		t.Fatalf("ip %s: %v\n%s", command, err, out)
+	}
+	return string(out)
+}
+
+// Pair makes two namespaces that a veth pair joins: v0, 10.9.0.1, in the first, and v1,
+// 10.9.0.2, in the second.
+func Pair(t testing.TB) (a, b *Namespace) {
+	t.Helper()
+	Need(t)
+	a, b = New(t), New(t)
+	a.IP(t, fmt.Sprintf("link add v0 type veth peer name v1 netns /proc/%d/fd/%d", unix.Getpid(), b.fd))
+	for i, n := range []*Namespace{a, b} {
+		n.IP(t, fmt.Sprintf("addr add 10.9.0.%d/24 dev v%d", i+1, i))
+		n.IP(t, fmt.Sprintf("link set v%d up", i))
+	}
+	return a, b
+}
+
+// Bridge makes n namespaces with an interface v0 each, 10.9.0.1 and so on, which a bridge in a
+// namespace of its own joins.
+func Bridge(t testing.TB, n int) []*Namespace {
+	t.Helper()
+	Need(t)
+	hub := New(t)
+	hub.IP(t, "link add br0 type bridge mcast_snooping 0")
+	hub.IP(t, "link set br0 up")
+	var all []*Namespace
+	for i := range n {
+		m := New(t)
+		hub.IP(t, fmt.Sprintf("link add p%d type veth peer name v0 netns /proc/%d/fd/%d", i, unix.Getpid(), m.fd))
+		hub.IP(t, fmt.Sprintf("link set p%d master br0 up", i))
+		m.IP(t, fmt.Sprintf("addr add 10.9.0.%d/24 dev v0", i+1))
+		m.IP(t, "link set v0 up")
+		all = append(all, m)
+	}
+	return all
+}

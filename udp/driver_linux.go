@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/internal/iflock"
 	"golang.org/x/sys/unix"
 )
 
@@ -35,6 +36,7 @@ type Driver struct {
 
 	local    buf.Endpoint
 	link     link
+	lock     *iflock.Lock // no xdp member takes the group's packets away
 	room     int
 	ownSent  uint64 // packets sent to the group, which the filter has dropped
 	stats    Stats
@@ -76,6 +78,11 @@ func (d *Driver) open(cfg Config) (err error) {
 	}
 	if err != nil {
 		return err
+	}
+	if d.group.fd >= 0 {
+		if d.lock, err = iflock.Shared(d.link.Index, cfg.Group); err != nil {
+			return fmt.Errorf("%w: %w", ErrConfig, err)
+		}
 	}
 	name, err := unix.Getsockname(d.own.fd)
 	if err != nil {
@@ -178,6 +185,7 @@ func (d *Driver) Close() error {
 	}
 	closeFD(&d.group.fd)
 	closeFD(&d.own.fd)
+	d.lock.Release()
 	d.wake.Lock()
 	closeFD(&d.event)
 	d.wake.Unlock()

@@ -1,0 +1,207 @@
+package rig
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Rig is a network. Hosts are used by one goroutine at a time each.
+type Rig struct {
+	hosts  []*Host
+	bridge *Host // without an address; nil for a pair
+}
+
+// Host is one end of a network.
+type Host struct{ fd int }
+
+// Possible is nil where New can be expected to work, and else says what is missing.
+func Possible() error {
+	if unix.Geteuid() != 0 {
+		return fmt.Errorf("%w: making network namespaces needs root: run it with sudo", ErrUnsupported)
+	}
+	if _, err := exec.LookPath("ip"); err != nil {
+		return fmt.Errorf("%w: the command ip is missing: install iproute2", ErrUnsupported)
+	}
+	return nil
+}
+
+// New makes a network. The caller must Close it; a process that does not takes it along when it
+// ends.
+func New(kind Kind, hosts int, opt Options) (_ *Rig, err error) {
+	if err := Check(kind, hosts, opt); err != nil {
+		return nil, err
+	}
+	if err := Possible(); err != nil {
+		return nil, err
+	}
+	r := &Rig{}
+	defer func() {
+		if err != nil {
+			r.Close()
+		}
+	}()
+	for range hosts {
+		h, err := newHost()
+		if err != nil {
+			return nil, err
+		}
+		r.hosts = append(r.hosts, h)
+	}
+	if kind == Veth {
+		err = r.hosts[0].ip("link add " + Interface + " type veth peer name " + Interface + " netns " + r.hosts[1].path())
+	} else {
+		err = r.plug()
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i, h := range r.hosts {
+		if err := h.configure(i, opt); err != nil {
+			return nil, err
+		}
+	}
+	if opt.Loss > 0 {
+		err = r.bridge.Run(func() error { return dropAtPorts(hosts, opt.Loss) })
+	}
+	return r, err
+}
+
+// plug makes the switch and a cable to each host.
+func (r *Rig) plug() (err error) {
+	if r.bridge, err = newHost(); err != nil {
+		return err
+	}
+	// It floods multicast, as a switch without IGMP snooping does, and forwards at once.
+	if err := r.bridge.ip("link add switch0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
+		"link set switch0 addrgenmode none", "link set switch0 up"); err != nil {
+		return err
+	}
+	for i, h := range r.hosts {
+		port := portName(i)
+		if err := r.bridge.ip("link add "+port+" type veth peer name "+Interface+" netns "+h.path(),
+			"link set "+port+" addrgenmode none", "link set "+port+" master switch0", "link set "+port+" up"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func portName(i int) string { return fmt.Sprintf("port%d", i) }
+
+// configure brings the interface of host i up.
+func (h *Host) configure(i int, opt Options) error {
+	// addrgenmode none: no IPv6 address, so that no neighbour discovery disturbs a measurement.
+	if err := h.ip("link set lo up", "link set "+Interface+" addrgenmode none",
+		fmt.Sprintf("address add %v/24 dev %s", Addr(i), Interface), "link set "+Interface+" up",
+		"route add 224.0.0.0/4 dev "+Interface); err != nil {
+		return err
+	}
+	if opt.Offload {
+		return nil
+	}
+	return h.Run(func() error { return segmentsOff(Interface) })
+}
+
+// Host is host i, counted from 0.
+func (r *Rig) Host(i int) *Host { return r.hosts[i] }
+
+// Hosts is their number.
+func (r *Rig) Hosts() int { return len(r.hosts) }
+
+// Close lets go of the network. It is gone when the last process inside has ended, some
+// milliseconds later. Closing again, and closing nil, does nothing.
+func (r *Rig) Close() {
+	if r == nil {
+		return
+	}
+	for _, h := range append(r.hosts, r.bridge) {
+		if h != nil && h.fd >= 0 {
+			unix.Close(h.fd)
+			h.fd = -1
+		}
+	}
+}
+
+// newHost makes a namespace with nothing but loopback in it.
+func newHost() (*Host, error) {
+	h := &Host{fd: -1}
+	err := make(chan error)
+	go func() {
+		// Never unlocked: the thread has changed its namespace, and ends with the goroutine.
+		runtime.LockOSThread()
+		e := unix.Unshare(unix.CLONE_NEWNET)
+		if e == nil {
+			h.fd, e = current()
+		}
+		err <- e
+	}()
+	if e := <-err; e != nil {
+		return nil, fmt.Errorf("%w: a network namespace (CONFIG_NET_NS, CAP_SYS_ADMIN): %w", ErrUnsupported, e)
+	}
+	return h, nil
+}
+
+// current opens the calling thread's namespace.
+func current() (int, error) {
+	return unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+}
+
+// path names the namespace for other processes, as long as this one holds it.
+func (h *Host) path() string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), h.fd) }
+
+// Enter moves the calling goroutine's thread to the host, and locks it there. leave moves it back;
+// when that fails the thread stays locked, and ends with its goroutine.
+//
+// Sockets and processes that are made inside stay inside. Goroutines that are started inside are
+// not: they run on other threads.
+func (h *Host) Enter() (leave func(), err error) {
+	runtime.LockOSThread()
+	home, err := current()
+	if err == nil {
+		if err = unix.Setns(h.fd, unix.CLONE_NEWNET); err != nil {
+			unix.Close(home)
+		}
+	}
+	if err != nil {
+		runtime.UnlockOSThread()
+		return nil, fmt.Errorf("rig: enter a network namespace: %w", err)
+	}
+	return func() {
+		if unix.Setns(home, unix.CLONE_NEWNET) == nil {
+			runtime.UnlockOSThread()
+		}
+		unix.Close(home)
+	}, nil
+}
+
+// Run calls f inside the host, on the calling goroutine's thread.
+func (h *Host) Run(f func() error) error {
+	leave, err := h.Enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return f()
+}
+
+// ip runs commands of iproute2 inside the host.
+func (h *Host) ip(commands ...string) error {
+	return h.Run(func() error {
+		cmd := exec.Command("ip", "-batch", "-")
+		cmd.Stdin = strings.NewReader(strings.Join(commands, "\n") + "\n")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("rig: ip %s: %w: %s", strings.Join(commands, "; "), err, bytes.TrimSpace(out))
+		}
+		return nil
+	})
+}
+
+// errUnknown means that a feature does not exist here.
+var errUnknown = errors.New("no such feature")

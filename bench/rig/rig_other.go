@@ -1,0 +1,35 @@
+//go:build !linux
+
+package rig
+
+import (
+	"fmt"
+	"runtime"
+)
+
+// Rig is a network. This host has none.
+type Rig struct{}
+
+// Host is one end of a network.
+type Host struct{}
+
+// Possible says that rigs need Linux.
+func Possible() error {
+	return fmt.Errorf("%w: network namespaces need Linux, this is %s", ErrUnsupported, runtime.GOOS)
+}
+
+// New says what Check or Possible say.
+func New(kind Kind, hosts int, opt Options) (*Rig, error) {
+	if err := Check(kind, hosts, opt); err != nil {
+		return nil, err
+	}
+	return nil, Possible()
+}
+
+// There is no Rig to call these methods of.
+
+func (*Rig) Host(int) *Host          { return nil }
+func (*Rig) Hosts() int              { return 0 }
+func (*Rig) Close()                  {}
+func (*Host) Enter() (func(), error) { return nil, Possible() }
+func (*Host) Run(func() error) error { return Possible() }

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -67,6 +68,9 @@ func New(kind Kind, hosts int, opt Options) (_ *Rig, err error) {
 			return nil, err
 		}
 	}
+	if err := r.await(); err != nil {
+		return nil, err
+	}
 	if opt.Loss > 0 {
 		err = r.bridge.Run(func() error { return dropAtPorts(hosts, opt.Loss) })
 	}
@@ -107,6 +111,40 @@ func (h *Host) configure(i int, opt Options) error {
 		return nil
 	}
 	return h.Run(func() error { return segmentsOff(Interface) })
+}
+
+// await waits until packets pass. The kernel finds out by and by that a cable has been plugged in
+// (net/core/link_watch.c), and drops what is sent before.
+func (r *Rig) await() error {
+	for _, h := range r.hosts {
+		if err := h.await("link show "+Interface, " state UP ", 1); err != nil {
+			return err
+		}
+	}
+	if r.bridge == nil {
+		return nil
+	}
+	return r.bridge.await("-d link show type bridge_slave", " state forwarding ", len(r.hosts))
+}
+
+// awaitLimit is how long the kernel may take.
+const awaitLimit = 5 * time.Second
+
+// await repeats a command of iproute2 until its output has n times what is wanted.
+func (h *Host) await(command, want string, n int) error {
+	for end := time.Now().Add(awaitLimit); ; time.Sleep(2 * time.Millisecond) {
+		var out []byte
+		err := h.Run(func() (err error) {
+			out, err = exec.Command("ip", strings.Fields(command)...).CombinedOutput()
+			return err
+		})
+		switch {
+		case err == nil && strings.Count(string(out), want) >= n:
+			return nil
+		case time.Now().After(end):
+			return fmt.Errorf("rig: no%safter %v (%v): ip %s:\n%s", want, awaitLimit, err, command, out)
+		}
+	}
 }
 
 // Host is host i, counted from 0.

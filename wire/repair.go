@@ -29,6 +29,10 @@ const (
 	maxSmall   = 127 // the largest number that takes one byte
 )
 
+// SymbolRoom is the longest symbol, in bytes, that fits a datagram of at most max bytes beside
+// nothing else; less than 1 when none does.
+func SymbolRoom(max int) int { return fit(fit(max-HeaderLen-1) - repairHead) }
+
 // AppendRepair appends r as one frame. It checks nothing: a receiver refuses values outside
 // their bounds.
 func AppendRepair(dst []byte, r *Repair) []byte {

@@ -178,6 +178,13 @@ func TestRepairOverhead(t *testing.T) {
 		repair := HeaderLen + len(AppendRepair(nil, &Repair{Symbol: make([]byte, SourceLen(n))}))
 		most = max(most, repair-source)
 	}
+	for limit := 100; limit < 20000; limit++ {
+		room := SymbolRoom(limit)
+		size := HeaderLen + len(AppendRepair(nil, &Repair{Symbol: make([]byte, room)}))
+		if size > limit || size < limit-2 {
+			t.Fatalf("SymbolRoom(%d) = %d, which makes a datagram of %d bytes", limit, room, size)
+		}
+	}
 	if most > RepairOverhead || most < RepairOverhead-2 {
 		t.Errorf("up to %d bytes longer, RepairOverhead says %d", most, RepairOverhead)
 	}

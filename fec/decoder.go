@@ -1,0 +1,380 @@
+package fec
+
+import (
+	"errors"
+	"time"
+
+	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// Reasons for which Repair refuses a repair symbol. They are bare sentinels, and each is counted
+// in DecoderStats: a flood of bad symbols allocates nothing.
+var (
+	ErrScheme    = errors.New("fec: a scheme that is not known here")
+	ErrShape     = errors.New("fec: numbers of symbols that no block has")
+	ErrWindow    = errors.New("fec: a block too far ahead")
+	ErrStale     = errors.New("fec: a block that is done or forgotten")
+	ErrDuplicate = errors.New("fec: a repair symbol that is here")
+	ErrNoBuffer  = errors.New("fec: no buffer to keep a symbol in")
+)
+
+// Bounds and defaults of a Decoder.
+const (
+	DefaultHistory = 256 // source datagrams
+	leastKept      = 64  // source datagrams, before the length of blocks is known
+	openBlocks     = 16  // that wait for symbols
+)
+
+// DecoderConfig is what a Decoder is made of.
+type DecoderConfig struct {
+	Datagram int       // largest UDP payload, bytes
+	Pool     *buf.Pool // source datagrams are kept in it, and rebuilt ones come from it
+
+	// History bounds the source datagrams that are kept, each in a buffer. The Decoder keeps 64, or
+	// twice as many as a block spans (its source symbols times the interleaving) where that is
+	// more; blocks that span more than half of History are refused. It is rounded up to a power
+	// of two; zero means 256, and the largest is 4096.
+	History int
+	// MaxOpen is what EncoderConfig says. Zero means 10ms.
+	MaxOpen time.Duration
+
+	Workspace *Workspace // for Datagram or more; zero means one of its own
+}
+
+// DecoderStats counts what a Decoder did. All counters only grow.
+type DecoderStats struct {
+	Repairs    uint64 // repair symbols that came, good or bad
+	Unneeded   uint64 // of them, for blocks that miss nothing
+	Rebuilt    uint64 // source datagrams given back
+	Unfinished uint64 // blocks forgotten with losses that could not be mended
+	Corrupt    uint64 // symbols that were rebuilt and failed their CRC, or did not fit each other
+	NoBuffer   uint64 // datagrams or symbols that the pool had no buffer for
+
+	Scheme, Shape, Window, Stale, Duplicate uint64 // repair symbols refused, by reason
+}
+
+// Decoder rebuilds the lost source datagrams of one stream. It is told of every source datagram
+// and of every repair symbol that arrives, and hands out what it rebuilt, to be treated as if it
+// had just arrived. While nothing is missing it does nothing but keep references. It is
+// single-threaded, does no I/O and reads no clock.
+type Decoder struct {
+	cfg    DecoderConfig
+	header wire.Header // of the stream
+
+	slots     []slot // slots[n&mask] for source datagram n of [low, high)
+	mask      uint64
+	keep      uint64 // datagrams that are kept behind high
+	low, high uint64
+
+	open    []block // in no order
+	rebuilt []rebuilt
+	next    int // rebuilt[next:] are left
+
+	forecast forecast
+	stats    DecoderStats
+}
+
+// slot is one source datagram.
+type slot struct {
+	came bool
+	buf  *buf.Buf // nil although it came: there was no buffer
+}
+
+// shape is what all repair symbols of a block agree on.
+type shape struct {
+	first                    uint64
+	stride, sources, repairs uint8
+	size                     int
+}
+
+// block waits for symbols.
+type block struct {
+	shape
+	held    int
+	symbols [MaxSource]symbol
+	last    clock.Time // when its last repair symbol came
+	highest uint8      // index of a repair symbol
+}
+
+// symbol is a repair symbol, inside the datagram that it came in.
+type symbol struct {
+	buf   *buf.Buf
+	at    uint16 // where it lies in the datagram
+	index uint8
+}
+
+type rebuilt struct {
+	number uint64
+	buf    *buf.Buf
+}
+
+// NewDecoder makes a Decoder for the stream that h names. Datagrams before number first are not
+// wanted. It panics when Pool is missing and on settings outside their ranges.
+func NewDecoder(cfg DecoderConfig, h wire.Header, first uint64) *Decoder {
+	if cfg.History == 0 {
+		cfg.History = DefaultHistory
+	}
+	if cfg.MaxOpen <= 0 {
+		cfg.MaxOpen = DefaultMaxOpen
+	}
+	if cfg.Pool == nil || cfg.Datagram < 1 || cfg.Datagram > wire.MaxDatagram || cfg.History < 1 || cfg.History > 4096 ||
+		cfg.Workspace != nil && cfg.Workspace.size < cfg.Datagram {
+		panic("fec: DecoderConfig")
+	}
+	if cfg.Workspace == nil {
+		cfg.Workspace = NewWorkspace(cfg.Datagram)
+	}
+	n := leastKept
+	for n < cfg.History {
+		n *= 2
+	}
+	return &Decoder{
+		cfg: cfg, header: h,
+		slots: make([]slot, n), mask: uint64(n - 1), keep: leastKept, low: first, high: first,
+		open:    make([]block, 0, openBlocks),
+		rebuilt: make([]rebuilt, 0, 2*MaxSource),
+	}
+}
+
+// Stats returns a copy of the counters.
+func (d *Decoder) Stats() DecoderStats { return d.stats }
+
+// Source notes that source datagram number is here, however it came: at first, repaired, or
+// rebuilt by this Decoder. b is lent; it is kept as long as its block may need it. The caller has
+// decoded it and judged that the number is plausible.
+func (d *Decoder) Source(now clock.Time, number uint64, b *buf.Buf) {
+	if number < d.low {
+		return
+	}
+	if number >= d.high {
+		d.forecast.rhythm.beat(now, d.cfg.MaxOpen)
+		d.reach(number + 1)
+	}
+	s := &d.slots[number&d.mask]
+	if s.came {
+		return
+	}
+	s.came = true
+	if s.buf = d.cfg.Pool.Keep(b); s.buf == nil {
+		d.stats.NoBuffer++
+	}
+	for i := len(d.open) - 1; i >= 0; i-- { // from the end: settle may remove block i
+		if d.open[i].has(number) {
+			d.settle(i)
+		}
+	}
+}
+
+// Repair takes in a repair symbol. r was read from the datagram in b, which is lent. On an error
+// nothing has changed but a counter.
+func (d *Decoder) Repair(now clock.Time, r *wire.Repair, b *buf.Buf) error {
+	d.stats.Repairs++
+	k, end := int(r.Sources), r.Block+uint64(r.Sources-1)*uint64(r.Stride)+1
+	switch {
+	case r.Scheme != Scheme:
+		d.stats.Scheme++
+		return ErrScheme
+	case k > MaxSource || k+int(r.Repairs) > MaxSymbol || k+int(r.Index) >= MaxSymbol || r.Stride > MaxInterleave ||
+		2*(end-r.Block) > uint64(len(d.slots)) || len(r.Symbol) < wire.SourceLen(1) || len(r.Symbol) > d.cfg.Datagram:
+		d.stats.Shape++
+		return ErrShape
+	case r.Block < d.low:
+		d.stats.Stale++
+		return ErrStale
+	case r.Block > d.high+d.keep:
+		d.stats.Window++
+		return ErrWindow
+	}
+	x := shape{first: r.Block, stride: r.Stride, sources: r.Sources, repairs: r.Repairs, size: len(r.Symbol)}
+	i := d.find(r.Block)
+	if i < 0 {
+		if !d.lacks(&x) && end <= d.high {
+			d.forecast.learn(&x)
+			d.stats.Unneeded++
+			return nil
+		}
+	} else if d.open[i].shape != x {
+		d.stats.Shape++
+		return ErrShape
+	} else if d.open[i].holds(r.Index) {
+		d.stats.Duplicate++
+		return ErrDuplicate
+	}
+	at := offset(b.Bytes(), r.Symbol)
+	if at < 0 {
+		panic("fec: the symbol is not in the datagram")
+	}
+	c := d.cfg.Pool.Keep(b)
+	if c == nil {
+		d.stats.NoBuffer++
+		return ErrNoBuffer
+	}
+	d.keep = min(max(d.keep, 2*(end-r.Block)), uint64(len(d.slots)))
+	d.reach(end)
+	d.forecast.learn(&x)
+	if i = d.find(r.Block); i < 0 {
+		i = d.start(&x)
+	}
+	o := &d.open[i]
+	o.last, o.highest = now, max(o.highest, r.Index)
+	if o.held == len(o.symbols) {
+		c.Release() // cannot be: with as many as k the block is done
+		return nil
+	}
+	o.symbols[o.held] = symbol{buf: c, at: uint16(at), index: r.Index}
+	o.held++
+	d.settle(i)
+	return nil
+}
+
+// offset is where part, which is a part of whole, begins in it; -1 when it is none. As this project
+// writes datagrams it is the end of it.
+func offset(whole, part []byte) int {
+	for at := len(whole) - len(part); at >= 0; at-- {
+		if &whole[at] == &part[0] {
+			return at
+		}
+	}
+	return -1
+}
+
+// PollRebuilt hands out the next datagram that was rebuilt, with its number and one reference that
+// passes to the caller. The Decoder knows it already.
+func (d *Decoder) PollRebuilt() (number uint64, b *buf.Buf, ok bool) {
+	if d.next == len(d.rebuilt) {
+		d.rebuilt, d.next = d.rebuilt[:0], 0
+		return 0, nil, false
+	}
+	r := d.rebuilt[d.next]
+	d.rebuilt[d.next] = rebuilt{}
+	d.next++
+	return r.number, r.buf, true
+}
+
+// High is one above the highest source datagram that is known to have been sent: a repair symbol
+// tells of all that its block has.
+func (d *Decoder) High() uint64 { return d.high }
+
+// reach makes room up to source datagram high-1. What falls out behind is forgotten, and so are
+// the blocks that it belongs to.
+func (d *Decoder) reach(high uint64) {
+	if high <= d.high {
+		return
+	}
+	d.high = high
+	if high-d.low <= d.keep {
+		return
+	}
+	low := high - d.keep
+	for n := d.low; n < low && n < d.low+uint64(len(d.slots)); n++ {
+		s := &d.slots[n&d.mask]
+		if s.buf != nil {
+			s.buf.Release()
+		}
+		*s = slot{}
+	}
+	d.low = low
+	for i := len(d.open) - 1; i >= 0; i-- {
+		if d.open[i].first < low {
+			d.stats.Unfinished++
+			d.end(i)
+		}
+	}
+}
+
+// has tells whether source datagram n is of this block.
+func (x *shape) has(n uint64) bool {
+	return n >= x.first && (n-x.first)%uint64(x.stride) == 0 && (n-x.first)/uint64(x.stride) < uint64(x.sources)
+}
+
+// number is that of source symbol c.
+func (x *shape) number(c int) uint64 { return x.first + uint64(c)*uint64(x.stride) }
+
+func (b *block) holds(index uint8) bool {
+	for i := range b.held {
+		if b.symbols[i].index == index {
+			return true
+		}
+	}
+	return false
+}
+
+// find is the place in open of the block that begins with datagram first; -1 if there is none.
+func (d *Decoder) find(first uint64) int {
+	for i := range d.open {
+		if d.open[i].first == first {
+			return i
+		}
+	}
+	return -1
+}
+
+// came tells whether source datagram n is here, or was.
+func (d *Decoder) came(n uint64) bool {
+	return n < d.low || n < d.high && d.slots[n&d.mask].came
+}
+
+// lacks tells whether a source datagram of a block is missing.
+func (d *Decoder) lacks(x *shape) bool {
+	for c := range int(x.sources) {
+		if !d.came(x.number(c)) {
+			return true
+		}
+	}
+	return false
+}
+
+// start opens a block. If there are too many, the one that began first goes.
+func (d *Decoder) start(x *shape) int {
+	if len(d.open) == cap(d.open) {
+		oldest := 0
+		for i := range d.open {
+			if d.open[i].first < d.open[oldest].first {
+				oldest = i
+			}
+		}
+		d.stats.Unfinished++
+		d.end(oldest)
+	}
+	n := len(d.open)
+	d.open = d.open[:n+1]
+	b := &d.open[n]
+	b.shape, b.held, b.highest = *x, 0, 0
+	return n
+}
+
+// end forgets block i, which may be done or not.
+func (d *Decoder) end(i int) {
+	b := &d.open[i]
+	for j := range b.held {
+		b.symbols[j].buf.Release()
+		b.symbols[j].buf = nil
+	}
+	b.held = 0
+	if n := len(d.open) - 1; i < n {
+		d.open[i], d.open[n] = d.open[n], d.open[i]
+	}
+	d.open = d.open[:len(d.open)-1]
+}
+
+// Release gives every buffer back to the pool.
+func (d *Decoder) Release() {
+	for len(d.open) > 0 {
+		d.end(len(d.open) - 1)
+	}
+	for {
+		_, b, ok := d.PollRebuilt()
+		if !ok {
+			break
+		}
+		b.Release()
+	}
+	for i := range d.slots {
+		if b := d.slots[i].buf; b != nil {
+			b.Release()
+		}
+		d.slots[i] = slot{}
+	}
+}

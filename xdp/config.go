@@ -97,8 +97,8 @@ type Config struct {
 }
 
 const (
-	minMTU     = 576 // RFC 791: what every host must take
-	maxMTU     = 3498
+	minMTU     = 576  // RFC 791: what every host must take
+	maxMTU     = 3498 // what native mode takes on veth: a page less the kernel's own
 	defaultMTU = 1500
 
 	defaultBuffers = 4096

@@ -116,13 +116,6 @@ func startControl(c *control) (err error) {
 	return nil
 }
 
-// initial is the state at the start.
-func (c *control) initial() State {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.state
-}
-
 func (c *control) release() {
 	c.requests.close()
 	c.events.close()
@@ -327,17 +320,21 @@ func (c *control) tell(ip [4]byte, w *watch, n neighbour) {
 // lookAt finds out how the interface is, and reports it. True means that it is up, with a new
 // socket if one is wanted.
 func (c *control) lookAt(rebuild bool) bool {
-	l, err := c.requests.link(c.name)
+	// By index as long as it is there: it may have been renamed, and another one of that name
+	// is not what the socket is bound to.
+	l, err := c.requests.link(c.name, c.index)
+	if err != nil && c.index != 0 {
+		c.index = 0
+		l, err = c.requests.link(c.name, 0)
+	}
 	state := Up
 	switch {
-	case err != nil || l.index != c.index && c.index != 0:
-		// Gone, or another one of that name: the socket is bound to what was removed.
+	case c.index == 0:
 		state = Gone
-		c.index = 0
 	case !l.up():
 		state = Down
 	}
-	if state == Gone || c.index == 0 {
+	if state == Gone {
 		c.report(Gone)
 		if err != nil || !rebuild || !l.up() {
 			return false

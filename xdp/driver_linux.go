@@ -40,6 +40,7 @@ type Driver struct {
 	state   State
 	posted  int  // buffers with the kernel to receive into
 	sending int  // packets in the TX and completion rings
+	eager   int  // calls of Recv that read the ordinary sockets, asked or not
 	unsent  bool // the kernel has not taken all of the TX ring
 
 	lent   [maxBatch]uint32 // what the last Recv lent
@@ -169,9 +170,11 @@ func (d *Driver) open() (err error) {
 	c := &d.control
 	c.name, c.index, c.mac, c.kernel, c.wake, c.log = l.name, l.index, l.mac, &d.kernel, d.Wake, d.log
 	c.build = d.rebuild
+	state := Up
 	if !l.up() {
-		c.state = Down
+		state = Down
 	}
+	c.state = state
 	if err := startControl(c); err != nil {
 		return err
 	}
@@ -179,7 +182,7 @@ func (d *Driver) open() (err error) {
 		c.close()
 		return err
 	}
-	d.state = c.initial()
+	d.state = state
 	d.log.Info("xdp: open", "interface", l.name, "queue", cfg.Queue, "local", addrOf(d.local), "mode", d.Mode(), "reason", d.Reason(),
 		"socket", cfg.Socket, "mtu", d.mtu, "buffers", len(d.chunks), "huge", d.memory.huge)
 	return nil
@@ -190,7 +193,7 @@ func findLink(nl *netlink, cfg *Config) (l link, ip [4]byte, err error) {
 	bad := func(format string, a ...any) (link, [4]byte, error) {
 		return l, ip, fmt.Errorf("%w: "+format, append([]any{ErrConfig}, a...)...)
 	}
-	l, err = nl.link(cfg.Interface)
+	l, err = nl.link(cfg.Interface, 0)
 	switch {
 	case errors.Is(err, unix.ENODEV):
 		return bad("there is no interface %q (ip link shows them)", cfg.Interface)
@@ -220,6 +223,8 @@ func findLink(nl *netlink, cfg *Config) (l link, ip [4]byte, err error) {
 }
 
 func (d *Driver) filterConfig() bpf.Config {
+	d.control.mu.Lock() // for Lanes
+	defer d.control.mu.Unlock()
 	return bpf.Config{
 		Group: d.cfg.Group, Unicast: addrOf(d.local), Cluster: d.cfg.Cluster, Lanes: d.cfg.Lanes, Queues: d.cfg.Queue + 1,
 		FrameBytes: d.memory.chunk - frameStart, Breakdown: d.cfg.Breakdown, Loss: d.cfg.Loss, Seed: d.cfg.Seed,
@@ -423,6 +428,18 @@ func (d *Driver) Reason() string {
 	return strings.Join(s, "; ")
 }
 
+// SetLanes changes Config.Lanes: which lanes are wanted from the group. Nil means all. It belongs
+// to the driver's goroutine.
+func (d *Driver) SetLanes(lanes []uint32) error {
+	d.control.mu.Lock()
+	d.cfg.Lanes = slices.Clone(lanes) // for a socket that is made later
+	d.control.mu.Unlock()
+	if d.line == nil {
+		return nil
+	}
+	return d.line.filter.SetLanes(lanes)
+}
+
 // Stats returns a copy of the counters. It belongs to the driver's goroutine.
 func (d *Driver) Stats() Stats {
 	d.countKernel()
@@ -445,11 +462,11 @@ func (d *Driver) countKernel() {
 		s.KernelTxRingEmpty = b.KernelTxRingEmpty + k.Tx_ring_empty_descs
 	}
 	f, b := d.line.filter.Counters(), &d.before.Filter
-	unmatched := f.Lane + f.Cluster + f.Version + f.Layout + f.Oversize + f.Length
+	unmatched := f.Lane + f.Cluster + f.Version + f.Layout + f.Length
 	d.stats.Filter = FilterStats{
 		Group: b.Group + f.Group, Unicast: b.Unicast + f.Unicast, Lost: b.Lost + f.Dropped,
-		NoSocket: b.NoSocket + f.NoSocket, Unmatched: b.Unmatched + unmatched,
-		Others: b.Others + f.Passed() - unmatched - f.NoSocket,
+		NoSocket: b.NoSocket + f.NoSocket, Unmatched: b.Unmatched + unmatched, Oversize: b.Oversize + f.Oversize,
+		Others: b.Others + f.Passed() - unmatched - f.Oversize - f.NoSocket,
 	}
 }
 

@@ -163,10 +163,13 @@ func (l *link) virtual() bool  { return l.kind != "" || l.loopback() }
 // up tells that the interface is up and has a carrier.
 func (l *link) up() bool { return l.flags&unix.IFF_UP != 0 && l.flags&unix.IFF_LOWER_UP != 0 }
 
-// link asks for the interface called name.
-func (nl *netlink) link(name string) (l link, err error) {
+// link asks for the interface with the index, or, when that is 0, the one called name.
+func (nl *netlink) link(name string, index int) (l link, err error) {
 	body := make([]byte, unix.SizeofIfInfomsg)
-	body = attribute(body, unix.IFLA_IFNAME, append([]byte(name), 0))
+	(*unix.IfInfomsg)(unsafe.Pointer(&body[0])).Index = int32(index)
+	if index == 0 {
+		body = attribute(body, unix.IFLA_IFNAME, append([]byte(name), 0))
+	}
 	err = nl.request(unix.RTM_GETLINK, 0, body, func(kind int, b []byte) {
 		if kind == unix.RTM_NEWLINK {
 			l = parseLink(b)

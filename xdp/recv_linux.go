@@ -19,7 +19,7 @@ func (d *Driver) Recv(batch []buf.Received) int {
 	batch = batch[:min(len(batch), maxBatch)]
 	d.endLoan()
 	if d.line == nil {
-		return d.receiveKernel(batch, 0)
+		return d.receiveKernel(batch)
 	}
 	if d.sending > 0 {
 		d.complete()
@@ -28,11 +28,13 @@ func (d *Driver) Recv(batch []buf.Received) int {
 	if d.unsent {
 		d.kick()
 	}
-	n := d.receive(batch)
-	if d.control.readable.Load() && n < len(batch) {
-		n = d.receiveKernel(batch, n)
+	// What went through the kernel took longer and is probably older, so it comes first; but
+	// a flood there must not let the RX ring run over.
+	n := 0
+	if d.control.readable.Load() || d.eager > 0 {
+		n = d.receiveKernel(batch[:(len(batch)+1)/2])
 	}
-	return n
+	return n + d.receive(batch[n:])
 }
 
 // endLoan takes back what the last Recv lent.
@@ -183,11 +185,17 @@ func (d *Driver) heard(h *received) {
 	d.reach(p, h.source)
 }
 
-// receiveKernel reads the ordinary sockets, the group's first, into batch[n:].
-func (d *Driver) receiveKernel(batch []buf.Received, n int) int {
-	if !d.control.readable.Swap(false) {
-		return n
+// eagerFor is how many calls of Recv read the ordinary sockets after something came from them.
+// The notice that something came takes longer than a call. It matters where a udp member
+// sends some datagrams alone and others as segments of a packet that the filter cannot take.
+const eagerFor = 256
+
+// receiveKernel reads the ordinary sockets, the group's first.
+func (d *Driver) receiveKernel(batch []buf.Received) (n int) {
+	if d.eager > 0 {
+		d.eager--
 	}
+	d.control.readable.Store(false)
 	for _, fd := range [...]int{d.kernel.group, d.kernel.own} {
 		for {
 			if n == len(batch) {
@@ -222,6 +230,7 @@ func (d *Driver) receiveKernel(batch []buf.Received, n int) int {
 				c.stamped = false
 				d.lend(b.ID(), size)
 				d.stats.RecvKernel++
+				d.eager = eagerFor
 				if d.tap != nil {
 					to := d.local
 					if fd == d.kernel.group {

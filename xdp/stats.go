@@ -49,6 +49,7 @@ type FilterStats struct {
 	Lost           uint64 // by Config.Loss
 	NoSocket       uint64 // for this member, on a queue without a socket
 	Unmatched      uint64 // for this member's addresses, but of another cluster, lane, version or layout
+	Oversize       uint64 // for this member, but longer than a buffer: several datagrams that a udp member sent as one (segmentation offload)
 	Others         uint64 // not for this member
 }
 

@@ -16,7 +16,8 @@ const (
 
 // chunkFor is the size of the buffers that an MTU needs.
 func chunkFor(mtu int) int {
-	if frameStart+etherSize+8+mtu <= smallChunk { // 8: two VLAN tags
+	// Two VLAN tags in front, and behind it what cores want more than a datagram.
+	if frameStart+etherSize+8+mtu+64 <= smallChunk {
 		return smallChunk
 	}
 	return largeChunk

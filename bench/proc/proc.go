@@ -30,9 +30,16 @@ type Child struct {
 	once    sync.Once
 }
 
+// A Place is where a process can be started: Run calls f on the calling thread, which is there
+// meanwhile. A host of a rig is one.
+type Place interface{ Run(f func() error) error }
+
 // Start runs argv. What the child writes to its standard error goes to stderr. The caller must
 // Close it.
-func Start(argv []string, stderr io.Writer) (*Child, error) {
+func Start(argv []string, stderr io.Writer) (*Child, error) { return StartIn(nil, argv, stderr) }
+
+// StartIn is Start in a place; nil is here.
+func StartIn(where Place, argv []string, stderr io.Writer) (*Child, error) {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Stderr = stderr
 	cmd.SysProcAttr = attributes()
@@ -47,7 +54,7 @@ func Start(argv []string, stderr io.Writer) (*Child, error) {
 		return nil, fmt.Errorf("start a receiver process: %w", err)
 	}
 	cmd.Stdout = out
-	err = fork(cmd)
+	err = fork(where, cmd)
 	out.Close()
 	if err != nil {
 		stdout.Close()
@@ -136,8 +143,12 @@ var forks = sync.OnceValue(func() chan<- func() {
 	return ch
 })
 
-func fork(cmd *exec.Cmd) error {
+func fork(where Place, cmd *exec.Cmd) error {
+	start := cmd.Start
+	if where != nil {
+		start = func() error { return where.Run(cmd.Start) }
+	}
 	err := make(chan error)
-	forks() <- func() { err <- cmd.Start() }
+	forks() <- func() { err <- start() }
 	return <-err
 }

@@ -19,6 +19,11 @@ type Run struct {
 	Size      int    `json:"size"`      // bytes of payload in each message
 	Receivers int    `json:"receivers"` // receiving processes
 
+	XDPMode   string `json:"xdp_mode"`   // how packets travelled: such as "generic copy"; empty where not over AF_XDP
+	XDPSocket string `json:"xdp_socket"` // own or asavie; empty where not over AF_XDP
+	Rig       string `json:"rig"`        // the network that was made for the run: veth, bridge; empty: none
+	Offload   bool   `json:"offload"`    // its interfaces kept segmentation offload
+
 	Seconds    float64 `json:"seconds"`    // measured, without warm-up and settling
 	Sent       uint64  `json:"sent"`       // accepted Offers, warm-up included
 	Delivered  uint64  `json:"delivered"`  // unique intact messages that handlers got

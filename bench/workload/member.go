@@ -67,7 +67,7 @@ const startLimit = 10 * time.Second
 // counters are those of the channel's Stats that a run reports.
 func (m *member) counters() counters {
 	s := m.ch.Stats()
-	return counters{
+	c := counters{
 		Transport:         s.Transport,
 		Detail:            fmt.Sprintf("%+v", s.Nack),
 		DatagramsReceived: s.Engine.Received - s.Engine.Drops[engine.DropOwn],
@@ -75,4 +75,9 @@ func (m *member) counters() counters {
 		RepairsSent:       s.Nack.RepairsMulticast + s.Nack.RepairsUnicast,
 		Evictions:         s.Nack.Evictions,
 	}
+	if s.Transport == "xdp" {
+		c.XDPMode, c.XDPSocket = s.Mode, s.Socket
+		c.Detail += fmt.Sprintf(" %+v", s.XDP)
+	}
+	return c
 }

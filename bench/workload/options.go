@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/activeblaze/blaze"
 	"github.com/activeblaze/blaze/bench/payload"
+	"github.com/activeblaze/blaze/bench/rig"
 	"github.com/activeblaze/blaze/bench/schedule"
 )
 
@@ -49,6 +51,11 @@ type Options struct {
 	Seed      uint64         // of the losses, 1
 	Idle      string         // busyspin, backoff, block; by default busyspin where every member can have a CPU
 	GSO       bool           // Raw: with segmentation offload
+
+	// Rig makes a network for the run, each member a host of its own on it, and fills the
+	// interface into URI. It needs root. Empty means none: the members are on this host.
+	Rig     rig.Kind
+	Offload bool // Rig: its interfaces keep segmentation offload, see rig.Options
 
 	// Receiver is the command line that starts a process which calls Serve.
 	Receiver []string
@@ -91,6 +98,11 @@ func (o Options) fill(kind Kind) (Options, error) {
 	if o.URI == "" {
 		o.URI = defaultURI
 	}
+	if o.Rig != "" {
+		if o.URI, err = withInterface(o.URI, rig.Interface); err != nil {
+			return o, err
+		}
+	}
 	o.URI, err = withPort(o.URI)
 	return o, err
 }
@@ -129,10 +141,31 @@ func (o Options) Check(kind Kind) error {
 	if kind == Raw && o.Receivers != 1 {
 		return fmt.Errorf("receivers %d: raw has one", o.Receivers)
 	}
+	if o.Rig != "" {
+		if err := rig.Check(o.Rig, o.Receivers+1, rig.Options{}); err != nil {
+			return err
+		}
+	} else if o.Offload {
+		return errors.New("offload is a rig's: what the host's own interfaces do is not ours to change")
+	}
 	if _, err := blaze.ParseIdle(o.Idle); err != nil && o.Idle != "" {
 		return fmt.Errorf("idle %q: want busyspin, backoff or block", o.Idle)
 	}
 	return nil
+}
+
+// withInterface puts a rig's interface into a URI.
+func withInterface(uri, name string) (string, error) {
+	u, query, has := strings.Cut(uri, "?")
+	switch {
+	case strings.HasPrefix(u, "pointcast://"):
+		return uri, fmt.Errorf("uri %s: a rig is for multicast: udp, xdp or auto", uri)
+	case !has || query == "":
+		return u + "?interface=" + name, nil
+	case strings.HasPrefix(query, "interface=") || strings.Contains(query, "&interface="):
+		return uri, fmt.Errorf("uri %s: leave the interface out: the rig has its own", uri)
+	}
+	return uri + "&interface=" + name, nil
 }
 
 // withPort puts a free port into a URI that names none, so that each run has its own.

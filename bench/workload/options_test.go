@@ -67,3 +67,19 @@ func TestFreePortOnlyWhereNoneIsNamed(t *testing.T) {
 		}
 	}
 }
+
+func TestInterfaceOfARig(t *testing.T) {
+	for _, c := range []struct{ uri, want string }{
+		{"udp://239.1.1.1", "udp://239.1.1.1?interface=net0"},
+		{"xdp://239.1.1.1:77?", "xdp://239.1.1.1:77?interface=net0"},
+		{"xdp://239.1.1.1?socket=asavie", "xdp://239.1.1.1?socket=asavie&interface=net0"},
+		{"udp://239.1.1.1?interface=eth0", ""},
+		{"udp://239.1.1.1?ttl=1&interface=eth0", ""},
+		{"pointcast://10.0.0.1:1,10.0.0.2:1", ""},
+	} {
+		got, err := withInterface(c.uri, "net0")
+		if c.want == "" != (err != nil) || err == nil && got != c.want {
+			t.Errorf("%s becomes %s, %v; want %s", c.uri, got, err, c.want)
+		}
+	}
+}

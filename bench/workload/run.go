@@ -16,6 +16,7 @@ import (
 	"github.com/activeblaze/blaze/bench/hist"
 	"github.com/activeblaze/blaze/bench/proc"
 	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/bench/rig"
 	"github.com/activeblaze/blaze/engine"
 )
 
@@ -34,10 +35,24 @@ func Run(ctx context.Context, kind Kind, opt Options) (*result.Run, *hist.Histog
 	defer cancel()
 
 	r := &run{kind: kind, o: o, res: &result.Run{
+		Rig: string(o.Rig), Offload: o.Offload,
 		Workload: string(kind), URI: o.URI, Protocol: protocolName(kind, o.Protocol), Size: o.Size, Receivers: o.Receivers,
 		Rate: o.Rate, Loss: o.Loss, Seed: o.Seed, Idle: o.Idle, GSO: o.GSO,
 	}}
 	r.res.Circumstances()
+	if o.Rig != "" {
+		r.progress("making a %s", o.Rig)
+		if r.rig, err = rig.New(o.Rig, o.Receivers+1, rig.Options{Offload: o.Offload}); err != nil {
+			return nil, nil, err
+		}
+		defer r.rig.Close()
+		// Everything that this goroutine opens from now on is on host 0.
+		leave, err := r.rig.Host(0).Enter()
+		if err != nil {
+			return nil, nil, err
+		}
+		defer leave()
+	}
 	cpu := proc.SelfCPU()
 	defer r.close()
 	switch kind {
@@ -65,6 +80,7 @@ type run struct {
 	o        Options
 	res      *result.Run
 	hist     *hist.Histogram
+	rig      *rig.Rig // nil: none
 	children []*proc.Child
 	cpu      time.Duration // of the children that have ended
 	hash     uint64
@@ -99,7 +115,11 @@ func (r *run) spawn(every func(i int) *order) error {
 		stderr = &together{w: stderr} // a file is inherited; into anything else every child is copied
 	}
 	for i := range r.o.Receivers {
-		c, err := proc.Start(r.o.Receiver, stderr)
+		var where proc.Place
+		if r.rig != nil {
+			where = r.rig.Host(i + 1)
+		}
+		c, err := proc.StartIn(where, r.o.Receiver, stderr)
 		if err != nil {
 			return err
 		}
@@ -366,7 +386,7 @@ func (r *run) openLoop(ctx context.Context, m *member, pub *blaze.Publisher) (ui
 // sum adds up what the members report.
 func (r *run) sum(own counters, repair []byte, reports []*report) error {
 	res := r.res
-	res.Transport = own.Transport
+	res.Transport, res.XDPMode, res.XDPSocket = own.Transport, own.XDPMode, own.XDPSocket
 	res.NAKsSent, res.RepairsSent, res.Evictions = own.NAKsSent, own.RepairsSent, own.Evictions
 	res.Reasons = map[string]uint64{}
 	res.Members = append(res.Members, own.Detail)

@@ -57,6 +57,8 @@ type report struct {
 // counters are what a run reports of a member's Stats.
 type counters struct {
 	Transport         string `json:"transport"`
+	XDPMode           string `json:"xdp_mode"`
+	XDPSocket         string `json:"xdp_socket"`
 	DatagramsReceived uint64 `json:"datagrams_received"`
 	NAKsSent          uint64 `json:"naks_sent"`
 	RepairsSent       uint64 `json:"repairs_sent"`

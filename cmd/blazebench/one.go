@@ -31,6 +31,8 @@ func newFlags(kind workload.Kind, stderr io.Writer) *flags {
 	f.StringVar(&o.URI, "uri", "", "broadcast `URI`, with ?interface=eth0 for a network; without a port it gets a free one\n(default udp://239.255.66.76 on loopback)")
 	f.IntVar(&o.Size, "size", 64, "`bytes` of payload in each message, 16 or more")
 	f.DurationVar(&o.Duration, "duration", defaultDuration, "how long to measure, after a short warm-up")
+	f.StringVar((*string)(&o.Rig), "rig", "", "make a `network` for the run, veth or bridge, each member a host of its own on it (root)")
+	f.BoolVar(&o.Offload, "offload", false, "the rig's interfaces keep segmentation offload, as the kernel makes them")
 	f.StringVar(&f.json, "json", "", "write the result as one JSON object to `file`; - is standard output")
 	f.StringVar(&f.hist, "hist", "", "write the percentile distribution (.hgrm, microseconds) to `file`; - is standard output")
 	if kind == workload.Raw {

@@ -65,7 +65,7 @@ func (o *output) report(r *result.Run) {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "  %-15s %s\n", name, fmt.Sprintf(format, args...))
 	}
-	line("members", "idle %s, %s CPUs, %s, driver %s", r.Idle, strconv.Itoa(r.CPUs), r.Kernel, r.Transport)
+	line("members", "idle %s, %s CPUs, %s, driver %s", r.Idle, strconv.Itoa(r.CPUs), r.Kernel, driver(r))
 	if r.Loss > 0 {
 		line("injected loss", "%.4g %% of the datagrams at each member, seed %d", r.Loss*100, r.Seed)
 	}
@@ -93,6 +93,24 @@ func (o *output) report(r *result.Run) {
 		line("cost", "%s NAKs, %s repairs, %.4f allocations a message, %.2f s of CPU",
 			count(float64(r.NAKsSent)), count(float64(r.RepairsSent)), r.AllocsPerMsg, r.CPUSeconds)
 	}
+}
+
+// driver is what carried the datagrams, and over what.
+func driver(r *result.Run) string {
+	s := r.Transport
+	if r.XDPMode != "" {
+		s += " " + r.XDPMode
+	}
+	if r.XDPSocket == "asavie" {
+		s += ", socket of asavie/xdp"
+	}
+	if r.Rig != "" {
+		s += ", over a " + r.Rig
+		if r.Offload {
+			s += " with segmentation offload"
+		}
+	}
+	return s
 }
 
 // counts is what became of the messages.

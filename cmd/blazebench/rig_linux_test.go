@@ -1,0 +1,137 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/activeblaze/blaze/bench/rig"
+)
+
+// needRig skips, in one line, where no network can be made.
+func needRig(t *testing.T) {
+	t.Helper()
+	if err := rig.Possible(); err != nil {
+		t.Skip(err)
+	}
+	r, err := rig.New(rig.Veth, 2, rig.Options{})
+	if err != nil {
+		t.Skip(err)
+	}
+	r.Close()
+}
+
+func TestRigRuns(t *testing.T) {
+	needRig(t)
+	for _, args := range [][]string{
+		{"latency", "--rig", "veth"}, {"throughput", "--rig", "veth", "--offload"},
+		{"loss", "--rig", "bridge", "--receivers", "2"},
+	} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			before := interfaces(t)
+			r := measure(t, append(args, "--duration", "100ms")...)
+			if r.Rig != args[2] || !strings.HasSuffix(r.URI, "?interface="+rig.Interface) {
+				t.Errorf("ran on rig %q, %s", r.Rig, r.URI)
+			}
+			if !r.Exact() || r.Delivered != r.Sent*uint64(r.Receivers) || r.Sent == 0 {
+				t.Errorf("not exactly once, in order: %s", counts(&r))
+			}
+			if after := interfaces(t); !slices.Equal(before, after) {
+				t.Errorf("the host had interfaces %v and has %v", before, after)
+			}
+		})
+	}
+}
+
+// interfaces are those of this host, outside of rigs.
+func interfaces(t *testing.T) (names []string) {
+	t.Helper()
+	all, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range all {
+		names = append(names, i.Name)
+	}
+	return names
+}
+
+func TestRigNeedsRoot(t *testing.T) {
+	needRig(t)
+	cmd := exec.Command(os.Args[0], "latency", "--rig", "veth", "--duration", "20ms")
+	cmd.Env = append(os.Environ(), "BLAZEBENCH_TEST_MAIN=1")
+	if err := asNobody(t, cmd); err != nil {
+		t.Skip(err)
+	}
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "needs root: run it with sudo") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// However blazebench ends, its network ends with it: nobody is left who holds it.
+func TestKillTakesRigAlong(t *testing.T) {
+	needRig(t)
+	cmd, receivers, _ := start(t, 2, "latency", "--rig", "bridge", "--receivers", "2", "--duration", "1m")
+	spaces := []string{namespaceOf(t, receivers[0]), namespaceOf(t, receivers[1])}
+	own, err := os.Readlink("/proc/self/ns/net")
+	if err != nil || spaces[0] == spaces[1] || spaces[0] == own || spaces[1] == own {
+		t.Fatalf("the receivers are in %v, this test is in %s: %v", spaces, own, err)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	awaitGone(t, receivers)
+}
+
+// asNobody has a command run without privileges, from where it can be read.
+func asNobody(t *testing.T, cmd *exec.Cmd) error {
+	dir, err := os.MkdirTemp("", "blazebench-test") // t.TempDir's parents are closed to others
+	if err != nil {
+		return err
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return err
+	}
+	program := filepath.Join(dir, "blazebench.test")
+	if err := copyFile(program, cmd.Path); err != nil {
+		return err
+	}
+	cmd.Path, cmd.Args[0], cmd.Dir = program, program, dir
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	return nil
+}
+
+func copyFile(to, from string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE, 0o755)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(out, in); err != nil {
+		return err
+	}
+	return out.Close()
+}
+
+func namespaceOf(t *testing.T, pid int) string {
+	t.Helper()
+	s, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}

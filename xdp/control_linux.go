@@ -67,6 +67,7 @@ type answer struct {
 	ip    [4]byte
 	mac   mac
 	valid bool
+	far   bool // mac is a gateway's
 }
 
 const (
@@ -314,7 +315,7 @@ func (c *control) tell(ip [4]byte, w *watch, n neighbour) {
 		return
 	}
 	w.told = n
-	c.leave(func(m *news) { m.answers = append(m.answers, answer{ip, n.mac, n.valid}) }, false)
+	c.leave(func(m *news) { m.answers = append(m.answers, answer{ip, n.mac, n.valid, w.hop != ip}) }, false)
 }
 
 // lookAt finds out how the interface is, and reports it. True means that it is up, with a new

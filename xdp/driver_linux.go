@@ -67,9 +67,9 @@ type Driver struct {
 	cfg     Config
 	kernel  kernelSockets
 	control control
-	lock    *iflock.Lock
 	log     *slog.Logger
 	told    []unix.Errno // errors of sending that were logged
+	passed  bool         // it was logged that datagrams come through the kernel
 	stats   Stats
 	before  Stats // kernel's and filter's counters of earlier lines
 
@@ -131,9 +131,15 @@ func (d *Driver) open() (err error) {
 	if d.mtu == 0 {
 		d.mtu = min(l.mtu, defaultMTU)
 	}
-	if d.lock, err = iflock.Exclusive(l.index, cfg.Group); err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrInUse, l.name, err)
+	lock, err := d.claim(&l)
+	if err != nil {
+		return err
 	}
+	defer func() {
+		if d.line == nil {
+			lock.Release()
+		}
+	}()
 	if d.kernel, d.local, err = openKernel(&l, ip, cfg); err != nil {
 		return err
 	}
@@ -152,6 +158,7 @@ func (d *Driver) open() (err error) {
 	if d.line, err = connect(cfg, &l, d.filterConfig(), &d.memory); err != nil {
 		return err
 	}
+	d.line.lock = lock
 	d.memory.mem = d.line.socket.Memory()
 	d.pool = buf.NewPoolOver(d.memory.mem, chunkSize, headroom, reserve, cfg.TxRing)
 	d.chunks = make([]chunk, len(d.memory.mem)/chunkSize)
@@ -183,8 +190,10 @@ func (d *Driver) open() (err error) {
 		return err
 	}
 	d.state = state
+	zeroCopy, napi := d.line.socket.Options()
 	d.log.Info("xdp: open", "interface", l.name, "queue", cfg.Queue, "local", addrOf(d.local), "mode", d.Mode(), "reason", d.Reason(),
-		"socket", cfg.Socket, "mtu", d.mtu, "buffers", len(d.chunks), "huge", d.memory.huge)
+		"socket", cfg.Socket, "mtu", d.mtu, "zerocopy", zeroCopy, "napi", napi, "queues", l.queues,
+		"buffers", len(d.chunks), "huge", d.memory.huge, "state", state.String())
 	return nil
 }
 
@@ -222,6 +231,15 @@ func findLink(nl *netlink, cfg *Config) (l link, ip [4]byte, err error) {
 	return l, list[0], nil
 }
 
+// claim makes sure that no other member is on the interface.
+func (d *Driver) claim(l *link) (*iflock.Lock, error) {
+	lock, err := iflock.Exclusive(l.index, d.cfg.Group)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrInUse, l.name, err)
+	}
+	return lock, nil
+}
+
 func (d *Driver) filterConfig() bpf.Config {
 	d.control.mu.Lock() // for Lanes
 	defer d.control.mu.Unlock()
@@ -255,10 +273,16 @@ func (d *Driver) rebuild(l *link) (*line, error) {
 	if d.cfg.Socket != "own" {
 		return nil, fmt.Errorf("%w: a socket of asavie/xdp owns its packet memory, so it cannot be replaced while it runs; restart the member", ErrUnsupported)
 	}
-	n, err := connect(&d.cfg, l, d.filterConfig(), &d.memory)
+	lock, err := d.claim(l)
 	if err != nil {
 		return nil, err
 	}
+	n, err := connect(&d.cfg, l, d.filterConfig(), &d.memory)
+	if err != nil {
+		lock.Release()
+		return nil, err
+	}
+	n.lock = lock
 	if err := d.kernel.join(l.index, &d.cfg); err != nil {
 		d.log.Warn("xdp: cannot join the group again", "interface", l.name, "error", err)
 	}
@@ -377,7 +401,7 @@ func (p *peers) answer(a answer, d *Driver) {
 		}
 		switch {
 		case a.valid:
-			s.known = kernel
+			s.known, s.far = kernel, a.far
 			d.reach(s, a.mac)
 		case s.known == kernel:
 			s.known = nobody // the kernel's socket sends, and asks again by that
@@ -559,7 +583,6 @@ func (d *Driver) release() error {
 	} else {
 		errs = append(errs, d.memory.unmap())
 	}
-	d.lock.Release()
 	return errors.Join(errs...)
 }
 

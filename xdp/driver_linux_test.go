@@ -622,3 +622,79 @@ func TestClosed(t *testing.T) {
 		t.Error("the second Close does something")
 	}
 }
+
+// A member that gets another hardware address is reached at that at once.
+func TestHardwareAddressChanges(t *testing.T) {
+	na, nb := pair(t)
+	a, b := na.open(t, testConfig(0)), nb.open(t, testConfig(1))
+	data := datagram(testConfig(0).Cluster, 1, 64)
+	var batch [1]buf.Received
+	send(t, a, b.Local(), data)
+	expect(t, b)
+	wait(t, "the neighbour's address", func() bool { a.Recv(batch[:]); return a.Stats().Neighbours > 0 })
+	nb.ip(t, "link set v1 address 02:00:00:00:00:99")
+	want := mac{2, 0, 0, 0, 0, 0x99}
+	wait(t, "the change", func() bool { b.Recv(batch[:]); return b.mac == want })
+	send(t, b, buf.Group, data)
+	expect(t, a)
+	if p := a.peers.find(b.Local()); p.mac != want || mac(p.head.bytes[:6]) != want {
+		t.Errorf("packets to it still go to %x", p.mac)
+	}
+	send(t, a, b.Local(), data)
+	if r := expect(t, b); r.Group {
+		t.Error("came through the group")
+	}
+	if s := a.Stats(); s.SendKernel != 1 {
+		t.Errorf("%d through the kernel's socket", s.SendKernel)
+	}
+}
+
+func TestNextHop(t *testing.T) {
+	na, _ := pair(t)
+	na.ip(t, "route add 10.8.0.0/16 via 10.9.0.2 dev v0")
+	na.ip(t, "route add blackhole 10.7.0.0/16")
+	na.do(func() {
+		nl, err := openNetlink(0)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer nl.close()
+		l, err := nl.link("v0", 0)
+		if err != nil || l.kind != "veth" || l.mtu != 1500 || !l.up() || l.queues < 1 || l.name != "v0" || l.program {
+			t.Errorf("link: %+v, %v", l, err)
+		}
+		if again, err := nl.link("", l.index); err != nil || again != l {
+			t.Errorf("by index: %+v, %v", again, err)
+		}
+		if _, err := nl.link("nix", 0); !errors.Is(err, unix.ENODEV) {
+			t.Errorf("an interface that is not there: %v", err)
+		}
+		if list, err := nl.addresses(l.index); err != nil || len(list) != 1 || list[0] != [4]byte{10, 9, 0, 1} {
+			t.Errorf("addresses: %v, %v", list, err)
+		}
+		for _, c := range []struct{ to, hop [4]byte }{
+			{[4]byte{10, 9, 0, 77}, [4]byte{10, 9, 0, 77}}, // on the link
+			{[4]byte{10, 8, 1, 1}, [4]byte{10, 9, 0, 2}},   // behind a gateway
+			{[4]byte{10, 9, 0, 1}, [4]byte{}},              // this host
+			{[4]byte{10, 7, 0, 1}, [4]byte{}},              // nowhere
+			{[4]byte{10, 6, 0, 1}, [4]byte{}},              // no route
+			{[4]byte{127, 0, 0, 1}, [4]byte{}},             // another interface
+		} {
+			if hop, ok := nl.nextHop(c.to, l.index); ok != (c.hop != [4]byte{}) || ok && hop != c.hop {
+				t.Errorf("%v: by %v, %v", c.to, hop, ok)
+			}
+		}
+	})
+}
+
+// Netlink's messages are the kernel's, but a length that lies must not end in a fault.
+func TestNetlinkIsNotTrusted(t *testing.T) {
+	whole := attribute(attribute(make([]byte, unix.SizeofIfInfomsg), unix.IFLA_IFNAME, []byte("v0")), unix.IFLA_MTU, []byte{1, 2})
+	for n := range whole {
+		parseLink(whole[:n])
+		_, _, _ = parseAddress(append([]byte{unix.AF_INET}, whole[1:n+1]...))
+		_, _ = parseNeighbour(unix.RTM_NEWNEIGH, append([]byte{unix.AF_INET}, whole[1:n+1]...))
+		_, _ = messages(whole[:n], 0, func(int, []byte) {})
+	}
+}

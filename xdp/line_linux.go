@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/activeblaze/blaze/bpf"
+	"github.com/activeblaze/blaze/internal/iflock"
 	"golang.org/x/sys/unix"
 )
 
@@ -15,6 +16,7 @@ type line struct {
 	filter *bpf.Filter
 	mode   bpf.Mode
 	reason string // why this mode
+	lock   *iflock.Lock
 }
 
 // rung is one way to connect.
@@ -130,5 +132,6 @@ func (n *line) close() error {
 	if n.socket != nil {
 		errs = append(errs, n.socket.Close())
 	}
+	n.lock.Release()
 	return errors.Join(errs...)
 }

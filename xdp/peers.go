@@ -8,6 +8,7 @@ type peer struct {
 	mac   mac
 	known source
 	asked bool // the kernel was asked about it
+	far   bool // behind a gateway, whose address mac is
 	head  template
 }
 

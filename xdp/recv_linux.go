@@ -178,9 +178,11 @@ func (d *Driver) heard(h *received) {
 	if p.mac == h.source && p.known != nobody {
 		return
 	}
-	if p.known == kernel {
-		return // the kernel asked the neighbour itself; it will hear of a change
+	if p.known == kernel && p.far {
+		return // packets may well come in by another router than they go out by
 	}
+	// A neighbour that has another card now says so here first. The kernel would believe the
+	// old one for up to a minute.
 	p.known = frames
 	d.reach(p, h.source)
 }
@@ -231,6 +233,9 @@ func (d *Driver) receiveKernel(batch []buf.Received) (n int) {
 				d.lend(b.ID(), size)
 				d.stats.RecvKernel++
 				d.eager = eagerFor
+				if !d.passed {
+					d.tellPassed()
+				}
 				if d.tap != nil {
 					to := d.local
 					if fd == d.kernel.group {
@@ -246,6 +251,16 @@ func (d *Driver) receiveKernel(batch []buf.Received) (n int) {
 		}
 	}
 	return n
+}
+
+// tellPassed logs, once, that the filter passes datagrams of the group.
+func (d *Driver) tellPassed() {
+	d.passed = true
+	d.countKernel()
+	f := &d.stats.Filter
+	d.log.Info("xdp: a datagram came through the kernel, which is slower; many of these would be worth a look",
+		"oversize", f.Oversize, "unmatched", f.Unmatched, "nosocket", f.NoSocket,
+		"remedy", "oversize: udp members with gso=off, or ethtool -K on the sender's interface tx-udp-segmentation off, or mode=native; nosocket: ethtool -L combined 1, or a flow rule to the queue")
 }
 
 // Arrival is when the filter saw the packet that b came in, on the monotonic clock of the

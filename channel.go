@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/engine"
@@ -25,9 +26,8 @@ import (
 // Its life is Constructed → Initialized → Started → Stopped, from where it can start again, and
 // Shutdown leads back to Constructed. A transition that is already done is no error.
 //
-// All methods are safe for concurrent use. With Config.Invoker they are not: then one goroutine
-// turns the channel, and every method of the channel, of its publishers and of its
-// subscriptions is called from that goroutine.
+// All methods are safe for concurrent use. With Config.Invoker one goroutine turns the channel,
+// and Offer, Claim, Commit, Abort and Subscribe are for that goroutine only.
 type Channel struct {
 	mu     sync.Mutex             // held through a transition
 	cfg    atomic.Pointer[Config] // with its defaults; replaced, never changed
@@ -62,11 +62,14 @@ type running struct {
 	invoker bool
 	done    chan struct{} // closed when the channel begins to stop
 	ended   chan struct{} // closed when the engine's goroutine has ended; at once with an Invoker
-	gid     atomic.Uint64 // of the engine's goroutine
+	gid     atomic.Uint64 // of the engine's goroutine; with an Invoker, of the one that turns, as last seen
 
-	// With an Invoker: the turning goroutine's own.
-	turning bool
-	after   func() // to do when the turn that runs is over
+	// With an Invoker.
+	mu      sync.Mutex // held while the engine is touched: Stop and Stats may come from elsewhere
+	turning bool       // the turning goroutine's own: a handler is running, and mu is held
+	turns   uint64     // guarded by mu
+	stack   uintptr    // guarded by mu: where the stack of the turning goroutine lies
+	after   func()     // the turning goroutine's own: to do when the turn that runs is over
 }
 
 // NewChannel makes a channel in state Constructed. cfg is validated here and copied; its zero
@@ -247,15 +250,13 @@ func (c *Channel) leave(do func() error) error {
 		defer c.mu.Unlock()
 		return do()
 	}
-	if run := c.run.Load(); run != nil {
-		if run.turning {
+	if run := c.run.Load(); run != nil && run.inHandler() {
+		if run.invoker {
 			run.after = func() { _ = locked() }
-			return nil
-		}
-		if run.onEngine() {
+		} else {
 			go func() { _ = locked() }()
-			return nil
 		}
+		return nil
 	}
 	return locked()
 }
@@ -281,13 +282,11 @@ func (c *Channel) stop() error {
 	run.ask(func() { run.member.Nack().Close(run.engine.Now()) })
 	// Leave datagrams go out in the turns that follow. Their number is bounded, and so is this.
 	run.until(engine.Now().Add(50*time.Millisecond), run.member.Silent)
-	if run.invoker {
-		run.engine.RunPosted()
-	} else {
+	if !run.invoker {
 		run.engine.Stop()
 		<-run.ended
-		run.engine.RunPosted()
 	}
+	run.engine.RunPosted()
 	if n := run.member.Queued(); n > 0 && left == "" {
 		left = fmt.Sprintf("%d bytes offered while it stopped", n)
 	}
@@ -320,13 +319,22 @@ func (c *Channel) awaitHandlers(deadline clock.Time) (untaken int) {
 	return untaken
 }
 
-// onEngine tells whether the caller is the engine's goroutine, that is, an Inline handler.
-func (r *running) onEngine() bool { return !r.invoker && r.gid.Load() == gid.Current() }
+// inHandler tells whether the caller is an Inline handler, that is, inside a turn. It costs
+// about a microsecond.
+func (r *running) inHandler() bool {
+	return r.gid.Load() == gid.Current() && (!r.invoker || r.turning)
+}
 
-// ask runs f where the engine's state may be touched, and returns when it has run or the
-// engine has ended. An Inline handler must not come here: it is on that thread already.
+// ask runs f where the engine's state may be touched, and tells whether it has run; it has not
+// when the engine has ended.
 func (r *running) ask(f func()) bool {
+	if r.inHandler() {
+		f()
+		return true
+	}
 	if r.invoker {
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		f()
 		return true
 	}
@@ -345,14 +353,17 @@ func (r *running) ask(f func()) bool {
 	}
 }
 
-// until has the engine turn until cond, which is asked on its thread, holds. It tells whether
-// that came before the deadline.
+// until has the engine turn until cond, which is asked where the engine's state may be touched,
+// holds. It tells whether that came before the deadline.
 func (r *running) until(deadline clock.Time, cond func() bool) (held bool) {
 	for wait := 20 * time.Microsecond; ; wait = min(2*wait, time.Millisecond) {
-		if r.invoker {
-			r.engine.Turn(engine.Now())
-		}
-		if !r.ask(func() { held = cond() }) || held || engine.Now() > deadline {
+		asked := r.ask(func() {
+			if r.invoker {
+				r.engine.Turn(engine.Now())
+			}
+			held = cond()
+		})
+		if !asked || held || engine.Now() > deadline {
 			return held
 		}
 		if !r.invoker {
@@ -361,17 +372,35 @@ func (r *running) until(deadline clock.Time, cond func() bool) (held bool) {
 	}
 }
 
+// gidEvery is how many turns pass at most between two looks at which goroutine turns.
+const gidEvery = 1024
+
+// noteTurner notes which goroutine turns. Finding that out costs a microsecond, so it is done when
+// the stack lies elsewhere than at the last turn, and now and then, since a new goroutine may get
+// the stack of one that has ended.
+func (r *running) noteTurner() {
+	var here byte
+	if at := uintptr(unsafe.Pointer(&here)); at != r.stack || r.turns%gidEvery == 0 {
+		r.stack = at
+		r.gid.Store(gid.Current())
+	}
+	r.turns++
+}
+
 // Turn is one turn of the engine on the caller's goroutine, with Config.Invoker. It returns how
-// much there was to do; 0 when there was nothing, when the channel is not started, and when it
-// has an engine of its own.
+// much there was to do; 0 when there was nothing, when the channel is not started, when it has
+// an engine of its own, and from within a handler.
 func (c *Channel) Turn() (work int) {
 	run := c.run.Load()
 	if run == nil || !run.invoker || run.turning {
 		return 0
 	}
+	run.mu.Lock()
+	run.noteTurner()
 	run.turning = true
 	work = run.engine.Turn(engine.Now())
 	run.turning = false
+	run.mu.Unlock()
 	if f := run.after; f != nil {
 		run.after = nil
 		f()
@@ -390,9 +419,9 @@ func (c *Channel) await(ctx context.Context, run *running, lane *member.Lane, co
 		}
 		var err error
 		switch {
-		case run.invoker && run.turning, run.onEngine():
+		case run.inHandler():
 			err = ErrBackPressure // waiting here would wait for itself
-		case run.invoker:
+		case run.invoker && run.turnsHere():
 			if err = ctx.Err(); err == nil && c.Turn() == 0 {
 				run.res.driver.Wait(50 * time.Microsecond)
 			}
@@ -415,13 +444,19 @@ func (c *Channel) await(ctx context.Context, run *running, lane *member.Lane, co
 	}
 }
 
+// turnsHere tells, with an Invoker, whether it is for the caller to turn the engine while it
+// waits: it did so before, or nobody has.
+func (r *running) turnsHere() bool {
+	g := r.gid.Load()
+	return g == 0 || g == gid.Current()
+}
+
 // barrier returns when no Inline handler that was running is running any more.
 func (c *Channel) barrier() {
 	run := c.run.Load()
-	if run == nil || run.invoker || run.onEngine() {
-		return
+	if run != nil {
+		run.ask(func() {})
 	}
-	run.ask(func() {})
 }
 
 // resume tells the engine that a consumer which held it up has room again.
@@ -482,13 +517,10 @@ func (c *Channel) OnView(h func(View)) (cancel func()) { return func() {} }
 // now is, with an Invoker, the time of the turn that runs or ran last.
 func (r *running) now() clock.Time { return r.engine.Now() }
 
-// opening is when a stream is opened; without an Invoker the engine says that itself.
+// opening is when a stream is opened by an Invoker that may not have turned yet.
 func (r *running) opening() clock.Time {
-	if !r.invoker {
-		return 0
-	}
 	if now := r.now(); now != 0 {
 		return now
 	}
-	return engine.Now() // it has not turned yet
+	return engine.Now()
 }

@@ -711,6 +711,54 @@ func TestLanesAndRules(t *testing.T) {
 	next(t, done, "last message")
 }
 
+// With an Invoker one goroutine turns and offers; the rest may come from anywhere.
+func TestInvokerAndOtherGoroutines(t *testing.T) {
+	cfg := testConfig(t)
+	b := started(t, cfg)
+	got := make(chan struct{}, 1<<16)
+	b.SubscribePayload(">", func(*blaze.Delivery) { got <- struct{}{} })
+	cfg.Invoker = true
+	a := started(t, cfg)
+	a.SubscribePayload("own", func(*blaze.Delivery) { a.Stats() }, blaze.Inline())
+	p := publisher(t, a, "turned", 1) // which turns
+	stop, turned, turning := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(turned)
+		a.Turn()
+		close(turning)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				p.Offer(nil)
+				a.Turn()
+			}
+		}
+	}()
+	<-turning
+	for range 50 {
+		if err := a.Broadcast(within(t), "own", blaze.NewMessage()); err != nil {
+			t.Fatal(err)
+		}
+		a.Stats()
+		s, err := a.Subscribe("x", func(*blaze.Message) {}, blaze.Inline())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+	}
+	next(t, got, "message")
+	if err := a.Stop(); err != nil { // while the other goroutine turns
+		t.Error(err)
+	}
+	close(stop)
+	next(t, turned, "end of the turning goroutine")
+	if a.Turn() != 0 || a.State() != blaze.Stopped {
+		t.Error("turned after Stop")
+	}
+}
+
 // leaks counts what a channel could leave behind.
 func leaks() (goroutines, descriptors int) {
 	entries, _ := os.ReadDir("/proc/self/fd")

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/internal/member"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/ring"
@@ -66,7 +67,12 @@ func (p *Publisher) bind() (*binding, error) {
 	if run == nil {
 		return nil, fmt.Errorf("%w: publishing on %q in state %v: Start the channel first", ErrState, p.topic, p.c.State())
 	}
-	b := &binding{run: run, lane: run.member.Lane(run.opening(), p.topic), max: p.c.cfg.Load().MaxMessageSize}
+	b := &binding{run: run, max: p.c.cfg.Load().MaxMessageSize}
+	if run.invoker {
+		run.ask(func() { b.lane = run.member.Lane(run.opening(), p.topic) })
+	} else {
+		b.lane = run.member.Lane(0, p.topic) // the engine says when
+	}
 	p.bound.Store(b)
 	return b, nil
 }
@@ -84,10 +90,12 @@ func (p *Publisher) Offer(payload []byte) error {
 
 func (p *Publisher) offer(b *binding, kind wire.Kind, payload []byte) error {
 	if len(payload) > b.max {
-		return fmt.Errorf("%w: %d bytes on %q; Config.MaxMessageSize is %d", ErrTooLarge, len(payload), p.topic, b.max)
+		return p.tooLarge(b, len(payload))
 	}
 	if b.run.invoker {
-		return publishError(b.run.member.Offer(b.lane, b.run.now(), p.topic, kind, payload))
+		return b.run.direct(func(now clock.Time) error {
+			return b.run.member.Offer(b.lane, now, p.topic, kind, payload)
+		})
 	}
 	if !b.lane.Put(p.topic, kind, payload) {
 		return ErrBackPressure
@@ -96,7 +104,25 @@ func (p *Publisher) offer(b *binding, kind wire.Kind, payload []byte) error {
 	return nil
 }
 
-func publishError(err error) error {
+func (p *Publisher) tooLarge(b *binding, n int) error {
+	return fmt.Errorf("%w: %d bytes on %q; Config.MaxMessageSize is %d", ErrTooLarge, n, p.topic, b.max)
+}
+
+// direct does what an Invoker's own goroutine does with its engine between or inside turns.
+func (r *running) direct(do func(now clock.Time) error) error {
+	var err error
+	if r.turning { // in a handler: the turn holds the lock
+		err = do(r.now())
+	} else {
+		r.mu.Lock()
+		err = do(r.now())
+		r.mu.Unlock()
+	}
+	return r.refusal(err)
+}
+
+// refusal is a sender's error as this package says it.
+func (r *running) refusal(err error) error {
 	switch err {
 	case nil:
 		return nil
@@ -104,6 +130,10 @@ func publishError(err error) error {
 		return ErrBackPressure
 	case nack.ErrTooLarge:
 		return ErrTooLarge
+	case nack.ErrClosed:
+		return fmt.Errorf("%w: the channel stops", ErrClosed)
+	case nack.ErrClaimed:
+		return fmt.Errorf("%w: a claim on this stream is open: Commit or Abort it first", ErrState)
 	}
 	return err
 }
@@ -137,7 +167,7 @@ func (p *Publisher) Claim(n int) (Claim, error) {
 		return Claim{}, err
 	}
 	if n < 0 || n > b.max {
-		return Claim{}, fmt.Errorf("%w: %d bytes on %q; Config.MaxMessageSize is %d", ErrTooLarge, n, p.topic, b.max)
+		return Claim{}, p.tooLarge(b, n)
 	}
 	c := Claim{p: p, b: b}
 	if !b.run.invoker {
@@ -148,16 +178,19 @@ func (p *Publisher) Claim(n int) (Claim, error) {
 		c.how = claimRecord
 		return c, nil
 	}
-	c.payload, err = b.lane.Sender().Claim(b.run.now(), p.topic, wire.KindRaw, n)
-	switch err {
-	case nil:
+	err = b.run.direct(func(now clock.Time) (err error) {
+		c.payload, err = b.lane.Sender().Claim(now, p.topic, wire.KindRaw, n)
+		return err
+	})
+	switch {
+	case err == nil:
 		c.how = claimFrame
 		return c, nil
-	case nack.ErrTooLarge: // for one datagram: it will be sent in fragments, from a copy
+	case errors.Is(err, ErrTooLarge): // for one datagram: it will be sent in fragments, from a copy
 		c.payload, c.how = make([]byte, n), claimCopy
 		return c, nil
 	}
-	return Claim{}, publishError(err)
+	return Claim{}, err
 }
 
 // Bytes is the room that was claimed, to be filled before Commit. Its contents are not zeroed.
@@ -172,7 +205,7 @@ func (c *Claim) Commit() error {
 		c.record.Commit()
 		c.b.run.engine.Notify()
 	case claimFrame:
-		c.b.lane.Sender().Commit(c.b.run.now())
+		_ = c.b.run.direct(func(now clock.Time) error { c.b.lane.Sender().Commit(now); return nil })
 	case claimCopy:
 		if err := c.p.offer(c.b, wire.KindRaw, c.payload); err != nil {
 			return err
@@ -191,7 +224,7 @@ func (c *Claim) Abort() {
 		c.record.Abort()
 		c.b.run.engine.Notify()
 	case claimFrame:
-		c.b.lane.Sender().Abort()
+		_ = c.b.run.direct(func(clock.Time) error { c.b.lane.Sender().Abort(); return nil })
 	}
 	*c = Claim{}
 }
@@ -240,17 +273,31 @@ func (c *Channel) Broadcast(ctx context.Context, topic string, m *Message) error
 		return err
 	}
 	*scratch = payload
-	if err = p.offer(b, wire.KindMessage, payload); err != ErrBackPressure {
+	if err = p.broadcast(b, payload); err != ErrBackPressure {
 		return err
 	}
 	c.backPressure.Add(1)
 	waited := c.await(ctx, b.run, b.lane, func() bool {
-		err = p.offer(b, wire.KindMessage, payload)
+		err = p.broadcast(b, payload)
 		return err != ErrBackPressure
 	})
 	if waited != nil {
 		return fmt.Errorf("blaze: waiting to broadcast on %q: %w", topic, waited)
 	}
+	return err
+}
+
+// broadcast is offer, from any goroutine also with an Invoker.
+func (p *Publisher) broadcast(b *binding, payload []byte) (err error) {
+	if !b.run.invoker || b.run.turnsHere() {
+		return p.offer(b, wire.KindMessage, payload)
+	}
+	if len(payload) > b.max {
+		return p.tooLarge(b, len(payload))
+	}
+	b.run.ask(func() {
+		err = b.run.refusal(b.run.member.Offer(b.lane, b.run.opening(), p.topic, wire.KindMessage, payload))
+	})
 	return err
 }
 

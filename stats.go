@@ -53,9 +53,6 @@ func (c *Channel) Stats() Stats {
 		}
 		return Stats{State: c.State()}
 	}
-	if run.onEngine() {
-		return c.collect(run)
-	}
 	var s Stats
 	if !run.ask(func() { s = c.collect(run) }) {
 		if last := c.last.Load(); last != nil {

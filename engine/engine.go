@@ -40,6 +40,7 @@ type Engine struct {
 	sends   [Batch]buf.Send
 	pending int // sends[:pending] wait for the driver to have room again
 	frame   wire.Datagram
+	wagon   buf.Buf // a view of one datagram of a train
 
 	now   clock.Time // of the turn that runs, or ran last
 	stats Stats
@@ -77,7 +78,7 @@ func (e *Engine) Turn(now clock.Time) (work int) {
 	e.now = now
 	n := e.driver.Recv(e.batch[:])
 	for i := range n {
-		e.take(now, e.batch[i])
+		e.take(now, e.batch[i], true)
 	}
 	work = n
 	if e.control.pending.Load() {
@@ -103,8 +104,9 @@ func (e *Engine) Turn(now clock.Time) (work int) {
 	return work
 }
 
-// take routes one datagram to the protocol that its stream belongs to.
-func (e *Engine) take(now clock.Time, r buf.Received) {
+// take routes one datagram to the protocol that its stream belongs to. A whole packet may turn out
+// to be several datagrams.
+func (e *Engine) take(now clock.Time, r buf.Received, packet bool) {
 	b := r.Buf.Bytes()
 	e.stats.Received++
 	e.stats.ReceivedBytes += uint64(len(b))
@@ -121,6 +123,9 @@ func (e *Engine) take(now clock.Time, r buf.Received) {
 	}
 	d := &e.frame
 	if err := wire.Decode(b, d); err != nil {
+		if packet && err == wire.ErrChecksum && e.takeTrain(now, r, b) {
+			return
+		}
 		e.stats.Drops[dropOf(err)]++
 		return
 	}

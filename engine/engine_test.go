@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"errors"
 	"sync/atomic"
 	"testing"
@@ -214,6 +215,48 @@ func TestTurnDropsUnderOneReason(t *testing.T) {
 			}
 			if sum != 1 {
 				t.Errorf("counted %d times", sum)
+			}
+		})
+	}
+}
+
+// Several datagrams in one packet are taken one by one; each is counted, and what only looks like
+// a train is not.
+func TestTurnCutsTrains(t *testing.T) {
+	one := datagram(5, other, wire.NewStreamID(wire.NACK, 0))
+	short := wire.AppendHeader(nil, wire.Header{Cluster: 5, Transmitter: other, Stream: wire.NewStreamID(wire.NACK, 0)})
+	short = wire.AppendLeave(short, wire.Leave{})
+	wire.Seal(short)
+	damaged := bytes.Clone(one)
+	damaged[len(damaged)-1] ^= 1
+	for name, c := range map[string]struct {
+		packet  []byte
+		stepped int
+		drops   uint64
+		trains  uint64
+	}{
+		"two":                    {bytes.Join([][]byte{one, one}, nil), 2, 0, 1},
+		"five, the last shorter": {bytes.Join([][]byte{one, one, one, one, short}, nil), 5, 0, 1},
+		"one damaged in it":      {bytes.Join([][]byte{one, damaged, one}, nil), 2, 1, 1},
+		"the first damaged":      {bytes.Join([][]byte{damaged, one, one}, nil), 0, 1, 0},
+		"only one, damaged":      {damaged, 0, 1, 0},
+		"cut short":              {bytes.Join([][]byte{one, one[:20]}, nil), 1, 1, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, p := newFakeDriver(), &fakeProtocol{}
+			e := newTestEngine(d, p, nil)
+			d.arrived = [][]byte{c.packet}
+			e.Turn(1)
+			s := e.Stats()
+			drops := uint64(0)
+			for _, n := range s.Drops {
+				drops += n
+			}
+			if len(p.stepped) != c.stepped || drops != c.drops || s.Trains != c.trains {
+				t.Errorf("%d stepped, %d dropped, %d trains; want %d, %d, %d", len(p.stepped), drops, s.Trains, c.stepped, c.drops, c.trains)
+			}
+			if s.Received != uint64(c.stepped)+c.drops || s.ReceivedBytes != uint64(len(c.packet)) {
+				t.Errorf("%d datagrams, %d bytes received", s.Received, s.ReceivedBytes)
 			}
 		})
 	}

@@ -46,6 +46,7 @@ type Stats struct {
 	Sent, SentBytes          uint64 // datagrams and bytes taken by the driver
 	SendErrors               uint64 // calls of Driver.Send that reported an error
 	General                  uint64 // datagrams of a foreign layout, decoded the general way
+	Trains                   uint64 // packets that were several datagrams, and were cut up
 	Drops                    [Drops]uint64
 	LongestTurn              time.Duration // between the starts of two turns without idling
 	LongTurns                uint64        // turns of a millisecond or more

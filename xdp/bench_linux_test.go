@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/buf"
+	"golang.org/x/sys/unix"
 )
 
 // eachRung runs a benchmark with each implementation in each mode. One goroutine drives both
@@ -94,4 +95,56 @@ func BenchmarkStream(b *testing.B) {
 			b.Errorf("%d of %d arrived: %+v", got, rounds, y.Stats())
 		}
 	})
+}
+
+// BenchmarkBare is BenchmarkPingPong without the driver: descriptors and kicks only, packets
+// that are made in advance. The difference is what the driver costs.
+func BenchmarkBare(b *testing.B) {
+	na, nb := pair(b)
+	for _, socket := range sockets {
+		b.Run(socket, func(b *testing.B) {
+			var ends [2]Socket
+			var pings [2]unix.XDPDesc
+			cx, cy := testConfig(0), testConfig(1)
+			cx.Socket, cy.Socket = socket, socket
+			x, y := na.open(b, cx), nb.open(b, cy)
+			for i, d := range []*Driver{x, y} {
+				o := d.pool.Get()
+				o.Set(0, copy(o.Mem(), datagram(cx.Cluster, 1, 64)))
+				at := uint64(o.ID())<<d.memory.shift + frameStart
+				d.toGroup.put((*[packet]byte)(d.memory.mem[at:]), o.Len())
+				ends[i], pings[i] = d.line.socket, unix.XDPDesc{Addr: at, Len: uint32(packet + o.Len())}
+			}
+			var got [1]unix.XDPDesc
+			var done [1]uint64
+			turn := func(from, to int) {
+				ends[from].Send(pings[from : from+1])
+				if ends[from].NeedKick() {
+					ends[from].Kick()
+				}
+				for ends[to].Recv(got[:]) == 0 {
+				}
+				done[0] = got[0].Addr &^ (smallChunk - 1)
+				ends[to].Fill(done[:])
+				ends[from].Complete(done[:])
+			}
+			took := make([]time.Duration, 0, 1<<20)
+			for b.Loop() {
+				began := time.Now()
+				turn(0, 1)
+				turn(1, 0)
+				if len(took) < cap(took) {
+					took = append(took, time.Since(began))
+				}
+			}
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)/2]), "p50-ns")
+			b.ReportMetric(float64(took[len(took)*99/100]), "p99-ns")
+			x.state, y.state = Closed, Closed // their accounts are wrong now
+			x.line.close()
+			y.line.close()
+			x.control.close()
+			y.control.close()
+		})
+	}
 }

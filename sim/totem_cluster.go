@@ -1,0 +1,609 @@
+package sim
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/engine"
+	"github.com/activeblaze/blaze/internal/check"
+	"github.com/activeblaze/blaze/totem"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// RingCluster is a number of Totem members on one network, the load that they carry, and the log
+// of what happened. Set its fields before Start.
+type RingCluster struct {
+	Seed    uint64
+	Config  Config // of the network; Seed and Link are filled in by Prepare
+	Load    RingLoad
+	Profile totem.Profile
+	// Change, where set, has the last word on a member's configuration.
+	Change func(node int, c *totem.Config)
+	// SameIdents gives a node's next process the id of the one before: a defect.
+	SameIdents bool
+
+	Net     *Network
+	Log     *check.RingLog
+	Members []*RingMember
+
+	t        testing.TB
+	rng      *rand.Rand
+	faults   *ringInjector
+	finished bool
+	began    uint64 // counts starts, so that each is newer than the ones before
+}
+
+// RingLoad is what the members of a ring send. Its zero value is a message a millisecond of each
+// member, of 1 to 300 bytes.
+type RingLoad struct {
+	Every   time.Duration // mean time between two bursts of one member; zero means 1ms
+	Burst   int           // messages in a burst, 1..Burst; zero means 1
+	Size    int           // payload bytes, 1..Size; zero means 300
+	Large   float64       // share of messages of up to LargeTo bytes instead
+	LargeTo int           // bytes; zero means 20000
+	Safe    float64       // share of messages that are safe
+}
+
+func (l RingLoad) withDefaults() RingLoad {
+	if l.Every == 0 {
+		l.Every = time.Millisecond
+	}
+	if l.Burst == 0 {
+		l.Burst = 1
+	}
+	if l.Size == 0 {
+		l.Size = 300
+	}
+	if l.LargeTo == 0 {
+		l.LargeTo = 20000
+	}
+	return l
+}
+
+// RingMember is a node with the process that runs on it now.
+type RingMember struct {
+	Node     int
+	Proc     check.Proc
+	Engine   *engine.Engine
+	Protocol *totem.Protocol // nil when no process runs
+	Driver   *Driver
+
+	c       *RingCluster
+	id      wire.MemberID
+	pool    *buf.Pool
+	rng     *rand.Rand
+	crashed bool
+	paused  bool
+	leaving bool
+	quiet   bool // sends nothing
+	ended   func()
+
+	ring               wire.RingID // where the datagram that is being handed over was ordered
+	seq                uint64
+	View               totem.View // the last regular one
+	Refused, Delivered uint64
+}
+
+// Alive tells whether a process runs on the node.
+func (m *RingMember) Alive() bool { return m.Protocol != nil }
+
+// ID is the member's.
+func (m *RingMember) ID() wire.MemberID { return m.id }
+
+// NewRingCluster makes a cluster for one seed. t hears of violations; it may be nil.
+func NewRingCluster(t testing.TB, seed uint64) *RingCluster {
+	return &RingCluster{Seed: seed, t: t, Log: check.NewRingLog(), rng: rand.New(rand.NewPCG(seed, 0x72696e67))}
+}
+
+// Prepare makes the network, without members.
+func (c *RingCluster) Prepare(f Faults) {
+	c.Config.Seed, c.Config.Link = c.Seed, f.link()
+	c.Load = c.Load.withDefaults()
+	c.Net = New(c.Config)
+}
+
+// Start makes n members, begins their load, and lets faults happen until Heal.
+func (c *RingCluster) Start(n int, f Faults) {
+	c.Prepare(f)
+	for range n {
+		c.Join()
+	}
+	c.inject(f)
+}
+
+// Join adds one member on a node of its own and returns the node's number.
+func (c *RingCluster) Join() int {
+	m := &RingMember{Node: len(c.Members), c: c}
+	c.Members = append(c.Members, m)
+	m.start()
+	return m.Node
+}
+
+// ringBuffers is the window of a simulated member, bytes: a store of 512 datagrams.
+const ringWindow = 512 << 10
+
+func (m *RingMember) start() {
+	c := m.c
+	if !c.SameIdents || m.id == (wire.MemberID{}) {
+		binary.LittleEndian.PutUint64(m.id[:], c.rng.Uint64())
+		binary.LittleEndian.PutUint64(m.id[8:], c.rng.Uint64())
+	}
+	c.began++
+	m.Driver = c.Net.Attach(m.Node)
+	m.Proc = c.Log.Start(c.Net.Now(), m.Node, m.id)
+	m.crashed, m.paused, m.leaving = false, false, false
+	m.rng = rand.New(rand.NewPCG(c.Seed, uint64(m.Proc)<<8|1))
+	m.View = totem.View{}
+	proc := m.Proc
+	cfg := totem.Config{
+		Self: m.id, Cluster: wire.ClusterHash("sim"), Node: uint64(m.Node) + 1, Started: c.began,
+		Datagram: m.Driver.Datagram(), Window: ringWindow, MaxMessageSize: 64 << 10, SelfDelivery: true,
+		Rand: rand.New(rand.NewPCG(c.Seed, uint64(m.Proc)<<8|2)), Profile: c.Profile,
+		Sink:  &ringSink{m: m, proc: proc},
+		Views: func(v totem.View) { m.view(proc, v) },
+		Probe: func(p totem.Probe) { m.probe(proc, p) },
+	}
+	if c.Change != nil {
+		c.Change(m.Node, &cfg)
+	}
+	m.pool = buf.NewPool(totem.Buffers(cfg.Window, cfg.Datagram)+2*engine.Batch, cfg.Datagram+totem.Headroom)
+	cfg.Pool = m.pool
+	m.Protocol = totem.New(cfg)
+	m.Engine = engine.New(engine.Config{Driver: m.Driver, Self: m.id, Cluster: cfg.Cluster, CPU: -1,
+		Protocols: map[wire.Protocol]engine.Protocol{wire.Totem: m.Protocol}})
+	m.Driver.Drive(m.Engine)
+	m.load()
+}
+
+// crash ends the process without a word.
+func (m *RingMember) crash() {
+	if !m.Alive() {
+		return
+	}
+	m.c.Log.Ended(m.c.Net.Now(), m.Proc, true)
+	m.Driver.Close()
+	m.Protocol, m.Engine, m.crashed = nil, nil, true
+}
+
+// leave ends the process in order.
+func (m *RingMember) leave() {
+	if !m.Alive() || m.leaving {
+		return
+	}
+	m.leaving = true
+	p := m.Protocol
+	p.Close(m.c.Net.Now())
+	m.c.Log.Ended(m.c.Net.Now(), m.Proc, false)
+	m.Driver.Wake()
+	var wait func()
+	wait = func() {
+		switch {
+		case m.Protocol != p:
+		case m.paused || !p.Idle() || !m.Engine.Flushed():
+			m.c.Net.After(100*time.Microsecond, wait)
+		default:
+			m.end()
+		}
+	}
+	wait()
+}
+
+// end closes a process that has left, and looks for what it forgot.
+func (m *RingMember) end() {
+	m.Driver.Close()
+	m.Engine.Release()
+	m.Protocol.Release()
+	if m.pool.Free() != m.pool.Count() {
+		m.c.Log.Found("RS-2", "node %d: %d of %d buffers are free", m.Node, m.pool.Free(), m.pool.Count())
+	}
+	if n := m.Protocol.Stats().Impossible; n > 0 {
+		m.c.Log.Found("TO-16", "node %d: %d things happened that cannot", m.Node, n)
+	}
+	m.Protocol, m.Engine, m.crashed = nil, nil, true
+	if m.ended != nil {
+		m.ended()
+	}
+}
+
+// load makes one process send, burst after burst, until the load ends.
+func (m *RingMember) load() {
+	proc := m.Proc
+	var next func()
+	wait := func() {
+		m.c.Net.After(time.Duration(m.rng.ExpFloat64()*float64(m.c.Load.Every)), next)
+	}
+	next = func() {
+		if !m.Alive() || m.Proc != proc || m.leaving || m.c.Load.Every < 0 {
+			return
+		}
+		if !m.paused && !m.quiet {
+			for range 1 + m.rng.IntN(m.c.Load.Burst) {
+				if !m.Send(m.rng.Float64() < m.c.Load.Safe) {
+					break
+				}
+			}
+		}
+		wait()
+	}
+	if m.c.Load.Every > 0 {
+		wait()
+	}
+}
+
+// Send sends one message of the load's sizes; false is back-pressure.
+func (m *RingMember) Send(safe bool) bool {
+	l := &m.c.Load
+	size := 1 + m.rng.IntN(l.Size)
+	if chance(m.rng, l.Large) {
+		size = 1 + m.rng.IntN(l.LargeTo)
+	}
+	payload := make([]byte, size)
+	check.Payload(payload, m.c.Seed<<20^uint64(m.Proc), m.c.Log.Next(m.Proc))
+	now := m.c.Net.Now()
+	err := m.Protocol.Offer(now, topics[m.rng.IntN(3)], wire.KindRaw, payload, safe)
+	if errors.Is(err, totem.ErrWindow) || errors.Is(err, totem.ErrClosed) {
+		m.Refused++
+		return false
+	}
+	if err != nil {
+		panic("sim: " + err.Error())
+	}
+	m.c.Log.Sent(now, m.Proc, payload, safe)
+	m.Driver.Wake()
+	return true
+}
+
+// ringSink is a member's application: it writes down what it gets.
+type ringSink struct {
+	m    *RingMember
+	proc check.Proc
+}
+
+func (s *ringSink) Deliver(d *wire.Delivery) bool {
+	m := s.m
+	now := m.c.Net.Now()
+	h := m.c.Log.Delivered(now, s.proc, d, m.ring, m.seq)
+	m.c.Net.Note(uint64(now), 'd', uint64(s.proc), d.Sequence, h)
+	m.Delivered++
+	return true
+}
+
+func (s *ringSink) Lost(l *wire.Loss) { s.m.c.Log.Lost(s.m.c.Net.Now(), s.proc, l.From, l.First) }
+
+func (m *RingMember) view(proc check.Proc, v totem.View) {
+	now := m.c.Net.Now()
+	m.c.Log.View(now, proc, v.Kind == totem.Regular, v.Ring, v.Old, v.Members)
+	m.c.Net.Note(uint64(now), 'v', uint64(proc), uint64(v.Kind), v.Ring.Seq, uint64(len(v.Members)))
+	if v.Kind == totem.Regular {
+		m.View = v
+	}
+}
+
+func (m *RingMember) probe(proc check.Proc, p totem.Probe) {
+	log, now := m.c.Log, m.c.Net.Now()
+	switch p.Kind {
+	case totem.TokenAccepted:
+		log.Token(proc, p.Ring, p.Seq)
+	case totem.Sequenced:
+		log.Sequenced(proc, p.Ring, p.Seq, p.Messages, p.Count, p.Part, p.Safe, p.Position)
+	case totem.Handing:
+		m.ring, m.seq = p.Ring, p.Seq
+		log.Handed(now, proc, p.Ring, p.Seq)
+	case totem.LeftRing:
+		log.Left(now, proc, p.Ring)
+	case totem.Discarded:
+		// TO-16: every member of the ring has what is discarded here.
+		for _, o := range m.c.Members {
+			if o.Alive() {
+				if aru, ok := o.Protocol.Received(p.Ring); ok && aru < p.Seq {
+					log.Found("TO-16", "node %d discards up to %d, node %d has received up to %d", m.Node, p.Seq, o.Node, aru)
+				}
+			}
+		}
+	}
+}
+
+// Until lets time pass until t after the beginning.
+func (c *RingCluster) Until(t time.Duration) { c.Net.Run(clock.Time(t)) }
+
+// For lets d pass.
+func (c *RingCluster) For(d time.Duration) { c.Net.Run(c.Net.Now().Add(d)) }
+
+// Pause stops the turns of node i.
+func (c *RingCluster) Pause(i int) {
+	c.Members[i].paused = true
+	c.Members[i].Driver.Pause()
+}
+
+// Resume undoes Pause.
+func (c *RingCluster) Resume(i int) {
+	c.Members[i].paused = false
+	c.Members[i].Driver.Resume()
+}
+
+// Crash ends the member on node i without a word.
+func (c *RingCluster) Crash(i int) { c.Members[i].crash() }
+
+// Leave ends the member on node i in order.
+func (c *RingCluster) Leave(i int) { c.Members[i].leave() }
+
+// Restart starts a new member on node i, where the old one has ended.
+func (c *RingCluster) Restart(i int) {
+	if m := c.Members[i]; !m.Alive() {
+		m.start()
+	}
+}
+
+// Split cuts both ways between the nodes of a and all others.
+func (c *RingCluster) Split(a ...int) { c.Net.Partition(len(c.Members), a...) }
+
+// Heal ends all faults: the network loses nothing any more, and everybody runs.
+func (c *RingCluster) Heal() {
+	if c.faults != nil {
+		c.faults.healed = true
+	}
+	c.Net.MendAll()
+	for i, m := range c.Members {
+		if m.Alive() {
+			c.Resume(i)
+		}
+		if m.crashed {
+			c.Restart(i)
+		}
+	}
+	c.Net.ClearLinks()
+	c.Net.SetDefault(Link{Delay: c.Net.Default().Delay})
+	c.Log.Healed = c.Net.Now()
+}
+
+// Alive counts the members that run and do not leave.
+func (c *RingCluster) Alive() (n int) {
+	for _, m := range c.Members {
+		if m.Alive() && !m.leaving {
+			n++
+		}
+	}
+	return n
+}
+
+// OneRing tells whether all members that run have installed one ring of all of them.
+func (c *RingCluster) OneRing() bool {
+	var first *RingMember
+	for _, m := range c.Members {
+		if !m.Alive() || m.leaving {
+			continue
+		}
+		if first == nil {
+			first = m
+		}
+		if m.Protocol.State() != totem.Operational || m.View.Ring != first.View.Ring || len(m.View.Members) != c.Alive() || m.Protocol.Ring() != m.View.Ring {
+			return false
+		}
+	}
+	return true
+}
+
+// done tells whether everything that was accepted has been delivered at its sender, and is stable.
+func (c *RingCluster) done() bool {
+	for _, m := range c.Members {
+		if m.Alive() && !m.leaving && !m.Protocol.Acknowledged() {
+			return false
+		}
+	}
+	return true
+}
+
+// Settle ends the load. All members have to be in one ring within d, new messages have to
+// pass, and the checkers judge.
+func (c *RingCluster) Settle(d time.Duration) {
+	for _, v := range c.SettleFor(d) {
+		if c.t != nil {
+			c.t.Helper()
+			c.t.Errorf("seed %d: %v", c.Seed, v)
+		}
+	}
+}
+
+// SettleFor is Settle that returns what the checkers found.
+func (c *RingCluster) SettleFor(d time.Duration) (vs []check.Violation) {
+	c.finished = true
+	c.Load.Every = -1
+	from := c.Net.Now()
+	if !c.Net.RunUntil(from.Add(d), c.OneRing) {
+		late := c.Net.RunUntil(from.Add(20*d), c.OneRing)
+		word := "never"
+		if late {
+			word = "late: " + c.Net.Now().Sub(from).String()
+		}
+		vs = append(vs, check.Violation{ID: "TO-19", At: -1, Text: fmt.Sprintf("not one ring within %v, %s%s", d, word, c.Describe())})
+	}
+	for _, m := range c.Members {
+		if m.Alive() && !m.leaving {
+			m.Send(false)
+			m.Send(true)
+		}
+	}
+	settled := c.Net.RunUntil(c.Net.Now().Add(time.Second), c.done)
+	if !settled {
+		vs = append(vs, check.Violation{ID: "TO-20", At: -1, Text: "messages do not become stable" + c.Describe()})
+	} else {
+		c.For(100 * time.Millisecond) // and the others deliver them
+	}
+	vs = append(vs, check.Rings(c.Log, settled)...)
+	vs = append(vs, c.close()...)
+	return vs
+}
+
+// close ends all members and looks for what they forgot.
+func (c *RingCluster) close() (vs []check.Violation) {
+	for i, m := range c.Members {
+		if m.Alive() {
+			c.Resume(i)
+			m.leave()
+		}
+	}
+	if !c.Net.RunUntil(c.Net.Now().Add(5*time.Second), func() bool {
+		for _, m := range c.Members {
+			if m.Alive() {
+				return false
+			}
+		}
+		return true
+	}) {
+		vs = append(vs, check.Violation{ID: "RS-8", At: -1, Text: "a member does not come to its end"})
+	}
+	vs = append(vs, c.Log.Online("RS-2")...)
+	if err := c.Net.Conserved(); err != nil {
+		vs = append(vs, check.Violation{ID: "RS-7", At: -1, Text: err.Error()})
+	}
+	return vs
+}
+
+// Describe tells where each member stands.
+func (c *RingCluster) Describe() (out string) {
+	for _, m := range c.Members {
+		if !m.Alive() {
+			out += fmt.Sprintf("\n  node %d: down", m.Node)
+			continue
+		}
+		s := m.Protocol.Stats()
+		r := m.Protocol.Ring()
+		out += fmt.Sprintf("\n  node %d: %x %v ring %x/%d, view of %d, held down %d, gaps %d, loss %v, reasons %v drops %v", m.Node, m.id[:2], m.Protocol.State(), r.Rep[:2], r.Seq,
+			len(m.View.Members), s.HeldDown, s.LoopGaps, s.TokenLoss, s.Reasons, s.Drops)
+	}
+	return out
+}
+
+// ringInjector begins faults at random times and ends them again.
+type ringInjector struct {
+	c      *RingCluster
+	f      Faults
+	rng    *rand.Rand
+	healed bool
+}
+
+func (c *RingCluster) inject(f Faults) {
+	if f.Lasting == 0 {
+		f.Lasting = 200 * time.Millisecond
+	}
+	in := &ringInjector{c: c, f: f, rng: rand.New(rand.NewPCG(c.Seed, 0x6661756c74))}
+	c.faults = in
+	in.every(f.Partition, in.partition)
+	in.every(f.Pause, in.pause)
+	in.every(f.Crash, in.crash)
+	in.every(f.Stall, in.leave)
+}
+
+func (in *ringInjector) every(perMS float64, begin func(lasts time.Duration)) {
+	if perMS <= 0 {
+		return
+	}
+	var next func()
+	wait := func() { in.c.Net.After(time.Duration(in.rng.ExpFloat64()*float64(time.Millisecond)/perMS), next) }
+	next = func() {
+		if !in.healed {
+			begin(1 + between(in.rng, in.f.Lasting))
+			wait()
+		}
+	}
+	wait()
+}
+
+func (in *ringInjector) later(d time.Duration, f func()) {
+	in.c.Net.After(d, func() {
+		if !in.healed {
+			f()
+		}
+	})
+}
+
+func (in *ringInjector) victim() *RingMember { return in.c.Members[in.rng.IntN(len(in.c.Members))] }
+
+func (in *ringInjector) partition(lasts time.Duration) {
+	n := len(in.c.Members)
+	side := make([]bool, n)
+	for i := range side {
+		side[i] = in.rng.IntN(2) == 0
+	}
+	one := in.rng.IntN(n)
+	kind := in.rng.IntN(5)
+	var made []pair
+	for i := range n {
+		for j := range n {
+			cut := false
+			switch kind {
+			case 0: // full: two sides
+				cut = side[i] != side[j]
+			case 1: // one way: a side is not heard by the other
+				cut = side[i] && !side[j]
+			case 2: // partial: any pairs
+				cut = in.rng.IntN(4) == 0
+			case 3: // one member is deaf, or dumb
+				cut = i == one && side[0] || j == one && !side[0]
+			case 4: // one member is alone
+				cut = i == one || j == one
+			}
+			if cut && i != j && !in.c.Net.Severed(i, j) {
+				in.c.Net.Cut(i, j)
+				made = append(made, pair{i, j})
+			}
+		}
+	}
+	in.later(lasts, func() {
+		for _, p := range made {
+			in.c.Net.Mend(p.from, p.to)
+		}
+	})
+}
+
+func (in *ringInjector) pause(lasts time.Duration) {
+	if m := in.victim(); m.Alive() && !m.paused && !m.leaving {
+		in.c.Pause(m.Node)
+		proc := m.Proc
+		in.later(lasts, func() {
+			if m.Alive() && m.Proc == proc {
+				in.c.Resume(m.Node)
+			}
+		})
+	}
+}
+
+func (in *ringInjector) crash(lasts time.Duration) {
+	if m := in.victim(); m.Alive() && !m.leaving {
+		in.c.Crash(m.Node)
+		in.later(lasts, func() { in.c.Restart(m.Node) })
+	}
+}
+
+func (in *ringInjector) leave(lasts time.Duration) {
+	if m := in.victim(); m.Alive() && !m.paused && !m.leaving {
+		in.c.Leave(m.Node)
+		in.later(lasts, func() { in.c.Restart(m.Node) })
+	}
+}
+
+// RunRings is Run for rings.
+func RunRings(t *testing.T, seeds int, scenario func(t *testing.T, s *RingCluster)) {
+	t.Helper()
+	for _, seed := range which(t, seeds) {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			t.Parallel()
+			s := NewRingCluster(t, seed)
+			defer func() {
+				if r := recover(); r != nil {
+					t.Errorf("seed %d: panic: %v\n%s", seed, r, stack())
+				}
+				if t.Failed() {
+					t.Logf("replay: go test %s -run '^%s$' -seed=%d", packageOf(scenario), root(t), seed)
+				}
+			}()
+			scenario(t, s)
+		})
+	}
+}

@@ -1,0 +1,340 @@
+package totem
+
+import (
+	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// beginGather leaves the state that this member is in, so that its sets may change. What the
+// state has to keep is kept; enterGather follows.
+func (p *Protocol) beginGather(now clock.Time) {
+	switch p.state {
+	case Operational:
+		p.leaveRing()
+	case Recovery:
+		p.failRecovery()
+	}
+	p.tok.forget()
+	for _, t := range [...]timer{tokenRetransmit, tokenLoss, mergeDetect, holdEnd} {
+		p.cancel(t)
+	}
+	p.state = Gather
+}
+
+// leaveRing makes the ring that this member was in the old one (8.1). Its messages stay, and
+// nothing is delivered until the next ring is installed.
+func (p *Protocol) leaveRing() {
+	p.probe(LeftRing, p.cur.id, 0)
+	p.old, p.cur = p.cur, p.old
+	p.cur.begin(p.old.id, &p.old.members, p.cfg.Self)
+	p.rec.received, p.firstTry = false, true
+	p.tok.begin()
+}
+
+// enterGather begins or begins anew to gather a ring (8.2).
+func (p *Protocol) enterGather(now clock.Time, why Reason) {
+	if p.state != Gather {
+		p.beginGather(now)
+	}
+	p.cancel(tokenLoss)
+	p.proc.add(p.cfg.Self)
+	p.fail.remove(p.cfg.Self)
+	p.consensus, p.reached = setOf(p.cfg.Self), false
+	p.enter(Gather, why)
+	p.sayJoin()
+	p.arm(joinAgain, now.Add(p.prof.Join))
+	p.arm(consensusEnd, now.Add(p.consensusTime()))
+	p.checkConsensus(now)
+}
+
+// sayJoin tells all others what this member thinks.
+func (p *Protocol) sayJoin() { p.multicastJoin(&p.proc, &p.fail) }
+
+func (p *Protocol) multicastJoin(proc, fail *idSet) {
+	b, mem := p.frame()
+	if b == nil {
+		return
+	}
+	p.joins++
+	var sets [2][wire.MaxSet * 16]byte
+	j := wire.Join{Node: p.cfg.Node, Started: p.cfg.Started, RingSeq: p.maxRingSeq, Counter: p.joins,
+		Proc: proc.append(sets[0][:0]), Fail: fail.append(sets[1][:0])}
+	finish(b, wire.AppendJoin(mem, &j))
+	p.out.put(b, buf.Group, false)
+	p.stats.Joins++
+}
+
+// leaveCopies is how often a Leave is sent: nobody asks for it again.
+const leaveCopies = 3
+
+// sayLeave sends one of the Leaves: a Join in which the sender has failed (8.8).
+func (p *Protocol) sayLeave(now clock.Time) {
+	proc, fail := p.proc, p.fail
+	proc.remove(p.cfg.Self)
+	fail.add(p.cfg.Self)
+	p.multicastJoin(&proc, &fail)
+	if p.leaves--; p.leaves > 0 {
+		p.arm(leaveAgain, now.Add(p.prof.Join))
+	}
+}
+
+// maxLeap is how far one Join may raise the largest known ring sequence: far more than rings are
+// ever formed, and so little that nobody can use the numbers up.
+const maxLeap = 1 << 40
+
+// stepJoin takes in a Join (8.3).
+func (p *Protocol) stepJoin(now clock.Time, d *wire.Datagram, j *wire.Join, r buf.Received) error {
+	q := d.Transmitter
+	leaving := membersHave(j.Fail, q)
+	switch {
+	case q == p.cfg.Self || !leaving && !membersHave(j.Proc, q) || leaving && membersHave(j.Proc, q):
+		return p.drop(DropMalformed)
+	case p.discarding:
+		return p.drop(DropHeld)
+	}
+	e := p.peers.learn(p, now, q, j.Node, j.Started, r.From)
+	if e.left {
+		return p.drop(DropStale)
+	}
+	if p.cfg.Node != 0 && j.Node == p.cfg.Node && p.sameName(now, q, j) {
+		return p.drop(DropForeign)
+	}
+	if p.peers.superseded(q) && !leaving {
+		return p.drop(DropStale)
+	}
+	p.maxRingSeq = max(p.maxRingSeq, min(j.RingSeq, p.maxRingSeq+maxLeap))
+	e.left = leaving
+
+	member := p.memb.has(q)
+	if member && membersHave(j.Fail, p.cfg.Self) || member && p.state == Operational && j.RingSeq > p.cur.id.Seq && !membersHave(j.Proc, p.cfg.Self) {
+		p.excluded = true
+	}
+	why := JoinHeard
+	if leaving {
+		why = LeaveHeard
+	}
+	switch p.state {
+	case Operational:
+		switch {
+		case membersHave(j.Fail, p.cfg.Self):
+			return p.drop(DropForeign)
+		case leaving && !member || member && !leaving && j.RingSeq < p.cur.id.Seq:
+			return p.drop(DropStale)
+		case !member && !p.hears(now, q):
+			return p.drop(DropHeld)
+		}
+		p.beginGather(now)
+		p.enterGather(now, why)
+	case Commit, Recovery:
+		if !p.cur.members.has(q) || j.RingSeq < p.cur.id.Seq && !leaving {
+			return p.drop(DropState)
+		}
+		p.beginGather(now)
+		p.enterGather(now, why)
+	}
+	return p.processJoin(now, q, j, leaving)
+}
+
+// sameName judges a Join of another member that has this one's name; true means that it is not
+// looked at any further. After a restart the older one is dead. If it is not, and knows of this
+// one, then the name is configured twice: the younger keeps out, for good.
+func (p *Protocol) sameName(now clock.Time, q wire.MemberID, j *wire.Join) bool {
+	if j.Started > p.cfg.Started || j.Started == p.cfg.Started && less(p.cfg.Self, q) {
+		p.event(Event{Kind: SameName, Member: q})
+		return true
+	}
+	if membersHave(j.Proc, p.cfg.Self) {
+		p.event(Event{Kind: SameName, Member: q})
+		p.Close(now)
+	}
+	return true
+}
+
+// processJoin is 8.4.
+func (p *Protocol) processJoin(now clock.Time, q wire.MemberID, j *wire.Join, leaving bool) error {
+	if p.fail.has(q) {
+		return p.drop(DropStale)
+	}
+	changed := false
+	// A newer start of a node proves that the older one is dead.
+	for _, id := range p.proc.list() {
+		if id != q && id != p.cfg.Self && !p.fail.has(id) && p.peers.superseded(id) {
+			changed = p.fail.add(id) || changed
+		}
+	}
+	switch {
+	case leaving:
+		p.proc.add(q)
+		changed = p.fail.add(q) || changed
+	case p.proc.equals(j.Proc) && p.fail.equals(j.Fail):
+		p.consensus.add(q)
+		p.checkConsensus(now)
+		return nil
+	case p.proc.contains(j.Proc) && p.fail.contains(j.Fail):
+		// q is behind; this member's Join will tell it.
+	default:
+		proc, fail := p.proc, p.fail
+		ok := true
+		for i := range j.Proc.Len() {
+			ok = proc.add(j.Proc.At(i)) && ok
+		}
+		if membersHave(j.Fail, p.cfg.Self) {
+			ok = fail.add(q) && ok
+		} else {
+			for i := range j.Fail.Len() {
+				ok = fail.add(j.Fail.At(i)) && ok
+			}
+		}
+		if ring := proc.minus(&fail); !ok || ring.n > MaxMembers {
+			return p.tooMany(now, j, q)
+		}
+		p.proc, p.fail = proc, fail
+		changed = true
+	}
+	if changed {
+		p.enterGather(now, SetsChanged)
+	}
+	return nil
+}
+
+// tooMany refuses a Join that would make the ring too large. Those who are not in it already are
+// not heard for a while, or they would make it form anew again and again.
+func (p *Protocol) tooMany(now clock.Time, j *wire.Join, q wire.MemberID) error {
+	p.event(Event{Kind: TooManyMembers, Member: q})
+	for i := range j.Proc.Len() {
+		if id := j.Proc.At(i); !p.memb.has(id) {
+			p.holds.exile(p, now, id)
+		}
+	}
+	if p.proc.has(q) && !p.memb.has(q) {
+		p.proc.remove(q)
+		p.enterGather(now, SetsChanged)
+	}
+	return p.drop(DropMembers)
+}
+
+// checkConsensus looks whether everybody agrees (8.5).
+func (p *Protocol) checkConsensus(now clock.Time) {
+	if p.state != Gather || p.reached || p.closed {
+		return
+	}
+	ring := p.proc.minus(&p.fail)
+	if p.founding && ring.n == 1 || ring.n > MaxMembers {
+		return
+	}
+	for _, id := range ring.list() {
+		if !p.consensus.has(id) {
+			return
+		}
+	}
+	p.reached = true
+	if ring.ids[0] == p.cfg.Self {
+		p.createCommit(now, &ring)
+	} else {
+		p.arm(tokenLoss, now.Add(p.tokenLossTime()))
+	}
+}
+
+// endConsensus is what happens when the wait for the others is over (8.5).
+func (p *Protocol) endConsensus(now clock.Time) {
+	if p.state != Gather {
+		return
+	}
+	if p.reached {
+		// Everybody agreed, and no commit token came. One more round.
+		p.consensus, p.reached = setOf(p.cfg.Self), false
+		p.cancel(tokenLoss)
+		p.arm(consensusEnd, now.Add(p.consensusTime()))
+		p.checkConsensus(now)
+		return
+	}
+	p.founding = false
+	ring := p.proc.minus(&p.fail)
+	for _, id := range ring.list() {
+		if !p.consensus.has(id) && !p.fail.add(id) {
+			// No room to say that it failed: forget it.
+			p.proc.remove(id)
+		}
+	}
+	p.enterGather(now, ConsensusFailed)
+}
+
+// lostToken is what happens when no token came for too long.
+func (p *Protocol) lostToken(now clock.Time) {
+	why := TokenLost
+	if p.state == Commit || p.state == Gather {
+		why = CommitLost
+	}
+	p.enterGather(now, why)
+}
+
+// hears tells whether a foreign member may make this one leave its ring (8.7).
+func (p *Protocol) hears(now clock.Time, f wire.MemberID) bool {
+	if p.holds.holds(p, now, f) {
+		return false
+	}
+	if p.memb.n >= MaxMembers {
+		p.event(Event{Kind: TooManyMembers, Member: f})
+		p.holds.exile(p, now, f)
+		return false
+	}
+	if p.holds.flapping(p, now) {
+		p.holds.raise(p, now, f)
+		return false
+	}
+	return true
+}
+
+// foreign takes in a sign of another ring, from member f (8.7). seq is the low half of that
+// ring's sequence.
+func (p *Protocol) foreign(now clock.Time, f wire.MemberID, seq uint32) error {
+	if e := p.peers.find(f); e != nil && e.left || p.peers.superseded(f) {
+		return p.drop(DropStale)
+	}
+	switch p.state {
+	case Operational:
+		if p.memb.has(f) {
+			if int32(seq-uint32(p.cur.id.Seq)) <= 0 {
+				return p.drop(DropStale) // it was late
+			}
+			p.excluded = true
+		} else if !p.hears(now, f) {
+			return p.drop(DropHeld)
+		}
+		p.beginGather(now)
+		p.proc.add(f)
+		p.enterGather(now, ForeignHeard)
+		return nil
+	case Gather:
+		if p.proc.has(f) || p.fail.has(f) {
+			return p.drop(DropStale)
+		}
+		if p.holds.holds(p, now, f) {
+			return p.drop(DropHeld)
+		}
+		if ring := p.proc.minus(&p.fail); ring.n >= MaxMembers || !p.proc.add(f) {
+			return p.drop(DropMembers)
+		}
+		p.enterGather(now, ForeignHeard)
+		return nil
+	}
+	return p.drop(DropState)
+}
+
+// stepNotice takes in a word about a ring.
+func (p *Protocol) stepNotice(now clock.Time, d *wire.Datagram, n *wire.Notice) error {
+	switch {
+	case n.Kind == wire.HoldCancel && n.Ring == p.cur.id && p.state == Operational && p.cur.members.has(d.Transmitter):
+		p.tok.idle = 0 // also when the token is somewhere else: it is not held when it comes
+		p.endHold(now)
+		return nil
+	case n.Kind != wire.MergeDetect:
+		return p.drop(DropState)
+	case p.discarding:
+		return p.drop(DropHeld)
+	case n.Ring == p.cur.id:
+		return nil
+	}
+	return p.foreign(now, d.Transmitter, uint32(n.Ring.Seq))
+}

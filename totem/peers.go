@@ -1,0 +1,199 @@
+package totem
+
+import (
+	"time"
+
+	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// peer is what this member knows of another.
+type peer struct {
+	id      wire.MemberID
+	at      buf.Endpoint
+	node    uint64 // hash of its name; 0: it has none
+	started uint64
+	left    bool // it said so, and never comes back: an id is of one start
+	seen    clock.Time
+}
+
+// peers is a bounded table.
+type peers struct {
+	list [64]peer
+	n    int
+}
+
+func (t *peers) find(id wire.MemberID) *peer {
+	for i := range t.n {
+		if t.list[i].id == id {
+			return &t.list[i]
+		}
+	}
+	return nil
+}
+
+// endpoint is where a member hears.
+func (t *peers) endpoint(id wire.MemberID) (buf.Endpoint, bool) {
+	if e := t.find(id); e != nil {
+		return e.at, true
+	}
+	return 0, false
+}
+
+// learn writes down what a Join says of its sender. When the table is full, it takes the place
+// of the one that was not heard for longest, of those that are not needed now.
+func (t *peers) learn(p *Protocol, now clock.Time, id wire.MemberID, node, started uint64, at buf.Endpoint) *peer {
+	e := t.find(id)
+	if e == nil {
+		if t.n < len(t.list) {
+			e = &t.list[t.n]
+			t.n++
+		} else {
+			for i := range t.list {
+				o := &t.list[i]
+				if !p.memb.has(o.id) && !p.cur.members.has(o.id) && (!p.proc.has(o.id) || p.fail.has(o.id)) && (e == nil || o.seen < e.seen) {
+					e = o
+				}
+			}
+			if e == nil {
+				e = &t.list[0]
+			}
+		}
+		*e = peer{id: id}
+	}
+	e.node, e.started, e.at, e.seen = node, started, at, now
+	return e
+}
+
+// superseded tells whether a newer start of id's node is known.
+func (t *peers) superseded(id wire.MemberID) bool {
+	e := t.find(id)
+	if e == nil || e.node == 0 {
+		return false
+	}
+	for i := range t.n {
+		if o := &t.list[i]; o.node == e.node && o.id != id && o.started > e.started {
+			return true
+		}
+	}
+	return false
+}
+
+// holdDowns are members that nothing is heard of for a while, because they make rings break:
+// one that can send but not receive would make the ring form anew for ever (8.7).
+type holdDowns struct {
+	list  [32]holdDown
+	rings [flapLimit]clock.Time // when the last rings were installed, in turn
+	turn  int
+}
+
+type holdDown struct {
+	id    wire.MemberID
+	node  uint64
+	until clock.Time
+	delay time.Duration
+}
+
+// flapLimit rings in flapWindow token-loss times are too many.
+const (
+	flapLimit  = 12
+	flapWindow = 20
+)
+
+// entry finds a member, by its name if it has one: it may start again.
+func (h *holdDowns) entry(p *Protocol, id wire.MemberID) (e *holdDown, found bool) {
+	node := uint64(0)
+	if o := p.peers.find(id); o != nil {
+		node = o.node
+	}
+	e = &h.list[0]
+	for i := range h.list {
+		o := &h.list[i]
+		if o.until != 0 && (o.id == id || node != 0 && o.node == node) {
+			return o, true
+		}
+		if o.until < e.until {
+			e = o
+		}
+	}
+	*e = holdDown{id: id, node: node}
+	return e, false
+}
+
+// raise holds a member down, twice as long as the last time.
+func (h *holdDowns) raise(p *Protocol, now clock.Time, id wire.MemberID) {
+	e, found := h.entry(p, id)
+	if !found || now.Sub(e.until) > 10*p.prof.HoldDown {
+		e.delay = 5 * p.prof.TokenLoss
+	}
+	e.delay = min(2*e.delay, p.prof.HoldDown)
+	e.until = now.Add(e.delay)
+	p.stats.HeldDown++
+	p.event(Event{Kind: HeldDown, Member: id})
+}
+
+// exile holds a member down for long, because there is no room for it.
+func (h *holdDowns) exile(p *Protocol, now clock.Time, id wire.MemberID) {
+	e, _ := h.entry(p, id)
+	e.until = now.Add(10 * p.prof.HoldDown)
+}
+
+// holds tells whether nothing is to be heard of a member now.
+func (h *holdDowns) holds(p *Protocol, now clock.Time, id wire.MemberID) bool {
+	node := uint64(0)
+	if o := p.peers.find(id); o != nil {
+		node = o.node
+	}
+	for i := range h.list {
+		if o := &h.list[i]; o.until > now && (o.id == id || node != 0 && o.node == node) {
+			return true
+		}
+	}
+	return false
+}
+
+// installed notes that a ring was formed.
+func (h *holdDowns) installed(now clock.Time) {
+	h.rings[h.turn] = now
+	h.turn = (h.turn + 1) % flapLimit
+}
+
+// flapping tells whether rings are formed too often.
+func (h *holdDowns) flapping(p *Protocol, now clock.Time) bool {
+	oldest := h.rings[h.turn]
+	return oldest != 0 && now.Sub(oldest) < flapWindow*p.prof.TokenLoss
+}
+
+// gapMeter knows the longest gap of the loop in the last ten to twenty seconds.
+type gapMeter struct {
+	now, before time.Duration
+	since       clock.Time
+}
+
+const gapMemory = 10 * time.Second
+
+func (g *gapMeter) add(now clock.Time, gap time.Duration) {
+	if now.Sub(g.since) > gapMemory {
+		g.before, g.now, g.since = g.now, 0, now
+	}
+	g.now = max(g.now, gap)
+}
+
+func (g *gapMeter) longest() time.Duration { return max(g.now, g.before) }
+
+// stoodStill is the pause rule (section 13, 12): Joins and commit tokens that waited in the
+// receive queue meanwhile speak of a time that is over, and would form strange rings.
+func (p *Protocol) stoodStill(now clock.Time, gap time.Duration) {
+	p.gaps.add(now, gap)
+	if gap <= p.prof.TokenLoss/2 {
+		return
+	}
+	p.stats.LoopGaps++
+	p.event(Event{Kind: PauseNoticed, Ring: p.cur.id})
+	p.discarding, p.discardEnd, p.stepped = true, now.Add(p.prof.TokenLoss), true
+	if gap > p.prof.TokenLoss && p.state != Gather && !p.closed {
+		p.beginGather(now)
+		p.enterGather(now, Paused)
+	}
+}

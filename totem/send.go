@@ -1,0 +1,250 @@
+package totem
+
+import (
+	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// maxLarge bounds the messages in fragments that wait.
+const maxLarge = 64
+
+// sendQueue is what was accepted and has no number yet: closed datagrams and messages that need
+// several, in order, and at the end one datagram that is being packed.
+type sendQueue struct {
+	p       *Protocol
+	entries []entry // entries[i&mask] for i in [head, tail)
+	mask    uint64
+	head    uint64
+	tail    uint64
+	parts   int // datagrams that the large messages still need
+	bytes   int // payload of the large messages
+
+	larges [maxLarge]large
+	spare  [][]byte // memory for their payloads
+
+	w       wire.DataWriter
+	buf     *buf.Buf // that w fills; nil: nothing is being packed
+	safe    bool     // of what is being packed
+	message uint64   // number of the next message
+	number  uint64   // datagrams written, to number them before they have their place in a ring
+	last    uint64   // highest number that an own datagram has in the ring
+	count   int      // of the datagram that next has handed out: messages; 0: a fragment
+	first   uint64   // and the first of them
+	part    int      // which part of it, from 1; 0: whole messages
+	begun   uint64   // the first message in what is being packed
+}
+
+// entry is one closed datagram, or one large message.
+type entry struct {
+	buf   *buf.Buf
+	first uint64
+	count int
+	large int // index in larges, where buf is nil
+	safe  bool
+}
+
+// large is a message in fragments. Its payload is kept until the last fragment has its number,
+// because a message never spans rings: on the next ring it begins anew (section 11).
+type large struct {
+	used    bool
+	payload []byte
+	at      int // payload[at:] has no number yet
+	room    int // bytes in each part
+	topic   string
+	kind    wire.Kind
+	message uint64
+}
+
+func (q *sendQueue) init(p *Protocol, size int) {
+	q.p, q.entries, q.mask, q.message = p, make([]entry, size), uint64(size)-1, 1
+}
+
+// room is the longest datagram up to its Ring, with what recovery adds.
+func (p *Protocol) room() int { return p.cfg.Datagram - wire.RingMax }
+
+// backlog is the number of datagrams that wait for the token.
+func (q *sendQueue) backlog() int {
+	n := int(q.tail-q.head) + q.parts
+	if q.buf != nil {
+		n++
+	}
+	return n
+}
+
+// Offer accepts one message; the payload is copied. It fails with ErrWindow (back-pressure:
+// nothing has changed, try again after a rotation of the token), ErrTooLarge or ErrClosed. topic
+// is 1..255 bytes of UTF-8 and stays as it is. With safe the message is delivered when every
+// member of the ring has it.
+func (p *Protocol) Offer(now clock.Time, topic string, kind wire.Kind, payload []byte, safe bool) error {
+	q := &p.send
+	safe = safe || p.cfg.Safe
+	switch {
+	case p.closed:
+		return ErrClosed
+	case len(payload) > p.cfg.MaxMessageSize:
+		return ErrTooLarge
+	}
+	if q.buf != nil && q.safe == safe && q.w.Add(topic, kind, payload) {
+		p.accepted(len(payload))
+		return nil
+	}
+	if len(payload) > wire.MessageRoom(p.room(), topic) {
+		return p.offerLarge(topic, kind, payload, safe)
+	}
+	// One entry is kept for the datagram that is being packed.
+	if q.full() {
+		p.stats.BackPressure++
+		return ErrWindow
+	}
+	b := p.cfg.Pool.Get()
+	if b == nil {
+		p.stats.BackPressure++
+		return ErrWindow
+	}
+	q.close()
+	q.begin(b, safe)
+	if !q.w.Add(topic, kind, payload) {
+		panic("totem: a message that fits does not fit")
+	}
+	p.accepted(len(payload))
+	return nil
+}
+
+func (p *Protocol) accepted(n int) {
+	p.send.message++
+	p.stats.Messages++
+	p.stats.MessageBytes += uint64(n)
+}
+
+// full tells whether no other entry fits. One is kept for what is being packed.
+func (q *sendQueue) full() bool { return q.tail-q.head+1 >= uint64(len(q.entries)) }
+
+func (q *sendQueue) begin(b *buf.Buf, safe bool) {
+	q.number++
+	q.buf, q.safe, q.begun = b, safe, q.message
+	q.w.Begin(b.Mem(), q.p.room(), q.p.header(), q.number, q.message)
+}
+
+// close ends the datagram that is being packed.
+func (q *sendQueue) close() {
+	if q.buf == nil {
+		return
+	}
+	q.tailed(q.buf, &q.w)
+	q.entries[q.tail&q.mask] = entry{buf: q.buf, first: q.begun, count: q.w.Count(), safe: q.safe}
+	q.tail++
+	q.buf = nil
+}
+
+// tailed ends a datagram with the room for its Ring.
+func (q *sendQueue) tailed(b *buf.Buf, w *wire.DataWriter) {
+	off, n := w.Close()
+	b.Set(off, len(wire.AppendRing(b.Mem()[:off+n], wire.Ring{}))-off)
+}
+
+// offerLarge accepts a message that needs several datagrams.
+func (p *Protocol) offerLarge(topic string, kind wire.Kind, payload []byte, safe bool) error {
+	q := &p.send
+	room := wire.FragmentRoom(p.room(), topic)
+	if room < 1 {
+		return ErrTooLarge
+	}
+	i := 0
+	for i < maxLarge && q.larges[i].used {
+		i++
+	}
+	if i == maxLarge || q.full() || q.bytes > 0 && q.bytes+len(payload) > max(p.cfg.Window, p.cfg.MaxMessageSize) {
+		p.stats.BackPressure++
+		return ErrWindow
+	}
+	q.close()
+	l := &q.larges[i]
+	memory := []byte(nil)
+	if n := len(q.spare); n > 0 {
+		memory, q.spare = q.spare[n-1], q.spare[:n-1]
+	}
+	*l = large{used: true, payload: append(memory[:0], payload...), room: room, topic: topic, kind: kind, message: q.message}
+	q.parts += l.left() - 1 // its entry counts as one
+	q.bytes += len(payload)
+	q.entries[q.tail&q.mask] = entry{large: i, safe: safe}
+	q.tail++
+	p.stats.Fragmented++
+	p.accepted(len(payload))
+	return nil
+}
+
+// left is the number of parts that have no number yet.
+func (l *large) left() int { return (len(l.payload) - l.at + l.room - 1) / l.room }
+
+// next hands out the next datagram, which has no number and no Ring yet, with its reference. It
+// is nil when nothing is left, or no buffer.
+func (q *sendQueue) next() (b *buf.Buf, safe bool) {
+	if q.head == q.tail {
+		if q.buf == nil {
+			return nil, false
+		}
+		q.close()
+	}
+	e := &q.entries[q.head&q.mask]
+	if e.buf != nil {
+		b, q.first, q.count, q.part = e.buf, e.first, e.count, 0
+		*e = entry{safe: e.safe}
+		q.head++
+		return b, e.safe
+	}
+	l := &q.larges[e.large]
+	if b = q.p.cfg.Pool.Get(); b == nil {
+		q.p.stats.Drops[DropNoBuffer]++
+		return nil, false
+	}
+	q.number++
+	var w wire.DataWriter
+	w.Begin(b.Mem(), q.p.room(), q.p.header(), q.number, l.message)
+	n := min(l.room, len(l.payload)-l.at)
+	if !w.AddFragment(l.topic, l.kind, uint32(l.at), uint32(len(l.payload)), l.payload[l.at:l.at+n]) {
+		panic("totem: a fragment does not fit its datagram")
+	}
+	q.tailed(b, &w)
+	q.first, q.count, q.part = l.message, 0, l.at/l.room+1
+	l.at += n
+	if l.at < len(l.payload) {
+		q.parts--
+		return b, e.safe
+	}
+	safe = e.safe
+	q.bytes -= len(l.payload)
+	q.spare = append(q.spare, l.payload)
+	*l = large{}
+	*e = entry{}
+	q.head++
+	return b, safe
+}
+
+// newRing begins the message anew that the old ring has ended in the middle of.
+func (q *sendQueue) newRing() {
+	q.last = 0
+	if q.head == q.tail || q.p.cfg.defect == crossingParts {
+		return
+	}
+	if e := &q.entries[q.head&q.mask]; e.buf == nil {
+		l := &q.larges[e.large]
+		q.parts -= l.left()
+		l.at = 0
+		q.parts += l.left()
+	}
+}
+
+func (q *sendQueue) release() {
+	for ; q.head < q.tail; q.head++ {
+		if e := &q.entries[q.head&q.mask]; e.buf != nil {
+			e.buf.Release()
+			e.buf = nil
+		}
+	}
+	if q.buf != nil {
+		q.buf.Release()
+		q.buf = nil
+	}
+	q.parts = 0
+}

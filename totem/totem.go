@@ -1,0 +1,261 @@
+package totem
+
+import (
+	"errors"
+	"math/rand/v2"
+
+	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// Errors of the sending side.
+var (
+	// ErrWindow is back-pressure: the send queue has no room now. Nothing has changed.
+	ErrWindow = errors.New("totem: send queue is full")
+	// ErrTooLarge refuses a message above Config.MaxMessageSize.
+	ErrTooLarge = errors.New("totem: message is too large")
+	// ErrClosed refuses an Offer after Close.
+	ErrClosed = errors.New("totem: closed")
+)
+
+// Reasons for which Step refuses a datagram. They are bare sentinels, and each is counted in
+// Stats.Drops: a flood of bad datagrams allocates nothing.
+var (
+	ErrFrames    = errors.New("totem: frames that do not belong together")
+	ErrStale     = errors.New("totem: received before, or of a ring that is gone")
+	ErrForeign   = errors.New("totem: from a member that is not in the ring")
+	ErrToken     = errors.New("totem: not the token that is waited for")
+	ErrState     = errors.New("totem: has no place in this state")
+	ErrRange     = errors.New("totem: number outside the window")
+	ErrMembers   = errors.New("totem: more members than a ring has")
+	ErrHeld      = errors.New("totem: held down, or come out of a pause")
+	ErrNoBuffer  = errors.New("totem: no buffer to keep a datagram in")
+	ErrFinished  = errors.New("totem: this member has closed, or its application reads nothing")
+	ErrMalformed = errors.New("totem: contradicts what is known of the ring")
+)
+
+// MaxMembers is how many members a ring has at most.
+const MaxMembers = wire.MaxRing
+
+// Headroom is how much larger than Config.Datagram the buffers of Config.Pool must be, in
+// bytes: a datagram that is packed in place does not begin at a fixed offset.
+const Headroom = 16
+
+// Stream is the stream that all datagrams of a ring are of.
+const Stream = wire.StreamID(wire.Totem) << 24
+
+// Sink is where messages go. Both methods are called on the engine's thread.
+type Sink interface {
+	// Deliver takes one message; what m points to is lent for the call. False means that it
+	// cannot be taken now: the same message is offered again in a later Protocol.Deliver, and
+	// nothing after it is offered before.
+	Deliver(m *wire.Delivery) bool
+	// Lost tells that messages of a member were ordered in a part of the network that this
+	// member was cut off from.
+	Lost(l *wire.Loss)
+}
+
+// Config is what a Protocol is made of.
+type Config struct {
+	Self        wire.MemberID
+	Incarnation uint32 // counts up when this member learns that the others excluded it
+	Cluster     uint64 // wire.ClusterHash
+
+	// Node is wire.ClusterHash of the member's configured name; 0: it has none. Started tells
+	// which of two members with one name is the newer: any clock, larger is newer. A newer one
+	// proves that the older one is dead.
+	Node    uint64
+	Started uint64
+
+	Datagram       int // largest UDP payload, bytes
+	Window         int // bytes of a ring's messages that are held for repair
+	MaxMessageSize int // bytes of one message; zero means 1 MiB
+
+	// MaxRate bounds all that is sent, in bits per second on the wire. Zero means no bound.
+	MaxRate int64
+
+	Pool *buf.Pool // buffers of Datagram + Headroom bytes or more, Buffers of them
+	Rand *rand.Rand
+	Sink Sink
+
+	// Views hears of configurations, in their place in the stream of messages. It may be nil.
+	Views func(View)
+	// Events hears of what happens rarely. It may be nil.
+	Events func(Event)
+	// Probe hears of every step that a checker wants to know. It is nil outside of tests.
+	Probe func(Probe)
+
+	Profile Profile
+	// Plain switches the accelerated ring off: the token leaves behind all data of its visit.
+	Plain bool
+	// Safe makes every message safe, whatever Offer says.
+	Safe bool
+	// SelfDelivery hands own messages to Sink too, in their place in the total order.
+	SelfDelivery bool
+
+	// RingSeq is the largest sequence of a ring that this name has taken part in, where it is
+	// stored; and Persist is called with it before the member answers for a new ring. Neither is
+	// needed, because a ring's identifier holds the id of a start.
+	RingSeq uint64
+	Persist func(ringSeq uint64)
+
+	defect defect // a planted one, in tests
+}
+
+// ViewKind tells the configurations of extended virtual synchrony apart.
+type ViewKind uint8
+
+// The kinds.
+const (
+	Transitional ViewKind = iota + 1 // the members that go together from Old to Ring; safe among them
+	Regular                          // the members of Ring
+)
+
+func (k ViewKind) String() string {
+	switch k {
+	case Transitional:
+		return "transitional"
+	case Regular:
+		return "regular"
+	}
+	return "unknown view"
+}
+
+// View is one configuration. A message that is delivered after it and before the next was agreed
+// among its members.
+type View struct {
+	Kind        ViewKind
+	Ring, Old   wire.RingID
+	Members     []wire.MemberID // ascending; the callee may keep it
+	Incarnation uint32          // this member's, from here on
+}
+
+// Bounds of the number of datagrams that a ring holds for repair.
+const (
+	minStore = 256
+	maxStore = 8192
+)
+
+// StoreSize is how many datagrams of one ring a Protocol holds for repair: a power of two.
+func StoreSize(window, datagram int) int {
+	n := minStore
+	for n < maxStore && n*max(datagram, 1) < window {
+		n *= 2
+	}
+	return n
+}
+
+// queueSize is how many datagrams wait for the token at most.
+func queueSize(store int) int { return min(store/2, 512) }
+
+// Buffers is how many buffers a Protocol asks of its pool: for the messages of the ring and of
+// the ring before it, for those that wait for the token, and for what is on its way out.
+func Buffers(window, datagram int) int {
+	n := StoreSize(window, datagram)
+	return 2*n + queueSize(n) + 256
+}
+
+// EventKind says what happened.
+type EventKind uint8
+
+// The events.
+const (
+	StateEntered   EventKind = iota + 1 // Event.State was entered, for Event.Reason
+	TooManyMembers                      // Event.Member would make the ring larger than MaxMembers
+	SameName                            // Event.Member is alive and has this member's name
+	RemovedStuck                        // Event.Member does not receive and was put out of the ring
+	HeldDown                            // nothing is heard of Event.Member for a while
+	PauseNoticed                        // the loop stood still for longer than half the token-loss time
+	WasExcluded                         // the others went on without this member
+)
+
+func (k EventKind) String() string {
+	names := [...]string{"?", "state entered", "too many members", "same name", "removed stuck member", "held down", "pause noticed", "was excluded"}
+	if int(k) < len(names) {
+		return names[k]
+	}
+	return "unknown event"
+}
+
+// Event is something that happens rarely.
+type Event struct {
+	Kind   EventKind
+	State  State
+	Reason Reason
+	Member wire.MemberID
+	Ring   wire.RingID
+}
+
+// State is where a Protocol stands.
+type State uint8
+
+// The states, as in the papers.
+const (
+	Gather State = iota
+	Commit
+	Recovery
+	Operational
+)
+
+func (s State) String() string {
+	names := [...]string{"Gather", "Commit", "Recovery", "Operational"}
+	if int(s) < len(names) {
+		return names[s]
+	}
+	return "unknown state"
+}
+
+// Reason says why a state was entered.
+type Reason uint8
+
+// The reasons.
+const (
+	Started Reason = iota
+	TokenLost
+	JoinHeard
+	ForeignHeard
+	LeaveHeard
+	ReceiverStuck
+	Paused
+	ConsensusReached
+	ConsensusFailed
+	CommitHeard
+	CommitLost
+	SetsChanged
+	Recovered
+	Reasons // their number
+)
+
+func (r Reason) String() string {
+	names := [...]string{"started", "token lost", "join heard", "foreign ring heard", "leave heard", "receiver stuck", "paused",
+		"consensus", "no consensus", "commit token", "commit token lost", "sets changed", "recovered"}
+	if int(r) < len(names) {
+		return names[r]
+	}
+	return "unknown reason"
+}
+
+// Probe is one step of a Protocol, for checkers.
+type Probe struct {
+	Kind     ProbeKind
+	Ring     wire.RingID
+	Seq      uint64 // a number in Ring, or a token_seq
+	Messages uint64 // of Sequenced: the first message
+	Count    int    // of Sequenced: messages; 0: a part of one
+	Part     int    // of Sequenced: which part, from 1; 0: whole messages
+	Safe     bool   // of Sequenced
+	Position uint64 // of Sequenced: the highest number of Ring that was delivered here
+}
+
+// ProbeKind says which step.
+type ProbeKind uint8
+
+// The steps.
+const (
+	TokenAccepted  ProbeKind = iota + 1 // Seq is the token_seq
+	TokenForwarded                      // Seq is the token_seq that was accepted
+	Sequenced                           // an own datagram got number Seq
+	Handing                             // what is delivered next is of datagram Seq
+	Discarded                           // datagrams up to Seq are held no longer
+	LeftRing                            // Operational was left
+)

@@ -1,0 +1,455 @@
+package totem
+
+import (
+	"time"
+
+	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// token is this member's private copy of a token. A datagram that comes twice never shows what
+// was done to the first copy.
+type token struct {
+	seq     uint64 // token_seq
+	high    uint64 // highest number given to a datagram
+	aru     uint64
+	aruID   wire.MemberID // zero: nobody
+	fcc     uint32
+	backlog uint32
+	flag    bool // recovery messages are still to be sent
+	wanted  [wire.MaxWanted]uint64
+	n       int // of wanted
+}
+
+// tokens is what a member knows of the token of its ring.
+type tokens struct {
+	t          token
+	seq        uint64 // my_token_seq: of the last token that was accepted
+	originated bool   // the representative has made the ring's first token
+
+	copy     *buf.Buf // the last one that was forwarded; nil: none
+	copyTo   buf.Endpoint
+	copySeq  uint64 // its token_seq
+	copyHigh uint64 // its seq
+	wait     time.Duration
+
+	aruForwarded uint64
+	seqForwarded uint64
+	sentLast     int
+	backlogLast  int
+
+	stuck      int // visits at which the same other member held the aru where it was
+	stuckSince clock.Time
+
+	idle  int    // visits in a row at which nothing was to be done
+	high  uint64 // at the last visit
+	held  bool   // t is accepted and rests
+	asked bool   // a HoldCancel has been sent since the last visit
+	accel bool   // somebody in this ring sends after the token
+
+	accepted clock.Time // when the last one was; 0: none yet
+	resting  bool       // the time since then may hold a rest
+	rotation meter
+
+	batch []*buf.Buf // of one visit
+}
+
+// begin forgets the ring before, but not how fast the token goes round.
+func (k *tokens) begin() {
+	k.forget()
+	*k = tokens{rotation: k.rotation, batch: k.batch}
+}
+
+// forget gives up the copy, so that it is not sent again.
+func (k *tokens) forget() {
+	if k.copy != nil {
+		k.copy.Release()
+		k.copy = nil
+	}
+	k.held = false
+}
+
+// again sends the last token again: nothing shows that it arrived (5.5).
+func (k *tokens) again(p *Protocol, now clock.Time) {
+	if k.copy == nil {
+		return
+	}
+	k.copy.Retain()
+	p.out.put(k.copy, k.copyTo, false)
+	p.stats.TokensAgain++
+	k.wait = min(2*k.wait, p.prof.TokenRetransmit)
+	p.arm(tokenRetransmit, now.Add(k.wait))
+}
+
+// stepToken takes in a regular token (5.1). One that is refused changes nothing and restarts no timer.
+func (p *Protocol) stepToken(now clock.Time, d *wire.Datagram, t *wire.Token) error {
+	r, k := p.cur, &p.tok
+	switch {
+	case p.state != Operational && p.state != Recovery:
+		return p.drop(DropState)
+	case t.Ring != r.id || d.Transmitter != r.members.ids[(r.me+r.members.n-1)%r.members.n]:
+		return p.drop(DropToken)
+	case p.cfg.defect == sharedToken && t.TokenSeq == k.seq && k.seq > 0 && !k.held:
+		t.TokenSeq, t.Seq = k.t.seq, k.t.high // what the first copy left behind
+	case t.TokenSeq <= k.seq:
+		return p.drop(DropToken)
+	case t.Seq < k.seqForwarded || t.Seq > r.aru+2*uint64(len(r.slots)):
+		return p.drop(DropMalformed)
+	}
+	k.t.take(t)
+	k.accept(p, now)
+	if k.mayHold(p) {
+		k.held = true
+		p.stats.Holds++
+		p.arm(holdEnd, now.Add(p.prof.Hold))
+		return nil
+	}
+	p.visit(now)
+	return nil
+}
+
+// take copies a token from the wire.
+func (t *token) take(w *wire.Token) {
+	t.seq, t.high, t.aru, t.aruID = w.TokenSeq, w.Seq, w.Aru, w.AruID
+	t.fcc, t.backlog, t.flag = w.FCC, w.Backlog, w.Recovery
+	t.n = w.Wanted.Len()
+	for i := range t.n {
+		t.wanted[i] = w.Wanted.At(i)
+	}
+}
+
+// accept is step 1: the token has come.
+func (k *tokens) accept(p *Protocol, now clock.Time) {
+	t := &k.t
+	k.seq = t.seq
+	p.probe(TokenAccepted, p.cur.id, t.seq)
+	if k.accepted != 0 && !k.resting {
+		k.rotation.add(now.Sub(k.accepted))
+	}
+	k.accepted = now
+	if t.high == k.high && t.aru == t.high && t.n == 0 && p.cur.stable == t.high && p.state == Operational {
+		k.idle++
+	} else {
+		k.idle = 0
+	}
+	k.resting = p.prof.Hold > 0 && k.idle+1 >= p.prof.IdleRotations
+	k.high, k.asked = t.high, false
+	p.cancel(tokenRetransmit)
+	p.arm(tokenLoss, now.Add(p.tokenLossTime()))
+}
+
+// mayHold tells whether the token may rest here: only with the representative, when nothing is
+// wanted, sent or not stable, and nothing waits to be sent (5.6).
+func (k *tokens) mayHold(p *Protocol) bool {
+	return p.prof.Hold > 0 && p.state == Operational && p.cur.me == 0 && k.idle >= p.prof.IdleRotations && p.send.backlog() == 0
+}
+
+// endHold lets the token go on.
+func (p *Protocol) endHold(now clock.Time) {
+	p.cancel(holdEnd)
+	if p.tok.held {
+		p.tok.held = false
+		p.visit(now)
+	}
+}
+
+// visit is what is done with an accepted token: steps 2 to 12 of 5.1.
+func (p *Protocol) visit(now clock.Time) {
+	r, k := p.cur, &p.tok
+	t := &k.t
+	if p.receiverStuck(now) {
+		return
+	}
+	again := p.retransmit(t) // 2
+	received := t.high
+	backlog := p.send.backlog()
+	if p.state == Recovery {
+		backlog = p.rec.left
+	}
+	late := 0
+	if !p.cfg.Plain && p.state == Operational {
+		late = p.prof.Personal
+	}
+	p.sequence(min(p.allowed(t, again, backlog), backlog), late) // 3 and 4
+	sent := len(k.batch)
+	before := max(sent-late, 0)
+	for _, b := range k.batch[:before] {
+		p.out.put(b, buf.Group, true)
+	}
+
+	// 5: only the member that lowered the aru may raise it (5.2).
+	mine := min(r.aru, t.high)
+	if mine < t.aru || t.aruID == p.cfg.Self || t.aruID == (wire.MemberID{}) || p.cfg.defect == anyoneRaisesAru {
+		t.aru, t.aruID = mine, p.cfg.Self
+		if t.aru == t.high {
+			t.aruID = wire.MemberID{}
+		}
+	}
+	// 6: what may not have been sent yet must not be asked for.
+	limit := received
+	if late > 0 || k.accel {
+		limit = k.seqForwarded
+	}
+	p.request(t, limit)
+	// 7
+	t.fcc = uint32(max(int(t.fcc)+sent+again-k.sentLast, 0))
+	t.backlog = uint32(max(int(t.backlog)+backlog-k.backlogLast, 0))
+	k.sentLast, k.backlogLast, k.seqForwarded = sent+again, backlog, t.high
+	// 8: only what was forwarded at two visits in a row is true of all members.
+	if p.cfg.defect == stableAtOnce {
+		r.stable = max(r.stable, t.aru)
+	}
+	r.stable = max(r.stable, min(t.aru, k.aruForwarded))
+	k.aruForwarded = t.aru
+	install := p.state == Recovery && p.recoveryRules(t) // 9
+	p.forward(now)                                       // 10
+	for _, b := range k.batch[before:] {                 // 11
+		p.out.put(b, buf.Group, true)
+	}
+	clear(k.batch)
+	k.batch = k.batch[:0]
+	if install {
+		p.install(now)
+	}
+	p.deliver() // 12
+	p.discardStable()
+}
+
+// receiverStuck counts visits at which one other member holds the aru back. After many of them
+// the others put it out; a member never judges itself (5.2).
+func (p *Protocol) receiverStuck(now clock.Time) bool {
+	k := &p.tok
+	t := &k.t
+	if t.aruID == (wire.MemberID{}) || t.aruID == p.cfg.Self || t.aru != k.aruForwarded || k.aruForwarded == k.seqForwarded || !p.cur.members.has(t.aruID) {
+		k.stuck = 0
+		return false
+	}
+	if k.stuck++; k.stuck == 1 {
+		k.stuckSince = now
+	}
+	if k.stuck <= p.prof.StuckRotations || now.Sub(k.stuckSince) < p.prof.StuckTime {
+		return false
+	}
+	stuck := t.aruID
+	p.event(Event{Kind: RemovedStuck, Member: stuck, Ring: p.cur.id})
+	p.holds.raise(p, now, stuck)
+	p.beginGather(now)
+	p.fail.add(stuck)
+	p.enterGather(now, ReceiverStuck)
+	return true
+}
+
+// retransmit sends what the token asks for and this member holds, and returns how many.
+func (p *Protocol) retransmit(t *token) (n int) {
+	left := 0
+	for _, seq := range t.wanted[:t.n] {
+		if seq <= p.cur.stable {
+			p.stats.Impossible++ // whoever asks would have it
+			continue
+		}
+		s := p.cur.at(seq)
+		if s == nil || !p.resend(s) {
+			t.wanted[left] = seq
+			left++
+			continue
+		}
+		n++
+	}
+	t.n = left
+	return n
+}
+
+// resend multicasts a datagram of the ring once more: the same frames under an own header.
+func (p *Protocol) resend(s *slot) bool {
+	b, mem := p.frame()
+	if b == nil {
+		return false
+	}
+	finish(b, append(mem, s.buf.Bytes()[wire.HeaderLen:]...))
+	p.out.put(b, buf.Group, true)
+	p.stats.Retransmitted++
+	return true
+}
+
+// allowed is how many datagrams may be sent at this visit (5.3). It is reckoned with signs,
+// because each difference may be negative after a visit that was lost or came twice.
+func (p *Protocol) allowed(t *token, again, backlog int) int {
+	k := &p.tok
+	window := int64(p.prof.Window)
+	n := int64(p.prof.Personal)
+	n = min(n, window-(int64(t.fcc)-int64(k.sentLast))-int64(again))
+	n = min(n, int64(t.aru)+int64(len(p.cur.slots)/2)-int64(t.high))
+	// The larger backlog of the two visits: with the earlier one alone, a burst after silence
+	// would go out one datagram a rotation.
+	if all := int64(t.backlog) + int64(backlog-k.backlogLast); all > 0 {
+		n = min(n, max(window*int64(max(backlog, k.backlogLast))/all, 1))
+	}
+	return int(max(n, 0))
+}
+
+// sequence gives up to n datagrams their numbers and puts them into the batch. The last late of
+// them are going to leave after the token.
+func (p *Protocol) sequence(n, late int) {
+	r, k := p.cur, &p.tok
+	t := &k.t
+	for i := 0; i < n && r.accepts(t.high+1); i++ {
+		g := wire.Ring{Key: r.key, Round: uint32(t.seq + 1), After: i >= n-late, Origin: uint8(r.me)}
+		var b *buf.Buf
+		if p.state == Recovery {
+			b = p.recover(&g, t.high+1)
+		} else if b, g.Safe = p.send.next(); b != nil {
+			p.stamp(b, t.high+1, &g)
+		}
+		if b == nil {
+			return
+		}
+		t.high++
+		b.Retain() // for the batch; the store has the other reference
+		r.put(slot{buf: b, seq: t.high, origin: uint8(r.me), safe: g.Safe, recovered: g.Recovered})
+		k.batch = append(k.batch, b)
+	}
+}
+
+// stamp gives a datagram from the send queue its place in the ring.
+func (p *Protocol) stamp(b *buf.Buf, seq uint64, g *wire.Ring) {
+	mem := b.Bytes()
+	wire.SetTransmitter(mem, p.header()) // the incarnation may have changed since it was packed
+	wire.SetNumber(mem, seq)
+	wire.Seal(wire.AppendRing(mem[:len(mem)-wire.RingLen], *g))
+	p.stats.Datagrams++
+	p.send.last = seq
+	if p.cfg.Probe != nil {
+		p.cfg.Probe(Probe{Kind: Sequenced, Ring: p.cur.id, Seq: seq, Messages: p.send.first, Count: p.send.count, Part: p.send.part, Safe: g.Safe, Position: p.cur.delivered})
+	}
+}
+
+// request puts the numbers that this member lacks on the token's list.
+func (p *Protocol) request(t *token, limit uint64) {
+	listed := t.n
+	for seq := p.cur.aru + 1; seq <= limit && t.n < len(t.wanted); seq++ {
+		if p.cur.at(seq) == nil && !wants(t.wanted[:listed], seq) {
+			t.wanted[t.n] = seq
+			t.n++
+			p.stats.Requested++
+		}
+	}
+}
+
+func wants(list []uint64, seq uint64) bool {
+	for _, s := range list {
+		if s == seq {
+			return true
+		}
+	}
+	return false
+}
+
+// forward sends the token to the successor.
+func (p *Protocol) forward(now clock.Time) {
+	r, k := p.cur, &p.tok
+	t := &k.t
+	p.probe(TokenForwarded, r.id, t.seq)
+	t.seq++
+	p.arm(tokenLoss, now.Add(p.tokenLossTime()))
+	b, mem := p.frame()
+	if b == nil {
+		return // as if it were lost on the way
+	}
+	var wanted [8 * wire.MaxWanted]byte
+	w := wire.Token{Ring: r.id, TokenSeq: t.seq, Seq: t.high, Aru: t.aru, AruID: t.aruID, FCC: t.fcc, Backlog: t.backlog, Recovery: t.flag,
+		Wanted: t.list(wanted[:0])}
+	finish(b, wire.AppendToken(mem, &w))
+	p.pass(now, b, t.seq, t.high)
+	p.stats.Tokens++
+}
+
+// list writes the wanted numbers as they lie on the wire.
+func (t *token) list(dst wire.Numbers) wire.Numbers {
+	for _, seq := range t.wanted[:t.n] {
+		dst = append(dst, byte(seq), byte(seq>>8), byte(seq>>16), byte(seq>>24), byte(seq>>32), byte(seq>>40), byte(seq>>48), byte(seq>>56))
+	}
+	return dst
+}
+
+// pass sends a token of either kind to the successor, and keeps it to be sent again.
+func (p *Protocol) pass(now clock.Time, b *buf.Buf, seq, high uint64) {
+	r, k := p.cur, &p.tok
+	k.forget()
+	to, ok := p.peers.endpoint(r.members.ids[(r.me+1)%r.members.n])
+	if !ok {
+		to = buf.Group // nobody else takes it for its own
+	}
+	b.Retain()
+	k.copy, k.copyTo, k.copySeq, k.copyHigh = b, to, seq, high
+	k.wait = p.retransmitAfter()
+	p.out.put(b, to, false)
+	p.arm(tokenRetransmit, now.Add(k.wait))
+}
+
+// retransmitAfter is how long the next token may take before this one is sent again: what the
+// rotation takes, and four times its deviation, as in RFC 6298.
+func (p *Protocol) retransmitAfter() time.Duration {
+	k := &p.tok
+	if k.rotation.mean == 0 || k.resting {
+		return p.prof.TokenRetransmit
+	}
+	return min(max(k.rotation.mean+4*k.rotation.deviation, minRetransmit), p.prof.TokenRetransmit)
+}
+
+// minRetransmit is the shortest wait before a token is sent again.
+const minRetransmit = 200 * time.Microsecond
+
+// arrived looks for evidence in a datagram of the ring that the last token has arrived (5.5).
+func (k *tokens) arrived(p *Protocol, round uint32, seq uint64) {
+	if k.copy != nil && (int32(round-uint32(k.copySeq)) > 0 || seq > k.copyHigh) {
+		p.cancel(tokenRetransmit)
+	}
+}
+
+// tokenLossTime is how long no token may come.
+func (p *Protocol) tokenLossTime() time.Duration {
+	d := max(p.prof.TokenLoss, 10*p.tok.rotation.mean, 3*p.gaps.longest())
+	return min(d, maxRaise*p.prof.TokenLoss)
+}
+
+// maxRaise bounds how far a slow host raises its timers.
+const maxRaise = 4
+
+// consensusTime is how long the others have to agree.
+func (p *Protocol) consensusTime() time.Duration {
+	return max(p.prof.Consensus, p.tokenLossTime()*12/10)
+}
+
+// meter is a running mean with its deviation (RFC 6298).
+type meter struct{ mean, deviation time.Duration }
+
+func (m *meter) add(d time.Duration) {
+	if m.mean == 0 {
+		m.mean, m.deviation = d, d/2
+		return
+	}
+	diff := d - m.mean
+	m.mean += diff / 8
+	m.deviation += (max(diff, -diff) - m.deviation) / 4
+}
+
+// visitAlone orders what a ring of one has to send: there is no token, and all is stable at once.
+func (p *Protocol) visitAlone(now clock.Time) {
+	r, k := p.cur, &p.tok
+	for p.send.backlog() > 0 && r.high-r.discarded < uint64(len(r.slots)/2) && !p.deliv.blocked {
+		k.t.high = r.high
+		p.sequence(min(p.send.backlog(), p.prof.Personal), 0)
+		if len(k.batch) == 0 {
+			break
+		}
+		for i, b := range k.batch {
+			b.Release()
+			k.batch[i] = nil
+		}
+		k.batch = k.batch[:0]
+		r.stable = r.high
+		p.deliver()
+		p.discardStable()
+	}
+}

@@ -32,10 +32,11 @@ type DecoderConfig struct {
 	Datagram int       // largest UDP payload, bytes
 	Pool     *buf.Pool // source datagrams are kept in it, and rebuilt ones come from it
 
-	// History bounds the source datagrams that are kept, each in a buffer. The Decoder keeps 64, or
-	// twice as many as a block spans (its source symbols times the interleaving) where that is
-	// more; blocks that span more than half of History are refused. It is rounded up to a power
-	// of two; zero means 256, and the largest is 4096.
+	// History bounds the source datagrams that are kept, each in a buffer, until their repair
+	// symbols come. The Decoder keeps 64, or twice as many as a block spans (its source symbols
+	// times the interleaving) where that is more; blocks that span more than half of History are
+	// refused. Up to 16 blocks with losses are kept beyond that. It is rounded up to a power of
+	// two; zero means 256, and the largest is 4096.
 	History int
 	// MaxOpen is what EncoderConfig says. Zero means 10ms.
 	MaxOpen time.Duration
@@ -89,9 +90,12 @@ type shape struct {
 	size                     int
 }
 
-// block waits for symbols.
+// block waits for symbols. It has references of its own to the source datagrams, so that it
+// outlives the window: a repair symbol that was asked for comes a round trip later.
 type block struct {
 	shape
+	came    uint64              // bit c: source symbol c is here, or was
+	sources [MaxSource]*buf.Buf // nil: it did not come, or there was no buffer
 	held    int
 	symbols [MaxSource]symbol
 	last    clock.Time // when its last repair symbol came
@@ -145,24 +149,43 @@ func (d *Decoder) Stats() DecoderStats { return d.stats }
 // rebuilt by this Decoder. b is lent; it is kept as long as its block may need it. The caller has
 // decoded it and judged that the number is plausible.
 func (d *Decoder) Source(now clock.Time, number uint64, b *buf.Buf) {
-	if number < d.low {
-		return
-	}
 	if number >= d.high {
 		d.forecast.rhythm.beat(now, d.cfg.MaxOpen)
 		d.reach(number + 1)
 	}
-	s := &d.slots[number&d.mask]
-	if s.came {
-		return
-	}
-	s.came = true
-	if s.buf = d.cfg.Pool.Keep(b); s.buf == nil {
-		d.stats.NoBuffer++
+	if number >= d.low {
+		s := &d.slots[number&d.mask]
+		if s.came {
+			return
+		}
+		s.came = true
+		if s.buf = d.cfg.Pool.Keep(b); s.buf == nil {
+			d.stats.NoBuffer++
+		} else {
+			b = s.buf
+		}
 	}
 	for i := len(d.open) - 1; i >= 0; i-- { // from the end: settle may remove block i
-		if d.open[i].has(number) {
-			d.settle(i)
+		if x := &d.open[i]; x.has(number) {
+			c := x.place(number)
+			if x.came>>c&1 == 0 {
+				x.came |= 1 << c
+				if x.sources[c] = d.cfg.Pool.Keep(b); x.sources[c] == nil {
+					d.stats.NoBuffer++
+				}
+				d.settle(i)
+			}
+		}
+	}
+}
+
+// Forget tells that the protocol above waits for nothing below number any more: blocks that have
+// nothing else are given up, with what they hold.
+func (d *Decoder) Forget(number uint64) {
+	for i := len(d.open) - 1; i >= 0; i-- {
+		if b := &d.open[i]; b.number(int(b.shape.sources)-1) < number {
+			d.stats.Unfinished++
+			d.end(i)
 		}
 	}
 }
@@ -180,9 +203,6 @@ func (d *Decoder) Repair(now clock.Time, r *wire.Repair, b *buf.Buf) error {
 		2*(end-r.Block) > uint64(len(d.slots)) || len(r.Symbol) < wire.SourceLen(1) || len(r.Symbol) > d.cfg.Datagram:
 		d.stats.Shape++
 		return ErrShape
-	case r.Block < d.low:
-		d.stats.Stale++
-		return ErrStale
 	case r.Block > d.high+d.keep:
 		d.stats.Window++
 		return ErrWindow
@@ -190,6 +210,10 @@ func (d *Decoder) Repair(now clock.Time, r *wire.Repair, b *buf.Buf) error {
 	x := shape{first: r.Block, stride: r.Stride, sources: r.Sources, repairs: r.Repairs, size: len(r.Symbol)}
 	i := d.find(r.Block)
 	if i < 0 {
+		if r.Block < d.low {
+			d.stats.Stale++
+			return ErrStale
+		}
 		if !d.lacks(&x) && end <= d.high {
 			d.forecast.learn(&x)
 			d.stats.Unneeded++
@@ -214,7 +238,7 @@ func (d *Decoder) Repair(now clock.Time, r *wire.Repair, b *buf.Buf) error {
 	d.keep = min(max(d.keep, 2*(end-r.Block)), uint64(len(d.slots)))
 	d.reach(end)
 	d.forecast.learn(&x)
-	if i = d.find(r.Block); i < 0 {
+	if i < 0 {
 		i = d.start(&x)
 	}
 	o := &d.open[i]
@@ -257,8 +281,8 @@ func (d *Decoder) PollRebuilt() (number uint64, b *buf.Buf, ok bool) {
 // tells of all that its block has.
 func (d *Decoder) High() uint64 { return d.high }
 
-// reach makes room up to source datagram high-1. What falls out behind is forgotten, and so are
-// the blocks that it belongs to.
+// reach makes room up to source datagram high-1. What falls out behind is forgotten, unless an
+// open block has it.
 func (d *Decoder) reach(high uint64) {
 	if high <= d.high {
 		return
@@ -276,18 +300,15 @@ func (d *Decoder) reach(high uint64) {
 		*s = slot{}
 	}
 	d.low = low
-	for i := len(d.open) - 1; i >= 0; i-- {
-		if d.open[i].first < low {
-			d.stats.Unfinished++
-			d.end(i)
-		}
-	}
 }
 
 // has tells whether source datagram n is of this block.
 func (x *shape) has(n uint64) bool {
 	return n >= x.first && (n-x.first)%uint64(x.stride) == 0 && (n-x.first)/uint64(x.stride) < uint64(x.sources)
 }
+
+// place is which source symbol datagram n is, of those that the block has.
+func (x *shape) place(n uint64) int { return int((n - x.first) / uint64(x.stride)) }
 
 // number is that of source symbol c.
 func (x *shape) number(c int) uint64 { return x.first + uint64(c)*uint64(x.stride) }
@@ -311,15 +332,10 @@ func (d *Decoder) find(first uint64) int {
 	return -1
 }
 
-// came tells whether source datagram n is here, or was.
-func (d *Decoder) came(n uint64) bool {
-	return n < d.low || n < d.high && d.slots[n&d.mask].came
-}
-
-// lacks tells whether a source datagram of a block is missing.
+// lacks tells whether a source datagram of a block is missing, which begins in the window.
 func (d *Decoder) lacks(x *shape) bool {
 	for c := range int(x.sources) {
-		if !d.came(x.number(c)) {
+		if n := x.number(c); n < d.high && !d.slots[n&d.mask].came {
 			return true
 		}
 	}
@@ -341,7 +357,16 @@ func (d *Decoder) start(x *shape) int {
 	n := len(d.open)
 	d.open = d.open[:n+1]
 	b := &d.open[n]
-	b.shape, b.held, b.highest = *x, 0, 0
+	b.shape, b.came, b.held, b.highest = *x, 0, 0, 0
+	for c := range int(b.shape.sources) {
+		if s := &d.slots[b.number(c)&d.mask]; b.number(c) < d.high && s.came {
+			b.came |= 1 << c
+			if s.buf != nil {
+				s.buf.Retain()
+				b.sources[c] = s.buf
+			}
+		}
+	}
 	return n
 }
 
@@ -353,6 +378,12 @@ func (d *Decoder) end(i int) {
 		b.symbols[j].buf = nil
 	}
 	b.held = 0
+	for c := range int(b.shape.sources) {
+		if b.sources[c] != nil {
+			b.sources[c].Release()
+			b.sources[c] = nil
+		}
+	}
 	if n := len(d.open) - 1; i < n {
 		d.open[i], d.open[n] = d.open[n], d.open[i]
 	}

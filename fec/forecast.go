@@ -80,8 +80,8 @@ func (d *Decoder) Lacking(n uint64) (block uint64, count int, ok bool) {
 		if !b.has(n) {
 			continue
 		}
-		for c := range int(b.sources) {
-			if m := b.number(c); m >= d.high || d.slots[m&d.mask].buf == nil {
+		for c := range int(b.shape.sources) {
+			if b.sources[c] == nil {
 				count++
 			}
 		}

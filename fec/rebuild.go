@@ -6,20 +6,15 @@ import "github.com/activeblaze/blaze/wire"
 // nothing any more.
 func (d *Decoder) settle(i int) {
 	b, w := &d.open[i], d.cfg.Workspace
-	lost, missing := w.lost[:0], 0
-	for c := range int(b.sources) {
-		n := b.number(c)
-		if !d.came(n) {
-			missing++
-		}
-		// What came and could not be kept is computed as well, but not handed out.
-		if n >= d.high || d.slots[n&d.mask].buf == nil {
-			lost = append(lost, uint8(c))
-		}
-	}
-	if missing == 0 {
+	if b.came == 1<<b.shape.sources-1 {
 		d.end(i)
 		return
+	}
+	lost := w.lost[:0]
+	for c := range int(b.shape.sources) {
+		if b.sources[c] == nil { // what came and could not be kept is computed, but not handed out
+			lost = append(lost, uint8(c))
+		}
 	}
 	if len(lost) > b.held || cap(d.rebuilt)-len(d.rebuilt) < len(lost) {
 		return
@@ -45,12 +40,12 @@ func (d *Decoder) solve(b *block, lost []uint8) (good bool) {
 	}
 	w.solver.Begin(lost, rows)
 	next := 0
-	for c := range int(b.sources) {
+	for c := range int(b.shape.sources) {
 		if next < len(lost) && int(lost[next]) == c {
 			next++
 			continue
 		}
-		n := d.fill(b.number(c))
+		n := w.fill(b.number(c), b.sources[c].Bytes())
 		if n == 0 || n > b.size {
 			return false
 		}
@@ -61,18 +56,16 @@ func (d *Decoder) solve(b *block, lost []uint8) (good bool) {
 		out := w.symbol[:size]
 		clear(out)
 		w.solver.Combine(out, j, repair)
-		if n := b.number(int(c)); !d.came(n) && !d.accept(n, out) {
+		if b.came>>c&1 == 0 && !d.accept(b.number(int(c)), out) {
 			good = false
 		}
 	}
 	return good
 }
 
-// fill puts the source symbol of datagram number, which is kept, into the workspace, padded with
-// zeros, and returns its length; 0 when there is none.
-func (d *Decoder) fill(number uint64) int {
-	w := d.cfg.Workspace
-	datagram := d.slots[number&d.mask].buf.Bytes()
+// fill puts the source symbol of a datagram into the workspace, padded with zeros, and returns
+// its length; 0 when there is none.
+func (w *Workspace) fill(number uint64, datagram []byte) int {
 	crc, body, ok := wire.SourceOf(datagram)
 	if !ok {
 		if crc, body, ok = sourceIn(&w.datagram, datagram, number); !ok {
@@ -111,9 +104,11 @@ func (d *Decoder) accept(number uint64, symbol []byte) bool {
 		b.Release()
 		return false
 	}
-	s := &d.slots[number&d.mask]
-	b.Retain()
-	s.came, s.buf = true, b
+	if number >= d.low {
+		s := &d.slots[number&d.mask]
+		b.Retain()
+		s.came, s.buf = true, b
+	}
 	d.rebuilt = append(d.rebuilt, rebuilt{number, b})
 	d.stats.Rebuilt++
 	return true

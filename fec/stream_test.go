@@ -134,7 +134,6 @@ type sending struct {
 	*writer
 	e    *Encoder
 	pool *buf.Pool
-	out  [][]byte // repair datagrams, in order
 }
 
 func newSending(rng *rand.Rand, k, m, interleave int) *sending {

@@ -234,8 +234,11 @@ func findLink(nl *netlink, cfg *Config) (l link, ip [4]byte, err error) {
 // claim makes sure that no other member is on the interface.
 func (d *Driver) claim(l *link) (*iflock.Lock, error) {
 	lock, err := iflock.Exclusive(l.index, d.cfg.Group)
-	if err != nil {
+	switch {
+	case errors.Is(err, iflock.ErrHeld):
 		return nil, fmt.Errorf("%w: %s: %w", ErrInUse, l.name, err)
+	case err != nil:
+		return nil, fmt.Errorf("xdp: cannot claim interface %s: %w", l.name, err)
 	}
 	return lock, nil
 }
@@ -551,6 +554,9 @@ func (d *Driver) Close() error {
 	d.control.close()
 	if n := d.control.take(); n.fresh != nil {
 		n.fresh.close()
+	}
+	if d.state == Up && d.line != nil && d.unsent {
+		d.kick() // what was taken should leave, if it can
 	}
 	d.countKernel()
 	d.endLoan()

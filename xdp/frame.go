@@ -18,6 +18,10 @@ const (
 	frameStart = 256
 	headroom   = frameStart + packet
 
+	// The kernel takes buffers of these two sizes.
+	smallChunk = 2048 // holds a packet of 1,792 bytes
+	largeChunk = 4096
+
 	etherIPv4 = 0x0800
 	etherVLAN = 0x8100 // IEEE 802.1Q
 	etherQinQ = 0x88a8 // IEEE 802.1ad

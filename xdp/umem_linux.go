@@ -8,11 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	smallChunk = 2048 // holds a packet of 1,792 bytes
-	largeChunk = 4096
-	hugePage   = 2 << 20
-)
+const hugePage = 2 << 20
 
 // chunkFor is the size of the buffers that an MTU needs.
 func chunkFor(mtu int) int {

@@ -212,7 +212,7 @@ func findLink(nl *netlink, cfg *Config) (l link, ip [4]byte, err error) {
 		return bad("interface %s is a %s, which AF_XDP would lose packets on; use udp://, or name a card or veth without one", l.name, l.kind)
 	case l.flags&unix.IFF_UP == 0:
 		return bad("interface %s is down; bring it up with: ip link set dev %s up", l.name, l.name)
-	case l.flags&unix.IFF_POINTOPOINT != 0 && !l.loopback() || len(l.mac) != 6:
+	case !l.ether:
 		return bad("interface %s is no Ethernet", l.name)
 	case l.mtu < minMTU:
 		return bad("interface %s has an MTU of %d bytes, at least %d are needed", l.name, l.mtu, minMTU)

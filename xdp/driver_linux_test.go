@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
@@ -696,5 +697,85 @@ func TestNetlinkIsNotTrusted(t *testing.T) {
 		_, _, _ = parseAddress(append([]byte{unix.AF_INET}, whole[1:n+1]...))
 		_, _ = parseNeighbour(unix.RTM_NEWNEIGH, append([]byte{unix.AF_INET}, whole[1:n+1]...))
 		_, _ = messages(whole[:n], 0, func(int, []byte) {})
+	}
+}
+
+// Unicast to a member behind a router goes to the router's hardware address, and back.
+func TestMemberBehindARouter(t *testing.T) {
+	na, router := pair(t)
+	nb := newNamespace(t)
+	router.ip(t, fmt.Sprintf("link add v2 type veth peer name v3 netns /proc/%d/fd/%d", unix.Getpid(), nb.fd))
+	router.ip(t, "addr add 10.10.0.1/24 dev v2")
+	router.ip(t, "link set v2 up")
+	nb.ip(t, "addr add 10.10.0.2/24 dev v3")
+	nb.ip(t, "link set v3 up")
+	na.ip(t, "route add 10.10.0.0/24 via 10.9.0.2")
+	nb.ip(t, "route add 10.9.0.0/24 via 10.10.0.1")
+	var err error
+	router.do(func() { err = os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0) })
+	if err != nil {
+		t.Skipf("needs a namespace that forwards (%v)", err)
+	}
+	a, b := na.open(t, testConfig(0)), nb.open(t, testConfig(3))
+	data := datagram(testConfig(0).Cluster, 1, 64)
+	var batch [1]buf.Received
+	send(t, a, b.Local(), data)
+	if r := expect(t, b); r.From != a.Local() {
+		t.Fatalf("from %v", addrOf(r.From))
+	}
+	wait(t, "the router's address", func() bool { a.Recv(batch[:]); return a.Stats().Neighbours > 0 })
+	if p := a.peers.find(b.Local()); !p.far {
+		t.Errorf("it is behind a router: %+v", p)
+	}
+	for range 10 {
+		send(t, a, b.Local(), data)
+		if r := expect(t, b); r.From != a.Local() || !bytes.Equal(r.Buf.Bytes(), data) {
+			t.Fatalf("from %v", addrOf(r.From))
+		}
+		send(t, b, a.Local(), data)
+		if r := expect(t, a); r.From != b.Local() {
+			t.Fatalf("from %v", addrOf(r.From))
+		}
+	}
+	if sa, sb := a.Stats(), b.Stats(); sa.SendKernel != 1 || sb.SendKernel != 0 || sa.RecvKernel+sb.RecvKernel > 1 {
+		t.Errorf("through the kernel's sockets: %d and %d sent, %d and %d received", sa.SendKernel, sb.SendKernel, sa.RecvKernel, sb.RecvKernel)
+	}
+}
+
+func TestLoss(t *testing.T) {
+	na, nb := pair(t)
+	cb := testConfig(1)
+	cb.Loss, cb.Seed = 0.25, 7
+	a, b := na.open(t, testConfig(0)), nb.open(t, cb)
+	data := datagram(cb.Cluster, 1, 64)
+	const count = 2000
+	got := 0
+	var batch [64]buf.Received
+	for range count {
+		send(t, a, buf.Group, data)
+		got += b.Recv(batch[:])
+	}
+	s := b.Stats().Filter
+	if s.Lost+s.Group != count || got != int(s.Group) || s.Lost < count/5 || s.Lost > count*3/10 {
+		t.Errorf("%d sent, %d received, %+v", count, got, s)
+	}
+}
+
+// On loopback a driver hears itself, and leaves that out.
+func TestLoopback(t *testing.T) {
+	na, _ := pair(t)
+	c := testConfig(0)
+	c.Interface = "lo"
+	d := na.open(t, c)
+	send(t, d, buf.Group, datagram(c.Cluster, 1, 64))
+	var batch [1]buf.Received
+	wait(t, "the own datagram", func() bool {
+		if d.Recv(batch[:]) != 0 {
+			t.Fatal("a member hears itself")
+		}
+		return d.Stats().RecvOwn == 1
+	})
+	if d.Mode() != "generic copy" {
+		t.Error(d.Mode())
 	}
 }

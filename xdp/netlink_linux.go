@@ -150,6 +150,7 @@ type link struct {
 	name    string
 	kind    string // such as "veth" or "vlan"; empty for cards and loopback
 	flags   uint32 // IFF_…
+	ether   bool   // its packets have Ethernet headers
 	mtu     int
 	mac     mac
 	queues  int
@@ -187,6 +188,7 @@ func parseLink(b []byte) (l link) {
 	}
 	info := (*unix.IfInfomsg)(unsafe.Pointer(&b[0]))
 	l.index, l.flags = int(info.Index), info.Flags
+	l.ether = info.Type == unix.ARPHRD_ETHER || info.Type == unix.ARPHRD_LOOPBACK
 	attributes(b[unix.SizeofIfInfomsg:], func(kind int, v []byte) {
 		switch kind {
 		case unix.IFLA_IFNAME:

@@ -429,7 +429,7 @@ func (c *RingCluster) SettleFor(d time.Duration) (vs []check.Violation) {
 			m.Send(true)
 		}
 	}
-	settled := c.Net.RunUntil(c.Net.Now().Add(time.Second), c.done)
+	settled := c.Net.RunUntil(c.Net.Now().Add(5*time.Second), c.done) // a long queue takes its time
 	if !settled {
 		vs = append(vs, check.Violation{ID: "TO-20", At: -1, Text: "messages do not become stable" + c.Describe()})
 	} else {

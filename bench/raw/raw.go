@@ -6,6 +6,10 @@
 // numbered, repaired or held back, so nothing that is built on sockets of this kind does
 // better, unless it asks the kernel for less: Config.GSO shows what segmentation is worth.
 //
+// With Config.XDP the same is done over AF_XDP: rings and packet memory of package xdp, a program
+// of a dozen instructions that redirects the group, headers that are written once. No driver,
+// filter or protocol is in between.
+//
 // The end that measures (Latency, Sender) and the one that answers (Responder, Receiver) find
 // each other through the group, may start in any order, and end together. Each run needs a
 // group and port of its own.
@@ -31,6 +35,15 @@ type Config struct {
 	Size      int            // payload of a datagram in bytes, MinSize..MaxSize
 	GSO       bool           // segmentation and coalescing, as far as a packet holds
 	Duration  time.Duration  // of the measurement; a tenth of it is added in front to warm up
+	XDP       *XDP           // over AF_XDP; nil: over the kernel's sockets
+}
+
+// XDP says how AF_XDP is used. The zero value is what the library's own driver would take.
+type XDP struct {
+	Socket   string // "own" or "asavie"; empty: own
+	Mode     string // "auto", "native" or "generic"; empty: auto
+	ZeroCopy string // "auto", "on" or "off"; empty: auto
+	Queue    int
 }
 
 // Bounds of Config.Size.
@@ -47,6 +60,7 @@ const Patience = 10 * time.Second
 type Pings struct {
 	Count uint64 // round trips that were recorded
 	Lost  uint64 // datagrams without an answer within 100 ms
+	Mode  string // over AF_XDP: what was taken, such as "generic copy"; empty over sockets
 }
 
 // Sent is what Sender counted.
@@ -76,6 +90,10 @@ func (c Config) validate() error {
 		return fmt.Errorf("raw: group %v is no IPv4 multicast address with a port", c.Group)
 	case c.Size < MinSize || c.Size > MaxSize:
 		return fmt.Errorf("raw: size %d is outside %d to %d", c.Size, MinSize, MaxSize)
+	case c.XDP != nil && c.Interface == "":
+		return fmt.Errorf("raw: AF_XDP needs an interface")
+	case c.XDP != nil && c.GSO:
+		return fmt.Errorf("raw: AF_XDP has no segmentation offload")
 	case c.Duration <= 0:
 		return fmt.Errorf("raw: duration %v is not positive", c.Duration)
 	}

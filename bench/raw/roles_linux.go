@@ -13,6 +13,33 @@ const answerLimit = 100 * time.Millisecond
 // pause says how many empty polls pass between two looks at the clock and the context.
 const pause = 1 << 10
 
+// end is one end's way to send and receive. It belongs to one goroutine.
+type end interface {
+	// say sends one datagram, and tries again as long as there is no room.
+	say(kind, number uint64) error
+	// flood sends a full batch of kindData, numbered from first, and says how many those are.
+	flood(first uint64) (n int, err error)
+	// hear receives what there is, at most batch packets, without waiting, and calls f with
+	// each datagram of the other end. It returns how many packets came, own ones included.
+	hear(f func(kind, number uint64)) (packets int, err error)
+	// mode says how packets travel over AF_XDP; it is empty over sockets.
+	mode() string
+	close()
+}
+
+// batch is how many packets one call moves at most.
+const batch = 64
+
+func open(cfg Config) (end, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	if cfg.XDP != nil {
+		return openXDP(cfg)
+	}
+	return openSockets(cfg)
+}
+
 // Latency ping-pongs with a Responder, one datagram at a time, and calls record with each
 // round trip.
 func Latency(ctx context.Context, cfg Config, record func(ns int64)) (p Pings, err error) {
@@ -21,9 +48,10 @@ func Latency(ctx context.Context, cfg Config, record func(ns int64)) (p Pings, e
 		return p, err
 	}
 	defer e.close()
+	p.Mode = e.mode()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	if err := e.meet(ctx); err != nil {
+	if err := meet(ctx, e); err != nil {
 		return p, err
 	}
 
@@ -64,7 +92,7 @@ func Latency(ctx context.Context, cfg Config, record func(ns int64)) (p Pings, e
 		}
 		sent = now
 	}
-	return p, e.part(ctx)
+	return p, part(ctx, e)
 }
 
 // Responder answers what Latency sends, until that is finished.
@@ -74,7 +102,7 @@ func Responder(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer e.close()
-	return e.serve(ctx, func(kind, n uint64) error {
+	return serve(ctx, e, func(kind, n uint64) error {
 		if kind == kindPing {
 			return e.say(kindPong, n)
 		}
@@ -91,30 +119,21 @@ func Sender(ctx context.Context, cfg Config) (s Sent, err error) {
 	defer e.close()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	if err := e.meet(ctx); err != nil {
+	if err := meet(ctx, e); err != nil {
 		return s, err
 	}
 
-	// As many datagrams a call as without segmentation, or one full packet.
-	packets := max(1, batch/e.segments)
-	for i := range packets {
-		e.shape(i, e.segments)
-	}
 	discard := func(kind, n uint64) {}
 	start := time.Now()
 	finish := start.Add(cfg.Duration/10 + cfg.Duration)
 	for now := start; now.Before(finish); now = time.Now() {
-		for i := range packets {
-			for j := range e.segments {
-				e.set(i, j, kindData, s.Datagrams)
-				s.Datagrams++
-			}
-		}
-		if err := e.flush(packets); err != nil {
+		n, err := e.flood(s.Datagrams)
+		s.Datagrams += uint64(n)
+		if err != nil {
 			return s, err
 		}
-		for n := packets; n >= packets; {
-			if n, err = e.hear(discard); err != nil {
+		for heard := batch; heard >= batch; {
+			if heard, err = e.hear(discard); err != nil {
 				return s, err
 			}
 		}
@@ -123,7 +142,7 @@ func Sender(ctx context.Context, cfg Config) (s Sent, err error) {
 		}
 	}
 	s.Seconds = time.Since(start).Seconds()
-	return s, e.part(ctx)
+	return s, part(ctx, e)
 }
 
 // Receiver counts what arrives from Sender, until that is finished.
@@ -136,7 +155,7 @@ func Receiver(ctx context.Context, cfg Config) (r Received, err error) {
 	var came, last uint64 // datagrams so far, and the highest number
 	var begin, from, to time.Time
 	var fromCame, fromLast uint64
-	err = e.serve(ctx, func(kind, n uint64) error {
+	err = serve(ctx, e, func(kind, n uint64) error {
 		if kind == kindData {
 			came, last = came+1, n
 		}
@@ -167,7 +186,7 @@ func Receiver(ctx context.Context, cfg Config) (r Received, err error) {
 }
 
 // meet finds the other end.
-func (e *end) meet(ctx context.Context) error {
+func meet(ctx context.Context, e end) error {
 	ready := false
 	for start := time.Now(); time.Since(start) < Patience; {
 		if err := e.say(kindHello, 0); err != nil {
@@ -188,7 +207,7 @@ func (e *end) meet(ctx context.Context) error {
 
 // part tells the other end that it is over, until it says that it has heard. An end that does
 // not, because it was stopped, is no error.
-func (e *end) part(ctx context.Context) error {
+func part(ctx context.Context, e end) error {
 	bye := false
 	for range 200 {
 		if err := e.say(kindFinish, 0); err != nil {
@@ -210,7 +229,7 @@ func (e *end) part(ctx context.Context) error {
 
 // serve spins and calls f with each datagram, and after with every batch, until the other end
 // is finished or was silent for too long.
-func (e *end) serve(ctx context.Context, f func(kind, n uint64) error, after func()) error {
+func serve(ctx context.Context, e end, f func(kind, n uint64) error, after func()) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var failed error

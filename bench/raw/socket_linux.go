@@ -10,9 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// batch is how many packets one system call moves at most.
-const batch = 64
-
 // mmsghdr is struct mmsghdr.
 type mmsghdr struct {
 	hdr unix.Msghdr
@@ -25,8 +22,9 @@ type control struct {
 	size [8]byte
 }
 
-// end is one end's two sockets and the memory for their system calls.
-type end struct {
+// sockets is an end over the kernel's: one that hears the group, one to send from, and the memory
+// for their system calls.
+type sockets struct {
 	group, own int
 	dest       unix.RawSockaddrInet4
 	local      unix.RawSockaddrInet4
@@ -47,15 +45,12 @@ type end struct {
 	packets  []byte // batch packets to send, of segments datagrams each
 }
 
-func open(cfg Config) (_ *end, err error) {
-	if err := cfg.validate(); err != nil {
-		return nil, err
-	}
+func openSockets(cfg Config) (_ end, err error) {
 	ifi, ip, err := findInterface(cfg.Interface)
 	if err != nil {
 		return nil, err
 	}
-	e := &end{group: -1, own: -1, size: cfg.Size, segments: 1}
+	e := &sockets{group: -1, own: -1, size: cfg.Size, segments: 1}
 	defer func() {
 		if err != nil {
 			e.close()
@@ -108,7 +103,7 @@ func sockaddr(ip [4]byte, port int) unix.RawSockaddrInet4 {
 }
 
 // prepare fills in what system calls leave as it is.
-func (e *end) prepare() {
+func (e *sockets) prepare() {
 	slot := 2048
 	if e.segments > 1 {
 		slot = 65536 + 17*64 // not all in the same set of the caches
@@ -140,13 +135,13 @@ func (e *end) prepare() {
 }
 
 // arm resets what receiving into slot i has overwritten.
-func (e *end) arm(i int) {
+func (e *sockets) arm(i int) {
 	e.in.hdrs[i].hdr.Namelen = unix.SizeofSockaddrInet4
 	e.in.hdrs[i].hdr.SetControllen(int(unsafe.Sizeof(control{})))
 }
 
 // shape makes packet i carry n datagrams.
-func (e *end) shape(i, n int) {
+func (e *sockets) shape(i, n int) {
 	h := &e.out.hdrs[i].hdr
 	e.out.iovs[i].SetLen(n * e.size)
 	h.Control = nil
@@ -158,14 +153,14 @@ func (e *end) shape(i, n int) {
 }
 
 // set writes kind and number into datagram j of packet i.
-func (e *end) set(i, j int, kind, number uint64) {
+func (e *sockets) set(i, j int, kind, number uint64) {
 	p := e.packets[(i*e.segments+j)*e.size:]
 	binary.LittleEndian.PutUint64(p, kind)
 	binary.LittleEndian.PutUint64(p[8:], number)
 }
 
 // flush sends the first n packets, and tries again as long as the socket is full.
-func (e *end) flush(n int) error {
+func (e *sockets) flush(n int) error {
 	for at := 0; at < n; {
 		r, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(e.own), uintptr(unsafe.Pointer(&e.out.hdrs[at])),
 			uintptr(n-at), unix.MSG_DONTWAIT, 0, 0)
@@ -181,15 +176,28 @@ func (e *end) flush(n int) error {
 }
 
 // say sends one datagram.
-func (e *end) say(kind, number uint64) error {
+func (e *sockets) say(kind, number uint64) error {
 	e.shape(0, 1)
 	e.set(0, 0, kind, number)
 	return e.flush(1)
 }
 
-// hear receives what there is, without waiting, and calls f with each datagram of the other
-// end. It returns how many packets came, own ones included.
-func (e *end) hear(f func(kind, number uint64)) (int, error) {
+// flood sends as many datagrams a call as go without segmentation, or one full packet.
+func (e *sockets) flood(first uint64) (n int, err error) {
+	packets := max(1, batch/e.segments)
+	for i := range packets {
+		e.shape(i, e.segments)
+		for j := range e.segments {
+			e.set(i, j, kindData, first+uint64(n))
+			n++
+		}
+	}
+	return n, e.flush(packets)
+}
+
+func (e *sockets) mode() string { return "" }
+
+func (e *sockets) hear(f func(kind, number uint64)) (int, error) {
 	r, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(e.group), uintptr(unsafe.Pointer(&e.in.hdrs[0])),
 		batch, unix.MSG_DONTWAIT, 0, 0)
 	if errno != 0 {
@@ -210,7 +218,7 @@ func (e *end) hear(f func(kind, number uint64)) (int, error) {
 	return int(r), nil
 }
 
-func (e *end) close() {
+func (e *sockets) close() {
 	for _, fd := range []int{e.group, e.own} {
 		if fd >= 0 {
 			unix.Close(fd)

@@ -34,6 +34,9 @@ func (r *run) raw(ctx context.Context) error {
 	defer fail(nil)
 	replies := r.answers(ctx, fail)
 	r.res.Transport = "sockets"
+	if ping.XDP != nil {
+		r.res.Transport, r.res.XDPSocket = "xdp", ping.XDP.Socket
+	}
 
 	r.progress("round trip of bare sockets, %d bytes, for %v", r.o.Size, r.o.Duration)
 	r.hist = hist.New()
@@ -51,6 +54,7 @@ func (r *run) raw(ctx context.Context) error {
 	}
 	got := p.a.Report
 	res := r.res
+	res.XDPMode = pings.Mode
 	res.RTT = r.hist.Percentiles()
 	res.Unanswered = pings.Lost
 	// What was sent while it was measured: raw's counts leave the warm-up out.
@@ -89,12 +93,18 @@ func (o *order) raw() (ping, flood raw.Config, err error) {
 	if err != nil {
 		return ping, flood, err
 	}
-	if u.Scheme != "udp" {
-		return ping, flood, fmt.Errorf("uri %q: raw needs udp://", o.URI)
+	if u.Scheme != "udp" && u.Scheme != "xdp" {
+		return ping, flood, fmt.Errorf("uri %q: raw needs udp:// or xdp://", o.URI)
 	}
 	ping = raw.Config{
 		Group: u.Group, Interface: u.Interface, Size: o.Size, GSO: o.GSO,
 		Duration: time.Duration(o.Seconds * float64(time.Second)),
+	}
+	if u.Scheme == "xdp" {
+		if u.Interface == "" {
+			return ping, flood, fmt.Errorf("uri %q: xdp:// needs an interface: add ?interface=NAME, or --rig veth makes a network with one", o.URI)
+		}
+		ping.XDP = &raw.XDP{Socket: u.Socket, Mode: u.Mode, ZeroCopy: u.ZeroCopy, Queue: u.Queue}
 	}
 	flood = ping
 	port := u.Group.Port() + 1

@@ -57,6 +57,9 @@ func (o *output) report(r *result.Run) {
 	protocol := r.Protocol
 	if r.Workload == "raw" {
 		protocol = "bare sockets"
+		if r.XDPMode != "" {
+			protocol = "bare AF_XDP"
+		}
 		if r.GSO {
 			protocol += " with segmentation offload"
 		}

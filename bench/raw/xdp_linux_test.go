@@ -1,0 +1,117 @@
+package raw
+
+import (
+	"errors"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/activeblaze/blaze/bench/rig"
+	"github.com/activeblaze/blaze/xdp"
+)
+
+// pair is a rig of two hosts, or the test is skipped in one line.
+func pair(t *testing.T) *rig.Rig {
+	t.Helper()
+	if err := errors.Join(rig.Possible(), xdp.Available()); err != nil {
+		t.Skip(err)
+	}
+	r, err := rig.New(rig.Veth, 2, rig.Options{})
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(r.Close)
+	return r
+}
+
+func TestXDP(t *testing.T) {
+	r := pair(t)
+	for _, x := range []XDP{{}, {Mode: "native"}, {Socket: "asavie"}} {
+		for _, size := range []int{MinSize, 1344, MaxSize} {
+			t.Run(x.Socket+x.Mode, func(t *testing.T) {
+				cfg := config(t)
+				cfg.Interface, cfg.XDP, cfg.Size = rig.Interface, &x, size
+				done := make(chan error, 1)
+				var got Received
+				go func() {
+					done <- r.Host(1).Run(func() (err error) {
+						if err = Responder(t.Context(), cfg); err == nil {
+							got, err = Receiver(t.Context(), cfg)
+						}
+						return err
+					})
+				}()
+				var p Pings
+				var s Sent
+				err := r.Host(0).Run(func() (err error) {
+					if p, err = Latency(t.Context(), cfg, func(ns int64) {
+						if ns <= 0 {
+							t.Errorf("a round trip of %d ns", ns)
+						}
+					}); err == nil {
+						s, err = Sender(t.Context(), cfg)
+					}
+					return err
+				})
+				supported(t, err)
+				if err := <-done; err != nil {
+					t.Fatal(err)
+				}
+				want := "generic copy"
+				if x.Mode == "native" {
+					want = "native copy"
+				}
+				if p.Count == 0 || p.Mode != want {
+					t.Errorf("%d bytes: %+v, want mode %q", size, p, want)
+				}
+				if got.Datagrams == 0 || got.Datagrams+got.Lost > s.Datagrams || got.PerSecond() <= 0 {
+					t.Errorf("%d bytes: %+v of %+v", size, got, s)
+				}
+			})
+		}
+	}
+}
+
+// What is not the group's passes the program, and the interface has none afterwards.
+func TestXDPLeavesTheRestAlone(t *testing.T) {
+	r := pair(t)
+	cfg := config(t)
+	cfg.Interface, cfg.XDP = rig.Interface, &XDP{}
+	var e end
+	var l net.PacketConn
+	if err := r.Host(1).Run(func() (err error) {
+		if e, err = open(cfg); err == nil {
+			l, err = net.ListenPacket("udp4", rig.Addr(1).String()+":0")
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := r.Host(0).Run(func() error {
+		c, err := net.Dial("udp4", l.LocalAddr().String())
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		_, err = c.Write([]byte("hello"))
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 16)
+	l.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if n, _, err := l.ReadFrom(b); err != nil || string(b[:n]) != "hello" {
+		t.Errorf("the kernel's socket got %q, %v", b[:n], err)
+	}
+	e.close()
+	if err := r.Host(1).Run(func() error {
+		e, err := open(cfg) // fails where a program or a socket is left
+		if err == nil {
+			e.close()
+		}
+		return err
+	}); err != nil {
+		t.Error(err)
+	}
+}

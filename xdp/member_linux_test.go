@@ -52,7 +52,7 @@ func TestMembers(t *testing.T) {
 		members[i] = member.New(member.Config{
 			ID: wire.MemberID{15: byte(i + 1)}, Incarnation: 1, Cluster: c.Cluster, Driver: d, Pool: d.Pool(), Table: table,
 			Rand: rand.New(rand.NewPCG(1, uint64(i))), Protocol: wire.NACK, Lanes: 1, Window: window, MaxMessageSize: 64 << 10,
-			Fastest: true, Eviction: 10 * time.Second, CPU: -1,
+			Eviction: 10 * time.Second, CPU: -1,
 		})
 	}
 	now := engine.Now()

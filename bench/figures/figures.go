@@ -19,6 +19,19 @@ import (
 	"github.com/activeblaze/blaze/bench/workload"
 )
 
+// A Suite is what is run in a round, and what has to hold of it.
+type Suite struct {
+	Title string // what the runs go over
+	Cases []Case
+	Bars  []Bar
+	Yard  []Yardstick
+}
+
+// Loopback is what everybody can run: sockets, on this host.
+func Loopback(duration time.Duration) Suite {
+	return Suite{Title: "Loopback multicast, MTU 1500", Cases: Cases(duration), Bars: Bars(), Yard: Yardsticks()}
+}
+
 // A Case is one run of a round.
 type Case struct {
 	Name string
@@ -32,6 +45,15 @@ func (c Case) Command() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "blazebench %s --size %d", c.Kind, c.Opt.Size)
 	o := c.Opt
+	if o.URI != "" {
+		fmt.Fprintf(&b, " --uri '%s'", o.URI)
+	}
+	if o.Rig != "" {
+		fmt.Fprintf(&b, " --rig %s", o.Rig)
+	}
+	if o.Offload {
+		b.WriteString(" --offload")
+	}
 	if o.GSO {
 		b.WriteString(" --gso")
 	}
@@ -215,10 +237,10 @@ type Verdict struct {
 	Detail  string // of the round with the median
 }
 
-// Judge holds rounds against the bars. For a Strict bar every round counts, not the median.
-func Judge(rounds []Round, slack float64) []Verdict {
+// Judge holds rounds against bars. For a Strict bar every round counts, not the median.
+func Judge(bars []Bar, rounds []Round, slack float64) []Verdict {
 	var out []Verdict
-	for _, b := range Bars() {
+	for _, b := range bars {
 		v := Verdict{Bar: b}
 		order := make([]int, len(rounds))
 		for i, r := range rounds {
@@ -247,9 +269,10 @@ func Judge(rounds []Round, slack float64) []Verdict {
 // Runner runs one case.
 type Runner func(ctx context.Context, c Case) (*result.Run, error)
 
-// Take runs rounds of cases, and the independent programs behind the first case. A run that fails leaves its
-// place in the round empty, so that the others are not for nothing; failed is told its error.
-func Take(ctx context.Context, cases []Case, yard []Yardstick, rounds int, run Runner, failed func(command string, err error)) ([]Round, error) {
+// Take runs rounds of a suite, and the independent programs behind its first case. A run that fails
+// leaves its place in the round empty, so that the others are not for nothing; failed is told its
+// error.
+func Take(ctx context.Context, s Suite, rounds int, run Runner, failed func(command string, err error)) ([]Round, error) {
 	var out []Round
 	for range rounds {
 		r := Round{}
@@ -264,7 +287,7 @@ func Take(ctx context.Context, cases []Case, yard []Yardstick, rounds int, run R
 			}
 			return nil
 		}
-		for i, c := range cases {
+		for i, c := range s.Cases {
 			res, err := run(ctx, c)
 			if err := keep(c.Name, c.Command(), res, err); err != nil {
 				return out, err
@@ -273,7 +296,7 @@ func Take(ctx context.Context, cases []Case, yard []Yardstick, rounds int, run R
 				continue
 			}
 			// The first case is the bare round trip, which they are to be compared with.
-			for _, y := range yard {
+			for _, y := range s.Yard {
 				res, err := y.Run(ctx)
 				if err := keep(y.Name, y.Command, res, err); err != nil {
 					return out, err

@@ -37,7 +37,7 @@ func good() Round {
 }
 
 func TestEveryBarCanFail(t *testing.T) {
-	for _, v := range Judge([]Round{good()}, 1) {
+	for _, v := range Judge(Bars(), []Round{good()}, 1) {
 		if !v.Reached {
 			t.Fatalf("not reached in a good round: %s: %v, want %s", v.What, v.Median, v.Text(1))
 		}
@@ -68,7 +68,7 @@ func TestEveryBarCanFail(t *testing.T) {
 		r := good()
 		c.spoil(r)
 		missed := 0
-		for _, v := range Judge([]Round{r}, 1) {
+		for _, v := range Judge(Bars(), []Round{r}, 1) {
 			if strings.HasPrefix(v.What, c.what) && !v.Reached {
 				missed++
 			}
@@ -80,7 +80,7 @@ func TestEveryBarCanFail(t *testing.T) {
 	for name := range good() {
 		r := good()
 		delete(r, name)
-		for _, v := range Judge([]Round{r}, 2) {
+		for _, v := range Judge(Bars(), []Round{r}, 2) {
 			if v.Median != v.Median && v.Reached {
 				t.Errorf("without the run %q: %s is reached by nothing", name, v.What)
 			}
@@ -92,7 +92,7 @@ func TestMedianAndStrict(t *testing.T) {
 	bad := good()
 	bad["rtt"].RTT.P50 = 50_000
 	bad["four 1%"].Lost = 1
-	for _, v := range Judge([]Round{good(), bad, good()}, 1) {
+	for _, v := range Judge(Bars(), []Round{good(), bad, good()}, 1) {
 		want := !v.Strict || !strings.Contains(v.What, "1 % loss")
 		if v.Reached != want {
 			t.Errorf("one bad round of three: %s is %v, want %v", v.What, v.Reached, want)
@@ -122,7 +122,7 @@ func TestEveryBarHasItsRuns(t *testing.T) {
 			t.Errorf("case %q is used by nothing", c.Name)
 		}
 	}
-	for _, v := range Judge([]Round{r}, 1) {
+	for _, v := range Judge(Bars(), []Round{r}, 1) {
 		if strings.Contains(v.What, "ping-pong") || strings.Contains(v.What, "sockperf") {
 			t.Errorf("%s: judged on a host that has no such program", v.What)
 		}
@@ -135,7 +135,7 @@ func TestEveryBarHasItsRuns(t *testing.T) {
 func TestTakeGoesOnAfterAFailure(t *testing.T) {
 	cases := Cases(time.Second)
 	failures := 0
-	rounds, err := Take(t.Context(), cases, nil, 2, func(_ context.Context, c Case) (*result.Run, error) {
+	rounds, err := Take(t.Context(), Suite{Cases: cases}, 2, func(_ context.Context, c Case) (*result.Run, error) {
 		if c.Name == "rtt" {
 			return nil, errors.New("planted")
 		}
@@ -147,7 +147,7 @@ func TestTakeGoesOnAfterAFailure(t *testing.T) {
 }
 
 func TestReportAndUpdate(t *testing.T) {
-	text := Report([]Round{good()}, Cases(time.Second), []Yardstick{{Name: "sockperf", Command: "sockperf ping-pong"}})
+	text := Report(Suite{Cases: Cases(time.Second), Bars: Bars(), Yard: []Yardstick{{Name: "sockperf", Command: "sockperf ping-pong"}}}, []Round{good()})
 	for _, want := range []string{
 		"| round trip, 64 bytes: p50 / raw p50 | ≤ 1.35 | 1.2 | 6.0 / 5.0 µs | yes |",
 		"`blazebench loss --size 256 --receivers 4 --loss 0.2 --duration 10s`",

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/activeblaze/blaze/bench/result"
@@ -29,21 +30,26 @@ func value(v float64) string {
 	return fmt.Sprintf("%.3g", v)
 }
 
-// Report is the generated part of RESULTS.md.
-func Report(rounds []Round, cases []Case, yard []Yardstick) string {
+// Report is what RESULTS.md has of one suite.
+func Report(s Suite, rounds []Round) string {
 	var b bytes.Buffer
 	if first := anyRun(rounds); first != nil {
-		fmt.Fprintf(&b, "%s, %d × %s, %s, commit %s. Loopback multicast, MTU 1500; %s.\n\n",
-			first.Kernel, first.CPUs, orUnknown(first.CPUModel), first.Go, orUnknown(first.Commit), medianOf(len(rounds)))
+		fmt.Fprintf(&b, "%s, %d × %s, %s, commit %s. %s; %s.\n\n",
+			first.Kernel, first.CPUs, orUnknown(first.CPUModel), first.Go, orUnknown(first.Commit), s.Title, medianOf(len(rounds)))
 	}
-	WriteTable(&b, Judge(rounds, 1), 1)
-
+	WriteTable(&b, Judge(s.Bars, rounds, 1), 1)
 	fmt.Fprintf(&b, "\n### Runs\n\nMedians of the rounds; each line can be run alone.\n\n")
-	fmt.Fprintf(&b, "| command | messages/s | datagrams/s | round trip p50, p99 | one way p50, p99 | repair p50, p99 | repairs | CPU s |\n")
-	fmt.Fprintf(&b, "| --- | --- | --- | --- | --- | --- | --- | --- |\n")
-	for _, c := range cases {
+	WriteRuns(&b, s, rounds)
+	return b.String()
+}
+
+// WriteRuns writes the medians of all runs as a Markdown table.
+func WriteRuns(b io.Writer, s Suite, rounds []Round) {
+	fmt.Fprintf(b, "| command | messages/s | datagrams/s | round trip p50, p99 | one way p50, p99 | repair p50, p99 | repairs | CPU s |\n")
+	fmt.Fprintf(b, "| --- | --- | --- | --- | --- | --- | --- | --- |\n")
+	for _, c := range s.Cases {
 		med := func(f func(*result.Run) float64) float64 { return medianRun(rounds, c.Name, f) }
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s | %s | %s |\n", c.Command(),
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s | %s | %s | %s |\n", c.Command(),
 			large(med(rate)), large(med(datagrams)),
 			pair(med(p50), med(p99)),
 			pair(med(func(r *result.Run) float64 { return of(r.Latency, median) }), med(oneWay99)),
@@ -51,10 +57,9 @@ func Report(rounds []Round, cases []Case, yard []Yardstick) string {
 			large(med(func(r *result.Run) float64 { return float64(r.RepairsSent) })),
 			value(med(func(r *result.Run) float64 { return r.CPUSeconds })))
 	}
-	for _, y := range yard {
-		fmt.Fprintf(&b, "| `%s` | | | p50 %.1f µs | | | | |\n", y.Command, medianRun(rounds, y.Name, p50)/1e3)
+	for _, y := range s.Yard {
+		fmt.Fprintf(b, "| `%s` | | | p50 %.1f µs | | | | |\n", y.Command, medianRun(rounds, y.Name, p50)/1e3)
 	}
-	return b.String()
 }
 
 // Markers between which RESULTS.md is generated; what stands outside is written by hand.
@@ -144,4 +149,13 @@ func pair(a, b float64) string {
 		return ""
 	}
 	return fmt.Sprintf("%.1f, %.1f µs", a/1e3, b/1e3)
+}
+
+// WriteRatios writes what bars are about, without judging it: the median, and the span of all
+// rounds.
+func WriteRatios(w io.Writer, bars []Bar, rounds []Round) {
+	fmt.Fprintf(w, "| what | median | lowest and highest | figures |\n| --- | --- | --- | --- |\n")
+	for _, v := range Judge(bars, rounds, 1) {
+		fmt.Fprintf(w, "| %s | %s | %s, %s | %s |\n", v.What, value(v.Median), value(slices.Min(v.Values)), value(slices.Max(v.Values)), v.Detail)
+	}
 }

@@ -37,6 +37,36 @@ func p99(r *result.Run) float64 {
 	return of(r.RTT, tail)
 }
 
+func p999(r *result.Run) float64 {
+	if r == nil {
+		return nan
+	}
+	return of(r.RTT, func(p *hist.Percentiles) int64 { return p.P999 })
+}
+
+// perDatagram is the processor time of all processes for each datagram that arrived, in seconds.
+func perDatagram(r *result.Run) float64 {
+	if r == nil || r.Delivered == 0 {
+		return nan
+	}
+	return r.CPUSeconds / float64(r.Delivered)
+}
+
+// copied is the part of the datagrams that did not go straight between packet memory and wire.
+func copied(r *result.Run) float64 {
+	if r == nil || r.XDPDatagrams == 0 {
+		return nan
+	}
+	return float64(r.XDPCopied) / float64(r.XDPDatagrams)
+}
+
+func copies(r *result.Run) string {
+	if r == nil {
+		return "the run failed"
+	}
+	return fmt.Sprintf("%d of %d", r.XDPCopied, r.XDPDatagrams)
+}
+
 func oneWay99(r *result.Run) float64 {
 	if r == nil {
 		return nan

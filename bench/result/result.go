@@ -21,8 +21,13 @@ type Run struct {
 
 	XDPMode   string `json:"xdp_mode"`   // how packets travelled: such as "generic copy"; empty where not over AF_XDP
 	XDPSocket string `json:"xdp_socket"` // own or asavie; empty where not over AF_XDP
-	Rig       string `json:"rig"`        // the network that was made for the run: veth, bridge; empty: none
-	Offload   bool   `json:"offload"`    // its interfaces kept segmentation offload
+	// Datagrams that members sent and received over AF_XDP, and those of them that were copied
+	// to be sent or came through the kernel's socket.
+	XDPDatagrams uint64 `json:"xdp_datagrams"`
+	XDPCopied    uint64 `json:"xdp_copied"`
+
+	Rig     string `json:"rig"`     // the network that was made for the run: veth, bridge; empty: none
+	Offload bool   `json:"offload"` // its interfaces kept segmentation offload
 
 	Seconds    float64 `json:"seconds"`    // measured, without warm-up and settling
 	Sent       uint64  `json:"sent"`       // accepted Offers, warm-up included

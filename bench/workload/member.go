@@ -77,6 +77,8 @@ func (m *member) counters() counters {
 	}
 	if s.Transport == "xdp" {
 		c.XDPMode, c.XDPSocket = s.Mode, s.Socket
+		c.XDPDatagrams = s.XDP.SendDatagrams + s.XDP.RecvDatagrams
+		c.XDPCopied = s.XDP.SendCopied + s.XDP.RecvKernel + s.XDP.SendKernel
 		c.Detail += fmt.Sprintf(" %+v", s.XDP)
 	}
 	return c

@@ -387,6 +387,7 @@ func (r *run) openLoop(ctx context.Context, m *member, pub *blaze.Publisher) (ui
 func (r *run) sum(own counters, repair []byte, reports []*report) error {
 	res := r.res
 	res.Transport, res.XDPMode, res.XDPSocket = own.Transport, own.XDPMode, own.XDPSocket
+	res.XDPDatagrams, res.XDPCopied = own.XDPDatagrams, own.XDPCopied
 	res.NAKsSent, res.RepairsSent, res.Evictions = own.NAKsSent, own.RepairsSent, own.Evictions
 	res.Reasons = map[string]uint64{}
 	res.Members = append(res.Members, own.Detail)
@@ -411,6 +412,8 @@ func (r *run) sum(own counters, repair []byte, reports []*report) error {
 		}
 		res.NAKsSent += p.Stats.NAKsSent
 		res.RepairsSent += p.Stats.RepairsSent
+		res.XDPDatagrams += p.Stats.XDPDatagrams
+		res.XDPCopied += p.Stats.XDPCopied
 		mallocs += p.Mallocs
 		if err := errors.Join(add(latency, p.Latency), add(repairs, p.Repair)); err != nil {
 			return err

@@ -59,6 +59,8 @@ type counters struct {
 	Transport         string `json:"transport"`
 	XDPMode           string `json:"xdp_mode"`
 	XDPSocket         string `json:"xdp_socket"`
+	XDPDatagrams      uint64 `json:"xdp_datagrams"`
+	XDPCopied         uint64 `json:"xdp_copied"`
 	DatagramsReceived uint64 `json:"datagrams_received"`
 	NAKsSent          uint64 `json:"naks_sent"`
 	RepairsSent       uint64 `json:"repairs_sent"`

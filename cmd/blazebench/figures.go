@@ -5,11 +5,14 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/activeblaze/blaze/bench/figures"
 	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/bench/rig"
 	"github.com/activeblaze/blaze/bench/workload"
+	"github.com/activeblaze/blaze/xdp"
 )
 
 // Durations of a figure's runs. Bars that name their own duration keep it, but for check.
@@ -29,7 +32,8 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 	fs.SetOutput(out.stderr)
 	fs.IntVar(&rounds, "rounds", rounds, "how many `times` everything is run")
 	fs.DurationVar(&duration, "duration", duration, "how long each run is measured, unless its bar says it")
-	file := new(string)
+	file, only := new(string), "all"
+	fs.StringVar(&only, "only", only, "`what` to measure: all, loopback or xdp (AF_XDP, on a rig; root)")
 	if !check {
 		fs.StringVar(file, "write", "bench/RESULTS.md", "put the tables into this results `file`, between its markers; empty: nowhere")
 	}
@@ -38,10 +42,15 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 		return usageError{error: err, told: true}
 	case fs.NArg() > 0:
 		return usagef("%s: unexpected argument %q", fs.Name(), fs.Arg(0))
+	case only != "all" && only != "loopback" && only != "xdp":
+		return usagef("--only %q: want all, loopback or xdp", only)
 	case rounds < 1:
 		return usagef("--rounds %d: want 1 or more", rounds)
 	case duration < 10*time.Millisecond || duration > workload.MaxDuration:
 		return usagef("--duration %v: want 10ms to %v", duration, workload.MaxDuration)
+	}
+	if only != "all" {
+		*file = "" // a part does not replace the whole
 	}
 	// Before a quarter of an hour is spent on figures that then have nowhere to go.
 	if *file != "" {
@@ -49,23 +58,64 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 			return err
 		}
 	}
-	slack := 1.0
-	cases := figures.Cases(duration)
-	if check {
-		slack = 2
-		for i := range cases {
-			cases[i].Opt.Duration = duration
+	var failed error
+	var texts []string
+	for _, s := range suites(duration, only, out) {
+		slack := 1.0
+		if check {
+			slack, s.Yard = 2, nil
+			for i := range s.Cases {
+				s.Cases[i].Opt.Duration = duration
+			}
+		}
+		results, err := takeSuite(ctx, s, rounds, out)
+		if results == nil {
+			return err
+		}
+		failed = errors.Join(failed, err)
+		verdicts := figures.Judge(s.Bars, results, slack)
+		if check {
+			figures.WriteTable(out.stdout, verdicts, slack)
+		} else {
+			text := figures.Report(s, results)
+			fmt.Fprintln(out.stdout, text)
+			texts = append(texts, text)
+		}
+		for _, v := range verdicts {
+			if !v.Reached {
+				failed = errors.Join(failed, fmt.Errorf("not reached: %s: %.4g, want %s", v.What, v.Median, v.Text(slack)))
+			}
 		}
 	}
+	if *file != "" {
+		failed = errors.Join(failed, figures.Update(*file, strings.Join(texts, "\n## AF_XDP\n\n")))
+	}
+	return failed
+}
+
+// suites are those that this host can run and somebody wants; what it cannot is said in a line.
+func suites(duration time.Duration, only string, out *output) (all []figures.Suite) {
+	if only != "xdp" {
+		all = append(all, figures.Loopback(duration))
+	}
+	if only == "loopback" {
+		return all
+	}
+	if err := errors.Join(rig.Possible(), xdp.Available()); err != nil {
+		fmt.Fprintf(out.stderr, "blazebench: left out: all figures of AF_XDP: %s\n", oneLine(err))
+		return all
+	}
+	return append(all, figures.FastPath(duration))
+}
+
+// takeSuite runs rounds of a suite. Without results it was stopped; with them the error tells
+// which runs failed.
+func takeSuite(ctx context.Context, s figures.Suite, rounds int, out *output) (_ []figures.Round, failed error) {
 	receiver, err := receiverArgs()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	n, total := 0, rounds*len(cases)
-	var yard []figures.Yardstick
-	if !check {
-		yard = figures.Yardsticks()
-	}
+	n, total := 0, rounds*len(s.Cases)
 	run := func(ctx context.Context, c figures.Case) (*result.Run, error) {
 		n++
 		out.prefix = fmt.Sprintf("[%d/%d] ", n, total)
@@ -75,31 +125,16 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 		out.clear()
 		return r, err
 	}
-	var failed error
-	results, err := figures.Take(ctx, cases, yard, rounds, run, func(command string, err error) {
+	results, err := figures.Take(ctx, s, rounds, run, func(command string, err error) {
 		err = fmt.Errorf("%s: %w", command, err)
 		fmt.Fprintf(out.stderr, "blazebench: %v\n", err)
 		failed = errors.Join(failed, err)
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	verdicts := figures.Judge(results, slack)
-	if check {
-		figures.WriteTable(out.stdout, verdicts, slack)
-	} else {
-		text := figures.Report(results, cases, yard)
-		fmt.Fprint(out.stdout, text)
-		if *file != "" {
-			if err := figures.Update(*file, text); err != nil {
-				return err
-			}
-		}
-	}
-	for _, v := range verdicts {
-		if !v.Reached {
-			failed = errors.Join(failed, fmt.Errorf("not reached: %s: %.4g, want %s", v.What, v.Median, v.Text(slack)))
-		}
-	}
-	return failed
+	return results, failed
 }
+
+// oneLine is an error without line ends.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

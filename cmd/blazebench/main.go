@@ -6,6 +6,7 @@
 //	blazebench throughput      one way, as fast as flow control allows, or at --rate
 //	blazebench loss            throughput while every member loses datagrams
 //	blazebench raw             the yardstick: bare sockets, without the library
+//	blazebench compare         sockets and AF_XDP, bare and with the protocol, in turn on one rig (root)
 //	blazebench figures         all figures of bench/RESULTS.md, and whether each bar is reached
 //	blazebench check           the same bars in three short rounds with twice the slack, for CI
 //
@@ -80,11 +81,13 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		return one(ctx, workload.Kind(name), args, out)
 	case "figures", "check":
 		return takeFigures(ctx, name == "check", args, out)
+	case "compare":
+		return compare(ctx, args, out)
 	case "help":
 		fmt.Fprint(stdout, overview)
 		return nil
 	}
-	return usagef("unknown command %q: want latency, throughput, loss, raw, figures, check, or none for the tour", name)
+	return usagef("unknown command %q: want latency, throughput, loss, raw, compare, figures, check, or none for the tour", name)
 }
 
 const overview = `blazebench measures reliable multicast between real processes.
@@ -94,6 +97,7 @@ const overview = `blazebench measures reliable multicast between real processes.
   blazebench throughput      one way, as fast as flow control allows, or at --rate
   blazebench loss            throughput while every member loses datagrams
   blazebench raw             bare sockets, without the library: the yardstick
+  blazebench compare         sockets and AF_XDP, bare and with the protocol, in turn on one rig (root)
   blazebench figures         all figures of bench/RESULTS.md, and whether each bar is reached
   blazebench check           the same bars in three short rounds with twice the slack
 

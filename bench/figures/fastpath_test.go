@@ -1,0 +1,84 @@
+package figures
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/activeblaze/blaze/bench/hist"
+	"github.com/activeblaze/blaze/bench/result"
+)
+
+// fast is a round in which every bar of AF_XDP is reached.
+func fast() Round {
+	rtt := func(p50, p999 int64) *result.Run {
+		return &result.Run{Sent: 10, Delivered: 10, RTT: &hist.Percentiles{P50: p50, P99: 2 * p50, P999: p999}}
+	}
+	rate := func(v float64) *result.Run {
+		return &result.Run{Sent: 1000, Delivered: 1000, MsgsPerSecond: v, CPUSeconds: 1, XDPDatagrams: 2000}
+	}
+	return Round{
+		"raw udp rtt": rtt(10_000, 90_000), "udp rtt": rtt(11_000, 90_000), "raw xdp rtt": rtt(4000, 9000),
+		"xdp rtt": rtt(5000, 9000), "raw asavie rtt": rtt(4100, 10_000), "asavie rtt": rtt(5100, 10_000),
+		"raw udp rate": rate(240e3), "udp rate": rate(250e3), "raw xdp rate": rate(750e3), "xdp rate": rate(700e3),
+		"raw asavie rate": rate(700e3), "asavie rate": rate(650e3), "raw gso rate": rate(2.2e6), "gso rate": rate(2e6),
+		"udp rate 64": rate(3e6), "xdp rate 64": rate(8e6),
+	}
+}
+
+func TestEveryBarOfTheFastPathCanFail(t *testing.T) {
+	bars := fastPathBars()
+	for _, v := range Judge(bars, []Round{fast()}, 1) {
+		if !v.Reached {
+			t.Fatalf("not reached in a good round: %s: %v, want %s", v.What, v.Median, v.Text(1))
+		}
+	}
+	worse := []struct {
+		what  string // prefix of the bar
+		spoil func(r Round)
+	}{
+		{"AF_XDP round trip, 64 bytes: p50 / bare", func(r Round) { r["xdp rtt"].RTT.P50 = 5500 }},
+		{"AF_XDP round trip, 64 bytes: p50 / UDP", func(r Round) { r["udp rtt"].RTT.P50 = 8000 }},
+		{"AF_XDP 1,344-byte messages/s / bare", func(r Round) { r["xdp rate"].MsgsPerSecond = 600e3 }},
+		{"AF_XDP 1,344-byte messages/s / UDP", func(r Round) { r["udp rate"].MsgsPerSecond = 400e3 }},
+		{"AF_XDP throughput and round trips", func(r Round) { r["xdp rate 64"].Lost = 1 }},
+		{"bare round trip: p50 of own", func(r Round) { r["raw asavie rtt"].RTT.P50 = 3900 }},
+		{"bare: own rings", func(r Round) { r["raw asavie rtt"].RTT.P999 = 8000; r["raw xdp rate"].CPUSeconds = 2 }},
+		{"AF_XDP: allocations", func(r Round) { r["xdp rate 64"].AllocsPerMsg = 0.01 }},
+		{"AF_XDP: copied", func(r Round) { r["xdp rate"].XDPCopied = 100 }},
+	}
+	if len(worse) != len(bars) {
+		t.Errorf("%d bars, %d ways to miss one", len(bars), len(worse))
+	}
+	for _, c := range worse {
+		r := fast()
+		c.spoil(r)
+		missed := 0
+		for _, v := range Judge(bars, []Round{r}, 1) {
+			if strings.HasPrefix(v.What, c.what) && !v.Reached {
+				missed++
+			}
+		}
+		if missed != 1 {
+			t.Errorf("%s: spoiled, and %d bars say so", c.what, missed)
+		}
+	}
+}
+
+func TestEveryBarOfTheFastPathHasItsRuns(t *testing.T) {
+	s, r := FastPath(time.Second), Round{}
+	for _, c := range s.Cases {
+		if r[c.Name] != nil || fast()[c.Name] == nil {
+			t.Errorf("case %q is there twice, or not known here", c.Name)
+		}
+		r[c.Name] = fast()[c.Name]
+		if cmd := c.Command(); !strings.Contains(cmd, "--rig veth") || !strings.Contains(cmd, "--uri '") {
+			t.Errorf("case %q cannot be run alone by %s", c.Name, cmd)
+		}
+	}
+	for _, v := range Judge(append(s.Bars, Comparisons()...), []Round{r}, 1) {
+		if v.Median != v.Median {
+			t.Errorf("%s: cannot be told from the runs that there are", v.What)
+		}
+	}
+}

@@ -31,7 +31,10 @@ func slowMul(a, b byte) byte {
 func TestField(t *testing.T) {
 	for a := range 256 {
 		for b := range 256 {
-			if got, want := mul(byte(a), byte(b)), slowMul(byte(a), byte(b)); got != want {
+			if a == 0 || b == 0 {
+				continue
+			}
+			if got, want := expTable[int(logTable[a])+int(logTable[b])], slowMul(byte(a), byte(b)); got != want {
 				t.Fatalf("%d * %d = %d, want %d", a, b, got, want)
 			}
 		}
@@ -64,18 +67,29 @@ func TestMatrix(t *testing.T) {
 	for r := range MaxSymbol - 1 {
 		for c := range MaxSource {
 			got := Coefficient(r, c)
-			if slowMul(got, byte(64+r)^byte(c)) != byte(64^c) {
+			if slowMul(got, byte(64+r)^byte(c)) != 1 || got == 1 {
 				t.Fatalf("Coefficient(%d, %d) = %d", r, c, got)
-			}
-			if r == 0 && got != 1 {
-				t.Fatalf("row 0 has %d at %d", got, c)
 			}
 			h.Write([]byte{got})
 		}
 	}
-	const want = "bc9f2e12377866c37339bc7484545f284f28c4dd465a3f77ba67206dc071f15c"
+	const want = "1b73f65041fc3609dcb371c01768dcb34880ce8bb88abfbc68103ef5f8e8be43"
 	if got := hex.EncodeToString(h.Sum(nil)); got != want {
 		t.Errorf("the matrix has the digest\n%s, not\n%s", got, want)
+	}
+}
+
+// FE-10: the example of docs/wire.md, for implementers elsewhere.
+func TestKnownAnswer(t *testing.T) {
+	repair := [][]byte{make([]byte, 4), make([]byte, 4), make([]byte, 4)}
+	for c, symbol := range []string{"\x01abc", "\x80", "\x00\xff\x10"} {
+		Accumulate(repair, c, []byte(symbol))
+	}
+	if got, want := fmt.Sprintf("%x", repair), "[8a9cd8d5 5d121e90 3e87308f]"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got, want := [4]byte{Coefficient(0, 0), Coefficient(0, 1), Coefficient(1, 0), Coefficient(126, 63)}, [4]byte{54, 95, 95, 84}; got != want {
+		t.Errorf("coefficients %v, want %v", got, want)
 	}
 }
 

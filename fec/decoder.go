@@ -409,3 +409,14 @@ func (d *Decoder) Release() {
 		d.slots[i] = slot{}
 	}
 }
+
+// DecoderBuffers is how many buffers a Decoder with this History holds at most, where blocks have
+// up to span datagrams (source symbols times interleaving): the window, 16 blocks with losses,
+// each with up to MaxSource source datagrams and as many repair symbols in all as it has source
+// symbols, and what PollRebuilt has.
+func DecoderBuffers(history, span int) int {
+	if history == 0 {
+		history = DefaultHistory
+	}
+	return min(max(leastKept, 2*span), history) + openBlocks*MaxSource + 2*MaxSource
+}

@@ -23,13 +23,5 @@ func fieldTables() (exp [2 * order]byte, log [256]uint8) {
 	return exp, log
 }
 
-// mul is a times b.
-func mul(a, b byte) byte {
-	if a == 0 || b == 0 {
-		return 0
-	}
-	return expTable[int(logTable[a])+int(logTable[b])]
-}
-
 // inverse is 1/a, for a other than zero.
 func inverse(a byte) byte { return expTable[order-int(logTable[a])] }

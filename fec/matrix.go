@@ -9,15 +9,17 @@ const (
 // The matrix is part of the wire format: scheme 1 (docs/wire.md). The repair symbol with index r
 // is the sum over the source symbols c of Coefficient(r, c) times symbol c, with
 //
-//	Coefficient(r, c) = (64 ^ c) / ((64 + r) ^ c)
+//	Coefficient(r, c) = 1 / ((64 + r) ^ c)
 //
-// a Cauchy matrix over the points 64 + r and c whose columns are scaled so that row 0 is all
-// ones. Every square part of a Cauchy matrix can be inverted, and scaling columns by what is not
-// zero does not change that; so any k of the k + m symbols give the block back.
+// a Cauchy matrix over the points 64 + r and c. Every square part of it can be inverted, so any k
+// of the k + m symbols give the block back.
 //
 // No coefficient depends on k or m. Hence a block that is closed early is one whose other
-// symbols are zero, more repair symbols can be made for it at any time, and repair symbol 0 is
-// the plain XOR, which also mends a single loss with nothing but XOR.
+// symbols are zero, and more repair symbols can be made for it at any time.
+//
+// No coefficient is 1 either. A row of ones, a plain XOR, would be a little faster; but CRCs go
+// through XOR: the XOR of an odd number of symbols with right CRCs has a right CRC, so that what
+// is computed from symbols that do not belong together would pass. It does not pass here.
 
 // Coefficient is the factor of source symbol c in the repair symbol with index r. c is
 // 0..MaxSource-1, r is 0..MaxSymbol-2; it panics beyond.
@@ -28,13 +30,10 @@ var matrix = makeMatrix()
 // pointOf is the point of repair symbol r in the Cauchy matrix; that of source symbol c is c.
 func pointOf(r int) byte { return byte(MaxSource + r) }
 
-// scaleOf is what column c is multiplied by.
-func scaleOf(c int) byte { return byte(MaxSource ^ c) }
-
 func makeMatrix() (m [MaxSymbol - 1][MaxSource]byte) {
 	for r := range m {
 		for c := range m[r] {
-			m[r][c] = mul(scaleOf(c), inverse(pointOf(r)^byte(c)))
+			m[r][c] = inverse(pointOf(r) ^ byte(c))
 		}
 	}
 	return m
@@ -74,7 +73,7 @@ func (v *inversion) set(rows, columns []uint8) {
 		v.rowPart[i] = reduced(up - down)
 	}
 	for j := range e {
-		up, down := 0, int(logTable[scaleOf(int(columns[j]))])
+		up, down := 0, 0
 		y := columns[j]
 		for k := range e {
 			up += int(logTable[pointOf(int(rows[k]))^y])

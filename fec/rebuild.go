@@ -100,7 +100,7 @@ func (d *Decoder) accept(number uint64, symbol []byte) bool {
 		b.Release()
 		return false
 	}
-	if m := w.Frames()[0].Data(); m.Number != number {
+	if m := w.Frames()[0].Data(); m.Number != number { // of another block, or the CRC was right by chance
 		b.Release()
 		return false
 	}

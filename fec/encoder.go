@@ -13,12 +13,12 @@ const Scheme = 1
 
 // Bounds and defaults of an Encoder.
 const (
-	MaxInterleave     = 16
-	DefaultSource     = 20
-	DefaultMaxOpen    = 10 * time.Millisecond
-	shortestPause     = 50 * time.Microsecond // below it, threads and not streams are measured
-	recentBlocks      = 512                   // blocks that more repair symbols can be made for
-	waitingPerAccount = 4                     // blocks whose repair symbols may wait in PollSend
+	MaxInterleave  = 16
+	DefaultSource  = 20
+	DefaultMaxOpen = 10 * time.Millisecond
+	shortestPause  = 50 * time.Microsecond // below it, threads and not streams are measured
+	recentBlocks   = 512                   // blocks that more repair symbols can be made for
+	waitingGroups  = 4                     // groups of blocks whose repair symbols may wait in PollSend
 )
 
 // EncoderConfig is what an Encoder is made of.
@@ -139,7 +139,7 @@ func NewEncoder(cfg EncoderConfig) *Encoder {
 			e.blocks[i].repair = append(e.blocks[i].repair, slice())
 		}
 	}
-	e.queue = make([]*buf.Buf, waitingPerAccount*(cfg.Interleave*most+MaxSource))
+	e.queue = make([]*buf.Buf, waitingGroups*cfg.Interleave*most+MaxSymbol)
 	return e
 }
 

@@ -44,6 +44,9 @@ type Channel struct {
 
 	last atomic.Pointer[Stats] // of the last start, when it had ended
 
+	viewsMu sync.Mutex
+	views   atomic.Pointer[[]*func(View)] // replaced, never changed
+
 	counters
 }
 
@@ -200,8 +203,12 @@ func (c *Channel) newRunning() (*running, error) {
 		Idle: conf.Idle.engine(), CPU: -1, RepairNS: hook.RepairNS,
 	}
 	for _, t := range conf.Topics {
-		cfg.Rules = append(cfg.Rules, member.Rule{Pattern: t.Pattern, Protocol: t.Protocol.wire()})
+		cfg.Rules = append(cfg.Rules, member.Rule{Pattern: t.Pattern, Protocol: t.Protocol.wire(), Safe: t.Safe})
 	}
+	cfg.Safe = conf.Safe
+	// Names need not be unique, so the ring is not told them: it would take the older of two
+	// members of one name for dead.
+	cfg.Ring = member.Ring{Profile: conf.Totem.profile(), Plain: conf.Totem.Plain, Views: (&viewer{c: c}).view}
 	if len(conf.EngineCPUs) > 0 {
 		cfg.CPU = conf.EngineCPUs[0]
 	}
@@ -279,7 +286,7 @@ func (c *Channel) stop() error {
 	if untaken := c.awaitHandlers(deadline); untaken > 0 {
 		left += fmt.Sprintf("; %d messages not taken by their handlers", untaken)
 	}
-	run.ask(func() { run.member.Nack().Close(run.engine.Now()) })
+	run.ask(func() { run.member.Close(run.engine.Now()) })
 	// Leave datagrams go out in the turns that follow. Their number is bounded, and so is this.
 	run.until(engine.Now().Add(50*time.Millisecond), run.member.Silent)
 	if !run.invoker {
@@ -509,10 +516,6 @@ func (c *Channel) queues() (all []*subscriptionQueue) {
 	}
 	return all
 }
-
-// OnView has h called with every configuration of a Totem ring, in its place in the stream of
-// messages. Totem is later work: in this version no view is ever reported.
-func (c *Channel) OnView(h func(View)) (cancel func()) { return func() {} }
 
 // now is, with an Invoker, the time of the turn that runs or ran last.
 func (r *running) now() clock.Time { return r.engine.Now() }

@@ -29,7 +29,8 @@ type Config struct {
 	BroadcastURI string
 
 	// Protocol is what topics are sent under that no entry of Topics matches. A receiver
-	// follows the sender's choice. The default is NACK. This version has NACK and BestEffort.
+	// follows the sender's choice. The default is NACK. This version has NACK, BestEffort and Totem, whose messages
+	// only members hear that send topics under Totem themselves: they form the ring.
 	Protocol Protocol
 
 	// Topics are exceptions from Protocol and Safe: the first entry that matches a topic wins.
@@ -389,8 +390,8 @@ func (c Config) unsupported() error {
 		}{fmt.Sprintf("Topics[%d].Protocol", i), t.Protocol})
 	}
 	for _, p := range protocols {
-		if p.protocol != NACK && p.protocol != BestEffort {
-			return unsupported(fmt.Sprintf("Config.%s = %v: there are nack and besteffort", p.field, p.protocol))
+		if p.protocol == FEC || p.protocol == Hybrid {
+			return unsupported(fmt.Sprintf("Config.%s = %v: there are nack, besteffort and totem", p.field, p.protocol))
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/internal/topic"
 	"github.com/activeblaze/blaze/nack"
+	"github.com/activeblaze/blaze/totem"
 )
 
 const (
@@ -48,7 +49,7 @@ func (c *Config) memory(datagram int) memory {
 		buffers:    int64(c.poolBuffers(datagram)) * perBuffer,
 		tables:     int64(c.sendStreams()) * int64(nack.Tables(c.Window, datagram)),
 		receive:    receiveSlots,
-		commands:   int64(c.sendStreams()) * int64(c.commandQueue()),
+		commands:   int64(c.sendQueues()) * int64(c.commandQueue()),
 		reassembly: reorderWindows * int64(c.MaxMessageSize),
 	}
 }
@@ -76,7 +77,16 @@ func (c Config) MemoryBudget() int64 {
 // window of every stream that this member may send, the shared reorder windows, and some for
 // control datagrams.
 func (c *Config) poolBuffers(datagram int) int {
-	return nack.Buffers(c.Window, datagram, c.sendStreams(), reorderWindows)
+	n := nack.Buffers(c.Window, datagram, c.sendStreams(), reorderWindows)
+	if c.usesTotem() {
+		n += totem.Buffers(c.Window, datagram)
+	}
+	return n
+}
+
+// usesTotem tells whether topics can be sent under Totem.
+func (c *Config) usesTotem() bool {
+	return c.Protocol == Totem || slices.ContainsFunc(c.Topics, func(t TopicConfig) bool { return t.Protocol == Totem })
 }
 
 // bufferSize is the size in bytes of each of them.
@@ -93,11 +103,18 @@ func (c *Config) sendStreams() int {
 	}
 	n := 0
 	for _, p := range protocols {
-		if p == Totem {
-			n++ // one ring
-		} else {
+		if p != Totem { // which has buffers of its own
 			n += c.Lanes
 		}
+	}
+	return n
+}
+
+// sendQueues is how many command rings there can be: one for each stream, and one for Totem's ring.
+func (c *Config) sendQueues() int {
+	n := c.sendStreams()
+	if c.usesTotem() {
+		n++
 	}
 	return n
 }

@@ -27,7 +27,8 @@ type Publisher struct {
 type binding struct {
 	run  *running
 	lane *member.Lane
-	max  int // Config.MaxMessageSize
+	safe bool // Totem: delivery when every member has it
+	max  int  // Config.MaxMessageSize
 }
 
 // Publisher returns a publisher for a topic: a path of non-empty elements without wildcards,
@@ -69,9 +70,9 @@ func (p *Publisher) bind() (*binding, error) {
 	}
 	b := &binding{run: run, max: p.c.cfg.Load().MaxMessageSize}
 	if run.invoker {
-		run.ask(func() { b.lane = run.member.Lane(run.opening(), p.topic) })
+		run.ask(func() { b.lane, b.safe = run.member.Lane(run.opening(), p.topic) })
 	} else {
-		b.lane = run.member.Lane(0, p.topic) // the engine says when
+		b.lane, b.safe = run.member.Lane(0, p.topic) // the engine says when
 	}
 	p.bound.Store(b)
 	return b, nil
@@ -94,10 +95,10 @@ func (p *Publisher) offer(b *binding, kind wire.Kind, payload []byte) error {
 	}
 	if b.run.invoker {
 		return b.run.direct(func(now clock.Time) error {
-			return b.run.member.Offer(b.lane, now, p.topic, kind, payload)
+			return b.run.member.Offer(b.lane, now, p.topic, kind, payload, b.safe)
 		})
 	}
-	if !b.lane.Put(p.topic, kind, payload) {
+	if !b.lane.Put(p.topic, kind, payload, b.safe) {
 		return ErrBackPressure
 	}
 	b.run.engine.Notify()
@@ -172,14 +173,14 @@ func (p *Publisher) Claim(n int) (Claim, error) {
 	c := Claim{p: p, b: b}
 	if !b.run.invoker {
 		var ok bool
-		if c.record, c.payload, ok = b.lane.Claim(p.topic, wire.KindRaw, n); !ok {
+		if c.record, c.payload, ok = b.lane.Claim(p.topic, wire.KindRaw, n, b.safe); !ok {
 			return Claim{}, ErrBackPressure
 		}
 		c.how = claimRecord
 		return c, nil
 	}
 	err = b.run.direct(func(now clock.Time) (err error) {
-		c.payload, err = b.lane.Sender().Claim(now, p.topic, wire.KindRaw, n)
+		c.payload, err = b.lane.Frame(now, p.topic, wire.KindRaw, n)
 		return err
 	})
 	switch {
@@ -205,7 +206,7 @@ func (c *Claim) Commit() error {
 		c.record.Commit()
 		c.b.run.engine.Notify()
 	case claimFrame:
-		_ = c.b.run.direct(func(now clock.Time) error { c.b.lane.Sender().Commit(now); return nil })
+		_ = c.b.run.direct(func(now clock.Time) error { c.b.lane.CommitFrame(now); return nil })
 	case claimCopy:
 		if err := c.p.offer(c.b, wire.KindRaw, c.payload); err != nil {
 			return err
@@ -224,13 +225,13 @@ func (c *Claim) Abort() {
 		c.record.Abort()
 		c.b.run.engine.Notify()
 	case claimFrame:
-		_ = c.b.run.direct(func(clock.Time) error { c.b.lane.Sender().Abort(); return nil })
+		_ = c.b.run.direct(func(clock.Time) error { c.b.lane.AbortFrame(); return nil })
 	}
 	*c = Claim{}
 }
 
 // Receivers is the number of members that receive the publisher's stream, as far as their
-// reports tell; 0 while the channel is not started.
+// reports tell; under Totem, of the ring's other members; 0 while the channel is not started.
 func (p *Publisher) Receivers() int {
 	b, err := p.bind()
 	if err != nil {
@@ -296,7 +297,7 @@ func (p *Publisher) broadcast(b *binding, payload []byte) (err error) {
 		return p.tooLarge(b, len(payload))
 	}
 	b.run.ask(func() {
-		err = b.run.refusal(b.run.member.Offer(b.lane, b.run.opening(), p.topic, wire.KindMessage, payload))
+		err = b.run.refusal(b.run.member.Offer(b.lane, b.run.opening(), p.topic, wire.KindMessage, payload, b.safe))
 	})
 	return err
 }

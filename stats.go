@@ -3,6 +3,7 @@ package blaze
 import (
 	"github.com/activeblaze/blaze/engine"
 	"github.com/activeblaze/blaze/nack"
+	"github.com/activeblaze/blaze/totem"
 	"github.com/activeblaze/blaze/udp"
 	"github.com/activeblaze/blaze/xdp"
 )
@@ -18,6 +19,7 @@ type Stats struct {
 
 	Engine engine.Stats // turns, datagrams in and out, drops by reason
 	Nack   nack.Stats   // streams of BestEffort and NACK: repair, flow control, drops by reason
+	Totem  totem.Stats  // the ring, where topics are sent under Totem
 	UDP    udp.Stats    // over sockets: system calls, packets, kernel drops
 	XDP    xdp.Stats    // over AF_XDP: rings, filter, copies
 
@@ -74,6 +76,9 @@ func (c *Channel) collect(run *running) Stats {
 		Pauses: c.pauses.Load(), LongPauses: c.longPauses.Load(), SlowDropped: c.dropped.Load(),
 		Disconnected: c.disconnected.Load(), LossesUntold: c.lossesUntold.Load(),
 		BadMessages: c.badMessages.Load(), BackPressure: c.backPressure.Load(),
+	}
+	if t := run.member.Totem(); t != nil {
+		s.Totem = t.Stats()
 	}
 	res.transport.stats(&s)
 	if res.lossy != nil {

@@ -87,7 +87,10 @@ func (n *WholeNode) Deadline() (clock.Time, bool) {
 }
 
 // Stream is the stream of a topic: whole members hash topics over lanes themselves.
-func (n *WholeNode) Stream(topic string) wire.StreamID { return n.Member.Stream(topic) }
+func (n *WholeNode) Stream(topic string) wire.StreamID {
+	id, _ := n.Member.Stream(topic)
+	return id
+}
 
 // Open begins the stream of a topic.
 func (n *WholeNode) Open(now clock.Time, id wire.StreamID) {
@@ -100,7 +103,7 @@ func (n *WholeNode) Open(now clock.Time, id wire.StreamID) {
 // topicOf finds one of the load's topics that goes to the stream.
 func (n *WholeNode) topicOf(id wire.StreamID) string {
 	for _, t := range topics {
-		if n.Member.Stream(t) == id {
+		if s, _ := n.Member.Stream(t); s == id {
 			return t
 		}
 	}
@@ -109,15 +112,15 @@ func (n *WholeNode) topicOf(id wire.StreamID) string {
 
 // Offer sends one message.
 func (n *WholeNode) Offer(now clock.Time, _ wire.StreamID, topic string, payload []byte) error {
-	l := n.Member.Lane(now, topic)
+	l, safe := n.Member.Lane(now, topic)
 	if n.queued {
-		if !l.Put(topic, wire.KindRaw, payload) {
+		if !l.Put(topic, wire.KindRaw, payload, safe) {
 			return errQueue
 		}
 		n.config.Driver.Wake()
 		return nil
 	}
-	err := n.Member.Offer(l, now, topic, wire.KindRaw, payload)
+	err := n.Member.Offer(l, now, topic, wire.KindRaw, payload, safe)
 	n.config.Driver.Wake()
 	return err
 }

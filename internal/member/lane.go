@@ -16,10 +16,10 @@ import (
 type Lane struct {
 	ID wire.StreamID
 
-	sender *nack.Sender // engine's thread only
-	queue  *ring.Bytes  // nil with an Invoker
-	topics interner     // engine's thread only
-	full   bool         // engine's thread only: the sender refused the message that is first in the queue
+	sender sender      // engine's thread only
+	queue  *ring.Bytes // nil with an Invoker
+	topics interner    // engine's thread only
+	full   bool        // engine's thread only: the sender refused the message that is first in the queue
 
 	receivers atomic.Int64
 
@@ -56,29 +56,36 @@ func (l *Lane) changed() {
 	}
 }
 
-// A queued record's word holds the kind and the length of the topic that precedes the payload.
-func recordWord(kind wire.Kind, topicLen int) uint64 { return uint64(kind)<<8 | uint64(topicLen) }
+// A queued record's word holds the kind, the length of the topic that precedes the payload, and
+// whether delivery is to be safe.
+func recordWord(kind wire.Kind, topicLen int, safe bool) uint64 {
+	w := uint64(kind)<<8 | uint64(topicLen)
+	if safe {
+		w |= 1 << 16
+	}
+	return w
+}
 
-func recordOf(word uint64) (kind wire.Kind, topicLen int) {
-	return wire.Kind(word >> 8), int(word & 0xff)
+func recordOf(word uint64) (kind wire.Kind, topicLen int, safe bool) {
+	return wire.Kind(word >> 8), int(word & 0xff), word&(1<<16) != 0
 }
 
 // Claim takes room for a message of n bytes in the queue; ok is false when the queue is full.
 // The payload's bytes lie behind the topic's.
-func (l *Lane) Claim(topic string, kind wire.Kind, n int) (r ring.Record, payload []byte, ok bool) {
+func (l *Lane) Claim(topic string, kind wire.Kind, n int, safe bool) (r ring.Record, payload []byte, ok bool) {
 	r, ok = l.queue.Claim(len(topic) + n)
 	if !ok {
 		return r, nil, false
 	}
-	r.SetWord(recordWord(kind, len(topic)))
+	r.SetWord(recordWord(kind, len(topic), safe))
 	b := r.Bytes()
 	copy(b, topic)
 	return r, b[len(topic):], true
 }
 
 // Put queues a message; false means that the queue is full.
-func (l *Lane) Put(topic string, kind wire.Kind, payload []byte) bool {
-	r, b, ok := l.Claim(topic, kind, len(payload))
+func (l *Lane) Put(topic string, kind wire.Kind, payload []byte, safe bool) bool {
+	r, b, ok := l.Claim(topic, kind, len(payload), safe)
 	if !ok {
 		return false
 	}
@@ -97,8 +104,8 @@ func (l *Lane) drain(now clock.Time) (n int) {
 		if !ok {
 			break
 		}
-		kind, t := recordOf(word)
-		if l.full = l.sender.Offer(now, l.topics.intern(b[:t]), kind, b[t:]) == nack.ErrWindow; l.full {
+		kind, t, safe := recordOf(word)
+		if l.full = l.sender.Offer(now, l.topics.intern(b[:t]), kind, b[t:], safe) == nack.ErrWindow; l.full {
 			break // it stays first in the queue
 		}
 		l.queue.Advance()

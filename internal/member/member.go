@@ -14,6 +14,7 @@ import (
 	"github.com/activeblaze/blaze/internal/topic"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/ring"
+	"github.com/activeblaze/blaze/totem"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -21,6 +22,7 @@ import (
 type Rule struct {
 	Pattern  string
 	Protocol wire.Protocol
+	Safe     bool // Totem: delivery when every member has it
 }
 
 // Config is what a member is made of. Every field but Events, Rules and RepairNS is needed.
@@ -35,7 +37,10 @@ type Config struct {
 
 	Rules    []Rule // the first that matches wins over Protocol
 	Protocol wire.Protocol
+	Safe     bool
 	Lanes    int
+
+	Ring Ring // used where a topic can be sent under Totem
 
 	Window         int // bytes
 	MaxMessageSize int // bytes
@@ -52,12 +57,21 @@ type Config struct {
 	RepairNS func(ns int64)
 }
 
+// Ring is what only Totem needs to know.
+type Ring struct {
+	Profile totem.Profile
+	Plain   bool
+	Views   func(totem.View)
+}
+
 // Member is one member put together.
 type Member struct {
 	cfg    Config
 	engine *engine.Engine
 	nack   *nack.Protocol
+	totem  *totem.Protocol // nil: no topic is sent under Totem
 	table  *Table
+	others int // members of the ring besides this one, in the last regular view
 
 	mu    sync.Mutex
 	lanes map[wire.StreamID]*Lane
@@ -77,13 +91,41 @@ func New(cfg Config) *Member {
 		Room: cfg.Driver.Room(), Lanes: cfg.Lanes, SelfDelivery: cfg.SelfDelivery,
 		Pool: cfg.Pool, Rand: cfg.Rand, Sink: sink{m}, Events: m.event, RepairNS: cfg.RepairNS,
 	})
+	protocols := map[wire.Protocol]engine.Protocol{wire.BestEffort: m.nack, wire.NACK: m.nack}
+	if cfg.uses(wire.Totem) {
+		r := cfg.Ring
+		m.totem = totem.New(totem.Config{
+			Self: cfg.ID, Incarnation: cfg.Incarnation, Cluster: cfg.Cluster,
+			Datagram: cfg.Driver.Datagram(), Window: cfg.Window, MaxMessageSize: cfg.MaxMessageSize,
+			MaxRate: cfg.MaxRate, Pool: cfg.Pool, Rand: cfg.Rand, Sink: sink{m},
+			Views: m.view, Profile: r.Profile, Plain: r.Plain, SelfDelivery: cfg.SelfDelivery,
+		})
+		protocols[wire.Totem] = m.totem
+	}
 	m.engine = engine.New(engine.Config{
 		Driver: cfg.Driver, Source: m, Self: cfg.ID, Cluster: cfg.Cluster,
-		Protocols: map[wire.Protocol]engine.Protocol{wire.BestEffort: m.nack, wire.NACK: m.nack},
+		Protocols: protocols,
 		Idle:      cfg.Idle, CPU: cfg.CPU,
 	})
 	return m
 }
+
+// uses tells whether a topic can be sent under p.
+func (c *Config) uses(p wire.Protocol) bool {
+	if c.Protocol == p {
+		return true
+	}
+	for _, r := range c.Rules {
+		if r.Protocol == p {
+			return true
+		}
+	}
+	return false
+}
+
+// Totem is the protocol that runs the ring, nil where there is none. It belongs to the engine's
+// thread.
+func (m *Member) Totem() *totem.Protocol { return m.totem }
 
 // Engine is the member's engine, to Run or to Turn.
 func (m *Member) Engine() *engine.Engine { return m.engine }
@@ -94,16 +136,19 @@ func (m *Member) Nack() *nack.Protocol { return m.nack }
 // Turn is one duty cycle, for whoever drives the member himself.
 func (m *Member) Turn(now clock.Time) int { return m.engine.Turn(now) }
 
-// Stream is the stream that a topic is sent on.
-func (m *Member) Stream(name string) wire.StreamID {
-	p := m.cfg.Protocol
+// Stream is the stream that a topic is sent on, and whether its delivery is to be safe.
+func (m *Member) Stream(name string) (id wire.StreamID, safe bool) {
+	p, safe := m.cfg.Protocol, m.cfg.Safe
 	for _, r := range m.cfg.Rules {
 		if topic.Match(r.Pattern, []byte(name)) {
-			p = r.Protocol
+			p, safe = r.Protocol, r.Safe
 			break
 		}
 	}
-	return wire.NewStreamID(p, LaneOf(name, m.cfg.Lanes))
+	if p == wire.Totem {
+		return totem.Stream, safe // one ring, whatever Lanes says
+	}
+	return wire.NewStreamID(p, LaneOf(name, m.cfg.Lanes)), false
 }
 
 // LaneOf is the lane that a topic is hashed to: FNV-1a, 32 bits, modulo lanes.
@@ -119,37 +164,53 @@ func LaneOf(name string, lanes int) uint16 {
 // Lane opens the lane of a topic, or finds it open. With an engine on its own thread any
 // goroutine may call it; the stream is announced in the engine's next turn. With an Invoker
 // only the thread that turns may.
-func (m *Member) Lane(now clock.Time, name string) *Lane {
-	id := m.Stream(name)
+func (m *Member) Lane(now clock.Time, name string) (l *Lane, safe bool) {
+	id, safe := m.Stream(name)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if l := m.lanes[id]; l != nil {
-		return l
+		return l, safe
 	}
-	l := &Lane{ID: id}
+	l = &Lane{ID: id}
 	m.lanes[id] = l
 	if m.cfg.Queue == 0 {
 		m.start(now, l)
-		return l
+		return l, safe
 	}
 	l.queue = ring.NewBytes(m.cfg.Queue)
 	m.engine.Post(func() { m.start(m.engine.Now(), l) })
-	return l
+	return l, safe
 }
 
 func (m *Member) start(now clock.Time, l *Lane) {
-	l.sender = m.nack.Open(now, l.ID)
+	if l.ID == totem.Stream {
+		l.sender = totemSender{m.totem, &m.others}
+	} else {
+		l.sender = nackSender{m.nack.Open(now, l.ID)}
+	}
 	lanes := append(append([]*Lane(nil), *m.open.Load()...), l)
 	m.open.Store(&lanes)
+	m.count() // of a ring they may be known already
 }
 
 // Offer packs a message into the lane's datagram. Only the thread that turns may call it.
-func (m *Member) Offer(l *Lane, now clock.Time, name string, kind wire.Kind, payload []byte) error {
-	return l.sender.Offer(now, name, kind, payload)
+// The error is nack.ErrWindow, ErrTooLarge, ErrClaimed or ErrClosed.
+func (m *Member) Offer(l *Lane, now clock.Time, name string, kind wire.Kind, payload []byte, safe bool) error {
+	return l.sender.Offer(now, name, kind, payload, safe)
 }
 
-// Sender is the lane's sender core. It belongs to the thread that turns.
-func (l *Lane) Sender() *nack.Sender { return l.sender }
+// Frame lends n bytes for a payload in the lane's datagram itself, until CommitFrame or
+// AbortFrame; nack.ErrTooLarge means that there is no such room, and that the message is to be
+// offered. Only the thread that turns may call these.
+func (l *Lane) Frame(now clock.Time, name string, kind wire.Kind, n int) ([]byte, error) {
+	return l.sender.Claim(now, name, kind, n)
+}
+
+// CommitFrame sends what Frame lent.
+func (l *Lane) CommitFrame(now clock.Time) { l.sender.Commit(now) }
+
+// AbortFrame gives up what Frame lent.
+func (l *Lane) AbortFrame() { l.sender.Abort() }
 
 // Drain implements engine.Source.
 func (m *Member) Drain(now clock.Time) (n int) {
@@ -196,10 +257,39 @@ func (m *Member) Settled() bool {
 }
 
 // Silent tells that nothing is left to be sent. It belongs to the engine's thread.
-func (m *Member) Silent() bool { return m.engine.Flushed() && m.nack.Idle() }
+func (m *Member) Silent() bool {
+	return m.engine.Flushed() && m.nack.Idle() && (m.totem == nil || m.totem.Idle())
+}
+
+// Close has the cores tell the others that this member leaves, in the turns that follow.
+func (m *Member) Close(now clock.Time) {
+	m.nack.Close(now)
+	if m.totem != nil {
+		m.totem.Close(now)
+	}
+}
+
+// view hands up a configuration of the ring, in its place among the messages.
+func (m *Member) view(v totem.View) {
+	if v.Kind == totem.Regular {
+		m.others = len(v.Members) - 1
+		m.count()
+	}
+	if m.cfg.Ring.Views != nil {
+		m.cfg.Ring.Views(v)
+	}
+}
 
 // event watches over the cores' events.
 func (m *Member) event(e nack.Event) {
+	m.count()
+	if m.cfg.Events != nil {
+		m.cfg.Events(e)
+	}
+}
+
+// count tells those who wait for receivers how many there are.
+func (m *Member) count() {
 	for _, l := range *m.open.Load() {
 		if l.sender != nil {
 			if n := int64(l.sender.Receivers()); n != l.receivers.Load() {
@@ -208,15 +298,15 @@ func (m *Member) event(e nack.Event) {
 			}
 		}
 	}
-	if m.cfg.Events != nil {
-		m.cfg.Events(e)
-	}
 }
 
 // Release gives every buffer back to the pool. The engine must not be turning any more.
 func (m *Member) Release() {
 	m.engine.Release()
 	m.nack.Release()
+	if m.totem != nil {
+		m.totem.Release()
+	}
 }
 
 // Unsettled describes what Settled misses, for the error of a Stop that could not wait longer.

@@ -1,0 +1,57 @@
+package member
+
+import (
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/nack"
+	"github.com/activeblaze/blaze/totem"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// sender is the sending side of a lane, whatever its protocol. Its errors are package nack's:
+// ErrWindow, ErrTooLarge, ErrClaimed and ErrClosed.
+type sender interface {
+	Offer(now clock.Time, topic string, kind wire.Kind, payload []byte, safe bool) error
+	// Claim lends room in the datagram itself. ErrTooLarge means that there is none to be had
+	// in that way, and that the message is to be offered.
+	Claim(now clock.Time, topic string, kind wire.Kind, n int) ([]byte, error)
+	Commit(now clock.Time)
+	Abort()
+	// Receivers is the number of other members that receive the lane.
+	Receivers() int
+	// Acknowledged tells that everybody has everything.
+	Acknowledged() bool
+}
+
+// nackSender is a lane under NACK or BestEffort.
+type nackSender struct{ *nack.Sender }
+
+func (s nackSender) Offer(now clock.Time, topic string, kind wire.Kind, payload []byte, _ bool) error {
+	return s.Sender.Offer(now, topic, kind, payload)
+}
+
+// totemSender is this member's part in the ring.
+type totemSender struct {
+	p      *totem.Protocol
+	others *int // in the last regular view
+}
+
+func (s totemSender) Offer(now clock.Time, topic string, kind wire.Kind, payload []byte, safe bool) error {
+	switch err := s.p.Offer(now, topic, kind, payload, safe); err {
+	case totem.ErrWindow:
+		return nack.ErrWindow
+	case totem.ErrTooLarge:
+		return nack.ErrTooLarge
+	case totem.ErrClosed:
+		return nack.ErrClosed
+	default:
+		return err
+	}
+}
+
+func (s totemSender) Claim(clock.Time, string, wire.Kind, int) ([]byte, error) {
+	return nil, nack.ErrTooLarge
+}
+func (s totemSender) Commit(clock.Time)  {}
+func (s totemSender) Abort()             {}
+func (s totemSender) Acknowledged() bool { return s.p.Acknowledged() }
+func (s totemSender) Receivers() int     { return *s.others }

@@ -1,0 +1,92 @@
+package blaze
+
+import (
+	"slices"
+
+	"github.com/activeblaze/blaze/totem"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// OnView has h called with every configuration of the ring of Totem, in its place among the
+// messages that Inline handlers see: what is delivered after a view and before the next one was
+// agreed among its members. A transitional view comes before each regular one; what is
+// delivered between the two was agreed only among those that go on together.
+//
+// h runs on the engine's thread, as an Inline handler does, and must not block. It may be called
+// in every state of the channel. cancel ends it; h may still be running when cancel returns.
+func (c *Channel) OnView(h func(View)) (cancel func()) {
+	entry := &h
+	c.changeViews(func(all []*func(View)) []*func(View) { return append(slices.Clone(all), entry) })
+	return func() {
+		c.changeViews(func(all []*func(View)) []*func(View) {
+			return slices.DeleteFunc(slices.Clone(all), func(e *func(View)) bool { return e == entry })
+		})
+	}
+}
+
+func (c *Channel) changeViews(change func([]*func(View)) []*func(View)) {
+	c.viewsMu.Lock()
+	defer c.viewsMu.Unlock()
+	var all []*func(View)
+	if p := c.views.Load(); p != nil {
+		all = *p
+	}
+	all = change(all)
+	c.views.Store(&all)
+}
+
+// viewer turns the configurations of one start of a channel into views. It belongs to the
+// engine's thread.
+type viewer struct {
+	c        *Channel
+	previous ViewID     // the last regular view
+	together []MemberID // the members of the transitional view that came after it
+}
+
+func (v *viewer) view(w totem.View) {
+	view := View{
+		ID:       ViewID{Sequence: uint64(w.Ring.Seq), Representative: MemberID(w.Ring.Rep)},
+		Members:  memberIDs(w.Members),
+		Previous: v.previous,
+	}
+	if w.Kind == totem.Transitional {
+		view.Kind, view.Together = ViewTransitional, view.Members
+		v.together = view.Members
+	} else {
+		view.Kind, view.Together = ViewRegular, v.together
+		v.previous = view.ID
+	}
+	if all := v.c.views.Load(); all != nil {
+		for _, h := range *all {
+			own := view // a handler may keep, and change, its lists
+			own.Members, own.Together = slices.Clone(view.Members), slices.Clone(view.Together)
+			(*h)(own)
+		}
+	}
+}
+
+func memberIDs(ids []wire.MemberID) []MemberID {
+	out := make([]MemberID, len(ids))
+	for i, id := range ids {
+		out[i] = MemberID(id)
+	}
+	return out
+}
+
+// profile is the ring's timers as configured.
+func (t TotemConfig) profile() totem.Profile {
+	p := totem.Tuned()
+	switch t.Profile {
+	case Isolated:
+		p = totem.Isolated()
+	case Shared:
+		p = totem.Shared()
+	}
+	if t.TokenLoss > 0 {
+		p = p.WithTokenLoss(t.TokenLoss)
+	}
+	if t.Hold > 0 {
+		p.Hold = t.Hold
+	}
+	return p
+}

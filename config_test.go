@@ -152,8 +152,7 @@ func TestUnsupported(t *testing.T) {
 	}{
 		{Config{Protocol: FEC}, "Config.Protocol = fec"},
 		{Config{Protocol: Hybrid}, "Config.Protocol = hybrid"},
-		{Config{Protocol: Totem, Safe: true}, "Config.Protocol = totem"},
-		{Config{Topics: []TopicConfig{{Pattern: "a"}, {Pattern: "b", Protocol: Totem}}}, "Config.Topics[1].Protocol = totem"},
+		{Config{Topics: []TopicConfig{{Pattern: "a"}, {Pattern: "b", Protocol: FEC}}}, "Config.Topics[1].Protocol = fec"},
 	}
 	for _, row := range later {
 		if err := row.cfg.Validate(); err != nil {
@@ -164,7 +163,7 @@ func TestUnsupported(t *testing.T) {
 		}
 	}
 	for _, cfg := range []Config{{}, {Protocol: BestEffort, BroadcastURI: "auto://239.1.1.1:1"}, {BroadcastURI: "pointcast://127.0.0.1:1"},
-		{BroadcastURI: "xdp://239.255.66.76:6676?interface=eth9"},
+		{BroadcastURI: "xdp://239.255.66.76:6676?interface=eth9"}, {Protocol: Totem, Safe: true},
 		{Topics: []TopicConfig{{Pattern: ">", Protocol: BestEffort}}}} {
 		if err := cfg.unsupported(); err != nil {
 			t.Errorf("%v", err)

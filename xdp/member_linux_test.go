@@ -56,18 +56,18 @@ func TestMembers(t *testing.T) {
 		})
 	}
 	now := engine.Now()
-	lane := members[0].Lane(now, "t")
+	lane, safe := members[0].Lane(now, "t")
 	payload := make([]byte, 700)
 	sent := uint64(0)
 	end := time.Now().Add(20 * time.Second)
 	for heard.next < count && time.Now().Before(end) {
 		now = engine.Now()
 		for range 64 {
-			if sent == count || lane.Sender().Receivers() == 0 && sent > 0 {
+			if sent == count || lane.Receivers() == 0 && sent > 0 {
 				break
 			}
 			binary.LittleEndian.PutUint64(payload, sent)
-			if members[0].Offer(lane, now, "t", 0, payload) != nil {
+			if members[0].Offer(lane, now, "t", 0, payload, safe) != nil {
 				break
 			}
 			sent++

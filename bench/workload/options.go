@@ -154,6 +154,17 @@ func (o Options) Check(kind Kind) error {
 	return nil
 }
 
+// ownTap gives receiver i, from 1, a file of its own where the URI asks for a tap: the sender's
+// name with .i behind it.
+func ownTap(uri string, i int) string {
+	u, err := blaze.ParseURI(uri)
+	if err != nil || u.Tap == "" {
+		return uri
+	}
+	u.Tap += "." + strconv.Itoa(i)
+	return u.String()
+}
+
 // withInterface puts a rig's interface into a URI.
 func withInterface(uri, name string) (string, error) {
 	u, query, has := strings.Cut(uri, "?")

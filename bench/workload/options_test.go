@@ -83,3 +83,15 @@ func TestInterfaceOfARig(t *testing.T) {
 		}
 	}
 }
+
+func TestEveryMemberHasItsTap(t *testing.T) {
+	for _, c := range []struct{ uri, want string }{
+		{"xdp://239.1.1.1:77?interface=eth0&tap=a.pcapng", "xdp://239.1.1.1:77?interface=eth0&tap=a.pcapng.2"},
+		{"xdp://239.1.1.1:77?interface=eth0", "xdp://239.1.1.1:77?interface=eth0"},
+		{"nonsense", "nonsense"},
+	} {
+		if got := ownTap(c.uri, 2); got != c.want {
+			t.Errorf("%s becomes %s, want %s", c.uri, got, c.want)
+		}
+	}
+}

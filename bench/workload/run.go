@@ -233,6 +233,7 @@ func (r *run) channel(ctx context.Context, work func(context.Context, *member, *
 	r.progress("starting %d receivers", r.o.Receivers)
 	err = r.spawn(func(i int) *order {
 		o := base
+		o.URI = ownTap(o.URI, i+1)
 		o.Seed += uint64(i) + 1
 		o.Echo = r.kind == Latency && i == 0
 		return &o

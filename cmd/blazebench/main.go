@@ -9,8 +9,10 @@
 //	blazebench compare         sockets and AF_XDP, bare and with the protocol, in turn on one rig (root)
 //	blazebench figures         all figures of bench/RESULTS.md, and whether each bar is reached
 //	blazebench check           the same bars in three short rounds with twice the slack, for CI
+//	blazebench doctor          what this host offers to AF_XDP, what auto:// would take, and what to change
+//	blazebench dump FILE       the datagrams of a capture (?tap=FILE of an xdp:// URI) in words
 //
-// It needs no privileges. `blazebench <command> -h` lists the options of a command.
+// It needs no privileges, except where it says root. `blazebench <command> -h` lists the options of a command.
 package main
 
 import (
@@ -83,11 +85,13 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		return takeFigures(ctx, name == "check", args, out)
 	case "compare":
 		return compare(ctx, args, out)
+	case "dump":
+		return dumpFile(args, out)
 	case "help":
 		fmt.Fprint(stdout, overview)
 		return nil
 	}
-	return usagef("unknown command %q: want latency, throughput, loss, raw, compare, figures, check, or none for the tour", name)
+	return usagef("unknown command %q: want latency, throughput, loss, raw, compare, figures, check, doctor, dump, or none for the tour", name)
 }
 
 const overview = `blazebench measures reliable multicast between real processes.
@@ -100,6 +104,8 @@ const overview = `blazebench measures reliable multicast between real processes.
   blazebench compare         sockets and AF_XDP, bare and with the protocol, in turn on one rig (root)
   blazebench figures         all figures of bench/RESULTS.md, and whether each bar is reached
   blazebench check           the same bars in three short rounds with twice the slack
+  blazebench doctor          what this host offers to AF_XDP, what auto:// would take, and what to change
+  blazebench dump FILE       the datagrams of a capture (?tap=FILE of an xdp:// URI) in words
 
 blazebench <command> -h lists a command's options.
 `

@@ -50,7 +50,7 @@ func TestMistakes(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"lateny"}, `unknown command "lateny": want latency, throughput, loss, raw, compare, figures, check, or none for the tour`},
+		{[]string{"lateny"}, `unknown command "lateny": want latency, throughput, loss, raw, compare, figures, check, doctor, dump, or none for the tour`},
 		{[]string{"latency", "fast"}, `unexpected argument "fast"`},
 		{[]string{"latency", "--size", "15"}, "--size 15: a message needs 16 bytes or more"},
 		{[]string{"latency", "--size", "0"}, "--size 0: want more than 0"},
@@ -76,6 +76,7 @@ func TestMistakes(t *testing.T) {
 		{[]string{"compare", "--rounds", "0"}, "--rounds 0: want 1 or more"},
 		{[]string{"compare", "--rig", "ring"}, `--rig "ring": want veth or bridge`},
 		{[]string{"compare", "--duration", "1ms"}, "--duration 1ms: want 10ms"},
+		{[]string{"dump"}, "dump: want one pcapng file"},
 		{[]string{"check", "--duration", "1ms"}, "--duration 1ms: want 10ms"},
 		{[]string{"--size", "3"}, "flag provided but not defined: -size"},
 	} {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/activeblaze/blaze/bench/rig"
+	"github.com/activeblaze/blaze/xdp"
 )
 
 // needRig skips, in one line, where no network can be made.
@@ -134,4 +135,36 @@ func namespaceOf(t *testing.T, pid int) string {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// What a tap writes, dump prints: every message that was sent is in both members' files.
+func TestDumpOfATap(t *testing.T) {
+	needRig(t)
+	if err := xdp.Available(); err != nil {
+		t.Skip(err)
+	}
+	file := filepath.Join(t.TempDir(), "tap.pcapng")
+	r := measure(t, "loss", "--loss", "0", "--rate", "2000", "--rig", "veth", "--uri", "xdp://239.255.66.76?tap="+file, "--duration", "50ms")
+	if r.Transport != "xdp" || r.XDPMode == "" || r.XDPSocket != "own" || r.XDPDatagrams == 0 {
+		t.Errorf("ran on %s, %q, %q, %d datagrams", r.Transport, r.XDPMode, r.XDPSocket, r.XDPDatagrams)
+	}
+	for name, direction := range map[string]string{file: "out", file + ".1": " in"} {
+		code, stdout, stderr := bench(t, "dump", name)
+		if code != exitOK {
+			t.Fatalf("dump %s: exit %d, %s", name, code, stderr)
+		}
+		got := 0
+		for line := range strings.Lines(stdout) {
+			got += strings.Count(line, "\"bench.ping\"")
+		}
+		if !strings.Contains(stdout, direction+"  10.66.76.1:") || uint64(got) < r.Sent {
+			t.Errorf("%s has %d of %d messages:\n%.2000s", name, got, r.Sent, stdout)
+		}
+	}
+	if code, _, stderr := bench(t, "dump", "/dev/null"); code != exitOK {
+		t.Errorf("an empty file: exit %d, %s", code, stderr)
+	}
+	if code, _, stderr := bench(t, "dump", os.Args[0]); code != exitFailed || !strings.Contains(stderr, "no pcapng") {
+		t.Errorf("a program: exit %d, %s", code, stderr)
+	}
 }

@@ -22,6 +22,10 @@ help: ## list the targets
 test: ## the tests that a newcomer runs: fast, no privileges, loopback only
 	$(GO) test -short -count=1 -timeout 170s ./...
 
+.PHONY: test-xdp
+test-xdp: ## the channel's tests over AF_XDP, each member in a namespace of its own (needs root)
+	BLAZE_TEST_DRIVER=xdp $(GO) test -short -count=1 -timeout 170s .
+
 .PHONY: race
 race: ## the same tests under the race detector (needs a C compiler)
 	SIM_SEEDS=$(RACE_SEEDS) CGO_ENABLED=1 $(GO) test -race -short -count=1 -timeout 10m ./...

@@ -32,7 +32,7 @@ func testConfig(t testing.TB) blaze.Config {
 	port := c.LocalAddr().(*net.UDPAddr).Port
 	c.Close()
 	return blaze.Config{
-		BroadcastURI: fmt.Sprintf("udp://239.255.66.77:%d", port),
+		BroadcastURI: testURI(t, port),
 		Cluster:      fmt.Sprintf("test-%x", rand.Uint64()),
 		Logger:       slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
@@ -45,7 +45,8 @@ func started(t testing.TB, cfg blaze.Config) *blaze.Channel {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Start(); err != nil {
+	inNetwork(t, cfg, func() { err = c.Start() })
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -247,6 +248,7 @@ func TestClaim(t *testing.T) {
 }
 
 func TestStates(t *testing.T) {
+	socketsOnly(t)
 	c, err := blaze.NewChannel(testConfig(t))
 	if err != nil {
 		t.Fatal(err)
@@ -313,6 +315,7 @@ func TestStates(t *testing.T) {
 }
 
 func TestSubscriptionsOutliveStopAndShutdown(t *testing.T) {
+	socketsOnly(t)
 	cfg := testConfig(t)
 	a := started(t, cfg)
 	b, err := blaze.NewChannel(cfg)
@@ -601,6 +604,7 @@ func TestStopLingers(t *testing.T) {
 }
 
 func TestClearErrors(t *testing.T) {
+	socketsOnly(t)
 	good := testConfig(t)
 	for name, c := range map[string]struct {
 		change func(*blaze.Config)
@@ -766,6 +770,7 @@ func leaks() (goroutines, descriptors int) {
 }
 
 func TestStartStopShutdownLeaksNothing(t *testing.T) {
+	socketsOnly(t)
 	rounds := 1000
 	if testing.Short() {
 		rounds = 100
@@ -804,6 +809,7 @@ func TestStartStopShutdownLeaksNothing(t *testing.T) {
 }
 
 func TestPointcast(t *testing.T) {
+	socketsOnly(t)
 	cfg := testConfig(t)
 	var list []string
 	for range 3 {

@@ -120,6 +120,7 @@ func mangle(r *rand.Rand, scratch []byte, good [][]byte) []byte {
 // TestHostileDatagrams throws random, truncated and bit-flipped datagrams at a live member
 // while it receives a stream. Nothing of that has an effect, and each is counted once.
 func TestHostileDatagrams(t *testing.T) {
+	socketsOnly(t)
 	total := hostileDatagrams(t)
 	cfg := testConfig(t)
 	cfg.Invoker = true
@@ -190,6 +191,7 @@ func TestHostileDatagrams(t *testing.T) {
 // receives another stream. That one goes on, in order and whole, and memory stays within its
 // bound.
 func TestForgeriesHarmNoOtherStream(t *testing.T) {
+	socketsOnly(t)
 	total := hostileDatagrams(t) / 10
 	cfg := testConfig(t)
 	cfg.Invoker = true

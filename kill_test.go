@@ -75,6 +75,7 @@ func child(t *testing.T, role string, cfg blaze.Config) *exec.Cmd {
 // A receiver that is killed holds nobody up for longer than the eviction time, and loses
 // nobody anything.
 func TestKilledReceiver(t *testing.T) {
+	socketsOnly(t)
 	cfg := testConfig(t)
 	cfg.Window, cfg.MaxMessageSize = 256<<10, 4096 // small, so that flow control bites at once
 	a, b := started(t, cfg), started(t, cfg)
@@ -113,6 +114,7 @@ func TestKilledReceiver(t *testing.T) {
 
 // A sender that is killed does not disturb the streams of others, and its stream ends.
 func TestKilledSender(t *testing.T) {
+	socketsOnly(t)
 	cfg := testConfig(t)
 	a, b := started(t, cfg), started(t, cfg)
 	var fromVictim atomic.Uint64

@@ -17,6 +17,7 @@ func heap() int64 {
 // MemoryBudget is what a channel really takes: never less than what is allocated at the start,
 // and not much more.
 func TestMemoryBudgetIsTrue(t *testing.T) {
+	socketsOnly(t)
 	for name, change := range map[string]func(*blaze.Config){
 		"default":      func(*blaze.Config) {},
 		"small window": func(c *blaze.Config) { c.Window = 1 << 20 },

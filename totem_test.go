@@ -45,7 +45,8 @@ func ringed(t *testing.T, cfg blaze.Config) (*blaze.Channel, *order) {
 		defer o.mu.Unlock()
 		o.seen = append(o.seen, string(d.Payload[:min(len(d.Payload), 40)]))
 	}, blaze.Inline())
-	if err := c.Start(); err != nil {
+	inNetwork(t, cfg, func() { err = c.Start() })
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Shutdown() })

@@ -38,6 +38,7 @@ func tryIn(n *testnet.Namespace, cfg blaze.Config) (c *blaze.Channel, err error)
 
 // over is testConfig with another scheme, on an interface.
 func over(t testing.TB, scheme, ifname, options string) blaze.Config {
+	socketsOnly(t) // it has networks of its own
 	cfg := testConfig(t)
 	cfg.BroadcastURI = scheme + strings.TrimPrefix(cfg.BroadcastURI, "udp") + "?interface=" + ifname + options
 	return cfg

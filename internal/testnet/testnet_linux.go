@@ -98,22 +98,41 @@ func Pair(t testing.TB) (a, b *Namespace) {
 	return a, b
 }
 
-// Bridge makes n namespaces with an interface v0 each, 10.9.0.1 and so on, which a bridge in a
-// namespace of its own joins.
-func Bridge(t testing.TB, n int) []*Namespace {
+// Hub is a bridge in a namespace of its own, to which members in theirs are joined.
+type Hub struct {
+	t       testing.TB
+	bridge  *Namespace
+	members int
+}
+
+// NewHub makes a bridge.
+func NewHub(t testing.TB) *Hub {
 	t.Helper()
 	Need(t)
-	hub := New(t)
-	hub.IP(t, "link add br0 type bridge mcast_snooping 0")
-	hub.IP(t, "link set br0 up")
-	var all []*Namespace
-	for i := range n {
-		m := New(t)
-		hub.IP(t, fmt.Sprintf("link add p%d type veth peer name v0 netns /proc/%d/fd/%d", i, unix.Getpid(), m.fd))
-		hub.IP(t, fmt.Sprintf("link set p%d master br0 up", i))
-		m.IP(t, fmt.Sprintf("addr add 10.9.0.%d/24 dev v0", i+1))
-		m.IP(t, "link set v0 up")
-		all = append(all, m)
+	h := &Hub{t: t, bridge: New(t)}
+	h.bridge.IP(t, "link add br0 type bridge mcast_snooping 0")
+	h.bridge.IP(t, "link set br0 up")
+	return h
+}
+
+// Member makes a namespace with an interface v0 on the bridge, 10.9.0.1 in the first and so on.
+func (h *Hub) Member() *Namespace {
+	h.t.Helper()
+	m := New(h.t)
+	h.bridge.IP(h.t, fmt.Sprintf("link add p%d type veth peer name v0 netns /proc/%d/fd/%d", h.members, unix.Getpid(), m.fd))
+	h.bridge.IP(h.t, fmt.Sprintf("link set p%d master br0 up", h.members))
+	h.members++
+	m.IP(h.t, fmt.Sprintf("addr add 10.9.0.%d/24 dev v0", h.members))
+	m.IP(h.t, "link set v0 up")
+	return m
+}
+
+// Bridge makes n members of a hub.
+func Bridge(t testing.TB, n int) (all []*Namespace) {
+	t.Helper()
+	h := NewHub(t)
+	for range n {
+		all = append(all, h.Member())
 	}
 	return all
 }

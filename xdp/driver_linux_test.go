@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
@@ -704,7 +703,7 @@ func TestNetlinkIsNotTrusted(t *testing.T) {
 func TestMemberBehindARouter(t *testing.T) {
 	na, router := pair(t)
 	nb := newNamespace(t)
-	router.ip(t, fmt.Sprintf("link add v2 type veth peer name v3 netns /proc/%d/fd/%d", unix.Getpid(), nb.fd))
+	router.ip(t, "link add v2 type veth peer name v3 netns "+nb.Path())
 	router.ip(t, "addr add 10.10.0.1/24 dev v2")
 	router.ip(t, "link set v2 up")
 	nb.ip(t, "addr add 10.10.0.2/24 dev v3")

@@ -4,99 +4,34 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os/exec"
 	"runtime"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/activeblaze/blaze/buf"
-	"golang.org/x/sys/unix"
+	"github.com/activeblaze/blaze/internal/testnet"
 )
 
-// namespace is a network namespace that ends with the test.
-type namespace struct{ fd int }
+// namespace is a network namespace in which drivers are opened.
+type namespace struct{ *testnet.Namespace }
 
-// needAFXDP skips the test, in one line, where AF_XDP cannot be used.
-func needAFXDP(t testing.TB) {
-	t.Helper()
-	if unix.Geteuid() != 0 {
-		t.Skip("needs root, for network namespaces and AF_XDP")
-	}
-	fd, err := unix.Socket(unix.AF_XDP, unix.SOCK_RAW, 0)
-	if err != nil {
-		t.Skipf("needs AF_XDP (%v)", err)
-	}
-	unix.Close(fd)
-	if _, err := exec.LookPath("ip"); err != nil {
-		t.Skip("needs ip, of iproute2")
-	}
-}
+func newNamespace(t testing.TB) *namespace { return &namespace{testnet.New(t)} }
 
-func newNamespace(t testing.TB) *namespace {
-	t.Helper()
-	n, err := &namespace{-1}, error(nil)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked: the thread ends
-		if err = unix.Unshare(unix.CLONE_NEWNET); err == nil {
-			n.fd, err = unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		}
-	}()
-	<-done
-	if err != nil {
-		t.Skipf("needs network namespaces (%v)", err)
-	}
-	t.Cleanup(func() { unix.Close(n.fd) })
-	n.ip(t, "link set lo up")
-	return n
-}
+func (n *namespace) do(f func()) { n.Do(f) }
 
-// do runs f on a thread that is in the namespace.
-func (n *namespace) do(f func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread()
-		if err := unix.Setns(n.fd, unix.CLONE_NEWNET); err != nil {
-			panic(err)
-		}
-		f()
-	}()
-	<-done
-}
-
-// ip runs a command of iproute2 in the namespace.
-func (n *namespace) ip(t testing.TB, command string) string {
-	t.Helper()
-	var out []byte
-	var err error
-	n.do(func() { out, err = exec.Command("ip", strings.Fields(command)...).CombinedOutput() })
-	if err != nil {
-		t.Fatalf("ip %s: %v\n%s", command, err, out)
-	}
-	return string(out)
-}
+func (n *namespace) ip(t testing.TB, command string) string { t.Helper(); return n.IP(t, command) }
 
 // pair is two namespaces, joined by a veth pair: v0 10.9.0.1 in the first, v1 10.9.0.2 in the
 // second.
 func pair(t testing.TB) (a, b *namespace) {
 	t.Helper()
-	needAFXDP(t)
+	testnet.NeedAFXDP(t)
 	a, b = newNamespace(t), newNamespace(t)
 	join(t, a, b)
 	return a, b
 }
 
-func join(t testing.TB, a, b *namespace) {
-	t.Helper()
-	a.ip(t, fmt.Sprintf("link add v0 type veth peer name v1 netns /proc/%d/fd/%d", unix.Getpid(), b.fd))
-	for i, n := range []*namespace{a, b} {
-		n.ip(t, fmt.Sprintf("addr add 10.9.0.%d/24 dev v%d", i+1, i))
-		n.ip(t, fmt.Sprintf("link set v%d up", i))
-	}
-}
+func join(t testing.TB, a, b *namespace) { t.Helper(); testnet.Join(t, a.Namespace, b.Namespace) }
 
 // testConfig is for interface v0 or v1.
 func testConfig(i int) Config {

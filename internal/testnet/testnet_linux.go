@@ -90,13 +90,22 @@ func Pair(t testing.TB) (a, b *Namespace) {
 	t.Helper()
 	Need(t)
 	a, b = New(t), New(t)
-	a.IP(t, fmt.Sprintf("link add v0 type veth peer name v1 netns /proc/%d/fd/%d", unix.Getpid(), b.fd))
+	Join(t, a, b)
+	return a, b
+}
+
+// Join joins two namespaces as Pair does.
+func Join(t testing.TB, a, b *Namespace) {
+	t.Helper()
+	a.IP(t, "link add v0 type veth peer name v1 netns "+b.Path())
 	for i, n := range []*Namespace{a, b} {
 		n.IP(t, fmt.Sprintf("addr add 10.9.0.%d/24 dev v%d", i+1, i))
 		n.IP(t, fmt.Sprintf("link set v%d up", i))
 	}
-	return a, b
 }
+
+// Path is the namespace's file, for commands that this process starts.
+func (n *Namespace) Path() string { return fmt.Sprintf("/proc/%d/fd/%d", unix.Getpid(), n.fd) }
 
 // Hub is a bridge in a namespace of its own, to which members in theirs are joined.
 type Hub struct {
@@ -119,7 +128,7 @@ func NewHub(t testing.TB) *Hub {
 func (h *Hub) Member() *Namespace {
 	h.t.Helper()
 	m := New(h.t)
-	h.bridge.IP(h.t, fmt.Sprintf("link add p%d type veth peer name v0 netns /proc/%d/fd/%d", h.members, unix.Getpid(), m.fd))
+	h.bridge.IP(h.t, fmt.Sprintf("link add p%d type veth peer name v0 netns %s", h.members, m.Path()))
 	h.bridge.IP(h.t, fmt.Sprintf("link set p%d master br0 up", h.members))
 	h.members++
 	m.IP(h.t, fmt.Sprintf("addr add 10.9.0.%d/24 dev v0", h.members))

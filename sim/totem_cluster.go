@@ -25,6 +25,10 @@ type RingCluster struct {
 	Profile totem.Profile
 	// Change, where set, has the last word on a member's configuration.
 	Change func(node int, c *totem.Config)
+	// Ident, where set, gives a process its id.
+	Ident func(node int) wire.MemberID
+	// Heard, where set, hears of every message, view and step of a member.
+	Heard func(node int, what any)
 	// SameIdents gives a node's next process the id of the one before: a defect.
 	SameIdents bool
 
@@ -133,6 +137,9 @@ func (m *RingMember) start() {
 	if !c.SameIdents || m.id == (wire.MemberID{}) {
 		binary.LittleEndian.PutUint64(m.id[:], c.rng.Uint64())
 		binary.LittleEndian.PutUint64(m.id[8:], c.rng.Uint64())
+	}
+	if c.Ident != nil {
+		m.id = c.Ident(m.Node)
 	}
 	c.began++
 	m.Driver = c.Net.Attach(m.Node)
@@ -271,6 +278,9 @@ func (s *ringSink) Deliver(d *wire.Delivery) bool {
 	h := m.c.Log.Delivered(now, s.proc, d, m.ring, m.seq)
 	m.c.Net.Note(uint64(now), 'd', uint64(s.proc), d.Sequence, h)
 	m.Delivered++
+	if m.c.Heard != nil {
+		m.c.Heard(m.Node, d)
+	}
 	return true
 }
 
@@ -282,6 +292,9 @@ func (m *RingMember) view(proc check.Proc, v totem.View) {
 	m.c.Net.Note(uint64(now), 'v', uint64(proc), uint64(v.Kind), v.Ring.Seq, uint64(len(v.Members)))
 	if v.Kind == totem.Regular {
 		m.View = v
+	}
+	if m.c.Heard != nil {
+		m.c.Heard(m.Node, v)
 	}
 }
 

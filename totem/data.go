@@ -99,12 +99,21 @@ func (p *Protocol) canonical(d *wire.Datagram, m *wire.Data, g *wire.Ring) *buf.
 	return b
 }
 
-// discardStable gives up what every member has and this one has delivered.
+// discardStable gives up what every member has and this one has delivered. In recovery there is
+// nothing to deliver, and what came of old rings is in the old store: only so can the exchange be
+// longer than the store.
 func (p *Protocol) discardStable() {
-	if p.state != Operational {
+	r := p.cur
+	switch p.state {
+	case Operational:
+	case Recovery:
+		for s := r.at(r.delivered + 1); s != nil && s.recovered; s = r.at(r.delivered + 1) {
+			r.delivered++
+		}
+	default:
 		return
 	}
-	if r := p.cur; min(r.stable, r.delivered) > r.discarded {
+	if min(r.stable, r.delivered) > r.discarded {
 		r.discard(min(r.stable, r.delivered))
 		p.probe(Discarded, r.id, r.discarded)
 	}

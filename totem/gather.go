@@ -88,7 +88,7 @@ func (p *Protocol) stepJoin(now clock.Time, d *wire.Datagram, j *wire.Join, r bu
 	q := d.Transmitter
 	leaving := membersHave(j.Fail, q)
 	switch {
-	case q == p.cfg.Self || !leaving && !membersHave(j.Proc, q) || leaving && membersHave(j.Proc, q):
+	case q == p.cfg.Self || leaving == membersHave(j.Proc, q) || !wellFormed(j, q):
 		return p.drop(DropMalformed)
 	case p.discarding:
 		return p.drop(DropHeld)
@@ -107,9 +107,6 @@ func (p *Protocol) stepJoin(now clock.Time, d *wire.Datagram, j *wire.Join, r bu
 	e.left = leaving
 
 	member := p.memb.has(q)
-	if member && membersHave(j.Fail, p.cfg.Self) || member && p.state == Operational && j.RingSeq > p.cur.id.Seq && !membersHave(j.Proc, p.cfg.Self) {
-		p.excluded = true
-	}
 	why := JoinHeard
 	if leaving {
 		why = LeaveHeard
@@ -134,6 +131,17 @@ func (p *Protocol) stepJoin(now clock.Time, d *wire.Datagram, j *wire.Join, r bu
 		p.enterGather(now, why)
 	}
 	return p.processJoin(now, q, j, leaving)
+}
+
+// wellFormed tells whether everybody who has failed was known before, but for a sender that
+// leaves. So a set of failed members always has room for one more, and no ghost stays.
+func wellFormed(j *wire.Join, q wire.MemberID) bool {
+	for i := range j.Fail.Len() {
+		if id := j.Fail.At(i); id != q && !membersHave(j.Proc, id) {
+			return false
+		}
+	}
+	return true
 }
 
 // sameName judges a Join of another member that has this one's name; true means that it is not
@@ -252,9 +260,8 @@ func (p *Protocol) endConsensus(now clock.Time) {
 	p.founding = false
 	ring := p.proc.minus(&p.fail)
 	for _, id := range ring.list() {
-		if !p.consensus.has(id) && !p.fail.add(id) {
-			// No room to say that it failed: forget it.
-			p.proc.remove(id)
+		if !p.consensus.has(id) {
+			p.fail.add(id)
 		}
 	}
 	p.enterGather(now, ConsensusFailed)
@@ -298,7 +305,7 @@ func (p *Protocol) foreign(now clock.Time, f wire.MemberID, seq uint32) error {
 			if int32(seq-uint32(p.cur.id.Seq)) <= 0 {
 				return p.drop(DropStale) // it was late
 			}
-			p.excluded = true
+			// It went on without this member.
 		} else if !p.hears(now, f) {
 			return p.drop(DropHeld)
 		}

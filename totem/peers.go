@@ -73,7 +73,7 @@ func (t *peers) superseded(id wire.MemberID) bool {
 		return false
 	}
 	for i := range t.n {
-		if o := &t.list[i]; o.node == e.node && o.id != id && o.started > e.started {
+		if o := &t.list[i]; !o.left && o.node == e.node && o.id != id && o.started > e.started {
 			return true
 		}
 	}

@@ -47,7 +47,6 @@ type Protocol struct {
 	discarding bool       // the loop stood still: what waited meanwhile and speaks of membership is stale
 	discardEnd clock.Time // at the latest
 	stepped    bool       // since the last Flush
-	excluded   bool
 
 	stats Stats
 }

@@ -205,13 +205,12 @@ func (p *Protocol) install(now clock.Time) {
 		}
 	}
 	// (d) Half messages are dropped when the view is shown. (e)
-	if p.excluded && rec.transSet.n < old.members.n {
+	members := p.cur.members
+	if p.wasExcluded(&members) {
 		p.cfg.Incarnation++
 		p.stats.Exclusions++
 		p.event(Event{Kind: WasExcluded, Ring: p.cur.id})
 	}
-	p.excluded = false
-	members := p.cur.members
 	p.later(todo{view: &View{Kind: Regular, Ring: p.cur.id, Old: old.id, Members: append([]wire.MemberID(nil), members.list()...), Incarnation: p.cfg.Incarnation}})
 
 	p.memb, p.proc, p.fail, rec.deliverSet, rec.received = members, members, idSet{}, members, false
@@ -229,4 +228,15 @@ func (p *Protocol) install(now clock.Time) {
 	if p.cur.me == 0 {
 		p.arm(mergeDetect, now.Add(p.prof.Merge))
 	}
+}
+
+// wasExcluded tells whether a member of the old ring is in the new one and did not come from the
+// old one: it has installed another ring meanwhile, without this member.
+func (p *Protocol) wasExcluded(members *idSet) bool {
+	for _, id := range p.old.members.list() {
+		if members.has(id) && !p.rec.transSet.has(id) {
+			return true
+		}
+	}
+	return false
 }

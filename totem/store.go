@@ -32,8 +32,6 @@ type ring struct {
 	delivered uint64
 	stable    uint64 // all members have received up to
 	discarded uint64
-
-	next [MaxMembers]uint64 // the next message number of each member; 0: not known
 }
 
 func newRing(size int) *ring {
@@ -46,7 +44,6 @@ func (r *ring) begin(id wire.RingID, members *idSet, self wire.MemberID) {
 	r.id, r.key, r.members = id, id.Key(), *members
 	r.me, _ = members.index(self)
 	r.high, r.aru, r.delivered, r.stable, r.discarded = 0, 0, 0, 0, 0
-	r.next = [MaxMembers]uint64{}
 }
 
 // at is datagram seq; nil when it is not held.

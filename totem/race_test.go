@@ -1,0 +1,5 @@
+//go:build race
+
+package totem
+
+const raceEnabled = true

@@ -132,3 +132,15 @@ func ethtool(name string, b []byte) error {
 	}
 	return nil
 }
+
+// Driver is the name of the interface's driver (ETHTOOL_GDRVINFO); empty where it has none.
+func Driver(name string) string {
+	const getDriver, size, at = 3, 196, 4 // struct ethtool_drvinfo
+	b := make([]byte, size)
+	binary.NativeEndian.PutUint32(b, getDriver)
+	if ethtool(name, b) != nil {
+		return ""
+	}
+	s, _, _ := bytes.Cut(b[at:at+32], []byte{0})
+	return string(s)
+}

@@ -85,6 +85,8 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		return takeFigures(ctx, name == "check", args, out)
 	case "compare":
 		return compare(ctx, args, out)
+	case "doctor":
+		return examine(args, out)
 	case "dump":
 		return dumpFile(args, out)
 	case "help":

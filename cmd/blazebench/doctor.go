@@ -1,0 +1,36 @@
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"io"
+
+	"github.com/activeblaze/blaze/bench/doctor"
+)
+
+// examine prints what this host offers to AF_XDP. It changes nothing and sends nothing.
+func examine(args []string, out *output) error {
+	fs := flag.NewFlagSet("blazebench doctor", flag.ContinueOnError)
+	fs.SetOutput(out.stderr)
+	file := fs.String("json", "", "write the findings as one JSON object to `file`; - is standard output")
+	switch err := fs.Parse(args); {
+	case err != nil:
+		return usageError{error: err, told: true}
+	case fs.NArg() > 0:
+		return usagef("%s: unexpected argument %q", fs.Name(), fs.Arg(0))
+	}
+	r, err := doctor.Look()
+	if err != nil {
+		return err
+	}
+	if *file != "-" {
+		if err := r.Write(out.stdout); err != nil {
+			return err
+		}
+	}
+	return writeTo(*file, out.stdout, func(w io.Writer) error {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(r)
+	})
+}

@@ -253,3 +253,29 @@ func TestOverXDPLeaksNothing(t *testing.T) {
 		t.Errorf("a program was left behind:\n%s", links)
 	}
 }
+
+// BenchmarkOverXDP is one message from Offer to the handler over a veth pair, on one thread.
+func BenchmarkOverXDP(b *testing.B) {
+	testnet.NeedAFXDP(b)
+	na, nb := testnet.Pair(b)
+	cfg := over(b, "xdp", "v0", "")
+	cfg.Invoker = true
+	x := &pair{a: startedIn(b, na, cfg)}
+	cfg.BroadcastURI = strings.Replace(cfg.BroadcastURI, "v0", "v1", 1)
+	x.b = startedIn(b, nb, cfg)
+	x.b.SubscribePayload("bench.topic", func(d *blaze.Delivery) { x.got++ }, blaze.Inline())
+	x.p, _ = x.a.Publisher("bench.topic")
+	for end := time.Now().Add(patience); x.p.Receivers() == 0; {
+		x.a.Turn()
+		if x.b.Turn(); time.Now().After(end) {
+			b.Fatal("the receiver was never found")
+		}
+	}
+	payload := make([]byte, 64)
+	x.send(b, payload, 1000)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		x.send(b, payload, 1)
+	}
+}

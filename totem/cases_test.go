@@ -716,3 +716,30 @@ var _ interface {
 	PollSend(clock.Time) (buf.Send, bool)
 	Deliver(clock.Time) int
 } = (*Protocol)(nil)
+
+// A commit token that its maker has abandoned is refused: the maker's Join told a ring sequence
+// that is as large. Two members that took each other's abandoned tokens at the same moments once
+// never formed a ring again.
+func TestAbandonedCommit(t *testing.T) {
+	r := newRig(t, 2)
+	a, b := r.nodes[0], r.nodes[1]
+	b.p.Flush(r.now)
+	both := append(append(wire.Members(nil), a.id[:]...), b.id[:]...)
+	header := wire.Header{Cluster: 7, Transmitter: a.id, Stream: Stream}
+	seal := func(m []byte) []byte { wire.Seal(m); return m }
+	if err := b.step(seal(wire.AppendJoin(wire.AppendHeader(nil, header), &wire.Join{RingSeq: 9, Proc: both}))); err != nil {
+		t.Fatal(err)
+	}
+	commit := func(seq uint64) []byte {
+		c := wire.Commit{Ring: wire.RingID{Rep: a.id, Seq: seq}, Index: 1, Rings: wire.OldRings(nil).Append(wire.RingID{Rep: a.id, Seq: 1})}
+		c.Entries = c.Entries.Append(wire.CommitEntry{ID: a.id, Filled: true}).Append(wire.CommitEntry{ID: b.id})
+		return seal(wire.AppendCommit(wire.AppendHeader(nil, header), &c))
+	}
+	if err := b.step(commit(9)); !errors.Is(err, ErrStale) || b.p.State() != Gather {
+		t.Errorf("abandoned: %v, %v", err, b.p.State())
+	}
+	if err := b.step(commit(13)); err != nil || b.p.State() != Commit {
+		t.Errorf("fresh: %v, %v", err, b.p.State())
+	}
+	r.done()
+}

@@ -1,6 +1,8 @@
 package totem
 
 import (
+	"time"
+
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/wire"
 )
@@ -79,13 +81,20 @@ func (p *Protocol) enterCommit(now clock.Time, members *idSet, why Reason) {
 		p.cfg.Persist(p.maxRingSeq)
 	}
 	p.enter(Commit, why)
-	p.arm(tokenLoss, now.Add(p.tokenLossTime()))
+	p.armCommitLoss(now)
+}
+
+// armCommitLoss waits for the next commit token, a little longer than for a regular one and by
+// chance: members that give up at the same moment would meet again and again at the wrong one.
+func (p *Protocol) armCommitLoss(now clock.Time) {
+	d := p.tokenLossTime()
+	p.arm(tokenLoss, now.Add(d+time.Duration(p.cfg.Rand.Int64N(int64(d)/4+1))))
 }
 
 // forwardCommit sends the commit token to the next member.
 func (p *Protocol) forwardCommit(now clock.Time) {
 	b, mem := p.frame()
-	p.arm(tokenLoss, now.Add(p.tokenLossTime()))
+	p.armCommitLoss(now)
 	if b == nil {
 		return
 	}
@@ -117,6 +126,11 @@ func (p *Protocol) stepCommit(now clock.Time, d *wire.Datagram, w *wire.Commit) 
 			if w.Entries.At(i).ID != ring.ids[i] {
 				return p.drop(DropState)
 			}
+		}
+		if e := p.peers.find(w.Ring.Rep); e != nil && e.ringSeq >= w.Ring.Seq {
+			// Its maker has gathered anew since it made this. Two members that take each other's
+			// abandoned tokens, again and again at the same moments, would never form a ring.
+			return p.drop(DropStale)
 		}
 		c.take(w)
 		c.fill(me, p.old, p.rec.received)

@@ -93,7 +93,7 @@ func (p *Protocol) stepJoin(now clock.Time, d *wire.Datagram, j *wire.Join, r bu
 	case p.discarding:
 		return p.drop(DropHeld)
 	}
-	e := p.peers.learn(p, now, q, j.Node, j.Started, r.From)
+	e := p.peers.learn(p, now, q, j, r.From)
 	if e.left {
 		return p.drop(DropStale)
 	}
@@ -104,6 +104,7 @@ func (p *Protocol) stepJoin(now clock.Time, d *wire.Datagram, j *wire.Join, r bu
 		return p.drop(DropStale)
 	}
 	p.maxRingSeq = max(p.maxRingSeq, min(j.RingSeq, p.maxRingSeq+maxLeap))
+	e.ringSeq = max(e.ringSeq, min(j.RingSeq, p.maxRingSeq))
 	e.left = leaving
 
 	member := p.memb.has(q)

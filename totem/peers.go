@@ -14,7 +14,8 @@ type peer struct {
 	at      buf.Endpoint
 	node    uint64 // hash of its name; 0: it has none
 	started uint64
-	left    bool // it said so, and never comes back: an id is of one start
+	ringSeq uint64 // the largest ring sequence that its Joins have told
+	left    bool   // it said so, and never comes back: an id is of one start
 	seen    clock.Time
 }
 
@@ -43,7 +44,7 @@ func (t *peers) endpoint(id wire.MemberID) (buf.Endpoint, bool) {
 
 // learn writes down what a Join says of its sender. When the table is full, it takes the place
 // of the one that was not heard for longest, of those that are not needed now.
-func (t *peers) learn(p *Protocol, now clock.Time, id wire.MemberID, node, started uint64, at buf.Endpoint) *peer {
+func (t *peers) learn(p *Protocol, now clock.Time, id wire.MemberID, j *wire.Join, at buf.Endpoint) *peer {
 	e := t.find(id)
 	if e == nil {
 		if t.n < len(t.list) {
@@ -62,7 +63,7 @@ func (t *peers) learn(p *Protocol, now clock.Time, id wire.MemberID, node, start
 		}
 		*e = peer{id: id}
 	}
-	e.node, e.started, e.at, e.seen = node, started, at, now
+	e.node, e.started, e.at, e.seen = j.Node, j.Started, at, now
 	return e
 }
 

@@ -1,6 +1,7 @@
 package totem_test
 
 import (
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -78,21 +79,28 @@ func TestPlantedDefects(t *testing.T) {
 
 // TestHostile is the same without a defect: nothing may be found.
 func TestHostile(t *testing.T) {
-	seeds := 200
+	seeds := 2000
 	if testing.Short() {
-		seeds = 30
+		seeds = 300
 	}
-	for seed := range uint64(seeds) {
-		c := sim.NewRingCluster(t, seed)
-		hostile(c, 3+int(seed%3), []float64{0, 0.5, 1}[seed/3%3])
-		if seed%2 == 0 {
+	sim.RunRings(t, seeds, func(t *testing.T, c *sim.RingCluster) {
+		rng := rand.New(rand.NewPCG(c.Seed, 3))
+		plain, hold, nameless := rng.IntN(3), rng.IntN(3) == 0, rng.IntN(5) == 0
+		c.Change = func(node int, cfg *totem.Config) {
+			cfg.Plain = plain == 0 || plain == 1 && node%2 == 0
+			if hold {
+				cfg.Profile.Hold, cfg.Profile.IdleRotations = 300*time.Microsecond, 2
+			}
+			if nameless {
+				cfg.Node = 0 // nobody learns of a restart but by time-outs
+			}
+		}
+		hostile(c, 2+rng.IntN(6), []float64{0, 0.5, 1}[rng.IntN(3)])
+		if rng.IntN(2) == 0 {
 			c.Load.Large = 0.2
 		}
 		c.Until(300 * time.Millisecond)
 		c.Heal()
 		c.Settle(500 * time.Millisecond)
-		if t.Failed() {
-			t.Fatalf("seed %d", seed)
-		}
-	}
+	})
 }

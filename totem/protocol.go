@@ -55,8 +55,8 @@ type Protocol struct {
 type timer uint8
 
 const (
-	tokenRetransmit timer = iota
-	tokenLoss
+	tokenLoss timer = iota // first: a token that is given up is not sent again
+	tokenRetransmit
 	joinAgain
 	consensusEnd
 	mergeDetect

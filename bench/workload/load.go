@@ -21,10 +21,12 @@ type load struct {
 
 	size    int
 	seed    uint64
+	base    uint64  // numbers begin behind it: tells the messages of several senders apart
 	rate    float64 // 0: as fast as it goes
 	warmUp  time.Duration
 	measure time.Duration
-	spin    bool // never yields
+	spin    bool                       // never yields
+	rest    func(now, next clock.Time) // passes time instead of the idler, where set
 
 	sent uint64
 }
@@ -49,7 +51,7 @@ func (l *load) run() error {
 	}
 	m := payload.NewMaker(l.size, l.seed)
 	measured, end := start.Add(l.warmUp), start.Add(l.warmUp+l.measure)
-	idle, burst := idler{spin: l.spin}, burst(l.size)
+	idle, burst := idler{spin: l.spin, rest: l.rest}, burst(l.size)
 	var msg []byte          // was refused for want of room and goes first
 	warm, timed := false, 0 // the warm-up is over; messages accepted since
 	for now, turns := start, 0; ; turns++ {
@@ -66,7 +68,7 @@ func (l *load) run() error {
 					due = now
 				}
 				warm = due >= measured
-				msg = m.Make(payload.Message{Number: l.sent + 1, Measured: warm, Stamp: int64(due)})
+				msg = m.Make(payload.Message{Number: l.base + l.sent + 1, Measured: warm, Stamp: int64(due)})
 			}
 			err := l.offer(msg)
 			if err != nil {
@@ -139,7 +141,8 @@ func (l *load) drain(over func() (bool, error)) error {
 // sleeps as the engine's own loop does with Backoff.
 type idler struct {
 	spin  bool
-	since clock.Time // when the work ran out; 0: there was some
+	rest  func(now, next clock.Time) // instead, where set
+	since clock.Time                 // when the work ran out; 0: there was some
 }
 
 const (
@@ -152,7 +155,11 @@ func (i *idler) reset() { i.since = 0 }
 
 // idle passes some time, but not beyond next.
 func (i *idler) idle(now, next clock.Time) {
-	if i.spin {
+	switch {
+	case i.spin:
+		return
+	case i.rest != nil:
+		i.rest(now, next)
 		return
 	}
 	if i.since == 0 {

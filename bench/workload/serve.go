@@ -28,6 +28,9 @@ func Serve(in io.Reader, out io.Writer) error {
 	if err := dec.Decode(&o); err != nil {
 		return fmt.Errorf("no order: %w", err)
 	}
+	if o.Ring != nil {
+		return serveRing(&o, dec, enc)
+	}
 	// From here on the input is read elsewhere, so that its end is seen whatever goes on here.
 	ctl := &control{finished: make(chan struct{})}
 	ctx, gone := context.WithCancel(context.Background())

@@ -22,7 +22,8 @@ type order struct {
 	Hash     uint64         `json:"hash"`  // seed of the payloads
 	Every    uint64         `json:"every"` // takes the time of each message whose number this divides
 	GSO      bool           `json:"gso"`
-	Seconds  float64        `json:"seconds"` // Raw: how long
+	Seconds  float64        `json:"seconds"`        // Raw: how long
+	Ring     *ringOrder     `json:"ring,omitempty"` // Order: to be a member of a ring
 }
 
 // finish is the second line: the load is over.

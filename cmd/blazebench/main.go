@@ -5,6 +5,7 @@
 //	blazebench latency         round trips; with --rate open loop, counted from the scheduled time
 //	blazebench throughput      one way, as fast as flow control allows, or at --rate
 //	blazebench loss            throughput while every member loses datagrams
+//	blazebench order           total order: every member of a ring sends, all receive the same
 //	blazebench raw             the yardstick: bare sockets, without the library
 //	blazebench compare         sockets and AF_XDP, bare and with the protocol, in turn on one rig (root)
 //	blazebench figures         all figures of bench/RESULTS.md, and whether each bar is reached
@@ -83,6 +84,8 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		return one(ctx, workload.Kind(name), args, out)
 	case "figures", "check":
 		return takeFigures(ctx, name == "check", args, out)
+	case "order":
+		return inOrder(ctx, args, out)
 	case "compare":
 		return compare(ctx, args, out)
 	case "doctor":
@@ -93,7 +96,7 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		fmt.Fprint(stdout, overview)
 		return nil
 	}
-	return usagef("unknown command %q: want latency, throughput, loss, raw, compare, figures, check, doctor, dump, or none for the tour", name)
+	return usagef("unknown command %q: want latency, throughput, loss, order, raw, compare, figures, check, doctor, dump, or none for the tour", name)
 }
 
 const overview = `blazebench measures reliable multicast between real processes.
@@ -102,6 +105,7 @@ const overview = `blazebench measures reliable multicast between real processes.
   blazebench latency         round trips; with --rate open loop, counted from the scheduled time
   blazebench throughput      one way, as fast as flow control allows, or at --rate
   blazebench loss            throughput while every member loses datagrams
+  blazebench order           total order: every member of a ring sends, all receive the same
   blazebench raw             bare sockets, without the library: the yardstick
   blazebench compare         sockets and AF_XDP, bare and with the protocol, in turn on one rig (root)
   blazebench figures         all figures of bench/RESULTS.md, and whether each bar is reached

@@ -1,0 +1,41 @@
+package result
+
+import (
+	"encoding/json"
+	"io"
+
+	"github.com/activeblaze/blaze/bench/hist"
+)
+
+// Order is what a run of the order workload found: members that all send and all receive, in one
+// total order. In the part that it shares with other workloads, counts are summed over all
+// members that lived to the end, latency_ns is from sending to the delivery at any of them, and
+// msgs_per_s is the rate of all members' messages together, at the slowest.
+type Order struct {
+	Run
+	Ring    int    `json:"members"` // processes, each of which sends and receives
+	Safe    bool   `json:"safe"`    // delivered when every member has it, not only agreed
+	Plain   bool   `json:"plain"`   // the ring that is not accelerated
+	Profile string `json:"profile"` // of the ring's timers: lan, isolated, shared
+
+	OrderViolations uint64  `json:"order_violations"`  // see Violations, and Reordered and Duplicates
+	Verified        bool    `json:"verified"`          // the members' sequences were compared
+	Compared        uint64  `json:"compared"`          // messages of the sequences' common part, the most of any two members
+	Views           int     `json:"views"`             // rings that a member was in since all were in one; 1 in a clean run
+	TokenRotationNS float64 `json:"token_rotation_ns"` // under load, the mean of the members
+
+	Killed     bool     `json:"killed"`      // a member was ended midway, by SIGKILL
+	FailoverMS *float64 `json:"failover_ms"` // how long delivery then stood still, at the worst of the others; null: nobody was killed, or nothing was delivered again
+
+	Own  *hist.Percentiles `json:"own_ns"`  // from the (scheduled) time of sending to the sender's own delivery
+	Last *hist.Percentiles `json:"last_ns"` // from the same time to the delivery at the last member
+
+	Violations []string `json:"-"` // in words
+}
+
+// WriteJSON writes r as one indented JSON object and a line end.
+func (r *Order) WriteJSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(r)
+}

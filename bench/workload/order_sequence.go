@@ -1,0 +1,148 @@
+package workload
+
+import (
+	"encoding/binary"
+	"math/bits"
+
+	"github.com/activeblaze/blaze"
+	"github.com/activeblaze/blaze/bench/payload"
+)
+
+// stretch is what a member delivered in one ring: from the regular view that began it to the next.
+// Extended virtual synchrony promises that members that go on together from one ring to the next
+// delivered the same in it, in the same order, and that all of it up to the transitional view is
+// the same at every member as far as each came.
+type stretch struct {
+	Ring   string   `json:"ring"`   // its ViewID
+	Next   string   `json:"next"`   // the ring after it; empty: none came
+	Agreed uint64   `json:"agreed"` // messages before the transitional view that ended it
+	Count  uint64   `json:"count"`  // messages in all
+	Hash   uint64   `json:"hash"`   // over all of them
+	Every  uint64   `json:"every"`  // messages between two marks: a power of two
+	Marks  []uint64 `json:"marks"`  // Marks[i] is the hash over the first (i+1)*Every messages
+	// Stall is the longest time, in ns, between two deliveries that the change of the ring held up:
+	// before the first one in this ring, or after its transitional view. 0: there was none.
+	Stall    int64 `json:"stall"`
+	StallEnd int64 `json:"stall_end"` // when it was over, ns
+
+	ended bool // its transitional view came
+}
+
+// mark is the hash over the first At messages of a ring, told while it goes on: what a member
+// that is killed leaves behind.
+type mark struct {
+	Ring string `json:"ring"`
+	At   uint64 `json:"at"`
+	Hash uint64 `json:"hash"`
+}
+
+// Bounds of what a member remembers.
+const (
+	maxMarks     = 1 << 12 // of a stretch: when they are full every second one goes
+	maxStretches = 256     // later rings are counted only
+)
+
+// tellEvery is how often a member that is to be killed tells a mark, ns.
+const tellEvery = 2_000_000
+
+// sequence hashes what one member delivers. It belongs to the thread that runs the handlers; it
+// allocates only when a view comes.
+type sequence struct {
+	stretches []stretch
+	views     int
+	current   *stretch    // nil before the first view
+	last      int64       // when the last message was delivered, ns; 0: none was
+	told      int64       // when the last mark was told
+	tell      chan<- mark // nil: nobody wants to know
+}
+
+// roll takes the next message.
+func (s *sequence) roll(b []byte, at int64) {
+	c := s.current
+	if c == nil {
+		return // nothing is delivered before the first view; if it is, the counts show it
+	}
+	if (c.Count == 0 || c.ended) && s.last != 0 && at-s.last > c.Stall {
+		c.Stall, c.StallEnd = at-s.last, at
+	}
+	s.last = at
+	c.Hash = chain(c.Hash, word(b))
+	c.Count++
+	if c.Count&(c.Every-1) != 0 {
+		return
+	}
+	if len(c.Marks) == maxMarks {
+		c.thin()
+		if c.Count&(c.Every-1) != 0 {
+			return
+		}
+	}
+	c.Marks = append(c.Marks, c.Hash) // within its capacity
+	if s.tell != nil && at-s.told > tellEvery {
+		s.told = at
+		select {
+		case s.tell <- mark{c.Ring, c.Count, c.Hash}:
+		default:
+		}
+	}
+}
+
+// chain hashes one message more. It depends on the order: h is multiplied before the next comes.
+func chain(h, w uint64) uint64 {
+	hi, lo := bits.Mul64(h^w^0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B+h)
+	return hi ^ lo ^ bits.RotateLeft64(h, 23)
+}
+
+// word stands for a message: its own hash where it is intact.
+func word(b []byte) uint64 {
+	if len(b) < payload.MinSize {
+		return payload.Hash(0, b)
+	}
+	return binary.LittleEndian.Uint64(b) ^ binary.LittleEndian.Uint64(b[8:])
+}
+
+// thin keeps every second mark.
+func (c *stretch) thin() {
+	for i := 1; i < len(c.Marks); i += 2 {
+		c.Marks[i/2] = c.Marks[i]
+	}
+	c.Marks = c.Marks[:len(c.Marks)/2]
+	c.Every *= 2
+}
+
+// view takes a configuration in its place among the messages.
+func (s *sequence) view(v blaze.View) {
+	if v.Kind == blaze.ViewTransitional {
+		s.end()
+		return
+	}
+	s.end()
+	if s.current != nil {
+		s.current.Next = v.ID.String()
+	}
+	s.views++
+	if len(s.stretches) == maxStretches {
+		s.current = &stretch{Every: 1, Marks: make([]uint64, 0, maxMarks)} // not to be compared
+		return
+	}
+	if s.stretches == nil {
+		s.stretches = make([]stretch, 0, maxStretches) // current points into it
+	}
+	s.stretches = append(s.stretches, stretch{Ring: v.ID.String(), Every: 1, Marks: make([]uint64, 0, maxMarks)})
+	s.current = &s.stretches[len(s.stretches)-1]
+}
+
+// end notes that what follows in this ring is agreed among fewer.
+func (s *sequence) end() {
+	if c := s.current; c != nil && !c.ended {
+		c.ended, c.Agreed = true, c.Count
+	}
+}
+
+// from is what was delivered from stretch i on.
+func (s *sequence) from(i int) []stretch {
+	if c := s.current; c != nil && !c.ended {
+		c.Agreed = c.Count
+	}
+	return s.stretches[min(i, len(s.stretches)):]
+}

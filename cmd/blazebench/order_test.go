@@ -1,0 +1,99 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/activeblaze/blaze/bench/result"
+)
+
+// inOrderJSON runs the order workload and reads its JSON.
+func inOrderJSON(t *testing.T, args ...string) (r result.Order, raw map[string]any) {
+	t.Helper()
+	args = append([]string{"order", "--verify", "--json", "-"}, args...)
+	code, stdout, stderr := bench(t, args...)
+	err := json.Unmarshal([]byte(stdout), &r)
+	if err != nil || json.Unmarshal([]byte(stdout), &raw) != nil || code != exitOK {
+		t.Fatalf("blazebench %s: exit %d, %v\n%s%s", strings.Join(args, " "), code, err, stdout, stderr)
+	}
+	return r, raw
+}
+
+func TestOrder(t *testing.T) {
+	for _, args := range [][]string{
+		{},
+		{"--safe", "--rate", "3000"},
+		{"--loss", "0.05", "--rate", "3000", "--size", "3000"},
+		{"--plain", "--members", "2"},
+	} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			r, raw := inOrderJSON(t, append(args, "--duration", "150ms", "--profile", "shared")...)
+			if r.OrderViolations+r.Duplicates+r.Reordered+r.Corrupt != 0 || r.Sent == 0 || r.Compared == 0 || !r.Verified {
+				t.Errorf("%s, %d compared", counts(&r.Run), r.Compared)
+			}
+			// Whoever was out of the ring for a while, on a host that stood still, may miss something.
+			if r.Views == 1 && (r.Delivered != r.Sent*uint64(r.Ring) || r.Lost != 0) {
+				t.Errorf("%s at %d members", counts(&r.Run), r.Ring)
+			}
+			if r.Own == nil || r.Last == nil || r.Latency == nil || r.Own.P50 <= 0 || r.Last.Max < r.Own.Min {
+				t.Errorf("own %+v, last %+v", r.Own, r.Last)
+			}
+			if r.MsgsPerSecond <= 0 || r.TokenRotationNS <= 0 || r.Transport != "udp" {
+				t.Errorf("%v messages/s, rotation %v ns, %s", r.MsgsPerSecond, r.TokenRotationNS, r.Transport)
+			}
+			for _, name := range []string{"order_violations", "views", "failover_ms", "token_rotation_ns", "workload", "msgs_per_s", "latency_ns", "cpus"} {
+				if _, there := raw[name]; !there {
+					t.Errorf("the JSON lacks %s", name)
+				}
+			}
+		})
+	}
+}
+
+func TestOrderKill(t *testing.T) {
+	r, _ := inOrderJSON(t, "--kill", "--rate", "2000", "--duration", "600ms", "--profile", "lan")
+	if r.OrderViolations != 0 || r.Views < 2 || r.FailoverMS == nil || *r.FailoverMS <= 0 {
+		t.Errorf("%d violations, %d views, failover %v ms", r.OrderViolations, r.Views, r.FailoverMS)
+	}
+}
+
+func TestOrderPrints(t *testing.T) {
+	code, stdout, stderr := bench(t, "order", "--verify", "--duration", "50ms", "--members", "2", "--rate", "1000", "--profile", "shared")
+	for _, want := range []string{"2 members", "profile shared", "own delivery", "last delivery", "the same at all members", "0 lost"} {
+		if code != exitOK || !strings.Contains(stdout, want) {
+			t.Fatalf("exit %d, no %q in:\n%s%s", code, want, stdout, stderr)
+		}
+	}
+}
+
+func TestOrderUsage(t *testing.T) {
+	for _, args := range [][]string{
+		{"--members", "0"}, {"--members", "17"}, {"--members", "1", "--kill"}, {"--profile", "wan"}, {"--size", "3"}, {"extra"}, {"--bogus"},
+	} {
+		if code, _, stderr := bench(t, append([]string{"order"}, args...)...); code != exitUsage || stderr == "" {
+			t.Errorf("%v: exit %d, %q", args, code, stderr)
+		}
+	}
+}
+
+func TestOrderMustHold(t *testing.T) {
+	ms := 1.0
+	for _, c := range []struct {
+		name string
+		r    result.Order
+		ok   bool
+	}{
+		{"clean", result.Order{Views: 1}, true},
+		{"a violation", result.Order{Views: 1, OrderViolations: 1}, false},
+		{"lost in one ring", result.Order{Views: 1, Run: result.Run{Lost: 1}}, false},
+		{"lost by one that was out of the ring", result.Order{Views: 3, Run: result.Run{Lost: 1}}, true},
+		{"corrupt", result.Order{Views: 1, Run: result.Run{Corrupt: 1}}, false},
+		{"went on after a kill", result.Order{Views: 2, Killed: true, FailoverMS: &ms}, true},
+		{"stood still after a kill", result.Order{Views: 2, Killed: true}, false},
+	} {
+		if err := orderMustHold(&c.r); (err == nil) != c.ok {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}

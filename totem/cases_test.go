@@ -250,14 +250,15 @@ func TestNoTokenReaches(t *testing.T) {
 
 // Sixteen members are one ring. The seventeenth is told, and does not make the ring break.
 func TestSeventeenMembers(t *testing.T) {
-	r := newRig(t, 16)
+	short := func(c *Config) { c.Profile = Tuned(); c.Profile.HoldDown = 50 * time.Millisecond }
+	r := newRig(t, 16, short)
 	r.form()
 	r.offerAll(r.nodes[5], "a", bytes.Repeat([]byte("x"), 5000), true)
 	r.run(10 * time.Millisecond)
 	r.same(1)
 	views := r.nodes[0].p.Stats().Views
-	late := r.add()
-	r.run(3 * time.Second)
+	late := r.add(short)
+	r.run(450 * time.Millisecond)
 	if n := r.nodes[0].p.Stats().Views - views; n > 0 {
 		t.Errorf("%d new rings", n)
 	}
@@ -269,7 +270,7 @@ func TestSeventeenMembers(t *testing.T) {
 		t.Errorf("told: %v; a ring of %d", told, len(r.nodes[0].p.Members()))
 	}
 	r.nodes[3].down = true
-	if !r.until(20*time.Second, r.formed) {
+	if !r.until(3*time.Second, r.formed) {
 		t.Error("the seventeenth does not come in when there is room")
 	}
 	r.done()
@@ -293,12 +294,12 @@ func TestTwoLargeRings(t *testing.T) {
 	}
 	apart = false
 	before := r.nodes[0].p.Stats().Views
-	r.run(5 * time.Second)
+	r.run(2 * time.Second)
 	if !r.until(time.Second, ten) {
 		t.Error("not two rings of ten any more")
 	}
 	if n := r.nodes[0].p.Stats().Views - before; n > 3 {
-		t.Errorf("%d new rings in five seconds", n)
+		t.Errorf("%d new rings in two seconds", n)
 	}
 	r.done()
 }

@@ -1,5 +1,8 @@
 package totem
 
+// RaceEnabled tells that the race detector makes everything slow.
+const RaceEnabled = raceEnabled
+
 // Defects are the rules that can be left out, by name. Only tests see them.
 var Defects = map[string]defect{
 	"stable from one visit":                      stableAtOnce,

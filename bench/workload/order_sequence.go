@@ -20,6 +20,7 @@ type stretch struct {
 	Hash   uint64   `json:"hash"`   // over all of them
 	Every  uint64   `json:"every"`  // messages between two marks: a power of two
 	Marks  []uint64 `json:"marks"`  // Marks[i] is the hash over the first (i+1)*Every messages
+	First  int64    `json:"first"`  // when its first message was delivered, ns; 0: none was
 	// Stall is the longest time, in ns, between two deliveries that the change of the ring held up:
 	// before the first one in this ring, or after its transitional view. 0: there was none.
 	Stall    int64 `json:"stall"`
@@ -64,6 +65,9 @@ func (s *sequence) roll(b []byte, at int64) {
 	}
 	if (c.Count == 0 || c.ended) && s.last != 0 && at-s.last > c.Stall {
 		c.Stall, c.StallEnd = at-s.last, at
+	}
+	if c.Count == 0 {
+		c.First = at
 	}
 	s.last = at
 	c.Hash = chain(c.Hash, word(b))

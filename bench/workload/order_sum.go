@@ -116,14 +116,15 @@ func (r *ringRun) failover(reports []*ringReport) {
 		if p == nil {
 			continue
 		}
-		stall := int64(0)
-		for _, s := range p.Stretches {
+		stall, again := int64(0), false
+		for i, s := range p.Stretches {
+			again = again || i > 0 && s.Count > 0 && (s.First >= killed || runtime.GOOS != "linux")
 			if s.StallEnd >= killed || runtime.GOOS != "linux" {
 				stall = max(stall, s.Stall)
 			}
 		}
-		if n := len(p.Stretches); stall == 0 || n == 0 || p.Stretches[n-1].Count == 0 {
-			return // here nothing was delivered again
+		if !again {
+			return // nothing was delivered in any new ring
 		}
 		worst = max(worst, stall)
 	}

@@ -255,6 +255,12 @@ func TestFailoverIsTheStallOfTheChange(t *testing.T) {
 		if r.res.FailoverMS == nil || math.Abs(*r.res.FailoverMS-100) > 0.1 {
 			t.Errorf("transitional %v: failover %v ms, want 100", inTransitional, r.res.FailoverMS)
 		}
+		// A later ring in which nobody has anything to say takes nothing back.
+		a.enters(blaze.ViewRegular, 3, 1)
+		r.res.FailoverMS = nil
+		if r.failover([]*ringReport{a.report(0), nil}); r.res.FailoverMS == nil {
+			t.Error("delivery went on, and then a ring came that was silent: told as standing still")
+		}
 	}
 }
 

@@ -46,7 +46,10 @@ type OrderOptions struct {
 	Stderr   io.Writer
 }
 
-// crowdedIdle is how members wait that are more than there are CPUs: see bench/RESULTS.md.
+// crowdedIdle is how members wait that are more than there are CPUs: the one that measured best with
+// three members on two CPUs. A member that has nothing to do leaves its CPU to the one that holds
+// the token, and wakes when the token comes. Against backoff it about halved the median latency at
+// 10,000 messages a second and made no difference to the rate; busyspin reached a tenth of that.
 const crowdedIdle = "block"
 
 // ringLimit is how long members may take to start and to be in one ring.

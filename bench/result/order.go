@@ -25,7 +25,7 @@ type Order struct {
 	TokenRotationNS float64 `json:"token_rotation_ns"` // under load, the mean of the members
 
 	Killed     bool     `json:"killed"`      // a member was ended midway, by SIGKILL
-	FailoverMS *float64 `json:"failover_ms"` // how long delivery then stood still, at the worst of the others; null: nobody was killed, or nothing was delivered again
+	FailoverMS *float64 `json:"failover_ms"` // the longest time between two deliveries from then to the first in a new ring, at the worst of the others; null: nobody was killed, or nothing was delivered again
 
 	Own  *hist.Percentiles `json:"own_ns"`  // from the (scheduled) time of sending to the sender's own delivery
 	Last *hist.Percentiles `json:"last_ns"` // from the same time to the delivery at the last member

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"sync/atomic"
 	"time"
 
 	"github.com/activeblaze/blaze"
@@ -202,8 +201,7 @@ type ringRun struct {
 	rig     *rig.Rig        // nil: none
 	members []*proc.Child
 	loads   []*ringLoad
-	marks   []mark       // of the member that was killed
-	killed  atomic.Int64 // when, ns; 0: nobody was
+	marks   []mark // of the member that was killed
 	cpu     time.Duration
 }
 
@@ -236,12 +234,12 @@ func (r *ringRun) exchange(ctx context.Context, profile blaze.TotemProfile) ([]*
 	r.progress("order: %d-byte messages for %v", r.o.Size, r.o.warmUp()+r.o.Duration)
 	begin := ringStep{}
 	if runtime.GOOS == "linux" { // elsewhere each process has a clock of its own
-		begin.Start = int64(engine.Now().Add(50 * time.Millisecond))
+		begin.Start = int64(engine.Now().Add(lead))
 	}
 	if err := r.tell(-1, begin); err != nil {
 		return nil, err
 	}
-	marked := r.kill(ctx)
+	marked := r.kill(ctx, lead)
 	loads, err := r.gather(ctx, r.victim(), func(a *ringAnswer) bool { return a.Load != nil })
 	if err != nil {
 		return nil, err
@@ -287,6 +285,17 @@ func (r *ringRun) exchange(ctx context.Context, profile blaze.TotemProfile) ([]*
 	return reports, nil
 }
 
+// lead is from the word to begin to the beginning: time for everybody to hear it.
+const lead = 50 * time.Millisecond
+
+// killAfter is when the victim is killed, counted from the beginning; 0: there is none.
+func (o *OrderOptions) killAfter() time.Duration {
+	if !o.Kill {
+		return 0
+	}
+	return o.warmUp() + o.Duration/2
+}
+
 // spawn starts the members.
 func (r *ringRun) spawn(profile blaze.TotemProfile) error {
 	stderr := r.o.Stderr
@@ -311,7 +320,7 @@ func (r *ringRun) spawn(profile blaze.TotemProfile) error {
 			URI: r.o.URI, Cluster: cluster, Size: r.o.Size, Idle: r.o.Idle, Loss: r.o.Loss, Seed: r.o.Seed + uint64(i), Hash: hash, Every: 1,
 			Ring: &ringOrder{
 				Index: i, Members: r.o.Members, Safe: r.o.Safe, Plain: r.o.Plain, Profile: profile,
-				Rate: r.o.Rate / float64(r.o.Members), WarmUp: r.o.warmUp(), Measure: r.o.Duration, Tell: i == r.victim(),
+				Rate: r.o.Rate / float64(r.o.Members), WarmUp: r.o.warmUp(), Measure: r.o.Duration, Kill: r.o.killAfter(), Tell: i == r.victim(),
 			},
 		}
 		if r.o.Rate == 0 {
@@ -379,7 +388,7 @@ func (r *ringRun) gather(ctx context.Context, but int, want func(*ringAnswer) bo
 }
 
 // kill ends the victim midway, if there is one. marks waits for what it said until then.
-func (r *ringRun) kill(ctx context.Context) (marks func() ([]mark, error)) {
+func (r *ringRun) kill(ctx context.Context, lead time.Duration) (marks func() ([]mark, error)) {
 	if r.victim() < 0 {
 		return func() ([]mark, error) { return nil, nil }
 	}
@@ -389,8 +398,7 @@ func (r *ringRun) kill(ctx context.Context) (marks func() ([]mark, error)) {
 	}
 	done := make(chan outcome, 1)
 	c := r.members[r.victim()]
-	midway := time.AfterFunc(r.o.warmUp()+r.o.Duration/2, func() {
-		r.killed.Store(int64(engine.Now()))
+	midway := time.AfterFunc(lead+r.o.killAfter(), func() {
 		_ = c.Kill()
 	})
 	go func() {

@@ -26,6 +26,7 @@ type ringOrder struct {
 	Rate    float64            `json:"rate"` // of this member
 	WarmUp  time.Duration      `json:"warm_up"`
 	Measure time.Duration      `json:"measure"`
+	Kill    time.Duration      `json:"kill"` // after the start somebody is killed; 0: nobody is
 	Tell    bool               `json:"tell"` // marks, while it runs: it will be killed
 }
 
@@ -62,6 +63,8 @@ type ringReport struct {
 	Seconds     float64   `json:"seconds"`
 	Views       int       `json:"views"` // since all were in one ring, that one included
 	Stretches   []stretch `json:"stretches"`
+	Stall       int64     `json:"stall"` // the longest time between two deliveries after the kill, ns
+	Again       bool      `json:"again"` // a new ring has delivered since
 	Every       uint64    `json:"every"`
 	Samples     []byte    `json:"samples"`
 	Mallocs     uint64    `json:"mallocs"`
@@ -163,6 +166,12 @@ func ringMember(ctx context.Context, o *order, steps <-chan ringStep, enc *json.
 	var then, now runtime.MemStats
 	runtime.ReadMemStats(&then)
 	start := clock.Time(step.Start)
+	if start == 0 {
+		start = engine.Now()
+	}
+	if o.Ring.Kill > 0 {
+		rec.seq.watch.Store(int64(start.Add(o.Ring.Kill)))
+	}
 	m.drive(ctx, func() bool { return engine.Now() >= start })
 	load := m.ringLoad(ctx, o, pub)
 	if err := load.run(); err != nil {
@@ -251,7 +260,7 @@ func (r *recorder) has(sent []uint64) bool {
 func (r *recorder) report(first int) *ringReport {
 	p := &ringReport{
 		Corrupt: r.corrupt, Messages: float64(r.lastCount - r.firstCount), Seconds: r.last.Sub(r.first).Seconds(),
-		Views: r.seq.views - first, Stretches: r.seq.from(first), Every: r.samples.every, Samples: r.samples.encode(),
+		Views: r.seq.views - first, Stall: r.seq.stall, Again: r.seq.again, Stretches: r.seq.from(first), Every: r.samples.every, Samples: r.samples.encode(),
 	}
 	for i := range r.from {
 		f := &r.from[i]

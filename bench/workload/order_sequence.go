@@ -3,6 +3,7 @@ package workload
 import (
 	"encoding/binary"
 	"math/bits"
+	"sync/atomic"
 
 	"github.com/activeblaze/blaze"
 	"github.com/activeblaze/blaze/bench/payload"
@@ -20,11 +21,6 @@ type stretch struct {
 	Hash   uint64   `json:"hash"`   // over all of them
 	Every  uint64   `json:"every"`  // messages between two marks: a power of two
 	Marks  []uint64 `json:"marks"`  // Marks[i] is the hash over the first (i+1)*Every messages
-	First  int64    `json:"first"`  // when its first message was delivered, ns; 0: none was
-	// Stall is the longest time, in ns, between two deliveries that the change of the ring held up:
-	// before the first one in this ring, or after its transitional view. 0: there was none.
-	Stall    int64 `json:"stall"`
-	StallEnd int64 `json:"stall_end"` // when it was over, ns
 
 	ended bool // its transitional view came
 }
@@ -55,6 +51,13 @@ type sequence struct {
 	last      int64       // when the last message was delivered, ns; 0: none was
 	told      int64       // when the last mark was told
 	tell      chan<- mark // nil: nobody wants to know
+
+	// When a member is killed, at watch, the longest time between two deliveries is noted until
+	// there is one in a new ring. What was recovered of the old ring may come after the pause and
+	// before any view, so every delivery counts.
+	watch atomic.Int64 // ns; 0: never, or no more. Another goroutine sets it
+	stall int64        // ns
+	again bool         // a new ring has delivered
 }
 
 // roll takes the next message.
@@ -63,11 +66,12 @@ func (s *sequence) roll(b []byte, at int64) {
 	if c == nil {
 		return // nothing is delivered before the first view; if it is, the counts show it
 	}
-	if (c.Count == 0 || c.ended) && s.last != 0 && at-s.last > c.Stall {
-		c.Stall, c.StallEnd = at-s.last, at
-	}
-	if c.Count == 0 {
-		c.First = at
+	if w := s.watch.Load(); w != 0 && at >= w && s.last != 0 {
+		s.stall = max(s.stall, at-s.last)
+		if c.Count == 0 { // the first in a new ring
+			s.again = true
+			s.watch.Store(0)
+		}
 	}
 	s.last = at
 	c.Hash = chain(c.Hash, word(b))

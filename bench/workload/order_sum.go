@@ -105,10 +105,9 @@ func (r *ringRun) times(reports []*ringReport) {
 }
 
 // failover tells how long delivery stood still at the worst of those who lived on, when one was
-// killed: the longest time between two deliveries that the change of the ring held up.
+// killed: the longest time between two deliveries from then until there is one in a new ring.
 func (r *ringRun) failover(reports []*ringReport) {
-	killed := r.killed.Load()
-	if killed == 0 {
+	if !r.o.Kill {
 		return
 	}
 	worst := int64(0)
@@ -116,17 +115,10 @@ func (r *ringRun) failover(reports []*ringReport) {
 		if p == nil {
 			continue
 		}
-		stall, again := int64(0), false
-		for i, s := range p.Stretches {
-			again = again || i > 0 && s.Count > 0 && (s.First >= killed || runtime.GOOS != "linux")
-			if s.StallEnd >= killed || runtime.GOOS != "linux" {
-				stall = max(stall, s.Stall)
-			}
+		if !p.Again {
+			return // here no new ring has delivered anything
 		}
-		if !again {
-			return // nothing was delivered in any new ring
-		}
-		worst = max(worst, stall)
+		worst = max(worst, p.Stall)
 	}
 	ms := float64(worst) / 1e6
 	r.res.FailoverMS = &ms

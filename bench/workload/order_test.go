@@ -233,33 +233,37 @@ func TestTimesOfOwnAndLastDelivery(t *testing.T) {
 	}
 }
 
-func TestFailoverIsTheStallOfTheChange(t *testing.T) {
+func TestFailoverIsTheStallUntilANewRingDelivers(t *testing.T) {
 	const kill, pause = 50_000, 100_000_000
-	for _, inTransitional := range []bool{false, true} {
+	for _, c := range []struct {
+		name  string
+		first func(a *fakeMember) // what comes after the pause
+	}{
+		{"the new ring's first message", func(a *fakeMember) { a.enters(blaze.ViewTransitional, 2, 1) }},
+		{"what was recovered, before any view", func(a *fakeMember) { a.gets(0, 12); a.enters(blaze.ViewTransitional, 2, 1) }},
+		{"safe messages, in the transitional view", func(a *fakeMember) { a.enters(blaze.ViewTransitional, 2, 1); a.gets(0, 12) }},
+	} {
 		a, _ := fakeRing(10)
-		a.time = kill
+		a.time += 2 * pause // an earlier pause has nothing to do with it
+		a.gets(1, 11)
+		a.seq.watch.Store(int64(a.time) + kill)
+		a.time += kill
 		a.gets(0, 11)
-		a.enters(blaze.ViewTransitional, 2, 1)
 		a.time += pause
-		if inTransitional { // safe messages are delivered when the others' end is sure
-			a.gets(0, 12)
-		}
+		c.first(a)
 		a.enters(blaze.ViewRegular, 2, 1)
 		r := &ringRun{o: OrderOptions{Members: 2, Kill: true}, res: &result.Order{}}
-		r.killed.Store(kill)
 		if r.failover([]*ringReport{a.report(0), nil}); r.res.FailoverMS != nil {
-			t.Error("nothing was delivered in the new ring, and it counts as working")
+			t.Errorf("%s: nothing was delivered in the new ring, and it counts as working", c.name)
 		}
 		a.gets(0, 13)
+		a.time += 3 * pause // nor has a later one
+		a.gets(0, 14)
+		// And a later ring in which nobody has anything to say takes nothing back.
+		a.enters(blaze.ViewRegular, 3, 1)
 		r.failover([]*ringReport{a.report(0), nil})
 		if r.res.FailoverMS == nil || math.Abs(*r.res.FailoverMS-100) > 0.1 {
-			t.Errorf("transitional %v: failover %v ms, want 100", inTransitional, r.res.FailoverMS)
-		}
-		// A later ring in which nobody has anything to say takes nothing back.
-		a.enters(blaze.ViewRegular, 3, 1)
-		r.res.FailoverMS = nil
-		if r.failover([]*ringReport{a.report(0), nil}); r.res.FailoverMS == nil {
-			t.Error("delivery went on, and then a ring came that was silent: told as standing still")
+			t.Errorf("%s: failover %v, want 100 ms", c.name, r.res.FailoverMS)
 		}
 	}
 }

@@ -221,12 +221,14 @@ func (s *foreign) Options() (bool, int)               { return s.zeroCopy, 0 }
 func (s *foreign) Stats() (unix.XDPStatistics, error) { return socketStats(s.fd) }
 
 func (s *foreign) Close() error {
+	// Under the lock: where a ring of ours was, a ring that another socket makes could be taken
+	// for one that was there before.
+	mappingMu.Lock()
+	defer mappingMu.Unlock()
 	errs := []error{s.complete.unmap(), s.tx.unmap()}
 	if s.s != nil {
-		mappingMu.Lock()
 		s.unmapRings()
 		errs = append(errs, s.s.Close())
-		mappingMu.Unlock()
 		s.s, s.fd = nil, -1
 	}
 	return errors.Join(errs...)

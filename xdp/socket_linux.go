@@ -208,7 +208,9 @@ func (s *own) Stats() (unix.XDPStatistics, error) {
 }
 
 func (s *own) Close() error {
+	mappingMu.Lock()
 	errs := []error{s.fill.unmap(), s.complete.unmap(), s.rx.unmap(), s.tx.unmap()}
+	mappingMu.Unlock()
 	if s.fd >= 0 {
 		errs = append(errs, unix.Close(s.fd))
 		s.fd = -1

@@ -19,8 +19,9 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: test
-test: ## the tests that a newcomer runs: fast, no privileges, loopback only
+test: ## the tests that a newcomer runs: fast; with root and AF_XDP those of the fast path too
 	$(GO) test -short -count=1 -timeout 170s ./...
+	@scripts/rig-test.sh --check
 
 .PHONY: test-xdp
 test-xdp: ## the channel's tests over AF_XDP, each member in a namespace of its own (needs root)
@@ -29,6 +30,10 @@ test-xdp: ## the channel's tests over AF_XDP, each member in a namespace of its 
 .PHONY: race
 race: ## the same tests under the race detector (needs a C compiler)
 	SIM_SEEDS=$(RACE_SEEDS) CGO_ENABLED=1 $(GO) test -race -short -count=1 -timeout 10m ./...
+
+.PHONY: rig-test
+rig-test: ## what needs root, AF_XDP and networks of its own, at full length (some minutes)
+	scripts/rig-test.sh
 
 .PHONY: check
 check: ## gofmt, vet, staticcheck

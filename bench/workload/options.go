@@ -57,6 +57,10 @@ type Options struct {
 	Rig     rig.Kind
 	Offload bool // Rig: its interfaces keep segmentation offload, see rig.Options
 
+	// Network is a rig that is there, to be used instead of one that is made: the sender is on
+	// host 0, receiver i on host i+1. Rig then says of what kind it is.
+	Network *rig.Rig
+
 	// Receiver is the command line that starts a process which calls Serve.
 	Receiver []string
 	// Progress, if set, is told what the run is doing, now and then.

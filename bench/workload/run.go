@@ -41,11 +41,13 @@ func Run(ctx context.Context, kind Kind, opt Options) (*result.Run, *hist.Histog
 	}}
 	r.res.Circumstances()
 	if o.Rig != "" {
-		r.progress("making a %s", o.Rig)
-		if r.rig, err = rig.New(o.Rig, o.Receivers+1, rig.Options{Offload: o.Offload}); err != nil {
-			return nil, nil, err
+		if r.rig = o.Network; r.rig == nil {
+			r.progress("making a %s", o.Rig)
+			if r.rig, err = rig.New(o.Rig, o.Receivers+1, rig.Options{Offload: o.Offload}); err != nil {
+				return nil, nil, err
+			}
+			defer r.rig.Close()
 		}
-		defer r.rig.Close()
 		// Everything that this goroutine opens from now on is on host 0.
 		leave, err := r.rig.Host(0).Enter()
 		if err != nil {

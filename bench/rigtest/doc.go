@@ -1,0 +1,9 @@
+// Package rigtest holds the tests that need a network of their own (package rig) and AF_XDP: root,
+// on Linux. They are what `make rig-test` runs; `make test` runs short forms of them where it can.
+//
+//   - Members over udp and xdp in one conversation, on a switch that loses packets.
+//   - A member that is killed leaves a clean interface, and the next one starts.
+//   - The host is not harmed: TCP and ping go on beside the group's traffic.
+//   - Thousands of starts and stops leave nothing behind.
+//   - A foreign XDP program stays where it is.
+package rigtest

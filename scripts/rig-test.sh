@@ -1,0 +1,22 @@
+#!/bin/sh
+# Runs the tests that need root, AF_XDP and networks of their own (bench/rig). Where something is
+# missing, one line says what was left out, and that is no failure. With --check it only says that.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+
+left_out() {
+	echo "rig-test: left out: all tests over AF_XDP and test networks: $1"
+	exit 0
+}
+[ "$(uname -s)" = Linux ] || left_out "they need Linux"
+[ "$(id -u)" -eq 0 ] || left_out "they need root: sudo make rig-test"
+command -v ip >/dev/null || left_out "they need the command ip: install iproute2"
+unshare -n true 2>/dev/null || left_out "they need network namespaces, which this kernel or container does not give"
+grep -q '^XDP ' /proc/net/protocols || left_out "they need AF_XDP (CONFIG_XDP_SOCKETS), which this kernel lacks"
+[ "${1-}" = --check ] && exit 0
+
+# One package at a time: they measure.
+GO=${GO:-go}
+$GO test -p 1 -count=1 -timeout 15m ./bpf ./xdp ./bench/rig ./bench/raw ./bench/doctor &&
+	$GO test -p 1 -count=1 -timeout 5m -run 'Rig|Tap' ./cmd/blazebench &&
+	$GO test -p 1 -count=1 -timeout 15m -v ./bench/rigtest

@@ -29,6 +29,10 @@ func (s *stream) notice(now clock.Time) {
 		s.tracked = max(s.tracked, s.highest)
 		return
 	}
+	if s.mend != nil {
+		s.noticeCoded(now)
+		return
+	}
 	n := max(s.tracked, s.next)
 	for n < s.highest && !s.gaps.full() {
 		if s.slot(n) != nil || n < s.due {
@@ -78,7 +82,10 @@ func (s *stream) askAt(at clock.Time) {
 // repaired notes that a missing datagram came.
 func (s *stream) repaired(now clock.Time, was *gap) {
 	s.p.stats.Repaired++
-	if was.attempts == 1 && was.asked != 0 { // Karn's rule: only what was asked for once
+	if was.left && s.mend != nil && !s.mend.rebuilding {
+		s.mend.overtook(s)
+	}
+	if was.attempts == 1 && was.asked != 0 && (s.mend == nil || !s.mend.rebuilding) { // Karn's rule: only what was asked for once
 		s.repair.sample(now.Sub(was.asked))
 	}
 	if f := s.p.cfg.RepairNS; f != nil {
@@ -123,6 +130,14 @@ func (s *stream) tickNak(now clock.Time) {
 		return
 	}
 	s.nakAt = never
+	if s.mend != nil {
+		if s.tickLeft(now); s.mend == nil || s.mend.alone {
+			if len(s.gaps.list) > 0 {
+				s.askAt(s.gaps.list[0].at) // they are given up in order
+			}
+			return
+		}
+	}
 	for i := range s.gaps.list {
 		s.nakAt = min(s.nakAt, s.gaps.list[i].at)
 	}
@@ -142,7 +157,11 @@ func (s *stream) tickNak(now clock.Time) {
 // appendNak writes a NAK for every gap that is due, and says where it goes and whether there
 // are more than fit. It writes nothing if what was missing has come meanwhile.
 func (s *stream) appendNak(now clock.Time, mem []byte) (_ []byte, to buf.Endpoint, more bool) {
-	room := wire.NakRoom(s.p.cfg.Datagram - wire.HeaderLen)
+	room, x := wire.NakRoom(s.p.cfg.Datagram-wire.HeaderLen), s.mend
+	if x != nil {
+		x.needs = x.needs[:0]
+		room = wire.NakRoom(s.p.cfg.Datagram - wire.HeaderLen - wire.SymbolNakSize(mostNeeds))
+	}
 	firsts, again := s.p.gaps[0][:0], s.p.gaps[1][:0]
 	stuck := false
 	s.nakAt = never
@@ -153,7 +172,7 @@ func (s *stream) appendNak(now clock.Time, mem []byte) (_ []byte, to buf.Endpoin
 	}
 	for i := range s.gaps.list {
 		g := &s.gaps.list[i]
-		if g.at > soonish {
+		if g.at > soonish || g.left {
 			s.nakAt = min(s.nakAt, g.at)
 			continue
 		}
@@ -162,11 +181,14 @@ func (s *stream) appendNak(now clock.Time, mem []byte) (_ []byte, to buf.Endpoin
 			s.nakAt = min(s.nakAt, g.at)
 			break
 		}
-		x := wire.Gap{First: g.first, Count: uint32(g.end - g.first)}
-		if g.attempts == 0 {
-			firsts = append(firsts, x)
-		} else {
-			again = append(again, x)
+		ask := wire.Gap{First: g.first, Count: uint32(g.end - g.first)}
+		switch {
+		case x != nil && x.need(g):
+			// Its block lacks symbols, whichever they are.
+		case g.attempts == 0:
+			firsts = appendGap(firsts, ask)
+		default:
+			again = appendGap(again, ask)
 		}
 		if g.attempts++; s.heard < g.asked {
 			g.unheard++
@@ -182,17 +204,37 @@ func (s *stream) appendNak(now clock.Time, mem []byte) (_ []byte, to buf.Endpoin
 	if s.nakAt != never {
 		s.arm(s.nakAt)
 	}
-	if len(firsts)+len(again) == 0 || s.state != live {
+	needs := 0
+	if x != nil {
+		needs = len(x.needs)
+	}
+	if len(firsts)+len(again)+needs == 0 || s.state != live {
 		s.nakQueued = false
 		return nil, 0, false
 	}
 	s.p.stats.NaksSent++
 	to = s.endpoint
-	if len(firsts) > 0 && s.group > FewReceivers || stuck {
+	if len(firsts)+needs > 0 && s.group > FewReceivers || stuck {
 		to = buf.Group
 	}
 	mem = wire.AppendHeader(mem, s.p.header(s.id))
-	return wire.AppendNak(mem, s.from, s.incarnation, firsts, again), to, more
+	if len(firsts)+len(again) > 0 {
+		mem = wire.AppendNak(mem, s.from, s.incarnation, firsts, again)
+	}
+	if needs > 0 {
+		s.p.stats.SymbolNaksSent++
+		mem = wire.AppendSymbolNak(mem, s.from, s.incarnation, x.needs)
+	}
+	return mem, to, more
+}
+
+// appendGap appends a gap, or makes the last one longer if it follows that one.
+func appendGap(to []wire.Gap, g wire.Gap) []wire.Gap {
+	if n := len(to); n > 0 && to[n-1].First+uint64(to[n-1].Count) == g.First {
+		to[n-1].Count += g.Count
+		return to
+	}
+	return append(to, g)
 }
 
 // patience is how long to wait for a repair before asking again: ever longer while nothing is

@@ -27,20 +27,30 @@ type loop struct {
 type countingSink struct{ l *loop }
 
 func (c countingSink) Deliver(*wire.Delivery) bool { c.l.messages++; return true }
-func (c countingSink) Lost(*wire.Loss)             { panic("lost") }
+func (c countingSink) Lost(l *wire.Loss) {
+	if l.Stream.Protocol() != wire.FEC {
+		panic("lost")
+	}
+}
 
-func newLoop(lose uint64) *loop {
+func newLoop(lose uint64) *loop { return newLoopOf(testStream, lose) }
+
+func newLoopOf(id wire.StreamID, lose uint64) *loop {
+	extra := 0
+	if coded(id.Protocol()) {
+		extra = FECBuffers(FEC{}, 1)
+	}
 	l := &loop{now: 1, lose: lose, scratch: make([]byte, 2048)}
 	mk := func(id byte) *Protocol {
 		return New(Config{
 			Self: wire.MemberID{id}, Cluster: testCluster, Datagram: 1472, Window: 1 << 20, Room: 8 << 20,
-			Pool: buf.NewPool(Buffers(1<<20, 1472, 1, 1), 1472+Headroom), Rand: rand.New(rand.NewPCG(1, uint64(id))),
+			Pool: buf.NewPool(Buffers(1<<20, 1472, 1, 1)+extra, 1472+Headroom), Rand: rand.New(rand.NewPCG(1, uint64(id))),
 			Sink: countingSink{l},
 		})
 	}
 	l.send, l.recv = mk(1), mk(2)
 	l.recv.Tick(l.now)
-	l.s = l.send.Open(l.now, testStream)
+	l.s = l.send.Open(l.now, id)
 	for range 200 {
 		l.turn(100 * time.Microsecond)
 	}

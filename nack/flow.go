@@ -20,6 +20,7 @@ type receiver struct {
 	heard    clock.Time
 	echo     uint64 // of the last round trip that was measured
 	rtt      rtt
+	loser    loser // under FEC and Hybrid
 }
 
 // flow holds a sender back so that the slowest receiver keeps up. A datagram may leave when
@@ -168,6 +169,9 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 		}
 	}
 	s.flow.stale = true
+	if s.parity != nil {
+		s.parity.report(s, r, st)
+	}
 	return nil
 }
 
@@ -188,6 +192,9 @@ func (s *Sender) receiver(now clock.Time, member wire.MemberID, from buf.Endpoin
 		// Nothing below first can be asked for any more, so nobody waits for it.
 		next: s.first, highest: s.first, limit: s.first,
 	})
+	if s.parity != nil {
+		s.receivers[len(s.receivers)-1].loser.slot = s.parity.control.Join()
+	}
 	s.flow.stale = true
 	s.p.event(ReceiverJoined, member, s.id)
 	s.beat.welcome(s, now)
@@ -201,6 +208,9 @@ func (s *Sender) dropReceiver(_ clock.Time, member wire.MemberID, why EventKind)
 		return
 	}
 	delete(s.index, member)
+	if s.parity != nil {
+		s.parity.control.Leave(s.receivers[i].loser.slot)
+	}
 	last := len(s.receivers) - 1
 	if i != last {
 		s.receivers[i] = s.receivers[last]

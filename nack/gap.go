@@ -11,6 +11,7 @@ type gap struct {
 	at         clock.Time // when to ask, or to ask again
 	asked      clock.Time // when it was last asked for; 0: never
 	attempts   int        // how often
+	left       bool       // it is left to its block until at
 	unheard    int        // how often in a row the sender was not heard at all after it
 }
 

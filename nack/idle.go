@@ -7,7 +7,7 @@ func (p *Protocol) Idle() bool {
 		return false
 	}
 	for _, s := range p.senders {
-		if !p.closed && (s.repairs.n > 0 || s.unsent()) {
+		if s.parity.waiting() || !p.closed && (s.repairs.n > 0 || s.unsent()) {
 			return false
 		}
 	}

@@ -20,7 +20,7 @@ func (l *large) waiting() bool { return l.at < len(l.payload) }
 
 // offerLarge accepts a message that does not fit one datagram.
 func (s *Sender) offerLarge(now clock.Time, topic string, kind wire.Kind, payload []byte) error {
-	room := wire.FragmentRoom(s.p.cfg.Datagram-wire.StartLen, topic)
+	room := wire.FragmentRoom(s.datagram-wire.StartLen, topic)
 	if room < 1 {
 		return ErrTooLarge
 	}
@@ -54,7 +54,7 @@ func (s *Sender) offerLarge(now clock.Time, topic string, kind wire.Kind, payloa
 // feed packs as many fragments as the window takes.
 func (s *Sender) feed(now clock.Time) {
 	l := &s.large
-	room := wire.FragmentRoom(s.p.cfg.Datagram-wire.StartLen, l.topic)
+	room := wire.FragmentRoom(s.datagram-wire.StartLen, l.topic)
 	for l.waiting() && s.reuse(1) {
 		b := s.p.cfg.Pool.Get()
 		if b == nil {
@@ -63,7 +63,7 @@ func (s *Sender) feed(now clock.Time) {
 		}
 		t := &s.slots[s.next&s.mask]
 		*t = slot{buf: b, message: l.message}
-		s.w.Begin(b.Mem(), s.p.cfg.Datagram, s.header, s.next, l.message)
+		s.w.Begin(b.Mem(), s.datagram, s.header, s.next, l.message)
 		if s.beginning(now) {
 			t.start = s.w.AppendStart(s.startFrame(now))
 		}

@@ -81,6 +81,8 @@ type Config struct {
 
 	// Fastest never slows a sender down for a receiver: who falls behind is told what it lost.
 	Fastest bool
+	// FEC sets the repair symbols of streams under FEC and Hybrid.
+	FEC FEC
 	// Eviction is how long a receiver may be silent. Zero means 1s.
 	Eviction time.Duration
 	// MaxRate bounds all that is sent, in bits per second on the wire: UDP payloads and 42

@@ -24,6 +24,7 @@ type network struct {
 	seq     uint64
 	nodes   []*node
 	faults  faults
+	extra   int  // buffers that each member has besides
 	hostile bool // somebody forges: honest datagrams may seem implausible
 
 	filter func(from, to *node, d *wire.Datagram) bool // false: this copy is lost
@@ -107,7 +108,7 @@ func (net *network) add(change ...func(*Config)) *node {
 	for _, f := range change {
 		f(&cfg)
 	}
-	n.pool = buf.NewPool(Buffers(cfg.Window, cfg.Datagram, 1, 1), cfg.Datagram+Headroom)
+	n.pool = buf.NewPool(Buffers(cfg.Window, cfg.Datagram, 1, 1)+net.extra, cfg.Datagram+Headroom)
 	cfg.Pool = n.pool
 	n.p = New(cfg)
 	n.p.Tick(net.now)

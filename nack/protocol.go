@@ -5,10 +5,11 @@ import (
 
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/fec"
 	"github.com/activeblaze/blaze/wire"
 )
 
-// Protocol runs NACK and BestEffort for one member: a Sender for each stream that it opened, a
+// Protocol runs NACK, BestEffort, FEC and Hybrid for one member: a Sender for each stream that it opened, a
 // receiving half for each stream that it hears. Calls must not overlap, but a handler that
 // Sink.Deliver runs may call Offer, Claim, Commit, Abort and Open.
 type Protocol struct {
@@ -26,6 +27,9 @@ type Protocol struct {
 	spare   []*stream // the memory of paused, when it is emptied
 	held    int       // buffers in reorder windows
 	heldMax int
+
+	mends     int            // streams that have a decoder
+	workspace *fec.Workspace // theirs; nil: none has been needed
 
 	control []control // what is to be sent at once, in order
 	next    int       // control[next:] are left
@@ -115,6 +119,16 @@ func (p *Protocol) Stats() Stats {
 	s.Streams = uint64(len(p.streams))
 	for _, t := range p.senders {
 		s.Receivers += uint64(len(t.receivers))
+		if t.parity != nil {
+			s.countEncoder(t.parity.enc.Stats())
+		}
+	}
+	if p.mends > 0 {
+		for _, t := range p.streams {
+			if t.mend != nil {
+				s.countDecoder(t.mend.dec.Stats())
+			}
+		}
 	}
 	return s
 }
@@ -134,7 +148,7 @@ func (p *Protocol) header(id wire.StreamID) wire.Header {
 // looked at (the first, if there are several).
 func (p *Protocol) Step(now clock.Time, d *wire.Datagram, r buf.Received) (err error) {
 	p.start(now)
-	if q := d.Stream.Protocol(); q != wire.NACK && q != wire.BestEffort {
+	if q := d.Stream.Protocol(); q < wire.BestEffort || q > wire.Hybrid {
 		return p.drop(DropProtocol)
 	}
 	frames := d.Frames()
@@ -170,6 +184,12 @@ func (p *Protocol) Step(now clock.Time, d *wire.Datagram, r buf.Received) (err e
 		case wire.FrameLeave:
 			l := f.Leave()
 			err = first(err, p.stepLeave(now, d, &l))
+		case wire.FrameRepair:
+			m := f.Repair()
+			err = first(err, p.stepRepair(now, d, &m, r.Buf))
+		case wire.FrameSymbolNak:
+			n := f.SymbolNak()
+			err = first(err, p.stepSymbolNak(now, d, &n, r))
 		}
 	}
 	return err
@@ -196,6 +216,24 @@ func (p *Protocol) stepNak(now clock.Time, d *wire.Datagram, n *wire.Nak, r buf.
 	}
 	if s := p.known[streamKey{n.Origin, d.Stream}]; s != nil && s.incarnation == n.OriginIncarnation {
 		s.overhear(now, n)
+	}
+	return nil
+}
+
+// stepSymbolNak gives a SymbolNak to the sender whose stream it names, or lets it suppress our own.
+func (p *Protocol) stepSymbolNak(now clock.Time, d *wire.Datagram, n *wire.SymbolNak, r buf.Received) error {
+	if n.Origin == p.cfg.Self {
+		if n.OriginIncarnation != p.cfg.Incarnation {
+			return p.drop(DropIncarnation)
+		}
+		s := p.sender(d.Stream)
+		if s == nil {
+			return p.drop(DropNotSent)
+		}
+		return s.stepSymbolNak(now, d, n, r)
+	}
+	if s := p.known[streamKey{n.Origin, d.Stream}]; s != nil && s.incarnation == n.OriginIncarnation {
+		s.overhearSymbols(now, n)
 	}
 	return nil
 }
@@ -313,6 +351,15 @@ func (p *Protocol) Flush(now clock.Time) {
 // PollSend hands out the next datagram to send, with one reference that passes to the caller.
 // ok is false when there is nothing that may be sent now.
 func (p *Protocol) PollSend(now clock.Time) (s buf.Send, ok bool) {
+	if p.closed {
+		// What is sent last is protected, too: before the farewell.
+		for _, t := range p.senders {
+			if s, ok = t.poll(now); ok {
+				p.pace.spend(now, s.Buf.Len())
+				return s, true
+			}
+		}
+	}
 	if p.next < len(p.control) && p.pace.ready(now, controlSlack) {
 		if s, ok = p.pollControl(now); ok {
 			p.pace.spend(now, s.Buf.Len())
@@ -448,6 +495,9 @@ func (p *Protocol) Close(now clock.Time) {
 		if s.packing {
 			s.Abort()
 			s.close(now)
+		}
+		if s.parity != nil {
+			s.parity.enc.Flush(now)
 		}
 	}
 	p.control, p.next = p.control[:0], 0

@@ -23,13 +23,22 @@ func TestExactlyOnce(t *testing.T) {
 // run sends messages of mixed sizes, in bursts, and waits until all have all.
 func run(t *testing.T, seed uint64, receivers int, f faults, messages int) *network {
 	t.Helper()
+	return runStream(t, testStream, seed, receivers, f, messages)
+}
+
+// runStream is run for any stream that is to be complete in the end.
+func runStream(t *testing.T, id wire.StreamID, seed uint64, receivers int, f faults, messages int) *network {
+	t.Helper()
 	net := newNetwork(t, seed)
+	if coded(id.Protocol()) {
+		net.extra = FECBuffers(FEC{}, 1)
+	}
 	net.faults = f
 	sender := net.add()
 	for range receivers {
 		net.add()
 	}
-	s := net.open(sender, testStream)
+	s := net.open(sender, id)
 	for sent := 0; sent < messages; {
 		n := 1 + net.rnd.IntN(30)
 		size := 20 + net.rnd.IntN(100)
@@ -43,9 +52,9 @@ func run(t *testing.T, seed uint64, receivers int, f faults, messages int) *netw
 		sent += net.offer(sender, s, min(n, messages-sent), size)
 		net.run(time.Duration(net.rnd.IntN(300)) * time.Microsecond)
 	}
-	if !net.until(20*time.Second, func() bool { return complete(net, messages) && s.Acknowledged() }) {
+	if !net.until(20*time.Second, func() bool { return completeOn(net, id, messages) && s.Acknowledged() }) {
 		for _, n := range net.nodes[1:] {
-			h := n.stream(sender.id, testStream)
+			h := n.stream(sender.id, id)
 			fmt.Printf("node %d: first %d next %d lost %v gaps %v\n", n.endpoint, h.first, h.next, h.lost, n.p.streams)
 		}
 		t.Fatalf("seed %d: not settled after 20 s: %+v", seed, sender.p.Stats())
@@ -54,9 +63,11 @@ func run(t *testing.T, seed uint64, receivers int, f faults, messages int) *netw
 	return net
 }
 
-func complete(net *network, messages int) bool {
+func complete(net *network, messages int) bool { return completeOn(net, testStream, messages) }
+
+func completeOn(net *network, id wire.StreamID, messages int) bool {
 	for _, n := range net.nodes[1:] {
-		h := n.stream(net.nodes[0].id, testStream)
+		h := n.stream(net.nodes[0].id, id)
 		if h.delivered != messages || h.first != 1 || len(h.lost) > 0 {
 			return false
 		}

@@ -31,6 +31,10 @@ func (s *Sender) stepNak(now clock.Time, d *wire.Datagram, n *wire.Nak, from buf
 	// The work for one datagram is bounded, however its gaps overlap.
 	left := s.window
 	sent, gone := false, false
+	r := (*receiver)(nil)
+	if s.parity != nil {
+		r = s.receiver(now, d.Transmitter, from.From)
+	}
 	for list := range 2 {
 		it := n.Gaps()
 		if list == 1 {
@@ -46,6 +50,9 @@ func (s *Sender) stepNak(now clock.Time, d *wire.Datagram, n *wire.Nak, from buf
 			gone = gone || g.First < s.first
 			for ; lo < hi && left > 0; lo, left = lo+1, left-1 {
 				s.ask(now, lo, list == 1, from.From)
+				if r != nil && list == 0 {
+					s.parity.asked(s, now, r, lo)
+				}
 			}
 		}
 	}

@@ -18,11 +18,13 @@ import (
 // and [first, sent) has been sent and is held for repair, [sent, next) is closed and waits to be
 // sent, and next is the datagram that is being packed, or will be.
 type Sender struct {
-	p      *Protocol
-	id     wire.StreamID
-	header wire.Header
-	nack   bool // repairs, and flow control
-	opened clock.Time
+	p        *Protocol
+	id       wire.StreamID
+	header   wire.Header
+	nack     bool    // repairs, and flow control
+	parity   *parity // under FEC and Hybrid; nil: no repair symbols
+	datagram int     // largest data datagram, bytes
+	opened   clock.Time
 
 	slots  []slot // slots[n&mask] for datagram n of [first, next]
 	mask   uint64
@@ -83,8 +85,8 @@ const (
 	startDatagrams = 16
 )
 
-// Open starts a stream, or finds it open. id names the protocol, which must be NACK or
-// BestEffort.
+// Open starts a stream, or finds it open. id names the protocol, which must be NACK, BestEffort,
+// FEC or Hybrid.
 func (p *Protocol) Open(now clock.Time, id wire.StreamID) *Sender {
 	p.start(now)
 	if s := p.sender(id); s != nil {
@@ -92,13 +94,17 @@ func (p *Protocol) Open(now clock.Time, id wire.StreamID) *Sender {
 	}
 	n := uint64(slotCount(p.window))
 	s := &Sender{
-		p: p, id: id, header: p.header(id), nack: id.Protocol() == wire.NACK, opened: now,
-		slots: make([]slot, n), mask: n - 1, window: uint64(p.window),
+		p: p, id: id, header: p.header(id), nack: id.Protocol() == wire.NACK || id.Protocol() == wire.Hybrid, opened: now,
+		datagram: p.cfg.Datagram,
+		slots:    make([]slot, n), mask: n - 1, window: uint64(p.window),
 		first: 1, sent: 1, next: 1, message: 1,
 		index: make(map[wire.MemberID]int),
 		at:    never,
 	}
 	s.repairs.queue = make([]uint64, n)
+	if coded(id.Protocol()) {
+		s.initParity()
+	}
 	s.flow.init(s)
 	p.senders = append(p.senders, s)
 	p.reserve()
@@ -154,7 +160,7 @@ func (s *Sender) Acknowledged() bool {
 
 // unsent tells whether something was accepted and has not left.
 func (s *Sender) unsent() bool {
-	return s.sent < s.next || s.packing && !s.w.Empty() || s.large.waiting() || s.claimed
+	return s.sent < s.next || s.packing && !s.w.Empty() || s.large.waiting() || s.claimed || s.parity.waiting()
 }
 
 // Offer accepts one message; the payload is copied. It fails with ErrWindow (back-pressure:
@@ -225,7 +231,7 @@ func (s *Sender) accepted(n int) {
 
 // room is the longest payload that one datagram takes.
 func (s *Sender) room(topic string) int {
-	return wire.MessageRoom(s.p.cfg.Datagram-wire.StartLen, topic)
+	return wire.MessageRoom(s.datagram-wire.StartLen, topic)
 }
 
 // Claim lends n bytes of the datagram itself, to be filled before Commit or Abort. It fails as
@@ -288,7 +294,7 @@ func (s *Sender) begin(now clock.Time) bool {
 	}
 	t := &s.slots[s.next&s.mask]
 	*t = slot{buf: b, message: s.message}
-	s.w.Begin(b.Mem(), s.p.cfg.Datagram, s.header, s.next, s.message)
+	s.w.Begin(b.Mem(), s.datagram, s.header, s.next, s.message)
 	if s.beginning(now) {
 		t.start = s.w.AppendStart(s.startFrame(now))
 	}
@@ -375,12 +381,15 @@ func (s *Sender) flush(now clock.Time) {
 
 // sendable tells whether a datagram may leave now, MaxRate aside.
 func (s *Sender) sendable() bool {
-	return s.repairs.n > 0 || s.sent < s.next && s.flow.allows(s.sent)
+	return s.repairs.n > 0 || s.sent < s.next && s.flow.allows(s.sent) || s.parity.waiting()
 }
 
 // poll hands out the next repair or datagram. While data is waiting and may leave, repairs take
 // turns with it: they never starve it.
 func (s *Sender) poll(now clock.Time) (buf.Send, bool) {
+	if s.parity.waiting() {
+		return s.parity.enc.PollSend() // before more data: behind a full window they would be late
+	}
 	if s.p.closed {
 		return buf.Send{}, false
 	}
@@ -413,6 +422,9 @@ func (s *Sender) poll(now clock.Time) (buf.Send, bool) {
 	s.p.stats.Datagrams++
 	s.p.stats.DatagramBytes += uint64(t.buf.Len())
 	s.beat.sent(s, now)
+	if s.parity != nil {
+		s.parity.sent(s, now, s.sent-1, t.buf)
+	}
 	return buf.Send{Buf: t.buf, Wait: true}, true
 }
 
@@ -441,6 +453,9 @@ func (s *Sender) tick(now clock.Time) {
 	s.at = never
 	s.beat.tick(s, now)
 	s.flow.tick(s, now)
+	if s.parity != nil {
+		s.parity.tick(s, now)
+	}
 }
 
 // startSelf begins or ends the delivery of own messages, at the present.
@@ -486,4 +501,7 @@ func (s *Sender) release() {
 		}
 	}
 	s.packing = false
+	if s.parity != nil {
+		s.parity.enc.Release()
+	}
 }

@@ -19,6 +19,15 @@ type Stats struct {
 	StatusesReceived uint64
 	Evictions        uint64
 
+	// Sending under FEC and Hybrid.
+	Blocks             uint64 // closed
+	ParityDatagrams    uint64 // repair symbols sent without being asked for
+	ParityAsked        uint64 // and those that a SymbolNak asked for
+	ParityBytes        uint64 // of UDP payload, of both
+	ParityDropped      uint64 // repair symbols that no buffer or no place in the queue was left for
+	Unprotected        uint64 // datagrams that no block takes
+	SymbolNaksReceived uint64
+
 	// Receiving.
 	DataReceived    uint64 // data frames accepted
 	Delivered       uint64 // messages handed to Sink
@@ -36,6 +45,16 @@ type Stats struct {
 	HeartbeatsHeard uint64
 	Pauses          uint64 // times that Sink could not take a message
 	LanesDiffer     uint64 // streams whose sender hashes over another number of lanes
+
+	// Receiving under FEC and Hybrid.
+	ParityReceived   uint64 // repair symbols that came
+	ParityUnneeded   uint64 // of them, for blocks that miss nothing
+	ParityRefused    uint64 // of them, late, doubled or bad
+	Rebuilt          uint64 // datagrams that blocks gave back
+	Overtaken        uint64 // datagrams that were taken for lost, and came late
+	BlocksUnfinished uint64 // blocks forgotten with losses that they could not mend
+	BlocksCorrupt    uint64 // blocks whose symbols did not fit each other
+	SymbolNaksSent   uint64 // datagrams with a SymbolNak frame
 
 	Drops [DropReasons]uint64 // frames refused, by reason
 

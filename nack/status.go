@@ -102,12 +102,16 @@ func (s *stream) appendStatus(now clock.Time, mem []byte) ([]byte, buf.Endpoint)
 	if held > echoLongest {
 		st.echo, held = 0, 0 // too old to tell anything about the round trip
 	}
+	missed := st.missed
+	if s.mend != nil {
+		missed = s.mend.lost(missed)
+	}
 	mem = wire.AppendHeader(mem, s.p.header(s.id))
 	return wire.AppendStatus(mem, wire.Status{
 		Origin: s.from, OriginIncarnation: s.incarnation,
 		Next: s.next, Highest: max(s.highest, s.next), Limit: max(st.limit, s.next),
 		Room: uint32(min(max(s.p.cfg.Room, 0), 1<<31)),
 		Echo: st.echo, Held: uint32(held),
-		Missed: st.missed, Gone: st.gone,
+		Missed: missed, Gone: st.gone,
 	}), s.endpoint
 }

@@ -66,6 +66,8 @@ type stream struct {
 
 	assembly
 
+	mend *mend // under FEC and Hybrid; nil: what is lost comes back by NAKs or not at all
+
 	gaps      gaps
 	tracked   uint64     // what is missing from here on has not been looked for yet
 	nakAt     clock.Time // no gap is due earlier
@@ -128,7 +130,7 @@ func (p *Protocol) join(now clock.Time, d *wire.Datagram, from buf.Endpoint) (*s
 	}
 	s := &stream{
 		p: p, from: d.Transmitter, incarnation: d.Incarnation, id: d.Stream, endpoint: from,
-		nack:  d.Stream.Protocol() == wire.NACK,
+		nack:  d.Stream.Protocol() == wire.NACK || d.Stream.Protocol() == wire.Hybrid,
 		heard: now, at: never, nakAt: never,
 	}
 	p.known[streamKey{s.from, s.id}] = s
@@ -178,6 +180,9 @@ func (p *Protocol) bury() {
 func (s *stream) joinAt(n, message uint64) {
 	s.due, s.next, s.highest, s.seen, s.told, s.gone, s.tracked = n, n, n, n, n, n, n
 	s.message, s.fresh = message, true
+	if coded(s.id.Protocol()) && !s.own && s.mend == nil {
+		s.startMend(n)
+	}
 }
 
 // stepStart takes in a Start. Who was here before the stream began starts at its beginning, so
@@ -222,6 +227,9 @@ func (p *Protocol) stepData(now clock.Time, d *wire.Datagram, m *wire.Data, r bu
 		s.arm(now.Add(s.silence()))
 	}
 	p.last = s
+	if s.mend != nil {
+		return s.stepCoded(now, m, r.Buf)
+	}
 	return s.step(now, m, r.Buf)
 }
 
@@ -235,6 +243,9 @@ func (s *stream) step(now clock.Time, m *wire.Data, b *buf.Buf) error {
 		return p.drop(DropWindow)
 	case !s.plausible(m):
 		return p.drop(DropImplausible)
+	}
+	if s.mend != nil {
+		s.mend.dec.Source(now, n, b)
 	}
 	if n == s.due && !s.paused {
 		switch s.consume(now, m) {
@@ -527,6 +538,9 @@ func (s *stream) heartbeat(now clock.Time, h *wire.Heartbeat) {
 		}
 		return
 	}
+	if s.mend != nil && s.mend.alone {
+		s.tellTail(now, h)
+	}
 	s.told = end
 	if end < s.highest && end >= s.seen {
 		// An earlier one told of datagrams that do not exist.
@@ -568,6 +582,9 @@ func (s *stream) end(now clock.Time, state streamState) {
 	s.drain(now)
 	if s.state == left && s.due >= s.highest && s.skipped == 0 && s.assembling {
 		s.lostBelow(s.message + 1) // its other parts will not come
+	}
+	if state == left {
+		s.endMend()
 	}
 	s.p.event(StreamEnded, s.from, s.id)
 }
@@ -633,6 +650,7 @@ func (s *stream) tick(now clock.Time) {
 
 // release gives every buffer back.
 func (s *stream) release() {
+	s.endMend()
 	for i, b := range s.ring {
 		if b != nil {
 			b.Release()

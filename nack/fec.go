@@ -1,0 +1,63 @@
+package nack
+
+import (
+	"time"
+
+	"github.com/activeblaze/blaze/fec"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// FEC sets the block code of the streams that are sent under FEC and Hybrid. Its zero value
+// works. Receivers need none of it: repair symbols say how they were made.
+type FEC struct {
+	Source     int // source symbols of a full block, 1..fec.MaxSource; zero means 20
+	Interleave int // blocks that are filled in turn, 1..fec.MaxInterleave; zero means 1
+	// Min and Max bound the repair symbols of a full block while the sender follows the loss that
+	// receivers report. Min zero means 1, -1 none while the network is clean. Max zero means 6, or
+	// Min where that is more.
+	Min, Max int
+	// Fixed gives every full block this many repair symbols, whatever is reported, if above zero.
+	Fixed int
+	// Budget bounds repair symbols as a share of source symbols, 0.1 for one in ten; it goes
+	// before Min. Zero means no bound but Max.
+	Budget float64
+}
+
+const (
+	// maxMends bounds the streams whose blocks are decoded at one time. Beyond it a Hybrid stream
+	// is repaired by NAKs alone, and of an FEC stream only what comes is delivered.
+	maxMends = 64
+	// fullMends is how many of them can hold as much as they may at one time.
+	fullMends = 4
+	// mendHistory is the source datagrams that a decoder can hold: enough for the longest blocks
+	// that are sent with the deepest interleaving. It holds few where blocks are short.
+	mendHistory = 2 * fec.MaxSource * fec.MaxInterleave
+	// maxOpen is how long a block waits for its last source symbol, here and at every sender.
+	maxOpen = fec.DefaultMaxOpen
+	// mendSlack is the least time that FEC waits for what may only be reordered.
+	mendSlack = 500 * time.Microsecond
+	// symbolTries is how often a gap is asked for as symbols of its block before the datagram
+	// itself is asked for: the sender may not know the block any more.
+	symbolTries = 2
+	// mostNeeds bounds the blocks in one NAK datagram: a decoder has no more open.
+	mostNeeds = 16
+)
+
+// coded tells whether streams of a protocol have repair symbols.
+func coded(p wire.Protocol) bool { return p == wire.FEC || p == wire.Hybrid }
+
+// FECBuffers is how many buffers streams under FEC and Hybrid take besides those of Buffers:
+// the repair symbols that wait to leave on each of senders streams, and the blocks that are
+// decoded.
+func FECBuffers(f FEC, senders int) int {
+	source, interleave, most := f.Source, f.Interleave, max(f.Max, f.Fixed, f.Min, fec.DefaultMaxRepair)
+	if source == 0 {
+		source = fec.DefaultSource
+	}
+	interleave = max(interleave, 1)
+	return senders*interleave*most*4 + fullMends*fec.DecoderBuffers(mendHistory, source*interleave)
+}
+
+func (f *FEC) controller() fec.ControllerConfig {
+	return fec.ControllerConfig{Source: f.Source, Min: f.Min, Max: f.Max, Budget: f.Budget, Fixed: f.Fixed}
+}

@@ -1,0 +1,322 @@
+package nack
+
+import (
+	"testing"
+	"time"
+
+	"github.com/activeblaze/blaze/fec"
+	"github.com/activeblaze/blaze/wire"
+)
+
+var (
+	hybridStream = wire.NewStreamID(wire.Hybrid, 0)
+	fecStream    = wire.NewStreamID(wire.FEC, 0)
+)
+
+// Hybrid: one sender, eight receivers, loss, duplicates and reordering: every message is
+// delivered to everybody, once and in order (RM-1 to RM-5), and every buffer comes back.
+func TestHybridExactlyOnce(t *testing.T) {
+	seeds := 100
+	if raceEnabled || testing.Short() {
+		seeds = 15
+	}
+	var st Stats
+	for seed := range uint64(seeds) {
+		delay := []time.Duration{10 * time.Microsecond, time.Millisecond}[seed%2]
+		net := runStream(t, hybridStream, seed, 8, faults{loss: 0.05, duplicate: 0.01, reorder: 0.02, delay: delay, jitter: 5 * time.Microsecond}, 400)
+		for _, n := range net.nodes[1:] {
+			s := n.p.Stats()
+			st.Rebuilt += s.Rebuilt
+			st.SymbolNaksSent += s.SymbolNaksSent
+			st.NaksSent += s.NaksSent
+			st.BlocksCorrupt += s.BlocksCorrupt
+		}
+		st.ParityAsked += net.nodes[0].p.Stats().ParityAsked
+	}
+	t.Logf("%d rebuilt, %d NAKs, %d with symbols asked for, %d symbols made for them", st.Rebuilt, st.NaksSent, st.SymbolNaksSent, st.ParityAsked)
+	if st.Rebuilt == 0 || st.SymbolNaksSent == 0 || st.ParityAsked == 0 || st.NaksSent == 0 || st.BlocksCorrupt != 0 {
+		t.Errorf("something was not exercised: %+v", st)
+	}
+}
+
+// Half and a fifth of all datagrams are lost, both ways: Hybrid still completes.
+func TestHybridHeavyLoss(t *testing.T) {
+	for seed := range uint64(6) {
+		runStream(t, hybridStream, seed, 3, faults{loss: []float64{0.2, 0.5}[seed%2], delay: 10 * time.Microsecond, jitter: 5 * time.Microsecond}, 200)
+	}
+}
+
+// A clean network: no NAK, nothing rebuilt, and the overhead is the floor.
+func TestHybridClean(t *testing.T) {
+	net := runStream(t, hybridStream, 1, 3, faults{delay: 5 * time.Microsecond}, 2000)
+	if net.sent[wire.FrameNak]+net.sent[wire.FrameSymbolNak] != 0 {
+		t.Errorf("NAKs without loss: %v", net.sent)
+	}
+	if net.sent[wire.FrameRepair] == 0 {
+		t.Error("no repair symbols")
+	}
+}
+
+// pour sends single-datagram messages at a steady pace.
+func pour(net *network, n *node, s *Sender, count int, every time.Duration) {
+	for range count {
+		if net.offer(n, s, 1, 1300) == 0 {
+			net.t.Fatalf("window full at %v", net.now)
+		}
+		net.run(every)
+	}
+}
+
+// newCoded makes one sender and receivers over a network with the given loss on data and repair
+// symbols, and opens a stream.
+func newCoded(t *testing.T, id wire.StreamID, receivers int, loss float64, delay time.Duration, f FEC) (*network, *node, *Sender) {
+	net := newNetwork(t, 7)
+	net.extra = FECBuffers(f, 1)
+	net.faults = faults{delay: delay} // in order: a repair symbol does not overtake its block
+	set := func(c *Config) { c.FEC, c.Window, c.Room = f, 2<<20, 4<<20 }
+	sender := net.add(set)
+	for range receivers {
+		net.add(set)
+	}
+	s := net.open(sender, id)
+	net.run(30 * time.Millisecond)
+	net.filter = func(_, _ *node, d *wire.Datagram) bool {
+		k := d.Frames()[0].Kind
+		return k != wire.FrameData && k != wire.FrameRepair || net.rnd.Float64() >= loss
+	}
+	return net, sender, s
+}
+
+// 1 % loss, 100,000 datagrams a second, a round trip of 2 ms: blocks give back nearly all of the
+// losses that NAKs would need a round trip for.
+func TestHybridMendsWithoutNaks(t *testing.T) {
+	net, sender, s := newCoded(t, hybridStream, 1, 0.01, time.Millisecond, FEC{})
+	count := 20000
+	if testing.Short() {
+		count = 6000
+	}
+	pour(net, sender, s, count, 10*time.Microsecond)
+	if !net.until(time.Second, func() bool { return completeOn(net, hybridStream, count) }) {
+		t.Fatal("not complete")
+	}
+	r, w := net.nodes[1].p.Stats(), sender.p.Stats()
+	overhead := float64(w.ParityBytes) / float64(w.DatagramBytes)
+	t.Logf("%d missed, %d rebuilt, %d NAKs, %d repairs, %.1f %% parity", r.Missed, r.Rebuilt, r.NaksSent, w.RepairsMulticast+w.RepairsUnicast, 100*overhead)
+	if float64(r.Rebuilt-w.ParityAsked) < 0.9*float64(r.Missed) || overhead > 0.12 {
+		t.Errorf("%d of %d rebuilt, %.1f %% parity", r.Rebuilt, r.Missed, 100*overhead)
+	}
+	net.done()
+}
+
+// A slow stream: NAKs are quicker than its blocks, and Hybrid is as quick as NACK.
+func TestHybridIsNackWhereThatIsQuicker(t *testing.T) {
+	var longest [2]time.Duration
+	for i, id := range []wire.StreamID{hybridStream, testStream} {
+		net, sender, s := newCoded(t, id, 1, 0.05, 10*time.Microsecond, FEC{})
+		const count = 400
+		for range count {
+			net.offer(sender, s, 1, 1300)
+			begin := net.now
+			net.run(300 * time.Microsecond)
+			if h := net.nodes[1].stream(sender.id, id); h.next < s.message {
+				net.until(time.Second, func() bool { return h.next == s.message })
+				longest[i] = max(longest[i], net.now.Sub(begin))
+			}
+		}
+		if !net.until(time.Second, func() bool { return completeOn(net, id, count) }) {
+			t.Fatal("not complete")
+		}
+		net.done()
+	}
+	t.Logf("longest: Hybrid %v, NACK %v", longest[0], longest[1])
+	if longest[0] > longest[1]+longest[1]/2+200*time.Microsecond {
+		t.Errorf("Hybrid took %v, NACK %v", longest[0], longest[1])
+	}
+}
+
+// FEC alone: nothing is asked for; what blocks cannot give back is told as LossUnrepaired, in its
+// place (the Sink checks), and every message is either delivered or told lost.
+func TestFECLossesAreHonest(t *testing.T) {
+	for _, loss := range []float64{0.01, 0.1, 0.3} {
+		net, sender, s := newCoded(t, fecStream, 2, loss, 50*time.Microsecond, FEC{})
+		const count = 5000
+		pour(net, sender, s, count, 20*time.Microsecond)
+		net.run(time.Second)
+		for _, n := range net.nodes[1:] {
+			h, lost := n.stream(sender.id, fecStream), 0
+			for _, l := range h.lost {
+				lost += int(l.Last - l.First + 1)
+				if l.Reason != wire.LossUnrepaired {
+					t.Errorf("reason %d", l.Reason)
+				}
+			}
+			st := n.p.Stats()
+			t.Logf("loss %v: %d missed, %d rebuilt, %d lost", loss, st.Missed, st.Rebuilt, lost)
+			if h.first != 1 || h.next != count+1 || h.delivered+lost != count {
+				t.Errorf("loss %v: first %d, next %d, %d delivered, %d lost", loss, h.first, h.next, h.delivered, lost)
+			}
+			if uint64(lost) != st.Lost || st.Missed != st.Rebuilt+st.Gone {
+				t.Errorf("loss %v: %d missed is not %d rebuilt and %d gone", loss, st.Missed, st.Rebuilt, st.Gone)
+			}
+			if st.Rebuilt == 0 || loss == 0.3 && lost == 0 {
+				t.Errorf("loss %v: %d rebuilt, %d lost", loss, st.Rebuilt, lost)
+			}
+		}
+		if n := net.sent[wire.FrameNak] + net.sent[wire.FrameSymbolNak]; n != 0 {
+			t.Errorf("%d NAKs", n)
+		}
+		net.done()
+	}
+}
+
+// FEC alone waits for a lost datagram for a bounded time, and what follows is delivered then.
+func TestFECWaitIsBounded(t *testing.T) {
+	net, sender, s := newCoded(t, fecStream, 1, 0, 50*time.Microsecond, FEC{Fixed: 1, Max: 1})
+	pour(net, sender, s, 100, 20*time.Microsecond)
+	net.run(20 * time.Millisecond)
+	dropped := 0
+	net.filter = func(_, _ *node, d *wire.Datagram) bool {
+		if k := d.Frames()[0].Kind; k == wire.FrameData && dropped < 2 {
+			dropped++
+			return false // two of one block: its one symbol cannot mend them
+		}
+		return true
+	}
+	begin := net.now
+	pour(net, sender, s, 10, 20*time.Microsecond)
+	h := net.nodes[1].stream(sender.id, fecStream)
+	if !net.until(time.Second, func() bool { return h.next == 111 }) {
+		t.Fatalf("next is %d", h.next)
+	}
+	if d := net.now.Sub(begin); d > 2*fec.DefaultMaxOpen+5*time.Millisecond {
+		t.Errorf("waited %v", d)
+	}
+	if len(h.lost) == 0 || h.lost[0].First != 101 || h.lost[len(h.lost)-1].Last != 102 {
+		t.Errorf("lost %v", h.lost)
+	}
+	net.done()
+}
+
+// The last datagram before silence is lost: its short block gives it back without a heartbeat.
+func TestTailIsMended(t *testing.T) {
+	for _, id := range []wire.StreamID{fecStream, hybridStream} {
+		net, sender, s := newCoded(t, id, 2, 0, 50*time.Microsecond, FEC{})
+		pour(net, sender, s, 105, 20*time.Microsecond)
+		net.filter = func(_, _ *node, d *wire.Datagram) bool {
+			k := d.Frames()[0].Kind
+			return k == wire.FrameRepair || k == wire.FrameStatus
+		}
+		pour(net, sender, s, 1, 20*time.Microsecond)
+		if !net.until(20*time.Millisecond, func() bool { return completeOn(net, id, 106) }) {
+			t.Errorf("%v: the tail is not there", id.Protocol())
+		}
+		net.done()
+	}
+}
+
+// The sender follows the loss that receivers report: up when it rises, down to the floor again.
+func TestAdaptive(t *testing.T) {
+	for _, id := range []wire.StreamID{fecStream, hybridStream} {
+		loss := 0.0
+		net, sender, s := newCoded(t, id, 1, 0, 200*time.Microsecond, FEC{})
+		net.filter = func(_, _ *node, d *wire.Datagram) bool {
+			k := d.Frames()[0].Kind
+			return k != wire.FrameData && k != wire.FrameRepair || net.rnd.Float64() >= loss
+		}
+		overhead := func(count int) float64 {
+			pour(net, sender, s, count, 10*time.Microsecond)
+			a := sender.p.Stats()
+			pour(net, sender, s, 2000, 10*time.Microsecond)
+			b := sender.p.Stats()
+			return float64(b.ParityDatagrams-a.ParityDatagrams) / 2000
+		}
+		clean := overhead(8000)
+		loss = 0.05
+		lossy := overhead(3000)
+		loss = 0
+		again := overhead(18000)
+		t.Logf("%d: parity clean %.3f, at 5 %% loss %.3f, clean again %.3f", id.Protocol(), clean, lossy, again)
+		if clean > 0.06 || lossy < 0.13 || again > 0.06 {
+			t.Errorf("%d: parity clean %.3f, at 5 %% loss %.3f, clean again %.3f", id.Protocol(), clean, lossy, again)
+		}
+		net.done()
+	}
+}
+
+// Repair symbols that overtake their blocks rebuild what is not lost. That costs nothing, and does
+// not raise the number of repair symbols.
+func TestOvertakingIsNotLoss(t *testing.T) {
+	net, sender, s := newCoded(t, hybridStream, 1, 0, 200*time.Microsecond, FEC{})
+	pour(net, sender, s, 4000, 10*time.Microsecond)
+	net.faults.jitter = 5 * time.Microsecond
+	a := sender.p.Stats()
+	pour(net, sender, s, 4000, 10*time.Microsecond)
+	b, r := sender.p.Stats(), net.nodes[1].p.Stats()
+	parity := float64(b.ParityDatagrams-a.ParityDatagrams) / 4000
+	t.Logf("%d overtaken, %d NAKs, parity %.3f", r.Overtaken, r.NaksSent, parity)
+	if r.Overtaken < 50 || parity > 0.06 {
+		t.Errorf("%d overtaken, parity %.3f", r.Overtaken, parity)
+	}
+	net.done()
+}
+
+// Plain streams refuse what only coded ones have, and FEC alone refuses to be asked.
+func TestCodedFramesElsewhere(t *testing.T) {
+	net := newNetwork(t, 1)
+	net.extra = FECBuffers(FEC{}, 2)
+	net.hostile = true
+	sender, receiver := net.add(), net.add()
+	nak, alone := net.open(sender, testStream), net.open(sender, fecStream)
+	net.offer(sender, nak, 3, 100)
+	net.offer(sender, alone, 3, 100)
+	net.run(10 * time.Millisecond)
+	frame := func(id wire.StreamID, from *node) []byte { return wire.AppendHeader(nil, from.p.header(id)) }
+	for _, id := range []wire.StreamID{testStream, fecStream} {
+		b := wire.AppendSymbolNak(frame(id, receiver), sender.id, 1, []wire.Need{{Block: 1, Count: 1}})
+		wire.Seal(b)
+		if err := net.inject(sender, receiver.endpoint, b); err != ErrProtocol {
+			t.Errorf("SymbolNak for stream %x: %v", id, err)
+		}
+	}
+	b := wire.AppendNak(frame(fecStream, receiver), sender.id, 1, []wire.Gap{{First: 1, Count: 1}}, nil)
+	wire.Seal(b)
+	if err := net.inject(sender, receiver.endpoint, b); err != ErrProtocol {
+		t.Errorf("Nak for FEC: %v", err)
+	}
+	b = wire.AppendRepair(frame(testStream, sender), &wire.Repair{Block: 1, Scheme: 1, Stride: 1, Sources: 2, Repairs: 1, Symbol: make([]byte, 50)})
+	wire.Seal(b)
+	if err := net.inject(receiver, sender.endpoint, b); err != ErrProtocol {
+		t.Errorf("Repair for NACK: %v", err)
+	}
+	net.done()
+}
+
+// Steady state allocates nothing under FEC and Hybrid either, with losses and without.
+func TestCodedNoAllocation(t *testing.T) {
+	for _, id := range []wire.StreamID{hybridStream, fecStream} {
+		for _, lose := range []uint64{0, 7} {
+			l := newLoopOf(id, lose)
+			payload := make([]byte, 64)
+			body := func() {
+				for range 200 {
+					if l.s.Offer(l.now, "prices.eu", 0, payload) != nil {
+						break
+					}
+				}
+				for range 5 {
+					l.turn(60 * time.Microsecond)
+				}
+			}
+			for range 400 {
+				body()
+			}
+			if n := testing.AllocsPerRun(300, body); n != 0 {
+				t.Errorf("%d, losing one in %d: %v allocations", id.Protocol(), lose, n)
+			}
+			st := l.recv.Stats()
+			if lose != 0 && st.Rebuilt == 0 || l.messages < 50000 {
+				t.Errorf("%d, losing one in %d: %d messages, %+v", id.Protocol(), lose, l.messages, st)
+			}
+		}
+	}
+}

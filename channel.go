@@ -205,7 +205,7 @@ func (c *Channel) newRunning() (*running, error) {
 	for _, t := range conf.Topics {
 		cfg.Rules = append(cfg.Rules, member.Rule{Pattern: t.Pattern, Protocol: t.Protocol.wire(), Safe: t.Safe})
 	}
-	cfg.Safe = conf.Safe
+	cfg.Safe, cfg.FEC = conf.Safe, conf.FEC.nack()
 	// Names need not be unique, so the ring is not told them: it would take the older of two
 	// members of one name for dead.
 	cfg.Ring = member.Ring{Profile: conf.Totem.profile(), Plain: conf.Totem.Plain, Views: (&viewer{c: c}).view}

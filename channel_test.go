@@ -616,11 +616,7 @@ func TestClearErrors(t *testing.T) {
 		"not multicast":     {func(c *blaze.Config) { c.BroadcastURI = "udp://10.0.0.1:5" }, blaze.ErrConfig, []string{"10.0.0.1", "multicast"}},
 		"window":            {func(c *blaze.Config) { c.Window = 7 }, blaze.ErrConfig, []string{"Window", "7"}},
 		"xdp nowhere":       {func(c *blaze.Config) { c.BroadcastURI = "xdp://239.255.66.76:6676" }, blaze.ErrConfig, []string{"interface"}},
-		"hybrid":            {func(c *blaze.Config) { c.Protocol = blaze.Hybrid }, blaze.ErrUnsupported, []string{"hybrid"}},
-		"fec by topic": {func(c *blaze.Config) {
-			c.Topics = []blaze.TopicConfig{{Pattern: "a.>", Protocol: blaze.FEC}}
-		}, blaze.ErrUnsupported, []string{"Topics[0]", "fec"}},
-		"no such CPU": {func(c *blaze.Config) { c.EngineCPUs = []int{4095} }, nil, []string{"4095"}},
+		"no such CPU":       {func(c *blaze.Config) { c.EngineCPUs = []int{4095} }, nil, []string{"4095"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name == "no such CPU" && runtime.GOOS != "linux" {

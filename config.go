@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/activeblaze/blaze/internal/topic"
+	"github.com/activeblaze/blaze/nack"
 )
 
 // Config says what a channel is made of. The zero Config works: every zero field takes the
@@ -29,8 +30,8 @@ type Config struct {
 	BroadcastURI string
 
 	// Protocol is what topics are sent under that no entry of Topics matches. A receiver
-	// follows the sender's choice. The default is NACK. This version has NACK, BestEffort and Totem, whose messages
-	// only members hear that send topics under Totem themselves: they form the ring.
+	// follows the sender's choice. The default is NACK. Messages under Totem are heard only by
+	// members that send topics under Totem themselves: they form the ring.
 	Protocol Protocol
 
 	// Topics are exceptions from Protocol and Safe: the first entry that matches a topic wins.
@@ -128,11 +129,11 @@ type TopicConfig struct {
 	Safe     bool     // Totem only, as Config.Safe
 }
 
-// FECConfig sets the Reed–Solomon code of FEC and Hybrid. Source and repair symbols of a block
-// are at most 255 together (the code's field has 256 elements).
+// FECConfig sets the Reed–Solomon code of FEC and Hybrid for what this member sends. Receivers
+// follow what the repair symbols say.
 type FECConfig struct {
-	SourceSymbols int  // datagrams of a block, 1..128; zero means 20
-	RepairSymbols int  // repair datagrams of a block to begin with, MinRepair..MaxRepair; zero means the smaller of 2 and MaxRepair
+	SourceSymbols int  // datagrams of a block, 1..64; zero means 20
+	RepairSymbols int  // repair datagrams of a block with NoAdapt, MinRepair..MaxRepair; zero means the smaller of 2 and MaxRepair
 	MinRepair     int  // fewest when adapting, 1..64; −1: none on a clean network; zero means 1
 	MaxRepair     int  // most when adapting, MinRepair..64; zero means 6, or MinRepair or RepairSymbols where those are more
 	Interleave    int  // blocks that are sent interleaved, against bursts, 1..16; zero means 1
@@ -164,7 +165,7 @@ const (
 	maxExpectedMembers = 1024
 	maxCPU             = 1 << 16
 
-	maxSourceSymbols, maxRepairSymbols, maxInterleave = 128, 64, 16
+	maxSourceSymbols, maxRepairSymbols, maxInterleave = 64, 64, 16
 )
 
 // Validate judges c with its defaults filled in, and changes nothing. Its error matches
@@ -377,24 +378,13 @@ func (p TotemProfile) tokenLoss() time.Duration {
 	}
 }
 
-// unsupported tells what of a valid c this version cannot do. It is the one place that knows.
-func (c Config) unsupported() error {
-	protocols := []struct {
-		field    string
-		protocol Protocol
-	}{{"Protocol", c.Protocol}}
-	for i, t := range c.Topics {
-		protocols = append(protocols, struct {
-			field    string
-			protocol Protocol
-		}{fmt.Sprintf("Topics[%d].Protocol", i), t.Protocol})
+// nack is f, with its defaults filled in, as the protocol's core has it.
+func (f FECConfig) nack() nack.FEC {
+	n := nack.FEC{Source: f.SourceSymbols, Interleave: f.Interleave, Min: f.MinRepair, Max: f.MaxRepair}
+	if f.NoAdapt {
+		n.Fixed = f.RepairSymbols
 	}
-	for _, p := range protocols {
-		if p.protocol == FEC || p.protocol == Hybrid {
-			return unsupported(fmt.Sprintf("Config.%s = %v: there are nack, besteffort and totem", p.field, p.protocol))
-		}
-	}
-	return nil
+	return n
 }
 
 // bad, inRange and known make the errors of Validate.

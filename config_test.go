@@ -100,7 +100,7 @@ func TestValidateNamesTheField(t *testing.T) {
 		{Config{EngineCPUs: []int{-1}}, []string{"EngineCPUs[0]", "-1"}},
 		{Config{EngineCPUs: []int{1, 1}}, []string{"EngineCPUs[1]", "twice"}},
 		{Config{EngineCPUs: []int{1}, Invoker: true}, []string{"EngineCPUs", "[1]", "Invoker"}},
-		{Config{FEC: FECConfig{SourceSymbols: 129}}, []string{"FEC.SourceSymbols", "129", "1 to 128"}},
+		{Config{FEC: FECConfig{SourceSymbols: 65}}, []string{"FEC.SourceSymbols", "65", "1 to 64"}},
 		{Config{FEC: FECConfig{MinRepair: -2}}, []string{"FEC.MinRepair", "-2", "-1"}},
 		{Config{FEC: FECConfig{MaxRepair: 65}}, []string{"FEC.MaxRepair", "65", "64"}},
 		{Config{FEC: FECConfig{MinRepair: 3, MaxRepair: 2}}, []string{"FEC.MaxRepair", "2", "3"}},
@@ -141,33 +141,6 @@ func TestWithDefaultsSharesNothing(t *testing.T) {
 	cfg.Topics[0].Pattern, cfg.EngineCPUs[0] = "b", 2
 	if got.Topics[0].Pattern != "a" || got.EngineCPUs[0] != 1 {
 		t.Error("a later change of the slices reached the copy")
-	}
-}
-
-// What later work brings is valid, and is refused in one place.
-func TestUnsupported(t *testing.T) {
-	later := []struct {
-		cfg  Config
-		name string
-	}{
-		{Config{Protocol: FEC}, "Config.Protocol = fec"},
-		{Config{Protocol: Hybrid}, "Config.Protocol = hybrid"},
-		{Config{Topics: []TopicConfig{{Pattern: "a"}, {Pattern: "b", Protocol: FEC}}}, "Config.Topics[1].Protocol = fec"},
-	}
-	for _, row := range later {
-		if err := row.cfg.Validate(); err != nil {
-			t.Errorf("%s is not valid: %v", row.name, err)
-		}
-		if err := row.cfg.unsupported(); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), row.name) {
-			t.Errorf("%s: %v, want ErrUnsupported that names it", row.name, err)
-		}
-	}
-	for _, cfg := range []Config{{}, {Protocol: BestEffort, BroadcastURI: "auto://239.1.1.1:1"}, {BroadcastURI: "pointcast://127.0.0.1:1"},
-		{BroadcastURI: "xdp://239.255.66.76:6676?interface=eth9"}, {Protocol: Totem, Safe: true},
-		{Topics: []TopicConfig{{Pattern: ">", Protocol: BestEffort}}}} {
-		if err := cfg.unsupported(); err != nil {
-			t.Errorf("%v", err)
-		}
 	}
 }
 

@@ -38,6 +38,7 @@ const (
 type memory struct {
 	buffers    int64 // packet memory: see poolBuffers
 	tables     int64 // what is known of each datagram that is held for repair
+	coding     int64 // where repair symbols are made and solved
 	receive    int64 // where the driver receives
 	commands   int64 // messages on their way from the application to the engine, for each lane
 	reassembly int64 // one large message for each stream that has a window to itself
@@ -48,13 +49,16 @@ func (c *Config) memory(datagram int) memory {
 	return memory{
 		buffers:    int64(c.poolBuffers(datagram)) * perBuffer,
 		tables:     int64(c.sendStreams()) * int64(nack.Tables(c.Window, datagram)),
+		coding:     c.coding(datagram),
 		receive:    receiveSlots,
 		commands:   int64(c.sendQueues()) * int64(c.commandQueue()),
 		reassembly: reorderWindows * int64(c.MaxMessageSize),
 	}
 }
 
-func (m memory) total() int64 { return m.buffers + m.tables + m.receive + m.commands + m.reassembly }
+func (m memory) total() int64 {
+	return m.buffers + m.tables + m.coding + m.receive + m.commands + m.reassembly
+}
 
 // MemoryBudget is how many bytes Init and Start will take for c, with its defaults filled in:
 // packet memory for the retransmit windows of all lanes and four full reorder windows, what the
@@ -80,6 +84,27 @@ func (c *Config) poolBuffers(datagram int) int {
 	n := nack.Buffers(c.Window, datagram, c.sendStreams(), reorderWindows)
 	if c.usesTotem() {
 		n += totem.Buffers(c.Window, datagram)
+	}
+	if streams := c.codedStreams(); streams > 0 {
+		n += nack.FECBuffers(c.FEC.nack(), streams)
+	}
+	return n
+}
+
+// coding is what the block code takes besides packet memory.
+func (c *Config) coding(datagram int) int64 {
+	if streams := c.codedStreams(); streams > 0 {
+		return nack.FECTables(c.FEC.nack(), datagram, streams)
+	}
+	return 0
+}
+
+// codedStreams is how many of sendStreams are under FEC or Hybrid.
+func (c *Config) codedStreams() (n int) {
+	for _, p := range []Protocol{FEC, Hybrid} {
+		if c.Protocol == p || slices.ContainsFunc(c.Topics, func(t TopicConfig) bool { return t.Protocol == p }) {
+			n += c.Lanes
+		}
 	}
 	return n
 }

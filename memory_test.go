@@ -19,6 +19,7 @@ func TestMemoryBudget(t *testing.T) {
 	}{
 		{"a lane has a window and a command ring", Config{Lanes: 2}, defaultWindow + minCommandRing},
 		{"so has a second protocol", Config{Topics: []TopicConfig{{Pattern: "a", Protocol: BestEffort}}}, defaultWindow + minCommandRing},
+		{"repair symbols and blocks", Config{Protocol: Hybrid}, 4 << 20},
 		{"windows", Config{Window: 16 << 20}, 5 * (8 << 20)},
 		{"large messages", Config{MaxMessageSize: 4 << 20}, 2 * (3 << 20)},
 		{"small packets make more buffers", Config{BroadcastURI: "udp://239.1.1.1:1?mtu=576"}, 1},

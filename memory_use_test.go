@@ -22,6 +22,7 @@ func TestMemoryBudgetIsTrue(t *testing.T) {
 		"default":      func(*blaze.Config) {},
 		"small window": func(c *blaze.Config) { c.Window = 1 << 20 },
 		"four lanes":   func(c *blaze.Config) { c.Lanes, c.Window = 4, 32<<20 },
+		"hybrid":       func(c *blaze.Config) { c.Protocol, c.Window = blaze.Hybrid, 1<<20 },
 		"large window": func(c *blaze.Config) { c.Window = 64 << 20 },
 	} {
 		t.Run(name, func(t *testing.T) {

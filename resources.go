@@ -21,9 +21,6 @@ type resources struct {
 }
 
 func openResources(cfg *Config, log *slog.Logger) (*resources, error) {
-	if err := cfg.unsupported(); err != nil {
-		return nil, err
-	}
 	t, err := openTransport(cfg, log)
 	if err != nil {
 		return nil, err

@@ -18,7 +18,7 @@ type Stats struct {
 	Socket    string // "kernel", or the AF_XDP implementation: "own" or "asavie"
 
 	Engine engine.Stats // turns, datagrams in and out, drops by reason
-	Nack   nack.Stats   // streams of BestEffort and NACK: repair, flow control, drops by reason
+	Nack   nack.Stats   // streams of BestEffort, NACK, FEC and Hybrid: repair, flow control, drops by reason
 	Totem  totem.Stats  // the ring, where topics are sent under Totem
 	UDP    udp.Stats    // over sockets: system calls, packets, kernel drops
 	XDP    xdp.Stats    // over AF_XDP: rings, filter, copies

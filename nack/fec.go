@@ -58,6 +58,15 @@ func FECBuffers(f FEC, senders int) int {
 	return senders*interleave*most*4 + fullMends*fec.DecoderBuffers(mendHistory, source*interleave)
 }
 
+// FECTables is how many bytes senders streams take besides their buffers to make repair symbols,
+// and the decoders of as many streams as can be busy at one time to solve them.
+func FECTables(f FEC, datagram, senders int) int64 {
+	most := max(f.Max, f.Fixed, f.Min, fec.DefaultMaxRepair)
+	encoder := (2+max(f.Interleave, 1)*most)*(datagram+64) + 32<<10
+	decoder := mendHistory*24 + 64<<10
+	return int64(senders*encoder + fullMends*decoder + (fec.MaxSource+2)*(datagram+64))
+}
+
 func (f *FEC) controller() fec.ControllerConfig {
 	return fec.ControllerConfig{Source: f.Source, Min: f.Min, Max: f.Max, Budget: f.Budget, Fixed: f.Fixed}
 }

@@ -58,10 +58,17 @@ func (s *stream) endMend() {
 	}
 }
 
-// spareBuffers tells whether the pool has enough left for decoders to keep more: what senders and
-// control datagrams need comes first.
+// spareBuffers tells whether the pool has enough left for decoders to keep more: what senders'
+// windows may still need, and control datagrams, come first.
 func (p *Protocol) spareBuffers() bool {
-	return p.cfg.Pool.Free() > p.cfg.Pool.Count()/8+controlSpare
+	free := p.cfg.Pool.Free() - controlSpare
+	if free > len(p.senders)*(p.window+1) {
+		return true
+	}
+	for _, s := range p.senders {
+		free -= p.window + 1 - int(s.next-s.first)
+	}
+	return free > 0
 }
 
 // stepCoded is step for a stream with repair symbols.

@@ -20,6 +20,7 @@ type CoreNode struct {
 	senders  map[wire.StreamID]*nack.Sender
 	driver   *Driver
 	lanes    int
+	protocol wire.Protocol
 	leaving  bool
 }
 
@@ -27,17 +28,17 @@ type CoreNode struct {
 func NewCoreNode(c NodeConfig) Node {
 	m := c.Member
 	// Few streams are received at a time; those of members that have ended hold nothing.
-	pool := buf.NewPool(nack.Buffers(m.Window, c.Driver.Datagram(), 2*m.Lanes, 4)+2*engine.Batch, c.Driver.Datagram()+nack.Headroom)
+	pool := buf.NewPool(m.buffers(c.Driver.Datagram()), c.Driver.Datagram()+nack.Headroom)
 	p := nack.New(nack.Config{
 		Self: c.Self, Incarnation: c.Incarnation, Cluster: c.Cluster,
 		Datagram: c.Driver.Datagram(), Window: m.Window, MaxMessageSize: m.MaxMessageSize,
 		Fastest: m.Fastest, Eviction: m.Eviction, MaxRate: m.MaxRate, Room: c.Driver.Room(), Lanes: m.Lanes,
 		SelfDelivery: m.SelfDelivery, Pool: pool, Rand: c.Rand, Sink: c.Sink,
-		MaxStreams: m.MaxStreams, MaxReceivers: m.MaxReceivers,
+		FEC: m.FEC, MaxStreams: m.MaxStreams, MaxReceivers: m.MaxReceivers,
 	})
 	e := engine.New(engine.Config{Driver: c.Driver, Self: c.Self, Cluster: c.Cluster, CPU: -1,
-		Protocols: map[wire.Protocol]engine.Protocol{wire.NACK: p, wire.BestEffort: p}})
-	return &CoreNode{Engine: e, Protocol: p, pool: pool, senders: map[wire.StreamID]*nack.Sender{}, driver: c.Driver, lanes: m.Lanes}
+		Protocols: map[wire.Protocol]engine.Protocol{wire.NACK: p, wire.BestEffort: p, wire.FEC: p, wire.Hybrid: p}})
+	return &CoreNode{Engine: e, Protocol: p, pool: pool, senders: map[wire.StreamID]*nack.Sender{}, driver: c.Driver, lanes: m.Lanes, protocol: m.Protocol}
 }
 
 // Turn is one turn of the engine.
@@ -92,5 +93,5 @@ func (n *CoreNode) Stats() NodeStats { return engineStats(n.Engine.Stats()) }
 
 // Stream is the stream of a topic: the load spreads topics over lanes itself.
 func (n *CoreNode) Stream(topic string) wire.StreamID {
-	return wire.NewStreamID(wire.NACK, uint16(slices.Index(topics, topic)%n.lanes))
+	return wire.NewStreamID(n.protocol, uint16(slices.Index(topics, topic)%n.lanes))
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/engine"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/wire"
 )
@@ -59,7 +60,9 @@ type MemberConfig struct {
 	MaxRate        int64         // bits/s; zero means no bound
 	Lanes          int           // zero means 1
 	SelfDelivery   bool
-	MaxStreams     int // zero means what nack chooses
+	MaxStreams     int           // zero means what nack chooses
+	Protocol       wire.Protocol // of what is sent, as in Load; zero means NACK
+	FEC            nack.FEC
 	MaxReceivers   int // zero means what nack chooses
 }
 
@@ -73,8 +76,20 @@ func (c MemberConfig) withDefaults() MemberConfig {
 	if c.Eviction == 0 {
 		c.Eviction = time.Second
 	}
+	if c.Protocol == 0 {
+		c.Protocol = wire.NACK
+	}
 	if c.Lanes == 0 {
 		c.Lanes = 1
 	}
 	return c
+}
+
+// buffers is how many packet buffers a member has.
+func (c *MemberConfig) buffers(datagram int) int {
+	n := nack.Buffers(c.Window, datagram, 2*c.Lanes, 4) + 2*engine.Batch
+	if c.Protocol == wire.FEC || c.Protocol == wire.Hybrid {
+		n += nack.FECBuffers(c.FEC, 2*c.Lanes)
+	}
+	return n
 }

@@ -43,12 +43,12 @@ func NewInvokedNode(c NodeConfig) Node { return newWholeNode(c, 0) }
 func newWholeNode(c NodeConfig, queue int) Node {
 	m := c.Member
 	n := &WholeNode{queued: queue > 0, config: c}
-	n.pool = buf.NewPool(nack.Buffers(m.Window, c.Driver.Datagram(), 2*m.Lanes, 4)+2*engine.Batch, c.Driver.Datagram()+nack.Headroom)
+	n.pool = buf.NewPool(m.buffers(c.Driver.Datagram()), c.Driver.Datagram()+nack.Headroom)
 	table := member.NewTable()
 	table.Add(">", consumer{n})
 	n.Member = member.New(member.Config{
 		ID: c.Self, Incarnation: c.Incarnation, Cluster: c.Cluster, Driver: c.Driver, Pool: n.pool, Table: table, Rand: c.Rand,
-		Protocol: wire.NACK, Lanes: m.Lanes, Window: m.Window, MaxMessageSize: m.MaxMessageSize,
+		Protocol: m.Protocol, FEC: m.FEC, Lanes: m.Lanes, Window: m.Window, MaxMessageSize: m.MaxMessageSize,
 		Fastest: m.Fastest, SelfDelivery: m.SelfDelivery, Eviction: m.Eviction, MaxRate: m.MaxRate, Queue: queue, CPU: -1,
 	})
 	return n

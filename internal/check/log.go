@@ -37,7 +37,10 @@ type StreamInfo struct {
 }
 
 // Reliable tells whether the stream's protocol promises delivery.
-func (s *StreamInfo) Reliable() bool { return s.ID.Protocol() != wire.BestEffort }
+func (s *StreamInfo) Reliable() bool {
+	p := s.ID.Protocol()
+	return p != wire.BestEffort && p != wire.FEC
+}
 
 // Kind says what a Record tells.
 type Kind uint8

@@ -40,7 +40,8 @@ type Config struct {
 	Safe     bool
 	Lanes    int
 
-	Ring Ring // used where a topic can be sent under Totem
+	FEC  nack.FEC // of streams under FEC and Hybrid
+	Ring Ring     // used where a topic can be sent under Totem
 
 	Window         int // bytes
 	MaxMessageSize int // bytes
@@ -87,11 +88,13 @@ func New(cfg Config) *Member {
 	m.nack = nack.New(nack.Config{
 		Self: cfg.ID, Incarnation: cfg.Incarnation, Cluster: cfg.Cluster,
 		Datagram: cfg.Driver.Datagram(), Window: cfg.Window, MaxMessageSize: cfg.MaxMessageSize,
-		Fastest: cfg.Fastest, Eviction: cfg.Eviction, MaxRate: cfg.MaxRate,
+		Fastest: cfg.Fastest, Eviction: cfg.Eviction, MaxRate: cfg.MaxRate, FEC: cfg.FEC,
 		Room: cfg.Driver.Room(), Lanes: cfg.Lanes, SelfDelivery: cfg.SelfDelivery,
 		Pool: cfg.Pool, Rand: cfg.Rand, Sink: sink{m}, Events: m.event, RepairNS: cfg.RepairNS,
 	})
-	protocols := map[wire.Protocol]engine.Protocol{wire.BestEffort: m.nack, wire.NACK: m.nack}
+	protocols := map[wire.Protocol]engine.Protocol{
+		wire.BestEffort: m.nack, wire.NACK: m.nack, wire.FEC: m.nack, wire.Hybrid: m.nack,
+	}
 	if cfg.uses(wire.Totem) {
 		r := cfg.Ring
 		m.totem = totem.New(totem.Config{
@@ -130,7 +133,7 @@ func (m *Member) Totem() *totem.Protocol { return m.totem }
 // Engine is the member's engine, to Run or to Turn.
 func (m *Member) Engine() *engine.Engine { return m.engine }
 
-// Nack is the protocol that runs BestEffort and NACK. It belongs to the engine's thread.
+// Nack is the protocol that runs BestEffort, NACK, FEC and Hybrid. It belongs to the engine's thread.
 func (m *Member) Nack() *nack.Protocol { return m.nack }
 
 // Turn is one duty cycle, for whoever drives the member himself.

@@ -22,7 +22,7 @@ type sender interface {
 	Acknowledged() bool
 }
 
-// nackSender is a lane under NACK or BestEffort.
+// nackSender is a lane under NACK, BestEffort, FEC or Hybrid.
 type nackSender struct{ *nack.Sender }
 
 func (s nackSender) Offer(now clock.Time, topic string, kind wire.Kind, payload []byte, _ bool) error {

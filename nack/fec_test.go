@@ -169,6 +169,24 @@ func TestFECLossesAreHonest(t *testing.T) {
 	}
 }
 
+// What stays lost of FEC alone is what theory says of (k, m) and the loss.
+func TestFECResidual(t *testing.T) {
+	const k, m, p = 20, 2, 0.05
+	net, sender, s := newCoded(t, fecStream, 1, p, 50*time.Microsecond, FEC{Source: k, Fixed: m})
+	count := 30000
+	if testing.Short() {
+		count = 10000
+	}
+	pour(net, sender, s, count, 10*time.Microsecond)
+	net.run(100 * time.Millisecond)
+	got, want := float64(net.nodes[1].p.Stats().Gone)/float64(count), fec.Residual(k, m, p)
+	t.Logf("%.3f %% stay lost, theory says %.3f %%", 100*got, 100*want)
+	if got < want*0.7 || got > want*1.3 { // losses that stay come three and more at a time
+		t.Errorf("%.3f %% stay lost, theory says %.3f %%", 100*got, 100*want)
+	}
+	net.done()
+}
+
 // FEC alone waits for a lost datagram for a bounded time, and what follows is delivered then.
 func TestFECWaitIsBounded(t *testing.T) {
 	net, sender, s := newCoded(t, fecStream, 1, 0, 50*time.Microsecond, FEC{Fixed: 1, Max: 1})

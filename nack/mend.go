@@ -157,6 +157,9 @@ func (s *stream) mended(now clock.Time) {
 		s.notice(now)
 	}
 	x.dec.Forget(s.due)
+	if x.alone {
+		s.passed(now)
+	}
 }
 
 // late notes that datagram n came although it was rebuilt before.
@@ -206,18 +209,17 @@ func (s *stream) noticeCoded(now clock.Time) {
 // it back, or, under Hybrid, at once where a NAK is quicker.
 func (s *stream) leaveTo(now clock.Time, g *gap) {
 	x := s.mend
-	latest := g.noticed.Add(2*maxOpen + s.roundTrip())
-	at, ok := x.dec.Mended(now, g.first)
 	if x.alone {
-		if !ok {
-			at = g.noticed.Add(maxOpen + s.roundTrip())
+		// Not when the block should have ended: when something shows that it has, or at the latest
+		// when its sender must have closed it.
+		g.at = g.noticed.Add(maxOpen + s.roundTrip())
+		if g.left = g.at > now && !x.dec.Past(g.first); !g.left {
+			g.at = now.Add(max(mendSlack, s.roundTrip())) // it may have been overtaken
 		}
-		if g.left = at > now && now < latest; !g.left {
-			at = now.Add(max(mendSlack, s.roundTrip())) // it may have been overtaken
-		}
-		g.at = at
 		return
 	}
+	latest := g.noticed.Add(2*maxOpen + s.roundTrip())
+	at, ok := x.dec.Mended(now, g.first)
 	if g.left = ok && at > now && at < now.Add(s.repair.value(s.roundTrip())) && now < latest; g.left {
 		g.at = at
 		return
@@ -233,6 +235,21 @@ func (s *stream) reconsider(now clock.Time, first, end uint64) {
 			s.leaveTo(now, g)
 			s.askAt(g.at)
 		}
+	}
+}
+
+// passed is reconsider for FEC, after each datagram: of the gaps in order, those whose blocks are
+// past begin their last wait. Behind the first one that is not there is nothing to find.
+func (s *stream) passed(now clock.Time) {
+	for i := range s.gaps.list {
+		g := &s.gaps.list[i]
+		if !g.left {
+			continue
+		}
+		if s.leaveTo(now, g); g.left {
+			return
+		}
+		s.askAt(g.at)
 	}
 }
 

@@ -1,9 +1,11 @@
 package nack
 
 import (
+	"math/rand/v2"
 	"testing"
 	"time"
 
+	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/fec"
 	"github.com/activeblaze/blaze/wire"
 )
@@ -60,7 +62,7 @@ func TestHybridClean(t *testing.T) {
 // pour sends single-datagram messages at a steady pace.
 func pour(net *network, n *node, s *Sender, count int, every time.Duration) {
 	for range count {
-		if net.offer(n, s, 1, 1300) == 0 {
+		if !net.until(time.Second, func() bool { return net.offer(n, s, 1, 1300) == 1 }) {
 			net.t.Fatalf("window full at %v", net.now)
 		}
 		net.run(every)
@@ -106,6 +108,52 @@ func TestHybridMendsWithoutNaks(t *testing.T) {
 		t.Errorf("%d of %d rebuilt, %.1f %% parity", r.Rebuilt, r.Missed, 100*overhead)
 	}
 	net.done()
+}
+
+// 64 receivers that each lose 1 % on their own: repair symbols and repairs are at most a third of
+// what NAKs alone send again.
+func TestHybridManyReceivers(t *testing.T) {
+	if raceEnabled {
+		t.Skip("slow with the race detector, and one goroutine")
+	}
+	count := 2500
+	if testing.Short() {
+		count = 1000
+	}
+	var extra [2]float64
+	for i, id := range []wire.StreamID{hybridStream, testStream} {
+		net, sender, s := newCoded(t, id, 64, 0.01, time.Millisecond, FEC{})
+		again := 0
+		net.onSend = func(n *node, b buf.Send, d *wire.Datagram) {
+			if n != sender {
+				return
+			}
+			switch f := &d.Frames()[0]; f.Kind {
+			case wire.FrameRepair:
+				again += b.Buf.Len()
+			case wire.FrameData:
+				if m := f.Data(); m.Number < s.sent-1 {
+					again += b.Buf.Len()
+				}
+			}
+		}
+		pour(net, sender, s, count, 10*time.Microsecond)
+		if !net.until(2*time.Second, func() bool { return completeOn(net, id, count) }) {
+			t.Fatal("not complete")
+		}
+		extra[i] = float64(again) / float64(sender.p.Stats().DatagramBytes)
+		naks, sup, missed := uint64(0), uint64(0), uint64(0)
+		for _, n := range net.nodes[1:] {
+			st := n.p.Stats()
+			naks, sup, missed = naks+st.NaksSent, sup+st.NaksSuppressed, missed+st.Missed
+		}
+		t.Logf("%d: %d missed, %d NAKs, %d suppressed", id.Protocol(), missed, naks, sup)
+		net.done()
+	}
+	t.Logf("extra bytes: Hybrid %.1f %%, NACK %.1f %%", 100*extra[0], 100*extra[1])
+	if 3*extra[0] > extra[1] {
+		t.Errorf("extra bytes: Hybrid %.1f %%, NACK %.1f %%", 100*extra[0], 100*extra[1])
+	}
 }
 
 // A slow stream: NAKs are quicker than its blocks, and Hybrid is as quick as NACK.
@@ -307,6 +355,43 @@ func TestCodedFramesElsewhere(t *testing.T) {
 		t.Errorf("Repair for NACK: %v", err)
 	}
 	net.done()
+}
+
+// Forged and damaged repair symbols and SymbolNaks, in the victim's own name: nothing wrong is ever
+// delivered (the Sink checks), a Hybrid stream completes all the same, and all buffers come back.
+func TestForgedSymbols(t *testing.T) {
+	for seed := range uint64(5) {
+		net, sender, s := newCoded(t, hybridStream, 1, 0.05, 50*time.Microsecond, FEC{})
+		net.hostile = true
+		net.rnd = rand.New(rand.NewPCG(seed, 3))
+		r := net.nodes[1]
+		const count = 1500
+		for range count {
+			pour(net, sender, s, 1, 20*time.Microsecond)
+			h := sender.p.header(hybridStream)
+			near := max(1, s.sent-min(s.sent-1, uint64(net.rnd.IntN(60)))+uint64(net.rnd.IntN(30)))
+			symbol := make([]byte, 7+net.rnd.IntN(1390))
+			for i := range symbol {
+				symbol[i] = byte(net.rnd.Uint32())
+			}
+			small := func(n int) uint8 { return uint8(net.rnd.IntN(n)) }
+			net.inject(r, sender.endpoint, forge(h, func(b []byte) []byte {
+				return wire.AppendRepair(b, &wire.Repair{
+					Block: near, Scheme: 1 + small(2), Stride: 1 + small(20), Sources: 1 + small(100), Repairs: small(100),
+					Index: small(100), Symbol: symbol,
+				})
+			}))
+			h.Transmitter = r.id
+			net.inject(sender, r.endpoint, forge(h, func(b []byte) []byte {
+				return wire.AppendSymbolNak(b, sender.id, 1, []wire.Need{{Block: near, Count: 1 + uint32(small(127))}, {Block: 1 << 60, Count: 1}})
+			}))
+		}
+		if !net.until(5*time.Second, func() bool { return completeOn(net, hybridStream, count) }) {
+			h := r.stream(sender.id, hybridStream)
+			t.Fatalf("seed %d: next %d, lost %v: %+v", seed, h.next, h.lost, r.p.Stats())
+		}
+		net.done()
+	}
 }
 
 // Steady state allocates nothing under FEC and Hybrid either, with losses and without.

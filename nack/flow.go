@@ -201,6 +201,14 @@ func (s *Sender) receiver(now clock.Time, member wire.MemberID, from buf.Endpoin
 	return &s.receivers[len(s.receivers)-1]
 }
 
+// known finds a receiver that has reported; nil: there is none.
+func (s *Sender) known(member wire.MemberID) *receiver {
+	if i, ok := s.index[member]; ok {
+		return &s.receivers[i]
+	}
+	return nil
+}
+
 // dropReceiver forgets a receiver, for the reason that the event names.
 func (s *Sender) dropReceiver(_ clock.Time, member wire.MemberID, why EventKind) {
 	i, ok := s.index[member]

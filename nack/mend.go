@@ -109,7 +109,6 @@ func (p *Protocol) stepRepair(now clock.Time, d *wire.Datagram, r *wire.Repair, 
 		}
 		return p.drop(DropProtocol)
 	}
-	s.hear(now)
 	if !p.spareBuffers() {
 		return p.drop(DropNoBuffer)
 	}
@@ -120,6 +119,7 @@ func (p *Protocol) stepRepair(now clock.Time, d *wire.Datagram, r *wire.Repair, 
 	if x.dec.Repair(now, r, b) != nil {
 		return nil // counted there; late and superfluous ones are normal
 	}
+	s.hear(now)
 	s.mended(now)
 	s.reconsider(now, r.Block, r.Block+span)
 	return nil

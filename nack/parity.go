@@ -94,7 +94,7 @@ func (s *Sender) stepSymbolNak(now clock.Time, d *wire.Datagram, n *wire.SymbolN
 		return s.p.drop(DropProtocol)
 	}
 	x, hold := s.parity, s.flow.roundTrip()
-	r := s.receiver(now, d.Transmitter, from.From)
+	r := s.known(d.Transmitter)
 	sent, left := false, s.window // the work for one datagram is bounded
 	it := n.Needs()
 	for {
@@ -125,9 +125,7 @@ func (s *Sender) stepSymbolNak(now clock.Time, d *wire.Datagram, n *wire.SymbolN
 		return s.p.drop(DropNotSent)
 	}
 	s.p.stats.SymbolNaksReceived++
-	if r != nil {
-		r.heard = now
-	}
+	s.asks(now, d, from)
 	return nil
 }
 

@@ -33,7 +33,7 @@ func (s *Sender) stepNak(now clock.Time, d *wire.Datagram, n *wire.Nak, from buf
 	sent, gone := false, false
 	r := (*receiver)(nil)
 	if s.parity != nil {
-		r = s.receiver(now, d.Transmitter, from.From)
+		r = s.known(d.Transmitter)
 	}
 	for list := range 2 {
 		it := n.Gaps()
@@ -60,6 +60,15 @@ func (s *Sender) stepNak(now clock.Time, d *wire.Datagram, n *wire.Nak, from buf
 		return s.p.drop(DropNotSent)
 	}
 	s.p.stats.NaksReceived++
+	s.asks(now, d, from)
+	if gone {
+		s.beat.probe(s, now, from.From)
+	}
+	return nil
+}
+
+// asks notes that a receiver has asked for something that was sent.
+func (s *Sender) asks(now clock.Time, d *wire.Datagram, from buf.Received) {
 	if r := s.receiver(now, d.Transmitter, from.From); r != nil {
 		if r.heard = now; r.limit <= s.first {
 			// Not reported yet: that it asks shows that it is about here.
@@ -67,10 +76,6 @@ func (s *Sender) stepNak(now clock.Time, d *wire.Datagram, n *wire.Nak, from buf
 			s.flow.stale = true
 		}
 	}
-	if gone {
-		s.beat.probe(s, now, from.From)
-	}
-	return nil
 }
 
 // ask queues one datagram. The first answer goes to all: others may miss it too. Who asks again

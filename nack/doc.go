@@ -1,6 +1,7 @@
 // Package nack repairs lost datagrams by negative acknowledgement: sender and receiver cores,
-// and the Protocol that owns those of one member. It runs the protocols NACK and BestEffort;
-// BestEffort is NACK that never asks.
+// and the Protocol that owns those of one member. It runs the protocols NACK and BestEffort,
+// which is NACK that never asks, and, with package fec, FEC and Hybrid: BestEffort and NACK with
+// repair symbols before them (docs/decisions/fec-integration.md).
 //
 // A Protocol is a single-threaded state machine. It does no I/O, starts no goroutine and reads
 // no clock: datagrams are stepped in, now is an argument of every call and never goes

@@ -175,10 +175,14 @@ func BenchmarkStep(b *testing.B) {
 func BenchmarkThroughput(b *testing.B) {
 	for _, c := range []struct {
 		name string
+		id   wire.StreamID
 		lose uint64
-	}{{"clean", 0}, {"loss=1%", 100}} {
+	}{
+		{"clean", testStream, 0}, {"loss=1%", testStream, 100},
+		{"hybrid/clean", hybridStream, 0}, {"hybrid/loss=1%", hybridStream, 100}, {"fec/clean", fecStream, 0},
+	} {
 		b.Run(c.name, func(b *testing.B) {
-			l := newLoop(c.lose)
+			l := newLoopOf(c.id, c.lose)
 			payload := make([]byte, 64)
 			b.ReportAllocs()
 			for b.Loop() {

@@ -298,6 +298,55 @@ func TestFECWaitIsBounded(t *testing.T) {
 	net.done()
 }
 
+// While the stream goes on, a hopeless gap is given up soon after its block: something shows that
+// the block is past, and MaxOpen need not be waited for.
+func TestFECGivesUpSoon(t *testing.T) {
+	net, sender, s := newCoded(t, fecStream, 1, 0, 50*time.Microsecond, FEC{Fixed: 1, Max: 1})
+	pour(net, sender, s, 100, 20*time.Microsecond)
+	dropped := 0
+	net.filter = func(_, _ *node, d *wire.Datagram) bool {
+		if d.Frames()[0].Kind == wire.FrameData && dropped < 2 {
+			dropped++
+			return false
+		}
+		return true
+	}
+	begin := net.now
+	h := net.nodes[1].stream(sender.id, fecStream)
+	for h.next <= 102 && net.now.Sub(begin) < time.Second {
+		pour(net, sender, s, 1, 20*time.Microsecond)
+	}
+	if d := net.now.Sub(begin); d > 3*time.Millisecond || len(h.lost) == 0 {
+		t.Errorf("given up after %v: %v", d, h.lost)
+	}
+	net.done()
+}
+
+// The last two datagrams before silence are lost, and a repair symbol tells of them before any
+// heartbeat does: they are given up before their message numbers are known, and told then.
+func TestFECTailIsTold(t *testing.T) {
+	net, sender, s := newCoded(t, fecStream, 1, 0, 50*time.Microsecond, FEC{Fixed: 1, Max: 1})
+	pour(net, sender, s, 100, 20*time.Microsecond)
+	net.run(20 * time.Millisecond)
+	net.filter = func(_, _ *node, d *wire.Datagram) bool {
+		f := &d.Frames()[0]
+		if f.Kind != wire.FrameData {
+			return true
+		}
+		m := f.Data()
+		return m.Number < 102
+	}
+	pour(net, sender, s, 3, 20*time.Microsecond)
+	h := net.nodes[1].stream(sender.id, fecStream)
+	if !net.until(100*time.Millisecond, func() bool { return h.next == 104 }) {
+		t.Fatalf("next is %d", h.next)
+	}
+	if len(h.lost) != 1 || h.lost[0].First != 102 || h.lost[0].Last != 103 || h.lost[0].Reason != wire.LossUnrepaired {
+		t.Errorf("lost %v", h.lost)
+	}
+	net.done()
+}
+
 // The last datagram before silence is lost: its short block gives it back without a heartbeat.
 func TestTailIsMended(t *testing.T) {
 	for _, id := range []wire.StreamID{fecStream, hybridStream} {

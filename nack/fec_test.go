@@ -327,7 +327,6 @@ func TestFECGivesUpSoon(t *testing.T) {
 func TestFECTailIsTold(t *testing.T) {
 	net, sender, s := newCoded(t, fecStream, 1, 0, 50*time.Microsecond, FEC{Fixed: 1, Max: 1})
 	pour(net, sender, s, 100, 20*time.Microsecond)
-	net.run(20 * time.Millisecond)
 	net.filter = func(_, _ *node, d *wire.Datagram) bool {
 		f := &d.Frames()[0]
 		if f.Kind != wire.FrameData {

@@ -9,6 +9,7 @@ import (
 	"github.com/activeblaze/blaze/engine"
 	"github.com/activeblaze/blaze/internal/hook"
 	"github.com/activeblaze/blaze/internal/lossy"
+	"github.com/activeblaze/blaze/internal/traced"
 	"github.com/activeblaze/blaze/xdp"
 )
 
@@ -26,8 +27,11 @@ func openResources(cfg *Config, log *slog.Logger) (*resources, error) {
 		return nil, err
 	}
 	r := &resources{driver: t, transport: t, pool: t.newPool(cfg)}
+	if hook.Trace != nil && t.xdp != nil {
+		r.driver = traced.Wrap(t, t.xdp, hook.Trace)
+	}
 	if hook.Drop.P > 0 {
-		r.lossy = lossy.Wrap(t, hook.Drop.P, hook.Drop.Seed)
+		r.lossy = lossy.Wrap(r.driver, hook.Drop.P, hook.Drop.Seed)
 		r.driver = r.lossy
 	}
 	return r, nil

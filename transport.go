@@ -7,6 +7,7 @@ import (
 
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/engine"
+	"github.com/activeblaze/blaze/internal/hook"
 	"github.com/activeblaze/blaze/udp"
 	"github.com/activeblaze/blaze/wire"
 	"github.com/activeblaze/blaze/xdp"
@@ -86,7 +87,12 @@ func openXDP(cfg *Config, uri *URI, log *slog.Logger) (*transport, error) {
 	if mtu == 0 {
 		mtu = defaultMTU
 	}
+	var onKick func()
+	if hook.Trace != nil {
+		onKick = hook.Trace.Kicking
+	}
 	d, err := xdp.Open(xdp.Config{
+		Breakdown: hook.Trace != nil, OnKick: onKick,
 		Group: uri.Group, Interface: uri.Interface, Cluster: wire.ClusterHash(cfg.Cluster), Queue: uri.Queue,
 		Mode: uri.Mode, ZeroCopy: uri.ZeroCopy, Socket: uri.Socket,
 		TTL: uri.TTL, MTU: uri.MTU, DSCP: uri.DSCP, BusyPoll: uri.BusyPoll,

@@ -82,6 +82,10 @@ type Config struct {
 	// Breakdown makes the filter stamp each packet's time of arrival, see Driver.Arrival.
 	Breakdown bool
 
+	// OnKick, if set, is called on the engine's thread when packets are written and the kernel
+	// is to send them. It is for measurements.
+	OnKick func()
+
 	// Loss makes the filter drop this part of the group's datagrams, 0..1, chosen by Seed. It
 	// is for tests.
 	Loss float64

@@ -142,6 +142,9 @@ func (d *Driver) sendKernel(s *buf.Send) {
 
 // push hands what put has prepared to the kernel.
 func (d *Driver) push() {
+	if d.cfg.OnKick != nil {
+		d.cfg.OnKick()
+	}
 	n := d.line.socket.Send(d.out[:d.queued])
 	for i := n; i < d.queued; i++ { // cannot be: the ring has room for all that is on its way
 		id := uint32(d.out[i].Addr >> d.memory.shift)

@@ -64,6 +64,7 @@ var Rules = []Rule{
 	// One member put together. It is given its driver.
 	{Dir: "internal/member", Uses: join(cores, "engine", "internal/topic")},
 	{Dir: "internal/lossy", Uses: join(bottom, "engine"), Seeded: true},
+	{Dir: "internal/traced", Uses: join(bottom, "engine", "internal/hook")},
 	{Dir: "internal/iflock"},
 	{Dir: "internal/check", Uses: bottom, Seeded: true},
 	{Dir: "internal", Uses: bottom}, // other small tools

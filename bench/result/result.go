@@ -50,6 +50,11 @@ type Run struct {
 	Latency *hist.Percentiles `json:"latency_ns"` // one way, from the (scheduled) time of sending to the handler
 	Repair  *hist.Percentiles `json:"repair_ns"`  // from the detection of a gap to its repair
 
+	// Breakdown is where the time of a message goes, one way: medians of each stage, in their
+	// order, then what of the median of the whole they leave unexplained, then the whole. Null
+	// unless it was asked for.
+	Breakdown []Stage `json:"breakdown"`
+
 	NAKsSent     uint64  `json:"naks_sent"`      // by all members
 	RepairsSent  uint64  `json:"repairs_sent"`   // by all members
 	AllocsPerMsg float64 `json:"allocs_per_msg"` // heap allocations of all processes / (sent + delivered)
@@ -71,6 +76,12 @@ type Run struct {
 	CPUModel string  `json:"cpu_model"` // as the kernel names it; may be empty
 	Go       string  `json:"go"`        // version of the toolchain
 	Commit   string  `json:"commit"`    // of the build; "+" when the tree had changes; may be empty
+}
+
+// Stage is a part of a message's way.
+type Stage struct {
+	Name string `json:"name"`
+	NS   int64  `json:"ns"` // median
 }
 
 // Exact tells whether every message that was sent arrived at every receiver, once, in order and

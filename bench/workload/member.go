@@ -19,6 +19,8 @@ type member struct {
 	ch      *blaze.Channel
 	invoker bool
 
+	trace *tracer // nil unless the order says so
+
 	mu     sync.Mutex
 	repair *hist.Histogram // the engine's thread records while others read
 }
@@ -33,6 +35,11 @@ func open(o *order, invoker bool) (*member, error) {
 	// The hooks are the process's: one run at a time.
 	hook.Drop.P, hook.Drop.Seed = o.Loss, o.Seed
 	hook.RepairNS = m.repaired
+	hook.Trace = nil
+	if o.Trace {
+		m.trace = newTracer(engine.Now)
+		hook.Trace = m.trace
+	}
 	m.ch, err = blaze.NewChannel(blaze.Config{
 		Cluster: o.Cluster, BroadcastURI: o.URI, Protocol: o.Protocol,
 		NoSelfDelivery: true, Idle: idle, Invoker: invoker,

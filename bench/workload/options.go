@@ -52,6 +52,10 @@ type Options struct {
 	Idle      string         // busyspin, backoff, block; by default busyspin where every member can have a CPU
 	GSO       bool           // Raw: with segmentation offload
 
+	// Breakdown says where the time of a message goes, from Offer to the handler. It needs
+	// Latency in a closed loop over xdp with Idle busyspin, and makes each message somewhat slower.
+	Breakdown bool
+
 	// Rig makes a network for the run, each member a host of its own on it, and fills the
 	// interface into URI. It needs root. Empty means none: the members are on this host.
 	Rig     rig.Kind
@@ -86,7 +90,7 @@ func (o Options) fill(kind Kind) (Options, error) {
 	if o.Seed == 0 {
 		o.Seed = 1
 	}
-	if kind == Raw {
+	if kind == Raw || o.Breakdown && o.Idle == "" {
 		o.Idle = "busyspin"
 	}
 	if o.Idle == "" {
@@ -144,6 +148,9 @@ func (o Options) Check(kind Kind) error {
 	}
 	if kind == Raw && o.Receivers != 1 {
 		return fmt.Errorf("receivers %d: raw has one", o.Receivers)
+	}
+	if o.Breakdown && (kind != Latency || o.Rate > 0 || o.Idle != "" && o.Idle != "busyspin" || !strings.HasPrefix(o.URI, "xdp://")) {
+		return errors.New("breakdown needs latency without rate, over xdp:// and with idle busyspin")
 	}
 	if o.Rig != "" {
 		if err := rig.Check(o.Rig, o.Receivers+1, rig.Options{}); err != nil {

@@ -88,6 +88,7 @@ type run struct {
 	hash     uint64
 	mallocs  uint64
 	rtt      *hist.Histogram // round trips, measured here
+	trace    *tracer         // nil: none
 	pong     func([]byte)    // takes an answer; set before the first message
 }
 
@@ -205,6 +206,7 @@ func (r *run) channel(ctx context.Context, work func(context.Context, *member, *
 	base := order{
 		Workload: r.kind, URI: r.o.URI, Cluster: fmt.Sprintf("blazebench-%016x", random()), Protocol: r.o.Protocol,
 		Size: r.o.Size, Idle: r.o.Idle, Loss: r.o.Loss, Seed: r.o.Seed, Hash: r.hash, Every: 1,
+		Trace: r.o.Breakdown,
 	}
 	if r.kind != Latency && r.o.Rate == 0 {
 		base.Every = timeEvery
@@ -339,6 +341,11 @@ func (r *run) latency(ctx context.Context, m *member, pub *blaze.Publisher) (uin
 	r.progress("latency: ping-pong with %d bytes for %v", r.o.Size, r.o.warmUp()+r.o.Duration)
 	p := newPinger(r.o.Size, r.hash, pub.Offer, engine.Now)
 	r.pong, r.rtt = p.pong, p.rtt
+	if tr := m.trace; tr != nil {
+		r.trace = tr
+		p.offer = tr.offering(pub.Offer)
+		r.pong = func(b []byte) { tr.answered(p.at, p.measured); p.pong(b) }
+	}
 	p.start(r.o.warmUp(), r.o.Duration)
 	retry := r.o.Protocol == blaze.BestEffort
 	if m.invoker {
@@ -435,6 +442,12 @@ func (r *run) sum(own counters, repair []byte, reports []*report) error {
 	res.RTT, res.Latency, res.Repair = r.rtt.Percentiles(), latency.Percentiles(), repairs.Percentiles()
 	if runtime.GOOS != "linux" {
 		res.Latency = nil // here each process has a clock of its own
+	}
+	if r.trace != nil {
+		var err error
+		if res.Breakdown, err = breakdown(r.trace, reports[0].Stages); err != nil {
+			return err
+		}
 	}
 	if r.hist = latency; r.rtt != nil {
 		r.hist = r.rtt

@@ -104,6 +104,14 @@ func receive(ctx context.Context, o *order, ctl *control, enc *json.Encoder) err
 		// The answer first: what it waits for is measured, what comes after is not.
 		handler = func(d *blaze.Delivery) { answers.take(d.Payload); s.take(d.Payload) }
 	}
+	if tr := m.trace; tr != nil && o.Echo {
+		handler = func(d *blaze.Delivery) {
+			at := engine.Now()
+			answers.take(d.Payload)
+			s.take(d.Payload)
+			tr.handled(at, d.Payload, o.Size, o.Hash)
+		}
+	}
 	sub, err := m.ch.SubscribePayload(pingTopic, handler, blaze.Inline(), blaze.OnLoss(s.lost))
 	if err != nil {
 		return err
@@ -140,6 +148,11 @@ func receive(ctx context.Context, o *order, ctl *control, enc *json.Encoder) err
 	r.Mallocs, r.Stats = after.Mallocs-before.Mallocs, stats
 	if r.Repair, err = m.repairs(); err != nil {
 		return err
+	}
+	if m.trace != nil {
+		if r.Stages, err = m.trace.report(); err != nil {
+			return err
+		}
 	}
 	if err := answers.failed(); err != nil {
 		return fmt.Errorf("an answer could not be sent: %w", err)

@@ -22,6 +22,7 @@ type order struct {
 	Hash     uint64         `json:"hash"`  // seed of the payloads
 	Every    uint64         `json:"every"` // takes the time of each message whose number this divides
 	GSO      bool           `json:"gso"`
+	Trace    bool           `json:"trace"`          // take the times of each stage
 	Seconds  float64        `json:"seconds"`        // Raw: how long
 	Ring     *ringOrder     `json:"ring,omitempty"` // Order: to be a member of a ring
 }
@@ -50,7 +51,8 @@ type report struct {
 	Seconds    float64           `json:"seconds"`
 	Latency    []byte            `json:"latency"` // hist.Histogram
 	Repair     []byte            `json:"repair"`
-	RTT        []byte            `json:"rtt"` // Raw
+	RTT        []byte            `json:"rtt"`    // Raw
+	Stages     [][]byte          `json:"stages"` // hist.Histogram of each, where they were traced
 	Mallocs    uint64            `json:"mallocs"`
 	Stats      counters          `json:"stats"`
 }

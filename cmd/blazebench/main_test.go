@@ -70,6 +70,8 @@ func TestMistakes(t *testing.T) {
 		{[]string{"latency", "--rig", "ring"}, `--rig "ring": want veth or bridge`},
 		{[]string{"latency", "--rig", "veth", "--receivers", "2"}, "--rig veth has two ends"},
 		{[]string{"latency", "--offload"}, "--offload is a rig's"},
+		{[]string{"latency", "--breakdown"}, "--breakdown needs latency without rate, over xdp://"},
+		{[]string{"throughput", "--breakdown"}, "flag provided but not defined: -breakdown"},
 		{[]string{"raw", "--receivers", "2"}, "flag provided but not defined: -receivers"},
 		{[]string{"figures", "--rounds", "0"}, "--rounds 0: want 1 or more"},
 		{[]string{"figures", "--only", "tcp"}, `--only "tcp": want all, loopback or xdp`},

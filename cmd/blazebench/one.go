@@ -40,6 +40,9 @@ func newFlags(kind workload.Kind, stderr io.Writer) *flags {
 		o.Receivers, f.protocol = 1, "nack" // not used
 		return f
 	}
+	if kind == workload.Latency {
+		f.BoolVar(&o.Breakdown, "breakdown", false, "over xdp://: show where the time goes, from Offer to the handler")
+	}
 	loss := 0.0
 	if kind == workload.Loss {
 		loss = 0.01

@@ -89,6 +89,13 @@ func (o *output) report(r *result.Run) {
 				ns(p.Min), ns(p.P50), ns(p.P90), ns(p.P99), ns(p.P999), ns(p.P9999), ns(p.Max))
 		}
 	}
+	for i, s := range r.Breakdown {
+		name := ""
+		if i == 0 {
+			name = "one way, median"
+		}
+		line(name, "%9s  %3.0f %%  %s", ns(s.NS), 100*float64(s.NS)/float64(r.Breakdown[len(r.Breakdown)-1].NS), s.Name)
+	}
 	if r.Sent > 0 {
 		line("messages", "%s", counts(r))
 	}

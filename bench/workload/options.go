@@ -42,7 +42,7 @@ const (
 // Options say what to run. Zero fields take the defaults that are written behind them.
 type Options struct {
 	URI       string         // udp://239.255.66.76 on loopback, with a free port for each run
-	Protocol  blaze.Protocol // NACK or BestEffort
+	Protocol  blaze.Protocol // any but Totem
 	Size      int            // bytes of payload in each message: 64
 	Rate      float64        // messages a second: 0, closed loop or as fast as it goes
 	Duration  time.Duration  // measured: 5 s
@@ -131,8 +131,8 @@ func (o Options) Check(kind Kind) error {
 	if kind == Raw && o.Size > MaxDatagram {
 		return fmt.Errorf("size %d: raw sends one datagram for each, of at most %d bytes", o.Size, MaxDatagram)
 	}
-	if o.Protocol != blaze.NACK && o.Protocol != blaze.BestEffort {
-		return fmt.Errorf("protocol %q: want nack or besteffort", strings.ToLower(o.Protocol.String()))
+	if o.Protocol == blaze.Totem {
+		return fmt.Errorf("protocol %q: want nack, besteffort, fec or hybrid; the ring has a command of its own, order", strings.ToLower(o.Protocol.String()))
 	}
 	if o.Rate < 0 || o.Rate > schedule.MaxRate || o.Rate != o.Rate {
 		return fmt.Errorf("rate %v: want 0 (as fast as it goes) to %.0f messages a second", o.Rate, float64(schedule.MaxRate))

@@ -20,7 +20,7 @@ func TestErrorsNameOptionValueAndRange(t *testing.T) {
 		{Latency, func(o *Options) { o.Size = 1<<20 + 1 }, "size 1048577: want at most 1048576 bytes"},
 		{Raw, func(o *Options) { o.Size = 1473 }, "size 1473: raw sends one datagram for each, of at most 1472 bytes"},
 		{Raw, func(o *Options) { o.Receivers = 2 }, "receivers 2: raw has one"},
-		{Latency, func(o *Options) { o.Protocol = blaze.Totem }, `protocol "totem": want nack or besteffort`},
+		{Latency, func(o *Options) { o.Protocol = blaze.Totem }, `protocol "totem": want nack, besteffort, fec or hybrid`},
 		{Latency, func(o *Options) { o.Rate = -1 }, "rate -1: want 0"},
 		{Latency, func(o *Options) { o.Rate = math.NaN() }, "rate NaN: want 0"},
 		{Latency, func(o *Options) { o.Duration = -time.Second }, "duration -1s: want 10ms to 1h0m0s"},

@@ -93,13 +93,10 @@ type run struct {
 }
 
 func protocolName(kind Kind, p blaze.Protocol) string {
-	switch {
-	case kind == Raw:
+	if kind == Raw {
 		return "none"
-	case p == blaze.BestEffort:
-		return "besteffort"
 	}
-	return "nack"
+	return p.String()
 }
 
 func (r *run) progress(format string, args ...any) {
@@ -347,7 +344,7 @@ func (r *run) latency(ctx context.Context, m *member, pub *blaze.Publisher) (uin
 		r.pong = func(b []byte) { tr.answered(p.at, p.measured); p.pong(b) }
 	}
 	p.start(r.o.warmUp(), r.o.Duration)
-	retry := r.o.Protocol == blaze.BestEffort
+	retry := r.o.Protocol == blaze.BestEffort || r.o.Protocol == blaze.FEC
 	if m.invoker {
 		for turns := 0; ; turns++ {
 			if m.ch.Turn(); turns%64 == 0 && (ctx.Err() != nil || p.watch(retry)) {

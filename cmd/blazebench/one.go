@@ -47,7 +47,7 @@ func newFlags(kind workload.Kind, stderr io.Writer) *flags {
 	if kind == workload.Loss {
 		loss = 0.01
 	}
-	f.StringVar(&f.protocol, "protocol", "nack", "`nack` or besteffort")
+	f.StringVar(&f.protocol, "protocol", "nack", "`nack`, besteffort, fec or hybrid")
 	f.Float64Var(&o.Rate, "rate", 0, "`messages` a second on a fixed schedule; 0: ping-pong, or as fast as it goes")
 	f.IntVar(&o.Receivers, "receivers", 1, "receiving `processes`")
 	f.Float64Var(&o.Loss, "loss", loss, "`share` of all datagrams, of every kind, that each member drops, 0 to 1")
@@ -90,8 +90,12 @@ func parseProtocol(s string) (blaze.Protocol, error) {
 		return blaze.NACK, nil
 	case "besteffort":
 		return blaze.BestEffort, nil
+	case "fec":
+		return blaze.FEC, nil
+	case "hybrid":
+		return blaze.Hybrid, nil
 	}
-	return 0, usagef("--protocol %q: want nack or besteffort", s)
+	return 0, usagef("--protocol %q: want nack, besteffort, fec or hybrid", s)
 }
 
 // one runs one workload and reports it.
@@ -133,7 +137,7 @@ func one(ctx context.Context, kind workload.Kind, args []string, out *output) er
 
 // mustHold is an error when a run broke the promise of its protocol.
 func mustHold(r *result.Run) error {
-	if r.Protocol == "nack" && !r.Exact() {
+	if (r.Protocol == "nack" || r.Protocol == "hybrid") && !r.Exact() {
 		return fmt.Errorf("not exactly once in order: %s", counts(r))
 	}
 	if r.Corrupt > 0 {

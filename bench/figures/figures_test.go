@@ -193,3 +193,28 @@ func TestYardsticksParse(t *testing.T) {
 		t.Error("found a number in nothing")
 	}
 }
+
+// CI judges a ratio by its best round, and a count by every round.
+func TestInOneRound(t *testing.T) {
+	slow, lost := good(), good()
+	slow["rate 64"].MsgsPerSecond = 1
+	lost["four 1%"].Lost = 1
+	for _, v := range Judge(Bars(), []Round{slow, good(), slow}, 1) {
+		missed := !v.Reached
+		if v.InOneRound(1); !v.Reached {
+			t.Errorf("%s: one good round is not enough", v.What)
+		}
+		if strings.HasPrefix(v.What, "64-byte messages/s") && !missed {
+			t.Errorf("%s: reached by the median of two bad rounds", v.What)
+		}
+	}
+	misses := 0
+	for _, v := range Judge(Bars(), []Round{good(), lost, good()}, 1) {
+		if v.InOneRound(1); !v.Reached {
+			misses++
+		}
+	}
+	if misses != 1 {
+		t.Errorf("a message is lost in one round, and %d bars say so", misses)
+	}
+}

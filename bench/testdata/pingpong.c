@@ -42,16 +42,33 @@ static void setup(int port) {
 	check(setsockopt(group, IPPROTO_IP, IP_MULTICAST_ALL, &zero, sizeof zero), "IP_MULTICAST_ALL");
 }
 
+/* The calls are those of package raw: a batch of 64 in, one out. recvfrom and sendto are about a
+ * microsecond faster over the round trip, and no use to a member. */
 static void hear(char *buf, int size) {
+	enum { batch = 64 };
+	static char mem[batch][2048];
+	static struct sockaddr_in from[batch];
+	static struct iovec io[batch];
+	static struct mmsghdr h[batch];
 	for (;;) {
-		struct sockaddr_in from;
-		socklen_t n = sizeof from;
-		if (recvfrom(group, buf, size, MSG_DONTWAIT, (struct sockaddr *)&from, &n) == size && from.sin_port != local.sin_port)
-			return;
+		for (int i = 0; i < batch; i++) {
+			io[i] = (struct iovec){ mem[i], sizeof mem[i] };
+			h[i].msg_hdr = (struct msghdr){ .msg_name = &from[i], .msg_namelen = sizeof from[i], .msg_iov = &io[i], .msg_iovlen = 1 };
+		}
+		int n = recvmmsg(group, h, batch, MSG_DONTWAIT, NULL);
+		for (int i = 0; i < n; i++)
+			if ((int)h[i].msg_len == size && from[i].sin_port != local.sin_port) {
+				memcpy(buf, mem[i], size);
+				return;
+			}
 	}
 }
 
-static void say(char *buf, int size) { check(sendto(own, buf, size, 0, (struct sockaddr *)&dest, sizeof dest), "sendto"); }
+static void say(char *buf, int size) {
+	struct iovec io = { buf, size };
+	struct mmsghdr h = { .msg_hdr = { .msg_name = &dest, .msg_namelen = sizeof dest, .msg_iov = &io, .msg_iovlen = 1 } };
+	check(sendmmsg(own, &h, 1, 0), "sendmmsg");
+}
 
 static long now(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec * 1000000000L + t.tv_nsec; }
 

@@ -75,6 +75,9 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 		failed = errors.Join(failed, err)
 		verdicts := figures.Judge(s.Bars, results, slack)
 		if check {
+			for i := range verdicts {
+				verdicts[i].InOneRound(slack)
+			}
 			figures.WriteTable(out.stdout, verdicts, slack)
 		} else {
 			text := figures.Report(s, results)

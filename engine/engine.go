@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -319,9 +318,4 @@ func (c *control) run() int {
 		f()
 	}
 	return len(q)
-}
-
-// String tells what the engine runs, for logs.
-func (e *Engine) String() string {
-	return fmt.Sprintf("engine of %x, %d protocols", e.cfg.Self[:4], len(e.protocols))
 }

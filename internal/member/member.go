@@ -78,7 +78,6 @@ type Member struct {
 	lanes map[wire.StreamID]*Lane
 	open  atomic.Pointer[[]*Lane] // in the order in which they were opened
 
-	matched, unmatched uint64
 }
 
 // New puts a member together. It sends nothing until its engine turns.
@@ -337,14 +336,6 @@ func (m *Member) Queued() (n int) {
 // sink is where the cores hand messages up.
 type sink struct{ m *Member }
 
-func (s sink) Deliver(d *wire.Delivery) bool {
-	n, ok := s.m.table.deliver(s.m.engine.Now(), d)
-	if n > 0 {
-		s.m.matched++
-	} else if ok {
-		s.m.unmatched++
-	}
-	return ok
-}
+func (s sink) Deliver(d *wire.Delivery) bool { return s.m.table.deliver(s.m.engine.Now(), d) }
 
 func (s sink) Lost(l *wire.Loss) { s.m.table.lost(l) }

@@ -113,17 +113,17 @@ func (t *Table) lookup(name []byte) *resolved {
 }
 
 // deliver hands d to everyone who listens, or, when one of them cannot take it now, to nobody.
-func (t *Table) deliver(now clock.Time, d *wire.Delivery) (matched int, ok bool) {
+func (t *Table) deliver(now clock.Time, d *wire.Delivery) (ok bool) {
 	r := t.lookup(d.Topic)
 	for _, c := range r.to {
 		if !c.Ready(now) {
-			return 0, false
+			return false
 		}
 	}
 	for _, c := range r.to {
 		c.Deliver(now, r.topic, d)
 	}
-	return len(r.to), true
+	return true
 }
 
 func (t *Table) lost(l *wire.Loss) {

@@ -45,7 +45,8 @@ type bare struct {
 	sending int
 	descs   [batch]unix.XDPDesc
 	out     [sendBatch]unix.XDPDesc
-	back    [batch]uint64
+	back    [batch]uint64 // what complete takes
+	refill  [batch]uint64 // what hear gives back: its f may send, and so complete
 }
 
 // openXDP opens an AF_XDP socket on the first of the driver's rungs that holds.
@@ -313,10 +314,10 @@ func (e *bare) hear(f func(kind, number uint64)) (int, error) {
 		if p := e.memory[d.Addr : d.Addr+uint64(d.Len)]; len(p) >= headers+e.size && binary.BigEndian.Uint16(p[34:]) != e.local {
 			f(binary.LittleEndian.Uint64(p[headers:]), binary.LittleEndian.Uint64(p[headers+8:]))
 		}
-		e.back[i] = d.Addr &^ (xdp.BareBuffer - 1)
+		e.refill[i] = d.Addr &^ (xdp.BareBuffer - 1)
 	}
 	if n > 0 {
-		e.s.Fill(e.back[:n])
+		e.s.Fill(e.refill[:n])
 	}
 	return n, nil
 }

@@ -117,3 +117,58 @@ func TestXDPLeavesTheRestAlone(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// An end that answers each of several packets that came at once gives every buffer back to where
+// it belongs: one that receives and is sent from at the same time loses its headers.
+func TestXDPAnswersABatch(t *testing.T) {
+	r := pair(t)
+	for _, socket := range []string{"own", "asavie"} {
+		t.Run(socket, func(t *testing.T) {
+			cfg := config(t)
+			cfg.Interface, cfg.XDP = rig.Interface, &XDP{Socket: socket}
+			var ends [2]end
+			for i := range ends {
+				supported(t, r.Host(i).Run(func() (err error) {
+					ends[i], err = open(cfg)
+					return err
+				}))
+				defer ends[i].close()
+			}
+			answerBatches(t, ends[0], ends[1])
+		})
+	}
+}
+
+func answerBatches(t *testing.T, ask, answer end) {
+	const asked = 8 // at once
+	for round := range uint64(1500) { // the fill ring goes round more than once
+		for i := range uint64(asked) {
+			if err := ask.say(kindPing, round*asked+i); err != nil {
+				t.Fatal(err)
+			}
+		}
+		pong := func(kind, n uint64) {
+			if err := answer.say(kindPong, n); err != nil {
+				t.Error(err)
+			}
+		}
+		answered := uint64(0)
+		count := func(kind, n uint64) {
+			if kind != kindPong || n != round*asked+answered {
+				t.Fatalf("round %d: datagram %d of kind %d after %d answers", round, n, kind, answered)
+			}
+			answered++
+		}
+		for start := time.Now(); answered < asked; {
+			if _, err := answer.hear(pong); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := ask.hear(count); err != nil {
+				t.Fatal(err)
+			}
+			if time.Since(start) > 5*time.Second {
+				t.Fatalf("round %d: %d of %d answers", round, answered, asked)
+			}
+		}
+	}
+}

@@ -284,7 +284,7 @@ func Judge(bars []Bar, rounds []Round, slack float64) []Verdict {
 // Runner runs one case.
 type Runner func(ctx context.Context, c Case) (*result.Run, error)
 
-// Take runs rounds of a suite, and the independent programs behind its first case. A run that fails
+// Take runs rounds of a suite, and each independent program behind its case. A run that fails
 // leaves its place in the round empty, so that the others are not for nothing; failed is told its
 // error.
 func Take(ctx context.Context, s Suite, rounds int, run Runner, failed func(command string, err error)) ([]Round, error) {
@@ -307,11 +307,10 @@ func Take(ctx context.Context, s Suite, rounds int, run Runner, failed func(comm
 			if err := keep(c.Name, c.Command(), res, err); err != nil {
 				return out, err
 			}
-			if i > 0 {
-				continue
-			}
-			// The first case is the bare round trip, which they are to be compared with.
 			for _, y := range s.Yard {
+				if y.After != c.Name && (y.After != "" || i > 0) {
+					continue
+				}
 				res, err := y.Run(ctx)
 				if err := keep(y.Name, y.Command, res, err); err != nil {
 					return out, err

@@ -22,7 +22,7 @@ const (
 // FastPath is what needs root and AF_XDP: sockets and AF_XDP, each bare and with the protocol, on
 // one rig.
 func FastPath(duration time.Duration) Suite {
-	s := Suite{Title: "A veth pair between two namespaces, MTU 1500", Bars: fastPathBars(), Yard: libxdpYardsticks(duration)}
+	s := Suite{Heading: "AF_XDP", Title: "A veth pair between two namespaces, MTU 1500", Bars: fastPathBars(), Yard: libxdpYardsticks(duration)}
 	add := func(name string, kind workload.Kind, size int, uri string) *workload.Options {
 		o := workload.Options{URI: uri, Size: size, Duration: duration, Receivers: 1, Rig: rig.Veth}
 		if kind != workload.Raw {

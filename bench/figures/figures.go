@@ -21,10 +21,11 @@ import (
 
 // A Suite is what is run in a round, and what has to hold of it.
 type Suite struct {
-	Title string // what the runs go over
-	Cases []Case
-	Bars  []Bar
-	Yard  []Yardstick
+	Heading string // of its section of RESULTS.md; the first one has none
+	Title   string // what the runs go over
+	Cases   []Case
+	Bars    []Bar
+	Yard    []Yardstick
 }
 
 // Loopback is what everybody can run: sockets, on this host.
@@ -66,8 +67,16 @@ func (c Case) Command() string {
 	if o.Rate > 0 {
 		fmt.Fprintf(&b, " --rate %.0f", o.Rate)
 	}
-	if o.Protocol == blaze.BestEffort {
-		b.WriteString(" --protocol besteffort")
+	if o.Protocol != blaze.NACK && c.Kind != workload.Raw {
+		fmt.Fprintf(&b, " --protocol %v", o.Protocol)
+	}
+	for _, v := range []struct {
+		name string
+		is   int
+	}{{"k", o.FEC.SourceSymbols}, {"m", o.FEC.RepairSymbols}, {"interleave", o.FEC.Interleave}} {
+		if v.is > 0 {
+			fmt.Fprintf(&b, " --%s %d", v.name, v.is)
+		}
 	}
 	if o.Idle != "" {
 		fmt.Fprintf(&b, " --idle %s", o.Idle)
@@ -119,6 +128,9 @@ type Bar struct {
 	Limit   float64
 	AtLeast bool // else at most
 	Strict  bool // counts something: no slack, and every round has to reach it
+	// Absolute bars are about what this machine does by itself, not against another run of the
+	// same round: nothing that CI can judge.
+	Absolute bool
 	// Optional bars are about programs that not every host has: they are left out where no
 	// round can tell.
 	Optional bool

@@ -17,11 +17,7 @@ import (
 )
 
 const (
-	maxBatch = 256 // datagrams that one Recv hands out at most
-	burst    = 32  // packets that the kernel sends for one kick
-
-	// copies is how many buffers are set aside for datagrams that have to be copied to be sent.
-	copies = 256
+	burst = 32 // packets that the kernel sends for one kick
 
 	// roomEach is what Room says for each buffer that waits for packets. Senders count the
 	// length of a datagram and 256 bytes; a buffer holds one datagram however short it is,
@@ -146,8 +142,7 @@ func (d *Driver) open() (err error) {
 	d.group = endpoint(cfg.Group.Addr().As4(), cfg.Group.Port())
 
 	chunkSize := chunkFor(d.mtu)
-	reserve := cfg.FillRing + 2*maxBatch + copies
-	total := cfg.Buffers + reserve + cfg.TxRing
+	total := cfg.buffers()
 	if cfg.Socket == "own" {
 		if d.memory, err = newUMEM(total, chunkSize); err != nil {
 			return err
@@ -160,7 +155,7 @@ func (d *Driver) open() (err error) {
 	}
 	d.line.lock = lock
 	d.memory.mem = d.line.socket.Memory()
-	d.pool = buf.NewPoolOver(d.memory.mem, chunkSize, headroom, reserve, cfg.TxRing)
+	d.pool = buf.NewPoolOver(d.memory.mem, chunkSize, headroom, cfg.reserve(), cfg.TxRing)
 	d.chunks = make([]chunk, len(d.memory.mem)/chunkSize)
 	for i := range d.chunks {
 		d.chunks[i].to = noHeads

@@ -276,6 +276,40 @@ func TestSeventeenMembers(t *testing.T) {
 	r.done()
 }
 
+// A ring of sixteen has room for a member that starts anew, also before it has noticed the death
+// of the old one. Once it was not heard for ten seconds, and with it whoever had heard of it.
+func TestRestartInFullRing(t *testing.T) {
+	for _, named := range []bool{true, false} {
+		started := uint64(10)
+		config := func(node uint64) func(*Config) {
+			return func(c *Config) {
+				if c.Started = started; named {
+					c.Node = node
+				}
+			}
+		}
+		r := newRig(t, 0)
+		for i := range uint64(16) {
+			r.add(config(i + 1))
+		}
+		r.form()
+		limit := time.Second
+		if named {
+			limit = 20 * time.Millisecond // nobody waits for a time-out
+		}
+		for _, i := range []int{3, 0, 9} {
+			r.nodes[i].down = true
+			started++
+			r.add(config(uint64(i + 1)))
+			if !r.until(limit, r.formed) {
+				t.Errorf("named %v: no ring with the restarted member %d within %v", named, i, limit)
+				r.form()
+			}
+		}
+		r.done()
+	}
+}
+
 // Two rings that would be too large together stay apart.
 func TestTwoLargeRings(t *testing.T) {
 	r := newRig(t, 20)

@@ -186,7 +186,11 @@ func (p *Protocol) processJoin(now clock.Time, q wire.MemberID, j *wire.Join, le
 		proc, fail := p.proc, p.fail
 		ok := true
 		for i := range j.Proc.Len() {
-			ok = proc.add(j.Proc.At(i)) && ok
+			id := j.Proc.At(i)
+			ok = proc.add(id) && ok
+			if id != q && id != p.cfg.Self && p.peers.superseded(id) {
+				ok = fail.add(id) && ok // or else a restart counts twice
+			}
 		}
 		if membersHave(j.Fail, p.cfg.Self) {
 			ok = fail.add(q) && ok
@@ -282,7 +286,7 @@ func (p *Protocol) hears(now clock.Time, f wire.MemberID) bool {
 	if p.holds.holds(p, now, f) {
 		return false
 	}
-	if p.memb.n >= MaxMembers {
+	if p.full() {
 		p.event(Event{Kind: TooManyMembers, Member: f})
 		p.holds.exile(p, now, f)
 		return false
@@ -292,6 +296,21 @@ func (p *Protocol) hears(now clock.Time, f wire.MemberID) bool {
 		return false
 	}
 	return true
+}
+
+// full tells whether the ring has no room for one more. Who has started anew since is dead, and
+// its place is free.
+func (p *Protocol) full() bool {
+	n := p.memb.n
+	if n < MaxMembers {
+		return false
+	}
+	for _, id := range p.memb.list() {
+		if p.peers.superseded(id) {
+			n--
+		}
+	}
+	return n >= MaxMembers
 }
 
 // foreign takes in a sign of another ring, from member f (8.7). seq is the low half of that

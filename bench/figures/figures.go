@@ -64,6 +64,9 @@ func (c Case) Command() string {
 	if o.Loss > 0 || c.Kind == workload.Loss {
 		fmt.Fprintf(&b, " --loss %v", o.Loss)
 	}
+	if o.Delay > 0 {
+		fmt.Fprintf(&b, " --delay %v", o.Delay)
+	}
 	if o.Rate > 0 {
 		fmt.Fprintf(&b, " --rate %.0f", o.Rate)
 	}

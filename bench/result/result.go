@@ -82,6 +82,7 @@ type Run struct {
 	Interleave int     `json:"interleave"` // blocks in turn; 0: the default, or no code
 	Rate       float64 `json:"rate"`       // messages a second that were asked for; 0: as fast as it goes
 	Loss       float64 `json:"loss"`       // share of datagrams dropped at each member
+	DelayNS    int64   `json:"delay_ns"`   // that everything was made to come later at each member
 	Seed       uint64  `json:"seed"`       // of the drops
 	Idle       string  `json:"idle"`       // how waiting members wait
 	GSO        bool    `json:"gso"`        // raw: with segmentation offload

@@ -34,6 +34,7 @@ func open(o *order, invoker bool) (*member, error) {
 	}
 	// The hooks are the process's: one run at a time.
 	hook.Drop.P, hook.Drop.Seed = o.Loss, o.Seed
+	hook.Delay = o.Delay
 	hook.RepairNS = m.repaired
 	hook.Trace = nil
 	if o.Trace {

@@ -35,6 +35,7 @@ const (
 	MaxReceivers = 64
 	MaxDuration  = time.Hour
 	MaxDatagram  = 1472 // bytes of UDP payload at MTU 1500, for Raw
+	MaxDelay     = 100 * time.Millisecond
 
 	// Settle is how long receivers wait for what is still missing after the last Offer.
 	Settle = 5 * time.Second
@@ -49,6 +50,7 @@ type Options struct {
 	Duration  time.Duration  // measured: 5 s
 	Receivers int            // 1
 	Loss      float64        // share of datagrams that each member loses: 0
+	Delay     time.Duration  // that everything comes later at each member: 0, as the network is
 	Seed      uint64         // of the losses, 1
 	Idle      string         // busyspin, backoff, block; by default busyspin where every member can have a CPU
 	GSO       bool           // Raw: with segmentation offload
@@ -150,6 +152,12 @@ func (o Options) Check(kind Kind) error {
 	}
 	if !(o.Loss >= 0 && o.Loss < 1) {
 		return fmt.Errorf("loss %v: want a share of datagrams, 0 or more and less than 1", o.Loss)
+	}
+	if o.Delay < 0 || o.Delay > MaxDelay {
+		return fmt.Errorf("delay %v: want 0 to %v", o.Delay, MaxDelay)
+	}
+	if kind == Raw && o.Delay > 0 {
+		return fmt.Errorf("delay %v: raw has none", o.Delay)
 	}
 	if kind == Raw && o.Receivers != 1 {
 		return fmt.Errorf("receivers %d: raw has one", o.Receivers)

@@ -33,6 +33,8 @@ func TestErrorsNameOptionValueAndRange(t *testing.T) {
 		{Loss, func(o *Options) { o.Protocol = blaze.Hybrid; o.FEC.Interleave = 17 }, "interleave 17: want 1 to 16"},
 		{Loss, func(o *Options) { o.FEC.SourceSymbols = 8 }, "k 8 is for protocol fec and hybrid"},
 		{Loss, func(o *Options) { o.Protocol = blaze.FEC; o.FEC.MaxRepair = 100 }, "blaze: bad configuration: FEC.MaxRepair = 100"},
+		{Loss, func(o *Options) { o.Delay = time.Second }, "delay 1s: want 0 to 100ms"},
+		{Raw, func(o *Options) { o.Delay = time.Millisecond }, "delay 1ms: raw has none"},
 		{Latency, func(o *Options) { o.Idle = "lazy" }, `idle "lazy": want busyspin, backoff or block`},
 	} {
 		var o Options

@@ -37,7 +37,7 @@ func Run(ctx context.Context, kind Kind, opt Options) (*result.Run, *hist.Histog
 	r := &run{kind: kind, o: o, res: &result.Run{
 		Rig: string(o.Rig), Offload: o.Offload,
 		Workload: string(kind), URI: o.URI, Protocol: protocolName(kind, o.Protocol), Size: o.Size, Receivers: o.Receivers,
-		Rate: o.Rate, Loss: o.Loss, Seed: o.Seed, Idle: o.Idle, GSO: o.GSO,
+		Rate: o.Rate, Loss: o.Loss, DelayNS: o.Delay.Nanoseconds(), Seed: o.Seed, Idle: o.Idle, GSO: o.GSO,
 		K: o.FEC.SourceSymbols, M: o.FEC.RepairSymbols, Interleave: o.FEC.Interleave,
 	}}
 	r.res.Circumstances()
@@ -203,7 +203,7 @@ func (r *run) channel(ctx context.Context, work func(context.Context, *member, *
 	r.hash = random()
 	base := order{
 		Workload: r.kind, URI: r.o.URI, Cluster: fmt.Sprintf("blazebench-%016x", random()), Protocol: r.o.Protocol, FEC: r.o.FEC,
-		Size: r.o.Size, Idle: r.o.Idle, Loss: r.o.Loss, Seed: r.o.Seed, Hash: r.hash, Every: 1,
+		Size: r.o.Size, Idle: r.o.Idle, Loss: r.o.Loss, Delay: r.o.Delay, Seed: r.o.Seed, Hash: r.hash, Every: 1,
 		Trace: r.o.Breakdown,
 	}
 	if r.kind != Latency && r.o.Rate == 0 {

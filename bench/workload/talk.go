@@ -1,6 +1,10 @@
 package workload
 
-import "github.com/activeblaze/blaze"
+import (
+	"time"
+
+	"github.com/activeblaze/blaze"
+)
 
 // Topics of the load and of the answers to it.
 const (
@@ -19,6 +23,7 @@ type order struct {
 	Size     int             `json:"size"`
 	Idle     string          `json:"idle"`
 	Loss     float64         `json:"loss"`
+	Delay    time.Duration   `json:"delay"` // of what comes
 	Seed     uint64          `json:"seed"`  // of the losses at this member
 	Hash     uint64          `json:"hash"`  // seed of the payloads
 	Every    uint64          `json:"every"` // takes the time of each message whose number this divides

@@ -82,6 +82,7 @@ func TestMistakes(t *testing.T) {
 		{[]string{"loss", "--m", "2"}, "--m 2 is for protocol fec and hybrid"},
 		{[]string{"raw", "--k", "2"}, "flag provided but not defined: -k"},
 		{[]string{"throughput", "--sweep"}, "flag provided but not defined: -sweep"},
+		{[]string{"loss", "--delay", "1s"}, "--delay 1s: want 0 to 100ms"},
 		{[]string{"loss", "--out", "f.svg"}, "--out is for the plot of --sweep"},
 		{[]string{"loss", "--sweep", "--loss", "0.1"}, "--loss: --sweep goes through nack, fec and hybrid"},
 		{[]string{"loss", "--sweep", "--protocol", "nack"}, "--protocol: --sweep goes through"},

@@ -72,6 +72,9 @@ func (o *output) report(r *result.Run) {
 	if r.Loss > 0 {
 		line("injected loss", "%.4g %% of the datagrams at each member, seed %d", r.Loss*100, r.Seed)
 	}
+	if r.DelayNS > 0 {
+		line("added delay", "%s one way", ns(r.DelayNS))
+	}
 	if r.K > 0 || r.M > 0 || r.Interleave > 0 {
 		line("code", "%s", code(r))
 	}

@@ -119,7 +119,11 @@ func (f *flags) runSweep(ctx context.Context, out *output) error {
 // circumstances is what all points of a sweep have in common, in two lines.
 func circumstances(runs []*result.Run) (load, host string) {
 	r := runs[len(runs)-1] // the last protocol has parity
-	return fmt.Sprintf("%s messages/s of %d bytes, %s, %s, %s", count(r.Rate), r.Size, plural(r.Receivers, "receiver"), driver(r), code(r)),
+	over := driver(r)
+	if r.DelayNS > 0 {
+		over += fmt.Sprintf(" and %s one way", ns(r.DelayNS))
+	}
+	return fmt.Sprintf("%s messages/s of %d bytes, %s, %s, %s", count(r.Rate), r.Size, plural(r.Receivers, "receiver"), over, code(r)),
 		fmt.Sprintf("%s, %d CPUs %s, %s, idle %s", r.Kernel, r.CPUs, r.CPUModel, r.Go, r.Idle)
 }
 

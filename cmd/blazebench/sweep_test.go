@@ -51,6 +51,14 @@ func TestCodedRuns(t *testing.T) {
 	}
 }
 
+// A longer wire makes every message as late as it is long, and repair later still.
+func TestDelayedRun(t *testing.T) {
+	r := measure(t, "loss", "--delay", "2ms", "--rate", "5000", "--loss", "0.02", "--duration", "200ms")
+	if r.DelayNS != 2e6 || !r.Exact() || r.Latency == nil || r.Latency.Min < 2e6 || r.Repair == nil || r.Repair.P50 < 4e6 {
+		t.Errorf("%s; one way %+v, repair %+v", counts(&r), r.Latency, r.Repair)
+	}
+}
+
 func TestSweep(t *testing.T) {
 	all := sweepLosses
 	defer func() { sweepLosses = all }()

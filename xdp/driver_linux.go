@@ -456,10 +456,12 @@ func (d *Driver) SetLanes(lanes []uint32) error {
 	d.control.mu.Lock()
 	d.cfg.Lanes = slices.Clone(lanes) // for a socket that is made later
 	d.control.mu.Unlock()
-	if d.line == nil {
-		return nil
+	if d.line != nil {
+		if err := d.line.filter.SetLanes(lanes); err != nil {
+			return err
+		}
 	}
-	return d.line.filter.SetLanes(lanes)
+	return d.kernel.want(d.cfg.Cluster, lanes)
 }
 
 // Stats returns a copy of the counters. It belongs to the driver's goroutine.
@@ -484,11 +486,11 @@ func (d *Driver) countKernel() {
 		s.KernelTxRingEmpty = b.KernelTxRingEmpty + k.Tx_ring_empty_descs
 	}
 	f, b := d.line.filter.Counters(), &d.before.Filter
-	unmatched := f.Lane + f.Cluster + f.Version + f.Layout + f.Length
+	unwanted, unmatched := f.Lane, f.Cluster+f.Version+f.Layout+f.Length
 	d.stats.Filter = FilterStats{
 		Group: b.Group + f.Group, Unicast: b.Unicast + f.Unicast, Lost: b.Lost + f.Dropped,
-		NoSocket: b.NoSocket + f.NoSocket, Unmatched: b.Unmatched + unmatched, Oversize: b.Oversize + f.Oversize,
-		Others: b.Others + f.Passed() - unmatched - f.Oversize - f.NoSocket,
+		NoSocket: b.NoSocket + f.NoSocket, Unwanted: b.Unwanted + unwanted, Unmatched: b.Unmatched + unmatched, Oversize: b.Oversize + f.Oversize,
+		Others: b.Others + f.Passed() - unwanted - unmatched - f.Oversize - f.NoSocket,
 	}
 }
 

@@ -59,10 +59,11 @@ func (d *Driver) spare(id uint32) {
 	d.pool.At(id).Release()
 }
 
-// refill gives the kernel empty buffers until as many as the fill ring holds are with it.
+// refill gives the kernel empty buffers until as many as the fill rings hold are with it.
 func (d *Driver) refill() {
-	for d.posted < d.cfg.FillRing {
-		want := min(d.cfg.FillRing-d.posted, len(d.addresses))
+	all := d.cfg.posts()
+	for d.posted < all {
+		want := min(all-d.posted, len(d.addresses))
 		for d.spares < want {
 			b := d.pool.Take()
 			if b == nil {
@@ -262,7 +263,7 @@ func (d *Driver) tellPassed() {
 	f := &d.stats.Filter
 	d.log.Info("xdp: a datagram came through the kernel, which is slower; many of these would be worth a look",
 		"oversize", f.Oversize, "unmatched", f.Unmatched, "nosocket", f.NoSocket,
-		"remedy", "oversize: udp members with gso=off, or ethtool -K on the sender's interface tx-udp-segmentation off, or mode=native; nosocket: ethtool -L combined 1, or a flow rule to the queue")
+		"remedy", "oversize: udp members with gso=off, or ethtool -K on the sender's interface tx-udp-segmentation off, or mode=native; nosocket: queues=N for all of the interface's, or ethtool -L combined 1, or a flow rule to the queue")
 }
 
 // Arrival is when the filter saw the packet that b came in, on the monotonic clock of the

@@ -141,6 +141,19 @@ func TestSweepFigure(t *testing.T) {
 	sweepTable(io.Discard, runs)
 }
 
+// CI holds FEC to its counts, and to ratios within a round; a rate by itself is this machine's.
+func TestCheckOfFEC(t *testing.T) {
+	_, stdout, stderr := bench(t, "check", "--only", "fec", "--rounds", "1", "--duration", "50ms")
+	for _, want := range []string{"| Hybrid, 4 receivers, 5 % loss: lost + duplicated + reordered + corrupt | ≤ 0 | 0 |", "loss, Hybrid / NACK | ≥ 0.35 |"} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("no %q in\n%s%s", want, stdout, stderr)
+		}
+	}
+	if strings.Contains(stdout, "in millions") {
+		t.Errorf("a bar on a rate alone:\n%s", stdout)
+	}
+}
+
 func TestMiddleRun(t *testing.T) {
 	at := func(p99 int64) *result.Run { return &result.Run{Latency: &hist.Percentiles{P99: p99}} }
 	if r := middleRun([]*result.Run{at(9), at(1), at(5)}); r.Latency.P99 != 5 {

@@ -216,22 +216,26 @@ func libraryEncoder(tb testing.TB, k, m int) reedsolomon.Encoder {
 // solve rebuilds the symbols of lost by the repair symbols of rows, and compares.
 func solve(t *testing.T, s *Solver, source, repair [][]byte, lost, rows []uint8) {
 	t.Helper()
-	work := make([][]byte, len(rows))
+	size := len(source[0])
+	var mem [(MaxSource + 1) * 128]byte
+	var list [MaxSource][]byte
+	work, out := list[:len(rows)], mem[MaxSource*128:][:size]
 	for i, r := range rows {
-		work[i] = bytes.Clone(repair[r])
+		work[i] = mem[i*128:][:size]
+		copy(work[i], repair[r])
 	}
 	s.Begin(lost, rows)
-	missing := map[int]bool{}
+	missing := uint64(0)
 	for _, c := range lost {
-		missing[int(c)] = true
+		missing |= 1 << c
 	}
 	for c := range source {
-		if !missing[c] {
+		if missing>>c&1 == 0 {
 			s.Subtract(work, c, source[c])
 		}
 	}
 	for j, c := range lost {
-		out := make([]byte, len(source[c]))
+		clear(out)
 		s.Combine(out, j, work)
 		if !bytes.Equal(out, source[c]) {
 			t.Fatalf("k = %d, lost %v, rows %v: symbol %d is wrong", len(source), lost, rows, c)
@@ -275,28 +279,88 @@ func TestEveryPattern(t *testing.T) {
 	t.Logf("%d patterns", patterns)
 }
 
-// FE-1: random patterns of large blocks, rows in any order.
+// FE-1: a million random patterns of large blocks, any number of losses up to m, rows in any order.
 func TestRandomPatterns(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
-	runs := 300
-	if testing.Short() {
-		runs = 60
+	blocks, patterns := 2500, 400
+	if testing.Short() || raceEnabled {
+		blocks, patterns = 60, 40
 	}
 	var s Solver
-	for range runs {
+	var columns [MaxSource]uint8
+	var indexes [MaxSymbol]uint8
+	for i := range indexes {
+		columns[i%MaxSource], indexes[i] = uint8(i%MaxSource), uint8(i)
+	}
+	for range blocks {
 		k := 1 + rng.IntN(MaxSource)
 		m := 1 + rng.IntN(min(MaxSymbol-k, 70))
-		source, repair := testBlock(rng, k, m, 8)
-		for range 20 {
+		source, repair := testBlock(rng, k, m, 1)
+		inOrder := columns
+		for range patterns {
 			e := 1 + rng.IntN(min(k, m))
-			lost, rows := make([]uint8, e), make([]uint8, e)
-			columns, indexes := rng.Perm(k), rng.Perm(m)
-			for i := range e {
-				lost[i], rows[i] = uint8(columns[i]), uint8(indexes[i])
+			lost, rows := inOrder[:k], indexes[:m]
+			choose(rng, lost, e)
+			choose(rng, rows, e)
+			solve(t, &s, source, repair, lost[:e], rows[:e])
+			inOrder = columns
+			for i := range m {
+				indexes[i] = uint8(i)
 			}
-			solve(t, &s, source, repair, lost, rows)
 		}
 	}
+}
+
+// choose moves n values that it draws to the front.
+func choose(rng *rand.Rand, list []uint8, n int) {
+	for i := range n {
+		j := i + rng.IntN(len(list)-i)
+		list[i], list[j] = list[j], list[i]
+	}
+}
+
+// FuzzRecovery chooses a block, what is lost of it and by which repair symbols it comes back.
+func FuzzRecovery(f *testing.F) {
+	f.Add(uint8(20), uint8(2), uint64(3), uint64(1)<<5, []byte("a source symbol, and more of them"))
+	f.Add(uint8(64), uint8(64), uint64(0xFFFF), ^uint64(0), []byte{0, 1, 0x80, 0xFF})
+	f.Add(uint8(1), uint8(127), uint64(1), uint64(1), []byte{})
+	f.Fuzz(func(t *testing.T, k, m uint8, lose, use uint64, data []byte) {
+		sources := 1 + int(k)%MaxSource
+		repairs := 1 + int(m)%(MaxSymbol-sources)
+		size := 1 + len(data)%100
+		source, repair := make([][]byte, sources), make([][]byte, repairs)
+		for c := range source {
+			source[c] = make([]byte, size)
+			for i := range source[c] {
+				if len(data) > 0 {
+					source[c][i] = data[(c*size+i)%len(data)]
+				}
+				source[c][i] += byte(c)
+			}
+		}
+		for r := range repair {
+			repair[r] = make([]byte, size)
+		}
+		for c := range source {
+			Accumulate(repair, c, source[c])
+		}
+		var lost, rows []uint8
+		for c := range sources {
+			if lose>>c&1 != 0 {
+				lost = append(lost, uint8(c))
+			}
+		}
+		for r := 0; r < repairs && len(rows) < len(lost); r++ {
+			if use>>(r%64)&1 != 0 {
+				rows = append(rows, uint8(r))
+			}
+		}
+		lost = lost[:min(len(lost), len(rows))] // the others are here
+		if len(lost) > 0 {
+			var s Solver
+			solve(t, &s, source, repair, lost, rows[:len(lost)])
+		}
+	})
 }
 
 func TestCodeAllocs(t *testing.T) {

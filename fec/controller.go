@@ -25,7 +25,8 @@ type ControllerConfig struct {
 	// the network is clean. Max zero means 6, or Min where that is more.
 	Min, Max int
 	// Budget bounds the repair symbols of a full block as a share of its source symbols: 0.1
-	// means that 20 source symbols have 2 at most. It goes before Min. Zero means no bound but Max.
+	// means that 20 source symbols have 2 at most. It goes before Min. An Encoder holds short
+	// blocks to it as well, taken together: some of them have none then. Zero means no bound but Max.
 	Budget float64
 	// Fixed gives every full block this many repair symbols, whatever is reported, if above zero.
 	Fixed int

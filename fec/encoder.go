@@ -82,6 +82,7 @@ type Encoder struct {
 	began      clock.Time  // when its first datagram left
 	at         clock.Time  // when it is closed, full or not
 	rhythm     rhythm
+	budget     budget
 
 	recent [recentBlocks]closedBlock // ring, in order of first
 	closed uint64                    // blocks ever put into recent
@@ -124,7 +125,10 @@ func NewEncoder(cfg EncoderConfig) *Encoder {
 		cfg.Interleave < 1 || cfg.Interleave > MaxInterleave || cfg.Source+cfg.Control.Max() > MaxSymbol {
 		panic("fec: EncoderConfig")
 	}
-	e := &Encoder{cfg: cfg, longest: max(wire.SymbolRoom(cfg.Datagram), 0)}
+	e := &Encoder{
+		cfg: cfg, longest: max(wire.SymbolRoom(cfg.Datagram), 0),
+		budget: newBudget(cfg.Control.cfg.Budget, cfg.Source, cfg.Interleave),
+	}
 	most := cfg.Control.Max()
 	size := padded(e.longest)
 	mem := make([]byte, (2+cfg.Interleave*most)*size)
@@ -246,6 +250,7 @@ func (e *Encoder) finish(now clock.Time, b *openBlock, last uint64) {
 	if b.count < e.cfg.Source {
 		repairs = min(repairs, e.cfg.Control.Repairs(b.count))
 	}
+	repairs = e.budget.spend(b.count, repairs)
 	if e.repairs > 0 {
 		c := closedBlock{
 			first: last - uint64((b.count-1)*len(e.blocks)), size: b.size,

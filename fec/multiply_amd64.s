@@ -1,8 +1,8 @@
 #include "textflag.h"
 
 // A product by a constant is the sum of the products of the two halves of a byte, and those are
-// looked up, 32 at a time, in tables of 16 (Plank and others, see doc.go). The halves of in are taken once for both outputs; that, and in being loaded once, is what
-// makes this faster than two calls.
+// looked up, 32 at a time, in tables of 16 (Plank and others, see doc.go). Input is loaded and split
+// into halves once for both outputs: that makes it faster than two calls.
 //
 // func mulAdd2AVX2(a, b *products, in, out0, out1 *byte, chunks int)
 TEXT ·mulAdd2AVX2(SB), NOSPLIT, $0-48

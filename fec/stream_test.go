@@ -443,6 +443,53 @@ func TestMore(t *testing.T) {
 	full(t, pool, s.pool)
 }
 
+// A budget holds over any stretch of a stream, fast or slow: short blocks would have one repair symbol
+// each, and take more. Without one they do.
+func TestBudgetOfShortBlocks(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		budget     float64
+		every      time.Duration
+		interleave int
+		from, to   float64 // repair symbols for a source symbol
+	}{
+		{"fast, 10 %", 0.1, 10 * time.Microsecond, 1, 0.099, 0.1},
+		{"fast, 10 %, interleaved", 0.1, 10 * time.Microsecond, 4, 0.09, 0.1},
+		{"5 a block, 10 %", 0.1, 2 * time.Millisecond, 1, 0.09, 0.1},
+		{"every datagram a block, 10 %", 0.1, 20 * time.Millisecond, 1, 0.09, 0.1},
+		{"every datagram a block, 35 %", 0.35, 20 * time.Millisecond, 1, 0.33, 0.35},
+		{"too small for one in a full block", 0.04, 10 * time.Microsecond, 1, 0, 0},
+		{"every datagram a block, no budget", 0, 20 * time.Millisecond, 1, 0.99, 1},
+	} {
+		s := newSending(rand.New(rand.NewPCG(8, 1)), 20, 1, c.interleave)
+		s.e = NewEncoder(EncoderConfig{
+			Header: testStream, Datagram: testDatagram, Interleave: c.interleave, Pool: s.pool, Held: s.writer,
+			Control: NewController(ControllerConfig{Fixed: 6, Budget: c.budget}),
+		})
+		if c.budget == 0 {
+			s.e.cfg.Control = NewController(ControllerConfig{})
+		}
+		const count, ahead = 4000, 10 // what is saved at the beginning may go beyond it
+		now, repairs := clock.Time(1), 0
+		for range count {
+			now = now.Add(c.every)
+			if at, ok := s.e.Deadline(); ok && at <= now {
+				s.e.Tick(at)
+				repairs += len(s.poll())
+			}
+			_, more := s.send(now, 100, false)
+			repairs += len(more)
+			if n := len(s.sent); c.budget > 0 && float64(repairs) > c.budget*float64(n)+ahead {
+				t.Fatalf("%s: %d repair symbols for %d datagrams", c.name, repairs, n)
+			}
+		}
+		if share := float64(repairs-min(repairs, ahead)) / count; share > c.to || float64(repairs)/count < c.from {
+			t.Errorf("%s: %.3f repair symbols for a datagram, want %v to %v", c.name, float64(repairs)/count, c.from, c.to)
+		}
+		s.e.Release()
+	}
+}
+
 // The steady state allocates nothing: encoding, and decoding with losses.
 func TestStreamAllocs(t *testing.T) {
 	s := newSending(rand.New(rand.NewPCG(7, 1)), 20, 2, 1)

@@ -136,6 +136,34 @@ func TestParityFollowsLoss(t *testing.T) {
 	}
 }
 
+// TestBudget: a budget of one repair symbol for ten datagrams holds whatever is lost, and however
+// short blocks are; Hybrid asks for the rest and is complete. Without a budget there are more.
+func TestBudget(t *testing.T) {
+	for _, c := range []struct {
+		rate, count int
+		loss        float64
+		budget      float64
+		from, to    float64 // repair symbols that nobody asked for, as a share of the datagrams
+	}{
+		{100000, 6000, 0.1, 0.1, 0.095, 0.1},
+		{100000, 6000, 0.1, 0, 0.2, 0.3},
+		{100000, 6000, 0, 0.1, 0.045, 0.08}, // it begins with a guess of the loss
+		{50, 400, 0.1, 0.1, 0.095, 0.1},
+		{50, 400, 0.1, 0, 1, 2},
+	} {
+		f := fast(wire.Hybrid, 7, c.count, c.loss)
+		f.every, f.size, f.fec.Budget = perSecond(c.rate), 64, c.budget
+		r := f.run(t)
+		const saved = 4 // what the budget had saved in the beginning
+		share := float64(r.sender.ParityDatagrams) / float64(r.count)
+		t.Logf("%d/s, %.0f %% loss, budget %v: %.3f repair symbols for a datagram, %.1f %% of %d losses mended without a NAK",
+			c.rate, 100*c.loss, c.budget, share, 100*r.unasked(), r.lost)
+		if share < c.from || float64(r.sender.ParityDatagrams) > c.to*float64(r.count)+saved {
+			t.Errorf("%d/s, %.0f %% loss, budget %v: %.3f repair symbols for a datagram, want %v to %v", c.rate, 100*c.loss, c.budget, share, c.from, c.to)
+		}
+	}
+}
+
 // TestBurstsAndInterleaving: losses in bursts of 4 get more parity than single ones do; and
 // interleaving mends them with less.
 func TestBurstsAndInterleaving(t *testing.T) {

@@ -148,8 +148,9 @@ func NewDecoder(cfg DecoderConfig, h wire.Header, first uint64) *Decoder {
 func (d *Decoder) Stats() DecoderStats { return d.stats }
 
 // Source notes that source datagram number is here, however it came: at first, repaired, or
-// rebuilt by this Decoder. b is lent; it is kept as long as its block may need it. The caller has
-// decoded it and judged that the number is plausible.
+// rebuilt by this Decoder. b is lent; it is kept as long as its block may need it. It is nil where the
+// caller has no buffer to spare for that: its block then counts it as lost, and does not hand it out.
+// The caller has decoded it and judged that the number is plausible.
 func (d *Decoder) Source(now clock.Time, number uint64, b *buf.Buf) {
 	if number >= d.high {
 		d.forecast.rhythm.beat(now, number-d.heard, d.cfg.MaxOpen)
@@ -162,9 +163,7 @@ func (d *Decoder) Source(now clock.Time, number uint64, b *buf.Buf) {
 			return
 		}
 		s.came = true
-		if s.buf = d.cfg.Pool.Keep(b); s.buf == nil {
-			d.stats.NoBuffer++
-		} else {
+		if s.buf = d.keepBuf(b); s.buf != nil {
 			b = s.buf
 		}
 	}
@@ -173,13 +172,22 @@ func (d *Decoder) Source(now clock.Time, number uint64, b *buf.Buf) {
 			c := x.place(number)
 			if x.came>>c&1 == 0 {
 				x.came |= 1 << c
-				if x.sources[c] = d.cfg.Pool.Keep(b); x.sources[c] == nil {
-					d.stats.NoBuffer++
-				}
+				x.sources[c] = d.keepBuf(b)
 				d.settle(i)
 			}
 		}
 	}
+}
+
+// keepBuf is Pool.Keep, counted where there is none.
+func (d *Decoder) keepBuf(b *buf.Buf) (c *buf.Buf) {
+	if b != nil {
+		c = d.cfg.Pool.Keep(b)
+	}
+	if c == nil {
+		d.stats.NoBuffer++
+	}
+	return c
 }
 
 // Forget tells that the protocol above waits for nothing below number any more: blocks that have

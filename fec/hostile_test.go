@@ -196,6 +196,38 @@ func TestNoBuffer(t *testing.T) {
 	}
 }
 
+// A datagram that came and could not be kept counts as lost for its block, which computes it with the
+// others and does not hand it out a second time.
+func TestSourceWithoutBuffer(t *testing.T) {
+	pool := buf.NewPool(256, 2048)
+	s := newSending(rand.New(rand.NewPCG(7, 9)), 10, 2, 1)
+	r := newReceiver(t, s.writer, pool, 0)
+	for i := range 10 {
+		source, repairs := s.send(1, 100, false)
+		switch i {
+		case 4: // lost
+		case 6:
+			r.d.Source(1, 7, nil)
+			r.got[7]++
+		default:
+			r.take(1, source)
+		}
+		for _, b := range repairs {
+			r.take(1, b)
+		}
+	}
+	for n := uint64(1); n <= 10; n++ {
+		if r.got[n] != 1 {
+			t.Errorf("datagram %d was handed up %d times", n, r.got[n])
+		}
+	}
+	if st := r.d.Stats(); st.Rebuilt != 1 || st.NoBuffer != 1 {
+		t.Errorf("%+v", st)
+	}
+	r.d.Release()
+	full(t, pool, s.pool)
+}
+
 // FE-8: a flood of blocks that cannot be mended holds a bounded number of buffers.
 func TestFlood(t *testing.T) {
 	pool := buf.NewPool(8192, 2048)

@@ -15,6 +15,7 @@ type mend struct {
 	dec        *fec.Decoder
 	alone      bool   // FEC: nothing is asked for
 	rebuilding bool   // what step takes in did not come over the network
+	poor       bool   // it is lent, and no buffer can be spared to keep it in
 	tail       uint64 // FEC: of the last heartbeat, one above the last datagram
 	message    uint64 // and the message after it
 	needs      []wire.Need
@@ -88,12 +89,23 @@ func (s *stream) stepCoded(now clock.Time, m *wire.Data, b *buf.Buf) error {
 	if kept != nil {
 		b = kept
 	}
+	x := s.mend
+	x.poor = kept == nil
 	err := s.step(now, m, b)
+	x.poor = false
 	if kept != nil {
 		kept.Release()
 	}
 	s.mended(now)
 	return err
+}
+
+// source tells the decoder of datagram n, which is in b.
+func (x *mend) source(now clock.Time, n uint64, b *buf.Buf) {
+	if x.poor {
+		b = nil // or the decoder would keep a copy
+	}
+	x.dec.Source(now, n, b)
 }
 
 // stepRepair takes in one repair symbol.

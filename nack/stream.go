@@ -245,7 +245,7 @@ func (s *stream) step(now clock.Time, m *wire.Data, b *buf.Buf) error {
 		return p.drop(DropImplausible)
 	}
 	if s.mend != nil {
-		s.mend.dec.Source(now, n, b)
+		s.mend.source(now, n, b)
 	}
 	if n == s.due && !s.paused {
 		switch s.consume(now, m) {

@@ -26,6 +26,7 @@ import (
 //     number: it is not used.
 //   - Close, and a NewSocket that fails, leave the rings mapped, which keeps the queue taken:
 //     unmapped here.
+//   - Close unmaps packet memory, although others may hold buffers of it: it is not called.
 //   - Its flags are package variables, and its program evicts others and outlives a crash: the
 //     first are set under a lock, the second is not used.
 //   - It maps packet memory itself, so it cannot replace a socket whose interface was removed:
@@ -48,8 +49,12 @@ func openAsavie(cfg socketConfig) (_ Socket, err error) {
 	defer func() {
 		if err != nil {
 			s.Close()
+			err = errors.Join(err, cfg.memory.unmap())
 		}
 	}()
+	if err := cfg.memory.unmap(); err != nil { // of an attempt in another mode
+		return nil, err
+	}
 	options := asavie.SocketOptions{
 		NumFrames: cfg.memory.count, FrameSize: cfg.memory.chunk,
 		FillRingNumDescs: cfg.fill, RxRingNumDescs: cfg.fill, TxRingNumDescs: cfg.tx, CompletionRingNumDescs: cfg.tx,
@@ -60,6 +65,7 @@ func openAsavie(cfg socketConfig) (_ Socket, err error) {
 	s.fd = s.s.FD()
 	unix.CloseOnExec(s.fd)
 	s.memory = s.s.GetFrame(asavie.Desc{Len: uint32(options.NumFrames * options.FrameSize)})
+	cfg.memory.mem, cfg.memory.mapped, cfg.memory.theirs = s.memory, s.memory, true
 	var at unix.XDPMmapOffsets
 	if err := getsockopt(s.fd, unix.XDP_MMAP_OFFSETS, unsafe.Pointer(&at), unsafe.Sizeof(at)); err != nil {
 		return nil, err
@@ -228,7 +234,7 @@ func (s *foreign) Close() error {
 	errs := []error{s.complete.unmap(), s.tx.unmap()}
 	if s.s != nil {
 		s.unmapRings()
-		errs = append(errs, s.s.Close())
+		errs = append(errs, unix.Close(s.s.FD()))
 		s.s, s.fd = nil, -1
 	}
 	return errors.Join(errs...)

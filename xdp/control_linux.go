@@ -3,6 +3,7 @@ package xdp
 import (
 	"errors"
 	"log/slog"
+	"net/netip"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -31,7 +32,9 @@ type control struct {
 	name      string
 	index     int // of the interface; 0: it is gone
 	mac       mac
-	state     State // as it was last told
+	local     netip.Addr // the member's own
+	told      bool       // why the interface that is back cannot be used was logged
+	state     State      // as it was last told
 	requests  *netlink
 	events    *netlink
 	epoll     int
@@ -262,7 +265,7 @@ func (c *control) hear() (changed bool) {
 			}
 		case unix.RTM_NEWADDR, unix.RTM_DELADDR:
 			if at, ip, ok := parseAddress(b); ok && at == c.index {
-				c.log.Info("xdp: an address of the interface has changed", "interface", c.name, "address", ip, "removed", kind == unix.RTM_DELADDR)
+				c.tellAddress(netip.AddrFrom4(ip), kind == unix.RTM_DELADDR)
 				c.leave(func(n *news) { n.addresses++ }, false)
 			}
 		case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
@@ -288,6 +291,16 @@ func (c *control) hear() (changed bool) {
 		}
 	}
 	return true
+}
+
+// tellAddress logs that the interface got an address or lost one.
+func (c *control) tellAddress(ip netip.Addr, removed bool) {
+	if removed && ip == c.local {
+		c.log.Warn("xdp: the member's own address was removed from the interface; it goes on under that address",
+			"interface", c.name, "address", ip, "remedy", "restore the address, or restart the member to use another")
+		return
+	}
+	c.log.Info("xdp: an address of the interface has changed", "interface", c.name, "address", ip, "removed", removed)
 }
 
 // watch begins to keep ip's neighbour known.
@@ -342,9 +355,13 @@ func (c *control) lookAt(rebuild bool) bool {
 		}
 		fresh, err := c.build(&l)
 		if err != nil {
-			c.log.Debug("xdp: the interface is back, the socket not yet", "interface", c.name, "error", err)
+			if !c.told {
+				c.told = true
+				c.log.Warn("xdp: the interface is back, and cannot be used yet", "interface", c.name, "error", err)
+			}
 			return false
 		}
+		c.told = false
 		c.index = l.index
 		c.mac = l.mac
 		clear(c.watched)

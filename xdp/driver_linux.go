@@ -171,7 +171,7 @@ func (d *Driver) open() (err error) {
 	}
 	c := &d.control
 	c.name, c.index, c.mac, c.kernel, c.wake, c.log = l.name, l.index, l.mac, &d.kernel, d.Wake, d.log
-	c.build = d.rebuild
+	c.build, c.local = d.rebuild, addrOf(d.local).Addr()
 	state := Up
 	if !l.up() {
 		state = Down

@@ -602,25 +602,26 @@ func monotonic() int64 {
 }
 
 func TestClosed(t *testing.T) {
-	na, _ := pair(t)
-	d := na.open(t, testConfig(0))
-	b := fill(t, d, []byte("x"))
-	if err := d.Close(); !errors.Is(err, ErrLeak) {
-		t.Errorf("a buffer is held, and Close says %v", err)
-	}
-	b.Mem()[0] = 1 // must not fault
-	if n, err := d.Send([]buf.Send{{Buf: b}}); n != 0 || err != ErrClosed {
-		t.Error(n, err)
-	}
-	var batch [1]buf.Received
-	if d.Recv(batch[:]) != 0 {
-		t.Error("received something")
-	}
-	d.Wait(-1)
-	d.Wake()
-	if d.Close() != nil || d.State() != Closed {
-		t.Error("the second Close does something")
-	}
+	both(t, func(t *testing.T, na, nb *namespace, config func(int) Config) {
+		d := na.open(t, config(0))
+		b := fill(t, d, []byte("x"))
+		if err := d.Close(); !errors.Is(err, ErrLeak) {
+			t.Errorf("a buffer is held, and Close says %v", err)
+		}
+		b.Mem()[0] = 1 // must not fault
+		if n, err := d.Send([]buf.Send{{Buf: b}}); n != 0 || err != ErrClosed {
+			t.Error(n, err)
+		}
+		var batch [1]buf.Received
+		if d.Recv(batch[:]) != 0 {
+			t.Error("received something")
+		}
+		d.Wait(-1)
+		d.Wake()
+		if d.Close() != nil || d.State() != Closed {
+			t.Error("the second Close does something")
+		}
+	})
 }
 
 // A member that gets another hardware address is reached at that at once.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,7 +12,8 @@ import (
 // umem is packet memory: it belongs to the driver, and to whatever socket it has at the time.
 type umem struct {
 	mem    []byte
-	mapped []byte // mem, and what makes it whole pages; nil: not ours to unmap
+	mapped []byte // mem, and what makes it whole pages
+	theirs bool   // it was mapped by asavie/xdp, through package syscall
 	chunk  int
 	shift  int // log2(chunk)
 	huge   bool
@@ -46,7 +48,11 @@ func (u *umem) unmap() error {
 	if mem == nil {
 		return nil
 	}
-	if err := unix.Munmap(mem); err != nil {
+	munmap := unix.Munmap
+	if u.theirs { // both packages only unmap what they have mapped
+		munmap = syscall.Munmap
+	}
+	if err := munmap(mem); err != nil {
 		return fmt.Errorf("xdp: unmap packet memory: %w", err)
 	}
 	return nil

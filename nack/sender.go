@@ -370,14 +370,38 @@ func (s *Sender) flush(now clock.Time) {
 	if s.large.waiting() {
 		s.feed(now)
 	}
-	if s.packing && !s.claimed {
-		if s.sent == s.next {
-			s.close(now)
-		} else {
-			s.flushing = true
+	switch {
+	case !s.packing:
+		s.lay(now)
+	case s.claimed || s.w.Empty():
+	case s.sent == s.next:
+		s.close(now)
+	default:
+		s.flushing = true
+	}
+}
+
+// lay begins a datagram before there is a message for it, when all else has been sent: then the
+// next message finds buffer and slot taken, and in the processor's cache.
+func (s *Sender) lay(now clock.Time) {
+	if s.sent != s.next || s.p.closed || s.large.waiting() || s.beginning(now) ||
+		s.p.cfg.Pool.Free() < laySpare || !s.reuse(1) {
+		return
+	}
+	if s.begin(now) {
+		mem := s.slots[s.next&s.mask].buf.Mem()
+		for at := 0; at < layBytes && at < len(mem); at += 64 {
+			mem[at] = 0
 		}
 	}
 }
+
+// A datagram is laid only where buffers are plenty. layBytes is as much of it as a small message
+// takes.
+const (
+	laySpare = 64
+	layBytes = 192
+)
 
 // sendable tells whether a datagram may leave now, MaxRate aside.
 func (s *Sender) sendable() bool {

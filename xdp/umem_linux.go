@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -43,12 +44,38 @@ func newUMEM(count, chunk int) (umem, error) {
 			return u, nil
 		}
 	}
+	if mem, mapped, err := transparent(size); err == nil {
+		u.mem, u.mapped = mem, mapped
+		return u, nil
+	}
 	mem, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, flags)
 	if err != nil {
 		return u, fmt.Errorf("xdp: cannot map %d MiB of packet memory: %w", size>>20, err)
 	}
 	u.mem, u.mapped = mem, mem
 	return u, nil
+}
+
+// transparent maps memory where the kernel may use huge pages by itself, and has it present: the
+// buffers of a window are used one after the other, so that with small pages each costs a walk of
+// the page tables.
+func transparent(size int) (mem, mapped []byte, err error) {
+	if size < hugePage {
+		return nil, nil, unix.EINVAL
+	}
+	if mapped, err = unix.Mmap(-1, 0, size+hugePage, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS); err != nil {
+		return nil, nil, err
+	}
+	skip := int(-uintptr(unsafe.Pointer(&mapped[0])) % hugePage)
+	mem = mapped[skip : skip+size : skip+size]
+	whole := mapped[skip : skip+size&^(hugePage-1)]
+	if err = unix.Madvise(whole, unix.MADV_HUGEPAGE); err == nil {
+		err = unix.Madvise(mapped[skip:skip+(size+4095)&^4095], unix.MADV_POPULATE_WRITE)
+	}
+	if err != nil { // a kernel without either: before 5.14, or made without
+		return nil, nil, errors.Join(err, unix.Munmap(mapped))
+	}
+	return mem, mapped, nil
 }
 
 func (u *umem) unmap() error {

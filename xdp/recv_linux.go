@@ -34,7 +34,9 @@ func (d *Driver) Recv(batch []buf.Received) int {
 	if d.control.readable.Load() || d.eager > 0 {
 		n = d.receiveKernel(batch[:(len(batch)+1)/2])
 	}
-	return n + d.receive(batch[n:])
+	came := d.receive(batch[n:])
+	d.supply.note(came, d.cfg.FillRing)
+	return n + came
 }
 
 // endLoan takes back what the last Recv lent.
@@ -59,10 +61,10 @@ func (d *Driver) spare(id uint32) {
 	d.pool.At(id).Release()
 }
 
-// refill gives the kernel empty buffers until as many as the fill ring holds are with it.
+// refill gives the kernel empty buffers until as many are with it as it should have.
 func (d *Driver) refill() {
-	for d.posted < d.cfg.FillRing {
-		want := min(d.cfg.FillRing-d.posted, len(d.addresses))
+	for d.posted < d.supply.goal {
+		want := min(d.supply.goal-d.posted, len(d.addresses))
 		for d.spares < want {
 			b := d.pool.Take()
 			if b == nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/activeblaze/blaze/internal/topic"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/totem"
+	"github.com/activeblaze/blaze/xdp"
 )
 
 const (
@@ -44,6 +45,7 @@ type memory struct {
 	reassembly int64 // one large message for each stream that has a window to itself
 }
 
+// memory is c's over sockets.
 func (c *Config) memory(datagram int) memory {
 	perBuffer := int64(bufferSize(datagram)) + int64(unsafe.Sizeof(buf.Buf{})) + 4
 	return memory{
@@ -56,6 +58,14 @@ func (c *Config) memory(datagram int) memory {
 	}
 }
 
+// memoryXDP is c's over AF_XDP, where one packet memory is for the cores and for the driver's rings.
+func (c *Config) memoryXDP(mtu int) memory {
+	m := c.memory(mtu - ipHeaders)
+	m.buffers, _ = xdp.Config{Buffers: c.poolBuffers(mtu - ipHeaders), MTU: mtu}.Memory()
+	m.receive = 0
+	return m
+}
+
 func (m memory) total() int64 {
 	return m.buffers + m.tables + m.coding + m.receive + m.commands + m.reassembly
 }
@@ -65,16 +75,28 @@ func (m memory) total() int64 {
 // driver receives into, command rings, and large messages being put together. Memory that is
 // never used is not touched, so on most systems the process's resident size stays far below.
 //
+// Over xdp:// packet memory, and the rings that lead to it, are the driver's, and the kernel locks
+// them: they are resident from the start, and a process without CAP_IPC_LOCK may not have more of
+// them than its limit (ulimit -l). auto:// counts as whichever driver takes more.
+//
 // Not in the sum: the queue of each subscription (SubscriptionQueue messages, with at most the
 // larger of Window and twice MaxMessageSize bytes of payload), which Subscribe takes, and the
 // socket buffers, which are the kernel's.
 func (c Config) MemoryBudget() int64 {
 	d := c.withDefaults()
 	mtu := defaultMTU
-	if u, err := ParseURI(d.BroadcastURI); err == nil && u.MTU != 0 {
+	u, err := ParseURI(d.BroadcastURI)
+	if err == nil && u.MTU != 0 {
 		mtu = u.MTU
 	}
-	return d.memory(mtu - ipHeaders).total()
+	sockets := d.memory(mtu - ipHeaders).total()
+	switch u.Scheme {
+	case "xdp":
+		return d.memoryXDP(mtu).total()
+	case "auto":
+		return max(sockets, d.memoryXDP(mtu).total())
+	}
+	return sockets
 }
 
 // poolBuffers is the number of packet buffers for datagrams of the given size: the retransmit

@@ -51,6 +51,25 @@ func TestCommandQueueTakesTheLargestMessage(t *testing.T) {
 	}
 }
 
+// Over AF_XDP packet memory is made of the kernel's buffers, and the driver's rings hold some more.
+func TestMemoryBudgetOverXDP(t *testing.T) {
+	budget := func(uri string, window int) int64 { return Config{BroadcastURI: uri, Window: window}.MemoryBudget() }
+	const xdpURI, autoURI = "xdp://239.1.1.1:1?interface=eth0", "auto://239.1.1.1:1?interface=eth0"
+	for _, window := range []int{1 << 20, 64 << 20} {
+		c := Config{Window: window}.withDefaults()
+		packets := int64(c.poolBuffers(defaultMTU-ipHeaders)+4096+2048) * 2048
+		if got := budget(xdpURI, window); got < packets || got > packets*4/3+(16<<20) {
+			t.Errorf("window %d: %d bytes, of which %d are packet memory", window, got, packets)
+		}
+		if got, want := budget(autoURI, window), max(budget("", window), budget(xdpURI, window)); got != want {
+			t.Errorf("window %d: auto counts %d bytes, want %d", window, got, want)
+		}
+	}
+	if small, large := budget(xdpURI+"&mtu=1500", 0), budget(xdpURI+"&mtu=3000", 0); large == small {
+		t.Error("the size of packets does not matter")
+	}
+}
+
 // What Init allocates is what MemoryBudget says: sockets apart, the sizes come from one place.
 func TestBudgetCoversTheBuffers(t *testing.T) {
 	cfg := Config{Lanes: 3, Topics: []TopicConfig{{Pattern: "a", Protocol: BestEffort}}}.withDefaults()

@@ -34,6 +34,9 @@ func openResources(cfg *Config, log *slog.Logger) (*resources, error) {
 		r.lossy = lossy.Wrap(r.driver, hook.Drop.P, hook.Drop.Seed)
 		r.driver = r.lossy
 	}
+	if hook.Delay > 0 {
+		r.driver = lossy.WrapLate(r.driver, hook.Delay, engine.Now)
+	}
 	return r, nil
 }
 

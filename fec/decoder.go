@@ -49,6 +49,7 @@ type DecoderStats struct {
 	Repairs    uint64 // repair symbols that came, good or bad
 	Unneeded   uint64 // of them, for blocks that miss nothing
 	Rebuilt    uint64 // source datagrams given back
+	OnDemand   uint64 // of them, those that took repair symbols beyond what their block had at first
 	Unfinished uint64 // blocks forgotten with losses that could not be mended
 	Corrupt    uint64 // symbols that were rebuilt and failed their CRC, or did not fit each other
 	NoBuffer   uint64 // datagrams or symbols that the pool had no buffer for

@@ -1,6 +1,10 @@
 package fec
 
-import "github.com/activeblaze/blaze/wire"
+import (
+	"slices"
+
+	"github.com/activeblaze/blaze/wire"
+)
 
 // settle rebuilds what block i lacks, if its symbols are enough, and ends it when it lacks
 // nothing any more.
@@ -38,8 +42,9 @@ func (d *Decoder) solve(b *block, lost []uint8) (good bool) {
 		n := copy(repair[j], s.buf.Bytes()[s.at:int(s.at)+b.size])
 		clear(repair[j][n:])
 	}
+	onDemand := b.shape.repairs <= slices.Max(rows)
 	w.solver.Begin(lost, rows)
-	next := 0
+	next, before := 0, d.stats.Rebuilt
 	for c := range int(b.shape.sources) {
 		if next < len(lost) && int(lost[next]) == c {
 			next++
@@ -59,6 +64,9 @@ func (d *Decoder) solve(b *block, lost []uint8) (good bool) {
 		if b.came>>c&1 == 0 && !d.accept(b.number(int(c)), out) {
 			good = false
 		}
+	}
+	if onDemand {
+		d.stats.OnDemand += d.stats.Rebuilt - before
 	}
 	return good
 }

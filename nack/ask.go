@@ -82,8 +82,12 @@ func (s *stream) askAt(at clock.Time) {
 // repaired notes that a missing datagram came.
 func (s *stream) repaired(now clock.Time, was *gap) {
 	s.p.stats.Repaired++
-	if was.left && s.mend != nil && !s.mend.rebuilding {
+	switch {
+	case s.mend != nil && s.mend.rebuilding:
+	case was.left: // it was not asked for, so it was not lost
 		s.mend.overtook(s)
+	default:
+		s.p.stats.Resent++
 	}
 	if was.attempts == 1 && was.asked != 0 && (s.mend == nil || !s.mend.rebuilding) { // Karn's rule: only what was asked for once
 		s.repair.sample(now.Sub(was.asked))

@@ -145,6 +145,7 @@ func (c *Stats) countDecoder(d fec.DecoderStats) {
 	c.ParityUnneeded += d.Unneeded
 	c.ParityRefused += d.Scheme + d.Shape + d.Window + d.Stale + d.Duplicate + d.NoBuffer
 	c.Rebuilt += d.Rebuilt
+	c.RebuiltOnDemand += d.OnDemand
 	c.BlocksUnfinished += d.Unfinished
 	c.BlocksCorrupt += d.Corrupt
 }

@@ -39,6 +39,7 @@ type Stats struct {
 	Gone            uint64 // datagrams given up
 	Lost            uint64 // messages reported as lost
 	Repaired        uint64 // missing datagrams that came
+	Resent          uint64 // of them, those that came as they were and had not been left to their block
 	NaksSent        uint64 // datagrams with a Nak frame
 	NaksSuppressed  uint64 // gaps that somebody else asked for first
 	StatusesSent    uint64
@@ -51,6 +52,7 @@ type Stats struct {
 	ParityUnneeded   uint64 // of them, for blocks that miss nothing
 	ParityRefused    uint64 // of them, late, doubled or bad
 	Rebuilt          uint64 // datagrams that blocks gave back
+	RebuiltOnDemand  uint64 // of them, those that took repair symbols that a SymbolNak asked for
 	Overtaken        uint64 // datagrams that were taken for lost, and came late
 	BlocksUnfinished uint64 // blocks forgotten with losses that they could not mend
 	BlocksCorrupt    uint64 // blocks whose symbols did not fit each other

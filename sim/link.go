@@ -61,17 +61,17 @@ func (l *Link) loses(rng *rand.Rand, w *way) bool {
 	return lost
 }
 
-// arrival decides when a datagram that leaves at depart arrives.
-func (l *Link) arrival(rng *rand.Rand, w *way, depart clock.Time) clock.Time {
-	at := depart.Add(l.Delay + between(rng, l.Jitter))
+// arrival decides when a datagram that leaves at depart arrives, and whether it loses its place.
+func (l *Link) arrival(rng *rand.Rand, w *way, depart clock.Time) (at clock.Time, held bool) {
+	at = depart.Add(l.Delay + between(rng, l.Jitter))
 	if chance(rng, l.Reorder) {
 		by := l.ReorderBy
 		if by == 0 {
 			by = 10 * l.Delay
 		}
-		return at.Add(between(rng, by)) // it loses its place in the line
+		return at.Add(between(rng, by)), true
 	}
 	at = max(at, w.last)
 	w.last = at
-	return at
+	return at, false
 }

@@ -78,6 +78,7 @@ type Stats struct {
 	NoListener uint64 // sends to an endpoint that nobody has any more
 	Copies     uint64 // one for each destination of each send, and one for each duplicate
 	Duplicated uint64 // of these, made by the network
+	Reordered  uint64 // of these, held back so that later ones could overtake
 	Cut        uint64 // dropped between nodes that were cut off from each other
 	Lost       uint64 // dropped by Loss and Burst
 	Tapped     uint64 // dropped by the Tap
@@ -260,12 +261,21 @@ func (n *Network) carry(from, to *Driver, p *packet, depart clock.Time) {
 		n.missed(to)
 		return
 	}
-	n.launch(to, p, l.arrival(n.rng, w, depart))
+	n.launch(to, p, n.arrival(l, w, depart))
 	if chance(n.rng, l.Duplicate) {
 		n.stats.Copies++
 		n.stats.Duplicated++
-		n.launch(to, p, l.arrival(n.rng, w, depart))
+		n.launch(to, p, n.arrival(l, w, depart))
 	}
+}
+
+// arrival is when a copy arrives over link l.
+func (n *Network) arrival(l *Link, w *way, depart clock.Time) clock.Time {
+	at, held := l.arrival(n.rng, w, depart)
+	if held {
+		n.stats.Reordered++
+	}
+	return at
 }
 
 // missed tells the watcher that the copy to one driver is lost.

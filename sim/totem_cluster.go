@@ -22,6 +22,7 @@ type RingCluster struct {
 	Seed    uint64
 	Config  Config // of the network; Seed and Link are filled in by Prepare
 	Load    RingLoad
+	Rare    RingFaults // what goes wrong beside the Faults that Start is given
 	Profile totem.Profile
 	// Change, where set, has the last word on a member's configuration.
 	Change func(node int, c *totem.Config)
@@ -35,12 +36,14 @@ type RingCluster struct {
 	Net     *Network
 	Log     *check.RingLog
 	Members []*RingMember
+	Tally   RingTally
 
 	t        testing.TB
 	rng      *rand.Rand
 	faults   *ringInjector
 	finished bool
-	began    uint64 // counts starts, so that each is newer than the ones before
+	held     clock.Time // when a member was last held down; 0: never
+	began    uint64     // counts starts, so that each is newer than the ones before
 }
 
 // RingLoad is what the members of a ring send. Its zero value is a message a millisecond of each
@@ -155,6 +158,11 @@ func (m *RingMember) start() {
 		Sink:  &ringSink{m: m, proc: proc},
 		Views: func(v totem.View) { m.view(proc, v) },
 		Probe: func(p totem.Probe) { m.probe(proc, p) },
+		Events: func(e totem.Event) {
+			if e.Kind == totem.HeldDown {
+				c.held = c.Net.Now()
+			}
+		},
 	}
 	if c.Change != nil {
 		c.Change(m.Node, &cfg)
@@ -174,6 +182,7 @@ func (m *RingMember) crash() {
 		return
 	}
 	m.c.Log.Ended(m.c.Net.Now(), m.Proc, true)
+	m.c.Tally.process(m.Protocol.Stats())
 	m.Driver.Close()
 	m.Protocol, m.Engine, m.crashed = nil, nil, true
 }
@@ -206,6 +215,7 @@ func (m *RingMember) end() {
 	m.Driver.Close()
 	m.Engine.Release()
 	m.Protocol.Release()
+	m.c.Tally.process(m.Protocol.Stats())
 	if m.pool.Free() != m.pool.Count() {
 		m.c.Log.Found("RS-2", "node %d: %d of %d buffers are free", m.Node, m.pool.Free(), m.pool.Count())
 	}
@@ -307,6 +317,10 @@ func (m *RingMember) probe(proc check.Proc, p totem.Probe) {
 		log.Sequenced(proc, p.Ring, p.Seq, p.Messages, p.Count, p.Part, p.Safe, p.Position)
 	case totem.Handing:
 		m.ring, m.seq = p.Ring, p.Seq
+		// TO-18: in Recovery only an installation hands something over, which the log tells.
+		if st := m.Protocol.State(); st == totem.Gather || st == totem.Commit {
+			log.Found("TO-18", "node %d hands over number %d in %v", m.Node, p.Seq, st)
+		}
 		log.Handed(now, proc, p.Ring, p.Seq)
 	case totem.LeftRing:
 		log.Left(now, proc, p.Ring)
@@ -412,8 +426,9 @@ func (c *RingCluster) done() bool {
 	return true
 }
 
-// Settle ends the load. All members have to be in one ring within d, new messages have to
-// pass, and the checkers judge.
+// Settle ends the load. All members have to be in one ring within d, and where a hold-down runs
+// meanwhile within d and its longest time (invariants.md, section 11). New messages have to pass,
+// and the checkers judge.
 func (c *RingCluster) Settle(d time.Duration) {
 	for _, v := range c.SettleFor(d) {
 		if c.t != nil {
@@ -428,7 +443,17 @@ func (c *RingCluster) SettleFor(d time.Duration) (vs []check.Violation) {
 	c.finished = true
 	c.Load.Every = -1
 	from := c.Net.Now()
-	if !c.Net.RunUntil(from.Add(d), c.OneRing) {
+	one := c.Net.RunUntil(from.Add(d), c.OneRing)
+	if hold := c.holdDown(); !one && c.held != 0 && c.held.Add(hold) > from {
+		d += hold
+		one = c.Net.RunUntil(from.Add(d), c.OneRing)
+	}
+	if c.held != 0 && c.held.Add(c.holdDown()) > from {
+		c.Tally.Held++
+	}
+	if one {
+		c.Tally.Settled = append(c.Tally.Settled, c.Net.Now().Sub(from))
+	} else {
 		late := c.Net.RunUntil(from.Add(20*d), c.OneRing)
 		word := "never"
 		if late {
@@ -436,21 +461,63 @@ func (c *RingCluster) SettleFor(d time.Duration) (vs []check.Violation) {
 		}
 		vs = append(vs, check.Violation{ID: "TO-19", At: -1, Text: fmt.Sprintf("not one ring within %v, %s%s", d, word, c.Describe())})
 	}
-	for _, m := range c.Members {
-		if m.Alive() && !m.leaving {
-			m.Send(false)
-			m.Send(true)
-		}
-	}
 	settled := c.Net.RunUntil(c.Net.Now().Add(5*time.Second), c.done) // a long queue takes its time
 	if !settled {
 		vs = append(vs, check.Violation{ID: "TO-20", At: -1, Text: "messages do not become stable" + c.Describe()})
 	} else {
-		c.For(100 * time.Millisecond) // and the others deliver them
+		// The others deliver them, and what a slow link still holds arrives.
+		c.Net.Run(max(c.Net.Now().Add(100*time.Millisecond), c.Log.Healed.Add(400*time.Millisecond)))
+		c.sendNew()
 	}
 	vs = append(vs, check.Rings(c.Log, settled)...)
 	vs = append(vs, c.close()...)
+	c.Tally.run(c)
 	return vs
+}
+
+// holdDown is the longest time that a member is held down.
+func (c *RingCluster) holdDown() time.Duration {
+	if d := c.Profile.HoldDown; d > 0 {
+		return d
+	}
+	return totem.Tuned().HoldDown
+}
+
+// sendNew lets each member send an agreed and a safe message in a ring that has nothing else to
+// do, and waits until all have them. The checker judges how long that took (TO-20): an agreed one
+// waits for the token and is on its way once; a safe one waits for two more rotations. Where the
+// token may rest, it first has to be called.
+func (c *RingCluster) sendNew() {
+	const turns = 10 * time.Microsecond // what a member takes for its part
+	delay := c.Net.Default().Delay
+	rotation := time.Duration(c.Alive()) * (delay + turns)
+	agreed := rotation + delay + turns
+	if c.Profile.Hold > 0 {
+		agreed += rotation
+	}
+	c.Log.Settle(c.Net.Now(), agreed, agreed+2*rotation)
+	c.Load.Large = 0
+	for _, m := range c.Members {
+		for _, safe := range []bool{false, true} {
+			if !m.Alive() || m.leaving {
+				continue
+			}
+			c.For(between(c.rng, 2*rotation))
+			want := map[*RingMember]uint64{}
+			for _, o := range c.Members {
+				want[o] = o.Delivered + 1
+			}
+			m.Send(safe)
+			c.Net.RunUntil(c.Net.Now().Add(time.Second), func() bool {
+				for _, o := range c.Members {
+					if o.Alive() && !o.leaving && o.Delivered < want[o] {
+						return false
+					}
+				}
+				return true
+			})
+		}
+	}
 }
 
 // close ends all members and looks for what they forgot.
@@ -491,132 +558,4 @@ func (c *RingCluster) Describe() (out string) {
 			len(m.View.Members), s.HeldDown, s.LoopGaps, s.TokenLoss, s.Reasons, s.Drops)
 	}
 	return out
-}
-
-// ringInjector begins faults at random times and ends them again.
-type ringInjector struct {
-	c      *RingCluster
-	f      Faults
-	rng    *rand.Rand
-	healed bool
-}
-
-func (c *RingCluster) inject(f Faults) {
-	if f.Lasting == 0 {
-		f.Lasting = 200 * time.Millisecond
-	}
-	in := &ringInjector{c: c, f: f, rng: rand.New(rand.NewPCG(c.Seed, 0x6661756c74))}
-	c.faults = in
-	in.every(f.Partition, in.partition)
-	in.every(f.Pause, in.pause)
-	in.every(f.Crash, in.crash)
-	in.every(f.Stall, in.leave)
-}
-
-func (in *ringInjector) every(perMS float64, begin func(lasts time.Duration)) {
-	if perMS <= 0 {
-		return
-	}
-	var next func()
-	wait := func() { in.c.Net.After(time.Duration(in.rng.ExpFloat64()*float64(time.Millisecond)/perMS), next) }
-	next = func() {
-		if !in.healed {
-			begin(1 + between(in.rng, in.f.Lasting))
-			wait()
-		}
-	}
-	wait()
-}
-
-func (in *ringInjector) later(d time.Duration, f func()) {
-	in.c.Net.After(d, func() {
-		if !in.healed {
-			f()
-		}
-	})
-}
-
-func (in *ringInjector) victim() *RingMember { return in.c.Members[in.rng.IntN(len(in.c.Members))] }
-
-func (in *ringInjector) partition(lasts time.Duration) {
-	n := len(in.c.Members)
-	side := make([]bool, n)
-	for i := range side {
-		side[i] = in.rng.IntN(2) == 0
-	}
-	one := in.rng.IntN(n)
-	kind := in.rng.IntN(5)
-	var made []pair
-	for i := range n {
-		for j := range n {
-			cut := false
-			switch kind {
-			case 0: // full: two sides
-				cut = side[i] != side[j]
-			case 1: // one way: a side is not heard by the other
-				cut = side[i] && !side[j]
-			case 2: // partial: any pairs
-				cut = in.rng.IntN(4) == 0
-			case 3: // one member is deaf, or dumb
-				cut = i == one && side[0] || j == one && !side[0]
-			case 4: // one member is alone
-				cut = i == one || j == one
-			}
-			if cut && i != j && !in.c.Net.Severed(i, j) {
-				in.c.Net.Cut(i, j)
-				made = append(made, pair{i, j})
-			}
-		}
-	}
-	in.later(lasts, func() {
-		for _, p := range made {
-			in.c.Net.Mend(p.from, p.to)
-		}
-	})
-}
-
-func (in *ringInjector) pause(lasts time.Duration) {
-	if m := in.victim(); m.Alive() && !m.paused && !m.leaving {
-		in.c.Pause(m.Node)
-		proc := m.Proc
-		in.later(lasts, func() {
-			if m.Alive() && m.Proc == proc {
-				in.c.Resume(m.Node)
-			}
-		})
-	}
-}
-
-func (in *ringInjector) crash(lasts time.Duration) {
-	if m := in.victim(); m.Alive() && !m.leaving {
-		in.c.Crash(m.Node)
-		in.later(lasts, func() { in.c.Restart(m.Node) })
-	}
-}
-
-func (in *ringInjector) leave(lasts time.Duration) {
-	if m := in.victim(); m.Alive() && !m.paused && !m.leaving {
-		in.c.Leave(m.Node)
-		in.later(lasts, func() { in.c.Restart(m.Node) })
-	}
-}
-
-// RunRings is Run for rings.
-func RunRings(t *testing.T, seeds int, scenario func(t *testing.T, s *RingCluster)) {
-	t.Helper()
-	for _, seed := range which(t, seeds) {
-		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
-			t.Parallel()
-			s := NewRingCluster(t, seed)
-			defer func() {
-				if r := recover(); r != nil {
-					t.Errorf("seed %d: panic: %v\n%s", seed, r, stack())
-				}
-				if t.Failed() {
-					t.Logf("replay: go test %s -run '^%s$' -seed=%d", packageOf(scenario), root(t), seed)
-				}
-			}()
-			scenario(t, s)
-		})
-	}
 }

@@ -141,7 +141,7 @@ func TestRingDeterminism(t *testing.T) {
 	run := func() uint64 {
 		s := NewRingCluster(nil, 3)
 		swarm(s)
-		s.Profile = totem.Isolated()
+		s.Profile, s.Rare = totem.Isolated(), RingFaults{Slow: 0.01, Deaf: 0.01, Narrow: 0.01}
 		s.Start(5, Faults{Delay: 50 * time.Microsecond, Loss: 0.05, Crash: 0.02, Partition: 0.02, Pause: 0.02, Lasting: 10 * time.Millisecond})
 		s.Until(500 * time.Millisecond)
 		return s.Net.Hash()

@@ -276,6 +276,40 @@ func TestSeventeenMembers(t *testing.T) {
 	r.done()
 }
 
+// A ring of sixteen has room for a member that starts anew, also before it has noticed the death
+// of the old one. Once it was not heard for ten seconds, and with it whoever had heard of it.
+func TestRestartInFullRing(t *testing.T) {
+	for _, named := range []bool{true, false} {
+		started := uint64(10)
+		config := func(node uint64) func(*Config) {
+			return func(c *Config) {
+				if c.Started = started; named {
+					c.Node = node
+				}
+			}
+		}
+		r := newRig(t, 0)
+		for i := range uint64(16) {
+			r.add(config(i + 1))
+		}
+		r.form()
+		limit := time.Second
+		if named {
+			limit = 20 * time.Millisecond // nobody waits for a time-out
+		}
+		for _, i := range []int{3, 0, 9} {
+			r.nodes[i].down = true
+			started++
+			r.add(config(uint64(i + 1)))
+			if !r.until(limit, r.formed) {
+				t.Errorf("named %v: no ring with the restarted member %d within %v", named, i, limit)
+				r.form()
+			}
+		}
+		r.done()
+	}
+}
+
 // Two rings that would be too large together stay apart.
 func TestTwoLargeRings(t *testing.T) {
 	r := newRig(t, 20)
@@ -743,4 +777,143 @@ func TestAbandonedCommit(t *testing.T) {
 		t.Errorf("fresh: %v, %v", err, b.p.State())
 	}
 	r.done()
+}
+
+// A Join from the future that raises the ring's sequence by 2^32 does not make old data find its
+// ring again: what was recorded in a ring is refused in all later ones.
+func TestRecordedData(t *testing.T) {
+	r := newRig(t, 3)
+	r.form()
+	first := r.nodes[0].p.Ring()
+	var old [][]byte
+	r.heard = func(to *rigNode, b []byte) {
+		if wire.Decode(b, &r.d) == nil && len(r.d.Frames()) == 2 && to == r.nodes[1] {
+			old = append(old, bytes.Clone(b))
+		}
+	}
+	for i := range 5 {
+		r.offerAll(r.nodes[0], "old", []byte{byte(i)}, false)
+		r.run(time.Millisecond)
+	}
+	r.heard = nil
+	id := wire.MemberID{0xFF, 1}
+	join := wire.AppendHeader(nil, wire.Header{Cluster: 7, Transmitter: id, Stream: Stream})
+	join = wire.AppendJoin(join, &wire.Join{RingSeq: first.Seq + 1<<32 - 4, Proc: wire.Members(id[:])})
+	wire.Seal(join)
+	r.inject(join, 7)
+	r.run(300 * time.Millisecond)
+	r.form()
+	if now := r.nodes[0].p.Ring(); now.Seq < first.Seq+1<<32 || now.Key() == first.Key() {
+		t.Errorf("after ring %d comes %d", first.Seq, now.Seq)
+	}
+	for _, b := range old {
+		r.inject(b, 7)
+	}
+	r.run(5 * time.Millisecond)
+	r.offerAll(r.nodes[2], "new", nil, true)
+	r.run(5 * time.Millisecond)
+	if len(old) == 0 {
+		t.Error("nothing was recorded")
+	}
+	r.same(6)
+	r.done()
+}
+
+// When no sequence is left, no ring is formed: none ever has the identifier of another.
+func TestSequencesUsedUp(t *testing.T) {
+	r := newRig(t, 3, func(c *Config) { c.RingSeq = wire.MaxRingSeq - 10 })
+	r.form()
+	r.nodes[2].down = true
+	r.run(time.Second)
+	r.nodes[2].down = false
+	r.run(time.Second)
+	rings := map[wire.RingID][]wire.MemberID{}
+	for i, n := range r.nodes {
+		for _, v := range n.views {
+			if v.Kind != Regular {
+				continue
+			}
+			if m, ok := rings[v.Ring]; ok && !slices.Equal(m, v.Members) {
+				t.Errorf("node %d: ring %d has other members than before", i, v.Ring.Seq)
+			}
+			rings[v.Ring] = v.Members
+			if v.Ring.Seq > wire.MaxRingSeq {
+				t.Errorf("ring %d", v.Ring.Seq)
+			}
+		}
+	}
+	r.done()
+}
+
+// The low half of the ring's sequence, which data carries, wraps: nobody notices.
+func TestRingSequenceWraps(t *testing.T) {
+	r := newRig(t, 3, func(c *Config) { c.RingSeq = 1<<32 - 12 })
+	sent := 0
+	for i := range 8 {
+		r.form()
+		for range 20 {
+			r.offerAll(r.nodes[sent%2], "a", []byte{byte(sent)}, sent%3 == 0)
+			sent++
+		}
+		r.run(2 * time.Millisecond)
+		r.nodes[2].down = i%2 == 0
+	}
+	r.run(2 * time.Millisecond)
+	if s := r.nodes[0].p.Ring().Seq; s < 1<<32 {
+		t.Errorf("only ring %d", s)
+	}
+	for i, n := range r.nodes[:2] {
+		if len(n.got) != sent {
+			t.Errorf("node %d was handed %d of %d", i, len(n.got), sent)
+		}
+	}
+	r.ordered()
+	r.done()
+}
+
+// The low half of token_seq, which data carries as its round, wraps, and nobody notices; at the end
+// of the whole number the ring is formed anew, with nothing out of order.
+func TestTokenSequenceWraps(t *testing.T) {
+	for _, start := range []uint64{1<<31 - 100, 1<<32 - 100, 1<<64 - 100} {
+		r := newRig(t, 3)
+		r.mild = true // the last number of all has no place on the wire
+		r.form()
+		jumped := false
+		for !jumped { // the next token is one that has gone round for years
+			r.turn()
+			r.now += 20_000
+			for _, n := range r.nodes {
+				for i, b := range n.inbox {
+					if wire.Decode(b, &r.d) == nil && r.d.Frames()[0].Kind == wire.FrameToken && !jumped {
+						tok := r.d.Frames()[0].Token()
+						tok.TokenSeq, jumped = start, true
+						b = wire.AppendToken(wire.AppendHeader(nil, r.d.Header), &tok)
+						wire.Seal(b)
+						n.inbox[i] = b
+					}
+				}
+			}
+		}
+		lose := 0
+		r.lost = func(_, _ *rigNode, d *wire.Datagram) bool {
+			lose++
+			return lose%29 == 0
+		}
+		for i := range 200 {
+			r.offerAll(r.nodes[i%3], "a", []byte{byte(i)}, i%5 == 0)
+			r.run(200 * time.Microsecond)
+		}
+		r.lost = nil
+		r.form()
+		r.run(20 * time.Millisecond)
+		r.same(200)
+		views := uint64(1)
+		if start > 1<<63 {
+			views = 2
+		}
+		if n := r.nodes[0].p.Stats().Views; n != views {
+			t.Errorf("from %d on: %d views", start, n)
+		}
+		r.done()
+	}
 }

@@ -49,8 +49,13 @@ func (c *commit) fill(i int, old *ring, received bool) {
 // createCommit makes the commit token of a ring of the given members, of which this one is the
 // representative (8.5).
 func (p *Protocol) createCommit(now clock.Time, members *idSet) {
+	seq, ok := p.nextRing()
+	if !ok {
+		return // rather no ring than one with an identifier that was used before
+	}
+	p.made = seq
 	c := &p.rec.commit
-	*c = commit{ring: wire.RingID{Rep: p.cfg.Self, Seq: min(p.maxRingSeq+4, wire.MaxRingSeq)}, rings: c.rings[:0], n: members.n}
+	*c = commit{ring: wire.RingID{Rep: p.cfg.Self, Seq: seq}, rings: c.rings[:0], n: members.n}
 	for i, id := range members.list() {
 		c.entries[i] = wire.CommitEntry{ID: id}
 	}

@@ -80,8 +80,36 @@ func (p *Protocol) sayLeave(now clock.Time) {
 }
 
 // maxLeap is how far one Join may raise the largest known ring sequence: far more than rings are
-// ever formed, and so little that nobody can use the numbers up.
-const maxLeap = 1 << 40
+// ever formed. One that raises it by more than maxStride is believed once in a join interval only:
+// then it takes hours of a flood to use the numbers up.
+const (
+	maxLeap   = 1 << 40
+	maxStride = 1 << 20
+)
+
+// learnSeq takes over the largest ring sequence that a Join tells.
+func (p *Protocol) learnSeq(now clock.Time, seq uint64) {
+	if seq > p.maxRingSeq+maxStride {
+		if now < p.leapAfter {
+			return
+		}
+		p.leapAfter = now.Add(p.prof.Join)
+		seq = min(seq, p.maxRingSeq+maxLeap)
+	}
+	p.maxRingSeq = max(p.maxRingSeq, seq)
+}
+
+// nextRing is the sequence of the next ring that this member makes; ok is false when none is left.
+// Its low half, which is all that data carries of it, is ahead of that of the last one too, also
+// when a Join from the future has raised the sequence by a multiple of 2^32: old data must not
+// find its ring again.
+func (p *Protocol) nextRing() (seq uint64, ok bool) {
+	seq = p.maxRingSeq + 4
+	if last := uint32(p.made); p.made > 0 && int32(uint32(seq)-last) <= 0 {
+		seq += uint64(last + 4 - uint32(seq))
+	}
+	return seq, seq <= wire.MaxRingSeq
+}
 
 // stepJoin takes in a Join (8.3).
 func (p *Protocol) stepJoin(now clock.Time, d *wire.Datagram, j *wire.Join, r buf.Received) error {
@@ -103,7 +131,7 @@ func (p *Protocol) stepJoin(now clock.Time, d *wire.Datagram, j *wire.Join, r bu
 	if p.peers.superseded(q) && !leaving {
 		return p.drop(DropStale)
 	}
-	p.maxRingSeq = max(p.maxRingSeq, min(j.RingSeq, p.maxRingSeq+maxLeap))
+	p.learnSeq(now, j.RingSeq)
 	e.ringSeq = max(e.ringSeq, min(j.RingSeq, p.maxRingSeq))
 	e.left = leaving
 
@@ -186,7 +214,11 @@ func (p *Protocol) processJoin(now clock.Time, q wire.MemberID, j *wire.Join, le
 		proc, fail := p.proc, p.fail
 		ok := true
 		for i := range j.Proc.Len() {
-			ok = proc.add(j.Proc.At(i)) && ok
+			id := j.Proc.At(i)
+			ok = proc.add(id) && ok
+			if id != q && id != p.cfg.Self && p.peers.superseded(id) {
+				ok = fail.add(id) && ok // or else a restart counts twice
+			}
 		}
 		if membersHave(j.Fail, p.cfg.Self) {
 			ok = fail.add(q) && ok
@@ -282,7 +314,7 @@ func (p *Protocol) hears(now clock.Time, f wire.MemberID) bool {
 	if p.holds.holds(p, now, f) {
 		return false
 	}
-	if p.memb.n >= MaxMembers {
+	if p.full() {
 		p.event(Event{Kind: TooManyMembers, Member: f})
 		p.holds.exile(p, now, f)
 		return false
@@ -292,6 +324,21 @@ func (p *Protocol) hears(now clock.Time, f wire.MemberID) bool {
 		return false
 	}
 	return true
+}
+
+// full tells whether the ring has no room for one more. Who has started anew since is dead, and
+// its place is free.
+func (p *Protocol) full() bool {
+	n := p.memb.n
+	if n < MaxMembers {
+		return false
+	}
+	for _, id := range p.memb.list() {
+		if p.peers.superseded(id) {
+			n--
+		}
+	}
+	return n >= MaxMembers
 }
 
 // foreign takes in a sign of another ring, from member f (8.7). seq is the low half of that

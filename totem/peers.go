@@ -94,6 +94,7 @@ type holdDown struct {
 	node  uint64
 	until clock.Time
 	delay time.Duration
+	full  bool // because there was no room
 }
 
 // flapLimit rings in flapWindow token-loss times are too many.
@@ -129,15 +130,33 @@ func (h *holdDowns) raise(p *Protocol, now clock.Time, id wire.MemberID) {
 		e.delay = 5 * p.prof.TokenLoss
 	}
 	e.delay = min(2*e.delay, p.prof.HoldDown)
-	e.until = now.Add(e.delay)
+	e.until = max(e.until, now.Add(e.delay))
 	p.stats.HeldDown++
 	p.event(Event{Kind: HeldDown, Member: id})
 }
 
-// exile holds a member down for long, because there is no room for it.
+// exile holds a member down because there is no room for it. The ring may still count members that
+// are dead, so the first time is not much longer than it takes to notice that; each further one is
+// four times as long.
 func (h *holdDowns) exile(p *Protocol, now clock.Time, id wire.MemberID) {
-	e, _ := h.entry(p, id)
-	e.until = now.Add(10 * p.prof.HoldDown)
+	e, found := h.entry(p, id)
+	if found && e.full && e.until > now {
+		return
+	}
+	if !found || !e.full || now.Sub(e.until) > 2*p.prof.HoldDown {
+		e.delay = 5 * p.prof.TokenLoss / 4
+	}
+	e.delay = min(4*e.delay, 10*p.prof.HoldDown)
+	e.until, e.full = max(e.until, now.Add(e.delay)), true
+}
+
+// pardon ends all exiles: the ring has become smaller, so there may be room.
+func (h *holdDowns) pardon() {
+	for i := range h.list {
+		if h.list[i].full {
+			h.list[i] = holdDown{}
+		}
+	}
 }
 
 // holds tells whether nothing is to be heard of a member now.

@@ -24,6 +24,8 @@ type Protocol struct {
 	firstTry   bool   // in the first Gather since Operational: the old ring's data is still taken
 	founding   bool   // the first Gather of all: others are waited for
 	maxRingSeq uint64 // the largest that is known
+	leapAfter  clock.Time
+	made       uint64 // sequence of the last ring that this member made
 	joins      uint64 // counts own Joins
 
 	cur  *ring  // the ring that this member is in, or that is being formed

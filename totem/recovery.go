@@ -213,6 +213,9 @@ func (p *Protocol) install(now clock.Time) {
 	}
 	p.later(todo{view: &View{Kind: Regular, Ring: p.cur.id, Old: old.id, Members: append([]wire.MemberID(nil), members.list()...), Incarnation: p.cfg.Incarnation}})
 
+	if members.n < p.memb.n {
+		p.holds.pardon()
+	}
 	p.memb, p.proc, p.fail, rec.deliverSet, rec.received = members, members, idSet{}, members, false
 	old.begin(p.cur.id, &members, p.cfg.Self)
 	p.send.newRing()

@@ -133,7 +133,7 @@ func (k *tokens) accept(p *Protocol, now clock.Time) {
 	} else {
 		k.idle = 0
 	}
-	k.resting = p.prof.Hold > 0 && k.idle+1 >= p.prof.IdleRotations
+	k.resting = p.prof.Hold > 0 && k.idle+1 >= max(p.prof.IdleRotations, minIdle)
 	k.high, k.asked = t.high, false
 	p.cancel(tokenRetransmit)
 	p.arm(tokenLoss, now.Add(p.tokenLossTime()))
@@ -142,8 +142,13 @@ func (k *tokens) accept(p *Protocol, now clock.Time) {
 // mayHold tells whether the token may rest here: only with the representative, when nothing is
 // wanted, sent or not stable, and nothing waits to be sent (5.6).
 func (k *tokens) mayHold(p *Protocol) bool {
-	return p.prof.Hold > 0 && p.state == Operational && p.cur.me == 0 && k.idle >= p.prof.IdleRotations && p.send.backlog() == 0
+	return p.prof.Hold > 0 && p.state == Operational && p.cur.me == 0 && k.idle >= max(p.prof.IdleRotations, minIdle) && p.send.backlog() == 0
 }
+
+// minIdle is the least number of idle visits before the token rests. Another member counts them
+// up to one later than the representative, and it asks for the token only when it has counted
+// one; and a HoldCancel that finds the token on its way has to keep it from resting this time.
+const minIdle = 3
 
 // endHold lets the token go on.
 func (p *Protocol) endHold(now clock.Time) {

@@ -131,12 +131,8 @@ func (s State) String() string {
 	return [...]string{"up", "down", "gone", "closed"}[s]
 }
 
-// withDefaults returns c with its zero fields filled in (MTU apart, which the interface
-// decides), or an error that names the field, its value and what is allowed.
-func (c Config) withDefaults() (Config, error) {
-	bad := func(format string, a ...any) (Config, error) {
-		return Config{}, fmt.Errorf("%w: "+format, append([]any{ErrConfig}, a...)...)
-	}
+// fill fills in the zero fields, MTU apart.
+func (c *Config) fill() {
 	def := func(p *int, v int) {
 		if *p == 0 {
 			*p = v
@@ -160,6 +156,15 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
+}
+
+// withDefaults returns c with its zero fields filled in (MTU apart, which the interface
+// decides), or an error that names the field, its value and what is allowed.
+func (c Config) withDefaults() (Config, error) {
+	bad := func(format string, a ...any) (Config, error) {
+		return Config{}, fmt.Errorf("%w: "+format, append([]any{ErrConfig}, a...)...)
+	}
+	c.fill()
 	ring := func(n int) bool { return n >= minRing && n <= maxRing && bits.OnesCount(uint(n)) == 1 }
 	switch a := c.Group.Addr(); {
 	case !a.Is4() || !a.IsMulticast() || c.Group.Port() == 0:

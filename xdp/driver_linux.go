@@ -17,11 +17,7 @@ import (
 )
 
 const (
-	maxBatch = 256 // datagrams that one Recv hands out at most
-	burst    = 32  // packets that the kernel sends for one kick
-
-	// copies is how many buffers are set aside for datagrams that have to be copied to be sent.
-	copies = 256
+	burst = 32 // packets that the kernel sends for one kick
 
 	// roomEach is what Room says for each buffer that waits for packets. Senders count the
 	// length of a datagram and 256 bytes; a buffer holds one datagram however short it is,
@@ -148,8 +144,7 @@ func (d *Driver) open() (err error) {
 	d.group = endpoint(cfg.Group.Addr().As4(), cfg.Group.Port())
 
 	chunkSize := chunkFor(d.mtu)
-	reserve := cfg.FillRing + 2*maxBatch + copies
-	total := cfg.Buffers + reserve + cfg.TxRing
+	total := cfg.buffers()
 	if cfg.Socket == "own" {
 		if d.memory, err = newUMEM(total, chunkSize); err != nil {
 			return err
@@ -162,7 +157,7 @@ func (d *Driver) open() (err error) {
 	}
 	d.line.lock = lock
 	d.memory.mem = d.line.socket.Memory()
-	d.pool = buf.NewPoolOver(d.memory.mem, chunkSize, headroom, reserve, cfg.TxRing)
+	d.pool = buf.NewPoolOver(d.memory.mem, chunkSize, headroom, cfg.reserve(), cfg.TxRing)
 	d.chunks = make([]chunk, len(d.memory.mem)/chunkSize)
 	for i := range d.chunks {
 		d.chunks[i].to = noHeads
@@ -463,10 +458,12 @@ func (d *Driver) SetLanes(lanes []uint32) error {
 	d.control.mu.Lock()
 	d.cfg.Lanes = slices.Clone(lanes) // for a socket that is made later
 	d.control.mu.Unlock()
-	if d.line == nil {
-		return nil
+	if d.line != nil {
+		if err := d.line.filter.SetLanes(lanes); err != nil {
+			return err
+		}
 	}
-	return d.line.filter.SetLanes(lanes)
+	return d.kernel.want(d.cfg.Cluster, lanes)
 }
 
 // Stats returns a copy of the counters. It belongs to the driver's goroutine.
@@ -491,11 +488,11 @@ func (d *Driver) countKernel() {
 		s.KernelTxRingEmpty = b.KernelTxRingEmpty + k.Tx_ring_empty_descs
 	}
 	f, b := d.line.filter.Counters(), &d.before.Filter
-	unmatched := f.Lane + f.Cluster + f.Version + f.Layout + f.Length
+	unwanted, unmatched := f.Lane, f.Cluster+f.Version+f.Layout+f.Length
 	d.stats.Filter = FilterStats{
 		Group: b.Group + f.Group, Unicast: b.Unicast + f.Unicast, Lost: b.Lost + f.Dropped,
-		NoSocket: b.NoSocket + f.NoSocket, Unmatched: b.Unmatched + unmatched, Oversize: b.Oversize + f.Oversize,
-		Others: b.Others + f.Passed() - unmatched - f.Oversize - f.NoSocket,
+		NoSocket: b.NoSocket + f.NoSocket, Unwanted: b.Unwanted + unwanted, Unmatched: b.Unmatched + unmatched, Oversize: b.Oversize + f.Oversize,
+		Others: b.Others + f.Passed() - unwanted - unmatched - f.Oversize - f.NoSocket,
 	}
 }
 

@@ -80,15 +80,14 @@ func fakeDriver(t *testing.T) (*Driver, *fakeSocket) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reserve := cfg.FillRing + 2*maxBatch + copies
-	s := &fakeSocket{memory: make([]byte, (cfg.Buffers+reserve+cfg.TxRing)*smallChunk), batch: 32}
+	s := &fakeSocket{memory: make([]byte, cfg.buffers()*smallChunk), batch: 32}
 	d := &Driver{
 		cfg: cfg, log: cfg.Logger, event: -1, kernel: kernelSockets{-1, -1}, peers: new(peers), last: new(peer),
 		line: &line{socket: s}, memory: umem{mem: s.memory, chunk: smallChunk, shift: shiftOf(smallChunk)}, mtu: 1500,
 		local: ep("10.0.0.1:1000"), group: EndpointOf(cfg.Group), mac: mac{2, 1}, supply: supply{goal: cfg.FillRing},
 	}
 	d.control.event = -1
-	d.pool = buf.NewPoolOver(s.memory, smallChunk, headroom, reserve, cfg.TxRing)
+	d.pool = buf.NewPoolOver(s.memory, smallChunk, headroom, cfg.reserve(), cfg.TxRing)
 	d.chunks = make([]chunk, len(s.memory)/smallChunk)
 	for i := range d.chunks {
 		d.chunks[i].to = noHeads

@@ -71,6 +71,7 @@ func openKernel(l *link, ip [4]byte, cfg *Config) (k kernelSockets, local buf.En
 	step(fmt.Sprintf("bind %v (a program that does not share the port has it: ss -ulnp sport = :%d shows it)", cfg.Group, cfg.Group.Port()), func() error {
 		return unix.Bind(k.group, &unix.SockaddrInet4{Addr: cfg.Group.Addr().As4(), Port: int(cfg.Group.Port())})
 	})
+	step("SO_ATTACH_FILTER", func() error { return k.want(cfg.Cluster, cfg.Lanes) })
 	// Otherwise the socket would hear the group on interfaces that other programs joined.
 	step("IP_MULTICAST_ALL", option(&k.group, unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 0))
 	step(fmt.Sprintf("join %v on interface %s", cfg.Group.Addr(), l.name), func() error { return k.join(l.index, cfg) })

@@ -87,7 +87,9 @@ func (d *Driver) refill() {
 		n := d.line.socket.Fill(d.addresses[:want])
 		d.posted += n
 		d.stats.Fills += uint64(n)
-		for _, a := range d.addresses[n:want] { // cannot be: the ring has room for all that we post
+		// The kernel shows a packet before it says that it has taken the buffer (xsk_flush in
+		// net/xdp/xsk.c), so the ring may seem full for a moment.
+		for _, a := range d.addresses[n:want] {
 			id := uint32(a >> d.memory.shift)
 			d.chunks[id].filled = false
 			d.empty[d.spares] = id

@@ -57,8 +57,9 @@ type socketConfig struct {
 }
 
 // bindRetry is how long binding is tried again while the queue is taken: the kernel finishes
-// closing a socket some 10 to 30 ms after the process that had it has gone.
-const bindRetry = 500 * time.Millisecond
+// closing a socket some 10 to 30 ms after the process that had it has gone, and later than half a
+// second on a host whose processors are all busy (it leaves that to a kernel thread).
+const bindRetry = 2 * time.Second
 
 // own is this package's Socket.
 type own struct {

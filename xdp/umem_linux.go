@@ -9,17 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const hugePage = 2 << 20
-
-// chunkFor is the size of the buffers that an MTU needs.
-func chunkFor(mtu int) int {
-	// Two VLAN tags in front, and behind it what cores want more than a datagram.
-	if frameStart+etherSize+8+mtu+64 <= smallChunk {
-		return smallChunk
-	}
-	return largeChunk
-}
-
 // umem is packet memory: it belongs to the driver, and to whatever socket it has at the time.
 type umem struct {
 	mem    []byte
@@ -93,7 +82,7 @@ func (u *umem) unmap() error {
 // memlockError explains why memory could not be registered.
 func memlockError(size int, err error) error {
 	if errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM) {
-		return fmt.Errorf("%w: locking %d MiB of packet memory: %w (give the process CAP_IPC_LOCK, or raise the limit: ulimit -l %d)",
+		return fmt.Errorf("%w: locking %d MiB of packet memory: %w (give the process CAP_IPC_LOCK, or raise the limit: ulimit -l %d; a smaller window needs less)",
 			ErrPrivilege, size>>20, err, size>>10)
 	}
 	return fmt.Errorf("xdp: register packet memory: %w", err)

@@ -41,10 +41,12 @@ func thisHost() *host {
 	return h
 }
 
-// lockedBytes is the packet memory of an xdp member with the default Config: what the protocol may
-// hold (an 8 MiB window of its own and four that are received, at MTU 1500), the driver's fill and
-// TX rings and what it lends and copies, 2 KiB each. A test holds it to what a member takes.
-var lockedBytes = int64(nack.Buffers(8<<20, 1472, 1, 4)+4096+2048+512+256) * xdp.BareBuffer
+// lockedBytes is the packet memory of an xdp member with the default Config. A test holds it to what
+// a member takes.
+var lockedBytes = func() int64 {
+	_, locked := xdp.Config{Buffers: nack.Buffers(8<<20, 1472, 1, 4)}.Memory()
+	return locked
+}()
 
 // capable tells whether this thread has a capability.
 func capable(capability int) bool {

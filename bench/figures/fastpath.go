@@ -22,7 +22,7 @@ const (
 // FastPath is what needs root and AF_XDP: sockets and AF_XDP, each bare and with the protocol, on
 // one rig.
 func FastPath(duration time.Duration) Suite {
-	s := Suite{Title: "A veth pair between two namespaces, MTU 1500", Bars: fastPathBars()}
+	s := Suite{Heading: "AF_XDP", Title: "A veth pair between two namespaces, MTU 1500", Bars: fastPathBars(), Yard: libxdpYardsticks(duration)}
 	add := func(name string, kind workload.Kind, size int, uri string) *workload.Options {
 		o := workload.Options{URI: uri, Size: size, Duration: duration, Receivers: 1, Rig: rig.Veth}
 		if kind != workload.Raw {
@@ -67,6 +67,16 @@ func fastPathBars() []Bar {
 				return defects(r["xdp rate"]) + defects(r["xdp rate 64"]) + defects(r["xdp rtt"])
 			},
 			Detail: func(r Round) string { return counts(r["xdp rate"]) },
+		},
+		{
+			What: "bare AF_XDP p50 over that of a C program on libxdp, relative", Limit: 0.1, Optional: true,
+			Value:  func(r Round) float64 { return p50(r["raw xdp rtt"])/p50(r[libxdpRTT]) - 1 },
+			Detail: func(r Round) string { return micros(p50(r["raw xdp rtt"]), p50(r[libxdpRTT])) },
+		},
+		{
+			What: "bare AF_XDP 1,344-byte datagrams/s short of those of a C program on libxdp, relative", Limit: 0.1, Optional: true,
+			Value:  func(r Round) float64 { return 1 - rate(r["raw xdp rate"])/rate(r[libxdpRate]) },
+			Detail: func(r Round) string { return perSecond(rate(r["raw xdp rate"]), rate(r[libxdpRate])) },
 		},
 		quotient("bare round trip: p50 of own rings / asavie/xdp", 1, false, p50, micros, "raw xdp rtt", "raw asavie rtt"),
 		{

@@ -23,6 +23,7 @@ func fast() Round {
 		"raw udp rate": rate(240e3), "udp rate": rate(250e3), "raw xdp rate": rate(750e3), "xdp rate": rate(700e3),
 		"raw asavie rate": rate(700e3), "asavie rate": rate(650e3), "raw gso rate": rate(2.2e6), "gso rate": rate(2e6),
 		"udp rate 64": rate(3e6), "xdp rate 64": rate(8e6),
+		libxdpRTT: rtt(4000, 9000), libxdpRate: rate(750e3),
 	}
 }
 
@@ -42,6 +43,8 @@ func TestEveryBarOfTheFastPathCanFail(t *testing.T) {
 		{"AF_XDP 1,344-byte messages/s / bare", func(r Round) { r["xdp rate"].MsgsPerSecond = 600e3 }},
 		{"AF_XDP 1,344-byte messages/s / UDP", func(r Round) { r["udp rate"].MsgsPerSecond = 400e3 }},
 		{"AF_XDP throughput and round trips", func(r Round) { r["xdp rate 64"].Lost = 1 }},
+		{"bare AF_XDP p50 over", func(r Round) { r[libxdpRTT].RTT.P50 = 3500 }},
+		{"bare AF_XDP 1,344-byte datagrams/s short", func(r Round) { r[libxdpRate].MsgsPerSecond = 900e3 }},
 		{"bare round trip: p50 of own", func(r Round) { r["raw asavie rtt"].RTT.P50 = 3900 }},
 		{"bare: own rings", func(r Round) { r["raw asavie rtt"].RTT.P999 = 8000; r["raw xdp rate"].CPUSeconds = 2 }},
 		{"AF_XDP: allocations", func(r Round) { r["xdp rate 64"].AllocsPerMsg = 0.01 }},

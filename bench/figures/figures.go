@@ -21,10 +21,11 @@ import (
 
 // A Suite is what is run in a round, and what has to hold of it.
 type Suite struct {
-	Title string // what the runs go over
-	Cases []Case
-	Bars  []Bar
-	Yard  []Yardstick
+	Heading string // of its section of RESULTS.md; the first one has none
+	Title   string // what the runs go over
+	Cases   []Case
+	Bars    []Bar
+	Yard    []Yardstick
 }
 
 // Loopback is what everybody can run: sockets, on this host.
@@ -63,11 +64,22 @@ func (c Case) Command() string {
 	if o.Loss > 0 || c.Kind == workload.Loss {
 		fmt.Fprintf(&b, " --loss %v", o.Loss)
 	}
+	if o.Delay > 0 {
+		fmt.Fprintf(&b, " --delay %v", o.Delay)
+	}
 	if o.Rate > 0 {
 		fmt.Fprintf(&b, " --rate %.0f", o.Rate)
 	}
-	if o.Protocol == blaze.BestEffort {
-		b.WriteString(" --protocol besteffort")
+	if o.Protocol != blaze.NACK && c.Kind != workload.Raw {
+		fmt.Fprintf(&b, " --protocol %v", o.Protocol)
+	}
+	for _, v := range []struct {
+		name string
+		is   int
+	}{{"k", o.FEC.SourceSymbols}, {"m", o.FEC.RepairSymbols}, {"interleave", o.FEC.Interleave}} {
+		if v.is > 0 {
+			fmt.Fprintf(&b, " --%s %d", v.name, v.is)
+		}
 	}
 	if o.Idle != "" {
 		fmt.Fprintf(&b, " --idle %s", o.Idle)
@@ -119,6 +131,9 @@ type Bar struct {
 	Limit   float64
 	AtLeast bool // else at most
 	Strict  bool // counts something: no slack, and every round has to reach it
+	// Absolute bars are about what this machine does by itself, not against another run of the
+	// same round: nothing that CI can judge.
+	Absolute bool
 	// Optional bars are about programs that not every host has: they are left out where no
 	// round can tell.
 	Optional bool
@@ -284,7 +299,7 @@ func Judge(bars []Bar, rounds []Round, slack float64) []Verdict {
 // Runner runs one case.
 type Runner func(ctx context.Context, c Case) (*result.Run, error)
 
-// Take runs rounds of a suite, and the independent programs behind its first case. A run that fails
+// Take runs rounds of a suite, and each independent program behind its case. A run that fails
 // leaves its place in the round empty, so that the others are not for nothing; failed is told its
 // error.
 func Take(ctx context.Context, s Suite, rounds int, run Runner, failed func(command string, err error)) ([]Round, error) {
@@ -307,11 +322,10 @@ func Take(ctx context.Context, s Suite, rounds int, run Runner, failed func(comm
 			if err := keep(c.Name, c.Command(), res, err); err != nil {
 				return out, err
 			}
-			if i > 0 {
-				continue
-			}
-			// The first case is the bare round trip, which they are to be compared with.
 			for _, y := range s.Yard {
+				if y.After != c.Name && (y.After != "" || i > 0) {
+					continue
+				}
 				res, err := y.Run(ctx)
 				if err := keep(y.Name, y.Command, res, err); err != nil {
 					return out, err

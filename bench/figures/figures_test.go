@@ -218,3 +218,22 @@ func TestInOneRound(t *testing.T) {
 		t.Errorf("a message is lost in one round, and %d bars say so", misses)
 	}
 }
+
+// An independent program runs right behind the case that it is compared with.
+func TestYardsticksFollowTheirCases(t *testing.T) {
+	var order []string
+	yard := func(name, after string) Yardstick {
+		return Yardstick{Name: name, After: after, run: func(context.Context) (*result.Run, error) {
+			order = append(order, name)
+			return &result.Run{}, nil
+		}}
+	}
+	s := Suite{Cases: []Case{{Name: "a"}, {Name: "b"}, {Name: "c"}}, Yard: []Yardstick{yard("x", ""), yard("y", "b")}}
+	rounds, err := Take(t.Context(), s, 2, func(_ context.Context, c Case) (*result.Run, error) {
+		order = append(order, c.Name)
+		return &result.Run{}, nil
+	}, func(string, error) {})
+	if got := strings.Join(order, ""); err != nil || got != "axbycaxbyc" || len(rounds[1]) != 5 {
+		t.Errorf("ran %s, %v", got, err)
+	}
+}

@@ -58,6 +58,10 @@ func WriteRuns(b io.Writer, s Suite, rounds []Round) {
 			value(med(func(r *result.Run) float64 { return r.CPUSeconds })))
 	}
 	for _, y := range s.Yard {
+		if v := medianRun(rounds, y.Name, rate); v == v {
+			fmt.Fprintf(b, "| `%s` | | %s | | | | | |\n", y.Command, large(v))
+			continue
+		}
 		fmt.Fprintf(b, "| `%s` | | | p50 %.1f µs | | | | |\n", y.Command, medianRun(rounds, y.Name, p50)/1e3)
 	}
 }

@@ -15,11 +15,12 @@ import (
 	"github.com/activeblaze/blaze/bench/result"
 )
 
-// A Yardstick is an independent program that measures the bare round trip, to hold raw to.
+// A Yardstick is an independent program that measures what a bare run does, to hold raw to.
 type Yardstick struct {
 	Name    string
 	Command string
-	run     func(ctx context.Context) (p50 float64, err error) // ns
+	After   string // the case that it runs behind, to be compared with; empty: the first
+	run     func(ctx context.Context) (*result.Run, error)
 }
 
 // pingpongSource is the independent C program, from the module's root.
@@ -34,10 +35,10 @@ func Yardsticks() (ys []Yardstick) {
 	_, noCC := exec.LookPath("cc")
 	_, noSource := os.Stat(pingpongSource)
 	if noCC == nil && noSource == nil {
-		ys = append(ys, Yardstick{"C ping-pong", "cc -O2 -o pingpong " + pingpongSource + " && ./pingpong 64", pingpong})
+		ys = append(ys, Yardstick{Name: "C ping-pong", Command: "cc -O2 -o pingpong " + pingpongSource + " && ./pingpong 64", run: pingpong})
 	}
 	if _, err := exec.LookPath("sockperf"); err == nil {
-		ys = append(ys, Yardstick{"sockperf", "sockperf ping-pong " + sockperfArgs + " -m 64 -t 2 --full-rtt", sockperf})
+		ys = append(ys, Yardstick{Name: "sockperf", Command: "sockperf ping-pong " + sockperfArgs + " -m 64 -t 2 --full-rtt", run: sockperf})
 	}
 	return ys
 }
@@ -46,34 +47,54 @@ func Yardsticks() (ys []Yardstick) {
 func (y Yardstick) Run(ctx context.Context) (*result.Run, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	p50, err := y.run(ctx)
+	r, err := y.run(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &result.Run{Workload: y.Name, RTT: &hist.Percentiles{P50: int64(p50)}}, nil
+	r.Workload = y.Name
+	return r, nil
 }
 
-func pingpong(ctx context.Context) (float64, error) {
-	dir, err := os.MkdirTemp("", "blazebench")
+// roundTrip is the result of a program that has told its median, in nanoseconds.
+func roundTrip(p50 float64, err error) (*result.Run, error) {
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	defer os.RemoveAll(dir)
-	bin := filepath.Join(dir, "pingpong")
-	if _, err := output(ctx, "cc", "-O2", "-o", bin, pingpongSource); err != nil {
-		return 0, err
+	return &result.Run{RTT: &hist.Percentiles{P50: int64(p50)}}, nil
+}
+
+func pingpong(ctx context.Context) (*result.Run, error) {
+	bin, remove, err := compile(ctx, pingpongSource)
+	if err != nil {
+		return nil, err
 	}
+	defer remove()
 	out, err := output(ctx, bin, "64")
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return number(`p50 ([0-9.]+) ns`, out)
+	return roundTrip(number(`p50 ([0-9.]+) ns`, out))
 }
 
-func sockperf(ctx context.Context) (float64, error) {
+// compile makes a program of a C source, in a directory that remove removes.
+func compile(ctx context.Context, source string, libraries ...string) (bin string, remove func(), err error) {
+	dir, err := os.MkdirTemp("", "blazebench")
+	if err != nil {
+		return "", nil, err
+	}
+	remove = func() { os.RemoveAll(dir) }
+	bin = filepath.Join(dir, "yardstick")
+	if _, err := output(ctx, "cc", append([]string{"-O2", "-o", bin, source}, libraries...)...); err != nil {
+		remove()
+		return "", nil, err
+	}
+	return bin, remove, nil
+}
+
+func sockperf(ctx context.Context) (*result.Run, error) {
 	server := exec.CommandContext(ctx, "sockperf", append([]string{"server"}, strings.Fields(sockperfArgs)...)...)
 	if err := server.Start(); err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer func() {
 		_ = server.Process.Kill()
@@ -83,10 +104,10 @@ func sockperf(ctx context.Context) (float64, error) {
 	args := append([]string{"ping-pong"}, strings.Fields(sockperfArgs)...)
 	out, err := output(ctx, "sockperf", append(args, "-m", "64", "-t", "2", "--full-rtt")...)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	us, err := number(`percentile 50\.0+ =\s*([0-9.]+)`, out)
-	return us * 1000, err
+	return roundTrip(us*1000, err)
 }
 
 func output(ctx context.Context, name string, args ...string) (string, error) {

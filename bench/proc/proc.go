@@ -81,6 +81,11 @@ func (c *Child) read(stdout *os.File) {
 		if dec.Decode(&m) != nil {
 			return
 		}
+		select { // what a child says last counts, although it has ended
+		case c.replies <- m:
+			continue
+		default:
+		}
 		select {
 		case c.replies <- m:
 		case <-c.done:

@@ -27,6 +27,9 @@ func TestMain(m *testing.M) {
 			}
 			_ = enc.Encode(v)
 		}
+	case "last": // says something and ends
+		fmt.Println("{}")
+		os.Exit(0)
 	case "deaf": // does not mind that its input ends
 		fmt.Println("{}")
 		time.Sleep(time.Minute)
@@ -161,4 +164,16 @@ func kill(pid int) error {
 		return err
 	}
 	return p.Kill()
+}
+
+// What a child says last is heard, although it has ended.
+func TestLastWords(t *testing.T) {
+	for range 20 {
+		c := start(t, "last")
+		<-c.done
+		var v any
+		if err := c.Receive(within(t, 5*time.Second), &v); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

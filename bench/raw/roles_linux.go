@@ -249,7 +249,6 @@ func serve(ctx context.Context, e end, f func(kind, n uint64) error, after func(
 		}
 	}
 	heard, packets := time.Now(), 0
-	var bye time.Time // since when it is over, as far as it is looked at
 	for spins := 1; ; spins++ {
 		n, err := e.hear(take)
 		if err != nil || failed != nil {
@@ -259,12 +258,11 @@ func serve(ctx context.Context, e end, f func(kind, n uint64) error, after func(
 			packets += n
 			after()
 		}
+		if finished {
+			return nil // what is sent last before a socket is closed arrives
+		}
 		if spins%pause == 0 {
 			switch now := time.Now(); {
-			case finished && bye.IsZero():
-				bye = now
-			case finished && now.Sub(bye) > linger:
-				return nil
 			case packets > 0:
 				heard, packets = now, 0
 			case now.Sub(heard) > Patience:
@@ -276,7 +274,3 @@ func serve(ctx context.Context, e end, f func(kind, n uint64) error, after func(
 		}
 	}
 }
-
-// linger is how long an end that is finished says so again to who asks again: what is sent last
-// before a socket is closed does not always arrive.
-const linger = 10 * time.Millisecond

@@ -46,7 +46,12 @@ type bare struct {
 	descs   [batch]unix.XDPDesc
 	out     [sendBatch]unix.XDPDesc
 	back    [batch]uint64 // what complete takes
-	refill  [batch]uint64 // what hear gives back: its f may send, and so complete
+
+	// What hear gives back. It is not back: hear's f may send, and so complete. owed of it the
+	// fill ring had no room for yet: the kernel shows a packet before it says that it has taken
+	// the buffer (xsk_flush in net/xdp/xsk.c).
+	refill [2 * batch]uint64
+	owed   int
 }
 
 // openXDP opens an AF_XDP socket on the first of the driver's rungs that holds.
@@ -307,17 +312,19 @@ func (e *bare) hear(f func(kind, number uint64)) (int, error) {
 			return 0, fmt.Errorf("raw: receive: %w", errno)
 		}
 	}
-	n := e.s.Recv(e.descs[:])
+	n := e.s.Recv(e.descs[:min(batch, len(e.refill)-e.owed)])
 	for i := range n {
 		d := &e.descs[i]
 		// The program saw that the headers are those of a UDP datagram without IP options.
 		if p := e.memory[d.Addr : d.Addr+uint64(d.Len)]; len(p) >= headers+e.size && binary.BigEndian.Uint16(p[34:]) != e.local {
 			f(binary.LittleEndian.Uint64(p[headers:]), binary.LittleEndian.Uint64(p[headers+8:]))
 		}
-		e.refill[i] = d.Addr &^ (xdp.BareBuffer - 1)
+		e.refill[e.owed] = d.Addr &^ (xdp.BareBuffer - 1)
+		e.owed++
 	}
-	if n > 0 {
-		e.s.Fill(e.refill[:n])
+	if e.owed > 0 {
+		took := e.s.Fill(e.refill[:e.owed])
+		e.owed = copy(e.refill[:], e.refill[took:e.owed])
 	}
 	return n, nil
 }

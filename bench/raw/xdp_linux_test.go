@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/activeblaze/blaze/bench/rig"
 	"github.com/activeblaze/blaze/xdp"
 )
@@ -140,7 +142,7 @@ func TestXDPAnswersABatch(t *testing.T) {
 }
 
 func answerBatches(t *testing.T, ask, answer end) {
-	const asked = 8 // at once
+	const asked = 8                   // at once
 	for round := range uint64(1500) { // the fill ring goes round more than once
 		for i := range uint64(asked) {
 			if err := ask.say(kindPing, round*asked+i); err != nil {
@@ -169,6 +171,50 @@ func answerBatches(t *testing.T, ask, answer end) {
 			if time.Since(start) > 5*time.Second {
 				t.Fatalf("round %d: %d of %d answers", round, answered, asked)
 			}
+		}
+	}
+}
+
+// lateSocket receives as many packets as it is asked for, each into the next buffer, and its fill
+// ring has room for less than what it gave: the kernel says late that it has taken buffers.
+type lateSocket struct {
+	xdp.Socket
+	next     uint64
+	returned map[uint64]int
+}
+
+func (s *lateSocket) NeedPoll() bool { return false }
+func (s *lateSocket) Recv(p []unix.XDPDesc) int {
+	for i := range p {
+		p[i] = unix.XDPDesc{Addr: s.next*xdp.BareBuffer + xdp.FrameStart, Len: headers + MinSize}
+		s.next++
+	}
+	return len(p)
+}
+func (s *lateSocket) Fill(a []uint64) int {
+	n := max(0, len(a)-batch/2)
+	for _, at := range a[:n] {
+		s.returned[at/xdp.BareBuffer]++
+	}
+	return n
+}
+
+// A fill ring that has no room yet gets every buffer later, once.
+func TestXDPKeepsWhatTheFillRingDoesNotTake(t *testing.T) {
+	const rounds = 20
+	s := &lateSocket{returned: map[uint64]int{}}
+	e := &bare{s: &xdp.Bare{Socket: s}, size: MinSize, memory: make([]byte, rounds*batch*xdp.BareBuffer)}
+	for range rounds {
+		if _, err := e.hear(func(_, _ uint64) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := uint64(len(s.returned) + e.owed); got != s.next || e.owed == 0 {
+		t.Errorf("%d buffers were received into, %d given back, %d are owed", s.next, len(s.returned), e.owed)
+	}
+	for id, n := range s.returned {
+		if n != 1 || id >= s.next {
+			t.Errorf("buffer %d was given back %d times", id, n)
 		}
 	}
 }

@@ -15,7 +15,7 @@ type Run struct {
 	Workload  string `json:"workload"`  // latency, throughput, loss, raw
 	URI       string `json:"uri"`       // with the port that was used
 	Transport string `json:"transport"` // the driver and its mode, as the member reports it
-	Protocol  string `json:"protocol"`  // nack, besteffort; none for raw
+	Protocol  string `json:"protocol"`  // nack, besteffort, fec, hybrid; none for raw
 	Size      int    `json:"size"`      // bytes of payload in each message
 	Receivers int    `json:"receivers"` // receiving processes
 
@@ -32,7 +32,7 @@ type Run struct {
 	Seconds    float64 `json:"seconds"`    // measured, without warm-up and settling
 	Sent       uint64  `json:"sent"`       // accepted Offers, warm-up included
 	Delivered  uint64  `json:"delivered"`  // unique intact messages that handlers got
-	Lost       uint64  `json:"lost"`       // sent and never delivered, 5 s after the last Offer
+	Lost       uint64  `json:"lost"`       // sent and not delivered, 5 s after the last Offer or once all are told of
 	Duplicates uint64  `json:"duplicates"` // delivered more than once
 	Reordered  uint64  `json:"reordered"`  // delivered after a later one
 	Corrupt    uint64  `json:"corrupt"`    // wrong hash, size or number; not counted as delivered
@@ -55,6 +55,15 @@ type Run struct {
 	// unless it was asked for.
 	Breakdown []Stage `json:"breakdown"`
 
+	// How what was lost on the way came back: datagrams that their blocks gave back without
+	// anybody asking, and those that came because of a NAK, as they were or as repair symbols.
+	RepairedByFEC  uint64 `json:"repaired_by_fec"`
+	RepairedByNACK uint64 `json:"repaired_by_nack"`
+	// What the sender sent besides, for what it had to send.
+	ParityOverhead float64 `json:"parity_overhead"` // bytes of repair symbols / bytes of source datagrams
+	RepairOverhead float64 `json:"repair_overhead"` // datagrams sent again / data datagrams
+	ResidualLoss   float64 `json:"residual_loss"`   // share of the messages that were never delivered
+
 	NAKsSent     uint64  `json:"naks_sent"`      // by all members
 	RepairsSent  uint64  `json:"repairs_sent"`   // by all members
 	AllocsPerMsg float64 `json:"allocs_per_msg"` // heap allocations of all processes / (sent + delivered)
@@ -68,14 +77,18 @@ type Run struct {
 	Members []string `json:"-"`
 
 	// Circumstances beyond those that every reader needs.
-	Rate     float64 `json:"rate"`      // messages a second that were asked for; 0: as fast as it goes
-	Loss     float64 `json:"loss"`      // share of datagrams dropped at each member
-	Seed     uint64  `json:"seed"`      // of the drops
-	Idle     string  `json:"idle"`      // how waiting members wait
-	GSO      bool    `json:"gso"`       // raw: with segmentation offload
-	CPUModel string  `json:"cpu_model"` // as the kernel names it; may be empty
-	Go       string  `json:"go"`        // version of the toolchain
-	Commit   string  `json:"commit"`    // of the build; "+" when the tree had changes; may be empty
+	K          int     `json:"k"`          // source symbols of a block; 0: the default, or no code
+	M          int     `json:"m"`          // repair symbols of a block; 0: as many as the loss asks for, or no code
+	Interleave int     `json:"interleave"` // blocks in turn; 0: the default, or no code
+	Rate       float64 `json:"rate"`       // messages a second that were asked for; 0: as fast as it goes
+	Loss       float64 `json:"loss"`       // share of datagrams dropped at each member
+	DelayNS    int64   `json:"delay_ns"`   // that everything was made to come later at each member
+	Seed       uint64  `json:"seed"`       // of the drops
+	Idle       string  `json:"idle"`       // how waiting members wait
+	GSO        bool    `json:"gso"`        // raw: with segmentation offload
+	CPUModel   string  `json:"cpu_model"`  // as the kernel names it; may be empty
+	Go         string  `json:"go"`         // version of the toolchain
+	Commit     string  `json:"commit"`     // of the build; "+" when the tree had changes; may be empty
 }
 
 // Stage is a part of a message's way.

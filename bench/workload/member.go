@@ -34,6 +34,7 @@ func open(o *order, invoker bool) (*member, error) {
 	}
 	// The hooks are the process's: one run at a time.
 	hook.Drop.P, hook.Drop.Seed = o.Loss, o.Seed
+	hook.Delay = o.Delay
 	hook.RepairNS = m.repaired
 	hook.Trace = nil
 	if o.Trace {
@@ -41,7 +42,7 @@ func open(o *order, invoker bool) (*member, error) {
 		hook.Trace = m.trace
 	}
 	m.ch, err = blaze.NewChannel(blaze.Config{
-		Cluster: o.Cluster, BroadcastURI: o.URI, Protocol: o.Protocol,
+		Cluster: o.Cluster, BroadcastURI: o.URI, Protocol: o.Protocol, FEC: o.FEC,
 		NoSelfDelivery: true, Idle: idle, Invoker: invoker,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
@@ -80,6 +81,11 @@ func (m *member) counters() counters {
 		DatagramsReceived: s.Engine.Received - s.Engine.Drops[engine.DropOwn],
 		NAKsSent:          s.Nack.NaksSent,
 		RepairsSent:       s.Nack.RepairsMulticast + s.Nack.RepairsUnicast,
+		DatagramsSent:     s.Nack.Datagrams,
+		DatagramBytes:     s.Nack.DatagramBytes,
+		ParityBytes:       s.Nack.ParityBytes,
+		RepairedByFEC:     s.Nack.Rebuilt - s.Nack.RebuiltOnDemand,
+		RepairedByNACK:    s.Nack.Resent + s.Nack.RebuiltOnDemand,
 		Evictions:         s.Nack.Evictions,
 	}
 	if s.Transport == "xdp" {

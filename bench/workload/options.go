@@ -15,6 +15,7 @@ import (
 	"github.com/activeblaze/blaze/bench/payload"
 	"github.com/activeblaze/blaze/bench/rig"
 	"github.com/activeblaze/blaze/bench/schedule"
+	"github.com/activeblaze/blaze/fec"
 )
 
 // Kind is a workload.
@@ -34,6 +35,7 @@ const (
 	MaxReceivers = 64
 	MaxDuration  = time.Hour
 	MaxDatagram  = 1472 // bytes of UDP payload at MTU 1500, for Raw
+	MaxDelay     = 100 * time.Millisecond
 
 	// Settle is how long receivers wait for what is still missing after the last Offer.
 	Settle = 5 * time.Second
@@ -48,9 +50,14 @@ type Options struct {
 	Duration  time.Duration  // measured: 5 s
 	Receivers int            // 1
 	Loss      float64        // share of datagrams that each member loses: 0
+	Delay     time.Duration  // that everything comes later at each member: 0, as the network is
 	Seed      uint64         // of the losses, 1
 	Idle      string         // busyspin, backoff, block; by default busyspin where every member can have a CPU
 	GSO       bool           // Raw: with segmentation offload
+
+	// FEC sets the code of Protocol FEC and Hybrid, as Config.FEC does; any other protocol wants
+	// it zero.
+	FEC blaze.FECConfig
 
 	// Breakdown says where the time of a message goes, from Offer to the handler. It needs
 	// Latency in a closed loop over xdp with Idle busyspin, and makes each message somewhat slower.
@@ -146,6 +153,12 @@ func (o Options) Check(kind Kind) error {
 	if !(o.Loss >= 0 && o.Loss < 1) {
 		return fmt.Errorf("loss %v: want a share of datagrams, 0 or more and less than 1", o.Loss)
 	}
+	if o.Delay < 0 || o.Delay > MaxDelay {
+		return fmt.Errorf("delay %v: want 0 to %v", o.Delay, MaxDelay)
+	}
+	if kind == Raw && o.Delay > 0 {
+		return fmt.Errorf("delay %v: raw has none", o.Delay)
+	}
 	if kind == Raw && o.Receivers != 1 {
 		return fmt.Errorf("receivers %d: raw has one", o.Receivers)
 	}
@@ -159,10 +172,34 @@ func (o Options) Check(kind Kind) error {
 	} else if o.Offload {
 		return errors.New("offload is a rig's: what the host's own interfaces do is not ours to change")
 	}
+	if err := o.checkCode(); err != nil {
+		return err
+	}
 	if _, err := blaze.ParseIdle(o.Idle); err != nil && o.Idle != "" {
 		return fmt.Errorf("idle %q: want busyspin, backoff or block", o.Idle)
 	}
 	return nil
+}
+
+// checkCode refuses a code that there is not, or that nobody will use. It speaks of k, m and
+// interleave, as the command line does; what else FEC sets is for the library to judge.
+func (o Options) checkCode() error {
+	f := o.FEC
+	if f == (blaze.FECConfig{}) {
+		return nil
+	}
+	for _, v := range []struct {
+		name      string
+		is, limit int
+	}{{"k", f.SourceSymbols, fec.MaxSource}, {"m", f.RepairSymbols, fec.MaxSymbol - fec.MaxSource}, {"interleave", f.Interleave, fec.MaxInterleave}} {
+		if v.is < 0 || v.is > v.limit {
+			return fmt.Errorf("%s %d: want 1 to %d", v.name, v.is, v.limit)
+		}
+		if v.is > 0 && o.Protocol != blaze.FEC && o.Protocol != blaze.Hybrid {
+			return fmt.Errorf("%s %d is for protocol fec and hybrid", v.name, v.is)
+		}
+	}
+	return blaze.Config{Protocol: o.Protocol, FEC: f}.Validate()
 }
 
 // ownTap gives receiver i, from 1, a file of its own where the URI asks for a tap: the sender's

@@ -28,6 +28,13 @@ func TestErrorsNameOptionValueAndRange(t *testing.T) {
 		{Latency, func(o *Options) { o.Receivers = 65 }, "receivers 65: want 1 to 64"},
 		{Loss, func(o *Options) { o.Loss = 1 }, "loss 1: want a share of datagrams, 0 or more and less than 1"},
 		{Loss, func(o *Options) { o.Loss = math.NaN() }, "loss NaN: want a share"},
+		{Loss, func(o *Options) { o.Protocol = blaze.FEC; o.FEC.SourceSymbols = 65 }, "k 65: want 1 to 64"},
+		{Loss, func(o *Options) { o.Protocol = blaze.FEC; o.FEC.RepairSymbols = -1 }, "m -1: want 1 to 64"},
+		{Loss, func(o *Options) { o.Protocol = blaze.Hybrid; o.FEC.Interleave = 17 }, "interleave 17: want 1 to 16"},
+		{Loss, func(o *Options) { o.FEC.SourceSymbols = 8 }, "k 8 is for protocol fec and hybrid"},
+		{Loss, func(o *Options) { o.Protocol = blaze.FEC; o.FEC.MaxRepair = 100 }, "blaze: bad configuration: FEC.MaxRepair = 100"},
+		{Loss, func(o *Options) { o.Delay = time.Second }, "delay 1s: want 0 to 100ms"},
+		{Raw, func(o *Options) { o.Delay = time.Millisecond }, "delay 1ms: raw has none"},
 		{Latency, func(o *Options) { o.Idle = "lazy" }, `idle "lazy": want busyspin, backoff or block`},
 	} {
 		var o Options

@@ -37,7 +37,8 @@ func Run(ctx context.Context, kind Kind, opt Options) (*result.Run, *hist.Histog
 	r := &run{kind: kind, o: o, res: &result.Run{
 		Rig: string(o.Rig), Offload: o.Offload,
 		Workload: string(kind), URI: o.URI, Protocol: protocolName(kind, o.Protocol), Size: o.Size, Receivers: o.Receivers,
-		Rate: o.Rate, Loss: o.Loss, Seed: o.Seed, Idle: o.Idle, GSO: o.GSO,
+		Rate: o.Rate, Loss: o.Loss, DelayNS: o.Delay.Nanoseconds(), Seed: o.Seed, Idle: o.Idle, GSO: o.GSO,
+		K: o.FEC.SourceSymbols, M: o.FEC.RepairSymbols, Interleave: o.FEC.Interleave,
 	}}
 	r.res.Circumstances()
 	if o.Rig != "" {
@@ -201,8 +202,8 @@ func random() uint64 {
 func (r *run) channel(ctx context.Context, work func(context.Context, *member, *blaze.Publisher) (sent uint64, err error)) error {
 	r.hash = random()
 	base := order{
-		Workload: r.kind, URI: r.o.URI, Cluster: fmt.Sprintf("blazebench-%016x", random()), Protocol: r.o.Protocol,
-		Size: r.o.Size, Idle: r.o.Idle, Loss: r.o.Loss, Seed: r.o.Seed, Hash: r.hash, Every: 1,
+		Workload: r.kind, URI: r.o.URI, Cluster: fmt.Sprintf("blazebench-%016x", random()), Protocol: r.o.Protocol, FEC: r.o.FEC,
+		Size: r.o.Size, Idle: r.o.Idle, Loss: r.o.Loss, Delay: r.o.Delay, Seed: r.o.Seed, Hash: r.hash, Every: 1,
 		Trace: r.o.Breakdown,
 	}
 	if r.kind != Latency && r.o.Rate == 0 {
@@ -396,6 +397,8 @@ func (r *run) sum(own counters, repair []byte, reports []*report) error {
 	res.Transport, res.XDPMode, res.XDPSocket = own.Transport, own.XDPMode, own.XDPSocket
 	res.XDPDatagrams, res.XDPCopied = own.XDPDatagrams, own.XDPCopied
 	res.NAKsSent, res.RepairsSent, res.Evictions = own.NAKsSent, own.RepairsSent, own.Evictions
+	res.RepairedByFEC, res.RepairedByNACK = own.RepairedByFEC, own.RepairedByNACK // of answers
+	res.ParityOverhead = share(own.ParityBytes, own.DatagramBytes)
 	res.Reasons = map[string]uint64{}
 	res.Members = append(res.Members, own.Detail)
 	latency, repairs := hist.New(), hist.New()
@@ -419,6 +422,8 @@ func (r *run) sum(own counters, repair []byte, reports []*report) error {
 		}
 		res.NAKsSent += p.Stats.NAKsSent
 		res.RepairsSent += p.Stats.RepairsSent
+		res.RepairedByFEC += p.Stats.RepairedByFEC
+		res.RepairedByNACK += p.Stats.RepairedByNACK
 		res.XDPDatagrams += p.Stats.XDPDatagrams
 		res.XDPCopied += p.Stats.XDPCopied
 		mallocs += p.Mallocs
@@ -432,6 +437,8 @@ func (r *run) sum(own counters, repair []byte, reports []*report) error {
 			}
 		}
 	}
+	res.ResidualLoss = share(res.Lost, res.Sent*uint64(len(reports)))
+	res.RepairOverhead = share(own.RepairsSent, own.DatagramsSent)
 	res.BytesPerSecond = res.MsgsPerSecond * float64(r.o.Size)
 	if n := res.Sent + res.Delivered; n > 0 {
 		res.AllocsPerMsg = float64(mallocs) / float64(n)
@@ -450,6 +457,14 @@ func (r *run) sum(own counters, repair []byte, reports []*report) error {
 		r.hist = r.rtt
 	}
 	return nil
+}
+
+// share is a of b, and 0 of nothing.
+func share(a, b uint64) float64 {
+	if b == 0 {
+		return 0
+	}
+	return float64(a) / float64(b)
 }
 
 // rate is how many messages a second arrived while it was measured.

@@ -73,10 +73,11 @@ func (c *control) finish(sent uint64) {
 	close(c.finished)
 }
 
-// settled tells whether the run is over for a receiver that has got delivered messages.
-func (c *control) settled(delivered uint64) bool {
+// settled tells whether the run is over for a receiver for which n messages have come or will
+// never come.
+func (c *control) settled(n uint64) bool {
 	at := c.at.Load()
-	return at != 0 && (delivered >= c.sent.Load() || int64(engine.Now())-at > int64(Settle))
+	return at != 0 && (n >= c.sent.Load() || int64(engine.Now())-at > int64(Settle))
 }
 
 // receive is a receiver over a channel.
@@ -129,7 +130,7 @@ func receive(ctx context.Context, o *order, ctl *control, enc *json.Encoder) err
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	m.drive(ctx, func() bool { answers.retry(); return ctl.settled(s.delivered.Load()) })
+	m.drive(ctx, func() bool { answers.retry(); return ctl.settled(s.settled.Load()) })
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

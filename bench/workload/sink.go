@@ -24,8 +24,9 @@ type sink struct {
 	firstCount, lastCount uint64
 
 	told map[string]uint64 // messages that OnLoss reported, by reason
+	gone uint64            // their sum
 
-	delivered atomic.Uint64 // tracker.Delivered, for who waits until all has come
+	settled atomic.Uint64 // delivered or told as lost, for who waits until all is
 }
 
 func newSink(size int, seed, every uint64, now func() clock.Time) *sink {
@@ -43,7 +44,7 @@ func (s *sink) take(b []byte) {
 	if msg.Measured && msg.Number%s.every == 0 {
 		s.time(msg.Stamp)
 	}
-	s.delivered.Store(s.tracker.Delivered)
+	s.settled.Store(s.tracker.Delivered + s.gone)
 }
 
 func (s *sink) time(stamp int64) {
@@ -58,7 +59,12 @@ func (s *sink) time(stamp int64) {
 }
 
 // lost is told by the library what will never come.
-func (s *sink) lost(l blaze.Loss) { s.told[l.Reason.String()] += l.Last - l.First + 1 }
+func (s *sink) lost(l blaze.Loss) {
+	n := l.Last - l.First + 1
+	s.told[l.Reason.String()] += n
+	s.gone += n
+	s.settled.Store(s.tracker.Delivered + s.gone)
+}
 
 // report says what became of the messages 1..sent.
 func (s *sink) report(sent uint64) (*report, error) {

@@ -1,6 +1,10 @@
 package workload
 
-import "github.com/activeblaze/blaze"
+import (
+	"time"
+
+	"github.com/activeblaze/blaze"
+)
 
 // Topics of the load and of the answers to it.
 const (
@@ -10,21 +14,23 @@ const (
 
 // order is the first line on a receiver's input: what to be.
 type order struct {
-	Workload Kind           `json:"workload"`
-	Echo     bool           `json:"echo"` // answer each message
-	URI      string         `json:"uri"`
-	Cluster  string         `json:"cluster"`
-	Protocol blaze.Protocol `json:"protocol"`
-	Size     int            `json:"size"`
-	Idle     string         `json:"idle"`
-	Loss     float64        `json:"loss"`
-	Seed     uint64         `json:"seed"`  // of the losses at this member
-	Hash     uint64         `json:"hash"`  // seed of the payloads
-	Every    uint64         `json:"every"` // takes the time of each message whose number this divides
-	GSO      bool           `json:"gso"`
-	Trace    bool           `json:"trace"`          // take the times of each stage
-	Seconds  float64        `json:"seconds"`        // Raw: how long
-	Ring     *ringOrder     `json:"ring,omitempty"` // Order: to be a member of a ring
+	Workload Kind            `json:"workload"`
+	Echo     bool            `json:"echo"` // answer each message
+	URI      string          `json:"uri"`
+	Cluster  string          `json:"cluster"`
+	Protocol blaze.Protocol  `json:"protocol"`
+	FEC      blaze.FECConfig `json:"fec"`
+	Size     int             `json:"size"`
+	Idle     string          `json:"idle"`
+	Loss     float64         `json:"loss"`
+	Delay    time.Duration   `json:"delay"` // of what comes
+	Seed     uint64          `json:"seed"`  // of the losses at this member
+	Hash     uint64          `json:"hash"`  // seed of the payloads
+	Every    uint64          `json:"every"` // takes the time of each message whose number this divides
+	GSO      bool            `json:"gso"`
+	Trace    bool            `json:"trace"`          // take the times of each stage
+	Seconds  float64         `json:"seconds"`        // Raw: how long
+	Ring     *ringOrder      `json:"ring,omitempty"` // Order: to be a member of a ring
 }
 
 // finish is the second line: the load is over.
@@ -67,6 +73,11 @@ type counters struct {
 	DatagramsReceived uint64 `json:"datagrams_received"`
 	NAKsSent          uint64 `json:"naks_sent"`
 	RepairsSent       uint64 `json:"repairs_sent"`
+	DatagramsSent     uint64 `json:"datagrams_sent"` // of data, for the first time
+	DatagramBytes     uint64 `json:"datagram_bytes"` // of those
+	ParityBytes       uint64 `json:"parity_bytes"`
+	RepairedByFEC     uint64 `json:"repaired_by_fec"`
+	RepairedByNACK    uint64 `json:"repaired_by_nack"`
 	Detail            string `json:"detail"` // all counters of the protocol, to be read by people
 	Evictions         uint64 `json:"evictions"`
 }

@@ -45,6 +45,9 @@ func compare(ctx context.Context, args []string, out *output) error {
 		return err
 	}
 	s := figures.FastPath(*duration)
+	if rig.Kind(*kind) != rig.Veth {
+		s.Yard = nil // they know that network only
+	}
 	for i := range s.Cases {
 		s.Cases[i].Opt.Rig = rig.Kind(*kind)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,7 +34,7 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 	fs.IntVar(&rounds, "rounds", rounds, "how many `times` everything is run")
 	fs.DurationVar(&duration, "duration", duration, "how long each run is measured, unless its bar says it")
 	file, only := new(string), "all"
-	fs.StringVar(&only, "only", only, "`what` to measure: all, loopback or xdp (AF_XDP, on a rig; root)")
+	fs.StringVar(&only, "only", only, "`what` to measure: all, loopback, xdp (AF_XDP, on a rig; root) or fec")
 	if !check {
 		fs.StringVar(file, "write", "bench/RESULTS.md", "put the tables into this results `file`, between its markers; empty: nowhere")
 	}
@@ -42,8 +43,8 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 		return usageError{error: err, told: true}
 	case fs.NArg() > 0:
 		return usagef("%s: unexpected argument %q", fs.Name(), fs.Arg(0))
-	case only != "all" && only != "loopback" && only != "xdp":
-		return usagef("--only %q: want all, loopback or xdp", only)
+	case only != "all" && only != "loopback" && only != "xdp" && only != "fec":
+		return usagef("--only %q: want all, loopback, xdp or fec", only)
 	case rounds < 1:
 		return usagef("--rounds %d: want 1 or more", rounds)
 	case duration < 10*time.Millisecond || duration > workload.MaxDuration:
@@ -64,6 +65,7 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 		slack := 1.0
 		if check {
 			slack, s.Yard = 2, nil
+			s.Bars = slices.DeleteFunc(s.Bars, func(b figures.Bar) bool { return b.Absolute })
 			for i := range s.Cases {
 				s.Cases[i].Opt.Duration = duration
 			}
@@ -82,6 +84,9 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 		} else {
 			text := figures.Report(s, results)
 			fmt.Fprintln(out.stdout, text)
+			if s.Heading != "" {
+				text = "## " + s.Heading + "\n\n" + text
+			}
 			texts = append(texts, text)
 		}
 		for _, v := range verdicts {
@@ -91,24 +96,32 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 		}
 	}
 	if *file != "" {
-		failed = errors.Join(failed, figures.Update(*file, strings.Join(texts, "\n## AF_XDP\n\n")))
+		failed = errors.Join(failed, figures.Update(*file, strings.Join(texts, "\n")))
 	}
 	return failed
 }
 
 // suites are those that this host can run and somebody wants; what it cannot is said in a line.
 func suites(duration time.Duration, only string, out *output) (all []figures.Suite) {
-	if only != "xdp" {
+	wanted := func(name string) bool { return only == "all" || only == name }
+	if wanted("loopback") {
 		all = append(all, figures.Loopback(duration))
 	}
-	if only == "loopback" {
-		return all
+	fast := false
+	if wanted("xdp") || wanted("fec") {
+		if err := errors.Join(rig.Possible(), xdp.Available()); err != nil {
+			fmt.Fprintf(out.stderr, "blazebench: left out: all figures of AF_XDP: %s\n", oneLine(err))
+		} else {
+			fast = true
+		}
 	}
-	if err := errors.Join(rig.Possible(), xdp.Available()); err != nil {
-		fmt.Fprintf(out.stderr, "blazebench: left out: all figures of AF_XDP: %s\n", oneLine(err))
-		return all
+	if wanted("xdp") && fast {
+		all = append(all, figures.FastPath(duration))
 	}
-	return append(all, figures.FastPath(duration))
+	if wanted("fec") {
+		all = append(all, figures.FEC(duration, fast))
+	}
+	return all
 }
 
 // takeSuite runs rounds of a suite. Without results it was stopped; with them the error tells

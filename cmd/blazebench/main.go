@@ -4,7 +4,8 @@
 //	blazebench                 a tour of all of them on loopback, in less than a minute
 //	blazebench latency         round trips; with --rate open loop, counted from the scheduled time
 //	blazebench throughput      one way, as fast as flow control allows, or at --rate
-//	blazebench loss            throughput while every member loses datagrams
+//	blazebench loss            throughput while every member loses datagrams; --protocol fec or hybrid
+//	blazebench loss --sweep    latency and cost of repair over many losses, as a table and a plot
 //	blazebench order           total order: every member of a ring sends, all receive the same
 //	blazebench raw             the yardstick: bare sockets, without the library
 //	blazebench compare         sockets and AF_XDP, bare and with the protocol, in turn on one rig (root)
@@ -104,7 +105,8 @@ const overview = `blazebench measures reliable multicast between real processes.
   blazebench                 round trip, throughput and repair on loopback, in less than a minute
   blazebench latency         round trips; with --rate open loop, counted from the scheduled time
   blazebench throughput      one way, as fast as flow control allows, or at --rate
-  blazebench loss            throughput while every member loses datagrams
+  blazebench loss            throughput while every member loses datagrams; --protocol fec or hybrid
+  blazebench loss --sweep    latency and cost of repair over many losses, as a table and a plot
   blazebench order           total order: every member of a ring sends, all receive the same
   blazebench raw             bare sockets, without the library: the yardstick
   blazebench compare         sockets and AF_XDP, bare and with the protocol, in turn on one rig (root)

@@ -22,6 +22,7 @@ type flags struct {
 	protocol string
 	json     string
 	hist     string
+	sweep    sweep // loss
 }
 
 func newFlags(kind workload.Kind, stderr io.Writer) *flags {
@@ -48,9 +49,17 @@ func newFlags(kind workload.Kind, stderr io.Writer) *flags {
 		loss = 0.01
 	}
 	f.StringVar(&f.protocol, "protocol", "nack", "`nack`, besteffort, fec or hybrid")
+	f.IntVar(&o.FEC.SourceSymbols, "k", 0, "fec, hybrid: `datagrams` of a block, 1 to 64 (default 20)")
+	f.IntVar(&o.FEC.RepairSymbols, "m", 0, "fec, hybrid: repair `datagrams` of every block, 1 to 64 (default as many as the loss asks for)")
+	f.IntVar(&o.FEC.Interleave, "interleave", 0, "fec, hybrid: `blocks` that are sent in turn, against bursts, 1 to 16 (default 1)")
+	if kind == workload.Loss {
+		f.BoolVar(&f.sweep.on, "sweep", false, "a table of nack, fec and hybrid over losses of 0.01 to 20 %, at --rate")
+		f.StringVar(&f.sweep.file, "out", "", "with --sweep: draw it into `file`, an SVG")
+	}
 	f.Float64Var(&o.Rate, "rate", 0, "`messages` a second on a fixed schedule; 0: ping-pong, or as fast as it goes")
 	f.IntVar(&o.Receivers, "receivers", 1, "receiving `processes`")
 	f.Float64Var(&o.Loss, "loss", loss, "`share` of all datagrams, of every kind, that each member drops, 0 to 1")
+	f.DurationVar(&o.Delay, "delay", 0, "everything comes so much `later` at each member, a round trip of twice that")
 	f.Uint64Var(&o.Seed, "seed", 1, "`seed` of the drops")
 	f.StringVar(&o.Idle, "idle", "", "how members wait: busyspin, backoff or block\n(default busyspin if there is a CPU for each member, else backoff)")
 	return f
@@ -76,12 +85,21 @@ func (f *flags) parse(args []string) error {
 	// A zero that somebody typed is no default.
 	for name, zero := range map[string]bool{
 		"size": f.opt.Size == 0, "duration": f.opt.Duration == 0, "receivers": f.opt.Receivers == 0,
+		"k": f.given("k") && f.opt.FEC.SourceSymbols == 0, "m": f.given("m") && f.opt.FEC.RepairSymbols == 0,
+		"interleave": f.given("interleave") && f.opt.FEC.Interleave == 0,
 	} {
 		if zero {
 			return usagef("--%s 0: want more than 0", name)
 		}
 	}
-	return nil
+	f.opt.FEC.NoAdapt = f.opt.FEC.RepairSymbols > 0
+	return f.checkSweep()
+}
+
+// given tells whether the command line has an option.
+func (f *flags) given(name string) (given bool) {
+	f.Visit(func(g *flag.Flag) { given = given || g.Name == name })
+	return given
 }
 
 func parseProtocol(s string) (blaze.Protocol, error) {
@@ -103,6 +121,9 @@ func one(ctx context.Context, kind workload.Kind, args []string, out *output) er
 	f := newFlags(kind, out.stderr)
 	if err := f.parse(args); err != nil {
 		return err
+	}
+	if f.sweep.on {
+		return f.runSweep(ctx, out)
 	}
 	if err := f.opt.Check(kind); err != nil {
 		return usagef("--%w", err)
@@ -139,6 +160,9 @@ func one(ctx context.Context, kind workload.Kind, args []string, out *output) er
 func mustHold(r *result.Run) error {
 	if (r.Protocol == "nack" || r.Protocol == "hybrid") && !r.Exact() {
 		return fmt.Errorf("not exactly once in order: %s", counts(r))
+	}
+	if r.Protocol == "fec" && (r.Duplicates > 0 || r.Reordered > 0 || r.Told != r.Lost) {
+		return fmt.Errorf("not at most once in order with every loss told: %s", counts(r))
 	}
 	if r.Corrupt > 0 {
 		return fmt.Errorf("%d corrupt messages", r.Corrupt)

@@ -72,6 +72,12 @@ func (o *output) report(r *result.Run) {
 	if r.Loss > 0 {
 		line("injected loss", "%.4g %% of the datagrams at each member, seed %d", r.Loss*100, r.Seed)
 	}
+	if r.DelayNS > 0 {
+		line("added delay", "%s one way", ns(r.DelayNS))
+	}
+	if r.K > 0 || r.M > 0 || r.Interleave > 0 {
+		line("code", "%s", code(r))
+	}
 	if r.Rate > 0 {
 		line("schedule", "%s messages a second", count(r.Rate))
 	}
@@ -99,10 +105,29 @@ func (o *output) report(r *result.Run) {
 	if r.Sent > 0 {
 		line("messages", "%s", counts(r))
 	}
+	if r.RepairedByFEC+r.RepairedByNACK > 0 || r.ParityOverhead > 0 {
+		line("lost on the way", "%s by FEC, %s by NAKs came back; residual loss %s", count(float64(r.RepairedByFEC)), count(float64(r.RepairedByNACK)), percent(r.ResidualLoss))
+		line("overhead", "parity %s of the bytes of data, sent again %s of the datagrams", percent(r.ParityOverhead), percent(r.RepairOverhead))
+	}
 	if r.Workload != "raw" {
 		line("cost", "%s NAKs, %s repairs, %.4f allocations a message, %.2f s of CPU",
 			count(float64(r.NAKsSent)), count(float64(r.RepairsSent)), r.AllocsPerMsg, r.CPUSeconds)
 	}
+}
+
+// code is how the blocks of FEC and Hybrid are made.
+func code(r *result.Run) string {
+	s := "adaptive parity"
+	if r.M > 0 {
+		s = plural(r.M, "repair symbol")
+	}
+	if r.K > 0 {
+		s = fmt.Sprintf("blocks of %d, %s", r.K, s)
+	}
+	if r.Interleave > 0 {
+		s += fmt.Sprintf(", %d blocks in turn", r.Interleave)
+	}
+	return s
 }
 
 // driver is what carried the datagrams, and over what.

@@ -53,6 +53,20 @@ func TestRigRuns(t *testing.T) {
 	}
 }
 
+// Hybrid over AF_XDP: what is lost comes back, once and in order.
+func TestRigHybrid(t *testing.T) {
+	needRig(t)
+	if err := xdp.Available(); err != nil {
+		t.Skip(err)
+	}
+	for _, receivers := range []string{"1", "4"} {
+		r := measure(t, "loss", "--protocol", "hybrid", "--loss", "0.05", "--receivers", receivers, "--rig", "bridge", "--uri", "xdp://239.255.66.76", "--duration", "200ms")
+		if !r.Exact() || r.Delivered != r.Sent*uint64(r.Receivers) || r.Sent == 0 || r.Transport != "xdp" || r.RepairedByFEC == 0 {
+			t.Errorf("%s receivers, over %s: %s, %d repaired by FEC", receivers, r.Transport, counts(&r), r.RepairedByFEC)
+		}
+	}
+}
+
 // interfaces are those of this host, outside of rigs.
 func interfaces(t *testing.T) (names []string) {
 	t.Helper()

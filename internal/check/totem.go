@@ -8,14 +8,17 @@ import (
 )
 
 // Rings runs the checkers of Totem's safety properties, TO-1 to TO-18 and TO-23. With settled the
-// run has ended quietly, so that what is owed at the end is judged too (TO-8, TO-10).
+// run has ended quietly, so that what is owed at the end is judged too (TO-8, TO-9 and TO-10), and
+// TO-20 and TO-21 for what came after RingLog.Settle.
 func Rings(l *RingLog, settled bool) []Violation {
 	c := &ringChecker{l: l, byRing: map[wire.RingID]*ringFacts{}}
 	c.collect()
 	all := c.walk()
 	all = append(all, c.segments()...)
 	if settled {
+		all = append(all, c.together()...)
 		all = append(all, c.owed()...)
+		all = append(all, c.progress()...)
 	}
 	ids := make([]string, 0, len(l.online))
 	for id := range l.online {
@@ -225,6 +228,8 @@ func (c *ringChecker) view(r *ringReport, i int, s *procState) {
 	}
 	if s.trans == nil || s.trans.Ring != d.Ring || s.trans.Old != d.Old {
 		r.add("TO-15", i, "no transitional configuration before it")
+	} else if !s.hasRing && !slices.Equal(s.trans.Members, []wire.MemberID{self}) {
+		r.add("TO-12", i, "nobody else comes from where it began")
 	}
 	f := c.facts(d.Ring)
 	if f.members == nil {
@@ -261,7 +266,7 @@ func (c *ringChecker) seal(p Proc, s *procState, next wire.RingID, closed bool) 
 		return
 	}
 	g := &list[len(list)-1]
-	g.next, g.closed = next, closed
+	g.next, g.closed, g.regular = next, closed, s.hash
 	if s.trans != nil {
 		g.trans, g.regular, g.end = s.trans.Members, s.regHash, s.hash
 	}
@@ -329,6 +334,12 @@ func (c *ringChecker) origin(r *ringReport, i int) {
 }
 
 // segments compares what processes delivered that went together: TO-9, TO-12.
+//
+// A transitional set is what its members knew when they installed the ring: those of the commit
+// token that came from the same ring. One of them may have crashed before it installed, or its
+// recovery may have failed, so that it went on from the same ring to another one (docs/totem.md,
+// 9.4 and 9.5). Everything else is a violation: that it was never in the old ring, or that it
+// installed the new one and came from elsewhere.
 func (c *ringChecker) segments() []Violation {
 	r := ringReport{l: c.l}
 	type pair struct{ a, b wire.RingID }
@@ -346,6 +357,7 @@ func (c *ringChecker) segments() []Violation {
 				if !slices.Contains(c.facts(g.ring).members, m) || !slices.Contains(c.facts(g.next).members, m) {
 					r.add("TO-12", g.at, "a transitional member that is in only one of the configurations")
 				}
+				c.transitional(&r, g, m)
 			}
 			o, ok := first[pair{g.ring, g.next}]
 			if !ok {
@@ -370,6 +382,24 @@ func (c *ringChecker) segments() []Violation {
 		}
 	}
 	return r.done()
+}
+
+// transitional looks where a transitional member of g came from: TO-12.
+func (c *ringChecker) transitional(r *ringReport, g *segment, m wire.MemberID) {
+	q := c.l.procOf(m)
+	if q < 0 {
+		r.add("TO-12", g.at, "a transitional member that nobody knows")
+		return
+	}
+	list := c.segs[q]
+	i := slices.IndexFunc(list, func(s segment) bool { return s.ring == g.ring })
+	if i < 0 {
+		r.add("TO-12", g.at, c.l.procName(q)+" is a transitional member, and was never in the old ring")
+		return
+	}
+	if j := slices.IndexFunc(list, func(s segment) bool { return s.ring == g.next }); j >= 0 && j != i+1 {
+		r.add("TO-12", g.at, c.l.procName(q)+" is a transitional member, and came from another ring")
+	}
 }
 
 // owed checks what must have happened by the end: TO-8, TO-10.

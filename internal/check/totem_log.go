@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/wire"
@@ -19,6 +20,10 @@ type RingLog struct {
 	tokens  map[wire.RingID]uint64   // the last token_seq that was accepted
 	online  map[string][]Violation   // found while the run went on
 	numbers map[wire.RingID][]number // what was sequenced, by ring
+
+	settled      int // Records from here on are after Settle
+	settledAt    clock.Time
+	agreed, safe time.Duration
 }
 
 // number is one datagram that got its place in a ring.
@@ -199,6 +204,17 @@ func (l *RingLog) String(i int) string {
 		}
 	}
 	return out
+}
+
+// Rings counts the rings that were installed.
+func (l *RingLog) Rings() int {
+	ids := map[wire.RingID]bool{}
+	for i := range l.Records {
+		if r := &l.Records[i]; r.Kind == RingView && r.Regular {
+			ids[r.Ring] = true
+		}
+	}
+	return len(ids)
 }
 
 // Online lists what Found has noted under one id.

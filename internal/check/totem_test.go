@@ -50,7 +50,10 @@ func (s *ringScene) play(breaks string) []Violation {
 	is := func(name string) bool { return breaks == name }
 	for p := range 3 {
 		first := wire.RingID{Rep: s.ids[p], Seq: 1}
-		members := all
+		members, trans := all, s.ids[p:p+1]
+		if is("two come from one's beginning") && p == 0 {
+			trans = all[:2]
+		}
 		if is("other members") && p == 2 {
 			members = all[:2]
 		}
@@ -58,7 +61,10 @@ func (s *ringScene) play(breaks string) []Violation {
 			s.l.View(s.at, Proc(p), true, s.a, first, members)
 			continue
 		}
-		s.view(p, s.a, first, s.ids[p:p+1], members)
+		if is("never in the old ring") && p == 2 {
+			break
+		}
+		s.view(p, s.a, first, trans, members)
 	}
 	s.at = 10
 	s.send(0, s.a, 1, 1, 0, true)
@@ -105,7 +111,12 @@ func (s *ringScene) play(breaks string) []Violation {
 		if is("other transitional members") && p == 0 {
 			trans = all[:2]
 		}
-		s.view(p, ring, s.a, trans, all)
+		old := s.a
+		if is("a transitional member from elsewhere") && p == 2 {
+			old, trans = wire.RingID{Rep: s.ids[2], Seq: 6}, all[2:]
+			s.view(2, old, s.a, trans, trans)
+		}
+		s.view(p, ring, old, trans, all)
 	}
 	if is("of the ring before") {
 		s.send(0, s.a, 3, 2, 2, false)
@@ -115,6 +126,39 @@ func (s *ringScene) play(breaks string) []Violation {
 		s.l.Token(0, s.b, 0)
 		s.l.Token(1, s.b, 1)
 		s.l.Token(2, s.b, 1)
+	}
+	s.at = 30
+	s.send(1, s.b, 1, 2, 0, false)
+	for p := range 3 {
+		if p < 2 || !is("another end") {
+			s.deliver(p, s.b, 1, 1, 2)
+		}
+	}
+	s.at = 40
+	s.l.Settle(s.at, 5, 15)
+	s.send(1, s.b, 2, 3, 1, false)
+	s.send(1, s.b, 3, 4, 1, true)
+	s.at = 45
+	for p := range 3 {
+		if is("an agreed one takes long") && p == 2 {
+			s.at = 46
+		}
+		if p < 2 || !is("an agreed one is missing at another") {
+			s.deliver(p, s.b, 2, 1, 3)
+		}
+	}
+	s.at = 55
+	for p := range 3 {
+		if is("a safe one takes long") && p == 2 {
+			s.at = 56
+		}
+		s.deliver(p, s.b, 3, 1, 4)
+	}
+	if is("a change without reason") {
+		c := wire.RingID{Rep: s.ids[0], Seq: 13}
+		for p := range 3 {
+			s.view(p, c, s.b, all, all)
+		}
 	}
 	return Rings(s.l, true)
 }
@@ -141,6 +185,14 @@ func TestRingCheckers(t *testing.T) {
 		{"no transitional view", "TO-15"},
 		{"two tokens", "TO-17"},
 		{"outside of Operational", "TO-18"},
+		{"another end", "TO-9"},
+		{"two come from one's beginning", "TO-12"},
+		{"never in the old ring", "TO-12"},
+		{"a transitional member from elsewhere", "TO-12"},
+		{"an agreed one is missing at another", "TO-20"},
+		{"an agreed one takes long", "TO-20"},
+		{"a safe one takes long", "TO-20"},
+		{"a change without reason", "TO-21"},
 	} {
 		found := IDs(newRingScene().play(c.breaks))
 		if c.id == "" && len(found) > 0 || c.id != "" && !slices.Contains(found, c.id) {

@@ -2,12 +2,17 @@
 // not: it is internal, and every field is read once, at Init or Start.
 package hook
 
+import "time"
+
 // Drop makes every channel that is initialised afterwards lose datagrams: each one that it
 // receives, of whatever kind, with probability P (0..1), drawn from Seed. P = 0 loses none.
 var Drop struct {
 	P    float64
 	Seed uint64
 }
+
+// Delay makes everything that such a channel receives come so much later.
+var Delay time.Duration
 
 // RepairNS, when set, is called on the engine's thread with the time in nanoseconds from
 // noticing that a datagram was missing to its arrival, once for each that was repaired.

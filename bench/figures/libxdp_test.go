@@ -1,0 +1,36 @@
+package figures
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/activeblaze/blaze/bench/rig"
+	"github.com/activeblaze/blaze/xdp"
+)
+
+// The C program and its library measure something, where both are there.
+func TestLibxdp(t *testing.T) {
+	if err := errors.Join(rig.Possible(), xdp.Available()); err != nil {
+		t.Skip(err)
+	}
+	t.Chdir("../..")
+	ys := libxdpYardsticks(200 * time.Millisecond)
+	if len(ys) == 0 {
+		t.Skip("needs a C compiler, libxdp-dev and libbpf-dev")
+	}
+	r := Round{}
+	for _, y := range ys {
+		res, err := y.Run(t.Context())
+		if err != nil {
+			t.Fatalf("%s: %v", y.Command, err)
+		}
+		r[y.Name] = res
+	}
+	if v := p50(r[libxdpRTT]); !(v > 0) || r[libxdpRTT].Delivered == 0 {
+		t.Errorf("round trip: %+v", r[libxdpRTT])
+	}
+	if v := rate(r[libxdpRate]); !(v > 0) || r[libxdpRate].Delivered == 0 {
+		t.Errorf("rate: %+v", r[libxdpRate])
+	}
+}

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"github.com/activeblaze/blaze"
+	"github.com/activeblaze/blaze/bench/hist"
+	"github.com/activeblaze/blaze/bench/plot"
+	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/bench/workload"
+)
+
+// sweep is loss --sweep: the same load at many losses, under each protocol that repairs.
+type sweep struct {
+	on   bool
+	file string // of the plot; empty: none
+}
+
+// What is swept over.
+var (
+	sweepLosses    = []float64{0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2}
+	sweepProtocols = []blaze.Protocol{blaze.NACK, blaze.FEC, blaze.Hybrid}
+)
+
+const (
+	// sweepRate is what two cores carry under every protocol at every loss, so that latency
+	// tells of repair and not of queues.
+	sweepRate     = 50_000
+	sweepDuration = 2 * time.Second // at each point
+)
+
+// checkSweep refuses options that a sweep chooses by itself, and puts in its own defaults.
+func (f *flags) checkSweep() error {
+	if !f.sweep.on {
+		if f.sweep.file != "" {
+			return usagef("--out is for the plot of --sweep")
+		}
+		return nil
+	}
+	for _, name := range []string{"loss", "protocol", "hist"} {
+		if f.given(name) {
+			return usagef("--%s: --sweep goes through nack, fec and hybrid and its own losses, and has a table", name)
+		}
+	}
+	if !f.given("rate") {
+		f.opt.Rate = sweepRate
+	}
+	if !f.given("duration") {
+		f.opt.Duration = sweepDuration
+	}
+	if f.opt.Rate == 0 {
+		return usagef("--rate 0: --sweep needs a rate, since latency at full speed is that of queues")
+	}
+	return nil
+}
+
+// runSweep takes every point of a sweep, prints the table and draws the plot. What breaks its
+// protocol's promise is an error, when all is shown.
+func (f *flags) runSweep(ctx context.Context, out *output) error {
+	// Before minutes are spent on a plot that then has nowhere to go.
+	if name := f.sweep.file; name != "" && name != "-" {
+		file, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY, 0o666)
+		if err != nil {
+			return err
+		}
+		file.Close()
+	}
+	var runs []*result.Run
+	var broken error
+	o := f.opt
+	o.Stderr, o.Progress = out.stderr, out.progress
+	for i, loss := range sweepLosses {
+		for j, protocol := range sweepProtocols {
+			o := o
+			o.Loss, o.Protocol = loss, protocol
+			if protocol == blaze.NACK {
+				o.FEC = blaze.FECConfig{}
+			}
+			if err := o.Check(workload.Loss); err != nil {
+				return usagef("--%w", err)
+			}
+			out.prefix = fmt.Sprintf("[%d/%d] %s %s: ", i*len(sweepProtocols)+j+1, len(sweepLosses)*len(sweepProtocols), percent(loss), protocol)
+			r, _, err := workload.Run(ctx, workload.Loss, o)
+			out.clear()
+			if err != nil {
+				return fmt.Errorf("%s at %s loss: %w", protocol, percent(loss), err)
+			}
+			runs = append(runs, r)
+			if err := mustHold(r); err != nil {
+				broken = errors.Join(broken, fmt.Errorf("%s at %s loss: %w", protocol, percent(loss), err))
+			}
+		}
+	}
+	if f.json != "-" && f.sweep.file != "-" {
+		sweepTable(out.stdout, runs)
+	}
+	return errors.Join(broken,
+		writeTo(f.json, out.stdout, func(w io.Writer) error {
+			e := json.NewEncoder(w)
+			for _, r := range runs {
+				if err := e.Encode(r); err != nil {
+					return err
+				}
+			}
+			return nil
+		}),
+		writeTo(f.sweep.file, out.stdout, sweepFigure(runs).WriteSVG))
+}
+
+// circumstances is what all points of a sweep have in common, in two lines.
+func circumstances(runs []*result.Run) (load, host string) {
+	r := runs[len(runs)-1] // the last protocol has parity
+	over := driver(r)
+	if r.DelayNS > 0 {
+		over += fmt.Sprintf(" and %s one way", ns(r.DelayNS))
+	}
+	return fmt.Sprintf("%s messages/s of %d bytes, %s, %s, %s", count(r.Rate), r.Size, plural(r.Receivers, "receiver"), over, code(r)),
+		fmt.Sprintf("%s, %d CPUs %s, %s, idle %s", r.Kernel, r.CPUs, r.CPUModel, r.Go, r.Idle)
+}
+
+// sweepTable prints what every point found.
+func sweepTable(w io.Writer, runs []*result.Run) {
+	load, host := circumstances(runs)
+	fmt.Fprintf(w, "%s\n%s\n\n", load, host)
+	tw := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(tw, "loss\tprotocol\tp50\tp99\tp99.9\tresidual\tparity\tsent again\tby FEC\tby NAK\t\n")
+	for _, r := range runs {
+		p50, p99, p999 := "-", "-", "-"
+		if l := r.Latency; l != nil {
+			p50, p99, p999 = ns(l.P50), ns(l.P99), ns(l.P999)
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", percent(r.Loss), r.Protocol, p50, p99, p999,
+			percent(r.ResidualLoss), percent(r.ParityOverhead), percent(r.RepairOverhead),
+			count(float64(r.RepairedByFEC)), count(float64(r.RepairedByNACK)))
+	}
+	tw.Flush()
+	fmt.Fprintf(w, "\nloss: datagrams that each member drops, of every kind; residual: messages never delivered; parity: bytes of repair symbols\n"+
+		"against those of data; sent again: datagrams against those of data; by FEC, by NAK: lost datagrams that came back unasked, asked for.\n")
+}
+
+// percent prints a share with the two digits that mean something.
+func percent(v float64) string {
+	short, err := strconv.ParseFloat(strconv.FormatFloat(v*100, 'g', 2, 64), 64)
+	if err != nil || short == 0 {
+		return "0"
+	}
+	return strconv.FormatFloat(short, 'f', -1, 64) + " %"
+}
+
+// tickTime prints the nanoseconds at a tick of an axis, a round number.
+func tickTime(v float64) string {
+	u, scale := "ns", 1.0
+	for _, x := range []struct {
+		unit  string
+		scale float64
+	}{{"µs", 1e3}, {"ms", 1e6}, {"s", 1e9}} {
+		if v > 0.999*x.scale {
+			u, scale = x.unit, x.scale
+		}
+	}
+	return strconv.FormatFloat(math.Round(v/scale), 'f', -1, 64) + " " + u
+}
+
+// sweepFigure is the plot of a sweep: three percentiles of latency on one scale, then what is
+// missing at the end, and what the repair costs.
+func sweepFigure(runs []*result.Run) *plot.Figure {
+	load, host := circumstances(runs)
+	fig := &plot.Figure{Title: "Delivery under loss", Notes: []string{load, host}}
+	x := plot.Axis{Label: "datagrams lost at each member", Format: percent, Low: sweepLosses[0], High: sweepLosses[len(sweepLosses)-1]}
+	add := func(title string, y plot.Axis, value func(*result.Run) float64) {
+		p := plot.Panel{Title: title, X: x, Y: y}
+		for _, protocol := range sweepProtocols {
+			s := plot.Series{Name: protocol.String()}
+			for _, r := range runs {
+				if r.Protocol == s.Name {
+					s.Points = append(s.Points, plot.Point{X: r.Loss, Y: value(r)})
+				}
+			}
+			p.Series = append(p.Series, s)
+		}
+		fig.Panels = append(fig.Panels, p)
+	}
+	least, most := math.Inf(1), 0.0
+	for _, r := range runs {
+		if l := r.Latency; l != nil {
+			least, most = min(least, float64(l.P50)), max(most, float64(l.P999))
+		}
+	}
+	for _, q := range []struct {
+		title string
+		of    func(*hist.Percentiles) int64
+	}{
+		{"Latency, p50", func(p *hist.Percentiles) int64 { return p.P50 }},
+		{"Latency, p99", func(p *hist.Percentiles) int64 { return p.P99 }},
+		{"Latency, p99.9", func(p *hist.Percentiles) int64 { return p.P999 }},
+	} {
+		y := plot.Axis{Label: "from Offer to the handler", Format: tickTime}
+		if most > 0 {
+			y.Low, y.High = plot.Down(least), plot.Up(most)
+		}
+		add(q.title, y, func(r *result.Run) float64 {
+			if r.Latency == nil {
+				return math.NaN()
+			}
+			return float64(q.of(r.Latency))
+		})
+	}
+	add("Residual loss", plot.Axis{Label: "messages never delivered", Format: percent}, func(r *result.Run) float64 { return r.ResidualLoss })
+	add("Overhead", plot.Axis{Label: "parity and what is sent again", Format: percent},
+		func(r *result.Run) float64 { return r.ParityOverhead + r.RepairOverhead })
+	return fig
+}

@@ -1,0 +1,66 @@
+package xdp
+
+import (
+	"os"
+	"unsafe"
+
+	"github.com/activeblaze/blaze/buf"
+)
+
+const (
+	maxBatch = 256 // datagrams that one Recv hands out at most
+
+	// copies is how many buffers are set aside for datagrams that have to be copied to be sent.
+	copies = 256
+
+	// hugePage is what packet memory is rounded up to where the host has such pages to spare.
+	hugePage = 2 << 20
+
+	chunkTable = 32      // bytes that the driver knows of each buffer, at most
+	ringHeader = 384     // bytes in front of a ring's entries, at most
+	otherState = 1 << 17 // bytes: the filter's maps, the driver itself, its watcher
+)
+
+// chunkFor is the size of the buffers that an MTU needs.
+func chunkFor(mtu int) int {
+	// Two VLAN tags in front, and behind it what cores want more than a datagram.
+	if frameStart+etherSize+8+mtu+64 <= smallChunk {
+		return smallChunk
+	}
+	return largeChunk
+}
+
+// reserve is the driver's own share of the buffers.
+func (c *Config) reserve() int { return c.FillRing + 2*maxBatch + copies }
+
+// buffers is the number of all of them.
+func (c *Config) buffers() int { return c.Buffers + c.reserve() + c.TxRing }
+
+// Memory is how many bytes Open takes for c, zero fields filled in, and how many of them are
+// packet memory, which the kernel locks: a process without CAP_IPC_LOCK needs a limit
+// (RLIMIT_MEMLOCK) as large as that. MTU 0 counts as 1500. In all it is a little more than Open
+// takes: huge pages are rounded up where the host has them. The kernel's socket buffers are not
+// in it.
+func (c Config) Memory() (all, locked int64) {
+	c.fill()
+	mtu := c.MTU
+	if mtu == 0 {
+		mtu = defaultMTU
+	}
+	n := int64(c.buffers())
+	locked = n * int64(chunkFor(mtu))
+	mapped := locked
+	if mapped >= hugePage {
+		mapped = roundUp(mapped, hugePage)
+	}
+	const address, descriptor = 8, 16 // bytes of an entry: struct xdp_desc is the second
+	page := int64(os.Getpagesize())
+	rings := int64(0)
+	for _, bytes := range [...]int{c.FillRing * address, c.FillRing * descriptor, c.TxRing * address, c.TxRing * descriptor} {
+		rings += roundUp(int64(ringHeader+bytes), page)
+	}
+	tables := n * int64(unsafe.Sizeof(buf.Buf{})+4+chunkTable)
+	return mapped + rings + tables + int64(unsafe.Sizeof(peers{})) + otherState, locked
+}
+
+func roundUp(n, unit int64) int64 { return (n + unit - 1) / unit * unit }

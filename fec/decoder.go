@@ -69,6 +69,7 @@ type Decoder struct {
 	mask      uint64
 	keep      uint64 // datagrams that are kept behind high
 	low, high uint64
+	heard     uint64 // highest source datagram that came; high may be above, by a repair symbol
 
 	open    []block // in no order
 	rebuilt []rebuilt
@@ -137,7 +138,7 @@ func NewDecoder(cfg DecoderConfig, h wire.Header, first uint64) *Decoder {
 	}
 	return &Decoder{
 		cfg: cfg, header: h,
-		slots: make([]slot, n), mask: uint64(n - 1), keep: leastKept, low: first, high: first,
+		slots: make([]slot, n), mask: uint64(n - 1), keep: leastKept, low: first, high: first, heard: first - min(first, 1),
 		open:    make([]block, 0, openBlocks),
 		rebuilt: make([]rebuilt, 0, 2*MaxSource),
 	}
@@ -151,7 +152,8 @@ func (d *Decoder) Stats() DecoderStats { return d.stats }
 // decoded it and judged that the number is plausible.
 func (d *Decoder) Source(now clock.Time, number uint64, b *buf.Buf) {
 	if number >= d.high {
-		d.forecast.rhythm.beat(now, d.cfg.MaxOpen)
+		d.forecast.rhythm.beat(now, number-d.heard, d.cfg.MaxOpen)
+		d.heard = number
 		d.reach(number + 1)
 	}
 	if number >= d.low {
@@ -192,7 +194,7 @@ func (d *Decoder) Forget(number uint64) {
 }
 
 // Repair takes in a repair symbol. r was read from the datagram in b, which is lent. On an error
-// nothing has changed but a counter.
+// nothing has changed but a counter, and with ErrStale perhaps for how long datagrams are kept.
 func (d *Decoder) Repair(now clock.Time, r *wire.Repair, b *buf.Buf) error {
 	d.stats.Repairs++
 	k, end := int(r.Sources), r.Block+uint64(r.Sources-1)*uint64(r.Stride)+1
@@ -212,6 +214,11 @@ func (d *Decoder) Repair(now clock.Time, r *wire.Repair, b *buf.Buf) error {
 	i := d.find(r.Block)
 	if i < 0 {
 		if r.Block < d.low {
+			// A block that spans more than is kept has always fallen out when its symbols come: its
+			// datagrams were kept too short a time, the next ones' will not be.
+			if end > d.low {
+				d.keepFor(&x)
+			}
 			d.stats.Stale++
 			return ErrStale
 		}
@@ -236,7 +243,7 @@ func (d *Decoder) Repair(now clock.Time, r *wire.Repair, b *buf.Buf) error {
 		d.stats.NoBuffer++
 		return ErrNoBuffer
 	}
-	d.keep = min(max(d.keep, 2*(end-r.Block)), uint64(len(d.slots)))
+	d.keepFor(&x)
 	d.reach(end)
 	d.forecast.learn(&x)
 	if i < 0 {
@@ -252,6 +259,12 @@ func (d *Decoder) Repair(now clock.Time, r *wire.Repair, b *buf.Buf) error {
 	o.held++
 	d.settle(i)
 	return nil
+}
+
+// keepFor keeps datagrams for as long as blocks like x need, from now on.
+func (d *Decoder) keepFor(x *shape) {
+	span := uint64(x.sources-1)*uint64(x.stride) + 1
+	d.keep = min(max(d.keep, 2*span), uint64(len(d.slots)))
 }
 
 // offset is where part, which is a part of whole, begins in it; -1 when it is none. As this project

@@ -155,7 +155,7 @@ func (e *Encoder) Stats() EncoderStats { return e.stats }
 func (e *Encoder) Sent(now clock.Time, number uint64, datagram []byte) {
 	e.stats.Sources++
 	e.stats.SourceBytes += uint64(len(datagram))
-	e.rhythm.beat(now, e.cfg.MaxOpen)
+	e.rhythm.beat(now, 1, e.cfg.MaxOpen)
 	if e.open && number != e.next {
 		e.close(now)
 	}

@@ -66,6 +66,9 @@ func (d *Decoder) Mended(now clock.Time, n uint64) (at clock.Time, ok bool) {
 		return now, true // its block is past
 	}
 	end := f.blockEnd(n)
+	if n < f.end && d.high > end {
+		return now, true // interleaved, and all blocks of its group have ended
+	}
 	left := time.Duration(end-min(end, d.high)) * f.rhythm.smooth
 	// If the stream pauses now, that ends the block, and it takes this long to be noticed.
 	left = max(left, f.rhythm.pause(shortestPause, d.cfg.MaxOpen))

@@ -324,6 +324,38 @@ func TestInterleave(t *testing.T) {
 	full(t, pool)
 }
 
+// Interleaved blocks that span more datagrams than a Decoder keeps at first: the first symbols tell it,
+// and from the second group on every burst is mended.
+func TestDeepInterleave(t *testing.T) {
+	for _, c := range []struct{ k, m, depth int }{{20, 2, 4}, {20, 2, 8}, {20, 3, 16}, {64, 2, 16}} {
+		rng := rand.New(rand.NewPCG(4, 2))
+		pool := buf.NewPool(8192, 2048)
+		group, burst := c.k*c.depth, c.m*c.depth
+		for range 3 {
+			at := group + rng.IntN(group-burst+1)
+			s := newSending(rng, c.k, c.m, c.depth)
+			r := newReceiver(t, s.writer, pool, 2*group)
+			for i := range 2 * group {
+				source, repairs := s.send(clock.Time(1+i), 50+rng.IntN(20), false)
+				if i < at || i >= at+burst {
+					r.take(clock.Time(1+i), source)
+				}
+				for _, b := range repairs {
+					r.take(clock.Time(1+i), b)
+				}
+			}
+			for n := uint64(1); n <= uint64(2*group); n++ {
+				if r.got[n] != 1 {
+					t.Fatalf("(%d, %d) at a depth of %d, burst at %d: datagram %d handed up %d times; %+v", c.k, c.m, c.depth, at, n, r.got[n], r.d.Stats())
+				}
+			}
+			r.d.Release()
+			s.e.Release()
+		}
+		full(t, pool)
+	}
+}
+
 // FE-5, FE-6: the repair datagrams of a block are no longer than its longest source datagram and
 // RepairOverhead, and the longest protected source gives one that fits.
 func TestRepairLength(t *testing.T) {

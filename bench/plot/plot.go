@@ -50,7 +50,7 @@ const (
 	left, right             = 78, 22   // beside them
 	above, below            = 34, 52
 	noteHeight              = 18
-	zeroStrip               = 18 // of an axis that has a place for 0
+	zeroStrip               = 28 // of an axis that has a place for 0
 	tickLength              = 5
 )
 

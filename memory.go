@@ -59,9 +59,9 @@ func (c *Config) memory(datagram int) memory {
 }
 
 // memoryXDP is c's over AF_XDP, where one packet memory is for the cores and for the driver's rings.
-func (c *Config) memoryXDP(mtu int) memory {
+func (c *Config) memoryXDP(mtu, queues int) memory {
 	m := c.memory(mtu - ipHeaders)
-	m.buffers, _ = xdp.Config{Buffers: c.poolBuffers(mtu - ipHeaders), MTU: mtu}.Memory()
+	m.buffers, _ = xdp.Config{Buffers: c.poolBuffers(mtu - ipHeaders), MTU: mtu, Queues: queues}.Memory()
 	m.receive = 0
 	return m
 }
@@ -92,9 +92,9 @@ func (c Config) MemoryBudget() int64 {
 	sockets := d.memory(mtu - ipHeaders).total()
 	switch u.Scheme {
 	case "xdp":
-		return d.memoryXDP(mtu).total()
+		return d.memoryXDP(mtu, u.Queues).total()
 	case "auto":
-		return max(sockets, d.memoryXDP(mtu).total())
+		return max(sockets, d.memoryXDP(mtu, u.Queues).total())
 	}
 	return sockets
 }

@@ -68,6 +68,9 @@ func TestMemoryBudgetOverXDP(t *testing.T) {
 	if small, large := budget(xdpURI+"&mtu=1500", 0), budget(xdpURI+"&mtu=3000", 0); large == small {
 		t.Error("the size of packets does not matter")
 	}
+	if one, four := budget(xdpURI, 0), budget(xdpURI+"&queues=4", 0); four-one < 3*4096*2048 {
+		t.Errorf("one queue takes %d bytes, four take %d", one, four)
+	}
 }
 
 // What Init allocates is what MemoryBudget says: sockets apart, the sizes come from one place.

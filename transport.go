@@ -93,7 +93,7 @@ func openXDP(cfg *Config, uri *URI, log *slog.Logger) (*transport, error) {
 	}
 	d, err := xdp.Open(xdp.Config{
 		Breakdown: hook.Trace != nil, OnKick: onKick,
-		Group: uri.Group, Interface: uri.Interface, Cluster: wire.ClusterHash(cfg.Cluster), Queue: uri.Queue,
+		Group: uri.Group, Interface: uri.Interface, Cluster: wire.ClusterHash(cfg.Cluster), Queue: uri.Queue, Queues: uri.Queues,
 		Mode: uri.Mode, ZeroCopy: uri.ZeroCopy, Socket: uri.Socket,
 		TTL: uri.TTL, MTU: uri.MTU, DSCP: uri.DSCP, BusyPoll: uri.BusyPoll,
 		Buffers: cfg.poolBuffers(mtu - ipHeaders), Tap: uri.Tap, Logger: log,

@@ -13,7 +13,7 @@ import (
 // URI is a Config.BroadcastURI in its parts. ParseURI makes it, with the defaults filled in:
 //
 //	udp://239.255.66.76:6676?interface=eth0&ttl=1&mtu=1500&dscp=46&busypoll=50us&gso=auto
-//	xdp://239.255.66.76:6676?interface=eth0&queue=0&mode=native&zerocopy=auto&socket=own&tap=FILE
+//	xdp://239.255.66.76:6676?interface=eth0&queue=0&queues=4&mode=native&zerocopy=auto&socket=own&tap=FILE
 //	auto://239.255.66.76:6676?interface=eth0
 //	pointcast://10.0.0.1:6676,10.0.0.2:6676?bind=10.0.0.1:6676
 //
@@ -32,6 +32,7 @@ type URI struct {
 	Bind      netip.AddrPort // pointcast: which of Peers is this member; zero: the first that is local and free
 
 	Queue    int    // xdp: the card's queue, 0..4095; default 0
+	Queues   int    // xdp: how many queues from Queue on are received from, 1..64; 0: one. What comes in others takes the way through the kernel
 	Mode     string // xdp: "auto" (default), "native" or "generic"
 	ZeroCopy string // xdp: "auto" (default), "on" or "off"
 	Socket   string // xdp: "own" (default), or "asavie": the AF_XDP socket of github.com/asavie/xdp
@@ -43,6 +44,7 @@ const (
 	maxIfName   = 255
 	maxPath     = 4095
 	maxQueue    = 4095
+	maxQueues   = 64
 	minMTU      = 576 // RFC 791: what every host must take
 	maxMTU      = 9000
 	maxBusyPoll = time.Second
@@ -99,6 +101,7 @@ var uriOptions = []uriOption{
 		func(u *URI) string { return strconv.FormatInt(u.BusyPoll.Microseconds(), 10) + "us" }},
 	wordOption("gso", overUDP, func(u *URI) *string { return &u.GSO }, "auto", "on", "off"),
 	intOption("queue", overXDP, 0, maxQueue, func(u *URI) *int { return &u.Queue }),
+	intOption("queues", overXDP, 1, maxQueues, func(u *URI) *int { return &u.Queues }),
 	wordOption("mode", overXDP, func(u *URI) *string { return &u.Mode }, "auto", "native", "generic"),
 	wordOption("zerocopy", overXDP, func(u *URI) *string { return &u.ZeroCopy }, "auto", "on", "off"),
 	wordOption("socket", overXDP, func(u *URI) *string { return &u.Socket }, "own", "asavie"),

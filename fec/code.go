@@ -19,7 +19,11 @@ var field reedsolomon.LowLevel
 // 0..len(repair)-1. They begin as zeros and are at least as long as symbol; a source symbol that
 // is shorter than others counts as padded with zeros. It allocates nothing.
 func Accumulate(repair [][]byte, c int, symbol []byte) {
-	for r := range repair {
+	r := 0
+	for ; r+1 < len(repair); r += 2 {
+		mulAdd2(matrix[r][c], matrix[r+1][c], symbol, repair[r], repair[r+1])
+	}
+	if r < len(repair) {
 		field.GalMulSliceXor(matrix[r][c], symbol, repair[r])
 	}
 }
@@ -44,8 +48,12 @@ func (s *Solver) Begin(lost, rows []uint8) { s.inverse.set(rows, lost) }
 // Subtract takes source symbol c, which is here, out of the repair symbols, given in the order
 // of rows.
 func (s *Solver) Subtract(repair [][]byte, c int, symbol []byte) {
-	for i := range repair {
-		field.GalMulSliceXor(matrix[s.inverse.rows[i]][c], symbol, repair[i])
+	rows, i := s.inverse.rows[:len(repair)], 0
+	for ; i+1 < len(repair); i += 2 {
+		mulAdd2(matrix[rows[i]][c], matrix[rows[i+1]][c], symbol, repair[i], repair[i+1])
+	}
+	if i < len(repair) {
+		field.GalMulSliceXor(matrix[rows[i]][c], symbol, repair[i])
 	}
 }
 

@@ -61,6 +61,51 @@ func TestLibraryField(t *testing.T) {
 	}
 }
 
+// mulAdd2 against the definition: every pair of factors is met over the lengths, whatever the
+// alignment, and nothing is written beyond the end.
+func TestMulAdd2(t *testing.T) {
+	rng := rand.New(rand.NewPCG(11, 1))
+	var in, out0, out1 [300]byte
+	for i := range in {
+		in[i] = byte(rng.Uint32())
+	}
+	in[0], in[64], in[65] = 0, 0xFF, 0
+	for n := range 256 {
+		at, at0, at1 := n%3, n%5, n%7
+		a, b := byte(n), byte(255-n)
+		for i := range out0 {
+			out0[i], out1[i] = byte(i), byte(3*i)
+		}
+		mulAdd2(a, b, in[at:at+n], out0[at0:at0+n], out1[at1:])
+		for i := range out0 {
+			want := byte(i)
+			if i >= at0 && i < at0+n {
+				want ^= slowMul(a, in[at+i-at0])
+			}
+			if out0[i] != want {
+				t.Fatalf("%d times %d bytes: byte %d of the first output is %d, want %d", a, n, i, out0[i], want)
+			}
+			want = byte(3 * i)
+			if i >= at1 && i < at1+n {
+				want ^= slowMul(b, in[at+i-at1])
+			}
+			if out1[i] != want {
+				t.Fatalf("%d times %d bytes: byte %d of the second output is %d, want %d", b, n, i, out1[i], want)
+			}
+		}
+	}
+	for _, short := range []int{0, 63, 99} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("an output of %d bytes for 100 is accepted", short)
+				}
+			}()
+			mulAdd2(3, 5, in[:100], out0[:100], out1[:short:short])
+		}()
+	}
+}
+
 // The matrix is part of the wire format, so it is held by its definition and by a digest.
 func TestMatrix(t *testing.T) {
 	h := sha256.New()

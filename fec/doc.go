@@ -12,6 +12,7 @@
 //   - RFC 5510: Reed–Solomon codes over GF(2^8), polynomial 0x11d (section 8.1).
 //   - RFC 3208, PGM: repair symbols on demand, one of which serves receivers with different losses.
 //   - RFC 6298: smoothed value and variation, here of the time between datagrams.
+//   - Plank, Greenan, Miller, Screaming Fast Galois Field Arithmetic Using Intel SIMD Instructions, 2013.
 //   - Blömer and others, An XOR-Based Erasure-Resilient Coding Scheme, 1995: Cauchy matrices.
 //
 // # Where we deviate, and why

@@ -150,3 +150,49 @@ func TestRingDeterminism(t *testing.T) {
 		t.Error(v)
 	}
 }
+
+// Section 8.7: one member hears nothing any more, but is heard. Without a hold-down the others would
+// form their ring anew for ever, and hardly deliver in between.
+func TestRingDeafMember(t *testing.T) {
+	RunRings(t, 20, func(t *testing.T, s *RingCluster) {
+		s.Load = RingLoad{Every: time.Millisecond, Safe: 0.3}
+		n := 4 + int(s.Seed%3)
+		s.Start(n, Faults{Delay: 30 * time.Microsecond, Loss: float64(s.Seed%2) / 100})
+		s.Until(500 * time.Millisecond)
+		for i := range n - 1 {
+			s.Net.Cut(i, n-1)
+		}
+		s.For(2 * time.Second) // how often that happens has to be learned
+		up, before := 0, s.Log.Rings()
+		for range 5000 {
+			s.For(time.Millisecond)
+			if s.Members[0].Protocol.State() == totem.Operational {
+				up++
+			}
+		}
+		if up < 4000 {
+			t.Errorf("the ring stood for %dms of five seconds, and %d rings were formed", up, s.Log.Rings()-before)
+		}
+		s.Heal()
+		s.Settle(2 * time.Second)
+	})
+}
+
+// Two rings, of which one does not hear the other, are one ring soon after that ends: who was held
+// down answers, and nobody holds the others down in turn.
+func TestRingOneWay(t *testing.T) {
+	RunRings(t, 40, func(t *testing.T, s *RingCluster) {
+		s.Load.Every = 2 * time.Millisecond
+		n := 4 + s.rng.IntN(4)
+		s.Start(n, Faults{Delay: 30 * time.Microsecond})
+		s.Until(300 * time.Millisecond)
+		for i := range 2 {
+			for j := 2; j < n; j++ {
+				s.Net.Cut(i, j)
+			}
+		}
+		s.For(time.Second + time.Duration(s.rng.IntN(2000))*time.Millisecond)
+		s.Heal()
+		s.Settle(500 * time.Millisecond)
+	})
+}

@@ -121,6 +121,9 @@ func (p *Protocol) stepJoin(now clock.Time, d *wire.Datagram, j *wire.Join, r bu
 	case p.discarding:
 		return p.drop(DropHeld)
 	}
+	if e := p.peers.find(q); e != nil && j.Counter <= e.joins {
+		return p.drop(DropStale) // late, twice, or recorded by a stranger, who would get the token
+	}
 	e := p.peers.learn(p, now, q, j, r.From)
 	if e.left {
 		return p.drop(DropStale)
@@ -134,6 +137,9 @@ func (p *Protocol) stepJoin(now clock.Time, d *wire.Datagram, j *wire.Join, r bu
 	p.learnSeq(now, j.RingSeq)
 	e.ringSeq = max(e.ringSeq, min(j.RingSeq, p.maxRingSeq))
 	e.left = leaving
+	if membersHave(j.Proc, p.cfg.Self) && !membersHave(j.Fail, p.cfg.Self) {
+		p.holds.answered(q)
+	}
 
 	member := p.memb.has(q)
 	why := JoinHeard
@@ -152,6 +158,10 @@ func (p *Protocol) stepJoin(now clock.Time, d *wire.Datagram, j *wire.Join, r bu
 		}
 		p.beginGather(now)
 		p.enterGather(now, why)
+	case Gather:
+		if !member && !p.proc.has(q) && !p.founding && p.holds.holds(p, now, q) {
+			return p.drop(DropHeld)
+		}
 	case Commit, Recovery:
 		if !p.cur.members.has(q) || j.RingSeq < p.cur.id.Seq && !leaving {
 			return p.drop(DropState)
@@ -295,6 +305,9 @@ func (p *Protocol) endConsensus(now clock.Time) {
 	for _, id := range ring.list() {
 		if !p.consensus.has(id) {
 			p.fail.add(id)
+			if !p.memb.has(id) && p.memb.n > 1 {
+				p.holds.mute(p, now, id)
+			}
 		}
 	}
 	p.enterGather(now, ConsensusFailed)

@@ -188,6 +188,49 @@ func TestOneForgery(t *testing.T) {
 	r.done()
 }
 
+// Section 15: a Join that was recorded has no effect. Neither does the ring form anew for a member
+// that is dead, nor does a token go to who sent the Join again.
+func TestRecordedJoins(t *testing.T) {
+	r := newRig(t, 4)
+	joins := map[wire.MemberID][][]byte{}
+	r.heard = func(to *rigNode, b []byte) {
+		if wire.Decode(b, &r.d) == nil && r.d.Frames()[0].Kind == wire.FrameJoin {
+			joins[r.d.Transmitter] = append(joins[r.d.Transmitter], bytes.Clone(b))
+		}
+	}
+	r.form()
+	r.nodes[2].down = true
+	r.run(300 * time.Millisecond)
+	r.form()
+	r.heard = nil
+	before := r.nodes[0].p.Stats()
+	for _, n := range r.nodes {
+		n.at += 100 // whoever sends again what n has sent has another address
+	}
+	for _, n := range []int{2, 1, 0, 3} {
+		list := joins[r.nodes[n].id]
+		if len(list) == 0 {
+			t.Fatal("nothing was recorded")
+		}
+		for _, b := range list {
+			r.inject(b, 15)
+			r.run(100 * time.Microsecond)
+		}
+	}
+	for _, n := range r.nodes {
+		n.at -= 100
+	}
+	r.run(200 * time.Millisecond)
+	r.offerAll(r.nodes[1], "a", nil, true)
+	r.run(5 * time.Millisecond)
+	r.same(1)
+	s := r.nodes[0].p.Stats()
+	if s.Views != before.Views || s.Entered[Gather] != before.Entered[Gather] {
+		t.Errorf("%d rings, %d gathers", s.Views-before.Views, s.Entered[Gather]-before.Entered[Gather])
+	}
+	r.done()
+}
+
 // FuzzRing does what the fuzzer says to three members: messages, time, losses, crashes, and
 // forgeries; also datagrams of the ring itself that were changed and sealed again, which only
 // must not make anything panic, run for ever or forget a buffer.

@@ -15,6 +15,7 @@ type peer struct {
 	node    uint64 // hash of its name; 0: it has none
 	started uint64
 	ringSeq uint64 // the largest ring sequence that its Joins have told
+	joins   uint64 // Join.Counter of its last one
 	left    bool   // it said so, and never comes back: an id is of one start
 	seen    clock.Time
 }
@@ -63,7 +64,7 @@ func (t *peers) learn(p *Protocol, now clock.Time, id wire.MemberID, j *wire.Joi
 		}
 		*e = peer{id: id}
 	}
-	e.node, e.started, e.at, e.seen = j.Node, j.Started, at, now
+	e.node, e.started, e.joins, e.at, e.seen = j.Node, j.Started, j.Counter, at, now
 	return e
 }
 
@@ -95,6 +96,7 @@ type holdDown struct {
 	until clock.Time
 	delay time.Duration
 	full  bool // because there was no room
+	mute  bool // because it did not answer
 }
 
 // flapLimit rings in flapWindow token-loss times are too many.
@@ -130,9 +132,31 @@ func (h *holdDowns) raise(p *Protocol, now clock.Time, id wire.MemberID) {
 		e.delay = 5 * p.prof.TokenLoss
 	}
 	e.delay = min(2*e.delay, p.prof.HoldDown)
-	e.until = max(e.until, now.Add(e.delay))
+	e.until, e.mute = max(e.until, now.Add(e.delay)), false
 	p.stats.HeldDown++
 	p.event(Event{Kind: HeldDown, Member: id})
+}
+
+// mute notes that a foreign member made this one leave its ring and then did not answer: it may hear
+// nothing. After the second time it is held down; a single one may be the loss of a few datagrams.
+func (h *holdDowns) mute(p *Protocol, now clock.Time, id wire.MemberID) {
+	e, found := h.entry(p, id)
+	if found && now.Sub(e.until) <= 10*p.prof.HoldDown {
+		h.raise(p, now, id)
+		e.mute = true
+		return
+	}
+	e.until, e.delay = now, 5*p.prof.TokenLoss
+}
+
+// answered ends the hold-down of a member that hears after all: it has named this one. Or else two
+// members could hold each other down in turn.
+func (h *holdDowns) answered(id wire.MemberID) {
+	for i := range h.list {
+		if o := &h.list[i]; o.mute && o.id == id {
+			*o = holdDown{}
+		}
+	}
 }
 
 // exile holds a member down because there is no room for it. The ring may still count members that

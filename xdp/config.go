@@ -36,6 +36,12 @@ type Config struct {
 	// kernel and comes through the ordinary socket.
 	Queue int
 
+	// Queues is how many queues are received from, Queue being the first, which is also sent
+	// through: 1..64. Zero means 1. Each has a fill ring of its own, so packet memory grows.
+	// The order of what comes in different queues is not kept. It needs Linux 5.10, and own
+	// sockets.
+	Queues int
+
 	// Lanes are the lanes that are wanted from the group. Nil means all.
 	Lanes []uint32
 
@@ -112,6 +118,7 @@ const (
 	minRing        = 64
 	maxRing        = 1 << 16
 	maxQueue       = 4095
+	maxQueues      = 64
 
 	unicastTTL = 64
 )
@@ -144,6 +151,7 @@ func (c *Config) fill() {
 		}
 	}
 	def(&c.TTL, 1)
+	def(&c.Queues, 1)
 	def(&c.Buffers, defaultBuffers)
 	def(&c.FillRing, defaultFill)
 	def(&c.TxRing, defaultTx)
@@ -173,6 +181,10 @@ func (c Config) withDefaults() (Config, error) {
 		return bad("no interface is named; AF_XDP needs one")
 	case c.Queue < 0 || c.Queue > maxQueue:
 		return bad("queue %d is outside 0 to %d", c.Queue, maxQueue)
+	case c.Queues < 1 || c.Queues > maxQueues || c.Queue+c.Queues > maxQueue+1:
+		return bad("%d queues from queue %d on: at most %d, and none above %d", c.Queues, c.Queue, maxQueues, maxQueue)
+	case c.Queues > 1 && c.Socket == "asavie":
+		return bad("%d queues need socket own: one of asavie/xdp cannot share its packet memory", c.Queues)
 	case c.Mode != "auto" && c.Mode != "native" && c.Mode != "generic":
 		return bad("mode %q is none of auto, native, generic", c.Mode)
 	case c.ZeroCopy != "auto" && c.ZeroCopy != "on" && c.ZeroCopy != "off":

@@ -106,7 +106,7 @@ func Open(cfg Config) (*Driver, error) {
 		return nil, err
 	}
 	d := &Driver{cfg: cfg, log: cfg.Logger, event: -1, kernel: kernelSockets{-1, -1}, peers: new(peers), last: new(peer), state: Closed}
-	d.supply.goal = cfg.FillRing
+	d.supply.goal = cfg.posts()
 	if err := d.open(); err != nil {
 		d.release()
 		return nil, err
@@ -215,8 +215,8 @@ func findLink(nl *netlink, cfg *Config) (l link, ip [4]byte, err error) {
 		return bad("interface %s has an MTU of %d bytes, at least %d are needed", l.name, l.mtu, minMTU)
 	case cfg.MTU > l.mtu:
 		return bad("mtu %d is more than interface %s carries; at most %d", cfg.MTU, l.name, l.mtu)
-	case l.queues > 0 && cfg.Queue >= l.queues:
-		return bad("interface %s has no receive queue %d; it has %d, counted from 0", l.name, cfg.Queue, l.queues)
+	case l.queues > 0 && cfg.Queue+cfg.Queues > l.queues:
+		return bad("interface %s has no receive queue %d; it has %d, counted from 0", l.name, cfg.Queue+cfg.Queues-1, l.queues)
 	}
 	list, err := nl.addresses(l.index)
 	if err != nil {
@@ -244,7 +244,7 @@ func (d *Driver) filterConfig() bpf.Config {
 	d.control.mu.Lock() // for Lanes
 	defer d.control.mu.Unlock()
 	return bpf.Config{
-		Group: d.cfg.Group, Unicast: addrOf(d.local), Cluster: d.cfg.Cluster, Lanes: d.cfg.Lanes, Queues: d.cfg.Queue + 1,
+		Group: d.cfg.Group, Unicast: addrOf(d.local), Cluster: d.cfg.Cluster, Lanes: d.cfg.Lanes, Queues: d.cfg.Queue + d.cfg.Queues,
 		FrameBytes: d.memory.chunk - frameStart, Breakdown: d.cfg.Breakdown, Loss: d.cfg.Loss, Seed: d.cfg.Seed,
 	}
 }
@@ -264,7 +264,7 @@ func (d *Driver) setTemplates() {
 // start fills the fill ring and lets the filter send packets here.
 func (d *Driver) start() error {
 	d.refill()
-	return d.line.filter.Register(d.cfg.Queue, d.line.socket.FD())
+	return d.line.register(d.cfg.Queue)
 }
 
 // rebuild connects again, to an interface that has returned. The control's thread calls it, while

@@ -92,8 +92,11 @@ func try(cfg *Config, l *link, r rung, filter bpf.Config, memory *umem) (_ *line
 		return nil, err
 	}
 	open := openOwn
-	if cfg.Socket == "asavie" {
+	switch {
+	case cfg.Socket == "asavie":
 		open = openAsavie
+	case cfg.Queues > 1:
+		open = func(c socketConfig) (Socket, error) { return openQueues(c, cfg.Queues) }
 	}
 	if n.socket, err = open(socketConfig{
 		ifindex: l.index, queue: cfg.Queue, memory: memory, fill: cfg.FillRing, tx: cfg.TxRing,
@@ -120,6 +123,14 @@ func classify(err error) error {
 		}
 	}
 	return err
+}
+
+// register lets the filter send packets to the socket.
+func (n *line) register(queue int) error {
+	if s, ok := n.socket.(*queues); ok {
+		return s.register(n.filter, queue)
+	}
+	return n.filter.Register(queue, n.socket.FD())
 }
 
 // close takes the filter off the interface and closes the socket, in this order: what comes in

@@ -31,7 +31,10 @@ func chunkFor(mtu int) int {
 }
 
 // reserve is the driver's own share of the buffers.
-func (c *Config) reserve() int { return c.FillRing + 2*maxBatch + copies }
+func (c *Config) reserve() int { return c.posts() + 2*maxBatch + copies }
+
+// posts is how many buffers wait for packets.
+func (c *Config) posts() int { return c.FillRing * c.Queues }
 
 // buffers is the number of all of them.
 func (c *Config) buffers() int { return c.Buffers + c.reserve() + c.TxRing }
@@ -55,10 +58,10 @@ func (c Config) Memory() (all, locked int64) {
 	}
 	const address, descriptor = 8, 16 // bytes of an entry: struct xdp_desc is the second
 	page := int64(os.Getpagesize())
-	rings := int64(0)
-	for _, bytes := range [...]int{c.FillRing * address, c.FillRing * descriptor, c.TxRing * address, c.TxRing * descriptor} {
-		rings += roundUp(int64(ringHeader+bytes), page)
-	}
+	ring := func(bytes int) int64 { return roundUp(int64(ringHeader+bytes), page) }
+	receive := ring(c.FillRing*address) + ring(c.FillRing*descriptor)
+	send := ring(c.TxRing*address) + ring(c.TxRing*descriptor)
+	rings := int64(c.Queues)*receive + send + int64(c.Queues-1)*ring(minRing*address)
 	tables := n * int64(unsafe.Sizeof(buf.Buf{})+4+chunkTable)
 	return mapped + rings + tables + int64(unsafe.Sizeof(peers{})) + otherState, locked
 }

@@ -13,23 +13,32 @@ import (
 
 // Config.Memory is what Open takes, and not much more.
 func TestMemoryIsTrue(t *testing.T) {
-	na, _ := pair(t)
+	na, _ := manyQueues(t, 4)
 	for _, change := range []func(*Config){
 		func(*Config) {},
 		func(c *Config) { c.Buffers, c.FillRing, c.TxRing = 0, 0, 0 },
 		func(c *Config) { c.Buffers, c.MTU = 5000, 1400 },
 		func(c *Config) { c.FillRing, c.TxRing = 64, 64 },
 		func(c *Config) { c.FillRing, c.TxRing = 16384, 8192 },
+		func(c *Config) { c.Queues = 4 },
 	} {
 		cfg := testConfig(0)
 		change(&cfg)
 		d := na.open(t, cfg)
-		s := d.line.socket.(*own)
-		used := len(d.memory.mapped) + len(s.fill.mem) + len(s.complete.mem) + len(s.rx.mem) + len(s.tx.mem) +
-			len(d.chunks)*int(unsafe.Sizeof(chunk{})+unsafe.Sizeof(buf.Buf{})+4) + int(unsafe.Sizeof(*d)+unsafe.Sizeof(peers{}))
-		all, locked := cfg.Memory()
-		if int64(used) > all || int64(used) < all-otherState-hugePage-int64(len(d.chunks)*chunkTable) {
-			t.Errorf("%d bytes are used, Memory says %d", used, all)
+		all := []*own{}
+		if s, ok := d.line.socket.(*queues); ok {
+			all = s.all
+		} else {
+			all = append(all, d.line.socket.(*own))
+		}
+		used := len(d.memory.mapped)
+		for _, s := range all {
+			used += len(s.fill.mem) + len(s.complete.mem) + len(s.rx.mem) + len(s.tx.mem)
+		}
+		used += len(d.chunks)*int(unsafe.Sizeof(chunk{})+unsafe.Sizeof(buf.Buf{})+4) + int(unsafe.Sizeof(*d)+unsafe.Sizeof(peers{}))
+		budget, locked := cfg.Memory()
+		if int64(used) > budget || int64(used) < budget-otherState-hugePage-int64(len(d.chunks)*chunkTable) {
+			t.Errorf("%d bytes are used, Memory says %d", used, budget)
 		}
 		if locked != int64(len(d.memory.mem)) {
 			t.Errorf("%d bytes are locked, Memory says %d", len(d.memory.mem), locked)

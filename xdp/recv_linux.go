@@ -35,7 +35,9 @@ func (d *Driver) Recv(batch []buf.Received) int {
 		n = d.receiveKernel(batch[:(len(batch)+1)/2])
 	}
 	came := d.receive(batch[n:])
-	d.supply.note(came, d.cfg.FillRing)
+	if d.cfg.Queues == 1 { // several queues share the buffers: with few, one might have none
+		d.supply.note(came, d.cfg.FillRing)
+	}
 	return n + came
 }
 
@@ -264,7 +266,7 @@ func (d *Driver) tellPassed() {
 	f := &d.stats.Filter
 	d.log.Info("xdp: a datagram came through the kernel, which is slower; many of these would be worth a look",
 		"oversize", f.Oversize, "unmatched", f.Unmatched, "nosocket", f.NoSocket,
-		"remedy", "oversize: udp members with gso=off, or ethtool -K on the sender's interface tx-udp-segmentation off, or mode=native; nosocket: ethtool -L combined 1, or a flow rule to the queue")
+		"remedy", "oversize: udp members with gso=off, or ethtool -K on the sender's interface tx-udp-segmentation off, or mode=native; nosocket: queues=N for all of the interface's, or ethtool -L combined 1, or a flow rule to the queue")
 }
 
 // Arrival is when the filter saw the packet that b came in, on the monotonic clock of the

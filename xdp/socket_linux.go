@@ -54,6 +54,7 @@ type socketConfig struct {
 	fill, tx       int // entries; the RX ring is as large as the fill ring, the completion ring as the TX ring
 	zeroCopy       bool
 	busyPoll       time.Duration
+	share          *own // the packet memory is registered with this socket, and this one does not send
 }
 
 // bindRetry is how long binding is tried again while the queue is taken: the kernel finishes
@@ -88,15 +89,22 @@ func openOwn(cfg socketConfig) (_ Socket, err error) {
 	if s.fd, err = unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil {
 		return nil, socketError(err)
 	}
-	mem := cfg.memory.mem
-	reg := unix.XDPUmemReg{Addr: uint64(uintptr(unsafe.Pointer(&mem[0]))), Len: uint64(len(mem)), Size: uint32(cfg.memory.chunk)}
-	if err := setsockopt(s.fd, unix.XDP_UMEM_REG, unsafe.Pointer(&reg), umemRegV1); err != nil {
-		return nil, memlockError(len(mem), err)
+	if cfg.share != nil {
+		cfg.tx = minRing // a completion ring is asked for, although nothing is sent
+	} else {
+		mem := cfg.memory.mem
+		reg := unix.XDPUmemReg{Addr: uint64(uintptr(unsafe.Pointer(&mem[0]))), Len: uint64(len(mem)), Size: uint32(cfg.memory.chunk)}
+		if err := setsockopt(s.fd, unix.XDP_UMEM_REG, unsafe.Pointer(&reg), umemRegV1); err != nil {
+			return nil, memlockError(len(mem), err)
+		}
 	}
 	for _, r := range [...]struct{ option, size int }{
 		{unix.XDP_UMEM_FILL_RING, cfg.fill}, {unix.XDP_UMEM_COMPLETION_RING, cfg.tx},
 		{unix.XDP_RX_RING, cfg.fill}, {unix.XDP_TX_RING, cfg.tx},
 	} {
+		if cfg.share != nil && r.option == unix.XDP_TX_RING {
+			continue
+		}
 		if err := unix.SetsockoptInt(s.fd, unix.SOL_XDP, r.option, r.size); err != nil {
 			return nil, fmt.Errorf("xdp: make a ring of %d: %w", r.size, err)
 		}
@@ -113,7 +121,9 @@ func openOwn(cfg socketConfig) (_ Socket, err error) {
 		flags = unix.XDP_USE_NEED_WAKEUP | unix.XDP_ZEROCOPY
 	}
 	if err := bind(cfg, func(sa *unix.SockaddrXDP) error {
-		sa.Flags = flags
+		if sa.Flags = flags; cfg.share != nil { // with the same flags as that one
+			sa.Flags, sa.SharedUmemFD = unix.XDP_SHARED_UMEM, uint32(cfg.share.fd)
+		}
 		return unix.Bind(s.fd, sa)
 	}); err != nil {
 		return nil, err
@@ -133,6 +143,9 @@ func (s *own) mapRings(cfg socketConfig, at *unix.XDPMmapOffsets) (err error) {
 	}
 	if s.rx, err = mapRing[unix.XDPDesc](s.fd, unix.XDP_PGOFF_RX_RING, cfg.fill, &at.Rx); err != nil {
 		return err
+	}
+	if cfg.share != nil {
+		return nil
 	}
 	s.tx, err = mapRing[unix.XDPDesc](s.fd, unix.XDP_PGOFF_TX_RING, cfg.tx, &at.Tx)
 	return err

@@ -44,7 +44,7 @@ func (d *Driver) Wait(limit time.Duration) {
 		d.poll[1].Fd = int32(d.line.socket.FD())
 	}
 	d.stats.Waits++
-	if d.supply.plenty(d.cfg.FillRing); d.line != nil {
+	if d.supply.plenty(d.cfg.posts()); d.line != nil {
 		d.refill()
 	}
 	n, _ := unix.Ppoll(d.poll[:], timeout, nil)

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -144,8 +145,8 @@ func programs(t *testing.T, r *rig.Rig) (n int) {
 	return n
 }
 
-// 2,000 starts and stops, 200 in CI, leave nothing behind: no descriptor, mapping, goroutine or
-// program.
+// 2,000 starts and stops, 200 in CI, leave nothing behind: no descriptor, mapping, memory, goroutine
+// or program.
 func TestStartStop(t *testing.T) {
 	rounds := 2000
 	switch {
@@ -167,13 +168,14 @@ func TestStartStop(t *testing.T) {
 			t.Fatalf("round %d: %v", i, err)
 		}
 	}
-	t.Logf("%d rounds, %v each", rounds, time.Since(began)/time.Duration(rounds))
+	took := time.Since(began) / time.Duration(rounds)
 	var after state
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		if after = held(t); after.fits(before) || time.Now().After(end) {
 			break
 		}
 	}
+	t.Logf("%d rounds, %v each; before %+v, after %+v", rounds, took, before, after)
 	if !after.fits(before) {
 		t.Errorf("before %d rounds %+v, after them %+v", rounds, before, after)
 	}
@@ -183,11 +185,21 @@ func TestStartStop(t *testing.T) {
 }
 
 // state is what this process holds.
-type state struct{ descriptors, sockets, goroutines int }
+type state struct {
+	descriptors, goroutines int
+	sockets                 int // mapped rings, and maps of the program
+	mappings                int // all; threads' stacks and the heap's arenas come and go
+	resident                int // MiB
+}
+
+// slack is by how many MiB a process may grow over any number of rounds: its heap is not always
+// the same. One member's packet memory is more.
+const slack = 16
 
 func held(t *testing.T) (s state) {
 	t.Helper()
 	runtime.GC() // what waits for a finalizer
+	debug.FreeOSMemory()
 	fds, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		t.Fatal(err)
@@ -196,12 +208,25 @@ func held(t *testing.T) (s state) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return state{len(fds), bytes.Count(maps, []byte("socket:[")) + bytes.Count(maps, []byte("bpf-map")), runtime.NumGoroutine()}
+	statm, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var size, resident int // pages
+	if _, err := fmt.Sscan(string(statm), &size, &resident); err != nil {
+		t.Fatal(err)
+	}
+	return state{
+		descriptors: len(fds), goroutines: runtime.NumGoroutine(),
+		sockets:  bytes.Count(maps, []byte("socket:[")) + bytes.Count(maps, []byte("bpf-map")),
+		mappings: bytes.Count(maps, []byte("\n")), resident: resident * os.Getpagesize() >> 20,
+	}
 }
 
 // fits tells whether s is no more than before, threads of the runtime's own apart.
 func (s state) fits(before state) bool {
-	return s.descriptors <= before.descriptors && s.sockets <= before.sockets && s.goroutines <= before.goroutines
+	return s.descriptors <= before.descriptors && s.sockets <= before.sockets && s.goroutines <= before.goroutines &&
+		s.mappings <= before.mappings+64 && s.resident <= before.resident+slack
 }
 
 // A program that somebody else has attached is named by the error, and stays.

@@ -54,6 +54,7 @@ func newFlags(kind workload.Kind, stderr io.Writer) *flags {
 	f.IntVar(&o.FEC.Interleave, "interleave", 0, "fec, hybrid: `blocks` that are sent in turn, against bursts, 1 to 16 (default 1)")
 	if kind == workload.Loss {
 		f.BoolVar(&f.sweep.on, "sweep", false, "a table of nack, fec and hybrid over losses of 0.01 to 20 %, at --rate")
+		f.IntVar(&f.sweep.rounds, "rounds", 1, "with --sweep: how many `times` all is run; of each point the run with the median p99 is shown")
 		f.StringVar(&f.sweep.file, "out", "", "with --sweep: draw it into `file`, an SVG")
 	}
 	f.Float64Var(&o.Rate, "rate", 0, "`messages` a second on a fixed schedule; 0: ping-pong, or as fast as it goes")

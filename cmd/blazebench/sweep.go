@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"text/tabwriter"
 	"time"
@@ -21,8 +23,9 @@ import (
 
 // sweep is loss --sweep: the same load at many losses, under each protocol that repairs.
 type sweep struct {
-	on   bool
-	file string // of the plot; empty: none
+	on     bool
+	file   string // of the plot; empty: none
+	rounds int
 }
 
 // What is swept over.
@@ -41,8 +44,10 @@ const (
 // checkSweep refuses options that a sweep chooses by itself, and puts in its own defaults.
 func (f *flags) checkSweep() error {
 	if !f.sweep.on {
-		if f.sweep.file != "" {
-			return usagef("--out is for the plot of --sweep")
+		for _, name := range []string{"out", "rounds"} {
+			if f.given(name) {
+				return usagef("--%s is for --sweep", name)
+			}
 		}
 		return nil
 	}
@@ -57,10 +62,56 @@ func (f *flags) checkSweep() error {
 	if !f.given("duration") {
 		f.opt.Duration = sweepDuration
 	}
+	if f.sweep.rounds < 1 {
+		return usagef("--rounds %d: want 1 or more", f.sweep.rounds)
+	}
 	if f.opt.Rate == 0 {
 		return usagef("--rate 0: --sweep needs a rate, since latency at full speed is that of queues")
 	}
 	return nil
+}
+
+// takeSweep runs every point of a sweep, in the order of the table, rounds times: a neighbour's noise
+// then falls on all protocols alike. Without runs it was stopped; with them the error tells which
+// of them broke its protocol's promise.
+func (f *flags) takeSweep(ctx context.Context, out *output) (all [][]*result.Run, broken error) {
+	o := f.opt
+	o.Stderr, o.Progress = out.stderr, out.progress
+	points := len(sweepLosses) * len(sweepProtocols)
+	all = make([][]*result.Run, points)
+	for n := range points * f.sweep.rounds {
+		point := n % points
+		o.Loss, o.Protocol, o.FEC = sweepLosses[point/len(sweepProtocols)], sweepProtocols[point%len(sweepProtocols)], f.opt.FEC
+		if o.Protocol == blaze.NACK {
+			o.FEC = blaze.FECConfig{}
+		}
+		if err := o.Check(workload.Loss); err != nil {
+			return nil, usagef("--%w", err)
+		}
+		what := fmt.Sprintf("%s at %s loss: ", o.Protocol, percent(o.Loss))
+		out.prefix = fmt.Sprintf("[%d/%d] %s", n+1, points*f.sweep.rounds, what)
+		r, _, err := workload.Run(ctx, workload.Loss, o)
+		out.clear()
+		if err != nil {
+			return nil, fmt.Errorf("%s%w", what, err)
+		}
+		if err := mustHold(r); err != nil {
+			broken = errors.Join(broken, fmt.Errorf("%s%w", what, err))
+		}
+		all[point] = append(all[point], r)
+	}
+	return all, broken
+}
+
+// middleRun is the run with the median p99 of latency; where that was not measured, any.
+func middleRun(runs []*result.Run) *result.Run {
+	runs = slices.SortedFunc(slices.Values(runs), func(a, b *result.Run) int {
+		if a.Latency == nil || b.Latency == nil {
+			return 0
+		}
+		return cmp.Compare(a.Latency.P99, b.Latency.P99)
+	})
+	return runs[len(runs)/2]
 }
 
 // runSweep takes every point of a sweep, prints the table and draws the plot. What breaks its
@@ -74,31 +125,13 @@ func (f *flags) runSweep(ctx context.Context, out *output) error {
 		}
 		file.Close()
 	}
-	var runs []*result.Run
-	var broken error
-	o := f.opt
-	o.Stderr, o.Progress = out.stderr, out.progress
-	for i, loss := range sweepLosses {
-		for j, protocol := range sweepProtocols {
-			o := o
-			o.Loss, o.Protocol = loss, protocol
-			if protocol == blaze.NACK {
-				o.FEC = blaze.FECConfig{}
-			}
-			if err := o.Check(workload.Loss); err != nil {
-				return usagef("--%w", err)
-			}
-			out.prefix = fmt.Sprintf("[%d/%d] %s %s: ", i*len(sweepProtocols)+j+1, len(sweepLosses)*len(sweepProtocols), percent(loss), protocol)
-			r, _, err := workload.Run(ctx, workload.Loss, o)
-			out.clear()
-			if err != nil {
-				return fmt.Errorf("%s at %s loss: %w", protocol, percent(loss), err)
-			}
-			runs = append(runs, r)
-			if err := mustHold(r); err != nil {
-				broken = errors.Join(broken, fmt.Errorf("%s at %s loss: %w", protocol, percent(loss), err))
-			}
-		}
+	all, broken := f.takeSweep(ctx, out)
+	if all == nil {
+		return broken
+	}
+	runs := make([]*result.Run, len(all))
+	for i := range all {
+		runs[i] = middleRun(all[i])
 	}
 	if f.json != "-" && f.sweep.file != "-" {
 		sweepTable(out.stdout, runs)

@@ -65,7 +65,7 @@ func TestSweep(t *testing.T) {
 	sweepLosses = []float64{0.003, 0.1}
 	dir := t.TempDir()
 	picture, data := filepath.Join(dir, "s.svg"), filepath.Join(dir, "s.json")
-	code, stdout, stderr := bench(t, "loss", "--sweep", "--rate", "5000", "--duration", "150ms", "--out", picture, "--json", data)
+	code, stdout, stderr := bench(t, "loss", "--sweep", "--rate", "5000", "--duration", "100ms", "--rounds", "2", "--out", picture, "--json", data)
 	if code != exitOK {
 		t.Fatalf("exit %d\n%s%s", code, stdout, stderr)
 	}
@@ -139,6 +139,29 @@ func TestSweepFigure(t *testing.T) {
 		t.Errorf("%v, or NaN in it", err)
 	}
 	sweepTable(io.Discard, runs)
+}
+
+// CI holds FEC to its counts, and to ratios within a round; a rate by itself is this machine's.
+func TestCheckOfFEC(t *testing.T) {
+	_, stdout, stderr := bench(t, "check", "--only", "fec", "--rounds", "1", "--duration", "50ms")
+	for _, want := range []string{"| Hybrid, 4 receivers, 5 % loss: lost + duplicated + reordered + corrupt | ≤ 0 | 0 |", "loss, Hybrid / NACK | ≥ 0.35 |"} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("no %q in\n%s%s", want, stdout, stderr)
+		}
+	}
+	if strings.Contains(stdout, "in millions") {
+		t.Errorf("a bar on a rate alone:\n%s", stdout)
+	}
+}
+
+func TestMiddleRun(t *testing.T) {
+	at := func(p99 int64) *result.Run { return &result.Run{Latency: &hist.Percentiles{P99: p99}} }
+	if r := middleRun([]*result.Run{at(9), at(1), at(5)}); r.Latency.P99 != 5 {
+		t.Errorf("got %d of 9, 1, 5", r.Latency.P99)
+	}
+	if r := middleRun([]*result.Run{{Sent: 1}}); r.Sent != 1 {
+		t.Errorf("got %+v", r)
+	}
 }
 
 func TestSharesAndTicks(t *testing.T) {

@@ -27,7 +27,7 @@ func (s *Sender) offerLarge(now clock.Time, topic string, kind wire.Kind, payloa
 	if s.packing {
 		s.close(now)
 	}
-	if s.next-s.sent > s.window/2 {
+	if s.next-s.sent > s.ahead {
 		return s.full()
 	}
 	parts := uint64((len(payload) + room - 1) / room)

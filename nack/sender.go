@@ -29,6 +29,7 @@ type Sender struct {
 	slots  []slot // slots[n&mask] for datagram n of [first, next]
 	mask   uint64
 	window uint64 // datagrams that may be held
+	ahead  uint64 // datagrams that may be packed and not sent
 
 	first, sent, next uint64
 	message           uint64 // number of the next message
@@ -85,6 +86,10 @@ const (
 	startDatagrams = 16
 )
 
+// maxAhead bounds how far Offer runs ahead of the driver: two of an engine's batches. More would
+// wait longer, and have left the processor's cache when its turn comes.
+const maxAhead = 128
+
 // Open starts a stream, or finds it open. id names the protocol, which must be NACK, BestEffort,
 // FEC or Hybrid.
 func (p *Protocol) Open(now clock.Time, id wire.StreamID) *Sender {
@@ -96,7 +101,7 @@ func (p *Protocol) Open(now clock.Time, id wire.StreamID) *Sender {
 	s := &Sender{
 		p: p, id: id, header: p.header(id), nack: id.Protocol() == wire.NACK || id.Protocol() == wire.Hybrid, opened: now,
 		datagram: p.cfg.Datagram,
-		slots:    make([]slot, n), mask: n - 1, window: uint64(p.window),
+		slots:    make([]slot, n), mask: n - 1, window: uint64(p.window), ahead: uint64(min(p.window/2, maxAhead)),
 		first: 1, sent: 1, next: 1, message: 1,
 		index: make(map[wire.MemberID]int),
 		at:    never,
@@ -280,7 +285,7 @@ func (s *Sender) Abort() {
 
 // begin starts to pack datagram next. It is false when there is no room for it.
 func (s *Sender) begin(now clock.Time) bool {
-	if s.next-s.sent > s.window/2 {
+	if s.next-s.sent > s.ahead {
 		return false
 	}
 	if !s.reuse(1) {
@@ -370,14 +375,38 @@ func (s *Sender) flush(now clock.Time) {
 	if s.large.waiting() {
 		s.feed(now)
 	}
-	if s.packing && !s.claimed {
-		if s.sent == s.next {
-			s.close(now)
-		} else {
-			s.flushing = true
+	switch {
+	case !s.packing:
+		s.lay(now)
+	case s.claimed || s.w.Empty():
+	case s.sent == s.next:
+		s.close(now)
+	default:
+		s.flushing = true
+	}
+}
+
+// lay begins a datagram before there is a message for it, when all else has been sent: then the
+// next message finds buffer and slot taken, and in the processor's cache.
+func (s *Sender) lay(now clock.Time) {
+	if s.sent != s.next || s.p.closed || s.large.waiting() || s.beginning(now) ||
+		s.p.cfg.Pool.Free() < laySpare || !s.reuse(1) {
+		return
+	}
+	if s.begin(now) {
+		mem := s.slots[s.next&s.mask].buf.Mem()
+		for at := 0; at < layBytes && at < len(mem); at += 64 {
+			mem[at] = 0
 		}
 	}
 }
+
+// A datagram is laid only where buffers are plenty. layBytes is as much of it as a small message
+// takes.
+const (
+	laySpare = 64
+	layBytes = 192
+)
 
 // sendable tells whether a datagram may leave now, MaxRate aside.
 func (s *Sender) sendable() bool {

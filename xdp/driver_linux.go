@@ -34,7 +34,8 @@ type Driver struct {
 	chunks []chunk // by buffer
 
 	state   State
-	posted  int  // buffers with the kernel to receive into
+	posted  int // buffers with the kernel to receive into
+	supply  supply
 	sending int  // packets in the TX and completion rings
 	eager   int  // calls of Recv that read the ordinary sockets, asked or not
 	unsent  bool // the kernel has not taken all of the TX ring
@@ -105,6 +106,7 @@ func Open(cfg Config) (*Driver, error) {
 		return nil, err
 	}
 	d := &Driver{cfg: cfg, log: cfg.Logger, event: -1, kernel: kernelSockets{-1, -1}, peers: new(peers), last: new(peer), state: Closed}
+	d.supply.goal = cfg.posts()
 	if err := d.open(); err != nil {
 		d.release()
 		return nil, err

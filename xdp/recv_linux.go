@@ -34,7 +34,11 @@ func (d *Driver) Recv(batch []buf.Received) int {
 	if d.control.readable.Load() || d.eager > 0 {
 		n = d.receiveKernel(batch[:(len(batch)+1)/2])
 	}
-	return n + d.receive(batch[n:])
+	came := d.receive(batch[n:])
+	if d.cfg.Queues == 1 { // several queues share the buffers: with few, one might have none
+		d.supply.note(came, d.cfg.FillRing)
+	}
+	return n + came
 }
 
 // endLoan takes back what the last Recv lent.
@@ -59,11 +63,10 @@ func (d *Driver) spare(id uint32) {
 	d.pool.At(id).Release()
 }
 
-// refill gives the kernel empty buffers until as many as the fill rings hold are with it.
+// refill gives the kernel empty buffers until as many are with it as it should have.
 func (d *Driver) refill() {
-	all := d.cfg.posts()
-	for d.posted < all {
-		want := min(all-d.posted, len(d.addresses))
+	for d.posted < d.supply.goal {
+		want := min(d.supply.goal-d.posted, len(d.addresses))
 		for d.spares < want {
 			b := d.pool.Take()
 			if b == nil {

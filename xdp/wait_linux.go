@@ -44,6 +44,9 @@ func (d *Driver) Wait(limit time.Duration) {
 		d.poll[1].Fd = int32(d.line.socket.FD())
 	}
 	d.stats.Waits++
+	if d.supply.plenty(d.cfg.posts()); d.line != nil {
+		d.refill()
+	}
 	n, _ := unix.Ppoll(d.poll[:], timeout, nil)
 	woken := d.sleep.Swap(awake) == notified
 	if n > 0 && d.poll[0].Revents != 0 {

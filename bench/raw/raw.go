@@ -36,6 +36,8 @@ type Config struct {
 	GSO       bool           // segmentation and coalescing, as far as a packet holds
 	Duration  time.Duration  // of the measurement; a tenth of it is added in front to warm up
 	XDP       *XDP           // over AF_XDP; nil: over the kernel's sockets
+
+	pingPong bool // never more than a few datagrams are on their way
 }
 
 // XDP says how AF_XDP is used. The zero value is what the library's own driver would take.

@@ -43,6 +43,7 @@ func open(cfg Config) (end, error) {
 // Latency ping-pongs with a Responder, one datagram at a time, and calls record with each
 // round trip.
 func Latency(ctx context.Context, cfg Config, record func(ns int64)) (p Pings, err error) {
+	cfg.pingPong = true
 	e, err := open(cfg)
 	if err != nil {
 		return p, err
@@ -97,6 +98,7 @@ func Latency(ctx context.Context, cfg Config, record func(ns int64)) (p Pings, e
 
 // Responder answers what Latency sends, until that is finished.
 func Responder(ctx context.Context, cfg Config) error {
+	cfg.pingPong = true
 	e, err := open(cfg)
 	if err != nil {
 		return err

@@ -16,9 +16,11 @@ import (
 	"github.com/activeblaze/blaze/xdp"
 )
 
-// Rings and memory are as large as the library's driver has them.
+// Rings and memory are as large as the library's driver has them. For a ping-pong the kernel gets
+// as few buffers to receive into as the driver gives it when it keeps up: they stay in the caches.
 const (
 	fillRing = 4096
+	few      = 512
 	txRing   = 2048
 
 	// sendBatch is how many packets the kernel sends for one call.
@@ -101,7 +103,11 @@ func (e *bare) open(cfg Config) (err error) {
 		return err
 	}
 	e.memory = e.s.Memory()
-	e.prepare(cfg.Group, ifi.HardwareAddr, ip)
+	posted := uint64(fillRing)
+	if cfg.pingPong {
+		posted = few
+	}
+	e.prepare(cfg.Group, ifi.HardwareAddr, ip, posted)
 	if err := e.sockets.Update(uint32(cfg.XDP.Queue), uint32(e.s.FD()), ebpf.UpdateAny); err != nil {
 		return fmt.Errorf("register the socket: %w", err)
 	}
@@ -191,7 +197,7 @@ func redirect(group netip.AddrPort, sockets int) asm.Instructions {
 }
 
 // prepare writes the headers and gives the kernel buffers to receive into.
-func (e *bare) prepare(group netip.AddrPort, from net.HardwareAddr, ip [4]byte) {
+func (e *bare) prepare(group netip.AddrPort, from net.HardwareAddr, ip [4]byte, posted uint64) {
 	to := group.Addr().As4()
 	var h [headers]byte
 	copy(h[:], []byte{0x01, 0x00, 0x5e, to[1] & 0x7f, to[2], to[3]}) // RFC 1112, 6.4
@@ -211,7 +217,9 @@ func (e *bare) prepare(group netip.AddrPort, from net.HardwareAddr, ip [4]byte) 
 	for id := range uint64(fillRing + txRing) {
 		at := id * xdp.BareBuffer
 		if id < fillRing {
-			fill = append(fill, at)
+			if id < posted {
+				fill = append(fill, at)
+			}
 			continue
 		}
 		at += xdp.FrameStart

@@ -1,6 +1,6 @@
 /* AF_XDP through Debian's libxdp: an independent check of what package raw measures over bare
  * AF_XDP. Two processes, each on an interface of its own, the two joined by a wire; both spin.
- * Generic mode, copies, ring sizes and batches are those of package raw; the rings, the socket and
+ * Generic mode, copies, ring sizes, buffers to receive into (fewer for a ping-pong) and batches are those of package raw; the rings, the socket and
  * the program in the kernel are libxdp's.
  *
  *   cc -O2 -o xdpping xdpping.c -lxdp -lbpf
@@ -30,7 +30,7 @@
 #include <xdp/xsk.h>
 
 enum {
-	FILL = 4096, TX = 2048, BUFFER = 2048, BATCH = 64, SEND_BATCH = 32,
+	FILL = 4096, FEW = 512, TX = 2048, BUFFER = 2048, BATCH = 64, SEND_BATCH = 32,
 	HEADERS = 14 + 20 + 8, PATIENCE = 10, ANSWER_NS = 100 * 1000 * 1000,
 	PING = 3, PONG = 4, DATA = 5, FINISH = 6,
 };
@@ -89,7 +89,7 @@ static void write_header(int end)
 	memcpy(header, h, sizeof h);
 }
 
-static void open_socket(const char *interface)
+static void open_socket(const char *interface, int posted)
 {
 	struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY };
 	struct xsk_umem_config uc = { .fill_size = FILL, .comp_size = TX, .frame_size = BUFFER };
@@ -115,11 +115,11 @@ static void open_socket(const char *interface)
 	if (e)
 		fail("xsk_socket__create", -e);
 	fd = xsk_socket__fd(socket_);
-	if (xsk_ring_prod__reserve(&fill, FILL, &at) != FILL)
+	if ((int)xsk_ring_prod__reserve(&fill, posted, &at) != posted)
 		fail("fill ring", ENOBUFS);
-	for (int i = 0; i < FILL; i++)
+	for (int i = 0; i < posted; i++)
 		*xsk_ring_prod__fill_addr(&fill, at + i) = (__u64)i * BUFFER;
-	xsk_ring_prod__submit(&fill, FILL);
+	xsk_ring_prod__submit(&fill, posted);
 	for (int i = 0; i < TX; i++) {
 		spare[spares] = (__u64)(FILL + i) * BUFFER + 256;
 		memcpy(memory + spare[spares++], header, HEADERS);
@@ -303,7 +303,7 @@ int main(int argc, char **argv)
 	signal(SIGTERM, stop);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	write_header(first ? 1 : 2);
-	open_socket(argv[2]);
+	open_socket(argv[2], role[0] == 'p' ? FEW : FILL);
 	puts("{\"ready\":true}");
 	fflush(stdout);
 	if (!strcmp(role, "ping"))

@@ -97,7 +97,7 @@ func (p *pinger) pong(b []byte) {
 	if msg.Measured {
 		p.rtt.Record(now.Sub(p.at).Nanoseconds())
 	}
-	p.next(p.now())
+	p.next(now) // one reading of the clock for each round trip, as raw takes it
 }
 
 // patience is how long BestEffort waits for an answer before it takes message or answer for lost.

@@ -217,7 +217,9 @@ func (l *Lane) AbortFrame() { l.sender.Abort() }
 // Drain implements engine.Source.
 func (m *Member) Drain(now clock.Time) (n int) {
 	m.nack.WantSelf(m.cfg.SelfDelivery && !m.table.Empty())
-	m.table.resumed.Store(false)
+	if m.table.resumed.Load() { // a store would cost each turn a locked instruction
+		m.table.resumed.Store(false)
+	}
 	if m.cfg.Queue == 0 {
 		return 0
 	}

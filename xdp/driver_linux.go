@@ -499,13 +499,15 @@ func (d *Driver) countKernel() {
 // Accounting says where all buffers are. It is for quiet points and reads every buffer's state.
 // The error tells what does not add up: a fault of this package, or of who holds buffers.
 func (d *Driver) Accounting() (a Accounting, err error) {
-	lent := map[uint32]bool{}
+	lent, spare := map[uint32]bool{}, map[uint32]bool{}
+	places := make([]int, len(d.chunks)) // of which a buffer can be in one
 	for _, id := range d.lent[:d.lends] {
 		lent[id] = true
+		places[id]++
 	}
-	var spare = map[uint32]bool{}
 	for _, id := range d.empty[:d.spares] {
 		spare[id] = true
+		places[id]++
 	}
 	a.Total = len(d.chunks)
 	posts := 0
@@ -513,6 +515,12 @@ func (d *Driver) Accounting() (a Accounting, err error) {
 		c, b := &d.chunks[id], d.pool.At(uint32(id))
 		refs, ours := b.Refs(), int(c.posts)
 		posts += int(c.posts)
+		if c.filled {
+			places[id]++
+		}
+		if places[id] > 1 {
+			err = errors.Join(err, fmt.Errorf("xdp: buffer %d is in %d places: with the kernel %v, spare %v, lent %v", id, places[id], c.filled, spare[uint32(id)], lent[uint32(id)]))
+		}
 		if c.filled || lent[uint32(id)] || spare[uint32(id)] {
 			ours++
 		}

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/activeblaze/blaze/buf"
@@ -311,6 +312,18 @@ func TestAccountingFindsFaults(t *testing.T) {
 		t.Error("a count that is wrong goes unnoticed")
 	}
 	d.posted--
+	d.lent[0], d.lent[1], d.lends = b.ID(), b.ID(), 2
+	if _, err := d.Accounting(); err == nil || !strings.Contains(err.Error(), "in 2 places") {
+		t.Errorf("a buffer that is lent twice: %v", err)
+	}
+	d.lends = 1
+	d.empty[d.spares] = b.ID()
+	d.spares++
+	if _, err := d.Accounting(); err == nil || !strings.Contains(err.Error(), "in 2 places") {
+		t.Errorf("a buffer that is lent and given to the kernel: %v", err)
+	}
+	d.spares--
+	d.lends = 0
 	b.Release()
 	b.Release()
 }

@@ -120,7 +120,7 @@ func breakdown(sender *tracer, receiver [][]byte) ([]result.Stage, error) {
 		}
 		p := h.Percentiles()
 		if p == nil {
-			return nil, fmt.Errorf("breakdown: no message was traced on its whole way")
+			return nil, fmt.Errorf("breakdown: no message was traced at stage %d of its way", i)
 		}
 		ns[i] = p.P50
 	}

@@ -154,7 +154,7 @@ func circumstances(runs []*result.Run) (load, host string) {
 	r := runs[len(runs)-1] // the last protocol has parity
 	over := driver(r)
 	if r.DelayNS > 0 {
-		over += fmt.Sprintf(" and %s one way", ns(r.DelayNS))
+		over += fmt.Sprintf(", %s later one way", ns(r.DelayNS))
 	}
 	return fmt.Sprintf("%s messages/s of %d bytes, %s, %s, %s", count(r.Rate), r.Size, plural(r.Receivers, "receiver"), over, code(r)),
 		fmt.Sprintf("%s, %d CPUs %s, %s, idle %s", r.Kernel, r.CPUs, r.CPUModel, r.Go, r.Idle)

@@ -32,6 +32,20 @@ func (c *counter) Lost(l *wire.Loss) { c.t.Fatalf("lost: %+v", l) }
 // loses 1 % of what it should redirect; and every buffer is back at the end.
 func TestMembers(t *testing.T) {
 	na, nb := pair(t)
+	testMembers(t, na, nb, [2]func(*Config){})
+}
+
+// The same where data comes in the third of four queues, one of three that the receiver has, and
+// requests for repair in one that the sender has not, so that the kernel brings them.
+func TestMembersOverSeveralQueues(t *testing.T) {
+	na, nb := manyQueues(t, 4)
+	testMembers(t, na, nb, [2]func(*Config){
+		func(c *Config) { c.Mode, c.Queue, c.Queues = "native", 2, 2 },
+		func(c *Config) { c.Mode, c.Queue, c.Queues = "native", 1, 3 },
+	})
+}
+
+func testMembers(t *testing.T, na, nb *namespace, change [2]func(*Config)) {
 	const window, count = 1 << 20, 20_000
 	var members [2]*member.Member
 	var drivers [2]*Driver
@@ -42,6 +56,9 @@ func TestMembers(t *testing.T) {
 		c.Buffers = nack.Buffers(window, 1472, 1, 4)
 		if i == 1 {
 			c.Loss, c.Seed = 0.01, 1
+		}
+		if change[i] != nil {
+			change[i](&c)
 		}
 		d := n.open(t, c)
 		drivers[i] = d

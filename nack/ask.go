@@ -84,6 +84,9 @@ func (s *stream) repaired(now clock.Time, was *gap) {
 	s.p.stats.Repaired++
 	switch {
 	case s.mend != nil && s.mend.rebuilding:
+		if was.left {
+			s.mend.kept()
+		}
 	case was.left: // it was not asked for, so it was not lost
 		s.mend.overtook(s)
 	default:

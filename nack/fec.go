@@ -37,6 +37,10 @@ const (
 	maxOpen = fec.DefaultMaxOpen
 	// mendSlack is the least time that FEC waits for what may only be reordered.
 	mendSlack = 500 * time.Microsecond
+	// trustGain is how fast a receiver learns whether blocks keep what they promise, for each gap that
+	// is left to one; leastTrust is what it believes at least, so that it goes on learning.
+	trustGain  = 1.0 / 32
+	leastTrust = 0.25
 	// symbolTries is how often a gap is asked for as symbols of its block before the datagram
 	// itself is asked for: the sender may not know the block any more.
 	symbolTries = 2

@@ -19,6 +19,7 @@ type mend struct {
 	tail       uint64 // FEC: of the last heartbeat, one above the last datagram
 	message    uint64 // and the message after it
 	needs      []wire.Need
+	trust      float64 // share of the gaps that were left to their blocks and came back, smoothed
 
 	// A repair symbol may overtake the datagrams of its block. What came late by itself was not
 	// lost, and must not raise the number of repair symbols.
@@ -43,7 +44,7 @@ func (s *stream) startMend(n uint64) {
 		dec: fec.NewDecoder(fec.DecoderConfig{
 			Datagram: p.cfg.Datagram, Pool: p.cfg.Pool, History: mendHistory, MaxOpen: maxOpen, Workspace: p.workspace,
 		}, h, n),
-		needs: make([]wire.Need, 0, mostNeeds),
+		needs: make([]wire.Need, 0, mostNeeds), trust: 1,
 	}
 	s.nack = true
 }
@@ -230,14 +231,27 @@ func (s *stream) leaveTo(now clock.Time, g *gap) {
 		}
 		return
 	}
-	latest := g.noticed.Add(2*maxOpen + s.roundTrip())
+	latest, was := g.noticed.Add(2*maxOpen+s.roundTrip()), g.left
 	at, ok := x.dec.Mended(now, g.first)
-	if g.left = ok && at > now && at < now.Add(s.repair.value(s.roundTrip())) && now < latest; g.left {
+	if g.left = ok && at > now && at.Sub(now) < x.worth(s.repair.value(s.roundTrip())) && now < latest; g.left {
 		g.at = at
 		return
 	}
+	if was {
+		x.trust -= x.trust * trustGain
+	}
 	g.at = now.Add(backoff(s.p.cfg.Rand, s.roundTrip(), int(min(s.group, 1<<16))))
 }
+
+// worth is how long it is worth to wait for a block, where a NAK takes nak. The wait is for nothing
+// where the block fails, as it often does when losses come in bursts: a NAK at once takes nak, the
+// block takes the wait and, with the chance that it fails, nak on top.
+func (x *mend) worth(nak time.Duration) time.Duration {
+	return time.Duration(max(x.trust, leastTrust) * float64(nak))
+}
+
+// kept notes that a block gave a datagram back while it was left to it.
+func (x *mend) kept() { x.trust += (1 - x.trust) * trustGain }
 
 // reconsider looks again at the gaps of first..end that are left to their block: its last repair
 // symbol may have come, and not have been enough.

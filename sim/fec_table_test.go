@@ -39,12 +39,13 @@ type delays struct{ p50, p99, p999, mean time.Duration }
 func (c *cell) product() float64 { return float64(c.rate) * c.roundTrip.Seconds() }
 
 // measure runs a cell with some seeds and takes all messages together.
-func measure(t *testing.T, rate int, roundTrip time.Duration, seeds, count int) *cell {
+func measure(t *testing.T, rate int, roundTrip time.Duration, seeds, count int, loss, burst float64) *cell {
 	c := &cell{rate: rate, roundTrip: roundTrip}
 	for i, p := range []wire.Protocol{wire.Hybrid, wire.NACK} {
 		all := &feeding{}
 		for seed := range uint64(seeds) {
-			r := feed{protocol: p, seed: seed, every: perSecond(rate), roundTrip: roundTrip, receivers: 1, count: count, loss: constant(0.01)}.run(t)
+			r := feed{protocol: p, seed: seed, every: perSecond(rate), roundTrip: roundTrip, receivers: 1,
+				count: count, loss: constant(loss), burst: burst}.run(t)
 			all.late = append(all.late, r.late...)
 			all.lost, all.asked = all.lost+r.lost, all.asked+r.asked
 			all.parity, all.bytes = all.parity+r.parity, all.bytes+r.bytes
@@ -78,7 +79,7 @@ func TestHybridTable(t *testing.T) {
 			for j, roundTrip := range roundTrips {
 				t.Run(fmt.Sprintf("%d,%v", rate, roundTrip), func(t *testing.T) {
 					t.Parallel()
-					cells[i*len(roundTrips)+j] = measure(t, rate, roundTrip, seeds, count)
+					cells[i*len(roundTrips)+j] = measure(t, rate, roundTrip, seeds, count, 0.01, 1)
 				})
 			}
 		}
@@ -108,6 +109,24 @@ func TestHybridTable(t *testing.T) {
 	t.Logf("Hybrid's delivery latency as a part of NACK's, p99 and p99.9; share of losses mended without a NAK\n%s", text)
 	if *updateTable {
 		writeTable(t, text)
+	}
+}
+
+// TestHybridInBursts: where losses come in runs of 4 most blocks fail, and a wait for them is for
+// nothing. A receiver learns that, and Hybrid is hardly later than NACK even where a block ends just
+// before a NAK could bring a repair.
+func TestHybridInBursts(t *testing.T) {
+	for _, at := range []struct {
+		rate      int
+		roundTrip time.Duration
+	}{{100000, 200 * time.Microsecond}, {10000, 5 * time.Millisecond}} {
+		c := measure(t, at.rate, at.roundTrip, counts(8, 3, 2), 20000, 0.02, 4)
+		h, n := c.hybrid, c.nack
+		t.Logf("%d/s, %v: Hybrid p99 %v, p99.9 %v, mean %v; NACK %v, %v, %v; %.1f %% unasked", at.rate, at.roundTrip,
+			h.p99, h.p999, h.mean, n.p99, n.p999, n.mean, 100*c.unasked)
+		if worst := max(ratio(h.p50, n.p50), ratio(h.p99, n.p99), ratio(h.mean, n.mean)); worst > 1.1 {
+			t.Errorf("%d/s, round trip %v: Hybrid takes %.2f times as long as NACK", at.rate, at.roundTrip, worst)
+		}
 	}
 }
 

@@ -50,8 +50,9 @@ bench: allocs ## Go benchmarks, after the allocation tests
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: sim
-sim: ## the simulation, with all seeds of every scenario
-	SIM_SEEDS=$(SIM_SEEDS) $(GO) test -count=1 -timeout 60m ./sim/... ./internal/check/...
+sim: ## the simulation, with all seeds of every scenario, and what the rings went through in them
+	@tally=$$(mktemp); SIM_TALLY=$$tally SIM_SEEDS=$(SIM_SEEDS) $(GO) test -count=1 -timeout 60m ./sim/... ./internal/check/...; rc=$$?; \
+		cat $$tally; rm -f $$tally; exit $$rc
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME

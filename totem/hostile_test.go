@@ -173,7 +173,13 @@ func TestOneForgery(t *testing.T) {
 	f := forger{rand.New(rand.NewPCG(1, 6))}
 	r := newRig(t, 3)
 	r.form()
-	for range 100 {
+	total := 100
+	if !testing.Short() {
+		total = 500
+	} else if raceEnabled {
+		total = 20
+	}
+	for range total {
 		r.nodes[0].p.holds = holdDowns{} // each one is judged alone
 		r.nodes[1].p.holds, r.nodes[2].p.holds = holdDowns{}, holdDowns{}
 		before := r.nodes[0].p.Stats().Views
@@ -182,6 +188,63 @@ func TestOneForgery(t *testing.T) {
 		r.form()
 		if n := r.nodes[0].p.Stats().Views - before; n > 1 {
 			t.Errorf("%d rings", n)
+		}
+	}
+	r.ordered()
+	r.done()
+}
+
+// A forgery that meets a ring while it is being formed, in Gather, Commit or Recovery, costs at most
+// one more formation, and the ring is formed all the same.
+func TestForgeryWhileForming(t *testing.T) {
+	total := 40
+	if !testing.Short() {
+		total = 300
+	} else if raceEnabled {
+		total = 16
+	}
+	f := forger{rand.New(rand.NewPCG(2, 6))}
+	r := newRig(t, 4)
+	r.form()
+	met := [4]int{}
+	for i := range total {
+		for _, n := range r.nodes {
+			n.p.holds = holdDowns{}
+		}
+		for k := range 5 {
+			_ = r.nodes[k%4].p.Offer(r.now, "a", 0, []byte{byte(i), byte(k)}, k%2 == 0)
+		}
+		r.turn()
+		r.nodes[3].down = i%2 == 0 // it dies, or it comes back
+		want := 3 + i%2
+		before := r.nodes[0].p.Stats().Views
+		// Until the others have noticed, and then some turns, so that each state is met.
+		if !r.until(time.Second, func() bool { return r.nodes[0].p.State() != Operational }) {
+			t.Fatal("nobody noticed")
+		}
+		turns := f.rng.IntN(30)
+		if i%4 == 0 { // the dead one costs a time-out first
+			r.until(time.Second, func() bool { return r.nodes[0].p.State() != Gather })
+			turns = f.rng.IntN(6)
+		}
+		for range turns {
+			r.turn()
+		}
+		met[r.nodes[0].p.State()]++
+		r.inject(f.datagram(), 7)
+		if !r.until(time.Second, func() bool { return r.formed() && len(r.nodes[0].p.Members()) == want }) {
+			t.Fatalf("forgery %d: no ring", i)
+		}
+		r.run(150 * time.Millisecond) // and what the forgery begins afterwards
+		r.form()
+		if n := r.nodes[0].p.Stats().Views - before; n > 3 {
+			t.Errorf("forgery %d: %d rings", i, n)
+		}
+	}
+	t.Logf("met in Gather, Commit, Recovery, Operational: %v", met)
+	for s, n := range met[:Operational] {
+		if n == 0 {
+			t.Errorf("no forgery met %v", State(s))
 		}
 	}
 	r.ordered()

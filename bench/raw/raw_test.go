@@ -3,6 +3,7 @@ package raw
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -32,7 +33,22 @@ func supported(t *testing.T, err error) {
 	}
 }
 
-func TestLatency(t *testing.T) {
+// until repeats try until it finds nothing to say. A host that is busy elsewhere may keep an end
+// from its processor for as long as a measurement takes; it does not do so time after time.
+func until(t *testing.T, try func() string) {
+	t.Helper()
+	wrong := ""
+	for range 10 {
+		if wrong = try(); wrong == "" {
+			return
+		}
+	}
+	t.Error(wrong)
+}
+
+func TestLatency(t *testing.T) { until(t, func() string { return latency(t) }) }
+
+func latency(t *testing.T) string {
 	cfg := config(t)
 	done := make(chan error, 1)
 	go func() { done <- Responder(t.Context(), cfg) }()
@@ -46,37 +62,51 @@ func TestLatency(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	if p.Count == 0 || p.Count != recorded || p.Lost > p.Count/10 {
+	if p.Count != recorded {
 		t.Errorf("%+v, %d recorded", p, recorded)
 	}
+	if p.Count == 0 || p.Lost > p.Count/10 {
+		return fmt.Sprintf("%+v", p)
+	}
+	return ""
 }
 
 func TestThroughput(t *testing.T) {
 	for _, gso := range []bool{false, true} {
 		for _, size := range []int{MinSize, 1344, MaxSize} {
-			cfg := config(t)
-			cfg.GSO, cfg.Size = gso, size
-			type result struct {
-				r   Received
-				err error
-			}
-			done := make(chan result, 1)
-			go func() {
-				r, err := Receiver(t.Context(), cfg)
-				done <- result{r, err}
-			}()
-			s, err := Sender(t.Context(), cfg)
-			supported(t, err)
-			got := <-done
-			if got.err != nil {
-				t.Fatal(got.err)
-			}
-			// Seconds may be less than asked for where the receiver had to wait for a processor.
-			if r := got.r; r.Datagrams == 0 || r.Datagrams+r.Lost > s.Datagrams || r.Seconds <= 0 || r.Seconds > 10 || r.PerSecond() <= 0 {
-				t.Errorf("gso=%v size=%d: %+v of %+v", gso, size, r, s)
-			}
+			until(t, func() string { return throughput(t, gso, size) })
 		}
 	}
+}
+
+func throughput(t *testing.T, gso bool, size int) string {
+	cfg := config(t)
+	cfg.GSO, cfg.Size = gso, size
+	type result struct {
+		r   Received
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		r, err := Receiver(t.Context(), cfg)
+		done <- result{r, err}
+	}()
+	s, err := Sender(t.Context(), cfg)
+	supported(t, err)
+	got := <-done
+	if got.err != nil {
+		t.Fatal(got.err)
+	}
+	// Seconds may be less than asked for where the receiver had to wait for a processor.
+	r := got.r
+	what := fmt.Sprintf("gso=%v size=%d: %+v of %+v", gso, size, r, s)
+	if r.Datagrams+r.Lost > s.Datagrams || r.Seconds > 10 {
+		t.Error(what)
+	}
+	if r.Datagrams == 0 || r.Seconds <= 0 || r.PerSecond() <= 0 {
+		return what
+	}
+	return ""
 }
 
 func TestNoPeer(t *testing.T) {

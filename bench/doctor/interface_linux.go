@@ -156,7 +156,7 @@ func (n nic) queue() Finding {
 	}
 	if len(n.napis) > 1 {
 		f.Level = Note
-		f.Remedy = fmt.Sprintf("what arrives on other queues than the member's takes the kernel's path: ethtool -L %[1]s combined 1, or ethtool -N %[1]s flow-type udp4 dst-ip GROUP action 0", n.Name)
+		f.Remedy = fmt.Sprintf("what arrives on other queues than the member's takes the kernel's path: ethtool -L %[1]s combined 1, or ethtool -N %[1]s flow-type udp4 dst-ip GROUP action 0, or queues=%[2]d in the URI, which receives from all of them", n.Name, min(len(n.napis), 64))
 	}
 	return f
 }

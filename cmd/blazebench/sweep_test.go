@@ -63,9 +63,13 @@ func TestSweep(t *testing.T) {
 	all := sweepLosses
 	defer func() { sweepLosses = all }()
 	sweepLosses = []float64{0.003, 0.1}
+	rounds := "2"
+	if testing.Short() {
+		rounds = "1"
+	}
 	dir := t.TempDir()
 	picture, data := filepath.Join(dir, "s.svg"), filepath.Join(dir, "s.json")
-	code, stdout, stderr := bench(t, "loss", "--sweep", "--rate", "5000", "--duration", "100ms", "--rounds", "2", "--out", picture, "--json", data)
+	code, stdout, stderr := bench(t, "loss", "--sweep", "--rate", "5000", "--duration", "100ms", "--rounds", rounds, "--out", picture, "--json", data)
 	if code != exitOK {
 		t.Fatalf("exit %d\n%s%s", code, stdout, stderr)
 	}
@@ -143,6 +147,9 @@ func TestSweepFigure(t *testing.T) {
 
 // CI holds FEC to its counts, and to ratios within a round; a rate by itself is this machine's.
 func TestCheckOfFEC(t *testing.T) {
+	if testing.Short() {
+		t.Skip("make bench-check runs it at length")
+	}
 	_, stdout, stderr := bench(t, "check", "--only", "fec", "--rounds", "1", "--duration", "50ms")
 	for _, want := range []string{"| Hybrid, 4 receivers, 5 % loss: lost + duplicated + reordered + corrupt | ≤ 0 | 0 |", "loss, Hybrid / NACK | ≥ 0.35 |"} {
 		if !strings.Contains(stdout, want) {

@@ -151,6 +151,7 @@ func TestSpeed(t *testing.T) {
 	if raceEnabled || testing.Short() {
 		t.Skip("a measurement")
 	}
+	var yardstick time.Duration // the library's Encode of (20, 2): about 1 µs where this is fast
 	for _, c := range []struct{ k, m int }{{20, 2}, {16, 4}, {32, 8}} {
 		shards := benchShards(c.k+c.m, 1344)
 		enc := libraryEncoder(t, c.k, c.m)
@@ -181,6 +182,9 @@ func TestSpeed(t *testing.T) {
 		if ratio < 0.3 {
 			t.Errorf("(%d, %d): %.2f × the speed of the library", c.k, c.m, ratio)
 		}
+		if c.k == 20 {
+			yardstick = library
+		}
 	}
 	best := time.Hour
 	for range 5 {
@@ -188,7 +192,7 @@ func TestSpeed(t *testing.T) {
 		best = min(best, closes-ordinary)
 	}
 	t.Logf("closing a block of (20, 2) adds %v", best)
-	if best > 2*time.Microsecond {
-		t.Errorf("closing a block of (20, 2) adds %v", best)
+	if best > 2*yardstick { // the goal is 1 µs; no test asserts times
+		t.Errorf("closing a block of (20, 2) adds %v, the library encodes all of it in %v", best, yardstick)
 	}
 }

@@ -291,7 +291,11 @@ func fuzzDecoder(t *testing.T, script []byte, k, m, stride uint8) {
 			switch arg() % 8 {
 			case 0, 1, 2:
 				r.take(1, b)
-			case 3: // lost
+			case 3: // lost; or it came, and there was no buffer to keep it in
+				if op&1 != 0 && &b[0] == &source[0] {
+					r.d.Source(1, uint64(len(s.sent)), nil)
+					r.poll()
+				}
 			case 4:
 				late = append(late, b)
 			case 5:

@@ -26,14 +26,20 @@ type Late struct {
 
 type lateSlot struct {
 	at  clock.Time // when it arrives
-	mem []byte     // grows to the longest datagram that was here
+	mem []byte     // room for the longest datagram
 	buf buf.Buf
 	buf.Received
 }
 
 // WrapLate makes everything that d receives arrive delay later, by the clock now.
 func WrapLate(d engine.Driver, delay time.Duration, now func() clock.Time) *Late {
-	return &Late{Driver: d, delay: delay, now: now, slots: make([]lateSlot, lateRoom)}
+	l := &Late{Driver: d, delay: delay, now: now, slots: make([]lateSlot, lateRoom)}
+	size := d.Datagram()
+	memory := make([]byte, lateRoom*size) // pages that are never used are never touched
+	for i := range l.slots {
+		l.slots[i].mem = memory[i*size : i*size : (i+1)*size]
+	}
+	return l
 }
 
 // Recv takes in what has come, and hands out what would have come by now.

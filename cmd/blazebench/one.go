@@ -60,7 +60,7 @@ func newFlags(kind workload.Kind, stderr io.Writer) *flags {
 	f.Float64Var(&o.Rate, "rate", 0, "`messages` a second on a fixed schedule; 0: ping-pong, or as fast as it goes")
 	f.IntVar(&o.Receivers, "receivers", 1, "receiving `processes`")
 	f.Float64Var(&o.Loss, "loss", loss, "`share` of all datagrams, of every kind, that each member drops, 0 to 1")
-	f.DurationVar(&o.Delay, "delay", 0, "everything comes so much `later` at each member, a round trip of twice that")
+	f.DurationVar(&o.Delay, "delay", 0, "`time` that everything comes later at each member: a round trip is twice that longer")
 	f.Uint64Var(&o.Seed, "seed", 1, "`seed` of the drops")
 	f.StringVar(&o.Idle, "idle", "", "how members wait: busyspin, backoff or block\n(default busyspin if there is a CPU for each member, else backoff)")
 	return f

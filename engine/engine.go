@@ -208,34 +208,24 @@ func (e *Engine) Run() error {
 			return err
 		}
 	}
-	var quiet clock.Time // since when there was nothing to do; 0: there was
+	var w Waiter
+	busy := true // the last turn did work
 	last := Now()
 	for !e.stopping.Load() {
 		now := Now()
-		if quiet == 0 {
+		if busy {
 			e.stats.noteTurn(now.Sub(last))
 		}
 		last = now
-		if e.Turn(now) > 0 {
-			quiet = 0
+		if busy = e.Turn(now) > 0; busy {
+			w.Worked()
 			continue
 		}
-		if quiet == 0 {
-			quiet = now
+		if e.cfg.Idle == Block || e.cfg.Idle == Backoff && w.Wait(now) {
+			e.sleep(now)
 		}
-		e.idle(now, now.Sub(quiet))
 	}
 	return nil
-}
-
-func (e *Engine) idle(now clock.Time, quiet time.Duration) {
-	switch {
-	case e.cfg.Idle == BusySpin, e.cfg.Idle == Backoff && quiet < SpinFor:
-	case e.cfg.Idle == Backoff && quiet < YieldFor:
-		yield()
-	default:
-		e.sleep(now)
-	}
 }
 
 // sleep blocks in the kernel. A command that comes while it makes up its mind is not lost:

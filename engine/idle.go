@@ -8,7 +8,8 @@ type Idle uint8
 // The idle strategies. In all of them a turn that did work is followed by another at once.
 const (
 	// Backoff spins, then yields the processor, then sleeps like Block. It reacts within
-	// about a microsecond to what comes within SpinFor of the last work.
+	// about a microsecond to what comes within SpinFor of the last work. Where others want the
+	// processor too it does not spin; Waiter tells more.
 	Backoff Idle = iota
 	// BusySpin never gives the processor away. It wants a core for each engine.
 	BusySpin

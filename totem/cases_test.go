@@ -502,6 +502,37 @@ func TestRetransmitFollowsRotation(t *testing.T) {
 	r.done()
 }
 
+// Section 12: who has seen the token take long waits for it longer, so that a member that is held up
+// now and then, as on a host with fewer processors than members, does not split the ring.
+func TestTokenLossFollowsLongestRotation(t *testing.T) {
+	r := newRig(t, 3)
+	r.form()
+	r.run(20 * time.Millisecond)
+	if d := r.nodes[0].p.Stats().TokenLoss; d != Tuned().TokenLoss {
+		t.Fatalf("before: %v", d)
+	}
+	views := r.nodes[0].p.Stats().Views
+	stalled := true
+	r.lost = func(_, to *rigNode, d *wire.Datagram) bool { return stalled && to == r.nodes[1] }
+	r.run(40 * time.Millisecond)
+	stalled = false
+	r.run(5 * time.Millisecond)
+	for i, n := range r.nodes {
+		if d := n.p.Stats().TokenLoss; d < 3*40*time.Millisecond || d > maxRaise*Tuned().TokenLoss {
+			t.Errorf("node %d: token loss after %v, with a rotation of 40ms just now", i, d)
+		}
+	}
+	r.run(10 * time.Millisecond)
+	stalled = true
+	r.run(100 * time.Millisecond)
+	stalled = false
+	r.run(10 * time.Millisecond)
+	if v := r.nodes[0].p.Stats().Views; v != views {
+		t.Errorf("a stall of 100ms after one of 40ms made %d views", v-views)
+	}
+	r.done()
+}
+
 // 5.3: all members at saturation get about the same share, and one that is alone gets all it may.
 func TestFairShare(t *testing.T) {
 	r := newRig(t, 4)

@@ -19,7 +19,8 @@
 //     rings have the same name, and nothing has to be stored.
 //   - The fair share of a member is reckoned from the larger of its backlogs at this visit and
 //     at the last one. With the last one alone a burst after silence leaves one datagram a rotation.
-//   - The token-loss time is a floor: the measured rotation and the longest gap of the loop raise it.
+//   - The token-loss time is a floor: the measured rotation, its mean and its longest, and the longest gap
+//     of the loop raise it.
 //   - A token that may be held is held before its visit and not after it, so that a message that
 //     ends the hold goes out in that very visit.
 package totem

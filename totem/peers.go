@@ -209,7 +209,7 @@ func (h *holdDowns) flapping(p *Protocol, now clock.Time) bool {
 	return oldest != 0 && now.Sub(oldest) < flapWindow*p.prof.TokenLoss
 }
 
-// gapMeter knows the longest gap of the loop in the last ten to twenty seconds.
+// gapMeter knows the longest of some times in the last ten to twenty seconds.
 type gapMeter struct {
 	now, before time.Duration
 	since       clock.Time
@@ -229,6 +229,7 @@ func (g *gapMeter) longest() time.Duration { return max(g.now, g.before) }
 // stoodStill is the pause rule (section 13, 12): Joins and commit tokens that waited in the
 // receive queue meanwhile speak of a time that is over, and would form strange rings.
 func (p *Protocol) stoodStill(now clock.Time, gap time.Duration) {
+	loss := p.tokenLossTime() // as it stood before: nobody else knows of this gap
 	p.gaps.add(now, gap)
 	if gap <= p.prof.TokenLoss/2 {
 		return
@@ -236,7 +237,7 @@ func (p *Protocol) stoodStill(now clock.Time, gap time.Duration) {
 	p.stats.LoopGaps++
 	p.event(Event{Kind: PauseNoticed, Ring: p.cur.id})
 	p.discarding, p.discardEnd, p.stepped = true, now.Add(p.prof.TokenLoss), true
-	if gap > p.prof.TokenLoss && p.state != Gather && !p.closed {
+	if gap > loss && p.state != Gather && !p.closed {
 		p.beginGather(now)
 		p.enterGather(now, Paused)
 	}

@@ -45,7 +45,8 @@ type Protocol struct {
 	armed  bool
 
 	last       clock.Time // of the last call
-	gaps       gapMeter
+	gaps       gapMeter   // of the loop
+	rotations  gapMeter   // of the token, without rests
 	discarding bool       // the loop stood still: what waited meanwhile and speaks of membership is stale
 	discardEnd clock.Time // at the latest
 	stepped    bool       // since the last Flush

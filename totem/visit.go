@@ -125,7 +125,9 @@ func (k *tokens) accept(p *Protocol, now clock.Time) {
 	k.seq = t.seq
 	p.probe(TokenAccepted, p.cur.id, t.seq)
 	if k.accepted != 0 && !k.resting {
-		k.rotation.add(now.Sub(k.accepted))
+		d := now.Sub(k.accepted)
+		k.rotation.add(d)
+		p.rotations.add(now, d)
 	}
 	k.accepted = now
 	if t.high == k.high && t.aru == t.high && t.n == 0 && p.cur.stable == t.high && p.state == Operational {
@@ -412,9 +414,12 @@ func (k *tokens) arrived(p *Protocol, round uint32, seq uint64) {
 	}
 }
 
-// tokenLossTime is how long no token may come.
+// tokenLossTime is how long no token may come. The longest rotation of late counts beside the mean:
+// another member's pause is no gap of this one's loop, and shows here only. On a host with fewer
+// processors than members that all have work, a rotation takes ten times the mean now and then,
+// whenever a member waits for its processor.
 func (p *Protocol) tokenLossTime() time.Duration {
-	d := max(p.prof.TokenLoss, 10*p.tok.rotation.mean, 3*p.gaps.longest())
+	d := max(p.prof.TokenLoss, 10*p.tok.rotation.mean, 3*p.rotations.longest(), 3*p.gaps.longest())
 	return min(d, maxRaise*p.prof.TokenLoss)
 }
 

@@ -18,6 +18,7 @@ import (
 type member struct {
 	ch      *blaze.Channel
 	invoker bool
+	yields  bool // with invoker: when there is nothing to do, others may have the processor
 
 	trace *tracer // nil unless the order says so
 

@@ -37,7 +37,7 @@ type OrderOptions struct {
 	Loss     float64       // share of datagrams that each member loses: 0
 	Seed     uint64        // of the losses, 1
 	Idle     string        // by default busyspin where every member can have a CPU, else crowdedIdle
-	Profile  string        // lan, isolated, shared; by default lan where every member can have a CPU, else shared
+	Profile  string        // lan, isolated, shared: lan
 	Rig      rig.Kind      // as in Options
 
 	Receiver []string // as in Options, each member's
@@ -46,10 +46,11 @@ type OrderOptions struct {
 }
 
 // crowdedIdle is how members wait that are more than there are CPUs: the one that measured best with
-// three members on two CPUs. A member that has nothing to do leaves its CPU to the one that holds
-// the token, and wakes when the token comes. Against backoff it about halved the median latency at
-// 10,000 messages a second and made no difference to the rate; busyspin reached a tenth of that.
-const crowdedIdle = "block"
+// three members on two CPUs. A member that has nothing to do yields its CPU to the one that holds the
+// token, and nobody sleeps: to wake somebody up on another CPU takes tens of microseconds, most of all
+// in a virtual machine. Against block it about thirded the median latency at 1,000 messages a second and
+// raised the rate by half; busyspin reached a tenth of that.
+const crowdedIdle = "backoff"
 
 // ringLimit is how long members may take to start and to be in one ring.
 const ringLimit = 30 * time.Second
@@ -76,9 +77,7 @@ func (o OrderOptions) fill() (OrderOptions, blaze.TotemProfile, error) {
 		}
 	}
 	if o.Profile == "" {
-		if o.Profile = blaze.LAN.String(); crowded {
-			o.Profile = blaze.Shared.String()
-		}
+		o.Profile = blaze.LAN.String()
 	}
 	if err := o.Check(); err != nil {
 		return o, profile, err

@@ -108,9 +108,9 @@ func openRing(o *order) (*member, error) {
 		return nil, err
 	}
 	hook.Drop.P, hook.Drop.Seed = o.Loss, o.Seed
-	// As a receiver: who spins turns its engine itself, the others have the engine's loop, which
-	// wakes when a packet comes.
-	m := &member{invoker: o.Idle == "busyspin", repair: hist.New()}
+	// Who never sleeps in the kernel turns its engine itself; with Block it is the engine's own loop,
+	// which wakes when a packet comes.
+	m := &member{invoker: o.Idle != "block", yields: o.Idle == "backoff", repair: hist.New()}
 	m.ch, err = blaze.NewChannel(blaze.Config{
 		Cluster: o.Cluster, BroadcastURI: o.URI, Protocol: blaze.Totem, Safe: o.Ring.Safe,
 		Totem: blaze.TotemConfig{Profile: o.Ring.Profile, Plain: o.Ring.Plain},
@@ -232,7 +232,10 @@ func (m *member) ringLoad(ctx context.Context, o *order, pub *blaze.Publisher) *
 	l := &load{
 		offer: pub.Offer, turn: m.ch.Turn, now: engine.Now, stop: ctx.Err,
 		size: o.Size, seed: o.Hash, base: uint64(o.Ring.Index+1) << senderShift,
-		rate: o.Ring.Rate, warmUp: o.Ring.WarmUp, measure: o.Ring.Measure, spin: m.invoker,
+		rate: o.Ring.Rate, warmUp: o.Ring.WarmUp, measure: o.Ring.Measure, spin: !m.yields,
+	}
+	if m.yields {
+		l.rest = func(_, _ clock.Time) { yield() }
 	}
 	if m.invoker {
 		return l

@@ -300,7 +300,7 @@ func TestOrderOptionsNameValueAndRange(t *testing.T) {
 		}
 	}
 	o, profile, err := OrderOptions{Members: MaxRing}.fill()
-	if err != nil || o.Idle == "busyspin" || profile != blaze.Shared {
+	if err != nil || o.Idle != crowdedIdle || profile != blaze.LAN {
 		t.Errorf("%d members, more than there are CPUs: %s, %v, %v", MaxRing, o.Idle, profile, err)
 	}
 	if fmt.Sprint(profile) != o.Profile {

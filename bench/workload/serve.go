@@ -170,7 +170,10 @@ func receive(ctx context.Context, o *order, ctl *control, enc *json.Encoder) err
 func (m *member) drive(ctx context.Context, over func() bool) {
 	if m.invoker {
 		for turns := 0; ; turns++ {
-			if m.ch.Turn(); turns%64 == 0 && (ctx.Err() != nil || over()) {
+			if m.ch.Turn() == 0 && m.yields {
+				yield()
+			}
+			if turns%64 == 0 && (ctx.Err() != nil || over()) {
 				return
 			}
 		}

@@ -10,7 +10,8 @@ import (
 // Order is what a run of the order workload found: members that all send and all receive, in one
 // total order. In the part that it shares with other workloads, counts are summed over all
 // members that lived to the end, latency_ns is from sending to the delivery at any of them, and
-// msgs_per_s is the rate of all members' messages together, at the slowest.
+// msgs_per_s is the rate of all members' messages together, at the slowest. Under NACK, which
+// is run to compare with, there is no ring: views and token_rotation_ns are 0.
 type Order struct {
 	Run
 	Ring    int    `json:"members"` // processes, each of which sends and receives

@@ -30,6 +30,7 @@ type OrderOptions struct {
 	Size     int           // bytes of payload in each message: 64
 	Rate     float64       // messages a second, of all members together: 0, as fast as it goes
 	Duration time.Duration // measured: 5 s
+	Protocol string        // totem, or nack: the same exchange without a total order, to compare with: totem
 	Safe     bool          // deliver what every member has, not only what is agreed
 	Plain    bool          // the ring that is not accelerated
 	Kill     bool          // end one member midway, by SIGKILL
@@ -52,6 +53,12 @@ type OrderOptions struct {
 // raised the rate by half; busyspin reached a tenth of that.
 const crowdedIdle = "backoff"
 
+// The protocols of OrderOptions.
+const (
+	totem = "totem"
+	nack  = "nack"
+)
+
 // ringLimit is how long members may take to start and to be in one ring.
 const ringLimit = 30 * time.Second
 
@@ -69,6 +76,9 @@ func (o OrderOptions) fill() (OrderOptions, blaze.TotemProfile, error) {
 	}
 	if o.Seed == 0 {
 		o.Seed = 1
+	}
+	if o.Protocol == "" {
+		o.Protocol = totem
 	}
 	crowded := o.Members > runtime.NumCPU()
 	if o.Idle == "" {
@@ -111,6 +121,12 @@ func (o OrderOptions) Check() error {
 	}
 	if o.Kill && o.Members < 2 {
 		return errors.New("members 1: to kill one there must be another: want 2 or more")
+	}
+	switch {
+	case o.Protocol != "" && o.Protocol != totem && o.Protocol != nack:
+		return fmt.Errorf("protocol %q: want totem or nack", o.Protocol)
+	case o.Protocol == nack && (o.Verify || o.Kill || o.Safe || o.Plain):
+		return errors.New("protocol nack: it has no ring: want totem with --verify, --kill, --safe or --plain")
 	}
 	if o.Rate < 0 || o.Rate > schedule.MaxRate || o.Rate != o.Rate {
 		return fmt.Errorf("rate %v: want 0 (as fast as it goes) to %.0f messages a second", o.Rate, float64(schedule.MaxRate))
@@ -164,7 +180,7 @@ func RunOrder(ctx context.Context, opt OrderOptions) (*result.Order, *hist.Histo
 
 	r := &ringRun{o: o, fail: fail, res: &result.Order{
 		Run: result.Run{
-			Workload: "order", Rig: string(o.Rig), URI: o.URI, Protocol: "totem", Size: o.Size, Receivers: o.Members,
+			Workload: "order", Rig: string(o.Rig), URI: o.URI, Protocol: o.Protocol, Size: o.Size, Receivers: o.Members,
 			Rate: o.Rate, Loss: o.Loss, Seed: o.Seed, Idle: o.Idle,
 		},
 		Ring: o.Members, Safe: o.Safe, Plain: o.Plain, Profile: o.Profile, Verified: o.Verify,
@@ -316,7 +332,7 @@ func (r *ringRun) spawn(profile blaze.TotemProfile) error {
 		}
 		r.members = append(r.members, c)
 		order := order{
-			URI: r.o.URI, Cluster: cluster, Size: r.o.Size, Idle: r.o.Idle, Loss: r.o.Loss, Seed: r.o.Seed + uint64(i), Hash: hash, Every: 1,
+			Protocol: blaze.Totem, URI: r.o.URI, Cluster: cluster, Size: r.o.Size, Idle: r.o.Idle, Loss: r.o.Loss, Seed: r.o.Seed + uint64(i), Hash: hash, Every: 1,
 			Ring: &ringOrder{
 				Index: i, Members: r.o.Members, Safe: r.o.Safe, Plain: r.o.Plain, Profile: profile,
 				Rate: r.o.Rate / float64(r.o.Members), WarmUp: r.o.warmUp(), Measure: r.o.Duration, Kill: r.o.killAfter(), Tell: i == r.victim(),
@@ -324,6 +340,9 @@ func (r *ringRun) spawn(profile blaze.TotemProfile) error {
 		}
 		if r.o.Rate == 0 {
 			order.Every = timeEvery
+		}
+		if r.o.Protocol == nack {
+			order.Protocol = blaze.NACK
 		}
 		if err := c.Send(order); err != nil {
 			return err

@@ -112,7 +112,7 @@ func openRing(o *order) (*member, error) {
 	// which wakes when a packet comes.
 	m := &member{invoker: o.Idle != "block", yields: o.Idle == "backoff", repair: hist.New()}
 	m.ch, err = blaze.NewChannel(blaze.Config{
-		Cluster: o.Cluster, BroadcastURI: o.URI, Protocol: blaze.Totem, Safe: o.Ring.Safe,
+		Cluster: o.Cluster, BroadcastURI: o.URI, Protocol: o.Protocol, Safe: o.Ring.Safe,
 		Totem: blaze.TotemConfig{Profile: o.Ring.Profile, Plain: o.Ring.Plain},
 		Idle:  idle, Invoker: m.invoker,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
@@ -152,10 +152,14 @@ func ringMember(ctx context.Context, o *order, steps <-chan ringStep, enc *json.
 	if err != nil {
 		return err
 	}
-	if m.drive(ctx, func() bool { return rec.ringSize.Load() == int64(o.Ring.Members) }); ctx.Err() != nil {
+	together := func() bool { return rec.ringSize.Load() == int64(o.Ring.Members) }
+	if o.Protocol != blaze.Totem {
+		together = func() bool { return pub.Receivers() >= o.Ring.Members-1 }
+	}
+	if m.drive(ctx, together); ctx.Err() != nil {
 		return ctx.Err()
 	}
-	before := int(rec.views.Load()) - 1
+	before := max(int(rec.views.Load())-1, 0)
 	if err := enc.Encode(ringAnswer{Ready: true}); err != nil {
 		return err
 	}
@@ -204,7 +208,11 @@ func ringMember(ctx context.Context, o *order, steps <-chan ringStep, enc *json.
 	}
 	r := rec.report(before)
 	r.Mallocs, r.Retransmits, r.Stats = now.Mallocs-then.Mallocs, stats.Totem.Retransmitted, m.counters()
-	r.Stats.Detail = fmt.Sprintf("%+v %+v", stats.Totem, stats.Engine)
+	if o.Protocol == blaze.Totem {
+		r.Stats.Detail = fmt.Sprintf("%+v %+v", stats.Totem, stats.Engine)
+	} else {
+		r.Retransmits = r.Stats.RepairsSent
+	}
 	if err := enc.Encode(ringAnswer{Report: r}); err != nil {
 		return err
 	}

@@ -287,6 +287,8 @@ func TestOrderOptionsNameValueAndRange(t *testing.T) {
 	}{
 		{OrderOptions{Members: 17}, "members 17: want 1 to 16"},
 		{OrderOptions{Members: 1, Kill: true}, "members 1: to kill one"},
+		{OrderOptions{Protocol: "fec"}, `protocol "fec": want totem or nack`},
+		{OrderOptions{Protocol: "nack", Verify: true}, "protocol nack: it has no ring"},
 		{OrderOptions{Size: 15}, "size 15: a message needs 16"},
 		{OrderOptions{Rate: math.NaN()}, "rate NaN: want 0"},
 		{OrderOptions{Loss: 1}, "loss 1: want a share"},

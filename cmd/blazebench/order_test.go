@@ -51,6 +51,18 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// The same exchange without a ring, to compare with.
+func TestOrderByNACK(t *testing.T) {
+	code, stdout, stderr := bench(t, "order", "--protocol", "nack", "--duration", "100ms", "--loss", "0.01", "--json", "-")
+	var r result.Order
+	if err := json.Unmarshal([]byte(stdout), &r); err != nil || code != exitOK {
+		t.Fatalf("exit %d, %v\n%s%s", code, err, stdout, stderr)
+	}
+	if r.Sent == 0 || r.Delivered != r.Sent*3 || !r.Exact() || r.Views != 0 || r.Protocol != "nack" {
+		t.Errorf("%s, %d views, %s", counts(&r.Run), r.Views, r.Protocol)
+	}
+}
+
 func TestOrderKill(t *testing.T) {
 	r, _ := inOrderJSON(t, "--kill", "--rate", "2000", "--duration", "600ms", "--profile", "lan")
 	if r.OrderViolations != 0 || r.Views < 2 || r.FailoverMS == nil || *r.FailoverMS <= 0 {
@@ -69,7 +81,7 @@ func TestOrderPrints(t *testing.T) {
 
 func TestOrderUsage(t *testing.T) {
 	for _, args := range [][]string{
-		{"--members", "0"}, {"--members", "17"}, {"--members", "1", "--kill"}, {"--profile", "wan"}, {"--size", "3"}, {"extra"}, {"--bogus"},
+		{"--members", "0"}, {"--members", "17"}, {"--members", "1", "--kill"}, {"--profile", "wan"}, {"--size", "3"}, {"--protocol", "fec"}, {"--protocol", "nack", "--verify"}, {"extra"}, {"--bogus"},
 	} {
 		if code, _, stderr := bench(t, append([]string{"order"}, args...)...); code != exitUsage || stderr == "" {
 			t.Errorf("%v: exit %d, %q", args, code, stderr)

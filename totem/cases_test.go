@@ -502,6 +502,17 @@ func TestRetransmitFollowsRotation(t *testing.T) {
 	r.done()
 }
 
+// 5.3: a rotation brings no more than the host of a member holds.
+func TestWindowFitsRoom(t *testing.T) {
+	for _, c := range []struct{ room, window, personal int }{
+		{0, 160, 50}, {4 << 20, 160, 50}, {212992, 144, 50}, {60_000, 40, 40}, {1000, 16, 16},
+	} {
+		if p := Tuned().within(c.room, 1472); p.Window != c.window || p.Personal != c.personal || p.Validate() != nil {
+			t.Errorf("room %d: window %d, personal %d, want %d and %d; %v", c.room, p.Window, p.Personal, c.window, c.personal, p.Validate())
+		}
+	}
+}
+
 // Section 12: who has seen the token take long waits for it longer, so that a member that is held up
 // now and then, as on a host with fewer processors than members, does not split the ring.
 func TestTokenLossFollowsLongestRotation(t *testing.T) {
@@ -752,7 +763,7 @@ func TestProfiles(t *testing.T) {
 		{"Join", Profile{Join: 30 * ms}},
 		{"Hold", Profile{Hold: 5 * ms}},
 		{"Window", Profile{Window: -1}},
-		{"Personal", Profile{Personal: 100}},
+		{"Personal", Profile{Personal: 200}},
 		{"IdleRotations", Profile{IdleRotations: -1}},
 		{"negative", Profile{Merge: -1}},
 	} {

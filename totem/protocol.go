@@ -85,7 +85,7 @@ func New(cfg Config) *Protocol {
 		cfg.MaxMessageSize = 1 << 20
 	}
 	size := StoreSize(cfg.Window, cfg.Datagram)
-	p := &Protocol{cfg: cfg, prof: cfg.Profile.withDefaults(), cur: newRing(size), old: newRing(size)}
+	p := &Protocol{cfg: cfg, prof: cfg.Profile.withDefaults().within(cfg.Room, cfg.Datagram), cur: newRing(size), old: newRing(size)}
 	for i := range p.timers {
 		p.timers[i] = never
 	}

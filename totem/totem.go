@@ -69,6 +69,7 @@ type Config struct {
 
 	Datagram       int // largest UDP payload, bytes
 	Window         int // bytes of a ring's messages that are held for repair
+	Room           int // bytes of arriving datagrams that the host buffers: all that is sent in a rotation must fit; 0: not known
 	MaxMessageSize int // bytes of one message; zero means 1 MiB
 
 	// MaxRate bounds all that is sent, in bits per second on the wire. Zero means no bound.
@@ -145,8 +146,9 @@ func StoreSize(window, datagram int) int {
 	return n
 }
 
-// queueSize is how many datagrams wait for the token at most.
-func queueSize(store int) int { return min(store/2, 512) }
+// queueSize is how many datagrams wait for the token at most: a few visits' worth. A longer queue
+// carries no more, and what waits in it is no longer in the processor's cache when it leaves.
+func queueSize(store int) int { return min(store/2, 256) }
 
 // Buffers is how many buffers a Protocol asks of its pool: for the messages of the ring and of
 // the ring before it, for those that wait for the token, and for what is on its way out.

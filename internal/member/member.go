@@ -99,7 +99,7 @@ func New(cfg Config) *Member {
 		m.totem = totem.New(totem.Config{
 			Self: cfg.ID, Incarnation: cfg.Incarnation, Cluster: cfg.Cluster,
 			Datagram: cfg.Driver.Datagram(), Window: cfg.Window, MaxMessageSize: cfg.MaxMessageSize,
-			MaxRate: cfg.MaxRate, Pool: cfg.Pool, Rand: cfg.Rand, Sink: sink{m},
+			Room: cfg.Driver.Room(), MaxRate: cfg.MaxRate, Pool: cfg.Pool, Rand: cfg.Rand, Sink: sink{m},
 			Views: m.view, Profile: r.Profile, Plain: r.Plain, SelfDelivery: cfg.SelfDelivery,
 		})
 		protocols[wire.Totem] = m.totem

@@ -39,10 +39,16 @@ type Case struct {
 	Kind workload.Kind
 	Opt  workload.Options
 	Long bool // the duration is part of what is asked for
+
+	Order *workload.OrderOptions // where set, the ring's; of Opt only the duration counts
+	Times int                    // how often it is run; 0: once
 }
 
 // Command is the command line that runs the case alone.
 func (c Case) Command() string {
+	if c.Order != nil {
+		return c.orderCommand()
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "blazebench %s --size %d", c.Kind, c.Opt.Size)
 	o := c.Opt

@@ -32,6 +32,8 @@ type Order struct {
 	Last *hist.Percentiles `json:"last_ns"` // from the same time to the delivery at the last member
 
 	Violations []string `json:"-"` // in words
+
+	Failovers []float64 `json:"-"` // where members were killed in several runs: FailoverMS of each
 }
 
 // WriteJSON writes r as one indented JSON object and a line end.

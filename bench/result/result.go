@@ -89,6 +89,8 @@ type Run struct {
 	CPUModel   string  `json:"cpu_model"`  // as the kernel names it; may be empty
 	Go         string  `json:"go"`         // version of the toolchain
 	Commit     string  `json:"commit"`     // of the build; "+" when the tree had changes; may be empty
+
+	Order *Order `json:"-"` // the whole, where this is part of what the order workload found
 }
 
 // Stage is a part of a message's way.

@@ -34,7 +34,7 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 	fs.IntVar(&rounds, "rounds", rounds, "how many `times` everything is run")
 	fs.DurationVar(&duration, "duration", duration, "how long each run is measured, unless its bar says it")
 	file, only := new(string), "all"
-	fs.StringVar(&only, "only", only, "`what` to measure: all, loopback, xdp (AF_XDP, on a rig; root) or fec")
+	fs.StringVar(&only, "only", only, "`what` to measure: all, loopback, xdp (AF_XDP, on a rig; root), fec or order")
 	if !check {
 		fs.StringVar(file, "write", "bench/RESULTS.md", "put the tables into this results `file`, between its markers; empty: nowhere")
 	}
@@ -43,8 +43,8 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 		return usageError{error: err, told: true}
 	case fs.NArg() > 0:
 		return usagef("%s: unexpected argument %q", fs.Name(), fs.Arg(0))
-	case only != "all" && only != "loopback" && only != "xdp" && only != "fec":
-		return usagef("--only %q: want all, loopback, xdp or fec", only)
+	case only != "all" && only != "loopback" && only != "xdp" && only != "fec" && only != "order":
+		return usagef("--only %q: want all, loopback, xdp, fec or order", only)
 	case rounds < 1:
 		return usagef("--rounds %d: want 1 or more", rounds)
 	case duration < 10*time.Millisecond || duration > workload.MaxDuration:
@@ -67,7 +67,7 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 			slack, s.Yard = 2, nil
 			s.Bars = slices.DeleteFunc(s.Bars, func(b figures.Bar) bool { return b.Absolute })
 			for i := range s.Cases {
-				s.Cases[i].Opt.Duration = duration
+				s.Cases[i].Opt.Duration, s.Cases[i].Times = duration, 1
 			}
 		}
 		results, err := takeSuite(ctx, s, rounds, out)
@@ -108,7 +108,7 @@ func suites(duration time.Duration, only string, out *output) (all []figures.Sui
 		all = append(all, figures.Loopback(duration))
 	}
 	fast := false
-	if wanted("xdp") || wanted("fec") {
+	if wanted("xdp") || wanted("fec") || wanted("order") {
 		if err := errors.Join(rig.Possible(), xdp.Available()); err != nil {
 			fmt.Fprintf(out.stderr, "blazebench: left out: all figures of AF_XDP: %s\n", oneLine(err))
 		} else {
@@ -120,6 +120,9 @@ func suites(duration time.Duration, only string, out *output) (all []figures.Sui
 	}
 	if wanted("fec") {
 		all = append(all, figures.FEC(duration, fast))
+	}
+	if wanted("order") {
+		all = append(all, figures.Order(duration, fast))
 	}
 	return all
 }
@@ -135,6 +138,15 @@ func takeSuite(ctx context.Context, s figures.Suite, rounds int, out *output) (_
 	run := func(ctx context.Context, c figures.Case) (*result.Run, error) {
 		n++
 		out.prefix = fmt.Sprintf("[%d/%d] ", n, total)
+		if c.Order != nil {
+			r, err := figures.RunOrder(ctx, c, func(ctx context.Context, o workload.OrderOptions) (*result.Order, error) {
+				o.Receiver, o.Stderr, o.Progress = receiver, out.stderr, out.progress
+				r, _, err := workload.RunOrder(ctx, o)
+				return r, err
+			})
+			out.clear()
+			return r, err
+		}
 		o := c.Opt
 		o.Receiver, o.Stderr, o.Progress = receiver, out.stderr, out.progress
 		r, _, err := workload.Run(ctx, c.Kind, o)

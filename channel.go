@@ -208,7 +208,7 @@ func (c *Channel) newRunning() (*running, error) {
 	cfg.Safe, cfg.FEC = conf.Safe, conf.FEC.nack()
 	// Names need not be unique, so the ring is not told them: it would take the older of two
 	// members of one name for dead.
-	cfg.Ring = member.Ring{Profile: conf.Totem.profile(), Plain: conf.Totem.Plain, Views: (&viewer{c: c}).view}
+	cfg.Ring = member.Ring{Profile: conf.Totem.profile(conf.Idle), Plain: conf.Totem.Plain, Views: (&viewer{c: c}).view}
 	if len(conf.EngineCPUs) > 0 {
 		cfg.CPU = conf.EngineCPUs[0]
 	}

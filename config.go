@@ -144,7 +144,7 @@ type FECConfig struct {
 type TotemConfig struct {
 	Profile   TotemProfile  // the timers; the default is LAN
 	TokenLoss time.Duration // silence after which the token counts as lost, 1ms..1m; zero: the profile's
-	Hold      time.Duration // how long an idle ring's representative holds the token, below TokenLoss; zero: the profile's
+	Hold      time.Duration // how long an idle ring's representative holds the token, at most 4ms (Isolated 800µs, Shared 80ms), in proportion to TokenLoss; zero: not at all, with Block what suits the profile
 	Plain     bool          // the ring as first published: data before the token is passed on, not accelerated
 }
 
@@ -245,12 +245,8 @@ func (c Config) checkTotem() error {
 	if t.TokenLoss != 0 && (t.TokenLoss < time.Millisecond || t.TokenLoss > time.Minute) {
 		return bad("Totem.TokenLoss", t.TokenLoss.String(), "must be 1ms to 1m, or 0: the profile's")
 	}
-	limit := t.TokenLoss
-	if limit == 0 {
-		limit = t.Profile.tokenLoss()
-	}
-	if t.Hold < 0 || t.Hold >= limit {
-		return bad("Totem.Hold", t.Hold.String(), "must be below the time after which the token counts as lost, %v, or 0: the profile's", limit)
+	if limit := longestHold(TotemConfig{Profile: t.Profile, TokenLoss: t.TokenLoss}.profile(c.Idle)); t.Hold < 0 || t.Hold > limit {
+		return bad("Totem.Hold", t.Hold.String(), "must be at most %v, four fifths of the time after which a token is sent again, or 0: none, and what suits the profile with Block", limit)
 	}
 	return nil
 }
@@ -364,18 +360,6 @@ func defaultName() string {
 	}
 	pid := "-" + strconv.Itoa(os.Getpid())
 	return host[:min(len(host), maxName-len(pid))] + pid
-}
-
-// tokenLoss is the profile's own time until a silent token counts as lost.
-func (p TotemProfile) tokenLoss() time.Duration {
-	switch p {
-	case Isolated:
-		return 5 * time.Millisecond
-	case Shared:
-		return time.Second
-	default:
-		return 50 * time.Millisecond
-	}
 }
 
 // nack is f, with its defaults filled in, as the protocol's core has it.

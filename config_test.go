@@ -51,7 +51,7 @@ func TestDefaultsGiveWay(t *testing.T) {
 		{FEC: FECConfig{MinRepair: 64}},
 		{FEC: FECConfig{MaxRepair: 1}},
 		{Totem: TotemConfig{TokenLoss: time.Millisecond}},
-		{Totem: TotemConfig{Profile: Isolated, Hold: 4 * time.Millisecond}},
+		{Totem: TotemConfig{Profile: Isolated, Hold: 800 * time.Microsecond}},
 	} {
 		if err := cfg.Validate(); err != nil {
 			t.Errorf("%v", err)
@@ -109,6 +109,7 @@ func TestValidateNamesTheField(t *testing.T) {
 		{Config{FEC: FECConfig{Interleave: 17}}, []string{"FEC.Interleave", "17", "1 to 16"}},
 		{Config{Totem: TotemConfig{Profile: 9}}, []string{"Totem.Profile", "9", "lan, isolated or shared"}},
 		{Config{Totem: TotemConfig{TokenLoss: -1}}, []string{"Totem.TokenLoss", "-1ns", "1ms"}},
+		{Config{Totem: TotemConfig{Hold: 5 * time.Millisecond}}, []string{"Totem.Hold", "5ms", "4ms"}},
 		{Config{Totem: TotemConfig{Hold: 50 * time.Millisecond}}, []string{"Totem.Hold", "50ms", "token"}},
 	}
 	for _, row := range rows {
@@ -155,5 +156,31 @@ func TestTopicErrors(t *testing.T) {
 	}
 	if err := validatePattern("a.>.b"); !errors.Is(err, ErrTopic) {
 		t.Errorf("a bad pattern: %v, want ErrTopic", err)
+	}
+}
+
+// Every configuration of the ring that Validate accepts makes timers that the ring accepts.
+func TestTotemProfilesAreValid(t *testing.T) {
+	for _, profile := range []TotemProfile{LAN, Isolated, Shared} {
+		for _, loss := range []time.Duration{0, time.Millisecond, 3 * time.Millisecond, 100 * time.Millisecond, time.Minute} {
+			for _, idle := range []Idle{BusySpin, Backoff, Block} {
+				cfg := Config{Idle: idle, Totem: TotemConfig{Profile: profile, TokenLoss: loss}}
+				quiet := cfg.Totem.profile(idle)
+				if hold := quiet.Hold; hold > 0 != (idle == Block) {
+					t.Errorf("%v, %v: holds for %v", profile, idle, hold)
+				}
+				longest := longestHold(quiet)
+				for _, hold := range []time.Duration{0, 1, longest, longest + 1} {
+					cfg.Totem.Hold = hold
+					err := cfg.Validate()
+					if (err == nil) != (hold <= longest) {
+						t.Errorf("%v, token loss %v, hold %v of at most %v: %v", profile, loss, hold, longest, err)
+					}
+					if p := cfg.Totem.profile(idle); err == nil && p.Validate() != nil {
+						t.Errorf("%v, token loss %v, hold %v: %v", profile, loss, hold, p.Validate())
+					}
+				}
+			}
+		}
 	}
 }

@@ -56,7 +56,8 @@ func ringed(t *testing.T, cfg blaze.Config) (*blaze.Channel, *order) {
 func totemConfig(t *testing.T) blaze.Config {
 	cfg := testConfig(t)
 	cfg.Protocol = blaze.Totem
-	cfg.Totem.Profile = blaze.Shared // tests share their processors with others
+	cfg.Totem.Profile = blaze.Shared // tests share their processors with others,
+	cfg.Totem.Hold = 40 * time.Millisecond
 	return cfg
 }
 
@@ -132,7 +133,7 @@ func TestTotemBesideNACK(t *testing.T) {
 // Who leaves is out of the ring at once; who is killed, after the token is lost.
 func TestViewsFollowMembers(t *testing.T) {
 	cfg := totemConfig(t)
-	cfg.Totem.TokenLoss = 200 * time.Millisecond
+	cfg.Totem.TokenLoss, cfg.Totem.Hold = 200*time.Millisecond, 0
 	a, oa := ringed(t, cfg)
 	b, ob := ringed(t, cfg)
 	c, _ := ringed(t, cfg)
@@ -160,5 +161,46 @@ func TestViewsFollowMembers(t *testing.T) {
 			}
 			seq = v.ID.Sequence
 		}
+	}
+}
+
+// With Block the token of an idle ring rests: members wake for a few tokens in each hold and do a few
+// turns for each, and a message that is sent meanwhile does not wait for the hold's end.
+func TestIdleRingRestsWithBlock(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.Protocol, cfg.Idle = blaze.Totem, blaze.Block
+	cfg.Totem.Profile, cfg.Totem.Hold = blaze.Shared, 80*time.Millisecond
+	var all []*blaze.Channel
+	var orders []*order
+	for range 3 {
+		c, o := ringed(t, cfg)
+		all, orders = append(all, c), append(orders, o)
+	}
+	for _, o := range orders {
+		eventually(t, "one ring of all", func() bool { return len(o.ring()) == 3 })
+	}
+	// A host that stands still for a moment makes the ring restless: it has a few attempts.
+	restless := ""
+	for range 10 {
+		before, began := all[0].Stats(), time.Now()
+		time.Sleep(200 * time.Millisecond)
+		after, took := all[0].Stats(), time.Since(began)
+		holds := uint64(took/cfg.Totem.Hold) + 2 // a rotation of a token that rests takes the hold at least
+		tokens, turns := after.Totem.Tokens-before.Totem.Tokens, after.Engine.Turns-before.Engine.Turns
+		restless = ""
+		if tokens > holds || turns > 10*holds { // merge detection comes on top
+			restless = fmt.Sprintf("%d tokens and %d turns in %v, want at most %d and %d", tokens, turns, took, holds, 10*holds)
+		} else {
+			break
+		}
+	}
+	if restless != "" {
+		t.Error(restless)
+	}
+	for i, c := range all {
+		offer(t, publisher(t, c, "a", 2), []byte{byte(i)})
+	}
+	for _, o := range orders {
+		eventually(t, "all messages", func() bool { return o.count() == 3 })
 	}
 }

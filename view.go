@@ -2,6 +2,7 @@ package blaze
 
 import (
 	"slices"
+	"time"
 
 	"github.com/activeblaze/blaze/totem"
 	"github.com/activeblaze/blaze/wire"
@@ -73,8 +74,13 @@ func memberIDs(ids []wire.MemberID) []MemberID {
 	return out
 }
 
-// profile is the ring's timers as configured.
-func (t TotemConfig) profile() totem.Profile {
+// blockHold is how long an idle ring's token rests with Block: long enough that the wake-ups of a
+// quiet ring cost next to nothing. Nobody waits for it: who has a message to send ends the hold.
+const blockHold = 4 * time.Millisecond
+
+// profile is the ring's timers. Members that spin or yield have the token go round all the time; those
+// that sleep in the kernel let it rest while nothing happens.
+func (t TotemConfig) profile(idle Idle) totem.Profile {
 	p := totem.Tuned()
 	switch t.Profile {
 	case Isolated:
@@ -85,8 +91,16 @@ func (t TotemConfig) profile() totem.Profile {
 	if t.TokenLoss > 0 {
 		p = p.WithTokenLoss(t.TokenLoss)
 	}
-	if t.Hold > 0 {
+	switch {
+	case t.Hold > 0:
 		p.Hold = t.Hold
+	case idle != Block:
+		p.Hold = 0
+	case p.Hold == 0:
+		p.Hold = min(blockHold, longestHold(p))
 	}
 	return p
 }
+
+// longestHold is how long a token may rest: its sender must not take it for lost meanwhile.
+func longestHold(p totem.Profile) time.Duration { return p.TokenRetransmit * 4 / 5 }

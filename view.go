@@ -74,9 +74,14 @@ func memberIDs(ids []wire.MemberID) []MemberID {
 	return out
 }
 
-// blockHold is how long an idle ring's token rests with Block: long enough that the wake-ups of a
-// quiet ring cost next to nothing. Nobody waits for it: who has a message to send ends the hold.
-const blockHold = 4 * time.Millisecond
+// blockHold is how long an idle ring's token rests with Block, unless the profile says it: each
+// wake-up costs a hundred microseconds of CPU, the runtime's own share included. Nobody waits for the
+// hold's end: who has a message to send ends it. blockRetransmit leaves room for it, and for five
+// tokens within the token-loss time.
+const (
+	blockHold       = 8 * time.Millisecond
+	blockRetransmit = 10 * time.Millisecond
+)
 
 // profile is the ring's timers. Members that spin or yield have the token go round all the time; those
 // that sleep in the kernel let it rest while nothing happens.
@@ -87,6 +92,10 @@ func (t TotemConfig) profile(idle Idle) totem.Profile {
 		p = totem.Isolated()
 	case Shared:
 		p = totem.Shared()
+	default:
+		if idle == Block {
+			p.TokenRetransmit, p.Hold = blockRetransmit, blockHold
+		}
 	}
 	if t.TokenLoss > 0 {
 		p = p.WithTokenLoss(t.TokenLoss)
@@ -97,7 +106,7 @@ func (t TotemConfig) profile(idle Idle) totem.Profile {
 	case idle != Block:
 		p.Hold = 0
 	case p.Hold == 0:
-		p.Hold = min(blockHold, longestHold(p))
+		p.Hold = longestHold(p)
 	}
 	return p
 }

@@ -38,6 +38,7 @@ func Order(duration time.Duration, fast bool) Suite {
 	long(add("clean", workload.OrderOptions{Verify: true}))
 	long(add("5%", workload.OrderOptions{Verify: true, Loss: 0.05}))
 	add("idle", workload.OrderOptions{Verify: true, Rate: 1000})
+	add("block", workload.OrderOptions{Verify: true, Rate: 3, Idle: "block"})
 	add("1%", workload.OrderOptions{Verify: true, Loss: 0.01})
 	add("paced 1%", workload.OrderOptions{Verify: true, Loss: 0.01, Rate: 250_000})
 	add("nack 1344", workload.OrderOptions{Size: 1344, Protocol: "nack"})
@@ -71,6 +72,16 @@ func orderBars() []Bar {
 			What: "send to own delivery, ring otherwise idle: p50 in µs, Corosync's", Limit: rivalOwnNS / 1e3, Absolute: true,
 			Value:  func(r Round) float64 { return p50(r["idle"]) / 1e3 },
 			Detail: func(r Round) string { return rotation(r["idle"]) },
+		},
+		{
+			What: "idle ring with Block: CPU of the busiest member, % of a core", Limit: 2, Absolute: true,
+			Value: func(r Round) float64 {
+				if r["block"] == nil || r["block"].Order == nil {
+					return nan
+				}
+				return 100 * r["block"].Order.MemberCPU
+			},
+			Detail: func(r Round) string { return counts(r["block"]) },
 		},
 		{
 			What: "64-byte messages/s at 1 % loss, in millions, 30 × Corosync's", Limit: 30 * rivalRateLoss / 1e6, AtLeast: true, Absolute: true,
@@ -214,6 +225,9 @@ func (c Case) orderCommand() string {
 	}
 	if o.Loss > 0 {
 		fmt.Fprintf(&b, " --loss %v", o.Loss)
+	}
+	if o.Idle != "" {
+		fmt.Fprintf(&b, " --idle %s", o.Idle)
 	}
 	for _, f := range []struct {
 		name string

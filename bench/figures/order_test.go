@@ -18,10 +18,10 @@ import (
 func ordered() Round {
 	r := Round{}
 	for name, rate := range map[string]float64{
-		"clean": 2e6, "clean xdp": 1e6, "5%": 1e6, "idle": 1e3, "1%": 1e6, "paced 1%": 25e4, "kill": 1e6,
+		"clean": 2e6, "clean xdp": 1e6, "5%": 1e6, "idle": 1e3, "block": 3, "1%": 1e6, "paced 1%": 25e4, "kill": 1e6,
 		"nack 1344": 5e5, "1344": 4e5, "plain 1344": 4e5, "pair": 9e5, "plain pair": 7e5,
 	} {
-		o := &result.Order{Views: 1, Compared: 10, TokenRotationNS: 1e5}
+		o := &result.Order{MemberCPU: 0.01, Views: 1, Compared: 10, TokenRotationNS: 1e5}
 		o.Sent, o.Delivered, o.MsgsPerSecond = 10, 30, rate
 		o.RTT = &hist.Percentiles{P50: 50_000, P99: 5_000_000}
 		o.Run.Order = o
@@ -48,6 +48,7 @@ func TestEveryBarOfTheRingCanFail(t *testing.T) {
 		{"Totem, a member killed", func(r Round) { r["kill"].Order.Compared = 0 }},
 		{"64-byte messages/s of three members", func(r Round) { r["clean"].MsgsPerSecond = 0.94e6 }},
 		{"send to own delivery", func(r Round) { r["idle"].RTT.P50 = 98_000 }},
+		{"idle ring with Block", func(r Round) { r["block"].Order.MemberCPU = 0.03 }},
 		{"64-byte messages/s at 1 % loss", func(r Round) { r["1%"].MsgsPerSecond = 0.23e6 }},
 		{"1 % loss, 250,000", func(r Round) { r["paced 1%"].RTT.P99 = 11_000_000 }},
 		{"1,344-byte messages/s of three", func(r Round) { r["nack 1344"].MsgsPerSecond = 6e5 }},

@@ -25,6 +25,8 @@ type Order struct {
 	Views           int     `json:"views"`             // rings that a member was in since all were in one; 1 in a clean run
 	TokenRotationNS float64 `json:"token_rotation_ns"` // under load, the mean of the members
 
+	MemberCPU float64 `json:"member_cpu"` // share of one CPU that the busiest member took while messages were sent
+
 	Killed     bool     `json:"killed"`      // a member was ended midway, by SIGKILL
 	FailoverMS *float64 `json:"failover_ms"` // the longest time between two deliveries from then to the first in a new ring, at the worst of the others; null: nobody was killed, or nothing was delivered again
 

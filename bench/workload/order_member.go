@@ -11,6 +11,7 @@ import (
 
 	"github.com/activeblaze/blaze"
 	"github.com/activeblaze/blaze/bench/hist"
+	"github.com/activeblaze/blaze/bench/proc"
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/engine"
 	"github.com/activeblaze/blaze/internal/hook"
@@ -51,6 +52,7 @@ type ringAnswer struct {
 type ringLoad struct {
 	Sent     uint64        `json:"sent"`
 	Rotation time.Duration `json:"rotation"` // of the token, as it ended
+	CPU      float64       `json:"cpu"`      // share of one CPU that the member took meanwhile
 }
 
 // ringReport is what one member saw.
@@ -178,11 +180,13 @@ func ringMember(ctx context.Context, o *order, steps <-chan ringStep, enc *json.
 	}
 	m.drive(ctx, func() bool { return engine.Now() >= start })
 	load := m.ringLoad(ctx, o, pub)
+	cpu, began := proc.SelfCPU(), engine.Now()
 	if err := load.run(); err != nil {
 		return err
 	}
+	cpu = proc.SelfCPU() - cpu
 	runtime.ReadMemStats(&now)
-	over := ringLoad{Sent: load.sent, Rotation: m.ch.Stats().Totem.Rotation}
+	over := ringLoad{Sent: load.sent, Rotation: m.ch.Stats().Totem.Rotation, CPU: cpu.Seconds() / engine.Now().Sub(began).Seconds()}
 	if o.Ring.Tell { // it lived on: then its marks go on as well
 		m.drive(ctx, func() bool { return false })
 		return ctx.Err()
@@ -240,7 +244,7 @@ func (m *member) ringLoad(ctx context.Context, o *order, pub *blaze.Publisher) *
 	l := &load{
 		offer: pub.Offer, turn: m.ch.Turn, now: engine.Now, stop: ctx.Err,
 		size: o.Size, seed: o.Hash, base: uint64(o.Ring.Index+1) << senderShift,
-		rate: o.Ring.Rate, warmUp: o.Ring.WarmUp, measure: o.Ring.Measure, spin: !m.yields,
+		rate: o.Ring.Rate, warmUp: o.Ring.WarmUp, measure: o.Ring.Measure, spin: m.invoker && !m.yields,
 	}
 	if m.yields {
 		l.rest = func(_, _ clock.Time) { yield() }
@@ -251,7 +255,8 @@ func (m *member) ringLoad(ctx context.Context, o *order, pub *blaze.Publisher) *
 	l.turn = func() int { return 0 }
 	longest := 200 * time.Microsecond // for room in a queue that takes longer than that to drain
 	if l.rate > 0 {
-		longest = 2 * time.Millisecond
+		// The pause ends when the next message is due; this is for a stop that is asked for meanwhile.
+		longest = 50 * time.Millisecond
 	}
 	l.rest = func(now, next clock.Time) { pause(min(next.Sub(now), longest)) }
 	return l

@@ -53,6 +53,7 @@ func (r *ringRun) sum(reports []*ringReport) error {
 	}
 	for _, l := range r.loads {
 		res.TokenRotationNS += float64(l.Rotation) / float64(len(r.loads))
+		res.MemberCPU = max(res.MemberCPU, l.CPU)
 	}
 	r.times(reports)
 	r.failover(reports)

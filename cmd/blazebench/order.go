@@ -146,5 +146,5 @@ func (o *output) order(r *result.Order) {
 	case r.Verified:
 		line("order", "the same at all members, compared over %s messages", count(float64(r.Compared)))
 	}
-	line("cost", "%s retransmissions, %.4f allocations a message, %.2f s of CPU", count(float64(r.RepairsSent)), r.AllocsPerMsg, r.CPUSeconds)
+	line("cost", "%s retransmissions, %.4f allocations a message, %.2f s of CPU, %.1f %% of one at the busiest member", count(float64(r.RepairsSent)), r.AllocsPerMsg, r.CPUSeconds, 100*r.MemberCPU)
 }

@@ -41,8 +41,9 @@ type Engine struct {
 	frame   wire.Datagram
 	wagon   buf.Buf // a view of one datagram of a train
 
-	now   clock.Time // of the turn that runs, or ran last
-	stats Stats
+	now       clock.Time // of the turn that runs, or ran last
+	scheduled clock.Time // Block: when the runtime last had the choice to run something else here
+	stats     Stats
 
 	signal   ring.Signal
 	stopping atomic.Bool
@@ -199,10 +200,13 @@ func (e *Engine) Flushed() bool { return e.pending == 0 }
 // Now is the time of the turn that is running, for handlers that run inside it.
 func (e *Engine) Now() clock.Time { return e.now }
 
-// Run calls Turn until Stop, on a thread of its own that it locks and, if so configured, pins.
-// It returns an error only if the thread could not be pinned.
+// Run calls Turn until Stop, on a thread of its own that it locks and, if so configured, pins;
+// with Block and no CPU to pin to any thread will do. It returns an error only if the thread could
+// not be pinned.
 func (e *Engine) Run() error {
-	runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+	if e.cfg.Idle != Block || e.cfg.CPU >= 0 {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+	}
 	if e.cfg.CPU >= 0 {
 		if err := pin(e.cfg.CPU); err != nil {
 			return err
@@ -243,9 +247,19 @@ func (e *Engine) sleep(now clock.Time) {
 			return
 		}
 	}
+	if e.cfg.Idle == Block && now.Sub(e.scheduled) > rescheduleAfter {
+		e.scheduled = now
+		runtime.Gosched()
+	}
 	e.stats.Sleeps++
 	e.driver.Wait(d)
 }
+
+// rescheduleAfter is how old its last scheduling may be when a goroutine goes to sleep in the kernel.
+// The runtime's monitor takes the processor of one that was scheduled 10 ms ago or longer as soon as
+// it sees it in a system call, and then looks around every 20 µs for a while: in a quiet ring that
+// was two thirds of the CPU that a member took.
+const rescheduleAfter = 4 * time.Millisecond
 
 // Notify wakes the engine if it sleeps. Whoever has queued a command calls it; any goroutine may.
 func (e *Engine) Notify() {

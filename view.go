@@ -76,11 +76,11 @@ func memberIDs(ids []wire.MemberID) []MemberID {
 
 // blockHold is how long an idle ring's token rests with Block, unless the profile says it: each
 // wake-up costs a hundred microseconds of CPU, the runtime's own share included. Nobody waits for the
-// hold's end: who has a message to send ends it. blockRetransmit leaves room for it, and for five
+// hold's end: who has a message to send ends it. blockRetransmit leaves room for it, and for four
 // tokens within the token-loss time.
 const (
-	blockHold       = 8 * time.Millisecond
-	blockRetransmit = 10 * time.Millisecond
+	blockHold       = 9200 * time.Microsecond
+	blockRetransmit = 11500 * time.Microsecond
 )
 
 // profile is the ring's timers. Members that spin or yield have the token go round all the time; those

@@ -66,7 +66,7 @@ func TestRingLossLatency(t *testing.T) {
 func TestRingNoNeedlessChange(t *testing.T) {
 	length := 500 * time.Millisecond
 	if Full() {
-		length = 36 * time.Second
+		length = 40 * time.Second
 	}
 	s := NewRingCluster(t, 4)
 	s.Load.Every = 5 * time.Millisecond

@@ -509,7 +509,7 @@ func (s *Sender) deliverSelf(now clock.Time) {
 		}
 		b := s.slots[s.selfNext&s.mask].buf
 		d := &s.p.scratch
-		if wire.Decode(b.Bytes(), d) != nil {
+		if wire.DecodeAgain(b.Bytes(), d) != nil {
 			panic("nack: own datagram cannot be decoded")
 		}
 		m := d.Frames()[0].Data()

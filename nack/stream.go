@@ -404,7 +404,7 @@ func (s *stream) drain(now clock.Time) {
 // find reads the data frame with number n from a kept datagram.
 func (p *Protocol) find(b *buf.Buf, n uint64) (m wire.Data, ok bool) {
 	d := &p.scratch
-	if wire.Decode(b.Bytes(), d) != nil {
+	if wire.DecodeAgain(b.Bytes(), d) != nil {
 		return m, false
 	}
 	frames := d.Frames()

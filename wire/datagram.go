@@ -87,6 +87,21 @@ func Decode(b []byte, d *Datagram) error {
 	if err := checkCanonical(b); err != nil {
 		return err
 	}
+	return d.decodeFrames(b)
+}
+
+// DecodeAgain is Decode without the CRC, which is most of the work: for a datagram that Decode has
+// taken before, or that was written here, and that has been in safe keeping since.
+func DecodeAgain(b []byte, d *Datagram) error {
+	if !isCanonicalHeader(b) {
+		return Decode(b, d)
+	}
+	d.n = 0
+	return d.decodeFrames(b)
+}
+
+// decodeFrames takes a datagram whose header is canonical and was judged.
+func (d *Datagram) decodeFrames(b []byte) error {
 	d.Header.load(b)
 	d.Canonical = true
 

@@ -129,6 +129,10 @@ func TestGolden(t *testing.T) {
 			if got := plainOf(&d); !reflect.DeepEqual(got, want) {
 				t.Errorf("Decode gives\n%v, not\n%v", got, want)
 			}
+			d = Datagram{}
+			if err := DecodeAgain(b, &d); err != nil || !d.Canonical || !reflect.DeepEqual(plainOf(&d), want) {
+				t.Errorf("DecodeAgain gives\n%v %v, not\n%v", plainOf(&d), err, want)
+			}
 			got, err := reference(b)
 			if err != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("generated code gives\n%v %v, not\n%v", got, err, want)

@@ -131,6 +131,9 @@ func TestOtherLayouts(t *testing.T) {
 			if d.Canonical != bytes.Equal(b, other) {
 				t.Fatalf("%s: Canonical is %v for\n%x", g.name, d.Canonical, other)
 			}
+			if err := DecodeAgain(other, &d); err != nil || !reflect.DeepEqual(plainOf(&d), want) {
+				t.Fatalf("%s: DecodeAgain gives %v\n%v, want\n%v", g.name, err, plainOf(&d), want)
+			}
 		}
 	}
 }

@@ -22,38 +22,14 @@ func protected() Round {
 
 func TestEveryBarOfFECCanFail(t *testing.T) {
 	bars := FEC(time.Second, true).Bars
-	for _, v := range Judge(bars, []Round{protected()}, 1) {
-		if !v.Reached {
-			t.Fatalf("not reached in a good round: %s: %v, want %s", v.What, v.Median, v.Text(1))
-		}
-	}
-	worse := []struct {
-		what  string // prefix of the bar
-		spoil func(r Round)
-	}{
+	eachCanFail(t, bars, protected, []spoilt{
 		{"Hybrid, 4 receivers", func(r Round) { r["hybrid four"].Reordered = 1 }},
 		{"Hybrid, 64-byte messages/s at 1 %", func(r Round) { r["hybrid 1%"].MsgsPerSecond = 1.09e6 }},
 		{"Hybrid, 64-byte messages/s at 5 %", func(r Round) { r["hybrid 5%"].MsgsPerSecond = 0.89e6 }},
 		{"64-byte messages/s at 1 %", func(r Round) { r["nack 1%"].MsgsPerSecond = 8e6 }},
 		{"64-byte messages/s at 5 %", func(r Round) { r["nack 5%"].MsgsPerSecond = 8e6 }},
 		{"Hybrid over AF_XDP", func(r Round) { r["hybrid four xdp"].Lost = 1 }},
-	}
-	if len(worse) != len(bars) {
-		t.Errorf("%d bars, %d ways to miss one", len(bars), len(worse))
-	}
-	for _, c := range worse {
-		r := protected()
-		c.spoil(r)
-		missed := 0
-		for _, v := range Judge(bars, []Round{r}, 1) {
-			if strings.HasPrefix(v.What, c.what) && !v.Reached {
-				missed++
-			}
-		}
-		if missed != 1 {
-			t.Errorf("%s: spoiled, and %d bars say so", c.what, missed)
-		}
-	}
+	})
 }
 
 func TestEveryBarOfFECHasItsRuns(t *testing.T) {

@@ -237,3 +237,36 @@ func TestYardsticksFollowTheirCases(t *testing.T) {
 		t.Errorf("ran %s, %v", got, err)
 	}
 }
+
+// spoilt is a round in which one bar is missed.
+type spoilt struct {
+	what  string // prefix of the bar
+	spoil func(r Round)
+}
+
+// eachCanFail checks that a good round reaches every bar, and that each way to spoil one is told
+// by just one of them.
+func eachCanFail(t *testing.T, bars []Bar, good func() Round, worse []spoilt) {
+	t.Helper()
+	for _, v := range Judge(bars, []Round{good()}, 1) {
+		if !v.Reached {
+			t.Fatalf("not reached in a good round: %s: %v, want %s", v.What, v.Median, v.Text(1))
+		}
+	}
+	if len(worse) != len(bars) {
+		t.Errorf("%d bars, %d ways to miss one", len(bars), len(worse))
+	}
+	for _, c := range worse {
+		r := good()
+		c.spoil(r)
+		missed := 0
+		for _, v := range Judge(bars, []Round{r}, 1) {
+			if strings.HasPrefix(v.What, c.what) && !v.Reached {
+				missed++
+			}
+		}
+		if missed != 1 {
+			t.Errorf("%s: spoiled, and %d bars say so", c.what, missed)
+		}
+	}
+}

@@ -33,15 +33,7 @@ func ordered() Round {
 
 func TestEveryBarOfTheRingCanFail(t *testing.T) {
 	bars := Order(time.Second, true).Bars
-	for _, v := range Judge(bars, []Round{ordered()}, 1) {
-		if !v.Reached {
-			t.Fatalf("not reached in a good round: %s: %v, want %s", v.What, v.Median, v.Text(1))
-		}
-	}
-	worse := []struct {
-		what  string // prefix of the bar
-		spoil func(r Round)
-	}{
+	eachCanFail(t, bars, ordered, []spoilt{
 		{"Totem: violations", func(r Round) { r["1344"].Lost = 1 }},
 		{"Totem: rings", func(r Round) { r["clean"].Order.Views = 2 }},
 		{"Totem at 1 % and 5 % loss", func(r Round) { r["5%"].Order.OrderViolations = 1 }},
@@ -56,23 +48,7 @@ func TestEveryBarOfTheRingCanFail(t *testing.T) {
 		{"a member killed by SIGKILL", func(r Round) { r["kill"].Order.Failovers = []float64{100, 251, 300} }},
 		{"AF_XDP on a bridge: violations", func(r Round) { r["clean xdp"].Corrupt = 1 }},
 		{"AF_XDP on a bridge: rings", func(r Round) { r["clean xdp"].Order.Views = 3 }},
-	}
-	if len(worse) != len(bars) {
-		t.Errorf("%d bars, %d ways to miss one", len(bars), len(worse))
-	}
-	for _, c := range worse {
-		r := ordered()
-		c.spoil(r)
-		missed := 0
-		for _, v := range Judge(bars, []Round{r}, 1) {
-			if strings.HasPrefix(v.What, c.what) && !v.Reached {
-				missed++
-			}
-		}
-		if missed != 1 {
-			t.Errorf("%s: spoiled, and %d bars say so", c.what, missed)
-		}
-	}
+	})
 	// A run that failed is no run without violations.
 	for _, v := range Judge(bars, []Round{{}}, 1) {
 		if v.Reached {

@@ -202,15 +202,24 @@ func first(a, b error) error {
 	return b
 }
 
+// asked is the sender of an own stream that a receiver speaks of, if it means this incarnation.
+func (p *Protocol) asked(id wire.StreamID, incarnation uint32) (*Sender, error) {
+	if incarnation != p.cfg.Incarnation {
+		return nil, p.drop(DropIncarnation)
+	}
+	s := p.sender(id)
+	if s == nil {
+		return nil, p.drop(DropNotSent)
+	}
+	return s, nil
+}
+
 // stepNak gives a Nak to the sender whose stream it names, or lets it suppress our own.
 func (p *Protocol) stepNak(now clock.Time, d *wire.Datagram, n *wire.Nak, r buf.Received) error {
 	if n.Origin == p.cfg.Self {
-		if n.OriginIncarnation != p.cfg.Incarnation {
-			return p.drop(DropIncarnation)
-		}
-		s := p.sender(d.Stream)
-		if s == nil {
-			return p.drop(DropNotSent)
+		s, err := p.asked(d.Stream, n.OriginIncarnation)
+		if err != nil {
+			return err
 		}
 		return s.stepNak(now, d, n, r)
 	}
@@ -223,12 +232,9 @@ func (p *Protocol) stepNak(now clock.Time, d *wire.Datagram, n *wire.Nak, r buf.
 // stepSymbolNak gives a SymbolNak to the sender whose stream it names, or lets it suppress our own.
 func (p *Protocol) stepSymbolNak(now clock.Time, d *wire.Datagram, n *wire.SymbolNak, r buf.Received) error {
 	if n.Origin == p.cfg.Self {
-		if n.OriginIncarnation != p.cfg.Incarnation {
-			return p.drop(DropIncarnation)
-		}
-		s := p.sender(d.Stream)
-		if s == nil {
-			return p.drop(DropNotSent)
+		s, err := p.asked(d.Stream, n.OriginIncarnation)
+		if err != nil {
+			return err
 		}
 		return s.stepSymbolNak(now, d, n, r)
 	}
@@ -243,12 +249,9 @@ func (p *Protocol) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status,
 	if st.Origin != p.cfg.Self {
 		return nil
 	}
-	if st.OriginIncarnation != p.cfg.Incarnation {
-		return p.drop(DropIncarnation)
-	}
-	s := p.sender(d.Stream)
-	if s == nil {
-		return p.drop(DropNotSent)
+	s, err := p.asked(d.Stream, st.OriginIncarnation)
+	if err != nil {
+		return err
 	}
 	return s.stepStatus(now, d, st, r.From)
 }

@@ -90,7 +90,7 @@ func Decode(b []byte, d *Datagram) error {
 	return d.decodeFrames(b)
 }
 
-// DecodeAgain is Decode without the CRC, which is most of the work: for a datagram that Decode has
+// DecodeAgain is Decode without the CRC, which is half of the work: for a datagram that Decode has
 // taken before, or that was written here, and that has been in safe keeping since.
 func DecodeAgain(b []byte, d *Datagram) error {
 	if !isCanonicalHeader(b) {

@@ -42,6 +42,15 @@ type Config struct {
 	// sockets.
 	Queues int
 
+	// Split leaves each queue but the first to a Queue of its own (Driver.Queues), for another
+	// thread to receive from, with packet memory of its own. Otherwise the Driver receives from
+	// all of them.
+	Split bool
+
+	// QueueBuffers is how many buffers the cores behind each such Queue may hold: 0..4194304.
+	// Zero means as many as Buffers.
+	QueueBuffers int
+
 	// Lanes are the lanes that are wanted from the group. Nil means all.
 	Lanes []uint32
 
@@ -153,6 +162,7 @@ func (c *Config) fill() {
 	def(&c.TTL, 1)
 	def(&c.Queues, 1)
 	def(&c.Buffers, defaultBuffers)
+	def(&c.QueueBuffers, c.Buffers)
 	def(&c.FillRing, defaultFill)
 	def(&c.TxRing, defaultTx)
 	text(&c.Mode, "auto")
@@ -203,6 +213,8 @@ func (c Config) withDefaults() (Config, error) {
 		return bad("busypoll %v is not 0 to 1s in whole microseconds", c.BusyPoll)
 	case c.Buffers < 0 || c.Buffers > maxBuffers:
 		return bad("%d buffers are outside 0 to %d", c.Buffers, maxBuffers)
+	case c.QueueBuffers < 0 || c.QueueBuffers > maxBuffers:
+		return bad("%d buffers for a queue are outside 0 to %d", c.QueueBuffers, maxBuffers)
 	case !ring(c.FillRing):
 		return bad("fill ring of %d is no power of two, %d to %d", c.FillRing, minRing, maxRing)
 	case !ring(c.TxRing):

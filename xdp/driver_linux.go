@@ -3,12 +3,9 @@ package xdp
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 
 	"github.com/activeblaze/blaze/bpf"
 	"github.com/activeblaze/blaze/buf"
@@ -28,75 +25,34 @@ const (
 // Driver is one member's AF_XDP socket. It belongs to the goroutine of its engine; only Wake may
 // be called from others.
 type Driver struct {
-	line   *line // nil while the interface is gone
-	pool   *buf.Pool
-	memory umem
-	chunks []chunk // by buffer
+	receiver
+	line   *line    // nil while the interface is gone
+	queues []*Queue // Config.Split: the further queues, each on a thread of its own
 
-	state   State
-	posted  int // buffers with the kernel to receive into
-	supply  supply
-	sending int  // packets in the TX and completion rings
-	eager   int  // calls of Recv that read the ordinary sockets, asked or not
-	unsent  bool // the kernel has not taken all of the TX ring
+	state  State
+	eager  int  // calls of Recv that read the ordinary sockets, asked or not
+	unsent bool // the kernel has not taken all of the TX ring
 
-	lent   [maxBatch]uint32 // what the last Recv lent
-	lends  int
-	empty  [2 * maxBatch]uint32 // buffers on their way to the fill ring
-	spares int
 	out    [burst]unix.XDPDesc // packets on their way to the TX ring
 	queued int
 
-	addresses [maxBatch]uint64
-	packets   [maxBatch]unix.XDPDesc
-	header    received
-	name      sockaddr
+	name sockaddr
 
-	local, group buf.Endpoint
-	mac          mac
-	mtu          int
-	toGroup      template
-	templates    uint32 // counts changes of templates
-	peers        *peers
-	last         *peer // of the last packet, in either direction
-	tap          *tap
+	mac       mac
+	toGroup   template
+	templates uint32 // counts changes of templates
+	peers     *peers
+	last      *peer // of the last packet, in either direction
 
-	cfg     Config
 	kernel  kernelSockets
 	control control
-	log     *slog.Logger
 	told    []unix.Errno // errors of sending that were logged
 	passed  bool         // it was logged that datagrams come through the kernel
-	stats   Stats
-	before  Stats // kernel's and filter's counters of earlier lines
+	before  Stats        // kernel's and filter's counters of earlier lines
 
-	// Wait and Wake, see wait_linux.go.
-	_     [128]byte
-	sleep atomic.Uint32
-	_     [128]byte
-	poll  [4]unix.PollFd
-	limit unix.Timespec
-	wake  sync.Mutex // guards event against Close
-	event int
+	sleeper
+	poll [4]unix.PollFd
 }
-
-// chunk is what the driver knows of a buffer beside its references.
-type chunk struct {
-	heads          // the headers in its headroom
-	posts   uint16 // packets in the TX and completion rings that lie in it; each has a reference
-	filled  bool   // it is with the kernel, to receive into
-	stamped bool   // its packet's time of arrival is in front of it
-}
-
-// heads tells which headers lie in front of a datagram. The same headers need not be written again.
-type heads struct {
-	to       buf.Endpoint
-	template uint32
-	n, off   uint16
-}
-
-// noHeads is no endpoint.
-const noHeads = ^buf.Endpoint(0)
 
 // Open opens a driver as cfg describes. Its errors say what was tried and what helps; each is
 // one of ErrConfig, ErrUnsupported, ErrPrivilege, ErrInUse, or the kernel's.
@@ -105,7 +61,8 @@ func Open(cfg Config) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Driver{cfg: cfg, log: cfg.Logger, event: -1, kernel: kernelSockets{-1, -1}, peers: new(peers), last: new(peer), state: Closed}
+	d := &Driver{kernel: kernelSockets{-1, -1}, peers: new(peers), last: new(peer), state: Closed}
+	d.cfg, d.log, d.event = cfg, cfg.Logger, -1
 	d.supply.goal = cfg.posts()
 	if err := d.open(); err != nil {
 		d.release()
@@ -152,24 +109,26 @@ func (d *Driver) open() (err error) {
 	} else {
 		d.memory = umem{chunk: chunkSize, shift: shiftOf(chunkSize), count: total}
 	}
-	if d.line, err = connect(cfg, &l, d.filterConfig(), &d.memory); err != nil {
+	if err := d.makeQueues(); err != nil {
+		return err
+	}
+	if d.line, err = connect(cfg, &l, d.filterConfig(), d.memories()...); err != nil {
 		return err
 	}
 	d.line.lock = lock
 	d.memory.mem = d.line.socket.Memory()
-	d.pool = buf.NewPoolOver(d.memory.mem, chunkSize, headroom, cfg.reserve(), cfg.TxRing)
-	d.chunks = make([]chunk, len(d.memory.mem)/chunkSize)
-	for i := range d.chunks {
-		d.chunks[i].to = noHeads
-	}
+	d.furnish(cfg.TxRing)
 	d.setTemplates()
 	if cfg.Tap != "" {
 		if d.tap, err = openTap(cfg.Tap, cfg.TapBytes, l.name); err != nil {
 			return err
 		}
+		for _, q := range d.queues {
+			q.tap = d.tap
+		}
 	}
-	if d.event, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-		return fmt.Errorf("xdp: cannot make an eventfd: %w", err)
+	if err := d.sleeper.open(); err != nil {
+		return err
 	}
 	c := &d.control
 	c.name, c.index, c.mac, c.kernel, c.wake, c.log = l.name, l.index, l.mac, &d.kernel, d.Wake, d.log
@@ -185,6 +144,9 @@ func (d *Driver) open() (err error) {
 	if err := d.start(); err != nil {
 		c.close()
 		return err
+	}
+	for _, q := range d.queues { // nobody receives yet
+		q.install()
 	}
 	d.state = state
 	zeroCopy, napi := d.line.socket.Options()
@@ -263,8 +225,12 @@ func (d *Driver) setTemplates() {
 
 // start fills the fill ring and lets the filter send packets here.
 func (d *Driver) start() error {
-	d.refill()
-	return d.line.register(d.cfg.Queue)
+	d.refill(d.line.socket)
+	if err := d.line.register(d.cfg.Queue); err != nil {
+		return err
+	}
+	d.handOver()
+	return nil
 }
 
 // rebuild connects again, to an interface that has returned. The control's thread calls it, while
@@ -277,7 +243,7 @@ func (d *Driver) rebuild(l *link) (*line, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := connect(&d.cfg, l, d.filterConfig(), &d.memory)
+	n, err := connect(&d.cfg, l, d.filterConfig(), d.memories()...)
 	if err != nil {
 		lock.Release()
 		return nil, err
@@ -355,27 +321,8 @@ func (d *Driver) drop() {
 		d.log.Warn("xdp: closing the socket of a removed interface", "error", err)
 	}
 	d.line = nil
-	d.reclaim()
-}
-
-// reclaim takes back what was in the rings of a socket that is closed.
-func (d *Driver) reclaim() {
 	d.unsent = false
-	for id := range d.chunks {
-		c, b := &d.chunks[id], d.pool.At(uint32(id))
-		if c.filled {
-			c.filled = false
-			d.posted--
-			b.Release()
-		}
-		for ; c.posts > 0; c.posts-- {
-			d.sending--
-			b.Release()
-		}
-	}
-	for ; d.spares > 0; d.spares-- {
-		d.pool.At(d.empty[d.spares-1]).Release()
-	}
+	d.reclaim()
 }
 
 // install begins to use a line that the control has made.
@@ -478,15 +425,7 @@ func (d *Driver) countKernel() {
 	if d.line == nil {
 		return
 	}
-	if k, err := d.line.socket.Stats(); err == nil {
-		s, b := &d.stats, &d.before
-		s.KernelDropped = b.KernelDropped + k.Rx_dropped
-		s.KernelFillEmpty = b.KernelFillEmpty + k.Rx_fill_ring_empty_descs
-		s.KernelRingFull = b.KernelRingFull + k.Rx_ring_full
-		s.KernelRxInvalid = b.KernelRxInvalid + k.Rx_invalid_descs
-		s.KernelTxInvalid = b.KernelTxInvalid + k.Tx_invalid_descs
-		s.KernelTxRingEmpty = b.KernelTxRingEmpty + k.Tx_ring_empty_descs
-	}
+	d.stats.countSocket(d.line.socket, &d.before)
 	f, b := d.line.filter.Counters(), &d.before.Filter
 	unwanted, unmatched := f.Lane, f.Cluster+f.Version+f.Layout+f.Length
 	d.stats.Filter = FilterStats{
@@ -494,60 +433,6 @@ func (d *Driver) countKernel() {
 		NoSocket: b.NoSocket + f.NoSocket, Unwanted: b.Unwanted + unwanted, Unmatched: b.Unmatched + unmatched, Oversize: b.Oversize + f.Oversize,
 		Others: b.Others + f.Passed() - unwanted - unmatched - f.Oversize - f.NoSocket,
 	}
-}
-
-// Accounting says where all buffers are. It is for quiet points and reads every buffer's state.
-// The error tells what does not add up: a fault of this package, or of who holds buffers.
-func (d *Driver) Accounting() (a Accounting, err error) {
-	lent, spare := map[uint32]bool{}, map[uint32]bool{}
-	places := make([]int, len(d.chunks)) // of which a buffer can be in one
-	for _, id := range d.lent[:d.lends] {
-		lent[id] = true
-		places[id]++
-	}
-	for _, id := range d.empty[:d.spares] {
-		spare[id] = true
-		places[id]++
-	}
-	a.Total = len(d.chunks)
-	posts := 0
-	for id := range d.chunks {
-		c, b := &d.chunks[id], d.pool.At(uint32(id))
-		refs, ours := b.Refs(), int(c.posts)
-		posts += int(c.posts)
-		if c.filled {
-			places[id]++
-		}
-		if places[id] > 1 {
-			err = errors.Join(err, fmt.Errorf("xdp: buffer %d is in %d places: with the kernel %v, spare %v, lent %v", id, places[id], c.filled, spare[uint32(id)], lent[uint32(id)]))
-		}
-		if c.filled || lent[uint32(id)] || spare[uint32(id)] {
-			ours++
-		}
-		switch {
-		case refs < ours:
-			err = errors.Join(err, fmt.Errorf("xdp: buffer %d has %d references, the driver alone holds %d", id, refs, ours))
-		case refs > ours && (c.filled || spare[uint32(id)]):
-			err = errors.Join(err, fmt.Errorf("xdp: buffer %d is with the kernel, and somebody holds it", id))
-		case c.filled || spare[uint32(id)]:
-			a.Fill++
-		case refs > ours:
-			a.Held++
-		case lent[uint32(id)]:
-			a.Lent++
-		case c.posts > 0:
-			a.Sending++
-		default:
-			a.Free++
-		}
-	}
-	if free := a.Total - d.pool.Out(); free != a.Free {
-		err = errors.Join(err, fmt.Errorf("xdp: %d buffers are free, the pool has %d", a.Free, free))
-	}
-	if a.Fill != d.posted+d.spares || posts != d.sending {
-		err = errors.Join(err, fmt.Errorf("xdp: %d buffers and %d packets are with the kernel, %d and %d were counted", a.Fill, posts, d.posted+d.spares, d.sending))
-	}
-	return a, err
 }
 
 // Close takes the filter off the interface, closes the sockets and gives the packet memory back.
@@ -581,18 +466,16 @@ func (d *Driver) release() error {
 	if d.pool != nil {
 		d.reclaim()
 	}
+	for _, q := range d.queues {
+		errs = append(errs, q.release())
+	}
 	if d.tap != nil {
 		errs = append(errs, d.tap.close())
 	}
 	d.kernel.close()
-	d.wake.Lock()
-	if d.event >= 0 {
-		unix.Close(d.event)
-		d.event = -1
-	}
-	d.wake.Unlock()
+	d.sleeper.close()
 	if d.pool != nil && d.pool.Out() > 0 {
-		errs = append(errs, fmt.Errorf("%w: %d of %d", ErrLeak, d.pool.Out(), len(d.chunks)))
+		errs = append(errs, leak(d.pool, len(d.chunks)))
 	} else {
 		errs = append(errs, d.memory.unmap())
 	}

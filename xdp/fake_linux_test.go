@@ -82,19 +82,14 @@ func fakeDriver(t *testing.T) (*Driver, *fakeSocket) {
 		t.Fatal(err)
 	}
 	s := &fakeSocket{memory: make([]byte, cfg.buffers()*smallChunk), batch: 32}
-	d := &Driver{
-		cfg: cfg, log: cfg.Logger, event: -1, kernel: kernelSockets{-1, -1}, peers: new(peers), last: new(peer),
-		line: &line{socket: s}, memory: umem{mem: s.memory, chunk: smallChunk, shift: shiftOf(smallChunk)}, mtu: 1500,
-		local: ep("10.0.0.1:1000"), group: EndpointOf(cfg.Group), mac: mac{2, 1}, supply: supply{goal: cfg.posts()},
-	}
+	d := &Driver{kernel: kernelSockets{-1, -1}, peers: new(peers), last: new(peer), line: &line{socket: s}, mac: mac{2, 1}}
+	d.cfg, d.log, d.event, d.mtu = cfg, cfg.Logger, -1, 1500
+	d.memory = umem{mem: s.memory, chunk: smallChunk, shift: shiftOf(smallChunk)}
+	d.local, d.group, d.supply = ep("10.0.0.1:1000"), EndpointOf(cfg.Group), supply{goal: cfg.posts()}
 	d.control.event = -1
-	d.pool = buf.NewPoolOver(s.memory, smallChunk, headroom, cfg.reserve(), cfg.TxRing)
-	d.chunks = make([]chunk, len(s.memory)/smallChunk)
-	for i := range d.chunks {
-		d.chunks[i].to = noHeads
-	}
+	d.furnish(cfg.TxRing)
 	d.setTemplates()
-	d.refill()
+	d.refill(s)
 	t.Cleanup(func() { account(t, d) })
 	return d, s
 }

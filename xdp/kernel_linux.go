@@ -55,6 +55,9 @@ func openKernel(l *link, ip [4]byte, cfg *Config) (k kernelSockets, local buf.En
 	step("IP_MTU_DISCOVER", option(&k.own, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE))
 	step("IP_TOS", option(&k.own, unix.IPPROTO_IP, unix.IP_TOS, cfg.DSCP<<2))
 	step("IP_TTL", option(&k.own, unix.IPPROTO_IP, unix.IP_TTL, unicastTTL))
+	// What a Queue has to say to the group leaves here.
+	step("IP_MULTICAST_TTL", option(&k.own, unix.IPPROTO_IP, unix.IP_MULTICAST_TTL, cfg.TTL))
+	step("IP_MULTICAST_LOOP", option(&k.own, unix.IPPROTO_IP, unix.IP_MULTICAST_LOOP, 0))
 	step(fmt.Sprintf("bind %v of interface %s", netip.AddrFrom4(ip), l.name), func() error {
 		return unix.Bind(k.own, &unix.SockaddrInet4{Addr: ip})
 	})
@@ -78,10 +81,13 @@ func openKernel(l *link, ip [4]byte, cfg *Config) (k kernelSockets, local buf.En
 	return k, local, err
 }
 
-// join makes the interface a member of the group. An interface that was removed and returned
-// has to be joined again.
+// join makes the interface a member of the group, and what is sent to the group leave through it. An
+// interface that was removed and returned has to be joined again.
 func (k *kernelSockets) join(index int, cfg *Config) error {
 	mreq := &unix.IPMreqn{Multiaddr: cfg.Group.Addr().As4(), Ifindex: int32(index)}
+	if err := unix.SetsockoptIPMreqn(k.own, unix.IPPROTO_IP, unix.IP_MULTICAST_IF, &unix.IPMreqn{Ifindex: int32(index)}); err != nil {
+		return err
+	}
 	err := unix.SetsockoptIPMreqn(k.group, unix.IPPROTO_IP, unix.IP_ADD_MEMBERSHIP, mreq)
 	switch {
 	case errors.Is(err, unix.EADDRINUSE): // it is one

@@ -13,6 +13,7 @@ import (
 // line is what connects the driver to an interface: the filter on it, and the socket behind.
 type line struct {
 	socket Socket
+	more   []Socket // Config.Split: of the further queues, until they are handed over
 	filter *bpf.Filter
 	mode   bpf.Mode
 	reason string // why this mode
@@ -50,13 +51,14 @@ func ladder(cfg *Config, l *link) (rungs []rung, why string) {
 	return []rung{native, generic}, "native is the fastest on cards"
 }
 
-// connect climbs down the ladder until a rung holds. Nothing is received before start.
-func connect(cfg *Config, l *link, filter bpf.Config, memory *umem) (*line, error) {
+// connect climbs down the ladder until a rung holds. Nothing is received before start. memories are
+// the driver's packet memory and, with Config.Split, that of each further queue.
+func connect(cfg *Config, l *link, filter bpf.Config, memories ...*umem) (*line, error) {
 	rungs, why := ladder(cfg, l)
 	var failed []string
 	var last error
 	for _, r := range rungs {
-		n, err := try(cfg, l, r, filter, memory)
+		n, err := try(cfg, l, r, filter, memories)
 		if err == nil {
 			n.reason = why
 			if len(failed) > 0 {
@@ -78,7 +80,7 @@ func connect(cfg *Config, l *link, filter bpf.Config, memory *umem) (*line, erro
 }
 
 // try connects in one way.
-func try(cfg *Config, l *link, r rung, filter bpf.Config, memory *umem) (_ *line, err error) {
+func try(cfg *Config, l *link, r rung, filter bpf.Config, memories []*umem) (_ *line, err error) {
 	n := &line{mode: r.mode}
 	defer func() {
 		if err != nil {
@@ -95,14 +97,23 @@ func try(cfg *Config, l *link, r rung, filter bpf.Config, memory *umem) (_ *line
 	switch {
 	case cfg.Socket == "asavie":
 		open = openAsavie
-	case cfg.Queues > 1:
+	case cfg.Queues > 1 && !cfg.Split:
 		open = func(c socketConfig) (Socket, error) { return openQueues(c, cfg.Queues) }
 	}
-	if n.socket, err = open(socketConfig{
-		ifindex: l.index, queue: cfg.Queue, memory: memory, fill: cfg.FillRing, tx: cfg.TxRing,
+	sc := socketConfig{
+		ifindex: l.index, queue: cfg.Queue, memory: memories[0], fill: cfg.FillRing, tx: cfg.TxRing,
 		zeroCopy: r.zeroCopy, busyPoll: cfg.BusyPoll,
-	}); err != nil {
+	}
+	if n.socket, err = open(sc); err != nil {
 		return nil, err
+	}
+	for _, m := range memories[1:] {
+		sc.queue, sc.memory, sc.mute = sc.queue+1, m, true
+		s, err := openOwn(sc)
+		if err != nil {
+			return nil, fmt.Errorf("queue %d: %w", sc.queue, err)
+		}
+		n.more = append(n.more, s)
 	}
 	// A first kick with nothing to send shows a driver that is broken in this mode.
 	switch e := n.socket.Kick(); e {
@@ -142,6 +153,9 @@ func (n *line) close() error {
 	}
 	if n.socket != nil {
 		errs = append(errs, n.socket.Close())
+	}
+	for _, s := range n.more {
+		errs = append(errs, s.Close())
 	}
 	n.lock.Release()
 	return errors.Join(errs...)

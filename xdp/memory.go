@@ -34,7 +34,19 @@ func chunkFor(mtu int) int {
 func (c *Config) reserve() int { return c.posts() + 2*maxBatch + copies }
 
 // posts is how many buffers wait for packets.
-func (c *Config) posts() int { return c.FillRing * c.Queues }
+func (c *Config) posts() int {
+	if c.Split {
+		return c.FillRing
+	}
+	return c.FillRing * c.Queues
+}
+
+// further is what a Queue is made of.
+func (c *Config) further() Config {
+	f := *c
+	f.Queues, f.Split, f.Buffers, f.TxRing = 1, false, c.QueueBuffers, 0
+	return f
+}
 
 // buffers is the number of all of them.
 func (c *Config) buffers() int { return c.Buffers + c.reserve() + c.TxRing }
@@ -46,6 +58,19 @@ func (c *Config) buffers() int { return c.Buffers + c.reserve() + c.TxRing }
 // in it.
 func (c Config) Memory() (all, locked int64) {
 	c.fill()
+	all, locked = c.share(c.Queues)
+	if c.Split && c.Queues > 1 {
+		all, locked = c.share(1)
+		f := c.further()
+		more, lock := f.share(1)
+		all += int64(c.Queues-1) * more
+		locked += int64(c.Queues-1) * lock
+	}
+	return all + int64(unsafe.Sizeof(peers{})) + otherState, locked
+}
+
+// share is what one packet memory, with a fill ring for each of some queues, takes of Memory.
+func (c *Config) share(queues int) (all, locked int64) {
 	mtu := c.MTU
 	if mtu == 0 {
 		mtu = defaultMTU
@@ -60,10 +85,13 @@ func (c Config) Memory() (all, locked int64) {
 	page := int64(os.Getpagesize())
 	ring := func(bytes int) int64 { return roundUp(int64(ringHeader+bytes), page) }
 	receive := ring(c.FillRing*address) + ring(c.FillRing*descriptor)
-	send := ring(c.TxRing*address) + ring(c.TxRing*descriptor)
-	rings := int64(c.Queues)*receive + send + int64(c.Queues-1)*ring(minRing*address)
+	send := ring(max(c.TxRing, minRing) * address)
+	if c.TxRing > 0 {
+		send += ring(c.TxRing * descriptor)
+	}
+	rings := int64(queues)*receive + send + int64(queues-1)*ring(minRing*address)
 	tables := n * int64(unsafe.Sizeof(buf.Buf{})+4+chunkTable)
-	return mapped + rings + tables + int64(unsafe.Sizeof(peers{})) + otherState, locked
+	return mapped + rings + tables, locked
 }
 
 func roundUp(n, unit int64) int64 { return (n + unit - 1) / unit * unit }

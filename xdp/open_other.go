@@ -39,4 +39,20 @@ func (*Driver) Mode() string                         { return "none" }
 func (*Driver) Reason() string                       { return "" }
 func (*Driver) Stats() Stats                         { return Stats{} }
 func (*Driver) Accounting() (Accounting, error)      { return Accounting{}, nil }
+func (*Driver) Queues() []*Queue                     { return nil }
 func (*Driver) Arrival(*buf.Buf) (ns int64, ok bool) { return 0, false }
+
+// Queue receives from one further queue. This host has none.
+type Queue struct{}
+
+func (*Queue) Recv([]buf.Received) int         { return 0 }
+func (*Queue) Send([]buf.Send) (int, error)    { return 0, ErrClosed }
+func (*Queue) Wait(time.Duration)              {}
+func (*Queue) Wake()                           {}
+func (*Queue) Local() buf.Endpoint             { return 0 }
+func (*Queue) Datagram() int                   { return 0 }
+func (*Queue) Room() int                       { return 0 }
+func (*Queue) Close() error                    { return nil }
+func (*Queue) Pool() *buf.Pool                 { return nil }
+func (*Queue) Stats() Stats                    { return Stats{} }
+func (*Queue) Accounting() (Accounting, error) { return Accounting{}, nil }

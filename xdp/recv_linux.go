@@ -24,7 +24,7 @@ func (d *Driver) Recv(batch []buf.Received) int {
 	if d.sending > 0 {
 		d.complete()
 	}
-	d.refill()
+	d.refill(d.line.socket)
 	if d.unsent {
 		d.kick()
 	}
@@ -35,72 +35,10 @@ func (d *Driver) Recv(batch []buf.Received) int {
 		n = d.receiveKernel(batch[:(len(batch)+1)/2])
 	}
 	came := d.receive(batch[n:])
-	if d.cfg.Queues == 1 { // several queues share the buffers: with few, one might have none
+	if d.cfg.posts() == d.cfg.FillRing { // several queues share the buffers: with few, one might have none
 		d.supply.note(came, d.cfg.FillRing)
 	}
 	return n + came
-}
-
-// endLoan takes back what the last Recv lent.
-func (d *Driver) endLoan() {
-	for _, id := range d.lent[:d.lends] {
-		if b := d.pool.At(id); b.Sole() {
-			d.spare(id)
-		} else {
-			b.Release() // somebody keeps it
-		}
-	}
-	d.lends = 0
-}
-
-// spare puts a buffer that nobody else holds aside for the fill ring.
-func (d *Driver) spare(id uint32) {
-	if d.spares < len(d.empty) {
-		d.empty[d.spares] = id
-		d.spares++
-		return
-	}
-	d.pool.At(id).Release()
-}
-
-// refill gives the kernel empty buffers until as many are with it as it should have.
-func (d *Driver) refill() {
-	for d.posted < d.supply.goal {
-		want := min(d.supply.goal-d.posted, len(d.addresses))
-		for d.spares < want {
-			b := d.pool.Take()
-			if b == nil {
-				d.stats.RecvStarved++
-				break
-			}
-			d.empty[d.spares] = b.ID()
-			d.spares++
-		}
-		want = min(want, d.spares)
-		if want == 0 {
-			return
-		}
-		for i := range want {
-			d.spares--
-			id := d.empty[d.spares]
-			d.addresses[i] = uint64(id) << d.memory.shift
-			d.chunks[id].filled = true
-		}
-		n := d.line.socket.Fill(d.addresses[:want])
-		d.posted += n
-		d.stats.Fills += uint64(n)
-		// The kernel shows a packet before it says that it has taken the buffer (xsk_flush in
-		// net/xdp/xsk.c), so the ring may seem full for a moment.
-		for _, a := range d.addresses[n:want] {
-			id := uint32(a >> d.memory.shift)
-			d.chunks[id].filled = false
-			d.empty[d.spares] = id
-			d.spares++
-		}
-		if n < want {
-			return
-		}
-	}
 }
 
 // receive takes packets out of the RX ring and lends their datagrams.
@@ -115,61 +53,12 @@ func (d *Driver) receive(batch []buf.Received) (n int) {
 	got := s.Recv(d.packets[:len(batch)])
 	for i := range got {
 		if r, ok := d.accept(&d.packets[i]); ok {
+			d.heard(&d.header)
 			batch[n] = r
 			n++
 		}
 	}
 	return n
-}
-
-// accept takes one packet from the kernel. What it refuses is with the driver again.
-func (d *Driver) accept(p *unix.XDPDesc) (r buf.Received, ok bool) {
-	// The one place where descriptors are checked. One that names a buffer which the kernel
-	// has not got would be a fault of the kernel's, or of ours; using it would be worse.
-	id := uint32(p.Addr >> d.memory.shift)
-	off := int(p.Addr) & (d.memory.chunk - 1)
-	if p.Addr>>d.memory.shift >= uint64(len(d.chunks)) || !d.chunks[id].filled {
-		d.stats.RecvInvalid++
-		return r, false
-	}
-	c := &d.chunks[id]
-	c.filled, c.heads = false, heads{to: noHeads} // what we wrote there is gone
-	c.stamped = d.cfg.Breakdown
-	d.posted--
-	if off < frameStart || off+int(p.Len) > d.memory.chunk {
-		d.stats.RecvInvalid++
-		d.spare(id)
-		return r, false
-	}
-	base := int(id) << d.memory.shift
-	frame := d.memory.mem[base+off : base+off+int(p.Len) : base+d.memory.chunk]
-	if d.tap != nil {
-		d.tap.packet(tapIn, frame)
-	}
-	h := &d.header
-	switch {
-	case !parse(frame, h):
-		d.stats.RecvInvalid++
-	case h.tagged || h.to != d.group && h.to != d.local:
-		d.stats.RecvForeign++
-	case h.from == d.local:
-		d.stats.RecvOwn++
-	default:
-		d.heard(h)
-		b := d.pool.At(id)
-		b.Set(off+h.off-headroom, h.n)
-		d.lend(id, h.n)
-		return buf.Received{Buf: b, From: h.from, Group: h.to == d.group}, true
-	}
-	d.spare(id)
-	return r, false
-}
-
-func (d *Driver) lend(id uint32, n int) {
-	d.lent[d.lends] = id
-	d.lends++
-	d.stats.RecvDatagrams++
-	d.stats.RecvBytes += uint64(n)
 }
 
 // heard learns the sender's hardware address: packets to it go where its packets come from.

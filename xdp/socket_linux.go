@@ -54,7 +54,8 @@ type socketConfig struct {
 	fill, tx       int // entries; the RX ring is as large as the fill ring, the completion ring as the TX ring
 	zeroCopy       bool
 	busyPoll       time.Duration
-	share          *own // the packet memory is registered with this socket, and this one does not send
+	share          *own // the packet memory is registered with this socket, and this one is mute
+	mute           bool // it only receives
 }
 
 // bindRetry is how long binding is tried again while the queue is taken: the kernel finishes
@@ -89,9 +90,10 @@ func openOwn(cfg socketConfig) (_ Socket, err error) {
 	if s.fd, err = unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil {
 		return nil, socketError(err)
 	}
-	if cfg.share != nil {
+	if cfg.mute = cfg.mute || cfg.share != nil; cfg.mute {
 		cfg.tx = minRing // a completion ring is asked for, although nothing is sent
-	} else {
+	}
+	if cfg.share == nil {
 		mem := cfg.memory.mem
 		reg := unix.XDPUmemReg{Addr: uint64(uintptr(unsafe.Pointer(&mem[0]))), Len: uint64(len(mem)), Size: uint32(cfg.memory.chunk)}
 		if err := setsockopt(s.fd, unix.XDP_UMEM_REG, unsafe.Pointer(&reg), umemRegV1); err != nil {
@@ -102,7 +104,7 @@ func openOwn(cfg socketConfig) (_ Socket, err error) {
 		{unix.XDP_UMEM_FILL_RING, cfg.fill}, {unix.XDP_UMEM_COMPLETION_RING, cfg.tx},
 		{unix.XDP_RX_RING, cfg.fill}, {unix.XDP_TX_RING, cfg.tx},
 	} {
-		if cfg.share != nil && r.option == unix.XDP_TX_RING {
+		if cfg.mute && r.option == unix.XDP_TX_RING {
 			continue
 		}
 		if err := unix.SetsockoptInt(s.fd, unix.SOL_XDP, r.option, r.size); err != nil {
@@ -144,7 +146,7 @@ func (s *own) mapRings(cfg socketConfig, at *unix.XDPMmapOffsets) (err error) {
 	if s.rx, err = mapRing[unix.XDPDesc](s.fd, unix.XDP_PGOFF_RX_RING, cfg.fill, &at.Rx); err != nil {
 		return err
 	}
-	if cfg.share != nil {
+	if cfg.mute {
 		return nil
 	}
 	s.tx, err = mapRing[unix.XDPDesc](s.fd, unix.XDP_PGOFF_TX_RING, cfg.tx, &at.Tx)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/activeblaze/blaze/buf"
@@ -13,7 +14,10 @@ import (
 // tap writes packets to a file, since tcpdump does not see them. The format is pcapng
 // (draft-ietf-opsawg-pcapng): a section header, one interface, and an enhanced packet block
 // for each packet, with its direction.
+//
+// Every Queue of a driver writes to it, and the driver.
 type tap struct {
+	mu    sync.Mutex
 	file  *os.File
 	out   []byte // blocks that are not written yet
 	room  int64  // bytes that may still be written
@@ -79,6 +83,8 @@ func appendBlock(b []byte, kind uint32, body func([]byte) []byte) []byte {
 
 // packet writes one packet, and nothing any more once the file is as large as it may be.
 func (t *tap) packet(direction byte, frame []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	frame = frame[:min(len(frame), tapFrame)]
 	size := int64(28 + (len(frame)+3)&^3 + 12 + 4)
 	if t.ended || t.room < size {

@@ -54,8 +54,19 @@ type Config struct {
 	Idle engine.Idle
 	CPU  int // negative: not pinned
 
-	Events   func(nack.Event)
-	RepairNS func(ns int64)
+	// Further are the engines besides the first, which only receive. Without a Queue there are none.
+	Further []Further
+
+	Events   func(nack.Event) // of the first engine
+	RepairNS func(ns int64)   // one call at a time
+}
+
+// Further is what an engine besides the first is made of. Nothing in it is shared.
+type Further struct {
+	Driver engine.Driver
+	Pool   *buf.Pool
+	Rand   *rand.Rand
+	CPU    int // negative: not pinned
 }
 
 // Ring is what only Totem needs to know.
@@ -67,23 +78,35 @@ type Ring struct {
 
 // Member is one member put together.
 type Member struct {
-	cfg    Config
-	engine *engine.Engine
-	nack   *nack.Protocol
-	totem  *totem.Protocol // nil: no topic is sent under Totem
-	table  *Table
-	others int // members of the ring besides this one, in the last regular view
+	cfg       Config
+	engine    *engine.Engine
+	nack      *nack.Protocol
+	totem     *totem.Protocol // nil: no topic is sent under Totem
+	table     *Table
+	listeners *view    // the table as the first engine sees it
+	shards    []*shard // by engine; nil: there is one
+	others    int      // members of the ring besides this one, in the last regular view
 
 	mu    sync.Mutex
 	lanes map[wire.StreamID]*Lane
 	open  atomic.Pointer[[]*Lane] // in the order in which they were opened
-
 }
 
 // New puts a member together. It sends nothing until its engine turns.
 func New(cfg Config) *Member {
 	m := &Member{cfg: cfg, table: cfg.Table, lanes: map[wire.StreamID]*Lane{}}
 	m.open.Store(new([]*Lane))
+	views := m.table.share(1 + len(cfg.Further))
+	m.listeners = views[0]
+	if tell := cfg.RepairNS; tell != nil && len(cfg.Further) > 0 {
+		var mu sync.Mutex
+		cfg.RepairNS = func(ns int64) {
+			mu.Lock()
+			defer mu.Unlock()
+			tell(ns)
+		}
+		m.cfg.RepairNS = cfg.RepairNS
+	}
 	m.nack = nack.New(nack.Config{
 		Self: cfg.ID, Incarnation: cfg.Incarnation, Cluster: cfg.Cluster,
 		Datagram: cfg.Driver.Datagram(), Window: cfg.Window, MaxMessageSize: cfg.MaxMessageSize,
@@ -91,9 +114,12 @@ func New(cfg Config) *Member {
 		Room: cfg.Driver.Room(), Lanes: cfg.Lanes, SelfDelivery: cfg.SelfDelivery,
 		Pool: cfg.Pool, Rand: cfg.Rand, Sink: sink{m}, Events: m.event, RepairNS: cfg.RepairNS,
 	})
-	protocols := map[wire.Protocol]engine.Protocol{
-		wire.BestEffort: m.nack, wire.NACK: m.nack, wire.FEC: m.nack, wire.Hybrid: m.nack,
+	core := engine.Protocol(m.nack)
+	if len(cfg.Further) > 0 {
+		m.divide(views)
+		core = m.shards[0]
 	}
+	protocols := routes(core)
 	if cfg.uses(wire.Totem) {
 		r := cfg.Ring
 		m.totem = totem.New(totem.Config{
@@ -109,7 +135,20 @@ func New(cfg Config) *Member {
 		Protocols: protocols,
 		Idle:      cfg.Idle, CPU: cfg.CPU,
 	})
+	if m.shards != nil {
+		m.shards[0].engine = m.engine
+		if m.totem != nil {
+			m.shards[0].totem = m.totem
+		}
+	}
 	return m
+}
+
+// routes says that a core runs all protocols but Totem.
+func routes(core engine.Protocol) map[wire.Protocol]engine.Protocol {
+	return map[wire.Protocol]engine.Protocol{
+		wire.BestEffort: core, wire.NACK: core, wire.FEC: core, wire.Hybrid: core,
+	}
 }
 
 // uses tells whether a topic can be sent under p.
@@ -217,8 +256,9 @@ func (l *Lane) AbortFrame() { l.sender.Abort() }
 // Drain implements engine.Source.
 func (m *Member) Drain(now clock.Time) (n int) {
 	m.nack.WantSelf(m.cfg.SelfDelivery && !m.table.Empty())
-	if m.table.resumed.Load() { // a store would cost each turn a locked instruction
-		m.table.resumed.Store(false)
+	m.listeners.settle()
+	if m.shards != nil {
+		n = m.shards[0].take(now)
 	}
 	if m.cfg.Queue == 0 {
 		return 0
@@ -232,7 +272,7 @@ func (m *Member) Drain(now clock.Time) (n int) {
 // Waiting implements engine.Source. A lane whose sender is full does not count: the sender's
 // own deadlines and the receivers' reports are what it waits for.
 func (m *Member) Waiting() bool {
-	if m.table.resumed.Load() {
+	if m.listeners.resumed.Load() || m.shards != nil && !m.shards[0].inbox.Empty() {
 		return true
 	}
 	if m.cfg.Queue == 0 {
@@ -304,10 +344,14 @@ func (m *Member) count() {
 	}
 }
 
-// Release gives every buffer back to the pool. The engine must not be turning any more.
+// Release gives every buffer back to its pool. No engine may be turning any more.
 func (m *Member) Release() {
 	m.engine.Release()
 	m.nack.Release()
+	for i := 1; i < len(m.shards); i++ {
+		m.shards[i].engine.Release()
+		m.shards[i].Protocol.Release()
+	}
 	if m.totem != nil {
 		m.totem.Release()
 	}
@@ -338,6 +382,6 @@ func (m *Member) Queued() (n int) {
 // sink is where the cores hand messages up.
 type sink struct{ m *Member }
 
-func (s sink) Deliver(d *wire.Delivery) bool { return s.m.table.deliver(s.m.engine.Now(), d) }
+func (s sink) Deliver(d *wire.Delivery) bool { return s.m.listeners.deliver(s.m.engine.Now(), d) }
 
-func (s sink) Lost(l *wire.Loss) { s.m.table.lost(l) }
+func (s sink) Lost(l *wire.Loss) { s.m.listeners.lost(l) }

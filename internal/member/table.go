@@ -9,7 +9,7 @@ import (
 	"github.com/activeblaze/blaze/wire"
 )
 
-// Consumer is one subscription as the engine's thread sees it.
+// Consumer is one subscription as an engine's thread sees it.
 type Consumer interface {
 	// Ready tells whether Deliver can take a message now. A consumer that is not ready holds
 	// up its streams.
@@ -21,18 +21,21 @@ type Consumer interface {
 	Lost(l *wire.Loss)
 }
 
+// Divided is a Consumer that several engines may hand messages to at the same time.
+type Divided interface {
+	Consumer
+	// At is the Consumer for the engine of that number, from 0: only that engine's thread calls
+	// its methods. The same number names the same Consumer, or one that takes its place.
+	At(engine int) Consumer
+}
+
 // Table is who listens to what. It outlives members: subscriptions stay when a channel stops
-// and starts again. Add, Remove and Resume may be called from any goroutine; everything else belongs to the
-// engine's thread of one member at a time.
+// and starts again. Any goroutine may call its methods; each engine of the one member that is at
+// work looks at it through a view of its own.
 type Table struct {
-	mu   sync.Mutex
-	subs atomic.Pointer[[]subscription] // replaced, never changed
-
-	resumed atomic.Bool // a consumer that held up its streams can take messages again
-
-	seen  *[]subscription // the version that the cache below was made of
-	cache map[string]*resolved
-	last  *resolved // of the last message: most streams carry one topic at a time
+	mu    sync.Mutex
+	subs  atomic.Pointer[[]subscription] // replaced, never changed
+	views atomic.Pointer[[]*view]        // of the member at work; replaced, never changed
 }
 
 type subscription struct {
@@ -40,19 +43,11 @@ type subscription struct {
 	to      Consumer
 }
 
-// resolved is a topic with the consumers that match it, in order of subscription.
-type resolved struct {
-	topic string
-	to    []Consumer
-}
-
-// maxCached bounds the topics that are remembered; beyond it the cache starts afresh.
-const maxCached = 4096
-
 // NewTable makes an empty table.
 func NewTable() *Table {
-	t := &Table{cache: map[string]*resolved{}}
+	t := &Table{}
 	t.subs.Store(new([]subscription))
+	t.views.Store(new([]*view))
 	return t
 }
 
@@ -65,7 +60,7 @@ func (t *Table) Add(pattern string, c Consumer) {
 	t.subs.Store(&subs)
 }
 
-// Remove ends what c was subscribed to. The engine's thread may still be inside c.
+// Remove ends what c was subscribed to. The engines' threads may still be inside c.
 func (t *Table) Remove(c Consumer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -78,43 +73,99 @@ func (t *Table) Remove(c Consumer) {
 	t.subs.Store(&subs)
 }
 
-// Resume says that a consumer which was not ready is ready now. Any goroutine may call it;
-// the caller then wakes the engine.
-func (t *Table) Resume() { t.resumed.Store(true) }
+// Resume says that a consumer which was not ready is ready now. The caller then wakes the engines.
+func (t *Table) Resume() {
+	for _, v := range *t.views.Load() {
+		v.resumed.Store(true)
+	}
+}
 
 // Empty tells that nobody listens to anything.
 func (t *Table) Empty() bool { return len(*t.subs.Load()) == 0 }
 
-// lookup finds the consumers of a topic.
-func (t *Table) lookup(name []byte) *resolved {
-	subs := t.subs.Load()
-	if subs != t.seen {
-		t.seen, t.last = subs, nil
-		clear(t.cache)
+// share makes the views of a member's engines, in place of the last member's.
+func (t *Table) share(engines int) []*view {
+	views := make([]*view, engines)
+	for i := range views {
+		views[i] = &view{table: t, engine: i, cache: map[string]*resolved{}}
 	}
-	if r := t.last; r != nil && r.topic == string(name) { // compared without a copy
-		return r
+	t.views.Store(&views)
+	return views
+}
+
+// view is a Table as one engine's thread sees it. Everything but resumed belongs to that thread.
+type view struct {
+	_       [128]byte // another engine's may lie beside it
+	table   *Table
+	engine  int
+	resumed atomic.Bool // a consumer that held up its streams can take messages again
+
+	seen  *[]subscription // the version that the rest was made of
+	all   []Consumer      // of all that is in it
+	cache map[string]*resolved
+	last  *resolved // of the last message: most streams carry one topic at a time
+	_     [128]byte
+}
+
+// resolved is a topic with the consumers that match it, in order of subscription.
+type resolved struct {
+	topic string
+	to    []Consumer
+}
+
+// maxCached bounds the topics that are remembered; beyond it the cache starts afresh.
+const maxCached = 4096
+
+// settle notes that streams which were held up are looked at again in this turn.
+func (v *view) settle() {
+	if v.resumed.Load() { // a store would cost each turn a locked instruction
+		v.resumed.Store(false)
 	}
-	r := t.cache[string(name)]
-	if r == nil {
-		r = &resolved{topic: string(name)}
-		for _, s := range *subs {
-			if topic.Match(s.pattern, name) {
-				r.to = append(r.to, s.to)
+}
+
+// fresh looks at the table again if it has changed, and returns who listens.
+func (v *view) fresh() []subscription {
+	subs := v.table.subs.Load()
+	if subs != v.seen {
+		v.seen, v.last = subs, nil
+		clear(v.cache)
+		v.all = make([]Consumer, len(*subs))
+		for i, s := range *subs {
+			v.all[i] = s.to
+			if d, ok := s.to.(Divided); ok {
+				v.all[i] = d.At(v.engine)
 			}
 		}
-		if len(t.cache) >= maxCached {
-			clear(t.cache)
-		}
-		t.cache[r.topic] = r
 	}
-	t.last = r
+	return *subs
+}
+
+// lookup finds the consumers of a topic.
+func (v *view) lookup(name []byte) *resolved {
+	subs := v.fresh()
+	if r := v.last; r != nil && r.topic == string(name) { // compared without a copy
+		return r
+	}
+	r := v.cache[string(name)]
+	if r == nil {
+		r = &resolved{topic: string(name)}
+		for i, s := range subs {
+			if topic.Match(s.pattern, name) {
+				r.to = append(r.to, v.all[i])
+			}
+		}
+		if len(v.cache) >= maxCached {
+			clear(v.cache)
+		}
+		v.cache[r.topic] = r
+	}
+	v.last = r
 	return r
 }
 
 // deliver hands d to everyone who listens, or, when one of them cannot take it now, to nobody.
-func (t *Table) deliver(now clock.Time, d *wire.Delivery) (ok bool) {
-	r := t.lookup(d.Topic)
+func (v *view) deliver(now clock.Time, d *wire.Delivery) (ok bool) {
+	r := v.lookup(d.Topic)
 	for _, c := range r.to {
 		if !c.Ready(now) {
 			return false
@@ -126,8 +177,9 @@ func (t *Table) deliver(now clock.Time, d *wire.Delivery) (ok bool) {
 	return true
 }
 
-func (t *Table) lost(l *wire.Loss) {
-	for _, s := range *t.subs.Load() {
-		s.to.Lost(l)
+func (v *view) lost(l *wire.Loss) {
+	v.fresh()
+	for _, c := range v.all {
+		c.Lost(l)
 	}
 }

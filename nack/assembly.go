@@ -105,7 +105,7 @@ func (s *stream) take(now clock.Time, m *wire.Data) outcome {
 	}
 	d, sink := &s.p.delivery, s.p.cfg.Sink
 	d.From, d.Stream = s.from, s.id
-	bytes := 0
+	before, bytes := s.done, 0
 	for {
 		x, ok := it.Next()
 		if !ok {
@@ -113,14 +113,14 @@ func (s *stream) take(now clock.Time, m *wire.Data) outcome {
 		}
 		d.Sequence, d.Kind, d.Topic, d.Payload = s.message, x.Kind, x.Topic, x.Payload
 		if !sink.Deliver(d) {
-			s.count(s.done, bytes)
+			s.count(s.done-before, bytes)
 			return refused
 		}
 		bytes += len(x.Payload)
 		s.message++
 		s.done++
 	}
-	s.count(s.done, bytes)
+	s.count(s.done-before, bytes)
 	s.done = 0
 	return consumed
 }

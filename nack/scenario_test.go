@@ -179,6 +179,9 @@ func TestPauseInsideDatagram(t *testing.T) {
 	if !complete(net, sent) {
 		t.Fatal("not all delivered")
 	}
+	if got := net.nodes[1].p.Stats().Delivered; got != uint64(sent) {
+		t.Errorf("%d messages counted as delivered, %d were", got, sent)
+	}
 	net.done()
 }
 

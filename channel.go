@@ -61,11 +61,10 @@ type running struct {
 	id      MemberID
 	res     *resources
 	member  *member.Member
-	engine  *engine.Engine
+	engine  *engine.Engine // the first
+	workers []*worker      // all; with an Invoker the first, which it turns
 	invoker bool
 	done    chan struct{} // closed when the channel begins to stop
-	ended   chan struct{} // closed when the engine's goroutine has ended; at once with an Invoker
-	gid     atomic.Uint64 // of the engine's goroutine; with an Invoker, of the one that turns, as last seen
 
 	// With an Invoker.
 	mu      sync.Mutex // held while the engine is touched: Stop and Stats may come from elsewhere
@@ -157,20 +156,9 @@ func (c *Channel) Start() error {
 	}
 	c.res.discard()
 	if !run.invoker {
-		failed := make(chan error, 1)
-		go func() {
-			run.gid.Store(gid.Current())
-			failed <- run.engine.Run()
-			close(run.ended)
-		}()
-		// The first posted function runs in the first turn: the thread is pinned by then.
-		first := make(chan struct{})
-		run.engine.Post(func() { close(first) })
-		select {
-		case <-first:
-		case <-run.ended:
+		if err := run.start(); err != nil {
 			run.member.Release()
-			return <-failed
+			return err
 		}
 	}
 	c.id.Store(&run.id)
@@ -184,23 +172,23 @@ func (c *Channel) Start() error {
 
 func (c *Channel) newRunning() (*running, error) {
 	conf := c.cfg.Load()
-	run := &running{res: c.res, invoker: conf.Invoker, done: make(chan struct{}), ended: make(chan struct{})}
+	run := &running{res: c.res, invoker: conf.Invoker, done: make(chan struct{})}
 	if _, err := rand.Read(run.id[:]); err != nil {
 		return nil, fmt.Errorf("blaze: drawing a member ID: %w", err)
 	}
-	var seed [32]byte
-	if _, err := rand.Read(seed[:]); err != nil {
-		return nil, fmt.Errorf("blaze: drawing a seed: %w", err)
+	random, err := newRand()
+	if err != nil {
+		return nil, err
 	}
 	cfg := member.Config{
 		ID: wire.MemberID(run.id), Cluster: wire.ClusterHash(conf.Cluster),
 		Driver: c.res.driver, Pool: c.res.pool, Table: c.table,
-		Rand:     mrand.New(mrand.NewChaCha8(seed)),
+		Rand:     random,
 		Protocol: conf.Protocol.wire(), Lanes: conf.Lanes,
 		Window: conf.Window, MaxMessageSize: conf.MaxMessageSize,
 		Fastest: conf.FlowControl == Fastest, SelfDelivery: !conf.NoSelfDelivery,
 		Eviction: max(conf.FailureTimeout, time.Second), MaxRate: conf.MaxRate,
-		Idle: conf.Idle.engine(), CPU: -1, RepairNS: hook.RepairNS,
+		Idle: conf.Idle.engine(), CPU: conf.engineCPU(0), RepairNS: hook.RepairNS,
 	}
 	for _, t := range conf.Topics {
 		cfg.Rules = append(cfg.Rules, member.Rule{Pattern: t.Pattern, Protocol: t.Protocol.wire(), Safe: t.Safe})
@@ -209,17 +197,34 @@ func (c *Channel) newRunning() (*running, error) {
 	// Names need not be unique, so the ring is not told them: it would take the older of two
 	// members of one name for dead.
 	cfg.Ring = member.Ring{Profile: conf.Totem.profile(conf.Idle), Plain: conf.Totem.Plain, Views: (&viewer{c: c}).view}
-	if len(conf.EngineCPUs) > 0 {
-		cfg.CPU = conf.EngineCPUs[0]
+	for i, q := range c.res.further {
+		random, err := newRand()
+		if err != nil {
+			return nil, err
+		}
+		cfg.Further = append(cfg.Further, member.Further{Driver: q.driver, Pool: q.queue.Pool(), Rand: random, CPU: conf.engineCPU(i + 1)})
 	}
-	if run.invoker {
-		close(run.ended)
-	} else {
+	if !run.invoker {
 		cfg.Queue = conf.commandQueue()
 	}
 	run.member = member.New(cfg)
 	run.engine = run.member.Engine()
+	for _, e := range run.member.Engines() {
+		run.workers = append(run.workers, &worker{engine: e, ended: make(chan struct{})})
+	}
+	if run.invoker {
+		close(run.workers[0].ended)
+	}
 	return run, nil
+}
+
+// newRand is a source of random numbers of its own for one engine.
+func newRand() (*mrand.Rand, error) {
+	var seed [32]byte
+	if _, err := rand.Read(seed[:]); err != nil {
+		return nil, fmt.Errorf("blaze: drawing a seed: %w", err)
+	}
+	return mrand.New(mrand.NewChaCha8(seed)), nil
 }
 
 // Stop ends this start of the channel. It waits, at most Config.Linger, until what was accepted
@@ -286,18 +291,22 @@ func (c *Channel) stop() error {
 	if untaken := c.awaitHandlers(deadline); untaken > 0 {
 		left += fmt.Sprintf("; %d messages not taken by their handlers", untaken)
 	}
-	run.ask(func() { run.member.Close(run.engine.Now()) })
-	// Leave datagrams go out in the turns that follow. Their number is bounded, and so is this.
-	run.until(engine.Now().Add(50*time.Millisecond), run.member.Silent)
-	if !run.invoker {
-		run.engine.Stop()
-		<-run.ended
+	silent := engine.Now().Add(50 * time.Millisecond)
+	for i, w := range run.workers {
+		run.askAt(i, func() { run.member.CloseAt(i, w.engine.Now()) })
 	}
-	run.engine.RunPosted()
+	// Leave datagrams go out in the turns that follow. Their number is bounded, and so is this.
+	for i := range run.workers {
+		run.untilAt(i, silent, func() bool { return run.member.SilentAt(i) })
+	}
+	run.end()
 	if n := run.member.Queued(); n > 0 && left == "" {
 		left = fmt.Sprintf("%d bytes offered while it stopped", n)
 	}
 	last := c.collect(run)
+	for i := range run.workers[1:] {
+		last.add(run.read(i + 1))
+	}
 	c.last.Store(&last)
 	run.member.Release()
 	c.serve(false, func(q *subscriptionQueue) {
@@ -317,66 +326,13 @@ func (c *Channel) awaitHandlers(deadline clock.Time) (untaken int) {
 	for _, q := range c.queues() {
 		for wait := 20 * time.Microsecond; !q.idle() && !q.called(); wait = min(2*wait, time.Millisecond) {
 			if engine.Now() > deadline {
-				untaken += q.items.Len()
+				untaken += q.len()
 				break
 			}
 			time.Sleep(wait)
 		}
 	}
 	return untaken
-}
-
-// inHandler tells whether the caller is an Inline handler, that is, inside a turn. It costs
-// about a microsecond.
-func (r *running) inHandler() bool {
-	return r.gid.Load() == gid.Current() && (!r.invoker || r.turning)
-}
-
-// ask runs f where the engine's state may be touched, and tells whether it has run; it has not
-// when the engine has ended.
-func (r *running) ask(f func()) bool {
-	if r.inHandler() {
-		f()
-		return true
-	}
-	if r.invoker {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		f()
-		return true
-	}
-	ran := make(chan struct{})
-	r.engine.Post(func() { f(); close(ran) })
-	select {
-	case <-ran:
-		return true
-	case <-r.ended:
-		select {
-		case <-ran:
-			return true
-		default:
-			return false
-		}
-	}
-}
-
-// until has the engine turn until cond, which is asked where the engine's state may be touched,
-// holds. It tells whether that came before the deadline.
-func (r *running) until(deadline clock.Time, cond func() bool) (held bool) {
-	for wait := 20 * time.Microsecond; ; wait = min(2*wait, time.Millisecond) {
-		asked := r.ask(func() {
-			if r.invoker {
-				r.engine.Turn(engine.Now())
-			}
-			held = cond()
-		})
-		if !asked || held || engine.Now() > deadline {
-			return held
-		}
-		if !r.invoker {
-			time.Sleep(wait)
-		}
-	}
 }
 
 // gidEvery is how many turns pass at most between two looks at which goroutine turns: every few
@@ -390,7 +346,7 @@ func (r *running) noteTurner() {
 	var here byte
 	if at := uintptr(unsafe.Pointer(&here)); at != r.stack || r.turns%gidEvery == 0 {
 		r.stack = at
-		r.gid.Store(gid.Current())
+		r.workers[0].gid.Store(gid.Current())
 	}
 	r.turns++
 }
@@ -455,29 +411,35 @@ func (c *Channel) await(ctx context.Context, run *running, lane *member.Lane, co
 // turnsHere tells, with an Invoker, whether it is for the caller to turn the engine while it
 // waits: it did so before, or nobody has.
 func (r *running) turnsHere() bool {
-	g := r.gid.Load()
+	g := r.workers[0].gid.Load()
 	return g == 0 || g == gid.Current()
 }
 
-// barrier returns when no Inline handler that was running is running any more.
+// barrier returns when no Inline handler that was running is running any more. A handler that calls
+// it waits for none: those of two engines would wait for each other.
 func (c *Channel) barrier() {
 	run := c.run.Load()
-	if run != nil {
-		run.ask(func() {})
+	if run == nil || run.inHandler() {
+		return
+	}
+	for i := range run.workers {
+		run.askAt(i, func() {})
 	}
 }
 
-// resume tells the engine that a consumer which held it up has room again.
+// resume tells the engines that a consumer which held one of them up has room again.
 func (c *Channel) resume() {
 	c.table.Resume()
 	if run := c.run.Load(); run != nil {
-		run.engine.Notify()
+		for _, w := range run.workers {
+			w.engine.Notify()
+		}
 	}
 }
 
 // add takes in a new subscription.
 func (c *Channel) add(s *Subscription, runInline bool) {
-	if s.to = (inline{s}); !runInline {
+	if s.to = (inline{s, &s.delivery}); !runInline {
 		s.queue = newSubscriptionQueue(s, c.cfg.Load())
 		s.to = s.queue
 	}

@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/internal/member"
 	"github.com/activeblaze/blaze/internal/topic"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/totem"
@@ -43,6 +44,7 @@ type memory struct {
 	receive    int64 // where the driver receives
 	commands   int64 // messages on their way from the application to the engine, for each lane
 	reassembly int64 // one large message for each stream that has a window to itself
+	inboxes    int64 // what several engines have for each other
 }
 
 // memory is c's over sockets.
@@ -60,14 +62,24 @@ func (c *Config) memory(datagram int) memory {
 
 // memoryXDP is c's over AF_XDP, where one packet memory is for the cores and for the driver's rings.
 func (c *Config) memoryXDP(mtu, queues int) memory {
-	m := c.memory(mtu - ipHeaders)
-	m.buffers, _ = xdp.Config{Buffers: c.poolBuffers(mtu - ipHeaders), MTU: mtu, Queues: queues}.Memory()
+	datagram := mtu - ipHeaders
+	m := c.memory(datagram)
+	m.buffers, _ = xdp.Config{
+		Buffers: c.poolBuffers(datagram), MTU: mtu, Queues: queues, Split: !c.Invoker, QueueBuffers: c.queueBuffers(datagram),
+	}.Memory()
 	m.receive = 0
+	if further := int64(queues) - 1; further > 0 && !c.Invoker { // an engine for each
+		m.inboxes = (1 + further) * member.ShardBytes
+		m.reassembly *= 1 + further
+		if c.codedStreams() > 0 {
+			m.coding += further * nack.FECTables(c.FEC.nack(), datagram, 0)
+		}
+	}
 	return m
 }
 
 func (m memory) total() int64 {
-	return m.buffers + m.tables + m.coding + m.receive + m.commands + m.reassembly
+	return m.buffers + m.tables + m.coding + m.receive + m.commands + m.reassembly + m.inboxes
 }
 
 // MemoryBudget is how many bytes Init and Start will take for c, with its defaults filled in:
@@ -75,13 +87,14 @@ func (m memory) total() int64 {
 // driver receives into, command rings, and large messages being put together. Memory that is
 // never used is not touched, so on most systems the process's resident size stays far below.
 //
-// Over xdp:// packet memory, and the rings that lead to it, are the driver's, and the kernel locks
+// Over xdp:// with queues=N there is an engine for each queue, and each has packet memory and four
+// reorder windows of its own. Packet memory, and the rings that lead to it, are the driver's, and the kernel locks
 // them: they are resident from the start, and a process without CAP_IPC_LOCK may not have more of
 // them than its limit (ulimit -l). auto:// counts as whichever driver takes more.
 //
 // Not in the sum: the queue of each subscription (SubscriptionQueue messages, with at most the
-// larger of Window and twice MaxMessageSize bytes of payload), which Subscribe takes, and the
-// socket buffers, which are the kernel's.
+// larger of Window and twice MaxMessageSize bytes of payload), which Subscribe takes, one for each
+// engine, and the socket buffers, which are the kernel's.
 func (c Config) MemoryBudget() int64 {
 	d := c.withDefaults()
 	mtu := defaultMTU
@@ -109,6 +122,15 @@ func (c *Config) poolBuffers(datagram int) int {
 	}
 	if streams := c.codedStreams(); streams > 0 {
 		n += nack.FECBuffers(c.FEC.nack(), streams)
+	}
+	return n
+}
+
+// queueBuffers is poolBuffers for an engine that only receives.
+func (c *Config) queueBuffers(datagram int) int {
+	n := nack.Buffers(c.Window, datagram, 0, reorderWindows)
+	if c.codedStreams() > 0 {
+		n += nack.FECBuffers(c.FEC.nack(), 0)
 	}
 	return n
 }

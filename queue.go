@@ -2,29 +2,42 @@ package blaze
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/internal/gid"
+	"github.com/activeblaze/blaze/internal/member"
 	"github.com/activeblaze/blaze/ring"
 	"github.com/activeblaze/blaze/wire"
 )
 
 // subscriptionQueue carries a subscription's messages from the engine's thread to the
-// subscription's goroutine. The payload is copied into the slot, whose memory is used again.
+// subscription's goroutine. With several engines each has an intake of its own, so that each is
+// the only producer of its ring, and the goroutine takes from them in turn: the messages of one
+// stream all come through one intake, in order.
 type subscriptionQueue struct {
+	intake // the first engine's
 	s      *Subscription
 	policy SlowConsumer
-	items  *ring.SPSC[queued]
-	bytes  atomic.Int64 // payload bytes waiting
-	limit  int64        // of bytes
+	size   int                       // messages that wait in an intake
+	limit  int64                     // bytes of payload that wait in an intake
+	more   atomic.Pointer[[]*intake] // the other engines'; replaced, never changed
 
 	wake   chan struct{} // one token: there may be something to take
 	parked ring.Signal
 
 	mu     sync.Mutex
 	runner *runner // nil while the channel is not started
+}
+
+// intake is one engine's end of a subscriptionQueue. The payload is copied into the slot, whose
+// memory is used again.
+type intake struct {
+	q     *subscriptionQueue
+	items *ring.SPSC[queued]
+	bytes atomic.Int64 // payload bytes waiting
 
 	// The engine's thread's own.
 	slot   *queued // reserved for the next message
@@ -53,21 +66,52 @@ const (
 )
 
 func newSubscriptionQueue(s *Subscription, cfg *Config) *subscriptionQueue {
-	return &subscriptionQueue{
-		s: s, policy: cfg.SlowConsumer,
-		items: ring.NewSPSC[queued](cfg.SubscriptionQueue),
+	q := &subscriptionQueue{
+		s: s, policy: cfg.SlowConsumer, size: cfg.SubscriptionQueue,
 		limit: int64(max(cfg.Window, 2*cfg.MaxMessageSize)),
 		wake:  make(chan struct{}, 1),
 	}
+	q.open(q)
+	return q
+}
+
+func (in *intake) open(q *subscriptionQueue) {
+	in.q, in.items = q, ring.NewSPSC[queued](q.size)
+}
+
+// At implements member.Divided.
+func (q *subscriptionQueue) At(engine int) member.Consumer {
+	if engine == 0 {
+		return &q.intake
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	more := slices.Clone(q.others())
+	for len(more) < engine {
+		in := new(intake)
+		in.open(q)
+		more = append(more, in)
+	}
+	q.more.Store(&more)
+	return more[engine-1]
+}
+
+// others are the intakes of the engines besides the first.
+func (q *subscriptionQueue) others() []*intake {
+	if more := q.more.Load(); more != nil {
+		return *more
+	}
+	return nil
 }
 
 // Ready implements member.Consumer.
-func (q *subscriptionQueue) Ready(now clock.Time) bool {
+func (in *intake) Ready(now clock.Time) bool {
+	q := in.q
 	if q.s.closed.Load() {
 		return true // and Deliver forgets it
 	}
-	if q.room() {
-		q.paused, q.named = 0, false
+	if in.room() {
+		in.paused, in.named = 0, false
 		return true
 	}
 	switch q.policy {
@@ -76,109 +120,109 @@ func (q *subscriptionQueue) Ready(now clock.Time) bool {
 	case Disconnect:
 		q.s.c.disconnected.Add(1)
 		q.s.end(fmt.Errorf("%w: subscription to %q was disconnected: its queue of %d messages was full (Config.SlowConsumer Disconnect)",
-			ErrClosed, q.s.pattern, q.items.Cap()))
+			ErrClosed, q.s.pattern, in.items.Cap()))
 		return true
 	}
-	q.waiting.Store(true)
-	if q.room() { // the handler may have made room before it could see that we wait
-		q.waiting.Store(false)
+	in.waiting.Store(true)
+	if in.room() { // the handler may have made room before it could see that we wait
+		in.waiting.Store(false)
 		return true
 	}
-	if q.paused == 0 {
-		q.paused = now
+	if in.paused == 0 {
+		in.paused = now
 		q.s.c.pauses.Add(1)
-	} else if !q.named && now.Sub(q.paused) >= pauseNotice {
-		q.named = true
+	} else if !in.named && now.Sub(in.paused) >= pauseNotice {
+		in.named = true
 		q.s.c.longPauses.Add(1)
 		go q.s.c.logger().Warn("blaze: a slow consumer holds up its streams",
-			"subscription", q.s.pattern, "queued", q.items.Len(), "for", pauseNotice)
+			"subscription", q.s.pattern, "queued", in.items.Len(), "for", pauseNotice)
 	}
 	return false
 }
 
 // room tells whether one more message can be queued, and reserves its slot.
-func (q *subscriptionQueue) room() bool {
-	if q.bytes.Load() >= q.limit {
+func (in *intake) room() bool {
+	if in.bytes.Load() >= in.q.limit {
 		return false
 	}
-	for len(q.losses) > 0 {
-		slot, ok := q.items.Reserve()
+	for len(in.losses) > 0 {
+		slot, ok := in.items.Reserve()
 		if !ok {
 			return false
 		}
-		slot.loss, slot.isLoss = q.losses[0], true
-		q.losses = append(q.losses[:0], q.losses[1:]...)
-		q.publish()
+		slot.loss, slot.isLoss = in.losses[0], true
+		in.losses = append(in.losses[:0], in.losses[1:]...)
+		in.publish()
 	}
-	if q.slot == nil {
-		q.slot, _ = q.items.Reserve()
+	if in.slot == nil {
+		in.slot, _ = in.items.Reserve()
 	}
-	return q.slot != nil
+	return in.slot != nil
 }
 
 // Deliver implements member.Consumer.
-func (q *subscriptionQueue) Deliver(now clock.Time, topic string, d *wire.Delivery) {
-	if q.s.closed.Load() {
+func (in *intake) Deliver(now clock.Time, topic string, d *wire.Delivery) {
+	if in.q.s.closed.Load() {
 		return
 	}
-	if q.slot == nil {
-		q.s.c.dropped.Add(1)
-		q.miss(Loss{From: MemberID(d.From), Stream: uint32(d.Stream), First: d.Sequence, Last: d.Sequence, Reason: LossSlowConsumer})
+	if in.slot == nil {
+		in.q.s.c.dropped.Add(1)
+		in.miss(Loss{From: MemberID(d.From), Stream: uint32(d.Stream), First: d.Sequence, Last: d.Sequence, Reason: LossSlowConsumer})
 		return
 	}
-	slot := q.slot
-	q.slot = nil
+	slot := in.slot
+	in.slot = nil
 	slot.memory = append(slot.memory[:0], d.Payload...)
 	slot.isLoss = false
 	slot.delivery = Delivery{
 		Payload: slot.memory, Kind: Kind(d.Kind), Topic: topic, From: MemberID(d.From),
 		Sequence: d.Sequence, Received: int64(now),
 	}
-	q.bytes.Add(int64(len(d.Payload)))
-	q.publish()
+	in.bytes.Add(int64(len(d.Payload)))
+	in.publish()
 }
 
 // Lost implements member.Consumer.
-func (q *subscriptionQueue) Lost(l *wire.Loss) {
-	if q.s.onLoss == nil || q.s.closed.Load() {
+func (in *intake) Lost(l *wire.Loss) {
+	if in.q.s.onLoss == nil || in.q.s.closed.Load() {
 		return
 	}
-	q.miss(lossOf(l))
-	if q.slot == nil {
-		q.room() // takes the losses along; the slot that it reserves waits for the next message
+	in.miss(lossOf(l))
+	if in.slot == nil {
+		in.room() // takes the losses along; the slot that it reserves waits for the next message
 		return
 	}
 	// A slot is reserved already: it takes the first loss, so that order is kept.
-	q.slot.loss, q.slot.isLoss = q.losses[0], true
-	q.slot = nil
-	q.losses = append(q.losses[:0], q.losses[1:]...)
-	q.publish()
-	q.room()
+	in.slot.loss, in.slot.isLoss = in.losses[0], true
+	in.slot = nil
+	in.losses = append(in.losses[:0], in.losses[1:]...)
+	in.publish()
+	in.room()
 }
 
 // miss queues a loss. Since the last message that this subscription was given nothing but
 // losses came, so those of one stream make one range, whatever lay between them.
-func (q *subscriptionQueue) miss(l Loss) {
-	if q.s.onLoss == nil {
+func (in *intake) miss(l Loss) {
+	if in.q.s.onLoss == nil {
 		return
 	}
-	for i := range q.losses {
-		if w := &q.losses[i]; w.From == l.From && w.Stream == l.Stream && w.Reason == l.Reason {
+	for i := range in.losses {
+		if w := &in.losses[i]; w.From == l.From && w.Stream == l.Stream && w.Reason == l.Reason {
 			w.Last = l.Last
 			return
 		}
 	}
-	if len(q.losses) == maxQueuedLosses {
-		q.s.c.lossesUntold.Add(1)
+	if len(in.losses) == maxQueuedLosses {
+		in.q.s.c.lossesUntold.Add(1)
 		return
 	}
-	q.losses = append(q.losses, l)
+	in.losses = append(in.losses, l)
 }
 
-func (q *subscriptionQueue) publish() {
-	q.given.Add(1)
-	q.items.Publish()
-	if q.parked.Notify() {
+func (in *intake) publish() {
+	in.given.Add(1)
+	in.items.Publish()
+	if q := in.q; q.parked.Notify() {
 		select {
 		case q.wake <- struct{}{}:
 		default:
@@ -224,79 +268,128 @@ func (q *subscriptionQueue) called() bool {
 }
 
 // idle tells that the handlers have returned from everything that was queued.
-func (q *subscriptionQueue) idle() bool { return q.taken.Load() == q.given.Load() }
+func (q *subscriptionQueue) idle() bool {
+	for _, in := range q.others() {
+		if !in.idle() {
+			return false
+		}
+	}
+	return q.intake.idle()
+}
 
-// clear forgets what is queued. Neither the engine nor the goroutine may be running.
+func (in *intake) idle() bool { return in.taken.Load() == in.given.Load() }
+
+// len is how many messages and losses are queued.
+func (q *subscriptionQueue) len() int {
+	n := q.items.Len()
+	for _, in := range q.others() {
+		n += in.items.Len()
+	}
+	return n
+}
+
+// clear forgets what is queued. Neither the engines nor the goroutine may be running.
 func (q *subscriptionQueue) clear() {
+	q.intake.clear()
+	for _, in := range q.others() {
+		in.clear()
+	}
+}
+
+func (in *intake) clear() {
 	for {
-		it, ok := q.items.Peek()
+		it, ok := in.items.Peek()
 		if !ok {
 			break
 		}
-		q.bytes.Add(-int64(len(it.delivery.Payload)))
+		in.bytes.Add(-int64(len(it.delivery.Payload)))
 		it.delivery.Payload = nil
-		q.items.Advance()
-		q.taken.Add(1)
+		in.items.Advance()
+		in.taken.Add(1)
 	}
-	q.losses = q.losses[:0]
-	q.paused, q.named = 0, false
+	in.losses = in.losses[:0]
+	in.paused, in.named = 0, false
 }
 
 func (q *subscriptionQueue) serve(r *runner) {
 	defer close(r.ended)
 	r.gid.Store(gid.Current())
 	for {
-		select {
-		case <-r.quit:
+		came := q.intake.serve(r)
+		for _, in := range q.others() {
+			came = in.serve(r) || came
+		}
+		if !came && !q.park(r) {
 			return
-		default:
-		}
-		it, ok := q.items.Peek()
-		if !ok {
-			q.park(r)
-			continue
-		}
-		q.handle(it)
-		q.taken.Add(1)
-		if cap(it.memory) > keepMemory {
-			it.memory = nil
-		}
-		q.items.Advance()
-		if q.waiting.Load() {
-			q.items.Flush()
-			q.waiting.Store(false)
-			q.s.c.resume()
 		}
 	}
 }
 
-func (q *subscriptionQueue) handle(it *queued) {
+// serve handles one item, if there is one and the goroutine is not to end.
+func (in *intake) serve(r *runner) bool {
+	select {
+	case <-r.quit:
+		return false
+	default:
+	}
+	it, ok := in.items.Peek()
+	if !ok {
+		return false
+	}
+	in.handle(it)
+	in.taken.Add(1)
+	if cap(it.memory) > keepMemory {
+		it.memory = nil
+	}
+	in.items.Advance()
+	if in.waiting.Load() {
+		in.items.Flush()
+		in.waiting.Store(false)
+		in.q.s.c.resume()
+	}
+	return true
+}
+
+func (in *intake) handle(it *queued) {
+	s := in.q.s
 	if it.isLoss {
-		if !q.s.closed.Load() {
-			q.s.onLoss(it.loss)
+		if !s.closed.Load() {
+			s.onLoss(it.loss)
 		}
 		return
 	}
 	n := int64(len(it.delivery.Payload)) // the handler may change the Delivery
-	if !q.s.closed.Load() {
-		q.s.handler(&it.delivery)
+	if !s.closed.Load() {
+		s.handler(&it.delivery)
 	}
 	it.delivery.Payload = nil
-	q.bytes.Add(-n)
+	in.bytes.Add(-n)
 }
 
-// park waits until there is something to take, or the goroutine shall end.
-func (q *subscriptionQueue) park(r *runner) {
+// park waits until there is something to take. False means that the goroutine is to end.
+func (q *subscriptionQueue) park(r *runner) bool {
 	q.parked.Arm()
 	defer q.parked.Disarm()
-	if !q.items.Empty() {
-		return
+	empty := q.items.Empty()
+	for _, in := range q.others() {
+		empty = in.items.Empty() && empty
+	}
+	if !empty {
+		select {
+		case <-r.quit:
+			return false
+		default:
+			return true
+		}
 	}
 	select {
 	case <-q.wake:
 	case <-r.quit:
+		return false
 	case <-q.s.done:
 		// Ended from elsewhere: nothing more comes. Wait to be stopped.
 		<-r.quit
+		return false
 	}
+	return true
 }

@@ -19,6 +19,14 @@ type resources struct {
 	transport *transport    // the same, below what measurements put in between
 	lossy     *lossy.Driver // nil unless datagrams are to be lost on purpose
 	pool      *buf.Pool
+	further   []further // of the engines besides the first
+}
+
+// further is what an engine besides the first receives from.
+type further struct {
+	driver engine.Driver // what the engine uses
+	queue  *xdp.Queue    // the same, below what measurements put in between
+	lossy  *lossy.Driver // nil unless datagrams are to be lost on purpose
 }
 
 func openResources(cfg *Config, log *slog.Logger) (*resources, error) {
@@ -30,21 +38,42 @@ func openResources(cfg *Config, log *slog.Logger) (*resources, error) {
 	if hook.Trace != nil && t.xdp != nil {
 		r.driver = traced.Wrap(t, t.xdp, hook.Trace)
 	}
-	if hook.Drop.P > 0 {
-		r.lossy = lossy.Wrap(r.driver, hook.Drop.P, hook.Drop.Seed)
-		r.driver = r.lossy
-	}
-	if hook.Delay > 0 {
-		r.driver = lossy.WrapLate(r.driver, hook.Delay, engine.Now)
+	r.driver, r.lossy = disturbed(r.driver, 0)
+	if t.xdp != nil {
+		for i, q := range t.xdp.Queues() {
+			f := further{queue: q}
+			f.driver, f.lossy = disturbed(q, i+1)
+			r.further = append(r.further, f)
+		}
 	}
 	return r, nil
 }
 
+// disturbed is d, losing and delaying what a measurement wants lost and late.
+func disturbed(d engine.Driver, number int) (engine.Driver, *lossy.Driver) {
+	var loses *lossy.Driver
+	if hook.Drop.P > 0 {
+		loses = lossy.Wrap(d, hook.Drop.P, hook.Drop.Seed+uint64(number))
+		d = loses
+	}
+	if hook.Delay > 0 {
+		d = lossy.WrapLate(d, hook.Delay, engine.Now)
+	}
+	return d, loses
+}
+
 // discard throws away what came while the channel was stopped.
 func (r *resources) discard() {
+	discard(r.transport)
+	for _, f := range r.further {
+		discard(f.queue)
+	}
+}
+
+func discard(d engine.Driver) {
 	var batch [engine.Batch]buf.Received
 	for range 1 << 16 {
-		if r.transport.Recv(batch[:]) == 0 {
+		if d.Recv(batch[:]) == 0 {
 			return
 		}
 	}

@@ -1,7 +1,10 @@
 package blaze
 
 import (
+	"reflect"
+
 	"github.com/activeblaze/blaze/engine"
+	"github.com/activeblaze/blaze/internal/member"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/totem"
 	"github.com/activeblaze/blaze/udp"
@@ -17,11 +20,13 @@ type Stats struct {
 	Mode      string // how packets travel: "sockets", or xdp's rung, such as "generic copy"
 	Socket    string // "kernel", or the AF_XDP implementation: "own" or "asavie"
 
-	Engine engine.Stats // turns, datagrams in and out, drops by reason
-	Nack   nack.Stats   // streams of BestEffort, NACK, FEC and Hybrid: repair, flow control, drops by reason
-	Totem  totem.Stats  // the ring, where topics are sent under Totem
-	UDP    udp.Stats    // over sockets: system calls, packets, kernel drops
-	XDP    xdp.Stats    // over AF_XDP: rings, filter, copies
+	// Of all engines together; Engines has each. Over xdp:// with queues=N there are N, else one.
+	Engines []EngineStats
+	Engine  engine.Stats // turns, datagrams in and out, drops by reason
+	Nack    nack.Stats   // streams of BestEffort, NACK, FEC and Hybrid: repair, flow control, drops by reason
+	Totem   totem.Stats  // the ring, where topics are sent under Totem
+	UDP     udp.Stats    // over sockets: system calls, packets, kernel drops
+	XDP     xdp.Stats    // over AF_XDP: rings, filter, copies
 
 	Room    int // bytes of arriving datagrams that the host buffers for this member
 	Payload int // bytes of the largest UDP payload
@@ -38,13 +43,26 @@ type Stats struct {
 	BackPressure uint64 // times that Broadcast had to wait
 }
 
+// EngineStats are one engine's own counters. The first engine sends and has the member's ordinary
+// sockets; the others receive from one queue each.
+type EngineStats struct {
+	Engine  engine.Stats
+	Nack    nack.Stats
+	XDP     xdp.Stats // of its queue; the first one's are of the filter and the ordinary sockets too
+	Buffers BufferStats
+	Shard   member.ShardStats // what it passed on to the other engines, and took from them
+
+	InjectedLoss uint64
+}
+
 // BufferStats tells of the packet memory.
 type BufferStats struct {
 	Count, Free, Size int // buffers, those not in use, bytes in each
 }
 
-// Stats copies the counters. It asks the engine's thread for them, so it costs some
-// microseconds and is not for the hot path.
+// Stats copies the counters. It asks the engines' threads for them, so it costs some
+// microseconds and is not for the hot path. An Inline handler does not wait for other engines: it gets
+// what those had counted when they were last asked from elsewhere.
 func (c *Channel) Stats() Stats {
 	run := c.run.Load()
 	if run == nil {
@@ -58,21 +76,25 @@ func (c *Channel) Stats() Stats {
 	var s Stats
 	if !run.ask(func() { s = c.collect(run) }) {
 		if last := c.last.Load(); last != nil {
-			s = *last
+			return *last
 		}
+		return s
+	}
+	here, handler := run.handler()
+	for i := range run.workers[1:] {
+		w := run.workers[i+1]
+		if !handler || here == i+1 {
+			run.askAt(i+1, func() { w.read.Store(run.read(i + 1)) })
+		}
+		s.add(w.read.Load())
 	}
 	return s
 }
 
-// collect reads the counters, on the engine's thread.
+// collect reads the counters that are the channel's, and those of the first engine, on its thread.
 func (c *Channel) collect(run *running) Stats {
-	res := run.res
 	s := Stats{
-		State:   c.State(),
-		Engine:  run.engine.Stats(),
-		Nack:    run.member.Nack().Stats(),
-		Buffers: BufferStats{Count: res.pool.Count(), Free: res.pool.Free(), Size: res.pool.Size()},
-
+		State:  c.State(),
 		Pauses: c.pauses.Load(), LongPauses: c.longPauses.Load(), SlowDropped: c.dropped.Load(),
 		Disconnected: c.disconnected.Load(), LossesUntold: c.lossesUntold.Load(),
 		BadMessages: c.badMessages.Load(), BackPressure: c.backPressure.Load(),
@@ -80,9 +102,62 @@ func (c *Channel) collect(run *running) Stats {
 	if t := run.member.Totem(); t != nil {
 		s.Totem = t.Stats()
 	}
-	res.transport.stats(&s)
-	if res.lossy != nil {
-		s.InjectedLoss = res.lossy.Dropped()
-	}
+	run.res.transport.stats(&s)
+	s.add(run.read(0))
 	return s
+}
+
+// read reads the counters of one engine, on its thread.
+func (r *running) read(i int) *EngineStats {
+	e := &EngineStats{Engine: r.workers[i].engine.Stats(), Nack: r.member.NackStats(i), Shard: r.member.ShardStats(i)}
+	pool, lossy := r.res.pool, r.res.lossy
+	if i > 0 {
+		q := r.res.further[i-1]
+		pool, lossy = q.queue.Pool(), q.lossy
+		e.XDP = q.queue.Stats()
+	} else if x := r.res.transport.xdp; x != nil {
+		e.XDP = x.Stats()
+	}
+	e.Buffers = BufferStats{Count: pool.Count(), Free: pool.Free(), Size: pool.Size()}
+	if lossy != nil {
+		e.InjectedLoss = lossy.Dropped()
+	}
+	return e
+}
+
+// add takes in the counters of one more engine.
+func (s *Stats) add(e *EngineStats) {
+	if e == nil { // never asked
+		e = new(EngineStats)
+	}
+	s.Engines = append(s.Engines, *e)
+	sum(&s.Engine, &e.Engine)
+	sum(&s.Nack, &e.Nack)
+	sum(&s.XDP, &e.XDP)
+	s.Buffers.Count += e.Buffers.Count
+	s.Buffers.Free += e.Buffers.Free
+	s.Buffers.Size = max(s.Buffers.Size, e.Buffers.Size)
+	s.InjectedLoss += e.InjectedLoss
+}
+
+// sum adds the counters of one struct to those of another. Of durations the longest counts.
+func sum[T any](to, from *T) { sumValues(reflect.ValueOf(to).Elem(), reflect.ValueOf(from).Elem()) }
+
+func sumValues(to, from reflect.Value) {
+	switch to.Kind() {
+	case reflect.Uint64:
+		to.SetUint(to.Uint() + from.Uint())
+	case reflect.Int64:
+		to.SetInt(max(to.Int(), from.Int()))
+	case reflect.Struct:
+		for i := range to.NumField() {
+			sumValues(to.Field(i), from.Field(i))
+		}
+	case reflect.Array:
+		for i := range to.Len() {
+			sumValues(to.Index(i), from.Index(i))
+		}
+	default:
+		panic("blaze: a counter of kind " + to.Kind().String())
+	}
 }

@@ -23,6 +23,10 @@ type subscribeOptions struct {
 // Inline runs the handler on the engine's own thread: the lowest latency, no queue and no copy.
 // While it runs nothing else of the channel moves, so it must not block; it may Offer, Claim
 // and Broadcast, and gets ErrBackPressure where another goroutine would wait.
+//
+// With several engines (xdp:// with queues=N) the handler runs on the thread of whichever engine
+// has the sender's streams: for one sender one call at a time and in order, for different senders
+// also at the same time, so what handlers share needs a lock or atomics.
 func Inline() SubscribeOption { return func(o *subscribeOptions) { o.inline = true } }
 
 // OnLoss has h told of messages that will never come, in their place in the stream, and run
@@ -43,7 +47,7 @@ type Subscription struct {
 	mu       sync.Mutex
 	err      error
 	done     chan struct{}
-	delivery Delivery // lent to Inline handlers
+	delivery Delivery // lent to an Inline handler by the first engine
 }
 
 // Done is closed when the subscription has ended; Err then says why.
@@ -57,8 +61,8 @@ func (s *Subscription) Err() error {
 }
 
 // Close ends the subscription. When it returns, the handler does not run and will not run
-// again, unless it is the handler that calls Close: that one runs to its end. A second Close
-// does nothing.
+// again, unless it is the handler that calls Close: that one runs to its end, and so do calls of
+// an Inline handler that another engine is just making. A second Close does nothing.
 func (s *Subscription) Close() error {
 	s.end(nil)
 	s.c.forget(s)
@@ -134,8 +138,19 @@ func (c *Channel) SubscribePayload(topic string, h func(*Delivery), opts ...Subs
 	return s, nil
 }
 
-// inline serves a subscription on the engine's thread.
-type inline struct{ *Subscription }
+// inline serves a subscription on an engine's thread.
+type inline struct {
+	*Subscription
+	lent *Delivery // to the handler, by this engine
+}
+
+// At implements member.Divided: the handler may run on several engines at the same time.
+func (s inline) At(engine int) member.Consumer {
+	if engine == 0 {
+		return s
+	}
+	return inline{s.Subscription, new(Delivery)}
+}
 
 func (s inline) Ready(clock.Time) bool { return true }
 
@@ -143,11 +158,11 @@ func (s inline) Deliver(now clock.Time, topic string, d *wire.Delivery) {
 	if s.closed.Load() {
 		return
 	}
-	s.delivery = Delivery{
+	*s.lent = Delivery{
 		Payload: d.Payload, Kind: Kind(d.Kind), Topic: topic, From: MemberID(d.From),
 		Sequence: d.Sequence, Received: int64(now),
 	}
-	s.handler(&s.delivery)
+	s.handler(s.lent)
 }
 
 func (s inline) Lost(l *wire.Loss) {

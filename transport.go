@@ -96,6 +96,7 @@ func openXDP(cfg *Config, uri *URI, log *slog.Logger) (*transport, error) {
 		Group: uri.Group, Interface: uri.Interface, Cluster: wire.ClusterHash(cfg.Cluster), Queue: uri.Queue, Queues: uri.Queues,
 		Mode: uri.Mode, ZeroCopy: uri.ZeroCopy, Socket: uri.Socket,
 		TTL: uri.TTL, MTU: uri.MTU, DSCP: uri.DSCP, BusyPoll: uri.BusyPoll,
+		Split: !cfg.Invoker, QueueBuffers: cfg.queueBuffers(mtu - ipHeaders),
 		Buffers: cfg.poolBuffers(mtu - ipHeaders), Tap: uri.Tap, Logger: log,
 	})
 	if err != nil {
@@ -124,14 +125,11 @@ func (t *transport) newPool(cfg *Config) *buf.Pool {
 	return buf.NewPool(cfg.poolBuffers(t.Datagram()), bufferSize(t.Datagram()))
 }
 
-// stats adds the driver's counters. It belongs to the engine's thread.
+// stats adds what a channel has once, however many engines. It belongs to the first engine's thread.
 func (t *transport) stats(s *Stats) {
 	s.Transport, s.Reason, s.Mode, s.Socket = t.name, t.reason, t.mode(), t.socket
 	s.Room, s.Payload = t.Room(), t.Datagram()
 	if t.udp != nil {
 		s.UDP = t.udp.Stats()
-	}
-	if t.xdp != nil {
-		s.XDP = t.xdp.Stats()
 	}
 }

@@ -127,8 +127,20 @@ func NewHub(t testing.TB) *Hub {
 // Member makes a namespace with an interface v0 on the bridge, 10.9.0.1 in the first and so on.
 func (h *Hub) Member() *Namespace {
 	h.t.Helper()
+	return h.MemberWith(1)
+}
+
+// MemberWith is Member with an interface of several receive and send queues. What is sent through
+// one of them passes the bridge and arrives at the others in the queue of the same number, as far as
+// there is one.
+func (h *Hub) MemberWith(queues int) *Namespace {
+	h.t.Helper()
 	m := New(h.t)
-	h.bridge.IP(h.t, fmt.Sprintf("link add p%d type veth peer name v0 netns %s", h.members, m.Path()))
+	q := ""
+	if queues > 1 {
+		q = fmt.Sprintf(" numrxqueues %d numtxqueues %[1]d", queues)
+	}
+	h.bridge.IP(h.t, fmt.Sprintf("link add p%d%s type veth peer name v0%[2]s netns %[3]s", h.members, q, m.Path()))
 	h.bridge.IP(h.t, fmt.Sprintf("link set p%d master br0 up", h.members))
 	h.members++
 	m.IP(h.t, fmt.Sprintf("addr add 10.9.0.%d/24 dev v0", h.members))

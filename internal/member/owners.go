@@ -25,8 +25,10 @@ type owners struct {
 	known atomic.Pointer[map[wire.MemberID]int]
 }
 
-// ownedEach is how many transmitters there may be for each engine: a core receives as many streams.
-const ownedEach = 256
+// ownedEach is how many transmitters there may be for each engine: twice as many as a core receives
+// streams of. So it is the cores that run out of room first, and they let those go that have been
+// silent longest; who is in no core is soon taken out of here.
+const ownedEach = 512
 
 func newOwners(engines int) *owners {
 	o := &owners{bound: engines * ownedEach}

@@ -19,6 +19,7 @@ const (
 	chunkTable = 32      // bytes that the driver knows of each buffer, at most
 	ringHeader = 384     // bytes in front of a ring's entries, at most
 	otherState = 1 << 17 // bytes: the filter's maps, the driver itself, its watcher
+	queueState = 1 << 14 // bytes: a Queue itself
 )
 
 // chunkFor is the size of the buffers that an MTU needs.
@@ -63,7 +64,7 @@ func (c Config) Memory() (all, locked int64) {
 		all, locked = c.share(1)
 		f := c.further()
 		more, lock := f.share(1)
-		all += int64(c.Queues-1) * more
+		all += int64(c.Queues-1) * (more + queueState)
 		locked += int64(c.Queues-1) * lock
 	}
 	return all + int64(unsafe.Sizeof(peers{})) + otherState, locked

@@ -21,6 +21,8 @@ func TestMemoryIsTrue(t *testing.T) {
 		func(c *Config) { c.FillRing, c.TxRing = 64, 64 },
 		func(c *Config) { c.FillRing, c.TxRing = 16384, 8192 },
 		func(c *Config) { c.Queues = 4 },
+		func(c *Config) { c.Queues, c.Split = 4, true },
+		func(c *Config) { c.Queues, c.Split, c.QueueBuffers = 3, true, 700 },
 	} {
 		cfg := testConfig(0)
 		change(&cfg)
@@ -36,12 +38,19 @@ func TestMemoryIsTrue(t *testing.T) {
 			used += len(s.fill.mem) + len(s.complete.mem) + len(s.rx.mem) + len(s.tx.mem)
 		}
 		used += len(d.chunks)*int(unsafe.Sizeof(chunk{})+unsafe.Sizeof(buf.Buf{})+4) + int(unsafe.Sizeof(*d)+unsafe.Sizeof(peers{}))
+		count, lock := len(d.chunks), len(d.memory.mem)
+		for _, q := range d.queues {
+			s := q.socket.(*own)
+			used += len(q.memory.mapped) + len(s.fill.mem) + len(s.complete.mem) + len(s.rx.mem) + len(s.tx.mem)
+			used += len(q.chunks)*int(unsafe.Sizeof(chunk{})+unsafe.Sizeof(buf.Buf{})+4) + int(unsafe.Sizeof(*q))
+			count, lock = count+len(q.chunks), lock+len(q.memory.mem)
+		}
 		budget, locked := cfg.Memory()
-		if int64(used) > budget || int64(used) < budget-otherState-hugePage-int64(len(d.chunks)*chunkTable) {
+		if int64(used) > budget || int64(used) < budget-otherState-int64(len(d.queues))*queueState-int64(1+len(d.queues))*hugePage-int64(count*chunkTable) {
 			t.Errorf("%d bytes are used, Memory says %d", used, budget)
 		}
-		if locked != int64(len(d.memory.mem)) {
-			t.Errorf("%d bytes are locked, Memory says %d", len(d.memory.mem), locked)
+		if locked != int64(lock) {
+			t.Errorf("%d bytes are locked, Memory says %d", lock, locked)
 		}
 		if err := d.Close(); err != nil {
 			t.Error(err)

@@ -214,8 +214,10 @@ func TestOneReceiverForAStream(t *testing.T) {
 	}
 	for _, protocol := range []wire.Protocol{wire.NACK, wire.Hybrid} {
 		for name, pick := range map[string]func(*wires) func(*card, packet) int{
-			"by kind":  func(*wires) func(*card, packet) int { return kinds },
-			"anywhere": func(w *wires) func(*card, packet) int { return func(c *card, _ packet) int { return w.rand.IntN(len(c.ports)) } },
+			"by kind": func(*wires) func(*card, packet) int { return kinds },
+			"anywhere": func(w *wires) func(*card, packet) int {
+				return func(c *card, _ packet) int { return w.rand.IntN(len(c.ports)) }
+			},
 		} {
 			t.Run(fmt.Sprint(protocol, " ", name), func(t *testing.T) {
 				for seed := range uint64(10) {
@@ -473,8 +475,7 @@ func TestFullInboxDrops(t *testing.T) {
 	w.done()
 }
 
-// Two engines that hear the first datagrams of a transmitter at once agree on who owns it, while a
-// third one reads the table.
+// Two engines that hear the first datagrams of a transmitter at once agree on who owns it.
 func TestOwnersAgree(t *testing.T) {
 	const engines, members = 4, 200
 	o := newOwners(engines)
@@ -483,10 +484,8 @@ func TestOwnersAgree(t *testing.T) {
 	for e := range engines {
 		wg.Go(func() {
 			for i := range members {
-				m := wire.MemberID{0: byte(i), 1: byte(i >> 8)}
-				if owner, ok := o.of(m); ok {
-					said[e][i] = owner
-				} else if said[e][i], ok = o.claim(m, e); !ok {
+				var ok bool
+				if said[e][i], ok = o.claim(wire.MemberID{0: byte(i), 1: byte(i >> 8)}, e); !ok {
 					t.Error("no room")
 				}
 			}

@@ -36,6 +36,7 @@ type Channel struct {
 	table  *member.Table
 	res    *resources              // from Init to Shutdown
 	run    atomic.Pointer[running] // from Start to Stop
+	ending atomic.Pointer[running] // from Stop until its engines have ended
 	bcasts topicCache
 
 	subsMu  sync.Mutex // never held while waiting for anything
@@ -262,7 +263,7 @@ func (c *Channel) leave(do func() error) error {
 		defer c.mu.Unlock()
 		return do()
 	}
-	if run := c.run.Load(); run != nil && run.inHandler() {
+	if run := c.turning(); run != nil && run.inHandler() {
 		if run.invoker {
 			run.after = func() { _ = locked() }
 		} else {
@@ -273,6 +274,14 @@ func (c *Channel) leave(do func() error) error {
 	return locked()
 }
 
+// turning is the start whose engines may be turning: the present one, or one that is ending.
+func (c *Channel) turning() *running {
+	if run := c.run.Load(); run != nil {
+		return run
+	}
+	return c.ending.Load()
+}
+
 func (c *Channel) stop() error {
 	run := c.run.Load()
 	if run == nil {
@@ -281,6 +290,8 @@ func (c *Channel) stop() error {
 	linger := c.cfg.Load().Linger
 	deadline := engine.Now().Add(linger)
 	close(run.done) // who waits for room gets ErrClosed, and nothing more is accepted
+	c.ending.Store(run)
+	defer c.ending.Store(nil)
 	c.run.Store(nil)
 	c.state.Store(uint32(Stopped))
 
@@ -418,7 +429,7 @@ func (r *running) turnsHere() bool {
 // barrier returns when no Inline handler that was running is running any more. A handler that calls
 // it waits for none: those of two engines would wait for each other.
 func (c *Channel) barrier() {
-	run := c.run.Load()
+	run := c.turning()
 	if run == nil || run.inHandler() {
 		return
 	}

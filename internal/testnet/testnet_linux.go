@@ -111,7 +111,12 @@ func (n *Namespace) Path() string { return fmt.Sprintf("/proc/%d/fd/%d", unix.Ge
 type Hub struct {
 	t       testing.TB
 	bridge  *Namespace
-	members int
+	members []member
+}
+
+type member struct {
+	*Namespace
+	queues int
 }
 
 // NewHub makes a bridge.
@@ -135,17 +140,29 @@ func (h *Hub) Member() *Namespace {
 // there is one.
 func (h *Hub) MemberWith(queues int) *Namespace {
 	h.t.Helper()
-	m := New(h.t)
-	q := ""
-	if queues > 1 {
-		q = fmt.Sprintf(" numrxqueues %d numtxqueues %[1]d", queues)
+	h.members = append(h.members, member{New(h.t), queues})
+	n := len(h.members) - 1
+	h.Plug(n)
+	return h.members[n].Namespace
+}
+
+// Unplug removes the interface of the nth member.
+func (h *Hub) Unplug(n int) {
+	h.t.Helper()
+	h.members[n].IP(h.t, "link del v0")
+}
+
+// Plug makes the interface of the nth member, again after Unplug.
+func (h *Hub) Plug(n int) {
+	h.t.Helper()
+	m, q := h.members[n], ""
+	if m.queues > 1 {
+		q = fmt.Sprintf(" numrxqueues %d numtxqueues %[1]d", m.queues)
 	}
-	h.bridge.IP(h.t, fmt.Sprintf("link add p%d%s type veth peer name v0%[2]s netns %[3]s", h.members, q, m.Path()))
-	h.bridge.IP(h.t, fmt.Sprintf("link set p%d master br0 up", h.members))
-	h.members++
-	m.IP(h.t, fmt.Sprintf("addr add 10.9.0.%d/24 dev v0", h.members))
+	h.bridge.IP(h.t, fmt.Sprintf("link add p%d%s type veth peer name v0%[2]s netns %[3]s", n, q, m.Path()))
+	h.bridge.IP(h.t, fmt.Sprintf("link set p%d master br0 up", n))
+	m.IP(h.t, fmt.Sprintf("addr add 10.9.0.%d/24 dev v0", n+1))
 	m.IP(h.t, "link set v0 up")
-	return m
 }
 
 // Bridge makes n members of a hub.

@@ -399,6 +399,26 @@ func TestHandlersMayCallAnything(t *testing.T) {
 	}
 }
 
+// A handler may call Stop for each message that it gets: the second call does not wait for the first,
+// which waits for the handler.
+func TestHandlersMayStopAgain(t *testing.T) {
+	cfg := testConfig(t)
+	a, b := started(t, cfg), started(t, cfg)
+	if _, err := b.SubscribePayload("h", func(*blaze.Delivery) {
+		if err := b.Stop(); err != nil {
+			t.Error(err)
+		}
+		eventually(t, "the stop to begin", func() bool { return b.State() == blaze.Stopped })
+	}, blaze.Inline()); err != nil {
+		t.Fatal(err)
+	}
+	p := publisher(t, a, "h", 1)
+	for range 50 {
+		offer(t, p, nil)
+	}
+	eventually(t, "stopped", func() bool { return b.Shutdown() == nil && b.State() == blaze.Constructed })
+}
+
 func TestCloseWaitsForTheHandler(t *testing.T) {
 	for _, opts := range [][]blaze.SubscribeOption{nil, {blaze.Inline()}} {
 		cfg := testConfig(t)

@@ -80,6 +80,9 @@ func (c *Channel) Stats() Stats {
 		}
 		return s
 	}
+	if len(run.workers) == 1 {
+		return s
+	}
 	here, handler := run.handler()
 	for i := range run.workers[1:] {
 		w := run.workers[i+1]

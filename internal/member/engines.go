@@ -28,6 +28,7 @@ func (m *Member) divide(views []*view) {
 			Fastest: cfg.Fastest, Eviction: cfg.Eviction, MaxRate: cfg.MaxRate, FEC: cfg.FEC,
 			Room: f.Driver.Room(), Lanes: cfg.Lanes,
 			Pool: f.Pool, Rand: f.Rand, Sink: shardSink{s}, RepairNS: cfg.RepairNS,
+			Events: func(e nack.Event) { m.engine.Post(func() { m.event(e) }) }, // rare
 		})
 		protocols := routes(s)
 		if cfg.uses(wire.Totem) {

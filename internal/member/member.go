@@ -57,7 +57,7 @@ type Config struct {
 	// Further are the engines besides the first, which only receive. Without a Queue there are none.
 	Further []Further
 
-	Events   func(nack.Event) // of the first engine
+	Events   func(nack.Event) // of all engines, on the first one's thread
 	RepairNS func(ns int64)   // one call at a time
 }
 

@@ -86,6 +86,9 @@ func (s *shard) Step(now clock.Time, d *wire.Datagram, r buf.Received) error {
 // ofTransmitter tells that all frames speak of the transmitter's own stream, and are for its owner
 // alone.
 func ofTransmitter(d *wire.Datagram) bool {
+	if d.Stream.Protocol() == wire.Totem {
+		return false
+	}
 	frames := d.Frames()
 	for i := range frames {
 		switch frames[i].Kind {

@@ -63,7 +63,7 @@ type Config struct {
 	MaxMessageSize int
 
 	// SubscriptionQueue is how many messages wait for a handler that runs on a goroutine of
-	// its own, 1..1,048,576, rounded up to a power of two. Zero means 4,096.
+	// its own, 1..1,048,576, rounded up to a power of two, from each engine. Zero means 4,096.
 	SubscriptionQueue int
 
 	// SlowConsumer says what happens when such a queue is full. The default is Pause.
@@ -73,7 +73,8 @@ type Config struct {
 	FlowControl FlowControl
 
 	// MaxRate bounds what this member sends, in bits per second on the wire, repairs,
-	// parity and headers included; at least 64,000. Zero means no bound.
+	// parity and headers included; at least 64,000. Zero means no bound. With several engines
+	// (xdp:// with queues=N) the reports and requests of each further one are bounded apart.
 	MaxRate int64
 
 	// NoSelfDelivery keeps a channel from hearing its own broadcasts.
@@ -111,11 +112,13 @@ type Config struct {
 	Idle Idle
 
 	// Invoker leaves out the engine's thread: the application calls Turn from one thread, and
-	// Offer, Claim and Subscribe only from it.
+	// Offer, Claim and Subscribe only from it. That thread turns all queues=N, too.
 	Invoker bool
 
-	// EngineCPUs pins the engine's threads, one CPU number for each queue, no number twice.
-	// Empty means not pinned. It has no place beside Invoker.
+	// EngineCPUs pins the engines' threads, one CPU number for each queue, no number twice: over
+	// xdp:// with queues=N there are N engines, elsewhere one, which the first number is for. With fewer
+	// numbers the rest is not pinned, and numbers too many are not used. Empty means not pinned. It
+	// has no place beside Invoker.
 	EngineCPUs []int
 
 	// Logger takes the few lines that a channel has to say. Nil means slog.Default().

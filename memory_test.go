@@ -68,8 +68,15 @@ func TestMemoryBudgetOverXDP(t *testing.T) {
 	if small, large := budget(xdpURI+"&mtu=1500", 0), budget(xdpURI+"&mtu=3000", 0); large == small {
 		t.Error("the size of packets does not matter")
 	}
-	if one, four := budget(xdpURI, 0), budget(xdpURI+"&queues=4", 0); four-one < 3*4096*2048 {
-		t.Errorf("one queue takes %d bytes, four take %d", one, four)
+	// An engine for each further queue has four windows of its own and a fill ring; with an Invoker there
+	// are only the fill rings.
+	one, four := budget(xdpURI, 0), budget(xdpURI+"&queues=4", 0)
+	if each := (four - one) / 3; each < 4*defaultWindow+4096*2048 || each > 6*defaultWindow+4096*2048 {
+		t.Errorf("one queue takes %d bytes, four take %d: %d for each", one, four, each)
+	}
+	turned := Config{Invoker: true, BroadcastURI: xdpURI + "&queues=4"}.MemoryBudget() - Config{Invoker: true, BroadcastURI: xdpURI}.MemoryBudget()
+	if turned < 3*4096*2048 || turned > 4*4096*2048 {
+		t.Errorf("three more queues take %d bytes with an Invoker", turned)
 	}
 }
 

@@ -32,7 +32,7 @@ type URI struct {
 	Bind      netip.AddrPort // pointcast: which of Peers is this member; zero: the first that is local and free
 
 	Queue    int    // xdp: the card's queue, 0..4095; default 0
-	Queues   int    // xdp: how many queues from Queue on are received from, 1..64; 0: one. What comes in others takes the way through the kernel
+	Queues   int    // xdp: how many queues from Queue on are received from, 1..64, each by an engine on a thread of its own; 0: one. What comes in others takes the way through the kernel
 	Mode     string // xdp: "auto" (default), "native" or "generic"
 	ZeroCopy string // xdp: "auto" (default), "on" or "off"
 	Socket   string // xdp: "own" (default), or "asavie": the AF_XDP socket of github.com/asavie/xdp

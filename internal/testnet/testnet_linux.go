@@ -152,7 +152,8 @@ func (h *Hub) Unplug(n int) {
 	h.members[n].IP(h.t, "link del v0")
 }
 
-// Plug makes the interface of the nth member, again after Unplug.
+// Plug makes the interface of the nth member, again after Unplug: the same card, with the same
+// hardware address.
 func (h *Hub) Plug(n int) {
 	h.t.Helper()
 	m, q := h.members[n], ""
@@ -161,6 +162,7 @@ func (h *Hub) Plug(n int) {
 	}
 	h.bridge.IP(h.t, fmt.Sprintf("link add p%d%s type veth peer name v0%[2]s netns %[3]s", n, q, m.Path()))
 	h.bridge.IP(h.t, fmt.Sprintf("link set p%d master br0 up", n))
+	m.IP(h.t, fmt.Sprintf("link set v0 address 02:00:00:00:09:%02x", n+1))
 	m.IP(h.t, fmt.Sprintf("addr add 10.9.0.%d/24 dev v0", n+1))
 	m.IP(h.t, "link set v0 up")
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/engine"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/wire"
 )
@@ -30,6 +31,8 @@ type port struct {
 	in    []packet
 	out   *[]packet
 	lent  [64]buf.Buf
+
+	asleep, wake chan struct{} // nil: it does not sleep
 }
 
 func (p *port) Recv(batch []buf.Received) (n int) {
@@ -49,8 +52,19 @@ func (p *port) Send(batch []buf.Send) (int, error) {
 	return len(batch), nil
 }
 
-func (p *port) Wait(time.Duration)  {}
-func (p *port) Wake()               {}
+func (p *port) Wait(time.Duration) {
+	if p.wake != nil {
+		p.asleep <- struct{}{}
+		<-p.wake
+	}
+}
+
+func (p *port) Wake() {
+	if p.wake != nil {
+		p.wake <- struct{}{}
+	}
+}
+
 func (p *port) Local() buf.Endpoint { return p.local }
 func (p *port) Datagram() int       { return testDatagram }
 func (p *port) Room() int           { return 1 << 20 }
@@ -99,7 +113,7 @@ func (w *wires) add(queues int, protocol wire.Protocol) *card {
 	cfg := Config{
 		ID: c.id, Incarnation: 1, Cluster: testCluster, Driver: c.ports[0], Pool: c.pools[0], Table: table,
 		Rand: rand.New(rand.NewPCG(uint64(n), 2)), Protocol: protocol, Lanes: 1, Window: 1 << 18, MaxMessageSize: 1 << 16,
-		Eviction: time.Second, CPU: -1,
+		Eviction: time.Second, Idle: engine.Block, CPU: -1,
 	}
 	for i := 1; i < queues; i++ {
 		cfg.Further = append(cfg.Further, Further{
@@ -471,6 +485,37 @@ func TestFullInboxDrops(t *testing.T) {
 	r.shards[1].forward(0, buf.Received{Buf: &b, From: 1})
 	if r.shards[1].stats.InboxFull != 1 || r.shards[0].inbox.Empty() {
 		t.Error("there is no room again")
+	}
+	w.done()
+}
+
+// An engine that sleeps is woken by what another one forwards, and steps it.
+func TestForwardingWakes(t *testing.T) {
+	w := newWires(t, 1)
+	r := w.add(2, wire.NACK)
+	b := wire.AppendHeader(nil, wire.Header{Cluster: testCluster, Transmitter: wire.MemberID{0: 1}, Incarnation: 1, Stream: wire.NewStreamID(wire.NACK, 0)})
+	b = wire.AppendHeartbeat(b, wire.Heartbeat{First: 1, Last: 1, FirstMessage: 1, NextMessage: 2, SentAt: 1})
+	wire.Seal(b)
+	var lent buf.Buf
+	lent.Lend(b)
+	for i := range r.ports {
+		p, e := r.ports[i], r.Engines()[i]
+		p.asleep, p.wake = make(chan struct{}), make(chan struct{}, 1)
+		ended := make(chan struct{})
+		go func() { defer close(ended); _ = e.Run() }()
+		<-p.asleep
+		r.shards[1-i].forward(i, buf.Received{Buf: &lent, From: 1, Group: true})
+		select {
+		case <-p.asleep: // again, when it has taken a turn or more
+		case <-time.After(10 * time.Second):
+			t.Fatalf("engine %d sleeps on", i)
+		}
+		e.Stop()
+		<-ended
+		if got := r.ShardStats(i).Taken; got != 1 {
+			t.Errorf("engine %d took %d", i, got)
+		}
+		p.wake = nil
 	}
 	w.done()
 }

@@ -476,6 +476,10 @@ func TestFullInboxDrops(t *testing.T) {
 	if n < 600 {
 		t.Errorf("an inbox holds %d datagrams", n)
 	}
+	r.shards[0].forward(1, buf.Received{Buf: &b, From: 1})
+	if !r.Waiting() || !r.shards[1].Waiting() { // what an engine asks that is about to sleep
+		t.Error("an engine would sleep over its inbox")
+	}
 	for range 20 {
 		w.turn()
 	}

@@ -532,8 +532,9 @@ func TestEnginesAllocateNothing(t *testing.T) {
 			for range 20 {
 				round()
 			}
-			// Of a system call that finds the runtime's monitor at work there may be one now and then.
-			if n := testing.AllocsPerRun(20, round); n > 5 {
+			n := testing.AllocsPerRun(20, round)
+			t.Logf("%v allocations for %d messages", n, each*len(pubs))
+			if n > 0 {
 				t.Errorf("%v allocations for %d messages", n, each*len(pubs))
 			}
 		})

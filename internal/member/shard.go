@@ -124,15 +124,12 @@ func (s *shard) route(now clock.Time, d *wire.Datagram, r buf.Received, pass boo
 			here = true
 		}
 	}
-	if others := to &^ me; others == 0 {
-	} else if !pass {
-		if !here {
-			s.stats.Stray++
-		}
-	} else {
+	if others := to &^ me; pass {
 		for ; others != 0; others &= others - 1 {
 			s.forward(bits.TrailingZeros64(others), r)
 		}
+	} else if others != 0 && !here {
+		s.stats.Stray++ // its owner has changed since
 	}
 	if !here {
 		return nil

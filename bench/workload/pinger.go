@@ -54,14 +54,15 @@ func (p *pinger) start(warmUp, measure time.Duration) {
 // busy host must not end with nothing.
 const enoughPings = 10
 
-// next sends one message, stamped now.
+// next sends one message, stamped now. The round trip is measured from the call of offer to the
+// handler: what the application does between an answer and the next message is its own.
 func (p *pinger) next(now clock.Time) {
 	if now >= p.end && p.rtt.Count() >= enoughPings {
 		p.finish(nil)
 		return
 	}
-	p.at = now
 	b := p.maker.Make(payload.Message{Number: p.sent + 1, Measured: now >= p.measured, Stamp: int64(now)})
+	p.at = p.now()
 	switch err := p.offer(b); {
 	case err == nil:
 		p.sent++
@@ -97,7 +98,7 @@ func (p *pinger) pong(b []byte) {
 	if msg.Measured {
 		p.rtt.Record(now.Sub(p.at).Nanoseconds())
 	}
-	p.next(now) // one reading of the clock for each round trip, as raw takes it
+	p.next(now)
 }
 
 // patience is how long BestEffort waits for an answer before it takes message or answer for lost.

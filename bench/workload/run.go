@@ -206,7 +206,7 @@ func (r *run) channel(ctx context.Context, work func(context.Context, *member, *
 		Size: r.o.Size, Idle: r.o.Idle, Loss: r.o.Loss, Delay: r.o.Delay, Seed: r.o.Seed, Hash: r.hash, Every: 1,
 		Trace: r.o.Breakdown,
 	}
-	if r.kind != Latency && r.o.Rate == 0 {
+	if r.o.Rate == 0 {
 		base.Every = timeEvery
 	}
 	// A run owns its thread: nothing else is scheduled on it.
@@ -282,7 +282,7 @@ func (r *run) channel(ctx context.Context, work func(context.Context, *member, *
 }
 
 // timeEvery is for how many messages a receiver reads the clock once when they come as fast as
-// they can.
+// they can, or as fast as they are answered.
 const timeEvery = 32
 
 // gather waits for n replies while the engine goes on turning, and keeps their reports.

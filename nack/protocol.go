@@ -20,13 +20,14 @@ type Protocol struct {
 	senders []*Sender
 	turn    int // the sender whose data PollSend looks at first
 
-	streams []*stream // all that Tick has to look at, in order of their beginning
-	known   map[streamKey]*stream
-	last    *stream   // the stream of the last data datagram
-	paused  []*stream // streams whose next message Sink refused
-	spare   []*stream // the memory of paused, when it is emptied
-	held    int       // buffers in reorder windows
-	heldMax int
+	streams  []*stream // all that Tick has to look at, in order of their beginning
+	known    map[streamKey]*stream
+	last     *stream // the stream of the last data datagram
+	expected expectation
+	paused   []*stream // streams whose next message Sink refused
+	spare    []*stream // the memory of paused, when it is emptied
+	held     int       // buffers in reorder windows
+	heldMax  int
 
 	mends     int            // streams that have a decoder
 	workspace *fec.Workspace // theirs; nil: none has been needed

@@ -167,6 +167,9 @@ func (p *Protocol) bury() {
 			if p.last == s {
 				p.last = nil
 			}
+			if p.expected.stream == s {
+				p.expected.stream = nil
+			}
 			continue
 		}
 		keep = append(keep, s)
@@ -230,7 +233,10 @@ func (p *Protocol) stepData(now clock.Time, d *wire.Datagram, m *wire.Data, r bu
 	if s.mend != nil {
 		return s.stepCoded(now, m, r.Buf)
 	}
-	return s.step(now, m, r.Buf)
+	if err = s.step(now, m, r.Buf); err == nil && m.Count == 1 {
+		p.expect(s, d, r.Buf)
+	}
+	return err
 }
 
 // step takes in one data frame of this stream.

@@ -179,7 +179,7 @@ func (c *Channel) Start() error {
 	c.state.Store(uint32(Started))
 	c.serve(true, func(q *subscriptionQueue) { q.start() })
 	// Not before Subscribe finds this start, or what one adds meanwhile would not be heard.
-	if err := run.hear((*member.Member).ListenAll); err != nil {
+	if err := run.hear(func(m *member.Member) error { return m.ListenAll(run.opening()) }); err != nil {
 		_ = c.stop()
 		return err
 	}
@@ -494,7 +494,7 @@ func (c *Channel) add(s *Subscription, runInline bool) error {
 	if run == nil { // Start looks at all subscriptions
 		return nil
 	}
-	return run.hear(func(m *member.Member) error { return m.Listen(s.pattern) })
+	return run.hear(func(m *member.Member) error { return m.Listen(run.opening(), s.pattern) })
 }
 
 func (c *Channel) enlist(s *Subscription) {

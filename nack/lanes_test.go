@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -102,12 +103,15 @@ func TestUnwantedLanes(t *testing.T) {
 	for _, lanes := range []int{8, 4} {
 		net := newNetwork(t, 14)
 		net.extra = 4 * 300
-		wanted := func(l uint16) bool { return l == 3 }
+		wanted := func(l uint16) (clock.Time, bool) { return 0, l == 3 }
 		told := map[int]int{}
 		r := net.add(func(c *Config) {
 			c.Lanes = 8
-			c.Wanted = func(l uint16) bool { return wanted(l) }
-			c.OtherLanes = func(_ wire.MemberID, n int) { told[n]++; wanted = func(uint16) bool { return true } }
+			c.Wanted = func(l uint16) (clock.Time, bool) { return wanted(l) }
+			c.OtherLanes = func(_ wire.MemberID, n int) {
+				told[n]++
+				wanted = func(uint16) (clock.Time, bool) { return 0, true }
+			}
 		})
 		sender := net.add(func(c *Config) { c.Lanes = lanes })
 		in, out := sender.p.Open(net.now, wire.NewStreamID(wire.NACK, 3)), sender.p.Open(net.now, wire.NewStreamID(wire.NACK, 2))
@@ -143,6 +147,41 @@ func TestLanesOfAnOlderStream(t *testing.T) {
 	net.run(600 * time.Millisecond)
 	if told == 0 || r.p.Stats().LanesDiffer != 1 || s.Receivers() != 1 {
 		t.Errorf("told %d times, %d differ, %d receivers", told, r.p.Stats().LanesDiffer, s.Receivers())
+	}
+	net.done()
+}
+
+// Who wants a lane only now hears a stream that began before from now on, young as it is; and one
+// that begins afterwards from its beginning.
+func TestLaneWantedLater(t *testing.T) {
+	net := newNetwork(t, 16)
+	net.extra = 4 * 300
+	since := clock.Time(-1)
+	r := net.add(func(c *Config) { c.Wanted = func(uint16) (clock.Time, bool) { return since, since >= 0 } })
+	sender := net.add()
+	old := sender.p.Open(net.now, wire.NewStreamID(wire.NACK, 0))
+	net.turn(sender)
+	net.offer(sender, old, 5, 64)
+	net.run(time.Millisecond)
+	if old.Receivers() != 0 {
+		t.Fatal("an unwanted lane was heard")
+	}
+	since = net.now
+	net.run(400 * time.Millisecond) // its heartbeats go on to say where it began
+	net.offer(sender, old, 5, 64)
+	fresh := sender.p.Open(net.now, wire.NewStreamID(wire.BestEffort, 0))
+	net.filter = func(from, _ *node, d *wire.Datagram) bool {
+		return from != sender || d.Frames()[0].Kind != wire.FrameData
+	}
+	net.offer(sender, fresh, 5, 64)
+	net.run(10 * time.Microsecond)
+	net.filter = nil
+	net.run(400 * time.Millisecond)
+	if h := r.stream(sender.id, old.ID()); h.first != 6 || h.next != 11 {
+		t.Errorf("messages %d to %d of the old stream were heard", h.first, h.next-1)
+	}
+	if h := r.stream(sender.id, fresh.ID()); len(h.lost) != 1 || h.lost[0].First != 1 {
+		t.Errorf("of the new one %v is lost", h.lost)
 	}
 	net.done()
 }

@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -94,10 +95,11 @@ type Config struct {
 	Room int
 	// Lanes is how many streams topics are hashed over; it is told to receivers.
 	Lanes int
-	// Wanted tells whether a lane of the group is wanted here, where others are kept away. A
-	// datagram of another that comes nevertheless makes no new stream known: this member would
-	// count as its receiver and not hear it. What is wanted once is wanted for good. Nil: all are.
-	Wanted func(lane uint16) bool
+	// Wanted tells whether a lane of the group is wanted here, where others are kept away, and
+	// since when. A datagram of another that comes nevertheless makes no new stream known: this
+	// member would count as its receiver and not hear it. What is wanted once is wanted for
+	// good. Nil: all are, from the beginning.
+	Wanted func(lane uint16) (since clock.Time, ok bool)
 	// OtherLanes hears of every Start whose sender hashes over another number of lanes, before
 	// Wanted is asked about its stream. It may be nil.
 	OtherLanes func(from wire.MemberID, lanes int)

@@ -126,7 +126,7 @@ func (p *Protocol) supersede(now clock.Time, s *stream) {
 
 // join makes a new stream known, if it is wanted and there is room for it.
 func (p *Protocol) join(now clock.Time, d *wire.Datagram, from buf.Endpoint) (*stream, error) {
-	if p.cfg.Wanted != nil && !p.cfg.Wanted(d.Stream.Lane()) {
+	if _, ok := p.here(d.Stream.Lane()); !ok {
 		return nil, p.drop(DropLane)
 	}
 	if len(p.streams) >= p.cfg.MaxStreams && !p.evictStream(now) {
@@ -205,7 +205,7 @@ func (p *Protocol) stepStart(now clock.Time, d *wire.Datagram, st *wire.Start, r
 		s.hear(now)
 		return nil
 	}
-	if uint64(now.Sub(p.created)) < st.Age {
+	if here, _ := p.here(d.Stream.Lane()); uint64(now.Sub(here)) < st.Age {
 		return nil
 	}
 	if s, err = p.join(now, d, r.From); err != nil {
@@ -217,6 +217,15 @@ func (p *Protocol) stepStart(now clock.Time, d *wire.Datagram, st *wire.Start, r
 	s.report(now, false)
 	s.arm(now.Add(s.silence()))
 	return nil
+}
+
+// here tells since when this member has heard a lane; ok is false where it does not want to.
+func (p *Protocol) here(lane uint16) (since clock.Time, ok bool) {
+	if p.cfg.Wanted == nil {
+		return p.created, true
+	}
+	since, ok = p.cfg.Wanted(lane)
+	return max(since, p.created), ok
 }
 
 // compare counts a stream whose sender hashes over another number of lanes, once.

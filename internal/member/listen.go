@@ -1,6 +1,9 @@
 package member
 
-import "github.com/activeblaze/blaze/wire"
+import (
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/wire"
+)
 
 // Filter keeps lanes of the group that the member does not want away from it (Wanted).
 type Filter struct {
@@ -29,7 +32,7 @@ func newListener(cfg *Config) *listener {
 	}
 	l := &listener{filter: cfg.Filter, wanted: NewWanted(cfg.Lanes, cfg.uses(wire.Totem))}
 	for _, s := range *cfg.Table.subs.Load() {
-		l.wanted.Topic(s.pattern)
+		l.wanted.Topic(s.pattern, 0)
 	}
 	return l
 }
@@ -50,29 +53,30 @@ func (l *listener) otherLanes(from wire.MemberID, lanes int) {
 		return
 	}
 	l.differ = true
-	err := l.tell(l.wanted.All())
+	err := l.tell(l.wanted.All(0)) // its streams began unheard, and somebody may have waited for them
 	if l.filter.Differs != nil {
 		l.filter.Differs(from, lanes, err)
 	}
 }
 
-// Listen has the lanes heard that a subscription to pattern can hear. It belongs to the engine's
-// thread.
-func (m *Member) Listen(pattern string) error {
+// Listen has the lanes heard that a subscription to pattern can hear. A stream in a lane that was
+// not wanted before is heard from now on, also if it began a moment ago. Listen belongs to the
+// engine's thread.
+func (m *Member) Listen(now clock.Time, pattern string) error {
 	if m.listener == nil {
 		return nil
 	}
-	return m.listener.tell(m.listener.wanted.Topic(pattern))
+	return m.listener.tell(m.listener.wanted.Topic(pattern, now))
 }
 
 // ListenAll is Listen for all subscriptions that there are.
-func (m *Member) ListenAll() error {
+func (m *Member) ListenAll(now clock.Time) error {
 	if m.listener == nil {
 		return nil
 	}
 	grown := false
 	for _, s := range *m.table.subs.Load() {
-		grown = m.listener.wanted.Topic(s.pattern) || grown
+		grown = m.listener.wanted.Topic(s.pattern, now) || grown
 	}
 	return m.listener.tell(grown)
 }

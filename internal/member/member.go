@@ -95,7 +95,7 @@ func New(cfg Config) *Member {
 		Pool: cfg.Pool, Rand: cfg.Rand, Sink: sink{m}, Events: m.event, RepairNS: cfg.RepairNS,
 	}
 	if l := m.listener; l != nil {
-		nc.Wanted, nc.OtherLanes = l.wanted.Has, l.otherLanes
+		nc.Wanted, nc.OtherLanes = l.wanted.Since, l.otherLanes
 	}
 	m.nack = nack.New(nc)
 	protocols := map[wire.Protocol]engine.Protocol{
@@ -193,7 +193,7 @@ func (m *Member) Lane(now clock.Time, name string) (l *Lane, safe bool) {
 
 func (m *Member) start(now clock.Time, l *Lane) {
 	if m.listener != nil { // before its first datagram leaves; Filter.Set says itself what went wrong
-		_ = m.listener.tell(m.listener.wanted.Lane(l.ID.Lane()))
+		_ = m.listener.tell(m.listener.wanted.Lane(l.ID.Lane(), now))
 	}
 	if l.ID == totem.Stream {
 		l.sender = totemSender{m.totem, &m.others}

@@ -1,6 +1,10 @@
 package member
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/activeblaze/blaze/clock"
+)
 
 // Wanted is which of the group's lanes a member has to hear, where the driver can keep the
 // others away. It rests on every member of the cluster hashing topics over the same number of lanes.
@@ -11,54 +15,66 @@ import "strings"
 // otherwise and must be noticed. Lanes are only added: a receiver that stopped to hear a stream
 // would go on counting as its receiver, hold it up, and report a loss when it comes back.
 type Wanted struct {
-	lanes []bool // by lane; all above are wanted
+	lanes []clock.Time // since when, by lane; 0: from the beginning, unwanted: not. All above are
 }
+
+const unwanted = clock.Time(-1)
 
 // NewWanted is what a member wants that hashes topics over lanes and has not subscribed or sent
 // yet. A ring is in lane 0, whatever lanes says.
 func NewWanted(lanes int, ring bool) *Wanted {
-	w := &Wanted{lanes: make([]bool, max(lanes, 1))}
-	w.lanes[0] = ring
+	w := &Wanted{lanes: make([]clock.Time, max(lanes, 1))}
+	for l := range w.lanes {
+		w.lanes[l] = unwanted
+	}
+	if ring {
+		w.lanes[0] = 0
+	}
 	return w
 }
 
-// Topic adds what a subscription to pattern can hear, and tells whether that is new. Which
+// Topic adds what a subscription to pattern can hear, from now on, and tells whether that is new. Which
 // protocol a topic is sent under is the sender's choice, and makes no difference to its lane but
 // for Totem, whose ring is heard by who takes part in it.
-func (w *Wanted) Topic(pattern string) (grown bool) {
+func (w *Wanted) Topic(pattern string, now clock.Time) (grown bool) {
 	if strings.ContainsAny(pattern, "*>") { // nowhere else in a valid pattern
-		return w.All()
+		return w.All(now)
 	}
-	return w.Lane(LaneOf(pattern, len(w.lanes)))
+	return w.Lane(LaneOf(pattern, len(w.lanes)), now)
 }
 
 // Lane adds a lane, and tells whether that is new.
-func (w *Wanted) Lane(lane uint16) (grown bool) {
-	if w.Has(lane) {
+func (w *Wanted) Lane(lane uint16, now clock.Time) (grown bool) {
+	if _, ok := w.Since(lane); ok {
 		return false
 	}
-	w.lanes[lane] = true
+	w.lanes[lane] = now
 	return true
 }
 
 // All adds all lanes, and tells whether one of them is new.
-func (w *Wanted) All() (grown bool) {
+func (w *Wanted) All(now clock.Time) (grown bool) {
 	for l := range w.lanes {
-		grown = grown || !w.lanes[l]
-		w.lanes[l] = true
+		grown = w.Lane(uint16(l), now) || grown
 	}
 	return grown
 }
 
-// Has tells whether a lane is wanted.
-func (w *Wanted) Has(lane uint16) bool { return int(lane) >= len(w.lanes) || w.lanes[lane] }
+// Since tells whether a lane is wanted, and since when.
+func (w *Wanted) Since(lane uint16) (at clock.Time, ok bool) {
+	if int(lane) >= len(w.lanes) {
+		return 0, true
+	}
+	at = w.lanes[lane]
+	return at, at != unwanted
+}
 
 // List is all lanes that are wanted, in ascending order; nil if that is every one.
 func (w *Wanted) List() []uint32 {
 	const end = 1 << 16 // of lanes on the wire
 	list := make([]uint32, 0, end)
 	for l := range end {
-		if w.Has(uint16(l)) {
+		if _, ok := w.Since(uint16(l)); ok {
 			list = append(list, uint32(l))
 		}
 	}

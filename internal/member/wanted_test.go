@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -52,14 +53,14 @@ func TestWanted(t *testing.T) {
 	} {
 		w := NewWanted(row.lanes, row.ring)
 		for _, p := range row.patterns {
-			w.Topic(p)
-			if w.Topic(p) {
+			w.Topic(p, 5)
+			if w.Topic(p, 6) {
 				t.Errorf("%s: %q is new twice", row.name, p)
 			}
 		}
 		for _, l := range row.sends {
-			w.Lane(l)
-			if w.Lane(l) {
+			w.Lane(l, 5)
+			if w.Lane(l, 6) {
 				t.Errorf("%s: lane %d is new twice", row.name, l)
 			}
 		}
@@ -75,14 +76,24 @@ func TestWanted(t *testing.T) {
 			t.Errorf("%s: %v, want %v and all from %d on", row.name, got[:min(len(got), 70)], row.below, n)
 		}
 		for l := range uint32(1 << 16) {
-			if w.Has(uint16(l)) != (l >= n || slices.Contains(row.below, l)) {
-				t.Errorf("%s: Has(%d) is %v", row.name, l, w.Has(uint16(l)))
+			at, ok := w.Since(uint16(l))
+			since := clock.Time(5)
+			if l >= n || l == 0 && row.ring {
+				since = 0
+			}
+			if want := l >= n || slices.Contains(row.below, l); ok != want || ok && at != since {
+				t.Errorf("%s: Since(%d) is %v, %v", row.name, l, at, ok)
 			}
 		}
-		if grown := len(row.below) < int(n); w.All() != grown || w.All() || w.List() != nil {
+		if grown := len(row.below) < int(n); w.All(7) != grown || w.All(8) || w.List() != nil {
 			t.Errorf("%s: not all afterwards", row.name)
 		}
 	}
+}
+
+func has(w *Wanted, lane uint16) bool {
+	_, ok := w.Since(lane)
+	return ok
 }
 
 // The driver is told once for each change, again after an error, and not at all without one.
@@ -108,38 +119,38 @@ func TestListener(t *testing.T) {
 			t.Fatalf("%v, want %v and the rest", got[:8], below)
 		}
 	}
-	if !l.wanted.Has(3) || len(set) > 0 {
+	if !has(l.wanted, 3) || len(set) > 0 {
 		t.Fatal("what was subscribed to before")
 	}
 	answer = errors.New("no memory")
-	if err := m.ListenAll(); err != answer {
+	if err := m.ListenAll(9); err != answer {
 		t.Fatal(err)
 	}
 	is(1, 3)
 	answer = nil
-	if err := m.Listen(inLane(3, 8)); err != nil { // it is wanted, and yet the driver does not know
+	if err := m.Listen(9, inLane(3, 8)); err != nil { // it is wanted, and yet the driver does not know
 		t.Fatal(err)
 	}
 	is(2, 3)
-	m.ListenAll()
-	m.Listen(inLane(3, 8))
+	m.ListenAll(9)
+	m.Listen(9, inLane(3, 8))
 	is(2, 3)
-	m.Listen(inLane(1, 8))
+	m.Listen(9, inLane(1, 8))
 	is(3, 1, 3)
 	table.Add(inLane(6, 8), nil)
-	m.ListenAll()
+	m.ListenAll(9)
 	is(4, 1, 3, 6)
 	l.otherLanes(wire.MemberID{9}, 4)
 	l.otherLanes(wire.MemberID{8}, 2)
 	if len(set) != 5 || set[4] != nil || len(differs) != 1 || differs[0] != "9 4 <nil>" {
 		t.Errorf("set %d times, told %q", len(set), differs)
 	}
-	if m.Listen(inLane(7, 8)); len(set) != 5 {
+	if m.Listen(9, inLane(7, 8)); len(set) != 5 {
 		t.Error("more than all")
 	}
 
 	quiet := &Member{table: table, listener: newListener(&Config{Table: table, Lanes: 8})}
-	if quiet.listener != nil || quiet.Listen("a") != nil || quiet.ListenAll() != nil {
+	if quiet.listener != nil || quiet.Listen(9, "a") != nil || quiet.ListenAll(9) != nil {
 		t.Error("without a filter nothing is filtered")
 	}
 }

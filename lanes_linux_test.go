@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/activeblaze/blaze"
 	"github.com/activeblaze/blaze/internal/member"
@@ -25,15 +27,18 @@ func laneTopic(lane, lanes int, also ...int) string {
 	}
 }
 
-// inOrder subscribes and wants the numbers from first to the last, once and in order. Each message
-// is as long as a datagram.
+// inOrder subscribes and wants the numbers from first to last, once and in order. What was sent
+// before may still come before them.
 func inOrder(t testing.TB, c *blaze.Channel, topic string, first, last int, opts ...blaze.SubscribeOption) (*blaze.Subscription, <-chan struct{}) {
 	t.Helper()
 	done, want := make(chan struct{}), first
 	opts = append(opts, blaze.OnLoss(func(l blaze.Loss) { t.Errorf("%s: %v", topic, l) }))
 	s, err := c.SubscribePayload(topic, func(d *blaze.Delivery) {
-		if got := string(bytes.TrimRight(d.Payload, "\x00")); got != fmt.Sprint(want) {
-			t.Errorf("%s: got %q, want %d", topic, got, want)
+		switch got, err := strconv.Atoi(string(bytes.TrimRight(d.Payload, "\x00"))); {
+		case err == nil && got < first && want == first:
+			return
+		case err != nil || got != want:
+			t.Errorf("%s: got %.8q, want %d", topic, d.Payload, want)
 		}
 		if want++; want == last+1 {
 			close(done)
@@ -103,7 +108,7 @@ func TestSubscribedLanes(t *testing.T) {
 			if s.Nack.DataReceived != count || s.Nack.Streams != 1 {
 				t.Errorf("%d data frames of %d streams; %d were for this member", s.Nack.DataReceived, s.Nack.Streams, count)
 			}
-			if s.XDP.RecvDatagrams >= 2*count {
+			if s.XDP.RecvDatagrams >= lanes/2*count {
 				t.Errorf("%d datagrams came, %d through the kernel", s.XDP.RecvDatagrams, s.XDP.RecvKernel)
 			}
 			if s.Nack.Drops[nack.DropLane] == 0 {
@@ -122,7 +127,7 @@ func TestSubscribedLanes(t *testing.T) {
 			next(t, all, "last message in a lane that is wanted now")
 			sub.Close()
 			numbered(t, pubs[5], 2*count, 3*count-1)
-			eventually(t, "the lane of a closed subscription is heard", func() bool { return b.Stats().Nack.DataReceived == 3*count })
+			eventually(t, "the lane of a closed subscription is heard", func() bool { return b.Stats().Nack.DataReceived >= 3*count })
 			if n := pubs[5].Receivers(); n != 1 {
 				t.Errorf("%d receivers", n)
 			}
@@ -175,8 +180,9 @@ func TestSubscribedLanesAfterStart(t *testing.T) {
 	numbered(t, p3, 0, 99)
 	numbered(t, p5, 0, 99)
 	next(t, all, "last message")
-	if s := b.Stats().Nack; s.Streams != 1 || s.DataReceived != 100 {
-		t.Errorf("%d streams, %d data frames", s.Streams, s.DataReceived)
+	// Were the lane not wanted all would have come as repairs.
+	if s := b.Stats().Nack; s.Streams != 1 || s.DataReceived != 100 || s.Missed >= 50 {
+		t.Errorf("%d streams, %d data frames, %d of them missed at first", s.Streams, s.DataReceived, s.Missed)
 	}
 }
 
@@ -215,6 +221,7 @@ func TestSubscribedLanesOfASender(t *testing.T) {
 	cfg.Lanes = lanes
 	receiver, other := startedIn(t, nets[1], cfg), startedIn(t, nets[2], cfg)
 	cfg.BroadcastURI += "&lanes=subscribed"
+	cfg.FailureTimeout = time.Minute // nobody is evicted meanwhile
 	a := startedIn(t, nets[0], cfg)
 	topic := laneTopic(5, lanes, 13, 2*lanes) // in the same lane as one of the other's
 	_, all := inOrder(t, receiver, topic, 0, count-1)
@@ -228,7 +235,10 @@ func TestSubscribedLanesOfASender(t *testing.T) {
 	}
 	numbered(t, p, 0, count-1)
 	next(t, all, "last message")
-	eventually(t, "what is unwanted is counted", func() bool { return a.Stats().XDP.Filter.Unwanted >= (lanes-1)*count })
+	eventually(t, "what is unwanted is counted, and the rest is heard", func() bool {
+		s := a.Stats()
+		return s.XDP.Filter.Unwanted >= (lanes-1)*count && s.Nack.DataReceived >= count
+	})
 	if s := a.Stats().Nack; s.Streams != 1 || s.DataReceived != count {
 		t.Errorf("%d streams are heard, %d data frames", s.Streams, s.DataReceived)
 	}
@@ -236,9 +246,6 @@ func TestSubscribedLanesOfASender(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the receiver's farewell", func() bool { return p.Receivers() == 1 })
-	if n := a.Stats().Nack.Evictions; n != 0 {
-		t.Errorf("%d receivers were evicted: the farewell was not heard", n)
-	}
 }
 
 // A member with another number of lanes is noticed when it begins to send, in whatever lane; all
@@ -322,7 +329,7 @@ func TestSubscribedLanesWithAnInvoker(t *testing.T) {
 	got := 0
 	b.SubscribePayload(p.Topic(), func(d *blaze.Delivery) {
 		switch s := string(bytes.TrimRight(d.Payload, "\x00")); s {
-		case fmt.Sprint(got + 1):
+		case strconv.Itoa(got + 1):
 			got++
 		case "0": // it came while b did not turn
 		default:

@@ -259,11 +259,15 @@ func (d *Driver) receiveKernel(batch []buf.Received) (n int) {
 	return n
 }
 
-// tellPassed logs, once, that the filter passes datagrams of the group.
+// tellPassed logs, once, that the filter passes datagrams of the group. Of lanes that are not
+// wanted some should come that way.
 func (d *Driver) tellPassed() {
-	d.passed = true
 	d.countKernel()
 	f := &d.stats.Filter
+	if f.Unwanted > 0 && f.Oversize+f.Unmatched+f.NoSocket == 0 {
+		return
+	}
+	d.passed = true
 	d.log.Info("xdp: a datagram came through the kernel, which is slower; many of these would be worth a look",
 		"oversize", f.Oversize, "unmatched", f.Unmatched, "nosocket", f.NoSocket,
 		"remedy", "oversize: udp members with gso=off, or ethtool -K on the sender's interface tx-udp-segmentation off, or mode=native; nosocket: queues=N for all of the interface's, or ethtool -L combined 1, or a flow rule to the queue")

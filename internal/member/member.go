@@ -25,7 +25,7 @@ type Rule struct {
 	Safe     bool // Totem: delivery when every member has it
 }
 
-// Config is what a member is made of. Every field but Events, Rules and RepairNS is needed.
+// Config is what a member is made of. Every field but Events, Rules, RepairNS and Filter is needed.
 type Config struct {
 	ID          wire.MemberID
 	Incarnation uint32
@@ -56,6 +56,8 @@ type Config struct {
 
 	Events   func(nack.Event)
 	RepairNS func(ns int64)
+
+	Filter Filter // its zero value: every lane of the group is heard
 }
 
 // Ring is what only Totem needs to know.
@@ -74,23 +76,28 @@ type Member struct {
 	table  *Table
 	others int // members of the ring besides this one, in the last regular view
 
+	listener *listener // nil: every lane is heard
+
 	mu    sync.Mutex
 	lanes map[wire.StreamID]*Lane
 	open  atomic.Pointer[[]*Lane] // in the order in which they were opened
-
 }
 
 // New puts a member together. It sends nothing until its engine turns.
 func New(cfg Config) *Member {
-	m := &Member{cfg: cfg, table: cfg.Table, lanes: map[wire.StreamID]*Lane{}}
+	m := &Member{cfg: cfg, table: cfg.Table, listener: newListener(&cfg), lanes: map[wire.StreamID]*Lane{}}
 	m.open.Store(new([]*Lane))
-	m.nack = nack.New(nack.Config{
+	nc := nack.Config{
 		Self: cfg.ID, Incarnation: cfg.Incarnation, Cluster: cfg.Cluster,
 		Datagram: cfg.Driver.Datagram(), Window: cfg.Window, MaxMessageSize: cfg.MaxMessageSize,
 		Fastest: cfg.Fastest, Eviction: cfg.Eviction, MaxRate: cfg.MaxRate, FEC: cfg.FEC,
 		Room: cfg.Driver.Room(), Lanes: cfg.Lanes, SelfDelivery: cfg.SelfDelivery,
 		Pool: cfg.Pool, Rand: cfg.Rand, Sink: sink{m}, Events: m.event, RepairNS: cfg.RepairNS,
-	})
+	}
+	if l := m.listener; l != nil {
+		nc.Wanted, nc.OtherLanes = l.wanted.Since, l.otherLanes
+	}
+	m.nack = nack.New(nc)
 	protocols := map[wire.Protocol]engine.Protocol{
 		wire.BestEffort: m.nack, wire.NACK: m.nack, wire.FEC: m.nack, wire.Hybrid: m.nack,
 	}
@@ -185,6 +192,9 @@ func (m *Member) Lane(now clock.Time, name string) (l *Lane, safe bool) {
 }
 
 func (m *Member) start(now clock.Time, l *Lane) {
+	if m.listener != nil { // before its first datagram leaves; Filter.Set says itself what went wrong
+		_ = m.listener.tell(m.listener.wanted.Lane(l.ID.Lane(), now))
+	}
 	if l.ID == totem.Stream {
 		l.sender = totemSender{m.totem, &m.others}
 	} else {

@@ -49,7 +49,8 @@ type Driver struct {
 
 	addresses [maxBatch]uint64
 	packets   [maxBatch]unix.XDPDesc
-	header    received
+	header    received // of the packet before
+	usual     usual    // what header was read from
 	name      sockaddr
 
 	local, group buf.Endpoint
@@ -291,6 +292,7 @@ func (d *Driver) rebuild(l *link) (*line, error) {
 
 // heed takes in what the control has found out.
 func (d *Driver) heed() {
+	d.usual.size = 0
 	n := d.control.take()
 	d.stats.Addresses += n.addresses
 	for _, a := range n.answers {

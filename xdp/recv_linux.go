@@ -147,6 +147,10 @@ func (d *Driver) accept(p *unix.XDPDesc) (r buf.Received, ok bool) {
 		d.tap.packet(tapIn, frame)
 	}
 	h := &d.header
+	if d.usual.matches(frame) {
+		return d.take(id, off, h), true
+	}
+	d.usual.size = 0
 	switch {
 	case !parse(frame, h):
 		d.stats.RecvInvalid++
@@ -156,13 +160,19 @@ func (d *Driver) accept(p *unix.XDPDesc) (r buf.Received, ok bool) {
 		d.stats.RecvOwn++
 	default:
 		d.heard(h)
-		b := d.pool.At(id)
-		b.Set(off+h.off-headroom, h.n)
-		d.lend(id, h.n)
-		return buf.Received{Buf: b, From: h.from, Group: h.to == d.group}, true
+		d.usual.learn(frame, h)
+		return d.take(id, off, h), true
 	}
 	d.spare(id)
 	return r, false
+}
+
+// take lends the datagram of a packet that was accepted.
+func (d *Driver) take(id uint32, off int, h *received) buf.Received {
+	b := d.pool.At(id)
+	b.Set(off+h.off-headroom, h.n)
+	d.lend(id, h.n)
+	return buf.Received{Buf: b, From: h.from, Group: h.to == d.group}
 }
 
 func (d *Driver) lend(id uint32, n int) {

@@ -20,9 +20,10 @@ const (
 	burst = 32 // packets that the kernel sends for one kick
 
 	// roomEach is what Room says for each buffer that waits for packets. Senders count the
-	// length of a datagram and 256 bytes; a buffer holds one datagram however short it is,
+	// length of a datagram and roomOverhead bytes; a buffer holds one datagram however short it is,
 	// so this is about what the shortest one counts for.
-	roomEach = 320
+	roomEach     = 320
+	roomOverhead = 256
 )
 
 // Driver is one member's AF_XDP socket. It belongs to the goroutine of its engine; only Wake may
@@ -36,6 +37,8 @@ type Driver struct {
 	state   State
 	posted  int // buffers with the kernel to receive into
 	supply  supply
+	talker  buf.Endpoint // whose packet was the group's last
+	turns   uint64       // times that it was another's
 	sending int  // packets in the TX and completion rings
 	eager   int  // calls of Recv that read the ordinary sockets, asked or not
 	unsent  bool // the kernel has not taken all of the TX ring
@@ -107,7 +110,7 @@ func Open(cfg Config) (*Driver, error) {
 		return nil, err
 	}
 	d := &Driver{cfg: cfg, log: cfg.Logger, event: -1, kernel: kernelSockets{-1, -1}, peers: new(peers), last: new(peer), state: Closed}
-	d.supply.goal = cfg.posts()
+	d.supply.plenty(cfg.posts())
 	if err := d.open(); err != nil {
 		d.release()
 		return nil, err

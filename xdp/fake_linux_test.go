@@ -85,7 +85,7 @@ func fakeDriver(t *testing.T) (*Driver, *fakeSocket) {
 	d := &Driver{
 		cfg: cfg, log: cfg.Logger, event: -1, kernel: kernelSockets{-1, -1}, peers: new(peers), last: new(peer),
 		line: &line{socket: s}, memory: umem{mem: s.memory, chunk: smallChunk, shift: shiftOf(smallChunk)}, mtu: 1500,
-		local: ep("10.0.0.1:1000"), group: EndpointOf(cfg.Group), mac: mac{2, 1}, supply: supply{goal: cfg.posts()},
+		local: ep("10.0.0.1:1000"), group: EndpointOf(cfg.Group), mac: mac{2, 1}, supply: supply{goal: cfg.posts(), enough: cfg.posts()},
 	}
 	d.control.event = -1
 	d.pool = buf.NewPoolOver(s.memory, smallChunk, headroom, cfg.reserve(), cfg.TxRing)

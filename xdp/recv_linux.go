@@ -35,8 +35,9 @@ func (d *Driver) Recv(batch []buf.Received) int {
 		n = d.receiveKernel(batch[:(len(batch)+1)/2])
 	}
 	came := d.receive(batch[n:])
-	if d.cfg.Queues == 1 { // several queues share the buffers: with few, one might have none
-		d.supply.note(came, d.cfg.FillRing)
+	// Several queues share the buffers: with few, one might have none.
+	if d.supply.note(came) && d.cfg.Queues == 1 {
+		d.supply.judge(d.cfg.FillRing, traffic{d.stats.RecvDatagrams, d.stats.RecvBytes, d.turns})
 	}
 	return n + came
 }
@@ -161,6 +162,10 @@ func (d *Driver) accept(p *unix.XDPDesc) (r buf.Received, ok bool) {
 	default:
 		d.heard(h)
 		d.usual.learn(frame, h)
+		if h.to == d.group && h.from != d.talker {
+			d.talker = h.from
+			d.turns++
+		}
 		return d.take(id, off, h), true
 	}
 	d.spare(id)

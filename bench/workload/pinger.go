@@ -17,8 +17,6 @@ import (
 type pinger struct {
 	offer func([]byte) error
 	now   func() clock.Time
-	size  int
-	seed  uint64
 
 	mu            sync.Mutex // the handler's thread, and the one that watches for timeouts
 	maker         *payload.Maker
@@ -36,7 +34,7 @@ type pinger struct {
 
 func newPinger(size int, seed uint64, offer func([]byte) error, now func() clock.Time) *pinger {
 	return &pinger{
-		offer: offer, now: now, size: size, seed: seed,
+		offer: offer, now: now,
 		maker: payload.NewMaker(size, seed), rtt: hist.New(), done: make(chan struct{}),
 	}
 }
@@ -86,7 +84,7 @@ func (p *pinger) pong(b []byte) {
 	now := p.now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	msg, ok := payload.Read(b, p.size, p.seed)
+	msg, ok := p.maker.Read(b)
 	if !ok {
 		p.corrupt++
 		return

@@ -324,12 +324,20 @@ func (r *run) throughput(ctx context.Context, m *member, pub *blaze.Publisher) (
 }
 
 func (r *run) load(ctx context.Context, m *member, pub *blaze.Publisher) *load {
+	// What takes several datagrams is put together elsewhere in any case.
+	send := claiming(pub)
+	if r.o.Size > m.ch.Stats().Payload-claimMargin {
+		send = offering(pub.Offer)
+	}
 	return &load{
-		offer: pub.Offer, turn: m.ch.Turn, now: engine.Now, stop: ctx.Err,
+		send: send, turn: m.ch.Turn, now: engine.Now, stop: ctx.Err,
 		size: r.o.Size, seed: r.hash, rate: r.o.Rate, warmUp: r.o.warmUp(), measure: r.o.Duration,
 		spin: r.o.Idle == "busyspin",
 	}
 }
+
+// claimMargin is more than the headers of a datagram with one message take, in bytes.
+const claimMargin = 128
 
 // latency plays ping-pong, or sends on schedule and counts from the scheduled time.
 func (r *run) latency(ctx context.Context, m *member, pub *blaze.Publisher) (uint64, error) {

@@ -114,7 +114,7 @@ func receive(ctx context.Context, o *order, ctl *control, enc *json.Encoder) err
 				at := engine.Now()
 				answers.take(d.Payload)
 				judge(d.Payload)
-				tr.handled(at, d.Payload, o.Size, o.Hash)
+				tr.handled(at, d.Payload, &s.reader)
 			}
 		}
 	}

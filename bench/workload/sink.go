@@ -12,8 +12,7 @@ import (
 // sink is the receiving application: it judges every message that its handler gets. It belongs
 // to the thread that runs the handler; only delivered may be read from elsewhere.
 type sink struct {
-	size    int
-	seed    uint64
+	reader  payload.Reader
 	every   uint64 // takes the time of each measured message whose number this divides
 	now     func() clock.Time
 	tracker *payload.Tracker
@@ -30,7 +29,7 @@ type sink struct {
 }
 
 func newSink(size int, seed, every uint64, now func() clock.Time) *sink {
-	return &sink{size: size, seed: seed, every: max(every, 1), now: now, tracker: payload.NewTracker(), latency: hist.New(), told: map[string]uint64{}}
+	return &sink{reader: payload.NewReader(size, seed), every: max(every, 1), now: now, tracker: payload.NewTracker(), latency: hist.New(), told: map[string]uint64{}}
 }
 
 // take judges one payload that comes now.
@@ -49,7 +48,7 @@ func (s *sink) judge(b []byte, at clock.Time) {
 
 // count takes note of one payload, if it is right.
 func (s *sink) count(b []byte) (msg payload.Message, ok bool) {
-	if msg, ok = payload.Read(b, s.size, s.seed); !ok {
+	if msg, ok = s.reader.Read(b); !ok {
 		s.tracker.Corrupt++
 		return msg, false
 	}

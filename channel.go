@@ -65,6 +65,7 @@ type running struct {
 	engine  *engine.Engine // the first
 	workers []*worker      // all; with an Invoker the first, which it turns
 	invoker bool
+	filters bool          // lanes that are not wanted are kept away (lanes=subscribed)
 	done    chan struct{} // closed when the channel begins to stop
 
 	// With an Invoker.
@@ -166,6 +167,11 @@ func (c *Channel) Start() error {
 	c.run.Store(run)
 	c.state.Store(uint32(Started))
 	c.serve(true, func(q *subscriptionQueue) { q.start() })
+	// Not before Subscribe finds this start, or what one adds meanwhile would not be heard.
+	if err := run.hear(func(m *member.Member) error { return m.ListenAll(run.opening()) }); err != nil {
+		_ = c.stop()
+		return err
+	}
 	c.logger().Debug("blaze: started", "member", run.id, "cluster", c.cfg.Load().Cluster,
 		"transport", c.res.transport.name, "mode", c.res.transport.mode(), "why", c.res.transport.reason)
 	return nil
@@ -198,6 +204,8 @@ func (c *Channel) newRunning() (*running, error) {
 	// Names need not be unique, so the ring is not told them: it would take the older of two
 	// members of one name for dead.
 	cfg.Ring = member.Ring{Profile: conf.Totem.profile(conf.Idle), Plain: conf.Totem.Plain, Views: (&viewer{c: c}).view}
+	cfg.Filter = c.res.transport.filter(c.logger())
+	run.filters = cfg.Filter.Set != nil
 	for i, q := range c.res.further {
 		random, err := newRand()
 		if err != nil {
@@ -448,12 +456,21 @@ func (c *Channel) resume() {
 	}
 }
 
-// add takes in a new subscription.
-func (c *Channel) add(s *Subscription, runInline bool) {
+// add takes in a new subscription. When it returns what it can hear is heard.
+func (c *Channel) add(s *Subscription, runInline bool) error {
 	if s.to = (inline{s, &s.delivery}); !runInline {
 		s.queue = newSubscriptionQueue(s, c.cfg.Load())
 		s.to = s.queue
 	}
+	c.enlist(s)
+	run := c.run.Load()
+	if run == nil { // Start looks at all subscriptions
+		return nil
+	}
+	return run.hear(func(m *member.Member) error { return m.Listen(run.opening(), s.pattern) })
+}
+
+func (c *Channel) enlist(s *Subscription) {
 	c.subsMu.Lock()
 	defer c.subsMu.Unlock()
 	c.subs[s] = struct{}{}

@@ -338,9 +338,15 @@ func TestSubscriptionsOutliveStopAndShutdown(t *testing.T) {
 			t.Fatal(err)
 		}
 		offer(t, p, fmt.Append(nil, i))
-		seen := map[string]bool{next(t, got, "message"): true, next(t, got, "message"): true}
-		if !seen[fmt.Sprint("queued ", i)] || !seen[fmt.Sprint("inline ", i)] {
-			t.Fatalf("round %d: %v", i, seen)
+		// A member that starts among a stream's first datagrams, and is then kept from the
+		// processor, takes itself for one that was there when it began, and hears these again.
+		want := map[string]bool{fmt.Sprint("queued ", i): true, fmt.Sprint("inline ", i): true}
+		for len(want) > 0 {
+			m := next(t, got, "message")
+			if n := int(m[len(m)-1] - '0'); n > i {
+				t.Fatalf("round %d: %s", i, m)
+			}
+			delete(want, m)
 		}
 		if err := leave(); err != nil {
 			t.Fatal(err)

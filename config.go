@@ -48,7 +48,7 @@ type Config struct {
 	Totem TotemConfig
 
 	// Lanes is the number of streams that topics are hashed over, 1..64: hosts filter lanes
-	// that they do not want, and a loss holds back its own lane only. Each lane has a
+	// that they do not want (URI.Lanes), and a loss holds back its own lane only. Each lane has a
 	// window of its own. Totem has one ring whatever Lanes says. Zero means 1.
 	Lanes int
 

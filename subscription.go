@@ -134,7 +134,10 @@ func (c *Channel) SubscribePayload(topic string, h func(*Delivery), opts ...Subs
 		opt(&o)
 	}
 	s := &Subscription{c: c, pattern: topic, handler: h, onLoss: o.onLoss, done: make(chan struct{})}
-	c.add(s, o.inline)
+	if err := c.add(s, o.inline); err != nil {
+		_ = s.Close()
+		return nil, fmt.Errorf("blaze: Subscribe %q: its lane cannot be heard: %w", topic, err)
+	}
 	return s, nil
 }
 

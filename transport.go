@@ -22,6 +22,7 @@ type transport struct {
 	xdp    *xdp.Driver   // nil unless that is the Driver
 	mode   func() string // how packets travel
 	socket string        // "kernel", "own" or "asavie"
+	lanes  laneFilter    // nil unless the URI asks for lanes=subscribed, and the Driver can
 }
 
 // openTransport opens the driver that the URI asks for.
@@ -102,7 +103,11 @@ func openXDP(cfg *Config, uri *URI, log *slog.Logger) (*transport, error) {
 	if err != nil {
 		return nil, driverError(cfg.BroadcastURI, err)
 	}
-	return &transport{Driver: d, name: "xdp", reason: d.Reason(), xdp: d, mode: d.Mode, socket: uri.Socket}, nil
+	t := &transport{Driver: d, name: "xdp", reason: d.Reason(), xdp: d, mode: d.Mode, socket: uri.Socket}
+	if uri.Lanes == "subscribed" {
+		t.lanes, _ = t.Driver.(laneFilter)
+	}
+	return t, nil
 }
 
 // driverError gives a driver's error the sentinel of this package that it belongs to.

@@ -13,7 +13,7 @@ import (
 // URI is a Config.BroadcastURI in its parts. ParseURI makes it, with the defaults filled in:
 //
 //	udp://239.255.66.76:6676?interface=eth0&ttl=1&mtu=1500&dscp=46&busypoll=50us&gso=auto
-//	xdp://239.255.66.76:6676?interface=eth0&queue=0&queues=4&mode=native&zerocopy=auto&socket=own&tap=FILE
+//	xdp://239.255.66.76:6676?interface=eth0&queue=0&queues=4&mode=native&zerocopy=auto&socket=own&lanes=all&tap=FILE
 //	auto://239.255.66.76:6676?interface=eth0
 //	pointcast://10.0.0.1:6676,10.0.0.2:6676?bind=10.0.0.1:6676
 //
@@ -36,7 +36,17 @@ type URI struct {
 	Mode     string // xdp: "auto" (default), "native" or "generic"
 	ZeroCopy string // xdp: "auto" (default), "on" or "off"
 	Socket   string // xdp: "own" (default), or "asavie": the AF_XDP socket of github.com/asavie/xdp
-	Tap      string // xdp: a file that sent and received packets are written to, as pcapng; empty: none
+	// Lanes, over xdp, is which lanes of the group this member hears: "all" (default), or
+	// "subscribed", by which the operator states that all members of the cluster have the same
+	// Config.Lanes. Then the member hears the lanes of the topics that it subscribes to (all of
+	// them with a wildcard), those that it sends on, lane 0 where it takes part in a ring, and
+	// every lane from its own Config.Lanes on; the host keeps the rest away from it. Lanes are
+	// only added until the next Start: a subscription that is closed leaves its lane heard. A
+	// member that is heard of with another number of lanes is logged, and all lanes are heard
+	// from then on. docs/operations.md tells when such a member is not heard of.
+	Lanes string
+
+	Tap string // xdp: a file that sent and received packets are written to, as pcapng; empty: none
 }
 
 const (
@@ -105,6 +115,7 @@ var uriOptions = []uriOption{
 	wordOption("mode", overXDP, func(u *URI) *string { return &u.Mode }, "auto", "native", "generic"),
 	wordOption("zerocopy", overXDP, func(u *URI) *string { return &u.ZeroCopy }, "auto", "on", "off"),
 	wordOption("socket", overXDP, func(u *URI) *string { return &u.Socket }, "own", "asavie"),
+	wordOption("lanes", overXDP, func(u *URI) *string { return &u.Lanes }, "all", "subscribed"),
 	{"tap", overXDP,
 		func(u *URI, v string) string {
 			u.Tap = v
@@ -154,7 +165,7 @@ func defaultURI(scheme string) URI {
 		u.GSO = "auto"
 	}
 	if slices.Contains(overXDP, scheme) {
-		u.Mode, u.ZeroCopy, u.Socket = "auto", "auto", "own"
+		u.Mode, u.ZeroCopy, u.Socket, u.Lanes = "auto", "auto", "own", "all"
 	}
 	return u
 }

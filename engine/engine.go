@@ -34,6 +34,7 @@ type Engine struct {
 	source    Source
 	route     [256]Protocol // by wire.Protocol; nil: not spoken here
 	protocols []Protocol    // each once, in order of their numbers
+	predictor Predictor     // the first of them that is one; nil: none
 
 	batch   [Batch]buf.Received
 	sends   [Batch]buf.Send
@@ -58,6 +59,9 @@ func New(cfg Config) *Engine {
 		e.route[n] = p
 		if p != nil && !e.runs(p) {
 			e.protocols = append(e.protocols, p)
+			if q, ok := p.(Predictor); ok && e.predictor == nil {
+				e.predictor = q
+			}
 		}
 	}
 	return e
@@ -110,6 +114,10 @@ func (e *Engine) take(now clock.Time, r buf.Received, packet bool) {
 	b := r.Buf.Bytes()
 	e.stats.Received++
 	e.stats.ReceivedBytes += uint64(len(b))
+	if e.predictor != nil && e.predictor.Predicted(now, r) {
+		e.stats.Predicted++
+		return
+	}
 	// The two commonest things to ignore are told apart before the checksum is spent on them.
 	if h, ok := wire.Peek(b); ok {
 		if h.Cluster != e.cfg.Cluster {

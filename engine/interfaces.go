@@ -54,6 +54,12 @@ type Protocol interface {
 	Deliver(now clock.Time) int
 }
 
+// Predictor is a Protocol that often knows what the next datagram will look like. Before anything
+// else the engine asks it to take one as it is, undecoded; false means that it has not.
+type Predictor interface {
+	Predicted(now clock.Time, r buf.Received) bool
+}
+
 // Source is where the application's commands come from.
 type Source interface {
 	// Drain moves waiting commands into the protocols, a bounded number a call, and returns

@@ -45,6 +45,7 @@ type Stats struct {
 	Received, ReceivedBytes  uint64 // datagrams and bytes handed out by the driver
 	Sent, SentBytes          uint64 // datagrams and bytes taken by the driver
 	SendErrors               uint64 // calls of Driver.Send that reported an error
+	Predicted                uint64 // datagrams that were just what was expected, and taken without being decoded
 	General                  uint64 // datagrams of a foreign layout, decoded the general way
 	Trains                   uint64 // packets that were several datagrams, and were cut up
 	Drops                    [Drops]uint64

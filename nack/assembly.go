@@ -64,6 +64,11 @@ func (a *assembly) follows(m *wire.Data) bool {
 	return m.FirstMessage-a.message <= (a.missing+1)*maxPacked
 }
 
+// simple tells that the next message is known, follows the last one, and is not being put together.
+func (a *assembly) simple() bool {
+	return a.message != 0 && a.missing == 0 && a.done == 0 && !a.fresh && !a.assembling && !a.whole && a.skipped == 0
+}
+
 // consume hands up the messages of the frame that is due.
 func (s *stream) consume(now clock.Time, m *wire.Data) outcome {
 	if !s.follows(m) {

@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -35,6 +36,7 @@ var (
 	ErrStreams     = errors.New("nack: no room for another stream")
 	ErrReceivers   = errors.New("nack: no room for another receiver")
 	ErrNoBuffer    = errors.New("nack: no buffer to keep a datagram in")
+	ErrLane        = errors.New("nack: a stream in a lane that is not wanted")
 )
 
 // Headroom is how much larger than Config.Datagram the buffers of Config.Pool must be, in
@@ -93,6 +95,14 @@ type Config struct {
 	Room int
 	// Lanes is how many streams topics are hashed over; it is told to receivers.
 	Lanes int
+	// Wanted tells whether a lane of the group is wanted here, where others are kept away, and
+	// since when. A datagram of another that comes nevertheless makes no new stream known: this
+	// member would count as its receiver and not hear it. What is wanted once is wanted for
+	// good. Nil: all are, from the beginning.
+	Wanted func(lane uint16) (since clock.Time, ok bool)
+	// OtherLanes hears of every Start whose sender hashes over another number of lanes, before
+	// Wanted is asked about its stream. It may be nil.
+	OtherLanes func(from wire.MemberID, lanes int)
 	// SelfDelivery hands own messages to Sink too, while WantSelf is on (it begins as on).
 	SelfDelivery bool
 

@@ -1,6 +1,7 @@
 package nack
 
 import (
+	"slices"
 	"time"
 
 	"github.com/activeblaze/blaze/buf"
@@ -20,13 +21,14 @@ type Protocol struct {
 	senders []*Sender
 	turn    int // the sender whose data PollSend looks at first
 
-	streams []*stream // all that Tick has to look at, in order of their beginning
-	known   map[streamKey]*stream
-	last    *stream   // the stream of the last data datagram
-	paused  []*stream // streams whose next message Sink refused
-	spare   []*stream // the memory of paused, when it is emptied
-	held    int       // buffers in reorder windows
-	heldMax int
+	streams  []*stream // all that Tick has to look at, in order of their beginning
+	known    map[streamKey]*stream
+	last     *stream // the stream of the last data datagram
+	expected expectation
+	paused   []*stream // streams whose next message Sink refused
+	spare    []*stream // the memory of paused, when it is emptied
+	held     int       // buffers in reorder windows
+	heldMax  int
 
 	mends     int            // streams that have a decoder
 	workspace *fec.Workspace // theirs; nil: none has been needed
@@ -486,6 +488,10 @@ func (p *Protocol) WantSelf(on bool) {
 // leaveCopies is how often a Leave is sent: nobody repairs it.
 const leaveCopies = 3
 
+// maxFarewells bounds the streams that a receiver says farewell in: as many as there are with
+// 64 lanes, and the four protocols.
+const maxFarewells = 4 * 64
+
 // Close says farewell: it queues a Leave for each stream, and for this member as a receiver.
 // PollSend hands them out; then others drop us at once instead of after Config.Eviction. Data
 // that has not been sent yet is not sent any more.
@@ -504,14 +510,30 @@ func (p *Protocol) Close(now clock.Time) {
 		}
 	}
 	p.control, p.next = p.control[:0], 0
+	farewells := p.farewells()
 	for range leaveCopies {
 		for _, s := range p.senders {
 			p.queue(control{kind: sendLeave, sender: s})
 		}
-		if len(p.senders) == 0 {
-			p.queue(control{kind: sendLeave, id: wire.NewStreamID(wire.NACK, 0)})
+		for _, id := range farewells {
+			p.queue(control{kind: sendLeave, id: id})
 		}
 	}
+}
+
+// farewells is where this member leaves as a receiver: in each stream that it hears and does not
+// send, since a sender may hear no other lane than those that it sends on. Who neither sends nor
+// hears anything leaves in the first lane of NACK.
+func (p *Protocol) farewells() (ids []wire.StreamID) {
+	for _, s := range p.streams {
+		if s.state == live && len(ids) < maxFarewells && p.sender(s.id) == nil && !slices.Contains(ids, s.id) {
+			ids = append(ids, s.id)
+		}
+	}
+	if first := wire.NewStreamID(wire.NACK, 0); len(p.senders) == 0 && !slices.Contains(ids, first) {
+		ids = append(ids, first)
+	}
+	return ids
 }
 
 func (p *Protocol) appendLeave(c *control, mem []byte) []byte {

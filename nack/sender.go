@@ -387,7 +387,8 @@ func (s *Sender) flush(now clock.Time) {
 }
 
 // lay begins a datagram before there is a message for it, when all else has been sent: then the
-// next message finds buffer and slot taken, and in the processor's cache.
+// next message finds buffer and slot taken, in the processor's cache, and its headers written if it
+// is like the last one.
 func (s *Sender) lay(now clock.Time) {
 	if s.sent != s.next || s.p.closed || s.large.waiting() || s.beginning(now) ||
 		s.p.cfg.Pool.Free() < laySpare || !s.reuse(1) {
@@ -398,6 +399,7 @@ func (s *Sender) lay(now clock.Time) {
 		for at := 0; at < layBytes && at < len(mem); at += 64 {
 			mem[at] = 0
 		}
+		s.w.Lay()
 	}
 }
 

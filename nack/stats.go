@@ -78,10 +78,11 @@ const (
 	DropStreams
 	DropReceivers
 	DropNoBuffer
+	DropLane
 	DropReasons // their number
 )
 
-var dropNames = [DropReasons]string{"stale", "window", "protocol", "incarnation", "implausible", "not sent", "streams", "receivers", "no buffer"}
+var dropNames = [DropReasons]string{"stale", "window", "protocol", "incarnation", "implausible", "not sent", "streams", "receivers", "no buffer", "lane"}
 
 func (r DropReason) String() string {
 	if r < 0 || r >= DropReasons {
@@ -90,7 +91,7 @@ func (r DropReason) String() string {
 	return dropNames[r]
 }
 
-var dropErrors = [DropReasons]error{ErrStale, ErrWindow, ErrProtocol, ErrIncarnation, ErrImplausible, ErrNotSent, ErrStreams, ErrReceivers, ErrNoBuffer}
+var dropErrors = [DropReasons]error{ErrStale, ErrWindow, ErrProtocol, ErrIncarnation, ErrImplausible, ErrNotSent, ErrStreams, ErrReceivers, ErrNoBuffer, ErrLane}
 
 // drop counts a refused frame and returns its error.
 func (p *Protocol) drop(r DropReason) error {

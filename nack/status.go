@@ -88,11 +88,12 @@ func (s *stream) tickStatus(now clock.Time) {
 // limit is the lowest datagram that there is no room for.
 func (s *stream) limit() uint64 { return s.due + uint64(s.p.window) }
 
-// appendStatus writes a report.
+// appendStatus writes a report. After the farewell there is none: it would make a receiver of
+// this member again.
 func (s *stream) appendStatus(now clock.Time, mem []byte) ([]byte, buf.Endpoint) {
 	st := &s.status
 	st.queued = false
-	if s.state != live {
+	if s.state != live || s.p.closed {
 		return nil, 0
 	}
 	st.received, st.datagrams = 0, 0

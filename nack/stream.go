@@ -41,6 +41,7 @@ type stream struct {
 	endpoint    buf.Endpoint
 	nack        bool // asks for repair
 	own         bool // self delivery: no ring, no reports
+	differs     bool // its sender hashes over another number of lanes, which was counted
 	state       streamState
 	buried      bool // state left, and its farewell has been handed up
 
@@ -123,8 +124,11 @@ func (p *Protocol) supersede(now clock.Time, s *stream) {
 	s.buried = s.buried || s.due >= s.highest
 }
 
-// join makes a new stream known, if there is room for it.
+// join makes a new stream known, if it is wanted and there is room for it.
 func (p *Protocol) join(now clock.Time, d *wire.Datagram, from buf.Endpoint) (*stream, error) {
+	if _, ok := p.here(d.Stream.Lane()); !ok {
+		return nil, p.drop(DropLane)
+	}
 	if len(p.streams) >= p.cfg.MaxStreams && !p.evictStream(now) {
 		return nil, p.drop(DropStreams)
 	}
@@ -167,6 +171,9 @@ func (p *Protocol) bury() {
 			if p.last == s {
 				p.last = nil
 			}
+			if p.expected.stream == s {
+				p.expected.stream = nil
+			}
 			continue
 		}
 		keep = append(keep, s)
@@ -192,24 +199,44 @@ func (p *Protocol) stepStart(now clock.Time, d *wire.Datagram, st *wire.Start, r
 	if err != nil {
 		return err
 	}
+	differs := int(st.Lanes) != p.cfg.Lanes
+	if differs && p.cfg.OtherLanes != nil {
+		p.cfg.OtherLanes(d.Transmitter, int(st.Lanes))
+	}
 	if s != nil {
+		s.compare(differs)
 		s.hear(now)
 		return nil
 	}
-	if uint64(now.Sub(p.created)) < st.Age {
+	if here, _ := p.here(d.Stream.Lane()); uint64(now.Sub(here)) < st.Age {
 		return nil
 	}
 	if s, err = p.join(now, d, r.From); err != nil {
 		return err
 	}
-	if int(st.Lanes) != p.cfg.Lanes {
-		p.stats.LanesDiffer++
-	}
+	s.compare(differs)
 	s.joinAt(st.First, st.FirstMessage)
 	s.fresh = false
 	s.report(now, false)
 	s.arm(now.Add(s.silence()))
 	return nil
+}
+
+// here tells since when this member has heard a lane; ok is false where it does not want to.
+func (p *Protocol) here(lane uint16) (since clock.Time, ok bool) {
+	if p.cfg.Wanted == nil {
+		return p.created, true
+	}
+	since, ok = p.cfg.Wanted(lane)
+	return max(since, p.created), ok
+}
+
+// compare counts a stream whose sender hashes over another number of lanes, once.
+func (s *stream) compare(differs bool) {
+	if differs && !s.differs {
+		s.differs = true
+		s.p.stats.LanesDiffer++
+	}
 }
 
 // stepData takes in one data frame. In order, its messages go to Sink straight from r.Buf.
@@ -230,7 +257,10 @@ func (p *Protocol) stepData(now clock.Time, d *wire.Datagram, m *wire.Data, r bu
 	if s.mend != nil {
 		return s.stepCoded(now, m, r.Buf)
 	}
-	return s.step(now, m, r.Buf)
+	if err = s.step(now, m, r.Buf); err == nil && m.Count == 1 {
+		p.expect(s, d, r.Buf)
+	}
+	return err
 }
 
 // step takes in one data frame of this stream.

@@ -1,6 +1,9 @@
 package wire
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"unsafe"
+)
 
 // DataWriter packs messages into one datagram, in place: bytes are written once, where they
 // are sent from. Begin starts a datagram, Add and its like fill it, Finish closes it. The zero
@@ -22,9 +25,35 @@ type DataWriter struct {
 	reservedEnd   int // where the reserved message ends; 0: none
 	reservedTopic int // where its topic lies, if it has one of its own
 	reservedLen   int // length of that topic; 0: inherited
+	reservedSize  int // of its payload; stays when the message is committed
+	reservedKind  Kind
 
 	start    Start
 	hasStart bool
+
+	like *likeness // nil: nothing to go by yet
+	laid laid
+}
+
+// likeness is what the last datagram looked like that had one message.
+type likeness struct {
+	topic    [maxLikeTopic]byte
+	topicLen int
+	kind     Kind
+	size     int // bytes of payload
+}
+
+// maxLikeTopic is the longest topic, in bytes, that Lay goes by.
+const maxLikeTopic = 64
+
+// laid is what Lay has written: all but the payload and the CRC of a datagram with one message.
+type laid struct {
+	off     int // where that datagram begins
+	payload int
+	end     int // 0: nothing is laid
+	kind    Kind
+	topic   int // where its topic lies
+	len     int // of the topic
 }
 
 // bodyAt is where the body of the Data lies in the buffer. The header, the tag and the longest
@@ -37,7 +66,7 @@ const DataOverhead = 2
 // Begin starts a datagram of at most max bytes in mem, a whole buffer of at least
 // max+DataOverhead bytes; with less, less fits. number and firstMessage are those of the Data.
 func (w *DataWriter) Begin(mem []byte, max int, h Header, number, firstMessage uint64) {
-	*w = DataWriter{mem: mem, pos: bodyAt + dataHead, max: max, header: h, number: number, first: firstMessage}
+	*w = DataWriter{mem: mem, pos: bodyAt + dataHead, max: max, header: h, number: number, first: firstMessage, like: w.like}
 	w.limit = w.limitFor(max)
 }
 
@@ -47,10 +76,46 @@ func (w *DataWriter) limitFor(max int) int {
 	return bodyAt + fit(min(max-HeaderLen, len(w.mem)-HeaderLen-2))
 }
 
+// Lay writes all but payload and CRC in advance, as if the next message was like the last one that
+// was alone in its datagram: of its topic, kind and length. If it is, Add only copies the payload and
+// Finish only computes the CRC; if not, nothing is lost. It is for a datagram that is empty.
+func (w *DataWriter) Lay() {
+	if w.like == nil {
+		w.like = new(likeness) // from now on Close takes note
+	}
+	l := w.like
+	if l.topicLen == 0 || w.count > 0 || w.fragment || w.hasStart {
+		return
+	}
+	p, ok := w.reserve(unsafe.String(&l.topic[0], l.topicLen), l.kind, l.size)
+	if !ok {
+		return
+	}
+	end := w.reservedEnd
+	w.reservedEnd = 0
+	w.laid = laid{payload: end - len(p), end: end, kind: l.kind, topic: w.reservedTopic, len: w.reservedLen}
+	w.laid.off = w.writeHead(end)
+}
+
+// addLaid is Add for the message that Lay has foreseen.
+func (w *DataWriter) addLaid(topic string, kind Kind, payload []byte) bool {
+	l := &w.laid
+	if len(payload) != l.end-l.payload || kind != l.kind || string(w.mem[l.topic:l.topic+l.len]) != topic {
+		l.end = 0 // what comes instead is written over it
+		return false
+	}
+	copy(w.mem[l.payload:l.end], payload)
+	w.pos, w.count, w.topicAt, w.topicLen = l.end, 1, l.topic, l.len
+	return true
+}
+
 // Add appends one message. It is false when the message does not fit; then nothing has changed.
 // The payload is copied. It panics on a topic that is empty or longer than MaxTopic, and on a
 // kind above MaxKind: the caller has checked those.
 func (w *DataWriter) Add(topic string, kind Kind, payload []byte) bool {
+	if w.laid.end > 0 && w.count == 0 && w.addLaid(topic, kind, payload) {
+		return true
+	}
 	// A small raw message on the topic of the one before it, as in MessageIter.Step.
 	if n := len(payload); kind == KindRaw && uint(n-1) < 0x7D && uint(w.count-1) < MaxMessages-1 && !w.fragment && w.repeats(topic) {
 		end := w.pos + 4 + n
@@ -99,6 +164,8 @@ func (w *DataWriter) reserve(topic string, kind Kind, n int) (payload []byte, ok
 	if end > w.limit {
 		return nil, false
 	}
+	w.laid.end = 0 // whatever is written now is not what was laid
+	w.reservedSize, w.reservedKind = n, kind
 	b := w.mem[w.pos:end]
 	b[0] = tagPacked
 	p := 1 + putVarint(b[1:], inner)
@@ -219,6 +286,7 @@ func (w *DataWriter) AppendStart(s Start) bool {
 		return false
 	}
 	w.start, w.hasStart, w.limit = s, true, limit
+	w.laid.end = 0 // what was laid has no Start
 	return true
 }
 
@@ -236,7 +304,24 @@ func (w *DataWriter) Close() (off, n int) {
 	if w.count == 0 {
 		return 0, 0
 	}
-	body := w.mem[bodyAt:w.pos]
+	if w.laid.end == w.pos {
+		return w.laid.off, w.pos - w.laid.off // it is all there
+	}
+	off = w.writeHead(w.pos)
+	if l := w.like; l != nil && w.count == 1 && !w.fragment && w.topicLen <= maxLikeTopic {
+		l.topicLen = copy(l.topic[:], w.mem[w.topicAt:w.topicAt+w.topicLen])
+		l.kind, l.size = w.reservedKind, w.reservedSize
+	}
+	end := w.pos
+	if w.hasStart {
+		end = len(AppendStart(w.mem[:end:len(w.mem)], w.start))
+	}
+	return off, end - off
+}
+
+// writeHead writes what comes before the messages, which end at end, and returns where that begins.
+func (w *DataWriter) writeHead(end int) (off int) {
+	body := w.mem[bodyAt:end]
 	body[0], body[9] = 0x09, 0x11
 	binary.LittleEndian.PutUint64(body[1:], w.number)
 	binary.LittleEndian.PutUint64(body[10:], w.first)
@@ -247,10 +332,5 @@ func (w *DataWriter) Close() (off, n int) {
 	putHeader((*[HeaderLen]byte)(b), w.header)
 	b[HeaderLen] = fieldData<<3 | typeBytes
 	putVarint(b[HeaderLen+1:], len(body))
-
-	end := w.pos
-	if w.hasStart {
-		end = len(AppendStart(w.mem[:end:len(w.mem)], w.start))
-	}
-	return off, end - off
+	return off
 }

@@ -17,9 +17,10 @@ const (
 	burst = 32 // packets that the kernel sends for one kick
 
 	// roomEach is what Room says for each buffer that waits for packets. Senders count the
-	// length of a datagram and 256 bytes; a buffer holds one datagram however short it is,
+	// length of a datagram and roomOverhead bytes; a buffer holds one datagram however short it is,
 	// so this is about what the shortest one counts for.
-	roomEach = 320
+	roomEach     = 320
+	roomOverhead = 256
 )
 
 // Driver is one member's AF_XDP socket. It belongs to the goroutine of its engine; only Wake may
@@ -63,7 +64,7 @@ func Open(cfg Config) (*Driver, error) {
 	}
 	d := &Driver{kernel: kernelSockets{-1, -1}, peers: new(peers), last: new(peer), state: Closed}
 	d.cfg, d.log, d.event = cfg, cfg.Logger, -1
-	d.supply.goal = cfg.posts()
+	d.supply.plenty(cfg.posts())
 	if err := d.open(); err != nil {
 		d.release()
 		return nil, err
@@ -257,6 +258,7 @@ func (d *Driver) rebuild(l *link) (*line, error) {
 
 // heed takes in what the control has found out.
 func (d *Driver) heed() {
+	d.usual.size = 0
 	n := d.control.take()
 	d.stats.Addresses += n.addresses
 	for _, a := range n.answers {

@@ -434,6 +434,9 @@ func TestInterfaceRemovedAndBack(t *testing.T) {
 	send(t, b, buf.Group, data)
 	kept := a.Pool().Keep(expect(t, a).Buf)
 	want := bytes.Clone(kept.Bytes())
+	if err := b.SetLanes([]uint32{0}); err != nil {
+		t.Fatal(err)
+	}
 	na.ip(t, "link del v0")
 	var none [1]buf.Received
 	for _, d := range []*Driver{a, b} {
@@ -452,6 +455,17 @@ func TestInterfaceRemovedAndBack(t *testing.T) {
 	if !bytes.Equal(kept.Bytes(), want) {
 		t.Error("what was kept has changed")
 	}
+	// The lanes that are wanted are those that were.
+	wait(t, "what is unwanted", func() bool {
+		send(t, a, buf.Group, inLane(testConfig(0).Cluster, 1, 64))
+		var batch [64]buf.Received
+		for _, r := range batch[:b.Recv(batch[:])] {
+			if r.Group && r.Buf.Bytes()[43] != 0 {
+				t.Fatalf("lane %d came", r.Buf.Bytes()[43])
+			}
+		}
+		return b.Stats().Filter.Unwanted >= 10
+	})
 	kept.Release()
 	drain(a)
 	drain(b)

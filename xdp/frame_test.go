@@ -180,3 +180,43 @@ func BenchmarkParse(b *testing.B) {
 		parse(p, &r)
 	}
 }
+
+// What is usual is read as parse would read it.
+func TestUsualHeaders(t *testing.T) {
+	var tpl template
+	tpl.set(mac{2, 1}, mac{2, 2}, endpoint([4]byte{10, 0, 0, 1}, 7), endpoint([4]byte{10, 0, 0, 2}, 8), 1, 46)
+	first := make([]byte, packet+100)
+	tpl.put((*[packet]byte)(first), 100)
+	var u usual
+	if u.matches(first) || u.matches(nil) {
+		t.Fatal("nothing was learned, and it matches")
+	}
+	var want received
+	if !parse(first, &want) {
+		t.Fatal("not parsed")
+	}
+	u.learn(first, &want)
+	if b := append(bytes.Clone(first), 0); u.matches(b) || u.matches(first[:len(first)-1]) {
+		t.Error("another length matches")
+	}
+	for i := range 8 * len(first) {
+		b := bytes.Clone(first)
+		b[i/8] ^= 1 << (i % 8)
+		var got received
+		if u.matches(b) && (!parse(b, &got) || got != want) {
+			t.Errorf("bit %d of byte %d makes a difference, and it matches", i%8, i/8)
+		}
+		if !u.matches(b) && i/8 >= packet-2 {
+			t.Errorf("byte %d makes none, and it does not match", i/8)
+		}
+	}
+	tagged := append(bytes.Clone(first[:12]), 0x81, 0, 0, 0)
+	tagged = append(tagged, first[12:]...)
+	var v usual
+	if !parse(tagged, &want) {
+		t.Fatal("not parsed")
+	}
+	if v.learn(tagged, &want); v.matches(tagged) {
+		t.Error("headers with a tag were learned")
+	}
+}

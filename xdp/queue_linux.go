@@ -54,7 +54,7 @@ func (d *Driver) makeQueues() (err error) {
 		q.event = -1
 		d.queues = append(d.queues, q)
 		q.cfg, q.log, q.mtu, q.local, q.group = d.cfg.further(), d.log, d.mtu, d.local, d.group
-		q.supply.goal = q.cfg.posts()
+		q.supply.plenty(q.cfg.posts())
 		if q.memory, err = newUMEM(q.cfg.buffers(), d.memory.chunk); err != nil {
 			return err
 		}
@@ -138,7 +138,9 @@ func (q *Queue) Recv(batch []buf.Received) (n int) {
 			n++
 		}
 	}
-	q.supply.note(n, q.cfg.FillRing)
+	if q.supply.note(n) {
+		q.supply.judge(q.cfg.FillRing, q.traffic())
+	}
 	return n
 }
 

@@ -18,7 +18,9 @@ type receiver struct {
 
 	posted  int // buffers with the kernel to receive into
 	supply  supply
-	sending int // packets in the TX and completion rings
+	talker  buf.Endpoint // whose packet was the group's last
+	turns   uint64       // times that it was another's
+	sending int          // packets in the TX and completion rings
 
 	lent   [maxBatch]uint32 // what the last Recv lent
 	lends  int
@@ -28,6 +30,8 @@ type receiver struct {
 	addresses [maxBatch]uint64
 	packets   [maxBatch]unix.XDPDesc
 	header    received // of the packet that accept took last
+	usual     usual    // what header was read from
+	parsed    bool     // header was read from that packet, and not from one before it
 
 	local, group buf.Endpoint
 	mtu          int
@@ -152,6 +156,10 @@ func (d *receiver) accept(p *unix.XDPDesc) (r buf.Received, ok bool) {
 		d.tap.packet(tapIn, frame)
 	}
 	h := &d.header
+	if d.parsed = !d.usual.matches(frame); !d.parsed {
+		return d.take(id, off, h), true
+	}
+	d.usual.size = 0
 	switch {
 	case !parse(frame, h):
 		d.stats.RecvInvalid++
@@ -160,13 +168,28 @@ func (d *receiver) accept(p *unix.XDPDesc) (r buf.Received, ok bool) {
 	case h.from == d.local:
 		d.stats.RecvOwn++
 	default:
-		b := d.pool.At(id)
-		b.Set(off+h.off-headroom, h.n)
-		d.lend(id, h.n)
-		return buf.Received{Buf: b, From: h.from, Group: h.to == d.group}, true
+		d.usual.learn(frame, h)
+		if h.to == d.group && h.from != d.talker {
+			d.talker = h.from
+			d.turns++
+		}
+		return d.take(id, off, h), true
 	}
 	d.spare(id)
 	return r, false
+}
+
+// take lends the datagram of a packet that was accepted.
+func (d *receiver) take(id uint32, off int, h *received) buf.Received {
+	b := d.pool.At(id)
+	b.Set(off+h.off-headroom, h.n)
+	d.lend(id, h.n)
+	return buf.Received{Buf: b, From: h.from, Group: h.to == d.group}
+}
+
+// traffic is what came so far.
+func (d *receiver) traffic() traffic {
+	return traffic{d.stats.RecvDatagrams, d.stats.RecvBytes, d.turns}
 }
 
 func (d *receiver) lend(id uint32, n int) {

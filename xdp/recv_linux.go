@@ -35,8 +35,9 @@ func (d *Driver) Recv(batch []buf.Received) int {
 		n = d.receiveKernel(batch[:(len(batch)+1)/2])
 	}
 	came := d.receive(batch[n:])
-	if d.cfg.posts() == d.cfg.FillRing { // several queues share the buffers: with few, one might have none
-		d.supply.note(came, d.cfg.FillRing)
+	// Several queues may share the buffers: with few, one might have none.
+	if d.supply.note(came) && d.cfg.posts() == d.cfg.FillRing {
+		d.supply.judge(d.cfg.FillRing, d.traffic())
 	}
 	return n + came
 }
@@ -53,7 +54,9 @@ func (d *Driver) receive(batch []buf.Received) (n int) {
 	got := s.Recv(d.packets[:len(batch)])
 	for i := range got {
 		if r, ok := d.accept(&d.packets[i]); ok {
-			d.heard(&d.header)
+			if d.parsed {
+				d.heard(&d.header)
+			}
 			batch[n] = r
 			n++
 		}
@@ -148,11 +151,15 @@ func (d *Driver) receiveKernel(batch []buf.Received) (n int) {
 	return n
 }
 
-// tellPassed logs, once, that the filter passes datagrams of the group.
+// tellPassed logs, once, that the filter passes datagrams of the group. Of lanes that are not
+// wanted some should come that way.
 func (d *Driver) tellPassed() {
-	d.passed = true
 	d.countKernel()
 	f := &d.stats.Filter
+	if f.Unwanted > 0 && f.Oversize+f.Unmatched+f.NoSocket == 0 {
+		return
+	}
+	d.passed = true
 	d.log.Info("xdp: a datagram came through the kernel, which is slower; many of these would be worth a look",
 		"oversize", f.Oversize, "unmatched", f.Unmatched, "nosocket", f.NoSocket,
 		"remedy", "oversize: udp members with gso=off, or ethtool -K on the sender's interface tx-udp-segmentation off, or mode=native; nosocket: queues=N for all of the interface's, or ethtool -L combined 1, or a flow rule to the queue")

@@ -103,6 +103,7 @@ func (d *Driver) head(e buf.Endpoint) *template {
 	if p.at != e {
 		if p = d.peers.find(e); p.at != e {
 			p = d.peers.add(e)
+			d.usual.size = 0 // who was known may have been forgotten for it
 		}
 		d.last = p
 	}

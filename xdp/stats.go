@@ -48,7 +48,7 @@ type FilterStats struct {
 	Group, Unicast uint64 // redirected to the socket
 	Lost           uint64 // by Config.Loss
 	NoSocket       uint64 // for this member, on a queue without a socket
-	Unwanted       uint64 // for the group, in a lane that is not wanted: the member's ordinary socket does not take it either
+	Unwanted       uint64 // for the group, in a lane that is not wanted: the member's ordinary socket does not take it either, but for Starts
 	Unmatched      uint64 // for this member's addresses, but of another cluster, version or layout
 	Oversize       uint64 // for this member, but longer than a buffer: several datagrams that a udp member sent as one (segmentation offload)
 	Others         uint64 // not for this member

@@ -1,10 +1,14 @@
 package xdp
 
-import "golang.org/x/sys/unix"
+import (
+	"slices"
 
-// maxCheckedLanes is how many lanes the ordinary socket's filter compares one by one. With more
-// it lets all of them through.
-const maxCheckedLanes = 256
+	"golang.org/x/sys/unix"
+)
+
+// maxCheckedRuns is how many runs of neighbouring lanes the ordinary socket's filter compares, one
+// after the other. With more it lets all lanes through.
+const maxCheckedRuns = 256
 
 // wantedFilter is a classic BPF program for the group's ordinary socket. What the XDP program
 // passes to the kernel may be for other sockets of this host, so it is passed; at this member's own
@@ -12,6 +16,10 @@ const maxCheckedLanes = 256
 // no place in the receive buffer, no system call and no look at it in user space. What is laid out
 // in another way, or has another version, comes through, for it may be valid; what is of another
 // cluster does too, for the engine counts it.
+//
+// So does a Start without data, alone or behind a heartbeat, in whatever lane: from it a member
+// hears over how many lanes others hash their topics, and without that number it cannot know
+// which lanes are its own.
 //
 // The program runs with the packet's data at the UDP header. A load behind the end of the packet
 // would drop it, hence the length is looked at first.
@@ -24,15 +32,24 @@ func wantedFilter(cluster uint64, lanes []uint32) []unix.SockFilter {
 		atCluster, tagCluster = payload + 5, 0x11
 		atCRC, tagCRC         = payload + 14, 0x1d
 		atStream, tagStream   = payload + 42, 0x35
-		end                   = payload + 47
+		atFrames, tagData     = payload + 47, 0x62
 		version               = 1
+
+		// A Start is the last frame of a datagram, so it lies at a fixed place before the end.
+		startBytes = 35
+		startHead  = 0x82012009 // its tag and length, and the tag of its first field
 
 		length = unix.BPF_LD | unix.BPF_W | unix.BPF_LEN
 		word   = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
-		half   = unix.BPF_LD | unix.BPF_H | unix.BPF_ABS
 		octet  = unix.BPF_LD | unix.BPF_B | unix.BPF_ABS
+		atX    = unix.BPF_LD | unix.BPF_W | unix.BPF_IND
+		toX    = unix.BPF_MISC | unix.BPF_TAX
+		sub    = unix.BPF_ALU | unix.BPF_SUB | unix.BPF_K
+		shift  = unix.BPF_ALU | unix.BPF_LSH | unix.BPF_K
+		or     = unix.BPF_ALU | unix.BPF_OR | unix.BPF_X
 		jeq    = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
 		jge    = unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K
+		jgt    = unix.BPF_JMP | unix.BPF_JGT | unix.BPF_K
 		ret    = unix.BPF_RET | unix.BPF_K
 		all    = 0xffffffff
 	)
@@ -40,10 +57,11 @@ func wantedFilter(cluster uint64, lanes []uint32) []unix.SockFilter {
 	swap := func(v uint32) uint32 { return v<<24 | v>>24 | v&0xff00<<8 | v>>8&0xff00 }
 	pass := unix.SockFilter{Code: ret, K: all}
 	drop := unix.SockFilter{Code: ret}
-	if lanes == nil || len(lanes) > maxCheckedLanes {
+	runs := runsOf(lanes)
+	if lanes == nil || len(runs) > maxCheckedRuns {
 		return []unix.SockFilter{pass}
 	}
-	p := []unix.SockFilter{{Code: length}, {Code: jge, K: end, Jt: 1}, pass}
+	p := []unix.SockFilter{{Code: length}, {Code: jge, K: atFrames, Jt: 1}, pass}
 	for _, c := range [...]struct {
 		load uint16
 		at   uint32
@@ -56,11 +74,35 @@ func wantedFilter(cluster uint64, lanes []uint32) []unix.SockFilter {
 		p = append(p, unix.SockFilter{Code: c.load, K: c.at}, unix.SockFilter{Code: jeq, K: c.is, Jt: 1}, pass)
 	}
 	// The stream's low half is the lane; the high one is the protocol.
-	p = append(p, unix.SockFilter{Code: half, K: atStream + 1})
-	for _, l := range lanes {
-		p = append(p, unix.SockFilter{Code: jeq, K: swap(l) >> 16, Jf: 1}, pass)
+	p = append(p, unix.SockFilter{Code: octet, K: atStream + 2}, unix.SockFilter{Code: shift, K: 8}, unix.SockFilter{Code: toX},
+		unix.SockFilter{Code: octet, K: atStream + 1}, unix.SockFilter{Code: or})
+	for _, r := range runs {
+		p = append(p, unix.SockFilter{Code: jge, K: r.first, Jf: 2}, unix.SockFilter{Code: jgt, K: r.last, Jt: 1}, pass)
 	}
-	return append(p, drop)
+	return append(p,
+		unix.SockFilter{Code: length}, unix.SockFilter{Code: jge, K: atFrames + startBytes, Jf: 7}, // to drop
+		unix.SockFilter{Code: sub, K: startBytes}, unix.SockFilter{Code: toX},
+		unix.SockFilter{Code: octet, K: atFrames}, unix.SockFilter{Code: jeq, K: tagData, Jt: 3},
+		unix.SockFilter{Code: atX}, unix.SockFilter{Code: jeq, K: startHead, Jf: 1},
+		pass, drop)
+}
+
+// laneRun is neighbouring lanes.
+type laneRun struct{ first, last uint32 }
+
+// runsOf is lanes as runs, in ascending order.
+func runsOf(lanes []uint32) (runs []laneRun) {
+	if !slices.IsSorted(lanes) {
+		lanes = slices.Sorted(slices.Values(lanes))
+	}
+	for _, l := range lanes {
+		if n := len(runs); n > 0 && l <= runs[n-1].last+1 {
+			runs[n-1].last = l
+			continue
+		}
+		runs = append(runs, laneRun{l, l})
+	}
+	return runs
 }
 
 // want lets the group's socket take what is wanted, and little else.

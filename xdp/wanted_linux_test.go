@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/wire"
 )
 
 // inLane is a datagram of lane.
@@ -14,6 +15,31 @@ func inLane(cluster uint64, lane uint32, n int) []byte {
 	b := datagram(cluster, 1, n)
 	b[43], b[44] = byte(lane), byte(lane>>8)
 	return b
+}
+
+// withStart is a datagram of lane that begins with a frame of n bytes and ends with a Start.
+func withStart(cluster uint64, lane uint32, tag byte, n int) []byte {
+	b := inLane(cluster, lane, n)
+	if n > 0 {
+		b[47] = tag
+	}
+	return wire.AppendStart(b, wire.Start{First: 1, FirstMessage: 1, Age: 7, Lanes: 8})
+}
+
+// everyOther is n lanes without neighbours.
+func everyOther(n int) (lanes []uint32) {
+	for i := range n {
+		lanes = append(lanes, uint32(2*i))
+	}
+	return lanes
+}
+
+// from is all lanes at and above first, and more.
+func from(first uint32, more ...uint32) []uint32 {
+	for l := first; l < 1<<16; l++ {
+		more = append(more, l)
+	}
+	return more
 }
 
 // What the group carries and this member does not want stays out of its sockets, and reaches
@@ -58,8 +84,17 @@ func TestUnwantedIsDroppedAtTheOwnSocket(t *testing.T) {
 		{"empty", cb.Lanes, nil, true, true, 0},
 		{"all lanes are wanted", nil, inLane(cb.Cluster, 3, 8), true, false, 0},
 		{"none is", []uint32{}, inLane(cb.Cluster, 2, 8), false, true, 1},
-		{"more than are compared", make([]uint32, maxCheckedLanes+1), inLane(cb.Cluster, 3, 8), true, true, 1},
-		{"as many as are", make([]uint32, maxCheckedLanes), inLane(cb.Cluster, 3, 8), false, true, 1},
+		{"more than are compared", everyOther(maxCheckedRuns + 1), inLane(cb.Cluster, 3, 8), true, true, 1},
+		{"as many as are", everyOther(maxCheckedRuns), inLane(cb.Cluster, 3, 8), false, true, 1},
+		{"the last that is compared", everyOther(maxCheckedRuns), inLane(cb.Cluster, 2*maxCheckedRuns-2, 8), true, false, 0},
+		{"below a run", from(8, 5, 2), inLane(cb.Cluster, 1, 8), false, true, 1},
+		{"between runs", from(8, 5, 2), inLane(cb.Cluster, 7, 8), false, true, 1},
+		{"in a run", from(8, 5, 2), inLane(cb.Cluster, 0x4321, 8), true, false, 0},
+		{"a Start", cb.Lanes, withStart(cb.Cluster, 3, 0, 0), true, true, 1},
+		{"a Start behind a heartbeat", cb.Lanes, withStart(cb.Cluster, 3, 0x72, 57), true, true, 1},
+		{"a Start behind data", cb.Lanes, withStart(cb.Cluster, 3, 0x62, 57), false, true, 1},
+		{"a Start that is cut short", cb.Lanes, withStart(cb.Cluster, 3, 0, 0)[:81], false, true, 1},
+		{"a Start and another frame", cb.Lanes, append(withStart(cb.Cluster, 3, 0, 0), 0x8a, 1, 0), false, true, 1},
 	} {
 		if err := b.SetLanes(row.lanes); err != nil {
 			t.Fatal(err)
@@ -88,6 +123,68 @@ func TestUnwantedIsDroppedAtTheOwnSocket(t *testing.T) {
 			witness.SetReadDeadline(time.Now().Add(5 * time.Second))
 			if n, err := witness.Read(got); err != nil || !bytes.Equal(got[:n], data) {
 				t.Errorf("%s: another socket of the host got %x, %v", row.name, got[:n], err)
+			}
+		}
+	}
+}
+
+// The classic filter alone, over loopback: it takes what comes on another way than through the XDP
+// program, such as by a queue without a socket.
+func TestWantedFilterByLane(t *testing.T) {
+	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	raw, err := c.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const cluster = 0x1122334455667788
+	for _, row := range []struct {
+		lanes        []uint32
+		wanted, rest []uint32
+	}{
+		{nil, []uint32{0, 1, 65535}, nil},
+		{[]uint32{}, nil, []uint32{0, 1, 65535}},
+		{[]uint32{3}, []uint32{3}, []uint32{0, 2, 4, 0x300, 0x303, 65535}},
+		{[]uint32{0x1234, 2, 2}, []uint32{2, 0x1234}, []uint32{0x3412, 0x1233, 0x1235, 0x34, 0x202, 3}},
+		{from(8, 5, 2, 1), []uint32{1, 2, 5, 8, 9, 255, 256, 0x8000, 65535}, []uint32{0, 3, 4, 6, 7}},
+		{from(64), []uint32{64, 0x4000, 65535}, []uint32{0, 1, 63}},
+		{everyOther(maxCheckedRuns), []uint32{0, 2, 2*maxCheckedRuns - 2}, []uint32{1, 2*maxCheckedRuns - 1, 2 * maxCheckedRuns, 65534}},
+	} {
+		if err2 := raw.Control(func(fd uintptr) {
+			err = (&kernelSockets{own: -1, group: int(fd)}).want(cluster, row.lanes)
+		}); err != nil || err2 != nil {
+			t.Fatal(err, err2)
+		}
+		comes := func(lane uint32) bool {
+			end := []byte("end")
+			for _, b := range [][]byte{inLane(cluster, lane, 20), end} {
+				if _, err := c.WriteTo(b, c.LocalAddr()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for n := 0; ; n++ {
+				var b [2048]byte
+				c.SetReadDeadline(time.Now().Add(5 * time.Second))
+				size, err := c.Read(b[:])
+				if err != nil {
+					t.Fatal(err)
+				}
+				if size == len(end) {
+					return n == 1
+				}
+			}
+		}
+		for _, l := range row.wanted {
+			if !comes(l) {
+				t.Errorf("%d runs: lane %#x did not come", len(runsOf(row.lanes)), l)
+			}
+		}
+		for _, l := range row.rest {
+			if comes(l) {
+				t.Errorf("%d runs: lane %#x came", len(runsOf(row.lanes)), l)
 			}
 		}
 	}

@@ -1,15 +1,18 @@
 // Package payload makes the messages that benchmarks send and judges those that arrive: each
-// carries a number and a hash of all its bytes, so a receiving application can tell by itself
-// what was lost, doubled, misordered or damaged, whatever the library under test reports.
+// carries a number, a hash, and a body that follows from the number, so a receiving application can
+// tell by itself what was lost, doubled, misordered or damaged, whatever the library under test
+// reports.
 package payload
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 )
 
-// Layout, little-endian. What follows the hash is what it covers.
+// Layout, little-endian. The hash covers number and stamp; the body has to be that number's, byte
+// for byte, which costs a sender no more than copying it and a receiver no more than comparing.
 //
 //	 0  hash     8 bytes
 //	 8  number   8 bytes; the top bit says that the message is measured, not warm-up
@@ -37,32 +40,48 @@ func CheckSize(size int) error {
 	return nil
 }
 
-// Maker writes messages of one size. It belongs to one goroutine.
-type Maker struct {
-	buf      []byte
+// Reader judges messages of one size. Any number of goroutines may use it.
+type Reader struct {
+	size     int
 	template []byte
 	seed     uint64
+}
+
+// Maker writes messages of one size, and can read them. It belongs to one goroutine.
+type Maker struct {
+	Reader
+	buf []byte
 }
 
 // spread is how many different bodies there are: a power of two.
 const spread = 1024
 
-// NewMaker makes messages of size bytes (at least MinSize) under seed, which the Reader must know.
-func NewMaker(size int, seed uint64) *Maker {
-	m := &Maker{buf: make([]byte, size), seed: seed}
+// NewReader judges messages of size bytes (at least MinSize) that were made under seed.
+func NewReader(size int, seed uint64) Reader {
+	r := Reader{size: size, seed: seed}
 	if n := size - StampSize; n > 0 {
-		m.template = make([]byte, (n+7+spread)&^7)
+		r.template = make([]byte, (n+7+spread)&^7)
 		rnd := rand.New(rand.NewPCG(seed, 1))
-		for i := 0; i < len(m.template); i += 8 {
-			binary.LittleEndian.PutUint64(m.template[i:], rnd.Uint64())
+		for i := 0; i < len(r.template); i += 8 {
+			binary.LittleEndian.PutUint64(r.template[i:], rnd.Uint64())
 		}
 	}
-	return m
+	return r
+}
+
+// NewMaker makes messages of size bytes (at least MinSize) under seed, which the Reader must know.
+func NewMaker(size int, seed uint64) *Maker {
+	return &Maker{NewReader(size, seed), make([]byte, size)}
 }
 
 // Make returns the payload of msg; it is valid until the next call.
 func (m *Maker) Make(msg Message) []byte {
-	b := m.buf
+	m.Fill(m.buf, msg)
+	return m.buf
+}
+
+// Fill writes the payload of msg into b, which has the size of messages.
+func (m *Maker) Fill(b []byte, msg Message) {
 	n := msg.Number
 	if msg.Measured {
 		n |= measuredBit
@@ -70,25 +89,35 @@ func (m *Maker) Make(msg Message) []byte {
 	binary.LittleEndian.PutUint64(b[8:], n)
 	if len(b) >= StampSize {
 		binary.LittleEndian.PutUint64(b[16:], uint64(msg.Stamp))
-		at := int(msg.Number * 0x9E3779B97F4A7C15 >> 54) // 0..spread-1
-		copy(b[StampSize:], m.template[min(at, len(m.template)):])
+		copy(b[StampSize:], m.body(msg.Number))
 	} else {
 		clear(b[16:])
 	}
-	binary.LittleEndian.PutUint64(b, Hash(m.seed, b[8:]))
-	return b
+	binary.LittleEndian.PutUint64(b, Hash(m.seed, b[8:min(len(b), StampSize)]))
 }
 
-// Read checks the payload b of size bytes made under seed, and tells what it says. ok is false
-// when its size or hash is wrong: it is not what was sent.
-func Read(b []byte, size int, seed uint64) (msg Message, ok bool) {
-	if len(b) != size || size < MinSize || binary.LittleEndian.Uint64(b) != Hash(seed, b[8:]) {
+// body is the body of the message with a number.
+func (r *Reader) body(number uint64) []byte {
+	if r.template == nil {
+		return nil
+	}
+	at := int(number * 0x9E3779B97F4A7C15 >> 54) // 0..spread-1
+	return r.template[at : at+r.size-StampSize]
+}
+
+// Read checks a payload, and tells what it says. ok is false when its size, its hash or a byte of its
+// body is wrong: it is not what was sent.
+func (r *Reader) Read(b []byte) (msg Message, ok bool) {
+	if len(b) != r.size || r.size < MinSize || binary.LittleEndian.Uint64(b) != Hash(r.seed, b[8:min(len(b), StampSize)]) {
 		return Message{}, false
 	}
 	n := binary.LittleEndian.Uint64(b[8:])
 	msg.Number, msg.Measured = n&^measuredBit, n&measuredBit != 0
 	if len(b) >= StampSize {
 		msg.Stamp = int64(binary.LittleEndian.Uint64(b[16:]))
+		if !bytes.Equal(b[StampSize:], r.body(msg.Number)) {
+			return Message{}, false
+		}
 	}
 	return msg, msg.Number != 0
 }

@@ -18,7 +18,7 @@ func TestMakeRead(t *testing.T) {
 			if len(b) != size {
 				t.Fatalf("size %d: made %d bytes", size, len(b))
 			}
-			got, ok := Read(b, size, 42)
+			got, ok := m.Read(b)
 			if !ok || got != want {
 				t.Fatalf("size %d: read %+v %v, want %+v", size, got, ok, want)
 			}
@@ -38,27 +38,28 @@ func TestEveryDamageIsSeen(t *testing.T) {
 	for _, size := range []int{16, 24, 40, 64, 200} {
 		m := NewMaker(size, 7)
 		b := m.Make(Message{Number: 5, Measured: true, Stamp: 99})
-		if _, ok := Read(b, size, 7); !ok {
+		if _, ok := m.Read(b); !ok {
 			t.Fatalf("size %d: an intact message is refused", size)
 		}
 		for bit := range size * 8 {
 			b[bit/8] ^= 1 << (bit % 8)
-			if _, ok := Read(b, size, 7); ok {
+			if _, ok := m.Read(b); ok {
 				t.Errorf("size %d: bit %d was flipped, nobody noticed", size, bit)
 			}
 			b[bit/8] ^= 1 << (bit % 8)
 		}
-		if _, ok := Read(b, size, 8); ok {
+		other := NewReader(size, 8)
+		if _, ok := other.Read(b); ok {
 			t.Errorf("size %d: a message of another run is accepted", size)
 		}
-		if _, ok := Read(b[:size-1], size, 7); ok {
+		if _, ok := m.Read(b[:size-1]); ok {
 			t.Errorf("size %d: a message cut short is accepted", size)
 		}
 		if size >= 64 { // the tail of another message's body
 			other := append([]byte(nil), m.Make(Message{Number: 6, Measured: true, Stamp: 99})...)
 			mine := append([]byte(nil), m.Make(Message{Number: 5, Measured: true, Stamp: 99})...)
 			copy(mine[48:], other[48:])
-			if _, ok := Read(mine, size, 7); ok {
+			if _, ok := m.Read(mine); ok {
 				t.Errorf("size %d: halves of two messages are accepted as one", size)
 			}
 		}
@@ -177,7 +178,7 @@ func TestNoAllocation(t *testing.T) {
 	n := uint64(0)
 	if a := testing.AllocsPerRun(1000, func() {
 		n++
-		msg, ok := Read(m.Make(Message{Number: n}), 64, 1)
+		msg, ok := m.Read(m.Make(Message{Number: n}))
 		if !ok {
 			t.Fatal("refused")
 		}
@@ -196,7 +197,7 @@ func BenchmarkMakeReadTake(b *testing.B) {
 			b.SetBytes(int64(size))
 			for b.Loop() {
 				n++
-				msg, _ := Read(m.Make(Message{Number: n}), size, 1)
+				msg, _ := m.Read(m.Make(Message{Number: n}))
 				tr.Take(msg.Number)
 			}
 		})

@@ -57,15 +57,16 @@ func Latency(ctx context.Context, cfg Config, record func(ns int64)) (p Pings, e
 	}
 
 	start := time.Now()
-	measure, finish := start.Add(cfg.Duration/10), start.Add(cfg.Duration/10+cfg.Duration)
+	measure, finish := cfg.Duration/10, cfg.Duration/10+cfg.Duration
 	var number, answered uint64
 	pong := func(kind, n uint64) {
 		if kind == kindPong && n == number {
 			answered = n
 		}
 	}
-	for sent := start; sent.Before(finish); {
+	for now := time.Duration(0); now < finish; {
 		number++
+		sent := time.Since(start) // one reading of one clock, which time.Now is not
 		if err := e.say(kindPing, number); err != nil {
 			return p, err
 		}
@@ -73,25 +74,24 @@ func Latency(ctx context.Context, cfg Config, record func(ns int64)) (p Pings, e
 			if _, err := e.hear(pong); err != nil {
 				return p, err
 			}
-			if spins%pause == 0 && answered != number && time.Since(sent) > answerLimit {
+			if spins%pause == 0 && answered != number && time.Since(start)-sent > answerLimit {
 				break
 			}
 		}
-		now := time.Now()
+		now = time.Since(start)
 		switch {
 		case answered != number:
 			p.Lost++
 			if err := ctx.Err(); err != nil {
 				return p, err
 			}
-		case sent.After(measure):
-			record(now.Sub(sent).Nanoseconds())
+		case sent > measure:
+			record(int64(now - sent))
 			p.Count++
 		}
 		if number%pause == 0 && ctx.Err() != nil {
 			return p, ctx.Err()
 		}
-		sent = now
 	}
 	return p, part(ctx, e)
 }

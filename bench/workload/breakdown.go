@@ -81,8 +81,8 @@ func (t *tracer) answered(offered, measured clock.Time) {
 
 // handled records the ping whose handler began at a time. One that came with others is left out:
 // the driver tells the arrival of the first only.
-func (t *tracer) handled(at clock.Time, b []byte, size int, seed uint64) {
-	m, ok := payload.Read(b, size, seed)
+func (t *tracer) handled(at clock.Time, b []byte, reader *payload.Reader) {
+	m, ok := reader.Read(b)
 	if !ok || !m.Measured || t.batch != 1 || t.arrived == 0 {
 		return
 	}

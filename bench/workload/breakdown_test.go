@@ -16,7 +16,8 @@ func TestBreakdown(t *testing.T) {
 	clk := func() clock.Time { return now }
 	s, r := newTracer(clk), newTracer(clk)
 	const size, seed = 64, 7
-	ping := payload.NewMaker(size, seed).Make(payload.Message{Number: 1, Measured: true, Stamp: 1000})
+	m := payload.NewMaker(size, seed)
+	ping := m.Make(payload.Message{Number: 1, Measured: true, Stamp: 1000})
 
 	at(900, s.Sending) // a heartbeat before it
 	at(910, s.Kicking)
@@ -30,7 +31,7 @@ func TestBreakdown(t *testing.T) {
 	at(1550, s.Sending) // and one behind it
 	at(1560, s.Kicking)
 	at(3800, func() { r.Took(1, 3000) })
-	at(4100, func() { r.handled(4030, ping, size, seed) })
+	at(4100, func() { r.handled(4030, ping, &m.Reader) })
 	s.answered(1000, 900)
 
 	bs, err := r.report()
@@ -55,14 +56,14 @@ func TestBreakdownLeavesOut(t *testing.T) {
 	for name, f := range map[string]func(r *tracer){
 		"one of a batch": func(r *tracer) {
 			r.Took(2, 3)
-			r.handled(9, m.Make(payload.Message{Number: 1, Measured: true, Stamp: 1}), size, seed)
+			r.handled(9, m.Make(payload.Message{Number: 1, Measured: true, Stamp: 1}), &m.Reader)
 		},
 		"without arrival": func(r *tracer) {
 			r.Took(1, 0)
-			r.handled(9, m.Make(payload.Message{Number: 1, Measured: true, Stamp: 1}), size, seed)
+			r.handled(9, m.Make(payload.Message{Number: 1, Measured: true, Stamp: 1}), &m.Reader)
 		},
-		"of the warm-up":   func(r *tracer) { r.Took(1, 3); r.handled(9, m.Make(payload.Message{Number: 1, Stamp: 1}), size, seed) },
-		"somebody else's":  func(r *tracer) { r.Took(1, 3); r.handled(9, make([]byte, size), size, seed) },
+		"of the warm-up":   func(r *tracer) { r.Took(1, 3); r.handled(9, m.Make(payload.Message{Number: 1, Stamp: 1}), &m.Reader) },
+		"somebody else's":  func(r *tracer) { r.Took(1, 3); r.handled(9, make([]byte, size), &m.Reader) },
 		"nothing happened": func(*tracer) {},
 	} {
 		s, r := newTracer(clk), newTracer(clk)

@@ -22,7 +22,9 @@ type echo struct {
 func (e *echo) take(b []byte) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.drain()
+	if len(e.waiting) > 0 {
+		e.drain()
+	}
 	if len(e.waiting) > 0 || !e.try(b) {
 		e.waiting = append(e.waiting, slices.Clone(b))
 	}

@@ -14,10 +14,10 @@ import (
 // load sends messages from the thread that turns the engine: the open loop, or as fast as
 // flow control allows. Its functions stand for the channel, so that tests can plant defects.
 type load struct {
-	offer func([]byte) error
-	turn  func() int
-	now   func() clock.Time
-	stop  func() error // not nil: the run is to end
+	send func(n int, fill func([]byte)) error // one message of n bytes
+	turn func() int
+	now  func() clock.Time
+	stop func() error // not nil: the run is to end
 
 	size    int
 	seed    uint64
@@ -29,6 +29,30 @@ type load struct {
 	rest    func(now, next clock.Time) // passes time instead of the idler, where set
 
 	sent uint64
+}
+
+// claiming sends what is written where it is sent from.
+func claiming(pub *blaze.Publisher) func(n int, fill func([]byte)) error {
+	return func(n int, fill func([]byte)) error {
+		c, err := pub.Claim(n)
+		if err != nil {
+			return err
+		}
+		fill(c.Bytes())
+		return c.Commit()
+	}
+}
+
+// offering sends a copy.
+func offering(offer func([]byte) error) func(n int, fill func([]byte)) error {
+	var mem []byte
+	return func(n int, fill func([]byte)) error {
+		if len(mem) != n {
+			mem = make([]byte, n)
+		}
+		fill(mem)
+		return offer(mem)
+	}
 }
 
 // burst is how many messages of size bytes are offered between two turns at most: about what one
@@ -52,12 +76,14 @@ func (l *load) run() error {
 	m := payload.NewMaker(l.size, l.seed)
 	measured, end := start.Add(l.warmUp), start.Add(l.warmUp+l.measure)
 	idle, burst := idler{spin: l.spin, rest: l.rest}, burst(l.size)
-	var msg []byte          // was refused for want of room and goes first
+	var msg payload.Message
+	refused := false // msg was, for want of room, and goes first
+	fill := func(b []byte) { m.Fill(b, msg) }
 	warm, timed := false, 0 // the warm-up is over; messages accepted since
 	for now, turns := start, 0; ; turns++ {
 		full := false
 		for range burst {
-			if msg == nil {
+			if !refused {
 				due := now
 				if l.rate > 0 {
 					if due = sched.Due(l.sent); due > now || due >= end {
@@ -68,16 +94,16 @@ func (l *load) run() error {
 					due = now
 				}
 				warm = due >= measured
-				msg = m.Make(payload.Message{Number: l.base + l.sent + 1, Measured: warm, Stamp: int64(due)})
+				msg = payload.Message{Number: l.base + l.sent + 1, Measured: warm, Stamp: int64(due)}
 			}
-			err := l.offer(msg)
-			if err != nil {
-				if full = errors.Is(err, blaze.ErrBackPressure); full {
+			if err := l.send(l.size, fill); err != nil {
+				if refused = errors.Is(err, blaze.ErrBackPressure); refused {
+					full = true
 					break
 				}
 				return fmt.Errorf("offer of message %d: %w", l.sent+1, err)
 			}
-			msg = nil
+			refused = false
 			l.sent++
 			if warm {
 				timed++
@@ -87,7 +113,7 @@ func (l *load) run() error {
 		now = l.now()
 		switch {
 		case now < end:
-		case l.rate > 0 && msg == nil && sched.Due(l.sent) >= end:
+		case l.rate > 0 && !refused && sched.Due(l.sent) >= end:
 			return nil // what was due in time was sent, if not in time
 		case l.rate == 0 && timed >= enough:
 			return nil

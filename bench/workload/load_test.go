@@ -58,7 +58,7 @@ func (w *wire) turn() int {
 
 func (w *wire) load(size int) *load {
 	return &load{
-		offer: w.offer, turn: w.turn, now: w.now, stop: func() error { return nil },
+		send: offering(w.offer), turn: w.turn, now: w.now, stop: func() error { return nil },
 		size: size, seed: 9, warmUp: time.Millisecond, measure: 4 * time.Millisecond, spin: true,
 	}
 }
@@ -208,7 +208,7 @@ func TestLoadEndsWithItsErrors(t *testing.T) {
 	w := newWire(64)
 	l := w.load(64)
 	broken := errors.New("broken")
-	l.offer = func([]byte) error { return broken }
+	l.send = offering(func([]byte) error { return broken })
 	if err := l.run(); !errors.Is(err, broken) || !strings.Contains(err.Error(), "message 1") {
 		t.Errorf("got %v", err)
 	}
@@ -219,7 +219,7 @@ func TestLoadEndsWithItsErrors(t *testing.T) {
 	}
 	l = w.load(64)
 	l.rate = 1000
-	l.offer = func([]byte) error { w.time += clock.Time(time.Second); return blaze.ErrBackPressure }
+	l.send = offering(func([]byte) error { w.time += clock.Time(time.Second); return blaze.ErrBackPressure })
 	if err := l.run(); err == nil || !strings.Contains(err.Error(), "behind its schedule") {
 		t.Errorf("a load that is never accepted: %v", err)
 	}
@@ -229,7 +229,7 @@ func TestLoadAllocatesNothing(t *testing.T) {
 	w := newWire(64)
 	w.offer(nil)
 	l := w.load(64)
-	l.offer = func(b []byte) error { w.sink.take(b); w.time += 10; return nil }
+	l.send = offering(func(b []byte) error { w.sink.take(b); w.time += 10; return nil })
 	l.turn = func() int { w.time += 10; return 1 }
 	l.measure = time.Millisecond
 	// A run makes its Maker; what it sends costs nothing more, however many it is.

@@ -18,7 +18,8 @@ import (
 type member struct {
 	ch      *blaze.Channel
 	invoker bool
-	yields  bool // with invoker: when there is nothing to do, others may have the processor
+	yields  bool   // with invoker: when there is nothing to do, others may have the processor
+	turned  func() // with invoker: called after a turn that did something; may be nil
 
 	trace *tracer // nil unless the order says so
 

@@ -242,7 +242,7 @@ func (m *member) step(ctx context.Context, steps <-chan ringStep) (s ringStep, e
 // the kernel: it must not take the engines' CPU by spinning.
 func (m *member) ringLoad(ctx context.Context, o *order, pub *blaze.Publisher) *load {
 	l := &load{
-		offer: pub.Offer, turn: m.ch.Turn, now: engine.Now, stop: ctx.Err,
+		send: offering(pub.Offer), turn: m.ch.Turn, now: engine.Now, stop: ctx.Err,
 		size: o.Size, seed: o.Hash, base: uint64(o.Ring.Index+1) << senderShift,
 		rate: o.Ring.Rate, warmUp: o.Ring.WarmUp, measure: o.Ring.Measure, spin: m.invoker && !m.yields,
 	}

@@ -16,8 +16,7 @@ const senderShift = 56
 // sequence and the times of some. It belongs to the thread that runs the handlers, but for what is
 // atomic.
 type recorder struct {
-	size    int
-	seed    uint64
+	reader  payload.Reader
 	now     func() clock.Time
 	seq     sequence
 	from    []sender
@@ -45,7 +44,7 @@ type sender struct {
 
 func newRecorder(members, size int, seed, every uint64, now func() clock.Time) *recorder {
 	return &recorder{
-		size: size, seed: seed, now: now, from: make([]sender, members),
+		reader: payload.NewReader(size, seed), now: now, from: make([]sender, members),
 		samples: samples{every: max(every, 1), at: make([]sample, 0, maxSamples)},
 	}
 }
@@ -53,7 +52,7 @@ func newRecorder(members, size int, seed, every uint64, now func() clock.Time) *
 // take judges one message.
 func (r *recorder) take(d *blaze.Delivery) {
 	r.seq.roll(d.Payload, d.Received)
-	msg, ok := payload.Read(d.Payload, r.size, r.seed)
+	msg, ok := r.reader.Read(d.Payload)
 	i, n := msg.Number>>senderShift-1, msg.Number&(1<<senderShift-1)
 	if !ok || i >= uint64(len(r.from)) || n == 0 {
 		r.corrupt++

@@ -17,8 +17,6 @@ import (
 type pinger struct {
 	offer func([]byte) error
 	now   func() clock.Time
-	size  int
-	seed  uint64
 
 	mu            sync.Mutex // the handler's thread, and the one that watches for timeouts
 	maker         *payload.Maker
@@ -36,7 +34,7 @@ type pinger struct {
 
 func newPinger(size int, seed uint64, offer func([]byte) error, now func() clock.Time) *pinger {
 	return &pinger{
-		offer: offer, now: now, size: size, seed: seed,
+		offer: offer, now: now,
 		maker: payload.NewMaker(size, seed), rtt: hist.New(), done: make(chan struct{}),
 	}
 }
@@ -54,14 +52,15 @@ func (p *pinger) start(warmUp, measure time.Duration) {
 // busy host must not end with nothing.
 const enoughPings = 10
 
-// next sends one message, stamped now.
+// next sends one message, stamped now. The round trip is measured from the call of offer to the
+// handler: what the application does between an answer and the next message is its own.
 func (p *pinger) next(now clock.Time) {
 	if now >= p.end && p.rtt.Count() >= enoughPings {
 		p.finish(nil)
 		return
 	}
-	p.at = now
 	b := p.maker.Make(payload.Message{Number: p.sent + 1, Measured: now >= p.measured, Stamp: int64(now)})
+	p.at = p.now()
 	switch err := p.offer(b); {
 	case err == nil:
 		p.sent++
@@ -85,7 +84,7 @@ func (p *pinger) pong(b []byte) {
 	now := p.now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	msg, ok := payload.Read(b, p.size, p.seed)
+	msg, ok := p.maker.Read(b)
 	if !ok {
 		p.corrupt++
 		return
@@ -97,7 +96,7 @@ func (p *pinger) pong(b []byte) {
 	if msg.Measured {
 		p.rtt.Record(now.Sub(p.at).Nanoseconds())
 	}
-	p.next(now) // one reading of the clock for each round trip, as raw takes it
+	p.next(now)
 }
 
 // patience is how long BestEffort waits for an answer before it takes message or answer for lost.

@@ -206,7 +206,7 @@ func (r *run) channel(ctx context.Context, work func(context.Context, *member, *
 		Size: r.o.Size, Idle: r.o.Idle, Loss: r.o.Loss, Delay: r.o.Delay, Seed: r.o.Seed, Hash: r.hash, Every: 1,
 		Trace: r.o.Breakdown,
 	}
-	if r.kind != Latency && r.o.Rate == 0 {
+	if r.o.Rate == 0 {
 		base.Every = timeEvery
 	}
 	// A run owns its thread: nothing else is scheduled on it.
@@ -282,7 +282,7 @@ func (r *run) channel(ctx context.Context, work func(context.Context, *member, *
 }
 
 // timeEvery is for how many messages a receiver reads the clock once when they come as fast as
-// they can.
+// they can, or as fast as they are answered.
 const timeEvery = 32
 
 // gather waits for n replies while the engine goes on turning, and keeps their reports.
@@ -324,12 +324,20 @@ func (r *run) throughput(ctx context.Context, m *member, pub *blaze.Publisher) (
 }
 
 func (r *run) load(ctx context.Context, m *member, pub *blaze.Publisher) *load {
+	// What takes several datagrams is put together elsewhere in any case.
+	send := claiming(pub)
+	if r.o.Size > m.ch.Stats().Payload-claimMargin {
+		send = offering(pub.Offer)
+	}
 	return &load{
-		offer: pub.Offer, turn: m.ch.Turn, now: engine.Now, stop: ctx.Err,
+		send: send, turn: m.ch.Turn, now: engine.Now, stop: ctx.Err,
 		size: r.o.Size, seed: r.hash, rate: r.o.Rate, warmUp: r.o.warmUp(), measure: r.o.Duration,
 		spin: r.o.Idle == "busyspin",
 	}
 }
+
+// claimMargin is more than the headers of a datagram with one message take, in bytes.
+const claimMargin = 128
 
 // latency plays ping-pong, or sends on schedule and counts from the scheduled time.
 func (r *run) latency(ctx context.Context, m *member, pub *blaze.Publisher) (uint64, error) {

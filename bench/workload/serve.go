@@ -103,14 +103,19 @@ func receive(ctx context.Context, o *order, ctl *control, enc *json.Encoder) err
 	handler := func(d *blaze.Delivery) { s.take(d.Payload) }
 	if o.Echo {
 		// The answer first: what it waits for is measured, what comes after is not.
-		handler = func(d *blaze.Delivery) { answers.take(d.Payload); s.take(d.Payload) }
-	}
-	if tr := m.trace; tr != nil && o.Echo {
-		handler = func(d *blaze.Delivery) {
-			at := engine.Now()
-			answers.take(d.Payload)
-			s.take(d.Payload)
-			tr.handled(at, d.Payload, o.Size, o.Hash)
+		judge := s.take
+		if invoker {
+			l := &later{sink: s, every: max(o.Every, 1)}
+			judge, m.turned = l.put, l.settle
+		}
+		handler = func(d *blaze.Delivery) { answers.take(d.Payload); judge(d.Payload) }
+		if tr := m.trace; tr != nil {
+			handler = func(d *blaze.Delivery) {
+				at := engine.Now()
+				answers.take(d.Payload)
+				judge(d.Payload)
+				tr.handled(at, d.Payload, &s.reader)
+			}
 		}
 	}
 	sub, err := m.ch.SubscribePayload(pingTopic, handler, blaze.Inline(), blaze.OnLoss(s.lost))
@@ -170,7 +175,11 @@ func receive(ctx context.Context, o *order, ctl *control, enc *json.Encoder) err
 func (m *member) drive(ctx context.Context, over func() bool) {
 	if m.invoker {
 		for turns := 0; ; turns++ {
-			if m.ch.Turn() == 0 && m.yields {
+			if m.ch.Turn() > 0 {
+				if m.turned != nil {
+					m.turned()
+				}
+			} else if m.yields {
 				yield()
 			}
 			if turns%64 == 0 && (ctx.Err() != nil || over()) {

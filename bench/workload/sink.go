@@ -12,8 +12,7 @@ import (
 // sink is the receiving application: it judges every message that its handler gets. It belongs
 // to the thread that runs the handler; only delivered may be read from elsewhere.
 type sink struct {
-	size    int
-	seed    uint64
+	reader  payload.Reader
 	every   uint64 // takes the time of each measured message whose number this divides
 	now     func() clock.Time
 	tracker *payload.Tracker
@@ -30,25 +29,35 @@ type sink struct {
 }
 
 func newSink(size int, seed, every uint64, now func() clock.Time) *sink {
-	return &sink{size: size, seed: seed, every: max(every, 1), now: now, tracker: payload.NewTracker(), latency: hist.New(), told: map[string]uint64{}}
+	return &sink{reader: payload.NewReader(size, seed), every: max(every, 1), now: now, tracker: payload.NewTracker(), latency: hist.New(), told: map[string]uint64{}}
 }
 
-// take judges one payload.
+// take judges one payload that comes now.
 func (s *sink) take(b []byte) {
-	msg, ok := payload.Read(b, s.size, s.seed)
-	if !ok {
+	if msg, ok := s.count(b); ok && msg.Measured && msg.Number%s.every == 0 {
+		s.time(s.now(), msg.Stamp)
+	}
+}
+
+// judge judges one payload that came at the time at; 0 means that nobody looked.
+func (s *sink) judge(b []byte, at clock.Time) {
+	if msg, ok := s.count(b); ok && msg.Measured && at != 0 {
+		s.time(at, msg.Stamp)
+	}
+}
+
+// count takes note of one payload, if it is right.
+func (s *sink) count(b []byte) (msg payload.Message, ok bool) {
+	if msg, ok = s.reader.Read(b); !ok {
 		s.tracker.Corrupt++
-		return
+		return msg, false
 	}
 	s.tracker.Take(msg.Number)
-	if msg.Measured && msg.Number%s.every == 0 {
-		s.time(msg.Stamp)
-	}
 	s.settled.Store(s.tracker.Delivered + s.gone)
+	return msg, true
 }
 
-func (s *sink) time(stamp int64) {
-	now := s.now()
+func (s *sink) time(now clock.Time, stamp int64) {
 	if s.first == 0 {
 		s.first, s.firstCount = now, s.tracker.Delivered
 	}

@@ -22,14 +22,18 @@ func (m *Member) divide(views []*view) {
 	m.shards[0].Protocol = m.nack
 	for i, f := range cfg.Further {
 		s := m.shards[i+1]
-		s.Protocol = nack.New(nack.Config{
+		nc := nack.Config{
 			Self: cfg.ID, Incarnation: cfg.Incarnation, Cluster: cfg.Cluster,
 			Datagram: f.Driver.Datagram(), Window: cfg.Window, MaxMessageSize: cfg.MaxMessageSize,
 			Fastest: cfg.Fastest, Eviction: cfg.Eviction, MaxRate: cfg.MaxRate, FEC: cfg.FEC,
 			Room: f.Driver.Room(), Lanes: cfg.Lanes,
 			Pool: f.Pool, Rand: f.Rand, Sink: shardSink{s}, RepairNS: cfg.RepairNS,
 			Events: func(e nack.Event) { m.engine.Post(func() { m.event(e) }) }, // rare
-		})
+		}
+		if l := m.listener; l != nil {
+			l.further(func(f func()) { m.engine.Post(f) }, &nc)
+		}
+		s.Protocol = nack.New(nc)
 		protocols := routes(s)
 		if cfg.uses(wire.Totem) {
 			protocols[wire.Totem] = s

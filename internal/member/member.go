@@ -25,7 +25,7 @@ type Rule struct {
 	Safe     bool // Totem: delivery when every member has it
 }
 
-// Config is what a member is made of. Every field but Events, Rules and RepairNS is needed.
+// Config is what a member is made of. Every field but Events, Rules, RepairNS and Filter is needed.
 type Config struct {
 	ID          wire.MemberID
 	Incarnation uint32
@@ -59,6 +59,8 @@ type Config struct {
 
 	Events   func(nack.Event) // of all engines, on the first one's thread
 	RepairNS func(ns int64)   // one call at a time
+
+	Filter Filter // its zero value: every lane of the group is heard
 }
 
 // Further is what an engine besides the first is made of. Nothing in it is shared.
@@ -87,6 +89,8 @@ type Member struct {
 	shards    []*shard // by engine; nil: there is one
 	others    int      // members of the ring besides this one, in the last regular view
 
+	listener *listener // nil: every lane is heard
+
 	mu    sync.Mutex
 	lanes map[wire.StreamID]*Lane
 	open  atomic.Pointer[[]*Lane] // in the order in which they were opened
@@ -94,7 +98,7 @@ type Member struct {
 
 // New puts a member together. It sends nothing until its engine turns.
 func New(cfg Config) *Member {
-	m := &Member{cfg: cfg, table: cfg.Table, lanes: map[wire.StreamID]*Lane{}}
+	m := &Member{cfg: cfg, table: cfg.Table, listener: newListener(&cfg), lanes: map[wire.StreamID]*Lane{}}
 	m.open.Store(new([]*Lane))
 	views := m.table.share(1 + len(cfg.Further))
 	m.listeners = views[0]
@@ -107,13 +111,17 @@ func New(cfg Config) *Member {
 		}
 		m.cfg.RepairNS = cfg.RepairNS
 	}
-	m.nack = nack.New(nack.Config{
+	nc := nack.Config{
 		Self: cfg.ID, Incarnation: cfg.Incarnation, Cluster: cfg.Cluster,
 		Datagram: cfg.Driver.Datagram(), Window: cfg.Window, MaxMessageSize: cfg.MaxMessageSize,
 		Fastest: cfg.Fastest, Eviction: cfg.Eviction, MaxRate: cfg.MaxRate, FEC: cfg.FEC,
 		Room: cfg.Driver.Room(), Lanes: cfg.Lanes, SelfDelivery: cfg.SelfDelivery,
 		Pool: cfg.Pool, Rand: cfg.Rand, Sink: sink{m}, Events: m.event, RepairNS: cfg.RepairNS,
-	})
+	}
+	if l := m.listener; l != nil {
+		nc.Wanted, nc.OtherLanes = l.wanted.Since, l.otherLanes
+	}
+	m.nack = nack.New(nc)
 	core := engine.Protocol(m.nack)
 	if len(cfg.Further) > 0 {
 		m.divide(views)
@@ -224,6 +232,9 @@ func (m *Member) Lane(now clock.Time, name string) (l *Lane, safe bool) {
 }
 
 func (m *Member) start(now clock.Time, l *Lane) {
+	if m.listener != nil { // before its first datagram leaves; Filter.Set says itself what went wrong
+		_ = m.listener.tell(m.listener.wanted.Lane(l.ID.Lane(), now))
+	}
 	if l.ID == totem.Stream {
 		l.sender = totemSender{m.totem, &m.others}
 	} else {

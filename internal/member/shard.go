@@ -28,6 +28,9 @@ import (
 //   - Leave: the first engine besides, since who leaves is no receiver any more,
 //   - everything of Totem: the first engine.
 //
+// The core's Predicted needs no rule: it takes only what follows in a stream that it has, and that
+// makes this engine the owner.
+//
 // An inbox that is full drops, as a socket buffer does: repair will bring it.
 type shard struct {
 	*nack.Protocol

@@ -95,6 +95,9 @@ type wires struct {
 	pick  func(to *card, x packet) int
 	lose  float64
 	twice float64
+
+	lanes  int // of members added from here on; 0: one
+	filter Filter
 }
 
 func newWires(t *testing.T, seed uint64) *wires {
@@ -109,10 +112,14 @@ func (w *wires) add(queues int, protocol wire.Protocol) *card {
 		c.pools = append(c.pools, buf.NewPool(nack.Buffers(1<<18, testDatagram, 1, 4), testDatagram+nack.Headroom))
 	}
 	table := NewTable()
-	table.Add(">", c)
+	if w.filter.Set == nil {
+		table.Add(">", c)
+	} else {
+		table.Add("topic", c)
+	}
 	cfg := Config{
 		ID: c.id, Incarnation: 1, Cluster: testCluster, Driver: c.ports[0], Pool: c.pools[0], Table: table,
-		Rand: rand.New(rand.NewPCG(uint64(n), 2)), Protocol: protocol, Lanes: 1, Window: 1 << 18, MaxMessageSize: 1 << 16,
+		Rand: rand.New(rand.NewPCG(uint64(n), 2)), Protocol: protocol, Lanes: max(w.lanes, 1), Filter: w.filter, Window: 1 << 18, MaxMessageSize: 1 << 16,
 		Eviction: time.Second, Idle: engine.Block, CPU: -1,
 	}
 	for i := 1; i < queues; i++ {
@@ -520,6 +527,38 @@ func TestForwardingWakes(t *testing.T) {
 			t.Errorf("engine %d took %d", i, got)
 		}
 		p.wake = nil
+	}
+	w.done()
+}
+
+// A further engine hears of a sender with another number of lanes: the first one has all lanes
+// heard from then on, and the stream is joined with the next Start.
+func TestOtherLanesAtAFurtherEngine(t *testing.T) {
+	w := newWires(t, 1)
+	var set [][]uint32
+	told := 0
+	w.filter = Filter{
+		Set:     func(lanes []uint32) error { set = append(set, lanes); return nil },
+		Differs: func(wire.MemberID, int, error) { told++ },
+	}
+	w.lanes = 4
+	r := w.add(2, wire.NACK)
+	w.turn()
+	// Lane 2 of another count, which nobody here wants.
+	b := wire.AppendHeader(nil, wire.Header{Cluster: testCluster, Transmitter: wire.MemberID{0: 1}, Incarnation: 1, Stream: wire.NewStreamID(wire.NACK, 2)})
+	b = wire.AppendStart(b, wire.Start{First: 1, FirstMessage: 1, Lanes: 9})
+	wire.Seal(b)
+	for range 2 {
+		r.ports[1].in = append(r.ports[1].in, packet{77, buf.Group, b})
+		for range 20 {
+			w.turn()
+		}
+	}
+	if told != 1 || len(set) == 0 || set[len(set)-1] != nil {
+		t.Errorf("told %d times; the driver heard %d", told, len(set))
+	}
+	if !r.shards[1].Hears(wire.MemberID{0: 1}) {
+		t.Error("its stream was not joined")
 	}
 	w.done()
 }

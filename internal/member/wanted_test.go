@@ -1,0 +1,156 @@
+package member
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// inLane is a topic that hashes to lane, of lanes.
+func inLane(lane, lanes int) string {
+	for i := 0; ; i++ {
+		if name := fmt.Sprint("t.", i); int(LaneOf(name, lanes)) == lane {
+			return name
+		}
+	}
+}
+
+func TestWanted(t *testing.T) {
+	topic := func(lanes ...int) (patterns []string) {
+		for _, l := range lanes {
+			patterns = append(patterns, inLane(l, 8))
+		}
+		return patterns
+	}
+	for _, row := range []struct {
+		name     string
+		lanes    int
+		ring     bool
+		patterns []string
+		sends    []uint16
+		below    []uint32 // of the lanes below lanes
+	}{
+		{"nothing", 8, false, nil, nil, nil},
+		{"one topic", 8, false, topic(3), nil, []uint32{3}},
+		{"the first and the last lane", 8, false, topic(7, 0), nil, []uint32{0, 7}},
+		{"two topics of one lane", 8, false, []string{inLane(5, 8), inLane(5, 8) + ""}, nil, []uint32{5}},
+		{"sends only", 8, false, nil, []uint16{6, 2}, []uint32{2, 6}},
+		{"sends and subscribes", 8, false, topic(1), []uint16{4, 1}, []uint32{1, 4}},
+		{"a ring", 8, true, nil, nil, []uint32{0}},
+		{"a ring and a topic", 8, true, topic(3), nil, []uint32{0, 3}},
+		{"one element is open", 8, false, []string{"prices.*.bund"}, nil, []uint32{0, 1, 2, 3, 4, 5, 6, 7}},
+		{"the end is open", 8, false, []string{"prices.>"}, nil, []uint32{0, 1, 2, 3, 4, 5, 6, 7}},
+		{"everything", 8, false, []string{">"}, nil, []uint32{0, 1, 2, 3, 4, 5, 6, 7}},
+		{"one lane, and no interest", 1, false, nil, nil, nil},
+		{"one lane, and a topic", 1, false, []string{"a"}, nil, []uint32{0}},
+		{"no number of lanes is one", 0, false, []string{"a"}, nil, []uint32{0}},
+		{"as many as there can be", 64, false, []string{inLane(63, 64)}, []uint16{31}, []uint32{31, 63}},
+		{"sends where others hash", 8, false, nil, []uint16{9}, nil},
+	} {
+		w := NewWanted(row.lanes, row.ring)
+		for _, p := range row.patterns {
+			w.Topic(p, 5)
+			if w.Topic(p, 6) {
+				t.Errorf("%s: %q is new twice", row.name, p)
+			}
+		}
+		for _, l := range row.sends {
+			w.Lane(l, 5)
+			if w.Lane(l, 6) {
+				t.Errorf("%s: lane %d is new twice", row.name, l)
+			}
+		}
+		n := uint32(max(row.lanes, 1))
+		want := slices.Clone(row.below)
+		for l := n; l < 1<<16; l++ {
+			want = append(want, l)
+		}
+		if len(want) == 1<<16 {
+			want = nil
+		}
+		if got := w.List(); !slices.Equal(got, want) || (got == nil) != (want == nil) {
+			t.Errorf("%s: %v, want %v and all from %d on", row.name, got[:min(len(got), 70)], row.below, n)
+		}
+		for l := range uint32(1 << 16) {
+			at, ok := w.Since(uint16(l))
+			since := clock.Time(5)
+			if l >= n || l == 0 && row.ring {
+				since = 0
+			}
+			if want := l >= n || slices.Contains(row.below, l); ok != want || ok && at != since {
+				t.Errorf("%s: Since(%d) is %v, %v", row.name, l, at, ok)
+			}
+		}
+		if grown := len(row.below) < int(n); w.All(7) != grown || w.All(8) || w.List() != nil {
+			t.Errorf("%s: not all afterwards", row.name)
+		}
+	}
+}
+
+func has(w *Wanted, lane uint16) bool {
+	_, ok := w.Since(lane)
+	return ok
+}
+
+// The driver is told once for each change, again after an error, and not at all without one.
+func TestListener(t *testing.T) {
+	var set [][]uint32
+	var answer error
+	var differs []string
+	table := NewTable()
+	table.Add(inLane(3, 8), nil)
+	l := newListener(&Config{Table: table, Lanes: 8, Filter: Filter{
+		Set: func(lanes []uint32) error { set = append(set, lanes); return answer },
+		Differs: func(from wire.MemberID, lanes int, err error) {
+			differs = append(differs, fmt.Sprint(from[0], lanes, err))
+		},
+	}})
+	m := &Member{table: table, listener: l}
+	is := func(times int, below ...uint32) {
+		t.Helper()
+		if len(set) != times {
+			t.Fatalf("%d times, not %d", len(set), times)
+		}
+		if got := set[times-1]; len(got) != len(below)+1<<16-8 || !slices.Equal(got[:len(below)], below) {
+			t.Fatalf("%v, want %v and the rest", got[:8], below)
+		}
+	}
+	if !has(l.wanted, 3) || len(set) > 0 {
+		t.Fatal("what was subscribed to before")
+	}
+	answer = errors.New("no memory")
+	if err := m.ListenAll(9); err != answer {
+		t.Fatal(err)
+	}
+	is(1, 3)
+	answer = nil
+	if err := m.Listen(9, inLane(3, 8)); err != nil { // it is wanted, and yet the driver does not know
+		t.Fatal(err)
+	}
+	is(2, 3)
+	m.ListenAll(9)
+	m.Listen(9, inLane(3, 8))
+	is(2, 3)
+	m.Listen(9, inLane(1, 8))
+	is(3, 1, 3)
+	table.Add(inLane(6, 8), nil)
+	m.ListenAll(9)
+	is(4, 1, 3, 6)
+	l.otherLanes(wire.MemberID{9}, 4)
+	l.otherLanes(wire.MemberID{8}, 2)
+	if len(set) != 5 || set[4] != nil || len(differs) != 1 || differs[0] != "9 4 <nil>" {
+		t.Errorf("set %d times, told %q", len(set), differs)
+	}
+	if m.Listen(9, inLane(7, 8)); len(set) != 5 {
+		t.Error("more than all")
+	}
+
+	quiet := &Member{table: table, listener: newListener(&Config{Table: table, Lanes: 8})}
+	if quiet.listener != nil || quiet.Listen(9, "a") != nil || quiet.ListenAll(9) != nil {
+		t.Error("without a filter nothing is filtered")
+	}
+}

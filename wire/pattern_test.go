@@ -107,9 +107,12 @@ func TestPatternIsOfOneWholeMessage(t *testing.T) {
 		return mem[off : off+n]
 	}
 	for what, b := range map[string][]byte{
-		"two messages":     pack(func(w *DataWriter) { w.Add("t", 0, []byte{1}); w.Add("t", 0, []byte{2}) }),
-		"a fragment":       pack(func(w *DataWriter) { w.AddFragment("t", 0, 0, 100, []byte{1}) }),
-		"a Start behind":   pack(func(w *DataWriter) { w.AppendStart(Start{First: 1, FirstMessage: 1, Lanes: 1}); w.Add("t", 0, []byte{1}) }),
+		"two messages": pack(func(w *DataWriter) { w.Add("t", 0, []byte{1}); w.Add("t", 0, []byte{2}) }),
+		"a fragment":   pack(func(w *DataWriter) { w.AddFragment("t", 0, 0, 100, []byte{1}) }),
+		"a Start behind": pack(func(w *DataWriter) {
+			w.AppendStart(Start{First: 1, FirstMessage: 1, Lanes: 1})
+			w.Add("t", 0, []byte{1})
+		}),
 		"no payload":       single("t", KindRaw, 1, 1, nil),
 		"a long topic":     single(strings.Repeat("t", 100), KindRaw, 1, 1, []byte{1}),
 		"another encoding": reseal(append(bytes.Clone(single("t", KindRaw, 1, 1, []byte{1})), 0xF8, 0x01, 0x00)), // field 31, unknown

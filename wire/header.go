@@ -67,7 +67,7 @@ func putHeader(b *[HeaderLen]byte, h Header) {
 // its place. It panics on fewer than HeaderLen bytes.
 func Seal(datagram []byte) {
 	_ = datagram[HeaderLen-1]
-	binary.LittleEndian.PutUint32(datagram[atCRC+1:], crc32.Update(0, castagnoli, datagram[crcCovers:]))
+	binary.LittleEndian.PutUint32(datagram[atCRC+1:], checksum(0, datagram[crcCovers:]))
 }
 
 // Peek loads the header of a canonical datagram from its fixed offsets, to drop early what is
@@ -104,7 +104,7 @@ func checkCanonical(b []byte) error {
 	if binary.LittleEndian.Uint32(b[atVersion+1:]) != Version {
 		return ErrVersion
 	}
-	if binary.LittleEndian.Uint32(b[atCRC+1:]) != crc32.Update(0, castagnoli, b[crcCovers:]) {
+	if binary.LittleEndian.Uint32(b[atCRC+1:]) != checksum(0, b[crcCovers:]) {
 		return ErrChecksum
 	}
 	return nil
@@ -146,7 +146,7 @@ func (h *Header) scan(b []byte) error {
 		return ErrVersion
 	case seen != all:
 		return ErrMalformed
-	case crc != crc32.Update(0, castagnoli, covered):
+	case crc != checksum(0, covered):
 		return ErrChecksum
 	case len(transmitter) != memberLen:
 		return ErrRange

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"encoding/binary"
-	"hash/crc32"
 )
 
 // Pattern is what a datagram looked like that carried one whole message, up to the payload. The
@@ -59,7 +58,7 @@ func (p *Pattern) Matches(b []byte) bool {
 		string(b[atTransmitter:p.number]) == string(p.image[atTransmitter:p.number]) &&
 		string(b[:atCRC+1]) == string(p.image[:atCRC+1]) &&
 		b[p.number+8] == p.image[p.number+8] &&
-		binary.LittleEndian.Uint32(b[atCRC+1:]) == crc32.Update(0, castagnoli, b[crcCovers:])
+		binary.LittleEndian.Uint32(b[atCRC+1:]) == checksum(0, b[crcCovers:])
 }
 
 // Numbers are Data.Number and Data.FirstMessage of b, which is as long as what was learned.

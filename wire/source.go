@@ -2,7 +2,6 @@ package wire
 
 import (
 	"encoding/binary"
-	"hash/crc32"
 )
 
 // A source symbol is what FEC protects of a datagram: the body of its Data frame, behind its
@@ -62,7 +61,7 @@ func SourceOf(datagram []byte) (crc uint32, body []byte, ok bool) {
 func SourceIn(h *Header, f *Frame) (crc uint32, body []byte) {
 	var head [HeaderLen + 4]byte
 	b := appendSourceHeader(head[:0], h, len(f.body))
-	return crc32.Update(crc32.Update(0, castagnoli, b[crcCovers:]), castagnoli, f.body), f.body
+	return checksum(checksum(0, b[crcCovers:]), f.body), f.body
 }
 
 // Rebuild appends the datagram that a source symbol's parts belong to. Its CRC is the one given:

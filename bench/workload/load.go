@@ -9,6 +9,7 @@ import (
 	"github.com/activeblaze/blaze/bench/payload"
 	"github.com/activeblaze/blaze/bench/schedule"
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/engine"
 )
 
 // load sends messages from the thread that turns the engine: the open loop, or as fast as
@@ -55,9 +56,9 @@ func offering(offer func([]byte) error) func(n int, fill func([]byte)) error {
 	}
 }
 
-// burst is how many messages of size bytes are offered between two turns at most: about what one
-// turn sends, some dozens of datagrams, so that they are still in the cache when they leave.
-func burst(size int) int { return min(max(64*1400/size, 1), 1024) }
+// burst is how many messages of size bytes are offered between two turns at most: what one turn
+// sends, so that they are still in the cache when they leave.
+func burst(size int) int { return min(engine.Batch*max(1400/size, 1), 1024) }
 
 // stampEvery is for how many messages one reading of the clock is good when the load is not on
 // a schedule.

@@ -324,10 +324,11 @@ func (r *run) throughput(ctx context.Context, m *member, pub *blaze.Publisher) (
 }
 
 func (r *run) load(ctx context.Context, m *member, pub *blaze.Publisher) *load {
-	// What takes several datagrams is put together elsewhere in any case.
-	send := claiming(pub)
-	if r.o.Size > m.ch.Stats().Payload-claimMargin {
-		send = offering(pub.Offer)
+	// A claim costs two calls, which is more than it takes to copy a short message; and what takes
+	// several datagrams is put together elsewhere in any case.
+	send := offering(pub.Offer)
+	if r.o.Size >= claimFrom && r.o.Size <= m.ch.Stats().Payload-claimMargin {
+		send = claiming(pub)
 	}
 	return &load{
 		send: send, turn: m.ch.Turn, now: engine.Now, stop: ctx.Err,
@@ -336,8 +337,10 @@ func (r *run) load(ctx context.Context, m *member, pub *blaze.Publisher) *load {
 	}
 }
 
-// claimMargin is more than the headers of a datagram with one message take, in bytes.
-const claimMargin = 128
+const (
+	claimFrom   = 512 // bytes of messages that are worth a claim
+	claimMargin = 128 // bytes: more than the headers of a datagram with one message take
+)
 
 // latency plays ping-pong, or sends on schedule and counts from the scheduled time.
 func (r *run) latency(ctx context.Context, m *member, pub *blaze.Publisher) (uint64, error) {

@@ -50,10 +50,13 @@ type EngineStats struct {
 	Nack    nack.Stats
 	XDP     xdp.Stats // of its queue; the first one's are of the filter and the ordinary sockets too
 	Buffers BufferStats
-	Shard   member.ShardStats // what it passed on to the other engines, and took from them
+	Shard   ShardStats // what it passed on to the other engines, and took from them
 
 	InjectedLoss uint64
 }
+
+// ShardStats counts what one of several engines had to do with the others.
+type ShardStats = member.ShardStats
 
 // BufferStats tells of the packet memory.
 type BufferStats struct {

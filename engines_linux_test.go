@@ -429,17 +429,7 @@ func TestEnginesLeakNothing(t *testing.T) {
 			}
 		}
 	}
-	for range 3 {
-		round()
-	}
-	g, fd := leaks()
-	for range rounds {
-		round()
-	}
-	eventually(t, "goroutines and descriptors as before", func() bool { g2, fd2 := leaks(); return g2 <= g && fd2 <= fd })
-	if links := n.IP(t, "-d link show v0"); strings.Contains(links, "xdp") {
-		t.Errorf("a program was left behind:\n%s", links)
-	}
+	leaveNothing(t, n, rounds, round)
 }
 
 // An engine that cannot be pinned ends the start of all.

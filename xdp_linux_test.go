@@ -241,7 +241,13 @@ func TestOverXDPLeaksNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for range 3 {
+	leaveNothing(t, na, rounds, round)
+}
+
+// leaveNothing fails when rounds leave goroutines, descriptors, or a program on the node's interface.
+func leaveNothing(t *testing.T, n *testnet.Namespace, rounds int, round func()) {
+	t.Helper()
+	for range 3 { // what is made once
 		round()
 	}
 	g, fd := leaks()
@@ -249,7 +255,7 @@ func TestOverXDPLeaksNothing(t *testing.T) {
 		round()
 	}
 	eventually(t, "goroutines and descriptors as before", func() bool { g2, fd2 := leaks(); return g2 <= g && fd2 <= fd })
-	if links := na.IP(t, "-d link show v0"); strings.Contains(links, "xdp") {
+	if links := n.IP(t, "-d link show v0"); strings.Contains(links, "xdp") {
 		t.Errorf("a program was left behind:\n%s", links)
 	}
 }

@@ -29,6 +29,9 @@ func TestOperationsExplainsEveryCounter(t *testing.T) {
 				look(path+f.Name+".", f.Type)
 				continue
 			}
+			if f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct {
+				look(path+f.Name+".", f.Type.Elem())
+			}
 			if !strings.Contains(string(text), "`"+f.Name+"`") {
 				t.Errorf("operations.md does not explain Stats.%s%s", path, f.Name)
 			}

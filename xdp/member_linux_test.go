@@ -107,7 +107,8 @@ func testMembers(t *testing.T, na, nb *namespace, change [2]func(*Config)) {
 	if b.Filter.Lost == 0 {
 		t.Error("nothing was lost, so nothing was tested")
 	}
-	if a.SendCopied != 0 || a.SendKernel > 1 {
+	// Through the kernel goes what is for one member alone, until its hardware address is known.
+	if a.SendCopied != 0 || a.SendKernel > a.SendDatagrams/100 {
 		t.Errorf("%d datagrams were copied, %d went through the kernel", a.SendCopied, a.SendKernel)
 	}
 	t.Logf("%d datagrams, %d lost, %d copied", a.SendDatagrams, b.Filter.Lost, a.SendCopied)

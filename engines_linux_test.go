@@ -40,6 +40,14 @@ func (f *flows) expect(topic string, count int) <-chan struct{} {
 	return f.done[topic]
 }
 
+// expectAll is expect for each of topics.
+func (f *flows) expectAll(topics []string, count int) (done []<-chan struct{}) {
+	for _, topic := range topics {
+		done = append(done, f.expect(topic, count))
+	}
+	return done
+}
+
 func (f *flows) handle(d *blaze.Delivery) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -73,6 +81,15 @@ func senders(t *testing.T, hub *testnet.Hub, cfg blaze.Config, queues int) (all 
 		topics = append(topics, fmt.Sprint("from.", i))
 	}
 	return all, topics
+}
+
+// publishers are those of senders, each on its topic, once all the others and the receiver hear it.
+func publishers(t *testing.T, from []*blaze.Channel, topics []string) (pubs []*blaze.Publisher) {
+	t.Helper()
+	for i, s := range from {
+		pubs = append(pubs, publisher(t, s, topics[i], len(from)))
+	}
+	return pubs
 }
 
 // receiver starts a member with several engines on a hub.
@@ -123,12 +140,7 @@ func TestEachQueueHasAnEngine(t *testing.T) {
 					t.Fatal(err)
 				}
 				from, topics := senders(t, hub, cfg, queues)
-				var done []<-chan struct{}
-				var pubs []*blaze.Publisher
-				for i, s := range from {
-					done = append(done, f.expect(topics[i], count))
-					pubs = append(pubs, publisher(t, s, topics[i], len(from)))
-				}
+				done, pubs := f.expectAll(topics, count), publishers(t, from, topics)
 				// And back: what this member sends is for its first engine, in whichever queue it is asked for.
 				fb := newFlows(t)
 				if _, err := from[0].SubscribePayload("back", fb.handle, blaze.OnLoss(fb.loss)); err != nil {
@@ -221,12 +233,7 @@ func TestEnginesInterfaceDownAndUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	from, topics := senders(t, hub, cfg, queues)
-	var done []<-chan struct{}
-	var pubs []*blaze.Publisher
-	for i, s := range from {
-		done = append(done, f.expect(topics[i], count))
-		pubs = append(pubs, publisher(t, s, topics[i], len(from)))
-	}
+	done, pubs := f.expectAll(topics, count), publishers(t, from, topics)
 	for m := range count {
 		for _, p := range pubs {
 			offer(t, p, fmt.Append(nil, m))
@@ -308,10 +315,7 @@ func TestHandlersOfSeveralEnginesMayCallAnything(t *testing.T) {
 			everything()
 		}
 	}()
-	var pubs []*blaze.Publisher
-	for i, s := range from {
-		pubs = append(pubs, publisher(t, s, topics[i], len(from)))
-	}
+	pubs := publishers(t, from, topics)
 	for range count {
 		for _, p := range pubs {
 			offer(t, p, nil)
@@ -500,10 +504,7 @@ func TestEnginesAllocateNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			from, topics := senders(t, hub, cfg, queues)
-			var pubs []*blaze.Publisher
-			for i, s := range from {
-				pubs = append(pubs, publisher(t, s, topics[i], len(from)))
-			}
+			pubs := publishers(t, from, topics)
 			payload := make([]byte, 64)
 			sent := uint64(0)
 			round := func() {

@@ -60,6 +60,21 @@ func numbered(t testing.TB, p *blaze.Publisher, first, last int) {
 	}
 }
 
+// lanesPair starts a member that hears everything and one at the other end of the wire, with an option
+// in its URI and what change makes of its Config; change may be nil.
+func lanesPair(t *testing.T, lanes int, option string, change func(*blaze.Config)) (a, b *blaze.Channel) {
+	t.Helper()
+	na, nb := testnet.Pair(t)
+	cfg := over(t, "xdp", "v0", "")
+	cfg.Lanes = lanes
+	a = startedIn(t, na, cfg)
+	cfg.BroadcastURI = strings.Replace(cfg.BroadcastURI, "v0", "v1", 1) + option
+	if change != nil {
+		change(&cfg)
+	}
+	return a, startedIn(t, nb, cfg)
+}
+
 // With lanes=subscribed a member hears what it subscribes to and sends on, and its driver nothing
 // else; without, all of it.
 func TestSubscribedLanes(t *testing.T) {
@@ -67,15 +82,11 @@ func TestSubscribedLanes(t *testing.T) {
 	const lanes, count = 8, 300
 	for _, subscribed := range []bool{true, false} {
 		t.Run(fmt.Sprint(subscribed), func(t *testing.T) {
-			na, nb := testnet.Pair(t)
-			cfg := over(t, "xdp", "v0", "")
-			cfg.Lanes = lanes
-			a := startedIn(t, na, cfg)
-			cfg.BroadcastURI = strings.Replace(cfg.BroadcastURI, "v0", "v1", 1)
+			option := ""
 			if subscribed {
-				cfg.BroadcastURI += "&lanes=subscribed"
+				option = "&lanes=subscribed"
 			}
-			b := startedIn(t, nb, cfg)
+			a, b := lanesPair(t, lanes, option, nil)
 
 			_, all := inOrder(t, b, laneTopic(3, lanes), 0, count-1)
 			var pubs [lanes]*blaze.Publisher
@@ -190,12 +201,7 @@ func TestSubscribedLanesAfterStart(t *testing.T) {
 func TestSubscribedLanesWithAWildcard(t *testing.T) {
 	testnet.NeedAFXDP(t)
 	const lanes, count = 8, 50
-	na, nb := testnet.Pair(t)
-	cfg := over(t, "xdp", "v0", "")
-	cfg.Lanes = lanes
-	a := startedIn(t, na, cfg)
-	cfg.BroadcastURI = strings.Replace(cfg.BroadcastURI, "v0", "v1", 1) + "&lanes=subscribed"
-	b := startedIn(t, nb, cfg)
+	a, b := lanesPair(t, lanes, "&lanes=subscribed", nil)
 	got := make(chan string, lanes*count)
 	if _, err := b.SubscribePayload("lane.*", func(d *blaze.Delivery) { got <- d.Topic }); err != nil {
 		t.Fatal(err)
@@ -313,13 +319,7 @@ func (l *lines) count(s string) int {
 func TestSubscribedLanesWithAnInvoker(t *testing.T) {
 	testnet.NeedAFXDP(t)
 	const lanes, count = 8, 50
-	na, nb := testnet.Pair(t)
-	cfg := over(t, "xdp", "v0", "")
-	cfg.Lanes = lanes
-	a := startedIn(t, na, cfg)
-	cfg.BroadcastURI = strings.Replace(cfg.BroadcastURI, "v0", "v1", 1) + "&lanes=subscribed"
-	cfg.Invoker = true
-	b := startedIn(t, nb, cfg)
+	a, b := lanesPair(t, lanes, "&lanes=subscribed", func(cfg *blaze.Config) { cfg.Invoker = true })
 	p, err := a.Publisher(laneTopic(3, lanes))
 	if err != nil {
 		t.Fatal(err)

@@ -93,12 +93,9 @@ func (p *Publisher) offer(b *binding, kind wire.Kind, payload []byte) error {
 	if len(payload) > b.max {
 		return p.tooLarge(b, len(payload))
 	}
-	if run := b.run; run.invoker {
-		if run.turning { // in a handler
-			return run.refusal(run.member.Offer(b.lane, run.now(), p.topic, kind, payload, b.safe))
-		}
-		return run.direct(func(now clock.Time) error {
-			return run.member.Offer(b.lane, now, p.topic, kind, payload, b.safe)
+	if b.run.invoker {
+		return b.run.direct(func(now clock.Time) error {
+			return b.run.member.Offer(b.lane, now, p.topic, kind, payload, b.safe)
 		})
 	}
 	if !b.lane.Put(p.topic, kind, payload, b.safe) {

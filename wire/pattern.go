@@ -1,8 +1,6 @@
 package wire
 
-import (
-	"encoding/binary"
-)
+import "encoding/binary"
 
 // Pattern is what a datagram looked like that carried one whole message, up to the payload. The
 // next one of a stream whose messages have one topic and one length looks the same but for its
@@ -58,7 +56,7 @@ func (p *Pattern) Matches(b []byte) bool {
 		string(b[atTransmitter:p.number]) == string(p.image[atTransmitter:p.number]) &&
 		string(b[:atCRC+1]) == string(p.image[:atCRC+1]) &&
 		b[p.number+8] == p.image[p.number+8] &&
-		binary.LittleEndian.Uint32(b[atCRC+1:]) == checksum(0, b[crcCovers:])
+		checkCanonical(b) == nil
 }
 
 // Numbers are Data.Number and Data.FirstMessage of b, which is as long as what was learned.

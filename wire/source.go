@@ -1,8 +1,6 @@
 package wire
 
-import (
-	"encoding/binary"
-)
+import "encoding/binary"
 
 // A source symbol is what FEC protects of a datagram: the body of its Data frame, behind its
 // length and the CRC that a datagram has that begins with the canonical header and has nothing

@@ -358,23 +358,8 @@ func (p *peers) answer(a answer, d *Driver) {
 	}
 }
 
-// Pool is the driver's packet memory, for cores to take buffers from. Sending from it, and
-// keeping what Recv lends, copies nothing. It ends with the driver.
-func (d *Driver) Pool() *buf.Pool { return d.pool }
-
-// Local is the member's own unicast address.
-func (d *Driver) Local() buf.Endpoint { return d.local }
-
 // Addr is the address that e names; for buf.Group it is 0.0.0.0:0.
 func (d *Driver) Addr(e buf.Endpoint) netip.AddrPort { return addrOf(e) }
-
-// Datagram is the largest UDP payload in bytes: the MTU less 28.
-func (d *Driver) Datagram() int { return d.mtu - ipSize - udpSize }
-
-// Room is how many bytes of arriving datagrams wait for this member at most, as senders count
-// them: a datagram's length and 256. Each takes one buffer however short it is, so with long
-// datagrams there is more room than this.
-func (d *Driver) Room() int { return d.cfg.FillRing * roomEach }
 
 // State says whether packets flow.
 func (d *Driver) State() State { return d.state }

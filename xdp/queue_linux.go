@@ -191,18 +191,6 @@ func (q *Queue) Wait(limit time.Duration) {
 	}
 }
 
-// Pool is the packet memory, for the cores of this queue's engine.
-func (q *Queue) Pool() *buf.Pool { return q.pool }
-
-// Local is the member's own unicast address.
-func (q *Queue) Local() buf.Endpoint { return q.local }
-
-// Datagram is the largest UDP payload in bytes.
-func (q *Queue) Datagram() int { return q.mtu - ipSize - udpSize }
-
-// Room is how many bytes of arriving datagrams wait here at most, as Driver.Room counts them.
-func (q *Queue) Room() int { return q.cfg.FillRing * roomEach }
-
 // Stats returns a copy of the counters of this queue; filter and link are the Driver's.
 func (q *Queue) Stats() Stats {
 	q.countKernel()

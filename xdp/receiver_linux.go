@@ -218,6 +218,21 @@ func (d *receiver) reclaim() {
 	}
 }
 
+// Pool is the packet memory, for the cores of this thread to take buffers from. Sending from it, and
+// keeping what Recv lends, copies nothing. It ends with the driver.
+func (d *receiver) Pool() *buf.Pool { return d.pool }
+
+// Local is the member's own unicast address.
+func (d *receiver) Local() buf.Endpoint { return d.local }
+
+// Datagram is the largest UDP payload in bytes: the MTU less 28.
+func (d *receiver) Datagram() int { return d.mtu - ipSize - udpSize }
+
+// Room is how many bytes of arriving datagrams wait for this thread at most, as senders count
+// them: a datagram's length and 256. Each takes one buffer however short it is, so with long
+// datagrams there is more room than this.
+func (d *receiver) Room() int { return d.cfg.FillRing * roomEach }
+
 // Accounting says where all buffers are. It is for quiet points and reads every buffer's state.
 // The error tells what does not add up: a fault of this package, or of who holds buffers.
 func (d *receiver) Accounting() (a Accounting, err error) {

@@ -19,13 +19,10 @@ const (
 	overAsavie = "xdp://239.255.66.76?socket=asavie"
 )
 
-// FastPathHeading heads the section of what FastPath gives.
-const FastPathHeading = "AF_XDP"
-
 // FastPath is what needs root and AF_XDP: sockets and AF_XDP, each bare and with the protocol, on
 // one rig.
 func FastPath(duration time.Duration) Suite {
-	s := Suite{Heading: FastPathHeading, Title: "A veth pair between two namespaces, MTU 1500", Bars: fastPathBars(), Yard: libxdpYardsticks(duration)}
+	s := Suite{Heading: "AF_XDP", Title: "A veth pair between two namespaces, MTU 1500", Bars: fastPathBars(), Yard: libxdpYardsticks(duration)}
 	add := func(name string, kind workload.Kind, size int, uri string) *workload.Options {
 		o := workload.Options{URI: uri, Size: size, Duration: duration, Receivers: 1, Rig: rig.Veth}
 		if kind != workload.Raw {

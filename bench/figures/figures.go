@@ -26,6 +26,7 @@ type Suite struct {
 	Cases   []Case
 	Bars    []Bar
 	Yard    []Yardstick
+	Finer   int // rounds to take for each that is asked for, 0: one
 }
 
 // Loopback is what everybody can run: sockets, on this host.

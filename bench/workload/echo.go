@@ -22,9 +22,7 @@ type echo struct {
 func (e *echo) take(b []byte) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if len(e.waiting) > 0 {
-		e.drain()
-	}
+	e.drain()
 	if len(e.waiting) > 0 || !e.try(b) {
 		e.waiting = append(e.waiting, slices.Clone(b))
 	}

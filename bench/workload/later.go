@@ -6,9 +6,8 @@ import "github.com/activeblaze/blaze/clock"
 // leaves at the end of the turn, so whatever the handler does besides is part of the round trip; the
 // other end of raw, which this is compared with, does nothing besides.
 type later struct {
-	sink  *sink
-	every uint64 // takes the time of each message whose turn this divides
-	seen  uint64
+	sink *sink
+	seen uint64 // messages; the time of each sink.every-th is taken
 
 	mem   []byte
 	items []arrival
@@ -22,7 +21,7 @@ type arrival struct {
 // put copies one payload.
 func (l *later) put(b []byte) {
 	a := arrival{size: len(b)}
-	if l.seen++; l.seen%l.every == 0 {
+	if l.seen++; l.seen%l.sink.every == 0 {
 		a.at = l.sink.now()
 	}
 	l.mem = append(l.mem, b...)

@@ -11,8 +11,8 @@ import (
 // which it came.
 func TestWhatIsJudgedLaterIsJudgedAsItCame(t *testing.T) {
 	now := clock.Time(1000)
-	s := newSink(64, 9, 1, func() clock.Time { return now })
-	l := later{sink: s, every: 2}
+	s := newSink(64, 9, 2, func() clock.Time { return now })
+	l := later{sink: s}
 	m := payload.NewMaker(64, 9)
 	for n := uint64(1); n <= 4; n++ {
 		b := m.Make(payload.Message{Number: n, Measured: true, Stamp: int64(now) - 100}) // the same memory each time

@@ -105,7 +105,7 @@ func receive(ctx context.Context, o *order, ctl *control, enc *json.Encoder) err
 		// The answer first: what it waits for is measured, what comes after is not.
 		judge := s.take
 		if invoker {
-			l := &later{sink: s, every: max(o.Every, 1)}
+			l := &later{sink: s}
 			judge, m.turned = l.put, l.settle
 		}
 		handler = func(d *blaze.Delivery) { answers.take(d.Payload); judge(d.Payload) }

@@ -22,21 +22,22 @@ const (
 	checkDuration  = time.Second
 )
 
-// finer is how many times as many rounds are taken over AF_XDP as were asked for, of runs so much
-// shorter. Its bars compare microseconds, and a virtual machine's processors change their speed for
-// seconds at a time, all at once: what is compared has to run within a second or two.
-const finer = 4
+// figureFiner is how many times as many rounds are taken over AF_XDP as were asked for, of runs so
+// much shorter. Its bars compare microseconds, and a virtual machine's processors change their speed
+// for seconds at a time, all at once: what is compared has to run within a second or two.
+const figureFiner = 4
 
 // takeFigures runs every figure of bench/RESULTS.md. With check it is short rounds with twice
 // the slack, but for what only a quiet host can tell: for CI, where neighbours make noise.
 func takeFigures(ctx context.Context, check bool, args []string, out *output) error {
-	name, rounds, duration := "figures", 5, figureDuration
+	name, rounds, duration, finer := "figures", 5, figureDuration, figureFiner
+	times := "how many `times` everything is run; what goes over AF_XDP runs four times as often, in runs of a quarter of the time"
 	if check {
-		name, rounds, duration = "check", 3, checkDuration
+		name, rounds, duration, finer, times = "check", 3, checkDuration, 1, "how many `times` everything is run"
 	}
 	fs := flag.NewFlagSet("blazebench "+name, flag.ContinueOnError)
 	fs.SetOutput(out.stderr)
-	fs.IntVar(&rounds, "rounds", rounds, "how many `times` everything is run; what goes over AF_XDP runs four times as often, in runs of a quarter of the time")
+	fs.IntVar(&rounds, "rounds", rounds, times)
 	fs.DurationVar(&duration, "duration", duration, "how long each run is measured, unless its bar says it")
 	file, only := new(string), "all"
 	fs.StringVar(&only, "only", only, "`what` to measure: all, loopback, xdp (AF_XDP, on a rig; root), fec or order")
@@ -66,7 +67,7 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 	}
 	var failed error
 	var texts []string
-	for _, s := range suites(duration, only, check, out) {
+	for _, s := range suites(duration, only, finer, out) {
 		slack := 1.0
 		if check {
 			slack, s.Yard = 2, nil
@@ -75,11 +76,7 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 				s.Cases[i].Opt.Duration, s.Cases[i].Times = duration, 1
 			}
 		}
-		n := rounds
-		if s.Heading == figures.FastPathHeading && !check {
-			n *= finer
-		}
-		results, err := takeSuite(ctx, s, n, out)
+		results, err := takeSuite(ctx, s, rounds*max(s.Finer, 1), out)
 		if results == nil {
 			return err
 		}
@@ -110,8 +107,8 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 	return failed
 }
 
-// suites are those that this host can run and somebody wants; what it cannot is said in a line.
-func suites(duration time.Duration, only string, check bool, out *output) (all []figures.Suite) {
+// suites are those that this host can run and somebody wants, finer where they go over AF_XDP alone; what it cannot is said in a line.
+func suites(duration time.Duration, only string, finer int, out *output) (all []figures.Suite) {
 	wanted := func(name string) bool { return only == "all" || only == name }
 	if wanted("loopback") {
 		all = append(all, figures.Loopback(duration))
@@ -125,11 +122,9 @@ func suites(duration time.Duration, only string, check bool, out *output) (all [
 		}
 	}
 	if wanted("xdp") && fast {
-		d := duration
-		if !check {
-			d /= finer
-		}
-		all = append(all, figures.FastPath(d))
+		s := figures.FastPath(duration / time.Duration(finer))
+		s.Finer = finer
+		all = append(all, s)
 	}
 	if wanted("fec") {
 		all = append(all, figures.FEC(duration, fast))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	mrand "math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -303,14 +304,15 @@ func (c *Channel) stop() error {
 	c.run.Store(nil)
 	c.state.Store(uint32(Stopped))
 
-	var left string
+	var left []string
 	if !run.until(deadline, run.member.Settled) {
-		run.ask(func() { left = run.member.Unsettled() })
+		run.ask(func() { left = append(left, run.member.Unsettled()) })
 	}
 	if untaken := c.awaitHandlers(deadline); untaken > 0 {
-		left += fmt.Sprintf("; %d messages not taken by their handlers", untaken)
+		left = append(left, fmt.Sprintf("%d messages not taken by their handlers", untaken))
 	}
-	silent := engine.Now().Add(50 * time.Millisecond)
+	const grace = 50 * time.Millisecond // for what is short and still has to be done after Config.Linger
+	silent := engine.Now().Add(grace)
 	for i, w := range run.workers {
 		run.askAt(i, func() { run.member.CloseAt(i, w.engine.Now()) })
 	}
@@ -319,8 +321,8 @@ func (c *Channel) stop() error {
 		run.untilAt(i, silent, func() bool { return run.member.SilentAt(i) })
 	}
 	run.end()
-	if n := run.member.Queued(); n > 0 && left == "" {
-		left = fmt.Sprintf("%d bytes offered while it stopped", n)
+	if n := run.member.Queued(); n > 0 && len(left) == 0 {
+		left = append(left, fmt.Sprintf("%d bytes offered while it stopped", n))
 	}
 	last := c.collect(run)
 	for i := range run.workers[1:] {
@@ -328,13 +330,19 @@ func (c *Channel) stop() error {
 	}
 	c.last.Store(&last)
 	run.member.Release()
+	patience, cancel := context.WithTimeout(context.Background(), max(deadline.Sub(engine.Now()), grace))
+	defer cancel()
 	c.serve(false, func(q *subscriptionQueue) {
-		if q.stop(engine.Now() < deadline) {
-			q.clear()
-		}
+		q.expire()
+		q.stop()
 	})
-	if left != "" {
-		return fmt.Errorf("blaze: Stop: not all was received within Config.Linger (%v): %s", linger, left)
+	for _, q := range c.queues() {
+		if !q.join(patience.Done()) && !q.called() {
+			left = append(left, fmt.Sprintf("a handler of %q still runs", q.s.pattern))
+		}
+	}
+	if len(left) > 0 {
+		return fmt.Errorf("blaze: Stop: not all was received within Config.Linger (%v): %s", linger, strings.Join(left, "; "))
 	}
 	return nil
 }

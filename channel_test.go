@@ -467,6 +467,78 @@ func TestCloseWaitsForTheHandler(t *testing.T) {
 	}
 }
 
+// A handler that Stop gave up waiting for is neither joined by the next start's nor left out of what
+// Close waits for, and what was queued behind it is not for the next start.
+func TestStopGivesUpOnAHandler(t *testing.T) {
+	cfg := testConfig(t)
+	a := started(t, cfg)
+	cfg.Linger = 20 * time.Millisecond
+	b := started(t, cfg)
+	var running atomic.Int64
+	entered, release := make(chan byte, 100), make(chan struct{}, 100)
+	s, err := b.SubscribePayload("g", func(d *blaze.Delivery) {
+		if running.Add(1) != 1 {
+			t.Error("two handlers of one subscription run at the same time")
+		}
+		entered <- d.Payload[0]
+		<-release
+		running.Add(-1)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var arrived atomic.Int64
+	if _, err := b.SubscribePayload("g", func(*blaze.Delivery) { arrived.Add(1) }, blaze.Inline()); err != nil {
+		t.Fatal(err)
+	}
+	p := publisher(t, a, "g", 1)
+	const first, queued, later = 1, 2, 3
+	offer(t, p, []byte{first})
+	if got := next(t, entered, "first message"); got != first {
+		t.Fatalf("message %d came first", got)
+	}
+	for start := range 3 { // the first handler runs in all of them
+		for range 5 {
+			offer(t, p, []byte{queued})
+		}
+		eventually(t, "five more messages arrived", func() bool { return arrived.Load() == int64(1+5*(start+1)) })
+		if err := b.Stop(); err == nil || !strings.Contains(err.Error(), `a handler of "g" still runs`) {
+			t.Fatalf("Stop beside a handler that does not return: %v", err)
+		}
+		inNetwork(t, cfg, func() { err = b.Start() })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.WaitReceivers(within(t), 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	offer(t, p, []byte{later})
+	time.Sleep(5 * time.Millisecond)
+	if len(entered) != 0 {
+		t.Error("a handler was called beside the one that runs")
+	}
+	release <- struct{}{}
+	if got := next(t, entered, "message of the last start"); got != later {
+		t.Errorf("the last start's handler got message %d, which was queued in an earlier one", got)
+	}
+	// Once more: Close waits for what Stop did not.
+	if err := b.Stop(); err == nil {
+		t.Fatal("Stop did not say that a handler runs")
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- s.Close() }()
+	select {
+	case <-closed:
+		t.Error("Close returned while the handler was running")
+	case <-time.After(5 * time.Millisecond):
+	}
+	release <- struct{}{}
+	if err := next(t, closed, "end of Close"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestSlowConsumer(t *testing.T) {
 	const count, queue = 5000, 16
 	run := func(t *testing.T, policy blaze.SlowConsumer) (got int, losses []blaze.Loss, s *blaze.Subscription, b *blaze.Channel) {

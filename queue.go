@@ -28,8 +28,13 @@ type subscriptionQueue struct {
 	wake   chan struct{} // one token: there may be something to take
 	parked ring.Signal
 
-	mu     sync.Mutex
-	runner *runner // nil while the channel is not started
+	// turn holds a token while a goroutine takes from the intakes. That may be one that a Stop
+	// gave up waiting for, when the next start's is there already.
+	turn   chan struct{}
+	server atomic.Uint64 // the goroutine whose turn it is; 0: none
+
+	mu   sync.Mutex
+	quit chan struct{} // closed: the goroutine ends after the handler that runs; nil while the channel is not started
 }
 
 // intake is one engine's end of a subscriptionQueue. The payload is copied into the slot, whose
@@ -47,7 +52,8 @@ type intake struct {
 
 	waiting atomic.Bool   // the engine waits for room
 	given   atomic.Uint64 // items published
-	taken   atomic.Uint64 // items whose handlers have returned
+	taken   atomic.Uint64 // items whose handlers have returned, or that were dropped
+	stale   atomic.Uint64 // items up to here are an earlier start's
 }
 
 // queued is a message, or a loss, on its way to the subscription's goroutine.
@@ -69,7 +75,7 @@ func newSubscriptionQueue(s *Subscription, cfg *Config) *subscriptionQueue {
 	q := &subscriptionQueue{
 		s: s, policy: cfg.SlowConsumer, size: cfg.SubscriptionQueue,
 		limit: int64(max(cfg.Window, 2*cfg.MaxMessageSize)),
-		wake:  make(chan struct{}, 1),
+		wake:  make(chan struct{}, 1), turn: make(chan struct{}, 1),
 	}
 	q.open(q)
 	return q
@@ -234,38 +240,45 @@ func (in *intake) publish() {
 func (q *subscriptionQueue) start() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.runner != nil || q.s.closed.Load() {
+	if q.quit != nil || q.s.closed.Load() {
 		return
 	}
-	r := &runner{quit: make(chan struct{}), ended: make(chan struct{})}
-	q.runner = r
-	go q.serve(r)
+	q.quit = make(chan struct{})
+	go q.serve(q.quit)
 }
 
-// stop ends the goroutine after the handler that runs, and tells whether it has ended. It waits
-// for that unless it is the caller or wait is false. What is queued stays queued.
-func (q *subscriptionQueue) stop(wait bool) (ended bool) {
+// stop has the goroutine end after the handler that runs.
+func (q *subscriptionQueue) stop() {
 	q.mu.Lock()
-	r := q.runner
-	q.runner = nil
-	q.mu.Unlock()
-	if r == nil {
-		return true
+	defer q.mu.Unlock()
+	if q.quit != nil {
+		close(q.quit)
+		q.quit = nil
 	}
-	close(r.quit)
-	if wait && !r.called() {
-		<-r.ended
-		return true
+}
+
+// join waits until no goroutine serves the stopped queue, and tells whether that came to be. It
+// gives up when the channel is closed, nil for never, and does not wait for its caller.
+func (q *subscriptionQueue) join(giveUp <-chan struct{}) bool {
+	if q.called() {
+		return false
 	}
-	return false
+	select {
+	case q.turn <- struct{}{}:
+	default:
+		select {
+		case q.turn <- struct{}{}:
+		case <-giveUp:
+			return false
+		}
+	}
+	q.drop()
+	<-q.turn
+	return true
 }
 
 // called tells whether the caller is this queue's handler.
-func (q *subscriptionQueue) called() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.runner != nil && q.runner.called()
-}
+func (q *subscriptionQueue) called() bool { return q.server.Load() == gid.Current() }
 
 // idle tells that the handlers have returned from everything that was queued.
 func (q *subscriptionQueue) idle() bool {
@@ -288,47 +301,67 @@ func (q *subscriptionQueue) len() int {
 	return n
 }
 
-// clear forgets what is queued. Neither the engines nor the goroutine may be running.
-func (q *subscriptionQueue) clear() {
-	q.intake.clear()
+// expire says that what is queued is not for the next start. The engines do not run.
+func (q *subscriptionQueue) expire() {
+	q.intake.expire()
 	for _, in := range q.others() {
-		in.clear()
+		in.expire()
 	}
 }
 
-func (in *intake) clear() {
-	for {
+func (in *intake) expire() {
+	in.losses = in.losses[:0]
+	in.paused, in.named = 0, false
+	in.stale.Store(in.given.Load())
+}
+
+// drop forgets what has expired. It is for the goroutine whose turn it is.
+func (q *subscriptionQueue) drop() {
+	q.intake.drop()
+	for _, in := range q.others() {
+		in.drop()
+	}
+}
+
+func (in *intake) drop() {
+	for in.taken.Load() < in.stale.Load() {
 		it, ok := in.items.Peek()
 		if !ok {
-			break
+			return
 		}
 		in.bytes.Add(-int64(len(it.delivery.Payload)))
 		it.delivery.Payload = nil
-		in.items.Advance()
-		in.taken.Add(1)
+		in.advance(it)
 	}
-	in.losses = in.losses[:0]
-	in.paused, in.named = 0, false
 }
 
-func (q *subscriptionQueue) serve(r *runner) {
-	defer close(r.ended)
-	r.gid.Store(gid.Current())
+func (q *subscriptionQueue) serve(quit <-chan struct{}) {
+	select {
+	case q.turn <- struct{}{}:
+	case <-quit:
+		return
+	}
+	q.server.Store(gid.Current())
+	defer func() {
+		q.server.Store(0)
+		<-q.turn
+	}()
+	q.drop()
 	for {
-		came := q.intake.serve(r)
+		came := q.intake.serve(quit)
 		for _, in := range q.others() {
-			came = in.serve(r) || came
+			came = in.serve(quit) || came
 		}
-		if !came && !q.park(r) {
+		if !came && !q.park(quit) {
 			return
 		}
 	}
 }
 
 // serve handles one item, if there is one and the goroutine is not to end.
-func (in *intake) serve(r *runner) bool {
+func (in *intake) serve(quit <-chan struct{}) bool {
 	select {
-	case <-r.quit:
+	case <-quit:
 		return false
 	default:
 	}
@@ -337,6 +370,12 @@ func (in *intake) serve(r *runner) bool {
 		return false
 	}
 	in.handle(it)
+	in.advance(it)
+	return true
+}
+
+// advance gives the item's slot back to the engine.
+func (in *intake) advance(it *queued) {
 	in.taken.Add(1)
 	if cap(it.memory) > keepMemory {
 		it.memory = nil
@@ -347,7 +386,6 @@ func (in *intake) serve(r *runner) bool {
 		in.waiting.Store(false)
 		in.q.s.c.resume()
 	}
-	return true
 }
 
 func (in *intake) handle(it *queued) {
@@ -367,7 +405,7 @@ func (in *intake) handle(it *queued) {
 }
 
 // park waits until there is something to take. False means that the goroutine is to end.
-func (q *subscriptionQueue) park(r *runner) bool {
+func (q *subscriptionQueue) park(quit <-chan struct{}) bool {
 	q.parked.Arm()
 	defer q.parked.Disarm()
 	empty := q.items.Empty()
@@ -376,7 +414,7 @@ func (q *subscriptionQueue) park(r *runner) bool {
 	}
 	if !empty {
 		select {
-		case <-r.quit:
+		case <-quit:
 			return false
 		default:
 			return true
@@ -384,11 +422,11 @@ func (q *subscriptionQueue) park(r *runner) bool {
 	}
 	select {
 	case <-q.wake:
-	case <-r.quit:
+	case <-quit:
 		return false
 	case <-q.s.done:
 		// Ended from elsewhere: nothing more comes. Wait to be stopped.
-		<-r.quit
+		<-quit
 		return false
 	}
 	return true

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/clock"
-	"github.com/activeblaze/blaze/internal/gid"
 	"github.com/activeblaze/blaze/internal/member"
 	"github.com/activeblaze/blaze/wire"
 )
@@ -67,7 +66,8 @@ func (s *Subscription) Close() error {
 	s.end(nil)
 	s.c.forget(s)
 	if s.queue != nil {
-		s.queue.stop(true)
+		s.queue.stop()
+		s.queue.join(nil)
 		return nil
 	}
 	s.c.barrier()
@@ -183,13 +183,3 @@ func lossOf(l *wire.Loss) Loss {
 
 // pauseNotice is how long a slow consumer holds up its streams before the log names it.
 const pauseNotice = 100 * time.Millisecond
-
-// runner is the goroutine of a queue while its channel is started.
-type runner struct {
-	quit  chan struct{} // closed: end after the handler that runs
-	ended chan struct{} // closed: has ended
-	gid   atomic.Uint64
-}
-
-// called tells whether the caller is the runner's goroutine, that is, a handler of its.
-func (r *runner) called() bool { return r.gid.Load() == gid.Current() }

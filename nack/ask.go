@@ -152,6 +152,11 @@ func (s *stream) tickNak(now clock.Time) {
 		s.arm(s.nakAt)
 		return
 	}
+	if s.grant() == 0 && !s.lacksDue() {
+		s.nakAt = now.Add(s.patience(0)) // what came now could not be kept
+		s.arm(s.nakAt)
+		return
+	}
 	if at, ok := s.p.naks.take(now, MaxNaks, nakDepth); !ok {
 		s.nakAt = at
 		s.arm(at)
@@ -171,6 +176,7 @@ func (s *stream) appendNak(now clock.Time, mem []byte) (_ []byte, to buf.Endpoin
 	}
 	firsts, again := s.p.gaps[0][:0], s.p.gaps[1][:0]
 	stuck := false
+	spare := uint64(s.grant()) // more than it may hold would be dropped, and asked for again
 	s.nakAt = never
 	// What is due within a fraction of the round trip is asked for now: one datagram less.
 	soonish := now.Add(s.repair.value(rttInitial) / 8)
@@ -189,6 +195,14 @@ func (s *stream) appendNak(now clock.Time, mem []byte) (_ []byte, to buf.Endpoin
 			break
 		}
 		ask := wire.Gap{First: g.first, Count: uint32(g.end - g.first)}
+		if i > 0 || !s.lacksDue() { // which is handed up at once, and what follows it in its gap, too
+			if ask.Count = uint32(min(uint64(ask.Count), spare)); ask.Count == 0 {
+				g.at = now.Add(s.patience(0))
+				s.nakAt = min(s.nakAt, g.at)
+				continue
+			}
+			spare -= uint64(ask.Count)
+		}
 		switch {
 		case x != nil && x.need(g):
 			// Its block lacks symbols, whichever they are.
@@ -233,6 +247,11 @@ func (s *stream) appendNak(now clock.Time, mem []byte) (_ []byte, to buf.Endpoin
 		mem = wire.AppendSymbolNak(mem, s.from, s.incarnation, x.needs)
 	}
 	return mem, to, more
+}
+
+// lacksDue tells that the first gap begins with what is to be handed up next: that takes no buffer.
+func (s *stream) lacksDue() bool {
+	return !s.paused && len(s.gaps.list) > 0 && s.gaps.list[0].first == s.due
 }
 
 // appendGap appends a gap, or makes the last one longer if it follows that one.

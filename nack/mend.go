@@ -60,19 +60,6 @@ func (s *stream) endMend() {
 	}
 }
 
-// spareBuffers tells whether the pool has enough left for decoders to keep more: what senders'
-// windows may still need, and control datagrams, come first.
-func (p *Protocol) spareBuffers() bool {
-	free := p.cfg.Pool.Free() - controlSpare
-	if free > len(p.senders)*(p.window+1) {
-		return true
-	}
-	for _, s := range p.senders {
-		free -= p.window + 1 - int(s.next-s.first)
-	}
-	return free > 0
-}
-
 // stepCoded is step for a stream with repair symbols.
 func (s *stream) stepCoded(now clock.Time, m *wire.Data, b *buf.Buf) error {
 	if m.Number < s.next || m.Number < s.gone || s.slot(m.Number) != nil {
@@ -84,7 +71,7 @@ func (s *stream) stepCoded(now clock.Time, m *wire.Data, b *buf.Buf) error {
 	}
 	// What is lent is copied once, for the decoder and for the reorder window.
 	kept := (*buf.Buf)(nil)
-	if s.p.spareBuffers() {
+	if s.p.left() > 0 {
 		kept = s.p.cfg.Pool.Keep(b)
 	}
 	if kept != nil {
@@ -122,7 +109,7 @@ func (p *Protocol) stepRepair(now clock.Time, d *wire.Datagram, r *wire.Repair, 
 		}
 		return p.drop(DropProtocol)
 	}
-	if !p.spareBuffers() {
+	if p.left() <= 0 {
 		return p.drop(DropNoBuffer)
 	}
 	span := uint64(r.Sources) * uint64(r.Stride)

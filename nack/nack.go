@@ -106,9 +106,10 @@ type Config struct {
 	// SelfDelivery hands own messages to Sink too, while WantSelf is on (it begins as on).
 	SelfDelivery bool
 
-	Pool *buf.Pool // buffers of Datagram + Headroom bytes or more
-	Rand *rand.Rand
-	Sink Sink
+	Pool     *buf.Pool // buffers of Datagram + Headroom bytes or more
+	Reserved int       // of Pool, left to its other users: not for keeping what is received
+	Rand     *rand.Rand
+	Sink     Sink
 
 	MaxStreams   int // streams that are received; zero means 256
 	MaxReceivers int // receivers known for each stream that is sent; zero means 1024

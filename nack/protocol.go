@@ -28,7 +28,7 @@ type Protocol struct {
 	paused   []*stream // streams whose next message Sink refused
 	spare    []*stream // the memory of paused, when it is emptied
 	held     int       // buffers in reorder windows
-	heldMax  int
+	holders  int       // streams that hold some
 
 	mends     int            // streams that have a decoder
 	workspace *fec.Workspace // theirs; nil: none has been needed
@@ -98,14 +98,19 @@ func New(cfg Config) *Protocol {
 	}
 	p.gaps[0] = make([]wire.Gap, 0, wire.MaxGaps)
 	p.gaps[1] = make([]wire.Gap, 0, wire.MaxGaps)
-	p.reserve()
 	return p
 }
 
-// reserve divides the pool: what the senders' windows may need is not for reordering.
-func (p *Protocol) reserve() {
-	n := p.cfg.Pool.Count()
-	p.heldMax = max(n-len(p.senders)*(p.window+1)-controlSpare, n/4)
+// left is how many buffers there are to keep what is received: what senders' windows may still
+// need, control datagrams, and the other users of the pool come first.
+func (p *Protocol) left() int {
+	pool := p.cfg.Pool
+	n, most := pool.Free()-controlSpare, pool.Count()-controlSpare-p.cfg.Reserved
+	for _, s := range p.senders {
+		n -= p.window + 1 - int(s.next-s.first)
+		most -= p.window + 1
+	}
+	return min(n, most-p.held)
 }
 
 // start remembers when this Protocol first heard what time it is.
@@ -460,10 +465,12 @@ func (p *Protocol) Deliver(now clock.Time) int {
 }
 
 func (p *Protocol) resume(now clock.Time) {
-	// A stream that is refused again puts itself into the other list.
+	// A stream that is refused again puts itself into the other list. Another one begins each time,
+	// or the first would have all that Sink takes.
 	again := p.paused
 	p.paused = p.spare[:0]
-	for _, s := range again {
+	for i := range again {
+		s := again[(i+1)%len(again)]
 		s.paused = false
 		if s.drain(now); !s.paused {
 			s.resumed(now)

@@ -112,7 +112,6 @@ func (p *Protocol) Open(now clock.Time, id wire.StreamID) *Sender {
 	}
 	s.flow.init(s)
 	p.senders = append(p.senders, s)
-	p.reserve()
 	if p.self {
 		s.startSelf()
 	}

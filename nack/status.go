@@ -19,6 +19,8 @@ const (
 	statusSpread = 500 * time.Microsecond
 	spreadEach   = 50 * time.Microsecond
 	echoLongest  = time.Second // an older heartbeat is not echoed any more
+	// leastRoom is the part of its window that every stream is granted, whatever others hold.
+	leastRoom = 16
 )
 
 // statusState decides when a receiver reports: so often that the sender need not wait, and
@@ -85,8 +87,15 @@ func (s *stream) tickStatus(now clock.Time) {
 	s.arm(st.at)
 }
 
-// limit is the lowest datagram that there is no room for.
-func (s *stream) limit() uint64 { return s.due + uint64(s.p.window) }
+// limit is the lowest datagram that there is no room for: what lies in the window, as far as there
+// are buffers to keep it, or a little more while it is handed up at once and takes none.
+func (s *stream) limit() uint64 {
+	room := s.grant()
+	if !s.paused {
+		room = max(room, s.p.window/leastRoom)
+	}
+	return min(s.due+uint64(s.p.window), max(s.seen, s.next)+uint64(room))
+}
 
 // appendStatus writes a report. After the farewell there is none: it would make a receiver of
 // this member again.

@@ -314,7 +314,8 @@ func (s *stream) came(now clock.Time, n uint64, b *buf.Buf) {
 	s.p.stats.DataReceived++
 	s.status.received += cost(b.Len())
 	s.status.datagrams++
-	if st := &s.status; st.received >= st.every || st.datagrams >= s.p.window/4 {
+	st, near := &s.status, uint64(s.p.window)/(2*leastRoom)
+	if st.received >= st.every || st.datagrams >= s.p.window/4 || st.limit-n <= near && s.limit() >= st.limit+near {
 		s.report(now, true)
 	}
 	if n >= s.seen {
@@ -342,7 +343,7 @@ func (s *stream) slot(n uint64) *buf.Buf {
 
 // keep puts datagram n, which lies in the window, into the ring.
 func (s *stream) keep(n uint64, b *buf.Buf) error {
-	if !s.mayHold() {
+	if s.room() <= 0 {
 		return s.p.drop(DropNoBuffer)
 	}
 	for n-s.due >= uint64(len(s.ring)) {
@@ -353,17 +354,28 @@ func (s *stream) keep(n uint64, b *buf.Buf) error {
 		return s.p.drop(DropNoBuffer)
 	}
 	s.ring[n&uint64(len(s.ring)-1)] = c
-	s.held++
+	if s.held++; s.held == 1 {
+		s.p.holders++
+	}
 	s.p.held++
 	s.p.stats.Held++
 	return nil
 }
 
-// mayHold divides the buffers for reordering: half of them go to whoever comes first, the rest
-// is shared equally, so that no stream can starve the others.
-func (s *stream) mayHold() bool {
-	p := s.p
-	return p.held < p.heldMax && (p.held < p.heldMax/2 || s.held < p.heldMax/2/len(p.streams))
+// room is how many more datagrams the stream may hold: it may have up to twice as many as are left
+// for everybody. So few streams get most of the buffers, many share them equally, and some are
+// always left for one that has none (Choudhury and Hahne, "Dynamic queue length thresholds for
+// shared-memory packet switches", IEEE/ACM Transactions on Networking 6(2), 1998).
+func (s *stream) room() int { return 2*s.p.left() - s.held }
+
+// grant is how many datagrams the stream may ask for, or let the sender send, at one time: its part
+// of what is left, so that all that hold some together ask for no more than they can keep.
+func (s *stream) grant() int {
+	n := s.p.holders
+	if s.held == 0 {
+		n++
+	}
+	return max(min(s.p.left()/n, s.room()), 0)
 }
 
 // grow doubles the ring. It never outgrows the window by more than the rounding.
@@ -381,7 +393,9 @@ func (s *stream) drop(n uint64) {
 	i := n & uint64(len(s.ring)-1)
 	s.ring[i].Release()
 	s.ring[i] = nil
-	s.held--
+	if s.held--; s.held == 0 {
+		s.p.holders--
+	}
 	s.p.held--
 }
 
@@ -687,6 +701,9 @@ func (s *stream) release() {
 			s.ring[i] = nil
 			s.p.held--
 		}
+	}
+	if s.held > 0 {
+		s.p.holders--
 	}
 	s.held = 0
 }

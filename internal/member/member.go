@@ -118,6 +118,9 @@ func New(cfg Config) *Member {
 		Room: cfg.Driver.Room(), Lanes: cfg.Lanes, SelfDelivery: cfg.SelfDelivery,
 		Pool: cfg.Pool, Rand: cfg.Rand, Sink: sink{m}, Events: m.event, RepairNS: cfg.RepairNS,
 	}
+	if cfg.uses(wire.Totem) {
+		nc.Reserved = totem.Buffers(cfg.Window, nc.Datagram)
+	}
 	if l := m.listener; l != nil {
 		nc.Wanted, nc.OtherLanes = l.wanted.Since, l.otherLanes
 	}

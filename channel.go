@@ -242,7 +242,10 @@ func newRand() (*mrand.Rand, error) {
 // known, and until the handlers have taken what is queued for them; what was left is in the
 // error. Then it tells the others that this member leaves. The channel can Start again.
 //
-// A handler may call it: the handler that does is not waited for, and where that is an Inline
+// A handler that runs for another second is left running, and named in the error. The handlers of
+// the next start wait for it.
+//
+// A handler may call Stop: the handler that does is not waited for, and where that is an Inline
 // handler Stop returns at once and is carried out when the handler has returned.
 func (c *Channel) Stop() error {
 	return c.leave(func() error { return c.stop() })
@@ -291,6 +294,10 @@ func (c *Channel) turning() *running {
 	return c.ending.Load()
 }
 
+// handlerGrace is how long Stop waits for handlers that run when Config.Linger is over: a goroutine
+// that has been kept from the CPU needs some of it.
+const handlerGrace = time.Second
+
 func (c *Channel) stop() error {
 	run := c.run.Load()
 	if run == nil {
@@ -311,8 +318,7 @@ func (c *Channel) stop() error {
 	if untaken := c.awaitHandlers(deadline); untaken > 0 {
 		left = append(left, fmt.Sprintf("%d messages not taken by their handlers", untaken))
 	}
-	const grace = 50 * time.Millisecond // for what is short and still has to be done after Config.Linger
-	silent := engine.Now().Add(grace)
+	silent := engine.Now().Add(50 * time.Millisecond)
 	for i, w := range run.workers {
 		run.askAt(i, func() { run.member.CloseAt(i, w.engine.Now()) })
 	}
@@ -330,7 +336,7 @@ func (c *Channel) stop() error {
 	}
 	c.last.Store(&last)
 	run.member.Release()
-	patience, cancel := context.WithTimeout(context.Background(), max(deadline.Sub(engine.Now()), grace))
+	patience, cancel := context.WithTimeout(context.Background(), max(deadline.Sub(engine.Now()), handlerGrace))
 	defer cancel()
 	c.serve(false, func(q *subscriptionQueue) {
 		q.expire()

@@ -49,7 +49,15 @@ func ringed(t *testing.T, cfg blaze.Config) (*blaze.Channel, *order) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { c.Shutdown() })
+	t.Cleanup(func() {
+		if t.Failed() {
+			s := c.Stats()
+			o.mu.Lock()
+			t.Logf("%v: %+v\nviews %+v", c.ID(), s.Totem, o.views)
+			o.mu.Unlock()
+		}
+		c.Shutdown()
+	})
 	return c, o
 }
 

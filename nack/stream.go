@@ -507,7 +507,7 @@ func (s *stream) resumed(now clock.Time) {
 	if s.state != live {
 		return
 	}
-	if s.limit()-s.status.limit >= uint64(s.p.window/4) {
+	if s.limit() >= s.status.limit+uint64(s.p.window/4) {
 		s.report(now, true)
 	}
 }

@@ -31,6 +31,22 @@ func (o *order) ring() []blaze.MemberID {
 	return nil
 }
 
+// formed waits for a ring. On a host that stands still now and then an attempt with the Shared profile's
+// times may be in vain, and costs up to four seconds: Consensus, TokenLoss and HoldDown.
+func formed(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	began := time.Now()
+	for !cond() {
+		if time.Since(began) > 3*patience {
+			t.Fatalf("not within %v: %s", 3*patience, what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if took := time.Since(began); took > patience {
+		t.Logf("%s: after %v", what, took)
+	}
+}
+
 // ringed starts a member of a ring, and records what it is given.
 func ringed(t *testing.T, cfg blaze.Config) (*blaze.Channel, *order) {
 	t.Helper()
@@ -82,7 +98,7 @@ func TestTotalOrder(t *testing.T) {
 				all, orders = append(all, c), append(orders, o)
 			}
 			for _, o := range orders {
-				eventually(t, "one ring of all", func() bool { return len(o.ring()) == members })
+				formed(t, "one ring of all", func() bool { return len(o.ring()) == members })
 			}
 			var wg sync.WaitGroup
 			for i, c := range all {
@@ -126,12 +142,12 @@ func TestTotemBesideNACK(t *testing.T) {
 	cfg.Protocol = blaze.NACK
 	cfg.Topics = []blaze.TopicConfig{{Pattern: "state.>", Protocol: blaze.Totem, Safe: true}}
 	a, oa := ringed(t, cfg)
-	eventually(t, "a ring of one", func() bool { return len(oa.ring()) == 1 })
+	formed(t, "a ring of one", func() bool { return len(oa.ring()) == 1 })
 	offer(t, publisher(t, a, "state.x", 0), []byte("alone"))
 	eventually(t, "own message", func() bool { return oa.count() == 1 })
 
 	_, ob := ringed(t, cfg)
-	eventually(t, "a ring of two", func() bool { return len(oa.ring()) == 2 && len(ob.ring()) == 2 })
+	formed(t, "a ring of two", func() bool { return len(oa.ring()) == 2 && len(ob.ring()) == 2 })
 	big := []byte(strings.Repeat("0123456789", 30_000))
 	offer(t, publisher(t, a, "state.big", 1), big)
 	offer(t, publisher(t, a, "prices.x", 1), []byte("by nack"))
@@ -145,11 +161,11 @@ func TestViewsFollowMembers(t *testing.T) {
 	a, oa := ringed(t, cfg)
 	b, ob := ringed(t, cfg)
 	c, _ := ringed(t, cfg)
-	eventually(t, "a ring of three", func() bool { return len(oa.ring()) == 3 && len(ob.ring()) == 3 })
+	formed(t, "a ring of three", func() bool { return len(oa.ring()) == 3 && len(ob.ring()) == 3 })
 	if err := c.Shutdown(); err != nil {
 		t.Error(err)
 	}
-	eventually(t, "a ring of two", func() bool { return len(oa.ring()) == 2 && len(ob.ring()) == 2 })
+	formed(t, "a ring of two", func() bool { return len(oa.ring()) == 2 && len(ob.ring()) == 2 })
 	want := []blaze.MemberID{a.ID(), b.ID()}
 	slices.SortFunc(want, func(x, y blaze.MemberID) int { return slices.Compare(x[:], y[:]) })
 	oa.mu.Lock()
@@ -185,7 +201,7 @@ func TestIdleRingRestsWithBlock(t *testing.T) {
 		all, orders = append(all, c), append(orders, o)
 	}
 	for _, o := range orders {
-		eventually(t, "one ring of all", func() bool { return len(o.ring()) == 3 })
+		formed(t, "one ring of all", func() bool { return len(o.ring()) == 3 })
 	}
 	// A host that stands still for a moment makes the ring restless: it has a few attempts.
 	restless := ""

@@ -343,7 +343,7 @@ func (c *Channel) stop() error {
 		q.stop()
 	})
 	for _, q := range c.queues() {
-		if !q.join(patience.Done()) && !q.called() {
+		if !q.join(patience.Done()) {
 			left = append(left, fmt.Sprintf("a handler of %q still runs", q.s.pattern))
 		}
 	}

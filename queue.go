@@ -257,11 +257,11 @@ func (q *subscriptionQueue) stop() {
 	}
 }
 
-// join waits until no goroutine serves the stopped queue, and tells whether that came to be. It
-// gives up when the channel is closed, nil for never, and does not wait for its caller.
+// join waits until no goroutine but perhaps the caller serves the stopped queue, and tells whether
+// that came to be. It gives up when the channel is closed, nil for never.
 func (q *subscriptionQueue) join(giveUp <-chan struct{}) bool {
 	if q.called() {
-		return false
+		return true
 	}
 	select {
 	case q.turn <- struct{}{}:

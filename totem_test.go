@@ -31,20 +31,11 @@ func (o *order) ring() []blaze.MemberID {
 	return nil
 }
 
-// formed waits for a ring. On a host that stands still now and then an attempt with the Shared profile's
-// times may be in vain, and costs up to four seconds: Consensus, TokenLoss and HoldDown.
+// formed waits for a ring with the Shared profile's times. On a host that stands still now and then an
+// attempt may be in vain, and costs up to four seconds: Consensus, TokenLoss and HoldDown.
 func formed(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	began := time.Now()
-	for !cond() {
-		if time.Since(began) > 3*patience {
-			t.Fatalf("not within %v: %s", 3*patience, what)
-		}
-		time.Sleep(time.Millisecond)
-	}
-	if took := time.Since(began); took > patience {
-		t.Logf("%s: after %v", what, took)
-	}
+	eventuallyIn(t, 3*patience, what, cond)
 }
 
 // ringed starts a member of a ring, and records what it is given.
@@ -161,11 +152,11 @@ func TestViewsFollowMembers(t *testing.T) {
 	a, oa := ringed(t, cfg)
 	b, ob := ringed(t, cfg)
 	c, _ := ringed(t, cfg)
-	formed(t, "a ring of three", func() bool { return len(oa.ring()) == 3 && len(ob.ring()) == 3 })
+	eventually(t, "a ring of three", func() bool { return len(oa.ring()) == 3 && len(ob.ring()) == 3 })
 	if err := c.Shutdown(); err != nil {
 		t.Error(err)
 	}
-	formed(t, "a ring of two", func() bool { return len(oa.ring()) == 2 && len(ob.ring()) == 2 })
+	eventually(t, "a ring of two", func() bool { return len(oa.ring()) == 2 && len(ob.ring()) == 2 })
 	want := []blaze.MemberID{a.ID(), b.ID()}
 	slices.SortFunc(want, func(x, y blaze.MemberID) int { return slices.Compare(x[:], y[:]) })
 	oa.mu.Lock()

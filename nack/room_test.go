@@ -72,3 +72,25 @@ func slowMember(t *testing.T, id wire.StreamID, seed uint64) {
 	}
 	net.done()
 }
+
+// Streams that are paused at one time are offered in turn: none has all that is taken.
+func TestPausedStreamsTakeTurns(t *testing.T) {
+	net := newNetwork(t, 1)
+	slow, a, b := net.add(), net.add(), net.add()
+	left := 0
+	slow.refuse = func(*wire.Delivery) bool { left--; return left < 0 }
+	sa, sb := net.open(a, testStream), net.open(b, testStream)
+	net.run(5 * time.Millisecond)
+	net.offer(a, sa, 100, 1000)
+	net.offer(b, sb, 100, 1000)
+	net.run(time.Millisecond)
+	for range 40 {
+		left = 1
+		slow.p.Deliver(net.now)
+	}
+	left = 0
+	if x, y := slow.stream(a.id, testStream).delivered, slow.stream(b.id, testStream).delivered; x != 20 || y != 20 {
+		t.Errorf("%d messages of one stream and %d of the other were taken, want 20 of each", x, y)
+	}
+	net.done()
+}

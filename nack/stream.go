@@ -697,13 +697,7 @@ func (s *stream) release() {
 	s.endMend()
 	for i, b := range s.ring {
 		if b != nil {
-			b.Release()
-			s.ring[i] = nil
-			s.p.held--
+			s.drop(uint64(i))
 		}
 	}
-	if s.held > 0 {
-		s.p.holders--
-	}
-	s.held = 0
 }

@@ -94,3 +94,22 @@ func TestPausedStreamsTakeTurns(t *testing.T) {
 	}
 	net.done()
 }
+
+// What a paused stream holds leaves the other users of the pool their part.
+func TestReservedBuffersAreNotHeld(t *testing.T) {
+	net := newNetwork(t, 1)
+	const reserved = 300
+	slow := net.add(func(c *Config) { c.Reserved = reserved })
+	from := net.add()
+	slow.refuse = func(*wire.Delivery) bool { return true }
+	s := net.open(from, testStream)
+	net.run(5 * time.Millisecond)
+	for range 50 {
+		net.offer(from, s, 100, 1000)
+		net.run(time.Millisecond)
+	}
+	if held, free := slow.p.held, slow.pool.Free(); held == 0 || free < reserved {
+		t.Errorf("%d buffers held, %d left for others, which have %d", held, free, reserved)
+	}
+	net.done()
+}

@@ -3,6 +3,8 @@ package blaze
 import (
 	"fmt"
 
+	"github.com/activeblaze/blaze/internal/core"
+
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -50,12 +52,12 @@ type LossReason uint8
 
 // The reasons.
 const (
-	LossUnrepaired   = LossReason(wire.LossUnrepaired)   // BestEffort, FEC: nobody could be asked for it
-	LossSenderGone   = LossReason(wire.LossSenderGone)   // the sender left, failed or began a new stream
-	LossRetention    = LossReason(wire.LossRetention)    // the sender no longer holds it: Config.Window
-	LossReset        = LossReason(wire.LossReset)        // this receiver fell out of the window, or was evicted
-	LossSlowConsumer = LossReason(wire.LossSlowConsumer) // the subscription's queue was full (SlowConsumer Drop)
-	LossMalformed    = LossReason(wire.LossMalformed)    // it came, and could not be read or put together
+	LossUnrepaired   = LossReason(core.LossUnrepaired)   // BestEffort, FEC: nobody could be asked for it
+	LossSenderGone   = LossReason(core.LossSenderGone)   // the sender left, failed or began a new stream
+	LossRetention    = LossReason(core.LossRetention)    // the sender no longer holds it: Config.Window
+	LossReset        = LossReason(core.LossReset)        // this receiver fell out of the window, or was evicted
+	LossSlowConsumer = LossReason(core.LossSlowConsumer) // the subscription's queue was full (SlowConsumer Drop)
+	LossMalformed    = LossReason(core.LossMalformed)    // it came, and could not be read or put together
 )
 
 // String names the reason in a few words: "sender gone".

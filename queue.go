@@ -7,10 +7,10 @@ import (
 	"sync/atomic"
 
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/internal/gid"
 	"github.com/activeblaze/blaze/internal/member"
 	"github.com/activeblaze/blaze/ring"
-	"github.com/activeblaze/blaze/wire"
 )
 
 // subscriptionQueue carries a subscription's messages from the engine's thread to the
@@ -167,7 +167,7 @@ func (in *intake) room() bool {
 }
 
 // Deliver implements member.Consumer.
-func (in *intake) Deliver(now clock.Time, topic string, d *wire.Delivery) {
+func (in *intake) Deliver(now clock.Time, topic string, d *core.Delivery) {
 	if in.q.s.closed.Load() {
 		return
 	}
@@ -189,7 +189,7 @@ func (in *intake) Deliver(now clock.Time, topic string, d *wire.Delivery) {
 }
 
 // Lost implements member.Consumer.
-func (in *intake) Lost(l *wire.Loss) {
+func (in *intake) Lost(l *core.Loss) {
 	if in.q.s.onLoss == nil || in.q.s.closed.Load() {
 		return
 	}

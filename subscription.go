@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/internal/member"
-	"github.com/activeblaze/blaze/wire"
 )
 
 // SubscribeOption changes how a subscription is served.
@@ -157,7 +157,7 @@ func (s inline) At(engine int) member.Consumer {
 
 func (s inline) Ready(clock.Time) bool { return true }
 
-func (s inline) Deliver(now clock.Time, topic string, d *wire.Delivery) {
+func (s inline) Deliver(now clock.Time, topic string, d *core.Delivery) {
 	if s.closed.Load() {
 		return
 	}
@@ -168,13 +168,13 @@ func (s inline) Deliver(now clock.Time, topic string, d *wire.Delivery) {
 	s.handler(s.lent)
 }
 
-func (s inline) Lost(l *wire.Loss) {
+func (s inline) Lost(l *core.Loss) {
 	if s.onLoss != nil && !s.closed.Load() {
 		s.onLoss(lossOf(l))
 	}
 }
 
-func lossOf(l *wire.Loss) Loss {
+func lossOf(l *core.Loss) Loss {
 	return Loss{
 		From: MemberID(l.From), Stream: uint32(l.Stream),
 		First: l.First, Last: l.Last, Reason: LossReason(l.Reason),

@@ -11,6 +11,7 @@ import (
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/internal/check"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -281,7 +282,7 @@ func (r *member) deliver() {
 	for r.here[r.next] != nil {
 		b := r.here[r.next]
 		delete(r.here, r.next)
-		r.n.log.Delivered(r.n.now, r.proc, &wire.Delivery{From: testStream.Transmitter, Stream: testStream.Stream, Sequence: r.next, Payload: r.n.payload(b)})
+		r.n.log.Delivered(r.n.now, r.proc, &core.Delivery{From: testStream.Transmitter, Stream: testStream.Stream, Sequence: r.next, Payload: r.n.payload(b)})
 		r.latency = append(r.latency, r.n.now.Sub(r.n.sentAt[r.next-1]))
 		r.next++
 	}
@@ -380,7 +381,7 @@ func (r *member) giveUp(n uint64) {
 	}
 	delete(r.missing, n)
 	r.gaps++
-	r.n.log.Gap(r.n.now, r.proc, &wire.Loss{From: testStream.Transmitter, Stream: testStream.Stream, First: n, Last: n, Reason: wire.LossUnrepaired})
+	r.n.log.Gap(r.n.now, r.proc, &core.Loss{From: testStream.Transmitter, Stream: testStream.Stream, First: n, Last: n, Reason: core.LossUnrepaired})
 	r.next++
 	r.deliver()
 }

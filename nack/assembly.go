@@ -2,6 +2,7 @@ package nack
 
 import (
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -89,7 +90,7 @@ func (s *stream) consumeHeld(now clock.Time, m *wire.Data, ok bool) outcome {
 	}
 	// Unreadable: it came, and its messages are gone.
 	s.missing++
-	s.goneReason = wire.LossMalformed
+	s.goneReason = core.LossMalformed
 	return consumed
 }
 
@@ -159,7 +160,7 @@ func (s *stream) takePart(m *wire.Data) outcome {
 		s.lostBelow(m.FirstMessage)
 		s.missing, s.fresh, s.skipped = 0, false, 0
 		if int64(m.Size) > int64(s.p.cfg.MaxMessageSize) {
-			s.lose(m.FirstMessage, wire.LossMalformed)
+			s.lose(m.FirstMessage, core.LossMalformed)
 			s.skipped = m.FirstMessage
 			return consumed
 		}
@@ -205,11 +206,11 @@ func (s *stream) lostBelow(n uint64) {
 }
 
 // lose tells Sink that messages up to last will not come.
-func (s *stream) lose(last uint64, why wire.LossReason) {
+func (s *stream) lose(last uint64, why core.LossReason) {
 	if why == 0 {
-		why = wire.LossMalformed
+		why = core.LossMalformed
 	}
-	s.p.loss = wire.Loss{From: s.from, Stream: s.id, First: s.message, Last: last, Reason: why}
+	s.p.loss = core.Loss{From: s.from, Stream: s.id, First: s.message, Last: last, Reason: why}
 	s.p.stats.Lost += last - s.message + 1
 	s.message = last + 1
 	s.assembling, s.whole, s.parts = false, false, s.parts[:0]

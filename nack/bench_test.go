@@ -7,6 +7,7 @@ import (
 
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -26,8 +27,8 @@ type loop struct {
 
 type countingSink struct{ l *loop }
 
-func (c countingSink) Deliver(*wire.Delivery) bool { c.l.messages++; return true }
-func (c countingSink) Lost(l *wire.Loss) {
+func (c countingSink) Deliver(*core.Delivery) bool { c.l.messages++; return true }
+func (c countingSink) Lost(l *core.Loss) {
 	if l.Stream.Protocol() != wire.FEC {
 		panic("lost")
 	}

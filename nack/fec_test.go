@@ -9,6 +9,7 @@ import (
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/fec"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -124,7 +125,7 @@ func TestHybridIsEarlier(t *testing.T) {
 		net, sender, s := newCoded(t, id, 1, 0.01, time.Millisecond, FEC{})
 		sent := make([]clock.Time, 1, count+1)
 		var late []time.Duration
-		net.nodes[1].refuse = func(m *wire.Delivery) bool {
+		net.nodes[1].refuse = func(m *core.Delivery) bool {
 			late = append(late, net.now.Sub(sent[m.Sequence]))
 			return false
 		}
@@ -229,7 +230,7 @@ func TestFECLossesAreHonest(t *testing.T) {
 			h, lost := n.stream(sender.id, fecStream), 0
 			for _, l := range h.lost {
 				lost += int(l.Last - l.First + 1)
-				if l.Reason != wire.LossUnrepaired {
+				if l.Reason != core.LossUnrepaired {
 					t.Errorf("reason %d", l.Reason)
 				}
 			}
@@ -340,7 +341,7 @@ func TestFECTailIsTold(t *testing.T) {
 	if !net.until(100*time.Millisecond, func() bool { return h.next == 104 }) {
 		t.Fatalf("next is %d", h.next)
 	}
-	if len(h.lost) != 1 || h.lost[0].First != 102 || h.lost[0].Last != 103 || h.lost[0].Reason != wire.LossUnrepaired {
+	if len(h.lost) != 1 || h.lost[0].First != 102 || h.lost[0].Last != 103 || h.lost[0].Reason != core.LossUnrepaired {
 		t.Errorf("lost %v", h.lost)
 	}
 	net.done()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -105,7 +106,7 @@ func TestForgeriesAreRefused(t *testing.T) {
 // state is all of a member's protocol state but counters, as text.
 func state(n *node) string {
 	p := *n.p
-	p.stats, p.scratch, p.delivery, p.loss, p.cfg = Stats{}, wire.Datagram{}, wire.Delivery{}, wire.Loss{}, Config{}
+	p.stats, p.scratch, p.delivery, p.loss, p.cfg = Stats{}, wire.Datagram{}, core.Delivery{}, core.Loss{}, Config{}
 	out := fmt.Sprintf("%d %d %d %v %v %v", p.held, p.next, len(p.control), p.at, p.armed, p.naks)
 	for _, s := range p.streams {
 		c := *s
@@ -231,8 +232,8 @@ type only struct {
 	sink *node
 }
 
-func (o only) Deliver(m *wire.Delivery) bool { return m.From != o.from || o.sink.Deliver(m) }
-func (o only) Lost(l *wire.Loss) {
+func (o only) Deliver(m *core.Delivery) bool { return m.From != o.from || o.sink.Deliver(m) }
+func (o only) Lost(l *core.Loss) {
 	if l.From == o.from {
 		o.sink.Lost(l)
 	}
@@ -348,7 +349,7 @@ func (o *inOrder) at(from wire.MemberID, first, last uint64) {
 	o.next[string(from[:])] = last + 1
 }
 
-func (o *inOrder) Deliver(m *wire.Delivery) bool {
+func (o *inOrder) Deliver(m *core.Delivery) bool {
 	if o.refuse {
 		return false
 	}
@@ -356,4 +357,4 @@ func (o *inOrder) Deliver(m *wire.Delivery) bool {
 	return true
 }
 
-func (o *inOrder) Lost(l *wire.Loss) { o.at(l.From, l.First, l.Last) }
+func (o *inOrder) Lost(l *core.Loss) { o.at(l.From, l.First, l.Last) }

@@ -6,6 +6,7 @@ import (
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/fec"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -286,7 +287,7 @@ func (s *stream) tickLeft(now clock.Time) {
 		if g.end == s.mend.tail {
 			message = s.mend.message
 		}
-		s.giveUp(g.end, message, wire.LossUnrepaired)
+		s.giveUp(g.end, message, core.LossUnrepaired)
 		s.drain(now)
 	}
 	s.mend.dec.Forget(s.due)

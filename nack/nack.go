@@ -9,6 +9,7 @@ import (
 
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -66,9 +67,9 @@ type Sink interface {
 	// Deliver takes one message; what m points to is lent for the call. False means that it
 	// cannot be taken now: the same message is offered again in a later Protocol.Deliver, and
 	// nothing after it is offered on that stream before.
-	Deliver(m *wire.Delivery) bool
+	Deliver(m *core.Delivery) bool
 	// Lost tells, in its place in the stream, that messages will never come.
-	Lost(l *wire.Loss)
+	Lost(l *core.Loss)
 }
 
 // Config is what a Protocol is made of.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -71,7 +72,7 @@ type node struct {
 	wake     clock.Time
 	down     bool
 
-	refuse  func(m *wire.Delivery) bool
+	refuse  func(m *core.Delivery) bool
 	streams map[string]*heard
 	events  []Event
 	turns   int
@@ -82,7 +83,7 @@ type node struct {
 type heard struct {
 	first, next uint64 // message numbers: the first that came, and the one that must come now
 	delivered   int
-	lost        []wire.Loss
+	lost        []core.Loss
 }
 
 const testCluster = 0xB1A2E
@@ -143,7 +144,7 @@ func payload(from wire.MemberID, seq uint64, size int) []byte {
 }
 
 // Deliver checks RM-1 to RM-5.
-func (n *node) Deliver(m *wire.Delivery) bool {
+func (n *node) Deliver(m *core.Delivery) bool {
 	if n.refuse != nil && n.refuse(m) {
 		return false
 	}
@@ -166,7 +167,7 @@ func (n *node) Deliver(m *wire.Delivery) bool {
 	return true
 }
 
-func (n *node) Lost(l *wire.Loss) {
+func (n *node) Lost(l *core.Loss) {
 	h := n.stream(l.From, l.Stream)
 	if h.first == 0 {
 		h.first, h.next = l.First, l.First

@@ -10,6 +10,7 @@ import (
 
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -36,7 +37,7 @@ func newTwin(predicts bool) *twin {
 
 func (w *twin) say(format string, args ...any) { w.log = append(w.log, fmt.Sprintf(format, args...)) }
 
-func (w *twin) Deliver(m *wire.Delivery) bool {
+func (w *twin) Deliver(m *core.Delivery) bool {
 	if w.refuses {
 		return false
 	}
@@ -44,7 +45,7 @@ func (w *twin) Deliver(m *wire.Delivery) bool {
 	return true
 }
 
-func (w *twin) Lost(l *wire.Loss) { w.say("lost %d..%d %v", l.First, l.Last, l.Reason) }
+func (w *twin) Lost(l *core.Loss) { w.say("lost %d..%d %v", l.First, l.Last, l.Reason) }
 
 // take is what an engine does with a datagram.
 func (w *twin) take(now clock.Time, data []byte) {

@@ -7,6 +7,7 @@ import (
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/fec"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -44,8 +45,8 @@ type Protocol struct {
 	closed bool
 
 	scratch  wire.Datagram
-	delivery wire.Delivery
-	loss     wire.Loss
+	delivery core.Delivery
+	loss     core.Loss
 	gaps     [2][]wire.Gap
 	stats    Stats
 }

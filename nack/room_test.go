@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/activeblaze/blaze/internal/core"
+
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -29,7 +31,7 @@ func slowMember(t *testing.T, id wire.StreamID, seed uint64) {
 	slow := net.add()
 	net.filter = func(from, to *node, _ *wire.Datagram) bool { return from == slow || to == slow }
 	taken := 0
-	slow.refuse = func(*wire.Delivery) bool {
+	slow.refuse = func(*core.Delivery) bool {
 		if float64(taken) >= rate*float64(net.now)/1e6 {
 			return true
 		}
@@ -78,7 +80,7 @@ func TestPausedStreamsTakeTurns(t *testing.T) {
 	net := newNetwork(t, 1)
 	slow, a, b := net.add(), net.add(), net.add()
 	left := 0
-	slow.refuse = func(*wire.Delivery) bool { left--; return left < 0 }
+	slow.refuse = func(*core.Delivery) bool { left--; return left < 0 }
 	sa, sb := net.open(a, testStream), net.open(b, testStream)
 	net.run(5 * time.Millisecond)
 	net.offer(a, sa, 100, 1000)
@@ -101,7 +103,7 @@ func TestReservedBuffersAreNotHeld(t *testing.T) {
 	const reserved = 300
 	slow := net.add(func(c *Config) { c.Reserved = reserved })
 	from := net.add()
-	slow.refuse = func(*wire.Delivery) bool { return true }
+	slow.refuse = func(*core.Delivery) bool { return true }
 	s := net.open(from, testStream)
 	net.run(5 * time.Millisecond)
 	for range 50 {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -135,7 +136,7 @@ func TestPause(t *testing.T) {
 	net, sender, s := pair(t, 3, 2, func(c *Config) { c.Window = 32 * 1472 })
 	net.faults.loss = 0.05
 	paused := true
-	net.nodes[1].refuse = func(*wire.Delivery) bool { return paused }
+	net.nodes[1].refuse = func(*core.Delivery) bool { return paused }
 	sent := 0
 	for range 100 {
 		sent += net.offer(sender, s, 50, 1000)
@@ -170,7 +171,7 @@ func TestPause(t *testing.T) {
 func TestPauseInsideDatagram(t *testing.T) {
 	net, sender, s := pair(t, 4, 1)
 	n := 0
-	net.nodes[1].refuse = func(*wire.Delivery) bool { n++; return n%3 != 0 }
+	net.nodes[1].refuse = func(*core.Delivery) bool { n++; return n%3 != 0 }
 	sent := net.offer(sender, s, 60, 60) + net.offer(sender, s, 2, 5000)
 	for range 1000 {
 		net.turn(net.nodes[1])
@@ -308,7 +309,7 @@ func TestEviction(t *testing.T) {
 	}
 	lost := uint64(0)
 	for _, l := range h.lost {
-		if l.Reason != wire.LossRetention {
+		if l.Reason != core.LossRetention {
 			t.Errorf("reason %d", l.Reason)
 		}
 		lost += l.Last - l.First + 1
@@ -339,7 +340,7 @@ func TestFastestTellsLoss(t *testing.T) {
 	if !net.until(2*time.Second, func() bool { return h.next == uint64(sent)+1 }) {
 		t.Fatalf("at %d of %d, lost %v", h.next, sent, h.lost)
 	}
-	if len(h.lost) == 0 || h.lost[0].First != 11 || h.lost[0].Reason != wire.LossRetention {
+	if len(h.lost) == 0 || h.lost[0].First != 11 || h.lost[0].Reason != core.LossRetention {
 		t.Errorf("lost %v", h.lost)
 	}
 	net.done()
@@ -360,7 +361,7 @@ func TestLeave(t *testing.T) {
 	net.turn(sender)
 	net.run(10 * time.Millisecond)
 	a, b := net.nodes[1].stream(sender.id, testStream), net.nodes[2].stream(sender.id, testStream)
-	if a.delivered != 10 || len(a.lost) != 1 || a.lost[0].First != 11 || a.lost[0].Last != 30 || a.lost[0].Reason != wire.LossSenderGone {
+	if a.delivered != 10 || len(a.lost) != 1 || a.lost[0].First != 11 || a.lost[0].Last != 30 || a.lost[0].Reason != core.LossSenderGone {
 		t.Errorf("delivered %d, lost %v", a.delivered, a.lost)
 	}
 	if b.delivered != 30 || len(b.lost) != 0 {
@@ -404,7 +405,7 @@ func TestSenderGone(t *testing.T) {
 		} else {
 			net.run(4 * time.Second)
 		}
-		if len(h.lost) != 1 || h.lost[0].First != 11 || h.lost[0].Last != 15 || h.lost[0].Reason != wire.LossSenderGone || h.delivered != 15 {
+		if len(h.lost) != 1 || h.lost[0].First != 11 || h.lost[0].Last != 15 || h.lost[0].Reason != core.LossSenderGone || h.delivered != 15 {
 			t.Errorf("forget %v: delivered %d, lost %v", forget, h.delivered, h.lost)
 		}
 		sender.down = false
@@ -440,7 +441,7 @@ func TestBestEffort(t *testing.T) {
 		t.Errorf("at %d, delivered %d, lost %v", h.next, h.delivered, h.lost)
 	}
 	for _, l := range h.lost {
-		if l.Reason != wire.LossUnrepaired || l.Last-l.First != 3 {
+		if l.Reason != core.LossUnrepaired || l.Last-l.First != 3 {
 			t.Errorf("lost %v", l)
 		}
 	}
@@ -506,7 +507,7 @@ func TestFragmentLostForGood(t *testing.T) {
 func TestSelfDelivery(t *testing.T) {
 	net, sender, s := pair(t, 14, 1, func(c *Config) { c.SelfDelivery, c.Window = true, 32*1472 })
 	paused := true
-	sender.refuse = func(*wire.Delivery) bool { return paused }
+	sender.refuse = func(*core.Delivery) bool { return paused }
 	sent := 0
 	for range 50 {
 		sent += net.offer(sender, s, 5, 1000)

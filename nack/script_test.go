@@ -13,6 +13,7 @@ import (
 
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -106,14 +107,14 @@ func (s *script) say(format string, args ...any) {
 	}
 }
 
-func (s *script) Deliver(m *wire.Delivery) bool {
+func (s *script) Deliver(m *core.Delivery) bool {
 	if !s.refuse {
 		s.run = append(s.run, m.Sequence)
 	}
 	return !s.refuse
 }
 
-func (s *script) Lost(l *wire.Loss) {
+func (s *script) Lost(l *core.Loss) {
 	s.say("lost %d..%d %s", l.First, l.Last, [...]string{"", "unrepaired", "sender gone", "retention", "reset", "slow consumer", "malformed"}[l.Reason])
 }
 

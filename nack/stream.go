@@ -5,6 +5,7 @@ import (
 
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -56,7 +57,7 @@ type stream struct {
 	// is the number of the first message of datagram gone, 0 if that is not known.
 	gone        uint64
 	goneMessage uint64
-	goneReason  wire.LossReason
+	goneReason  core.LossReason
 	tailAt      clock.Time // BestEffort: when what a heartbeat told of is given up
 	tail        uint64
 	tailMessage uint64
@@ -299,7 +300,7 @@ func (s *stream) step(now clock.Time, m *wire.Data, b *buf.Buf) error {
 	s.came(now, n, b)
 	s.advance()
 	if !s.nack && n > s.next { // BestEffort waits for nothing
-		s.giveUp(n, m.FirstMessage, wire.LossUnrepaired)
+		s.giveUp(n, m.FirstMessage, core.LossUnrepaired)
 		s.drain(now)
 	}
 	return nil
@@ -477,7 +478,7 @@ func (s *stream) skip() {
 
 // giveUp says that what is missing below n will not come; message is the number of the first
 // message of datagram n, 0 if that is not known.
-func (s *stream) giveUp(n, message uint64, why wire.LossReason) {
+func (s *stream) giveUp(n, message uint64, why core.LossReason) {
 	if n <= s.gone {
 		return
 	}
@@ -570,7 +571,7 @@ func (s *stream) heartbeat(now clock.Time, h *wire.Heartbeat) {
 	}
 	s.jump = 0
 	if h.First > s.next {
-		s.giveUp(h.First, h.FirstMessage, wire.LossRetention)
+		s.giveUp(h.First, h.FirstMessage, core.LossRetention)
 		s.drain(now)
 	}
 	end := min(h.Last+1, s.due+uint64(s.p.window))
@@ -618,7 +619,7 @@ func (s *stream) leave(now clock.Time, l *wire.Leave) {
 func (s *stream) end(now clock.Time, state streamState) {
 	s.state = state
 	s.endAt, s.tailAt = 0, 0
-	s.giveUp(s.highest, s.endMessage, wire.LossSenderGone)
+	s.giveUp(s.highest, s.endMessage, core.LossSenderGone)
 	if s.endMessage != 0 && s.gone == s.highest && s.goneMessage == 0 {
 		s.goneMessage = s.endMessage
 	}
@@ -664,7 +665,7 @@ func (s *stream) tick(now clock.Time) {
 	}
 	if s.tailAt != 0 && now >= s.tailAt {
 		s.tailAt = 0
-		s.giveUp(s.tail, s.tailMessage, wire.LossUnrepaired)
+		s.giveUp(s.tail, s.tailMessage, core.LossUnrepaired)
 		s.drain(now)
 	}
 	if s.endAt != 0 && now >= s.endAt {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/wire"
 )
@@ -147,7 +148,7 @@ type stopwatch struct {
 	node int
 }
 
-func (s *stopwatch) Deliver(m *wire.Delivery) bool {
+func (s *stopwatch) Deliver(m *core.Delivery) bool {
 	ok := s.readySink.Deliver(m)
 	if n := m.Sequence; ok && s.node > 0 && n <= uint64(len(s.r.sentAt)) {
 		s.r.late = append(s.r.late, s.r.c.Net.Now().Sub(s.r.sentAt[n-1]))
@@ -155,7 +156,7 @@ func (s *stopwatch) Deliver(m *wire.Delivery) bool {
 	return ok
 }
 
-func (s *stopwatch) Lost(l *wire.Loss) {
+func (s *stopwatch) Lost(l *core.Loss) {
 	s.readySink.Lost(l)
 	for n := l.First; n <= l.Last; n++ {
 		s.r.told[n] = true

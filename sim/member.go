@@ -5,6 +5,7 @@ import (
 
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/internal/check"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/wire"
 )
@@ -130,7 +131,7 @@ type sink struct {
 func (s *sink) Ready() bool { return !s.m.stalled || s.m.Proc != s.proc }
 
 // Deliver records a message, unless the application is stalled.
-func (s *sink) Deliver(d *wire.Delivery) bool {
+func (s *sink) Deliver(d *core.Delivery) bool {
 	m := s.m
 	if !s.Ready() {
 		return false
@@ -144,7 +145,7 @@ func (s *sink) Deliver(d *wire.Delivery) bool {
 }
 
 // Lost records a loss.
-func (s *sink) Lost(l *wire.Loss) {
+func (s *sink) Lost(l *core.Loss) {
 	m := s.m
 	now := m.c.Net.Now()
 	m.c.Log.Gap(now, s.proc, l)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/internal/check"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/wire"
 )
@@ -15,16 +16,16 @@ import (
 type saboteur struct {
 	nack.Sink
 	n       int
-	deliver func(s *saboteur, m *wire.Delivery) bool
+	deliver func(s *saboteur, m *core.Delivery) bool
 }
 
-func (s *saboteur) Deliver(m *wire.Delivery) bool {
+func (s *saboteur) Deliver(m *core.Delivery) bool {
 	s.n++
 	return s.deliver(s, m)
 }
 
 // atNode sabotages the application of one node.
-func atNode(node int, deliver func(s *saboteur, m *wire.Delivery) bool) func(c *Cluster) {
+func atNode(node int, deliver func(s *saboteur, m *core.Delivery) bool) func(c *Cluster) {
 	return func(c *Cluster) {
 		c.Sabotage = func(_ *Cluster, i int, s nack.Sink) nack.Sink {
 			if i != node {
@@ -36,7 +37,7 @@ func atNode(node int, deliver func(s *saboteur, m *wire.Delivery) bool) func(c *
 }
 
 // keep copies a message, so that it can be delivered later.
-func keep(m *wire.Delivery) *wire.Delivery {
+func keep(m *core.Delivery) *core.Delivery {
 	c := *m
 	c.Topic, c.Payload = slices.Clone(m.Topic), slices.Clone(m.Payload)
 	return &c
@@ -72,7 +73,7 @@ func TestPlantedDefects(t *testing.T) {
 		run     func(c *Cluster) // instead of the usual run
 	}{
 		{name: "wrong payload", catcher: "RM-1", seeds: 1,
-			plant: atNode(2, func(s *saboteur, m *wire.Delivery) bool {
+			plant: atNode(2, func(s *saboteur, m *core.Delivery) bool {
 				if s.n == 50 {
 					m = keep(m)
 					m.Payload[len(m.Payload)/2] ^= 4
@@ -80,7 +81,7 @@ func TestPlantedDefects(t *testing.T) {
 				return s.Sink.Deliver(m)
 			})},
 		{name: "duplicate not filtered", catcher: "RM-2", seeds: 1,
-			plant: atNode(2, func(s *saboteur, m *wire.Delivery) bool {
+			plant: atNode(2, func(s *saboteur, m *core.Delivery) bool {
 				if s.n == 50 {
 					s.Sink.Deliver(m)
 				}
@@ -88,8 +89,8 @@ func TestPlantedDefects(t *testing.T) {
 			})},
 		{name: "two messages change places", catcher: "RM-3", seeds: 1,
 			plant: func(c *Cluster) {
-				var held *wire.Delivery
-				atNode(2, func(s *saboteur, m *wire.Delivery) bool {
+				var held *core.Delivery
+				atNode(2, func(s *saboteur, m *core.Delivery) bool {
 					if s.n == 50 {
 						held = keep(m)
 						return true
@@ -103,7 +104,7 @@ func TestPlantedDefects(t *testing.T) {
 				})(c)
 			}},
 		{name: "gap skipped silently", catcher: "RM-4", seeds: 1,
-			plant: atNode(2, func(s *saboteur, m *wire.Delivery) bool {
+			plant: atNode(2, func(s *saboteur, m *core.Delivery) bool {
 				return s.n == 50 || s.Sink.Deliver(m)
 			})},
 		{name: "best effort that tells no loss", catcher: "RM-4", seeds: 1,
@@ -112,26 +113,26 @@ func TestPlantedDefects(t *testing.T) {
 				c.Sabotage = func(_ *Cluster, _ int, s nack.Sink) nack.Sink { return mute{s} }
 			}},
 		{name: "gap reported, then delivered", catcher: "RM-5", seeds: 1,
-			plant: atNode(2, func(s *saboteur, m *wire.Delivery) bool {
+			plant: atNode(2, func(s *saboteur, m *core.Delivery) bool {
 				if s.n == 50 {
-					s.Sink.Lost(&wire.Loss{From: m.From, Stream: m.Stream, First: m.Sequence, Last: m.Sequence, Reason: wire.LossRetention})
+					s.Sink.Lost(&core.Loss{From: m.From, Stream: m.Stream, First: m.Sequence, Last: m.Sequence, Reason: core.LossRetention})
 				}
 				return s.Sink.Deliver(m)
 			})},
 		{name: "given up too early", catcher: "RM-6", seeds: 1,
-			plant: atNode(2, func(s *saboteur, m *wire.Delivery) bool {
+			plant: atNode(2, func(s *saboteur, m *core.Delivery) bool {
 				if s.n == 50 {
-					s.Sink.Lost(&wire.Loss{From: m.From, Stream: m.Stream, First: m.Sequence, Last: m.Sequence, Reason: wire.LossRetention})
+					s.Sink.Lost(&core.Loss{From: m.From, Stream: m.Stream, First: m.Sequence, Last: m.Sequence, Reason: core.LossRetention})
 					return true
 				}
 				return s.Sink.Deliver(m)
 			})},
 		{name: "late joiner gets history", catcher: "RM-7", seeds: 1,
 			plant: func(c *Cluster) {
-				var old *wire.Delivery
+				var old *core.Delivery
 				c.Watch = true
 				c.Sabotage = func(_ *Cluster, node int, sink nack.Sink) nack.Sink {
-					return &saboteur{Sink: sink, deliver: func(s *saboteur, m *wire.Delivery) bool {
+					return &saboteur{Sink: sink, deliver: func(s *saboteur, m *core.Delivery) bool {
 						if node == 2 && s.n == 10 {
 							old = keep(m)
 						}
@@ -179,7 +180,7 @@ func TestPlantedDefects(t *testing.T) {
 			}},
 		{name: "restart joined to the stream before", catcher: "RM-13", seeds: 1,
 			plant: func(c *Cluster) {
-				atNode(2, func(s *saboteur, m *wire.Delivery) bool {
+				atNode(2, func(s *saboteur, m *core.Delivery) bool {
 					m = keep(m)
 					m.From = c.Log.Procs[0].Member // node 0's first process
 					return s.Sink.Deliver(m)
@@ -205,7 +206,7 @@ func TestPlantedDefects(t *testing.T) {
 				c.Make = func(nc NodeConfig) Node { return forgetful{NewCoreNode(nc)} }
 			}},
 		{name: "delivery after close", catcher: "RS-8", seeds: 1,
-			plant: atNode(2, func(s *saboteur, m *wire.Delivery) bool {
+			plant: atNode(2, func(s *saboteur, m *core.Delivery) bool {
 				if s.n == 50 {
 					m := keep(m)
 					c := s.Sink.(*sink).m.c
@@ -252,7 +253,7 @@ func TestPlantedDefects(t *testing.T) {
 // mute is an application that is not told of losses.
 type mute struct{ nack.Sink }
 
-func (mute) Lost(*wire.Loss) {}
+func (mute) Lost(*core.Loss) {}
 
 // forgetful is a member with a drop that it does not count.
 type forgetful struct{ Node }

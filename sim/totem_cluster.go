@@ -12,6 +12,7 @@ import (
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/engine"
 	"github.com/activeblaze/blaze/internal/check"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/totem"
 	"github.com/activeblaze/blaze/wire"
 )
@@ -282,7 +283,7 @@ type ringSink struct {
 	proc check.Proc
 }
 
-func (s *ringSink) Deliver(d *wire.Delivery) bool {
+func (s *ringSink) Deliver(d *core.Delivery) bool {
 	m := s.m
 	now := m.c.Net.Now()
 	h := m.c.Log.Delivered(now, s.proc, d, m.ring, m.seq)
@@ -294,7 +295,7 @@ func (s *ringSink) Deliver(d *wire.Delivery) bool {
 	return true
 }
 
-func (s *ringSink) Lost(l *wire.Loss) { s.m.c.Log.Lost(s.m.c.Net.Now(), s.proc, l.From, l.First) }
+func (s *ringSink) Lost(l *core.Loss) { s.m.c.Log.Lost(s.m.c.Net.Now(), s.proc, l.From, l.First) }
 
 func (m *RingMember) view(proc check.Proc, v totem.View) {
 	now := m.c.Net.Now()

@@ -7,6 +7,7 @@ import (
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/engine"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/internal/member"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/wire"
@@ -62,9 +63,9 @@ func (c consumer) Ready(clock.Time) bool {
 	return !ok || r.Ready()
 }
 
-func (c consumer) Deliver(_ clock.Time, _ string, d *wire.Delivery) { c.n.config.Sink.Deliver(d) }
+func (c consumer) Deliver(_ clock.Time, _ string, d *core.Delivery) { c.n.config.Sink.Deliver(d) }
 
-func (c consumer) Lost(l *wire.Loss) { c.n.config.Sink.Lost(l) }
+func (c consumer) Lost(l *core.Loss) { c.n.config.Sink.Lost(l) }
 
 // Turn is one turn of the engine; a member that leaves says farewell once it has settled.
 func (n *WholeNode) Turn(now clock.Time) int {

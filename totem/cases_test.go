@@ -11,6 +11,7 @@ import (
 
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -717,7 +718,7 @@ func TestLostElsewhere(t *testing.T) {
 	r.form()
 	r.offerAll(r.nodes[3], "a", []byte("4"), false)
 	r.run(5 * time.Millisecond)
-	want := []wire.Loss{{From: r.nodes[3].id, Stream: Stream, First: 2, Last: 3, Reason: wire.LossSenderGone}}
+	want := []core.Loss{{From: r.nodes[3].id, Stream: Stream, First: 2, Last: 3, Reason: core.LossSenderGone}}
 	if !slices.Equal(r.nodes[0].losses, want) || len(r.nodes[2].losses) > 0 {
 		t.Errorf("lost: %+v, and beside the sender %+v", r.nodes[0].losses, r.nodes[2].losses)
 	}

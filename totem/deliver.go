@@ -2,6 +2,7 @@ package totem
 
 import (
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -21,8 +22,8 @@ type deliverer struct {
 	origins [64]origin
 	ages    uint64
 
-	out  wire.Delivery
-	loss wire.Loss
+	out  core.Delivery
+	loss core.Loss
 }
 
 // todo is one datagram of an old ring, or one view, that waits for the application.
@@ -208,7 +209,7 @@ func (p *Protocol) handPart(m *wire.Data, o *origin, a *assembly, own bool) bool
 			return true
 		}
 	}
-	d.out = wire.Delivery{From: o.id, Stream: Stream, Sequence: o.next, Kind: it.Kind, Topic: it.Topic, Payload: a.bytes}
+	d.out = core.Delivery{From: o.id, Stream: Stream, Sequence: o.next, Kind: it.Kind, Topic: it.Topic, Payload: a.bytes}
 	if !p.sink(own) {
 		d.done = 1 // whole, and refused
 		return false
@@ -245,7 +246,7 @@ func (p *Protocol) follows(o *origin, message uint64) bool {
 		p.stats.Impossible++ // said twice
 		return false
 	case message > o.next:
-		p.deliv.loss = wire.Loss{From: o.id, Stream: Stream, First: o.next, Last: message - 1, Reason: wire.LossSenderGone}
+		p.deliv.loss = core.Loss{From: o.id, Stream: Stream, First: o.next, Last: message - 1, Reason: core.LossSenderGone}
 		p.stats.Lost += message - o.next
 		o.next = message
 		p.cfg.Sink.Lost(&p.deliv.loss)

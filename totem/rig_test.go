@@ -8,6 +8,7 @@ import (
 
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -36,7 +37,7 @@ type rigNode struct {
 	refuse bool
 	got    []delivered
 	quiet  bool // got is not kept
-	losses []wire.Loss
+	losses []core.Loss
 	views  []View
 	events []Event
 	count  int
@@ -51,7 +52,7 @@ type delivered struct {
 	payload string
 }
 
-func (n *rigNode) Deliver(m *wire.Delivery) bool {
+func (n *rigNode) Deliver(m *core.Delivery) bool {
 	if n.refuse {
 		return false
 	}
@@ -62,7 +63,7 @@ func (n *rigNode) Deliver(m *wire.Delivery) bool {
 	return true
 }
 
-func (n *rigNode) Lost(l *wire.Loss) { n.losses = append(n.losses, *l) }
+func (n *rigNode) Lost(l *core.Loss) { n.losses = append(n.losses, *l) }
 
 func newRig(t testing.TB, n int, change ...func(*Config)) *rig {
 	r := &rig{t: t, now: 1}

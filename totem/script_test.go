@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/sim"
 	"github.com/activeblaze/blaze/totem"
 	"github.com/activeblaze/blaze/wire"
@@ -108,7 +109,7 @@ func name(id wire.MemberID) string { return string(id[:1]) + strings.Repeat("'",
 
 func (s *script) heard(node int, what any) {
 	switch v := what.(type) {
-	case *wire.Delivery:
+	case *core.Delivery:
 		s.runs[node] = append(s.runs[node], fmt.Sprintf("%s%d", name(v.From), v.Sequence))
 	case totem.View:
 		s.flushRun(node)

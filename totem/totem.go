@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -49,10 +50,10 @@ type Sink interface {
 	// Deliver takes one message; what m points to is lent for the call. False means that it
 	// cannot be taken now: the same message is offered again in a later Protocol.Deliver, and
 	// nothing after it is offered before.
-	Deliver(m *wire.Delivery) bool
+	Deliver(m *core.Delivery) bool
 	// Lost tells that messages of a member were ordered in a part of the network that this
 	// member was cut off from.
-	Lost(l *wire.Loss)
+	Lost(l *core.Loss)
 }
 
 // Config is what a Protocol is made of.

@@ -49,35 +49,3 @@ const (
 	KindRaw     Kind = 0
 	KindMessage Kind = 1
 )
-
-// Delivery is one message as a protocol core hands it up. All slices are lent: they are valid
-// until the call that lends them returns.
-type Delivery struct {
-	From     MemberID
-	Stream   StreamID
-	Sequence uint64 // message number in its stream, from 1
-	Kind     Kind
-	Topic    []byte
-	Payload  []byte
-}
-
-// Loss tells that messages First..Last (inclusive) of a stream will never come.
-type Loss struct {
-	From        MemberID
-	Stream      StreamID
-	First, Last uint64
-	Reason      LossReason
-}
-
-// LossReason says why messages are gone.
-type LossReason uint8
-
-// The reasons.
-const (
-	LossUnrepaired   LossReason = iota + 1 // BestEffort and FEC: nobody was asked for it, or nobody could be
-	LossSenderGone                         // the sender left, failed or started a new stream before it was repaired
-	LossRetention                          // the sender no longer holds it
-	LossReset                              // this receiver fell out of the window, or was evicted
-	LossSlowConsumer                       // the subscription's queue was full (SlowConsumer Drop)
-	LossMalformed                          // it came, and could not be read or put together
-)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/engine"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/internal/member"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/wire"
@@ -20,13 +21,13 @@ type counter struct {
 }
 
 func (c *counter) Ready(clock.Time) bool { return true }
-func (c *counter) Deliver(_ clock.Time, topic string, d *wire.Delivery) {
+func (c *counter) Deliver(_ clock.Time, topic string, d *core.Delivery) {
 	if n := binary.LittleEndian.Uint64(d.Payload); n != c.next || topic != "t" {
 		c.t.Fatalf("message %d on %q instead of %d", n, topic, c.next)
 	}
 	c.next++
 }
-func (c *counter) Lost(l *wire.Loss) { c.t.Fatalf("lost: %+v", l) }
+func (c *counter) Lost(l *core.Loss) { c.t.Fatalf("lost: %+v", l) }
 
 // Whole members over this driver: every message, once, in order, although the filter of one side
 // loses 1 % of what it should redirect; and every buffer is back at the end.

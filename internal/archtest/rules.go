@@ -30,7 +30,8 @@ type Rule struct {
 // Folders that rules name often: a layer with all layers below it.
 var (
 	bottom = []string{"wire", "buf", "ring", "clock"}
-	fec    = join(bottom, "fec")
+	shared = join(bottom, "internal/core")
+	fec    = join(shared, "fec")
 	nack   = join(fec, "nack")
 	group  = join(nack, "totem", "group")
 	cores  = join(group, "cluster")
@@ -47,9 +48,10 @@ var Rules = []Rule{
 
 	// Protocol cores: cluster → group → totem, nack → fec. They know neither the engine, which
 	// calls them, nor any driver.
-	{Dir: "fec", Uses: bottom, Core: true},
+	{Dir: "internal/core", Uses: bottom, Core: true},
+	{Dir: "fec", Uses: shared, Core: true},
 	{Dir: "nack", Uses: fec, Core: true},
-	{Dir: "totem", Uses: bottom, Core: true},
+	{Dir: "totem", Uses: shared, Core: true},
 	{Dir: "group", Uses: join(nack, "totem"), Core: true},
 	{Dir: "cluster", Uses: group, Core: true},
 
@@ -66,7 +68,7 @@ var Rules = []Rule{
 	{Dir: "internal/lossy", Uses: join(bottom, "engine"), Seeded: true},
 	{Dir: "internal/traced", Uses: join(bottom, "engine", "internal/hook")},
 	{Dir: "internal/iflock"},
-	{Dir: "internal/check", Uses: bottom, Seeded: true},
+	{Dir: "internal/check", Uses: shared, Seeded: true},
 	{Dir: "internal", Uses: bottom}, // other small tools
 
 	// Whole members in virtual time: everything but drivers and the root package.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -35,10 +36,10 @@ func payload(n uint64) []byte {
 
 func (r *run) send(at clock.Time, n uint64) { r.Log.Sent(at, r.s, payload(n)) }
 func (r *run) deliver(at clock.Time, n uint64) {
-	r.Log.Delivered(at, r.b, &wire.Delivery{From: alice, Stream: id, Sequence: n, Payload: payload(n)})
+	r.Log.Delivered(at, r.b, &core.Delivery{From: alice, Stream: id, Sequence: n, Payload: payload(n)})
 }
-func (r *run) gap(at clock.Time, first, last uint64, reason wire.LossReason) {
-	r.Log.Gap(at, r.b, &wire.Loss{From: alice, Stream: id, First: first, Last: last, Reason: reason})
+func (r *run) gap(at clock.Time, first, last uint64, reason core.LossReason) {
+	r.Log.Gap(at, r.b, &core.Loss{From: alice, Stream: id, First: first, Last: last, Reason: reason})
 }
 
 // begin starts alice and bob, and alice's stream.
@@ -85,13 +86,13 @@ func TestPlantedDefects(t *testing.T) {
 		{"wrong bytes", func() *run {
 			r := begin()
 			r.send(ms, 1)
-			r.Log.Delivered(2*ms, r.b, &wire.Delivery{From: alice, Stream: id, Sequence: 1, Payload: payload(2)})
+			r.Log.Delivered(2*ms, r.b, &core.Delivery{From: alice, Stream: id, Sequence: 1, Payload: payload(2)})
 			return r
 		}, options, []string{"RM-1"}},
 		{"wrong length", func() *run {
 			r := begin()
 			r.send(ms, 1)
-			r.Log.Delivered(2*ms, r.b, &wire.Delivery{From: alice, Stream: id, Sequence: 1, Payload: payload(1)[:19]})
+			r.Log.Delivered(2*ms, r.b, &core.Delivery{From: alice, Stream: id, Sequence: 1, Payload: payload(1)[:19]})
 			return r
 		}, options, []string{"RM-1"}},
 		{"never sent", func() *run {
@@ -101,7 +102,7 @@ func TestPlantedDefects(t *testing.T) {
 		}, options, []string{"RM-1"}},
 		{"sent by nobody", func() *run {
 			r := begin()
-			r.Log.Delivered(ms, r.b, &wire.Delivery{From: bob, Stream: id, Sequence: 1, Payload: payload(1)})
+			r.Log.Delivered(ms, r.b, &core.Delivery{From: bob, Stream: id, Sequence: 1, Payload: payload(1)})
 			return r
 		}, options, []string{"RM-1"}},
 		{"delivered before it was sent", func() *run {
@@ -148,14 +149,14 @@ func TestPlantedDefects(t *testing.T) {
 			r.Fault(1500*ms, Resume, r.b, r.b)
 			r.deliver(2*ms, 1)
 			r.deliver(1501*ms, 3)
-			r.gap(1502*ms, 2, 2, wire.LossRetention)
+			r.gap(1502*ms, 2, 2, core.LossRetention)
 			return r
 		}, options, []string{"RM-4", "RM-5"}},
 		{"reported, then delivered", func() *run {
 			r := begin()
 			r.send(ms, 1)
 			r.Crash(2*ms, r.a)
-			r.gap(3*ms, 1, 1, wire.LossSenderGone)
+			r.gap(3*ms, 1, 1, core.LossSenderGone)
 			r.deliver(4*ms, 1)
 			return r
 		}, options, []string{"RM-5"}},
@@ -163,27 +164,27 @@ func TestPlantedDefects(t *testing.T) {
 			r := begin()
 			r.send(ms, 1)
 			r.Crash(2*ms, r.a)
-			r.gap(3*ms, 1, 1, wire.LossSenderGone)
-			r.gap(4*ms, 1, 1, wire.LossSenderGone)
+			r.gap(3*ms, 1, 1, core.LossSenderGone)
+			r.gap(4*ms, 1, 1, core.LossSenderGone)
 			return r
 		}, options, []string{"RM-5"}},
 		{"a loss of what was never sent", func() *run {
 			r := begin()
 			r.send(ms, 1)
 			r.Crash(2*ms, r.a)
-			r.gap(3*ms, 1, 2, wire.LossSenderGone)
+			r.gap(3*ms, 1, 2, core.LossSenderGone)
 			return r
 		}, options, []string{"RM-5"}},
 		{"given up without need", func() *run {
 			r := begin()
 			r.send(ms, 1)
-			r.gap(2*ms, 1, 1, wire.LossRetention)
+			r.gap(2*ms, 1, 1, core.LossRetention)
 			return r
 		}, options, []string{"RM-6"}},
 		{"a living sender called gone", func() *run {
 			r := begin()
 			r.send(ms, 1)
-			r.gap(2*ms, 1, 1, wire.LossSenderGone)
+			r.gap(2*ms, 1, 1, core.LossSenderGone)
 			return r
 		}, options, []string{"RM-6"}},
 		{"given up after too short a pause", func() *run {
@@ -191,13 +192,13 @@ func TestPlantedDefects(t *testing.T) {
 			r.send(ms, 1)
 			r.Fault(2*ms, Pause, r.b, r.b)
 			r.Fault(900*ms, Resume, r.b, r.b)
-			r.gap(901*ms, 1, 1, wire.LossReset)
+			r.gap(901*ms, 1, 1, core.LossReset)
 			return r
 		}, options, []string{"RM-6"}},
 		{"not repaired in reliable mode", func() *run {
 			r := begin()
 			r.send(ms, 1)
-			r.gap(2*ms, 1, 1, wire.LossUnrepaired)
+			r.gap(2*ms, 1, 1, core.LossUnrepaired)
 			return r
 		}, options, []string{"RM-6"}},
 		{"starts late", func() *run {
@@ -214,7 +215,7 @@ func TestPlantedDefects(t *testing.T) {
 				r.Emitted(clock.Time(n)*ms, r.s, n, n, 100)
 			}
 			carol := r.Start(10*ms, 2, wire.MemberID{3})
-			r.Log.Delivered(11*ms, carol, &wire.Delivery{From: alice, Stream: id, Sequence: 2, Payload: payload(2)})
+			r.Log.Delivered(11*ms, carol, &core.Delivery{From: alice, Stream: id, Sequence: 2, Payload: payload(2)})
 			return r
 		}, options, []string{"RM-7"}},
 		{"never arrives", func() *run {
@@ -256,7 +257,7 @@ func TestPlantedDefects(t *testing.T) {
 			s := r.Open(4*ms, again, id)
 			r.Log.Sent(5*ms, s, payload(1001))
 			r.Log.Sent(5*ms, s, payload(1002))
-			r.Log.Delivered(6*ms, r.b, &wire.Delivery{From: alice, Stream: id, Sequence: 2, Payload: payload(1002)})
+			r.Log.Delivered(6*ms, r.b, &core.Delivery{From: alice, Stream: id, Sequence: 2, Payload: payload(1002)})
 			return r
 		}, options, []string{"RM-1", "RM-13"}},
 		{"delivered after close", func() *run {

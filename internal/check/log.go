@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -89,7 +90,7 @@ type Record struct {
 	Stream      Stream
 	Length      int32
 	Kind        Kind
-	Reason      wire.LossReason
+	Reason      core.LossReason
 }
 
 // Log is everything that is known about a run, in the order in which it happened.
@@ -167,7 +168,7 @@ func (l *Log) Sent(at clock.Time, s Stream, payload []byte) {
 }
 
 // Delivered records that p was handed a message. It returns the payload's hash.
-func (l *Log) Delivered(at clock.Time, p Proc, m *wire.Delivery) uint64 {
+func (l *Log) Delivered(at clock.Time, p Proc, m *core.Delivery) uint64 {
 	h := Hash(m.Payload)
 	l.add(Record{At: at, Kind: Delivered, Proc: p, Stream: l.Find(m.From, m.Stream), First: m.Sequence, Last: m.Sequence,
 		Length: int32(len(m.Payload)), Hash: h})
@@ -175,7 +176,7 @@ func (l *Log) Delivered(at clock.Time, p Proc, m *wire.Delivery) uint64 {
 }
 
 // Gap records that p was told of a loss.
-func (l *Log) Gap(at clock.Time, p Proc, g *wire.Loss) {
+func (l *Log) Gap(at clock.Time, p Proc, g *core.Loss) {
 	l.add(Record{At: at, Kind: Gap, Proc: p, Stream: l.Find(g.From, g.Stream), First: g.First, Last: g.Last, Reason: g.Reason})
 }
 
@@ -290,19 +291,19 @@ func (l *Log) streamName(s Stream) string {
 	return fmt.Sprintf("%s/%d:%d", l.procName(i.Sender), i.ID.Protocol(), i.ID.Lane())
 }
 
-func reasonName(r wire.LossReason) string {
+func reasonName(r core.LossReason) string {
 	switch r {
-	case wire.LossUnrepaired:
+	case core.LossUnrepaired:
 		return "unrepaired"
-	case wire.LossSenderGone:
+	case core.LossSenderGone:
 		return "sender gone"
-	case wire.LossRetention:
+	case core.LossRetention:
 		return "beyond retention"
-	case wire.LossReset:
+	case core.LossReset:
 		return "receiver reset"
-	case wire.LossSlowConsumer:
+	case core.LossSlowConsumer:
 		return "slow consumer"
-	case wire.LossMalformed:
+	case core.LossMalformed:
 		return "malformed"
 	}
 	return fmt.Sprintf("reason %d", uint8(r))

@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/clock"
-	"github.com/activeblaze/blaze/wire"
+	"github.com/activeblaze/blaze/internal/core"
 )
 
 // RM6 (reliable mode): a reliable stream has a gap only for a reason that exists. The sender
@@ -23,17 +23,17 @@ func RM6(l *Log, o Options) []Violation {
 		ended := l.Procs[sender].Ended != 0 && l.Procs[sender].Ended <= d.At
 		apart := q.apart(d.Proc, sender, d.At)
 		switch d.Reason {
-		case wire.LossSenderGone:
+		case core.LossSenderGone:
 			if !ended && !apart {
 				r.add(i, "the sender lives and could be heard")
 			}
-		case wire.LossRetention, wire.LossReset:
+		case core.LossRetention, core.LossReset:
 			// Its sender also forgets a receiver that it did not hear of, so a gap that the end
 			// of the sender leaves may be told this way too.
 			if !o.Fastest && !ended && !apart {
 				r.add(i, "the sender keeps what a live receiver lacks")
 			}
-		case wire.LossSlowConsumer:
+		case core.LossSlowConsumer:
 			if !o.Drop {
 				r.add(i, "the subscription pauses its senders and drops nothing")
 			}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -100,7 +101,7 @@ func (l *RingLog) Sent(at clock.Time, p Proc, payload []byte, safe bool) {
 }
 
 // Delivered records that p was handed a message of datagram seq of a ring. It returns its hash.
-func (l *RingLog) Delivered(at clock.Time, p Proc, m *wire.Delivery, ring wire.RingID, seq uint64) uint64 {
+func (l *RingLog) Delivered(at clock.Time, p Proc, m *core.Delivery, ring wire.RingID, seq uint64) uint64 {
 	h := Hash(m.Payload)
 	l.add(RingRecord{At: at, Kind: RingDelivered, Proc: p, From: l.procOf(m.From), Number: m.Sequence, Hash: h, Length: int32(len(m.Payload)), Ring: ring, Seq: seq})
 	return h

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -41,7 +42,7 @@ func (s *ringScene) send(p int, ring wire.RingID, seq, n, position uint64, safe 
 
 func (s *ringScene) deliver(p int, ring wire.RingID, seq uint64, from int, n uint64) {
 	s.l.Handed(s.at, Proc(p), ring, seq)
-	s.l.Delivered(s.at, Proc(p), &wire.Delivery{From: s.ids[from], Sequence: n, Payload: payloadOf(from, n)}, ring, seq)
+	s.l.Delivered(s.at, Proc(p), &core.Delivery{From: s.ids[from], Sequence: n, Payload: payloadOf(from, n)}, ring, seq)
 }
 
 // play is the run; skip leaves out one delivery, and each event may be replaced.
@@ -77,7 +78,7 @@ func (s *ringScene) play(breaks string) []Violation {
 		switch {
 		case is("wrong bytes") && last:
 			s.l.Handed(s.at, 2, s.a, 1)
-			s.l.Delivered(s.at, 2, &wire.Delivery{From: s.ids[0], Sequence: 1, Payload: []byte("x")}, s.a, 1)
+			s.l.Delivered(s.at, 2, &core.Delivery{From: s.ids[0], Sequence: 1, Payload: []byte("x")}, s.a, 1)
 			s.deliver(p, s.a, 2, 1, 1)
 		case is("other order") && last:
 			s.deliver(p, s.a, 2, 1, 1)
@@ -92,7 +93,7 @@ func (s *ringScene) play(breaks string) []Violation {
 		case is("another message under the number") && last:
 			s.deliver(p, s.a, 1, 0, 1)
 			s.l.Handed(s.at, 2, s.a, 2)
-			s.l.Delivered(s.at, 2, &wire.Delivery{From: s.ids[0], Sequence: 1, Payload: payloadOf(0, 1)}, s.a, 2)
+			s.l.Delivered(s.at, 2, &core.Delivery{From: s.ids[0], Sequence: 1, Payload: payloadOf(0, 1)}, s.a, 2)
 		case is("outside of Operational") && last:
 			s.deliver(p, s.a, 1, 0, 1)
 			s.l.Left(s.at, 2, s.a)

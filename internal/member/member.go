@@ -11,6 +11,7 @@ import (
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/engine"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/internal/topic"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/ring"
@@ -396,6 +397,6 @@ func (m *Member) Queued() (n int) {
 // sink is where the cores hand messages up.
 type sink struct{ m *Member }
 
-func (s sink) Deliver(d *wire.Delivery) bool { return s.m.listeners.deliver(s.m.engine.Now(), d) }
+func (s sink) Deliver(d *core.Delivery) bool { return s.m.listeners.deliver(s.m.engine.Now(), d) }
 
-func (s sink) Lost(l *wire.Loss) { s.m.listeners.lost(l) }
+func (s sink) Lost(l *core.Loss) { s.m.listeners.lost(l) }

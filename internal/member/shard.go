@@ -8,6 +8,7 @@ import (
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/engine"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/ring"
 	"github.com/activeblaze/blaze/wire"
@@ -289,6 +290,6 @@ func (s *shard) Waiting() bool { return s.view.resumed.Load() || !s.inbox.Empty(
 // shardSink is where the core of an engine that only receives hands messages up.
 type shardSink struct{ *shard }
 
-func (s shardSink) Deliver(d *wire.Delivery) bool { return s.view.deliver(s.engine.Now(), d) }
+func (s shardSink) Deliver(d *core.Delivery) bool { return s.view.deliver(s.engine.Now(), d) }
 
-func (s shardSink) Lost(l *wire.Loss) { s.view.lost(l) }
+func (s shardSink) Lost(l *core.Loss) { s.view.lost(l) }

@@ -11,6 +11,7 @@ import (
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/engine"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/wire"
 )
@@ -135,7 +136,7 @@ func (w *wires) add(queues int, protocol wire.Protocol) *card {
 // Ready, Deliver and Lost implement Consumer: the messages of a sender are numbered.
 func (c *card) Ready(clock.Time) bool { return true }
 
-func (c *card) Deliver(_ clock.Time, _ string, d *wire.Delivery) {
+func (c *card) Deliver(_ clock.Time, _ string, d *core.Delivery) {
 	n := binary.LittleEndian.Uint64(d.Payload)
 	if n != c.next[d.From] && (!c.late || c.next[d.From] != 0) {
 		panic(fmt.Sprintf("message %d of %x came instead of %d", n, d.From[14:], c.next[d.From]))
@@ -143,7 +144,7 @@ func (c *card) Deliver(_ clock.Time, _ string, d *wire.Delivery) {
 	c.next[d.From] = n + 1
 }
 
-func (c *card) Lost(*wire.Loss) { c.losses++ }
+func (c *card) Lost(*core.Loss) { c.losses++ }
 
 // offer sends a message.
 func (w *wires) offer(c *card) {

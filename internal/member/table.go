@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/internal/topic"
-	"github.com/activeblaze/blaze/wire"
 )
 
 // Consumer is one subscription as an engine's thread sees it.
@@ -16,9 +16,9 @@ type Consumer interface {
 	Ready(now clock.Time) bool
 	// Deliver takes one message; topic is d.Topic as a string that may be kept. Everything in
 	// d is lent for the call.
-	Deliver(now clock.Time, topic string, d *wire.Delivery)
+	Deliver(now clock.Time, topic string, d *core.Delivery)
 	// Lost tells of messages that will never come.
-	Lost(l *wire.Loss)
+	Lost(l *core.Loss)
 }
 
 // Divided is a Consumer that several engines may hand messages to at the same time.
@@ -164,7 +164,7 @@ func (v *view) lookup(name []byte) *resolved {
 }
 
 // deliver hands d to everyone who listens, or, when one of them cannot take it now, to nobody.
-func (v *view) deliver(now clock.Time, d *wire.Delivery) (ok bool) {
+func (v *view) deliver(now clock.Time, d *core.Delivery) (ok bool) {
 	r := v.lookup(d.Topic)
 	for _, c := range r.to {
 		if !c.Ready(now) {
@@ -177,7 +177,7 @@ func (v *view) deliver(now clock.Time, d *wire.Delivery) (ok bool) {
 	return true
 }
 
-func (v *view) lost(l *wire.Loss) {
+func (v *view) lost(l *core.Loss) {
 	v.fresh()
 	for _, c := range v.all {
 		c.Lost(l)

@@ -1,6 +1,8 @@
 package fec
 
-import "math"
+import (
+	"math"
+)
 
 // Defaults and constants of the rule, see docs/decisions/fec-parity.md.
 const (
@@ -211,4 +213,76 @@ func (c *Controller) judge(lost, stayed float64) {
 		c.calm = 0
 	}
 	c.lost, c.stayed = 0, 0
+}
+
+// budget holds repair symbols to a share of the source symbols over any stretch of a stream. The
+// Controller bounds full blocks; but a slow stream's blocks are short, and each of them would have a
+// repair symbol at least.
+type budget struct {
+	share  float64 // repair symbols for a source symbol; 0: no bound
+	credit float64 // repair symbols that may be sent
+	most   float64 // that can be saved
+}
+
+// newBudget makes the budget of groups of blocks with so many source symbols.
+func newBudget(share float64, source, interleave int) budget {
+	most := max(share*float64(source), 1) * float64(interleave)
+	return budget{share: share, credit: most, most: most}
+}
+
+// spend tells how many of so many repair symbols a block of sources source symbols may have.
+func (b *budget) spend(sources, repairs int) int {
+	if b.share <= 0 {
+		return repairs
+	}
+	b.credit = min(b.credit+b.share*float64(sources), b.most)
+	n := min(repairs, int(b.credit+1e-9))
+	b.credit -= float64(n)
+	return n
+}
+
+// Residual is the share of source datagrams that stay lost when datagrams are lost independently
+// with probability p, 0..1, and blocks have k source and m repair symbols.
+//
+// A source datagram stays lost when it is lost and m or more of the other k+m-1 are too:
+//
+//	p · P(Bin(k+m-1, p) ≥ m)
+//
+// which is the expected number of lost source symbols in blocks with more than m losses,
+// Σ_(l>m) C(n, l) p^l (1-p)^(n-l) · l·k/n, over k.
+func Residual(k, m int, p float64) float64 { return p * tail(k+m-1, m, p) }
+
+// tail is P(Bin(n, p) ≥ m).
+func tail(n, m int, p float64) float64 {
+	switch {
+	case m <= 0:
+		return 1
+	case m > n || p <= 0:
+		return 0
+	case p >= 1:
+		return 1
+	}
+	// The smaller of the two sides is summed, from its largest term outwards.
+	if float64(m) > float64(n)*p {
+		sum, term := 0.0, term(n, m, p)
+		for i := m; i <= n && term > sum*1e-17; i++ {
+			sum += term
+			term *= float64(n-i) / float64(i+1) * p / (1 - p)
+		}
+		return sum
+	}
+	sum, term := 0.0, term(n, m-1, p)
+	for i := m - 1; i >= 0; i-- {
+		sum += term
+		term *= float64(i) / float64(n-i+1) * (1 - p) / p
+	}
+	return 1 - sum
+}
+
+// term is P(Bin(n, p) = i).
+func term(n, i int, p float64) float64 {
+	a, _ := math.Lgamma(float64(n + 1))
+	b, _ := math.Lgamma(float64(i + 1))
+	c, _ := math.Lgamma(float64(n - i + 1))
+	return math.Exp(a - b - c + float64(i)*math.Log(p) + float64(n-i)*math.Log1p(-p))
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/internal/core"
-
 	"github.com/activeblaze/blaze/wire"
 )
 

@@ -1,6 +1,8 @@
 package nack
 
 import (
+	"math"
+	"math/rand/v2"
 	"time"
 
 	"github.com/activeblaze/blaze/clock"
@@ -96,3 +98,65 @@ func (m *meter) perSecond(now clock.Time) float64 {
 	}
 	return float64(m.sum)
 }
+
+const (
+	rttInitial = time.Millisecond      // until something was measured
+	rttMin     = 20 * time.Microsecond // below it, threads and not networks are measured
+	rttMax     = time.Second           // bounds what a forged echo can do
+)
+
+// rtt is a round trip, smoothed as RFC 6298 has it (section 2, alpha 1/8 and beta 1/4).
+type rtt struct {
+	smooth    time.Duration // SRTT; 0: not measured yet
+	variation time.Duration // RTTVAR
+}
+
+// sample takes in one measurement.
+func (r *rtt) sample(d time.Duration) {
+	d = min(max(d, rttMin/2), rttMax)
+	if r.smooth == 0 {
+		r.smooth, r.variation = d, d/2 // RFC 6298 (2.2)
+		return
+	}
+	// A receiver that was paused answers an old heartbeat late, and that says nothing of the
+	// network. What really lasts longer gets through within a few samples.
+	d = min(d, 4*max(r.smooth, rttMin))
+	r.variation += ((r.smooth - d).Abs() - r.variation) / 4 // (2.3)
+	r.smooth += (d - r.smooth) / 8
+}
+
+// value is the smoothed round trip, or fallback until there is one.
+func (r *rtt) value(fallback time.Duration) time.Duration {
+	if r.smooth == 0 {
+		return fallback
+	}
+	return max(r.smooth, rttMin)
+}
+
+// timeout is how long to wait for an answer before asking again: RTO of RFC 6298 with a
+// granularity that suits local networks, and never below two round trips.
+func (r *rtt) timeout(fallback time.Duration) time.Duration {
+	s := r.value(fallback)
+	return max(s+4*r.variation, 2*s) + rttMin
+}
+
+// backoffFactor is K of RFC 5401: the largest back-off in group round trips.
+const backoffFactor = 4
+
+// backoff draws the wait between noticing a gap and asking for it, RFC 5401, section 5.2
+// (RandomBackoff): a truncated exponential over backoffFactor round trips, in which few of
+// many receivers are early. It is zero for groups of up to FewReceivers.
+func backoff(rnd *rand.Rand, groupRTT time.Duration, receivers int) time.Duration {
+	if receivers <= FewReceivers {
+		return 0
+	}
+	longest := float64(backoffFactor) * float64(groupRTT)
+	lambda := math.Log(float64(receivers)) + 1
+	e := math.Exp(lambda) - 1
+	x := rnd.Float64()*(lambda/longest) + lambda/(longest*e)
+	return time.Duration(longest / lambda * math.Log(x*e*(longest/lambda)))
+}
+
+// holdOff is how long a receiver waits for somebody's repair before it takes part in another
+// round of NAKs: (K + 2) round trips (RFC 5401, section 5.2, NACK_HOLDOFF).
+func holdOff(groupRTT time.Duration) time.Duration { return (backoffFactor + 2) * groupRTT }

@@ -1,0 +1,144 @@
+package nack
+
+import (
+	"slices"
+	"time"
+
+	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// control is one control datagram that is due. It is written when it leaves, so that what it
+// says is fresh.
+type control struct {
+	kind   controlKind
+	sender *Sender
+	stream *stream
+	id     wire.StreamID // of a Leave
+	to     buf.Endpoint
+}
+
+type controlKind uint8
+
+const (
+	sendNak controlKind = iota
+	sendStatus
+	sendHeartbeat
+	sendProbe // a heartbeat for one receiver
+	sendStart
+	sendLeave
+)
+
+// controlSlack is how far control datagrams may run ahead of MaxRate: without them the data
+// that the rate is for would not be repaired in time.
+const controlSlack = 5 * time.Millisecond
+
+// queue puts a control datagram in line.
+func (p *Protocol) queue(c control) {
+	if p.next == len(p.control) {
+		p.control, p.next = p.control[:0], 0
+	} else if p.next > 64 && p.next > len(p.control)/2 {
+		p.control, p.next = p.control[:copy(p.control, p.control[p.next:])], 0
+	}
+	p.control = append(p.control, c)
+}
+
+// pollControl writes the next control datagram.
+func (p *Protocol) pollControl(now clock.Time) (s buf.Send, ok bool) {
+	for p.next < len(p.control) {
+		c := &p.control[p.next]
+		b := p.cfg.Pool.Get()
+		if b == nil {
+			p.stats.Drops[DropNoBuffer]++
+			return s, false
+		}
+		mem := b.Mem()[:0:p.cfg.Datagram]
+		to, more := buf.Group, false
+		switch c.kind {
+		case sendNak:
+			mem, to, more = c.stream.appendNak(now, mem)
+		case sendStatus:
+			mem, to = c.stream.appendStatus(now, mem)
+		case sendHeartbeat:
+			mem = c.sender.appendHeartbeat(now, mem)
+		case sendProbe:
+			mem, to = c.sender.appendProbe(now, mem), c.to
+		case sendStart:
+			mem = c.sender.appendStart(now, mem)
+		case sendLeave:
+			mem = p.appendLeave(c, mem)
+		}
+		if !more {
+			p.next++
+		}
+		if len(mem) == 0 { // no longer needed
+			b.Release()
+			continue
+		}
+		wire.Seal(mem)
+		b.Set(0, len(mem))
+		return buf.Send{Buf: b, To: to}, true
+	}
+	return s, false
+}
+
+// leaveCopies is how often a Leave is sent: nobody repairs it.
+const leaveCopies = 3
+
+// maxFarewells bounds the streams that a receiver says farewell in: as many as there are with
+// 64 lanes, and the four protocols.
+const maxFarewells = 4 * 64
+
+// Close says farewell: it queues a Leave for each stream, and for this member as a receiver.
+// PollSend hands them out; then others drop us at once instead of after Config.Eviction. Data
+// that has not been sent yet is not sent any more.
+func (p *Protocol) Close(now clock.Time) {
+	if p.closed {
+		return
+	}
+	p.closed = true
+	for _, s := range p.senders {
+		if s.packing {
+			s.Abort()
+			s.close(now)
+		}
+		if s.parity != nil {
+			s.parity.enc.Flush(now)
+		}
+	}
+	p.control, p.next = p.control[:0], 0
+	farewells := p.farewells()
+	for range leaveCopies {
+		for _, s := range p.senders {
+			p.queue(control{kind: sendLeave, sender: s})
+		}
+		for _, id := range farewells {
+			p.queue(control{kind: sendLeave, id: id})
+		}
+	}
+}
+
+// farewells is where this member leaves as a receiver: in each stream that it hears and does not
+// send, since a sender may hear no other lane than those that it sends on. Who neither sends nor
+// hears anything leaves in the first lane of NACK.
+func (p *Protocol) farewells() (ids []wire.StreamID) {
+	for _, s := range p.streams {
+		if s.state == live && len(ids) < maxFarewells && p.sender(s.id) == nil && !slices.Contains(ids, s.id) {
+			ids = append(ids, s.id)
+		}
+	}
+	if first := wire.NewStreamID(wire.NACK, 0); len(p.senders) == 0 && !slices.Contains(ids, first) {
+		ids = append(ids, first)
+	}
+	return ids
+}
+
+func (p *Protocol) appendLeave(c *control, mem []byte) []byte {
+	if c.sender == nil {
+		return wire.AppendLeave(wire.AppendHeader(mem, p.header(c.id)), wire.Leave{})
+	}
+	s := c.sender
+	return wire.AppendLeave(wire.AppendHeader(mem, p.header(s.id)),
+		wire.Leave{HasLast: true, Last: s.sent - 1, NextMessage: s.messageAt(s.sent)})
+}

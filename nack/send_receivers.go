@@ -1,0 +1,110 @@
+package nack
+
+import (
+	"time"
+
+	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// receiver is what a sender knows of one receiver, from its statuses.
+type receiver struct {
+	member   wire.MemberID
+	endpoint buf.Endpoint
+	next     uint64 // lowest datagram that it has not received
+	highest  uint64 // one above the highest that it knows of
+	limit    uint64 // it has room for datagrams below this one
+	room     uint64 // bytes of socket buffer
+	heard    clock.Time
+	echo     uint64 // of the last round trip that was measured
+	rtt      rtt
+	loser    loser // under FEC and Hybrid
+}
+
+// stepStatus takes in a receiver's report.
+func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, from buf.Endpoint) error {
+	if st.Next > s.sent {
+		return s.p.drop(DropImplausible)
+	}
+	r := s.receiver(now, d.Transmitter, from)
+	if r == nil {
+		return s.p.drop(DropReceivers)
+	}
+	s.p.stats.StatusesReceived++
+	r.heard = now
+	r.next = max(r.next, st.Next)
+	r.highest = max(r.highest, min(st.Highest, s.sent)) // it may have been told of more than there is
+	r.limit = max(r.limit, st.Limit)
+	r.room = uint64(st.Room)
+	if r.room == 0 {
+		r.room = defaultRoom
+	}
+	r.room = max(r.room, minRoom)
+	if st.Echo != 0 && st.Echo != r.echo && st.Echo <= uint64(now) {
+		// The echo is our own clock, so a lie can only make the round trip long.
+		r.echo = st.Echo
+		if held := uint64(st.Held); held <= uint64(now)-st.Echo {
+			r.rtt.sample(time.Duration(min(uint64(now)-st.Echo-held, uint64(rttMax))))
+		}
+	}
+	s.flow.stale = true
+	if s.parity != nil {
+		s.parity.report(s, r, st)
+	}
+	return nil
+}
+
+// receiver finds a receiver, or adds it. It is nil when the table is full.
+func (s *Sender) receiver(now clock.Time, member wire.MemberID, from buf.Endpoint) *receiver {
+	if len(s.receivers) == 1 && s.receivers[0].member == member {
+		return &s.receivers[0]
+	}
+	if i, ok := s.index[member]; ok {
+		return &s.receivers[i]
+	}
+	if len(s.receivers) >= s.p.cfg.MaxReceivers {
+		return nil
+	}
+	s.index[member] = len(s.receivers)
+	s.receivers = append(s.receivers, receiver{
+		member: member, endpoint: from, heard: now, room: defaultRoom,
+		// Nothing below first can be asked for any more, so nobody waits for it.
+		next: s.first, highest: s.first, limit: s.first,
+	})
+	if s.parity != nil {
+		s.receivers[len(s.receivers)-1].loser.slot = s.parity.control.Join()
+	}
+	s.flow.stale = true
+	s.p.event(ReceiverJoined, member, s.id)
+	s.beat.welcome(s, now)
+	return &s.receivers[len(s.receivers)-1]
+}
+
+// known finds a receiver that has reported; nil: there is none.
+func (s *Sender) known(member wire.MemberID) *receiver {
+	if i, ok := s.index[member]; ok {
+		return &s.receivers[i]
+	}
+	return nil
+}
+
+// dropReceiver forgets a receiver, for the reason that the event names.
+func (s *Sender) dropReceiver(_ clock.Time, member wire.MemberID, why EventKind) {
+	i, ok := s.index[member]
+	if !ok {
+		return
+	}
+	delete(s.index, member)
+	if s.parity != nil {
+		s.parity.control.Leave(s.receivers[i].loser.slot)
+	}
+	last := len(s.receivers) - 1
+	if i != last {
+		s.receivers[i] = s.receivers[last]
+		s.index[s.receivers[i].member] = i
+	}
+	s.receivers = s.receivers[:last]
+	s.flow.stale = true
+	s.p.event(why, member, s.id)
+}

@@ -1,0 +1,40 @@
+package nack
+
+import (
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// startSelf begins or ends the delivery of own messages, at the present.
+func (s *Sender) startSelf() {
+	s.self = nil
+	if s.p.self {
+		s.self = &stream{p: s.p, from: s.p.cfg.Self, incarnation: s.p.cfg.Incarnation, id: s.id, own: true, at: never}
+		s.self.joinAt(s.sent, s.messageAt(s.sent))
+		s.selfNext = s.sent
+		s.self.fresh = s.sent > 1
+	}
+}
+
+// selfBatch bounds the own datagrams that one Deliver hands up.
+const selfBatch = 64
+
+// deliverSelf hands own datagrams that have been sent to Sink.
+func (s *Sender) deliverSelf(now clock.Time) {
+	for range selfBatch {
+		if s.self == nil || s.selfNext >= s.sent {
+			return
+		}
+		b := s.slots[s.selfNext&s.mask].buf
+		d := &s.p.scratch
+		if wire.DecodeAgain(b.Bytes(), d) != nil {
+			panic("nack: own datagram cannot be decoded")
+		}
+		m := d.Frames()[0].Data()
+		if s.self.consume(now, &m) == refused {
+			return
+		}
+		s.self.due++
+		s.selfNext++
+	}
+}

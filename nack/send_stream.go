@@ -1,0 +1,242 @@
+package nack
+
+import (
+	"time"
+
+	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// Sender is the sending half of one stream: it packs messages into datagrams, keeps these for
+// repair and decides when which may leave. Its calls belong to the engine's thread.
+//
+// Datagrams are numbered from 1. At any time
+//
+//	first <= sent <= next
+//
+// and [first, sent) has been sent and is held for repair, [sent, next) is closed and waits to be
+// sent, and next is the datagram that is being packed, or will be.
+type Sender struct {
+	p        *Protocol
+	id       wire.StreamID
+	header   wire.Header
+	nack     bool    // repairs, and flow control
+	parity   *parity // under FEC and Hybrid; nil: no repair symbols
+	datagram int     // largest data datagram, bytes
+	opened   clock.Time
+
+	slots  []slot // slots[n&mask] for datagram n of [first, next]
+	mask   uint64
+	window uint64 // datagrams that may be held
+	ahead  uint64 // datagrams that may be packed and not sent
+
+	first, sent, next uint64
+	message           uint64 // number of the next message
+	cost              uint64 // of all datagrams up to next
+
+	w        wire.DataWriter
+	packing  bool // slot next has a buffer, which w fills
+	claimed  bool
+	flushing bool // what is being packed leaves as soon as nothing else waits
+	claimLen int
+
+	large   large
+	repairs repairs
+	flow    flow
+	beat    beat
+
+	receivers []receiver
+	index     map[wire.MemberID]int
+
+	self     *stream // own messages, on their way to Sink; nil: not wanted
+	selfNext uint64  // datagram
+
+	at    clock.Time // no deadline is earlier
+	stats SenderStats
+}
+
+// SenderStats counts what one Sender did.
+type SenderStats struct {
+	Messages     uint64
+	Datagrams    uint64
+	Repairs      uint64
+	Heartbeats   uint64
+	BackPressure uint64
+	RoundTrip    time.Duration // the longest among receivers; 0: not known
+	Receivers    int
+}
+
+// startFor and startDatagrams bound the beginning of a stream, in which its datagrams and
+// heartbeats say where it began.
+const (
+	startFor       = 20 * time.Millisecond
+	startDatagrams = 16
+)
+
+// Open starts a stream, or finds it open. id names the protocol, which must be NACK, BestEffort,
+// FEC or Hybrid.
+func (p *Protocol) Open(now clock.Time, id wire.StreamID) *Sender {
+	p.start(now)
+	if s := p.sender(id); s != nil {
+		return s
+	}
+	n := uint64(slotCount(p.window))
+	s := &Sender{
+		p: p, id: id, header: p.header(id), nack: id.Protocol() == wire.NACK || id.Protocol() == wire.Hybrid, opened: now,
+		datagram: p.cfg.Datagram,
+		slots:    make([]slot, n), mask: n - 1, window: uint64(p.window), ahead: uint64(min(p.window/2, maxAhead)),
+		first: 1, sent: 1, next: 1, message: 1,
+		index: make(map[wire.MemberID]int),
+		at:    never,
+	}
+	s.repairs.queue = make([]uint64, n)
+	if coded(id.Protocol()) {
+		s.initParity()
+	}
+	s.flow.init(s)
+	p.senders = append(p.senders, s)
+	if p.self {
+		s.startSelf()
+	}
+	s.beat.init(s, now)
+	return s
+}
+
+// sender finds the sender of a stream.
+func (p *Protocol) sender(id wire.StreamID) *Sender {
+	for _, s := range p.senders {
+		if s.id == id {
+			return s
+		}
+	}
+	return nil
+}
+
+// ID is the stream's.
+func (s *Sender) ID() wire.StreamID { return s.id }
+
+// Receivers is the number of receivers that have reported and are not silent.
+func (s *Sender) Receivers() int { return len(s.receivers) }
+
+// Sent is the number of the last datagram that was sent; 0 before the first.
+func (s *Sender) Sent() uint64 { return s.sent - 1 }
+
+// Stats returns a copy of the counters.
+func (s *Sender) Stats() SenderStats {
+	st := s.stats
+	st.Receivers, st.RoundTrip = len(s.receivers), s.flow.measured
+	return st
+}
+
+// Acknowledged tells whether all that was accepted has been sent, and every known receiver has
+// reported that it has it. BestEffort waits for nobody.
+func (s *Sender) Acknowledged() bool {
+	if s.unsent() {
+		return false
+	}
+	if !s.nack {
+		return true
+	}
+	for i := range s.receivers {
+		if s.receivers[i].next < s.sent {
+			return false
+		}
+	}
+	return true
+}
+
+// unsent tells whether something was accepted and has not left.
+func (s *Sender) unsent() bool {
+	return s.sent < s.next || s.packing && !s.w.Empty() || s.large.waiting() || s.claimed || s.parity.waiting()
+}
+
+// beginning tells whether the stream is young enough to say where it began.
+func (s *Sender) beginning(now clock.Time) bool {
+	return s.sent <= startDatagrams || now.Sub(s.opened) < startFor
+}
+
+func (s *Sender) startFrame(now clock.Time) wire.Start {
+	return wire.Start{First: 1, FirstMessage: 1, Age: uint64(max(now.Sub(s.opened), 0)), Lanes: uint32(s.p.cfg.Lanes)}
+}
+
+// sendable tells whether a datagram may leave now, MaxRate aside.
+func (s *Sender) sendable() bool {
+	return s.repairs.n > 0 || s.sent < s.next && s.flow.allows(s.sent) || s.parity.waiting()
+}
+
+// poll hands out the next repair or datagram. While data is waiting and may leave, repairs take
+// turns with it: they never starve it.
+func (s *Sender) poll(now clock.Time) (buf.Send, bool) {
+	if s.parity.waiting() {
+		return s.parity.enc.PollSend() // before more data: behind a full window they would be late
+	}
+	if s.p.closed {
+		return buf.Send{}, false
+	}
+	if s.sent == s.next {
+		if s.large.waiting() {
+			s.feed(now)
+		} else if s.flushing && s.packing && !s.claimed {
+			s.close(now)
+		}
+	}
+	data := s.sent < s.next
+	if data && !s.flow.allows(s.sent) {
+		data = false
+		s.blocked(now)
+	}
+	if s.repairs.n > 0 && (!data || s.repairs.turn) {
+		if b, ok := s.pollRepair(now); ok {
+			return b, true
+		}
+	}
+	if !data {
+		return buf.Send{}, false
+	}
+	t := &s.slots[s.sent&s.mask]
+	t.buf.Retain()
+	s.sent++
+	s.flow.blocked = false
+	s.repairs.turn = true
+	s.stats.Datagrams++
+	s.p.stats.Datagrams++
+	s.p.stats.DatagramBytes += uint64(t.buf.Len())
+	s.beat.sent(s, now)
+	if s.parity != nil {
+		s.parity.sent(s, now, s.sent-1, t.buf)
+	}
+	return buf.Send{Buf: t.buf, Wait: true}, true
+}
+
+// arm makes sure that tick comes no later than at.
+func (s *Sender) arm(at clock.Time) {
+	if at < s.at {
+		s.at = at
+		s.p.arm(at)
+	}
+}
+
+// tick fires the stream's deadlines.
+func (s *Sender) tick(now clock.Time) {
+	s.at = never
+	s.beat.tick(s, now)
+	s.flow.tick(s, now)
+	if s.parity != nil {
+		s.parity.tick(s, now)
+	}
+}
+
+// release gives every buffer back.
+func (s *Sender) release() {
+	for i := range s.slots {
+		if b := s.slots[i].buf; b != nil {
+			b.Release()
+			s.slots[i].buf = nil
+		}
+	}
+	s.packing = false
+	if s.parity != nil {
+		s.parity.enc.Release()
+	}
+}

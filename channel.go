@@ -14,6 +14,7 @@ import (
 
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/engine"
+	"github.com/activeblaze/blaze/internal/attach"
 	"github.com/activeblaze/blaze/internal/gid"
 	"github.com/activeblaze/blaze/internal/hook"
 	"github.com/activeblaze/blaze/internal/member"
@@ -35,7 +36,7 @@ type Channel struct {
 	state  atomic.Uint32
 	id     atomic.Pointer[MemberID]
 	table  *member.Table
-	res    *resources              // from Init to Shutdown
+	res    *attach.Attachment      // from Init to Shutdown
 	run    atomic.Pointer[running] // from Start to Stop
 	ending atomic.Pointer[running] // from Stop until its engines have ended
 	bcasts topicCache
@@ -61,7 +62,7 @@ type counters struct {
 // running is one start of a channel.
 type running struct {
 	id      MemberID
-	res     *resources
+	res     *attach.Attachment
 	member  *member.Member
 	engine  *engine.Engine // the first
 	workers []*worker      // all; with an Invoker the first, which it turns
@@ -134,7 +135,7 @@ func (c *Channel) init() error {
 	if c.State() != Constructed {
 		return nil
 	}
-	res, err := openResources(c.cfg.Load(), c.logger())
+	res, err := c.cfg.Load().attach(c.logger())
 	if err != nil {
 		return err
 	}
@@ -157,7 +158,7 @@ func (c *Channel) Start() error {
 	if err != nil {
 		return err
 	}
-	c.res.discard()
+	c.res.Discard()
 	if !run.invoker {
 		if err := run.start(); err != nil {
 			run.member.Release()
@@ -174,7 +175,7 @@ func (c *Channel) Start() error {
 		return err
 	}
 	c.logger().Debug("blaze: started", "member", run.id, "cluster", c.cfg.Load().Cluster,
-		"transport", c.res.transport.name, "mode", c.res.transport.mode(), "why", c.res.transport.reason)
+		"transport", c.res.Name, "mode", c.res.Mode(), "why", c.res.Reason)
 	return nil
 }
 
@@ -190,7 +191,7 @@ func (c *Channel) newRunning() (*running, error) {
 	}
 	cfg := member.Config{
 		ID: wire.MemberID(run.id), Cluster: wire.ClusterHash(conf.Cluster),
-		Driver: c.res.driver, Pool: c.res.pool, Table: c.table,
+		Driver: c.res.Ports[0].Driver, Pool: c.res.Ports[0].Pool, Table: c.table,
 		Rand:     random,
 		Protocol: conf.Protocol.wire(), Lanes: conf.Lanes,
 		Window: conf.Window, MaxMessageSize: conf.MaxMessageSize,
@@ -205,14 +206,14 @@ func (c *Channel) newRunning() (*running, error) {
 	// Names need not be unique, so the ring is not told them: it would take the older of two
 	// members of one name for dead.
 	cfg.Ring = member.Ring{Profile: conf.Totem.profile(conf.Idle), Plain: conf.Totem.Plain, Views: (&viewer{c: c}).view}
-	cfg.Filter = c.res.transport.filter(c.logger())
+	cfg.Filter = laneFilter(c.res, c.logger())
 	run.filters = cfg.Filter.Set != nil
-	for i, q := range c.res.further {
+	for i, port := range c.res.Ports[1:] {
 		random, err := newRand()
 		if err != nil {
 			return nil, err
 		}
-		cfg.Further = append(cfg.Further, member.Further{Driver: q.driver, Pool: q.queue.Pool(), Rand: random, CPU: conf.engineCPU(i + 1)})
+		cfg.Further = append(cfg.Further, member.Further{Driver: port.Driver, Pool: port.Pool, Rand: random, CPU: conf.engineCPU(i + 1)})
 	}
 	if !run.invoker {
 		cfg.Queue = conf.commandQueue()
@@ -258,8 +259,8 @@ func (c *Channel) Shutdown() error {
 	return c.leave(func() error {
 		err := c.stop()
 		if c.res != nil {
-			if cerr := c.res.close(); err == nil {
-				err = cerr
+			if cerr := c.res.Close(); err == nil && cerr != nil {
+				err = fmt.Errorf("blaze: closing the driver: %w", cerr)
 			}
 			c.res = nil
 		}
@@ -420,7 +421,7 @@ func (c *Channel) await(ctx context.Context, run *running, lane *member.Lane, co
 			err = ErrBackPressure // waiting here would wait for itself
 		case run.invoker && run.turnsHere():
 			if err = ctx.Err(); err == nil && c.Turn() == 0 {
-				run.res.driver.Wait(50 * time.Microsecond)
+				run.res.Ports[0].Driver.Wait(50 * time.Microsecond)
 			}
 			if c.run.Load() != run {
 				err = ErrClosed

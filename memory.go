@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/internal/attach"
 	"github.com/activeblaze/blaze/internal/member"
 	"github.com/activeblaze/blaze/internal/topic"
 	"github.com/activeblaze/blaze/nack"
@@ -30,9 +31,8 @@ const (
 	// slots, which hold 64 KiB each where the kernel coalesces datagrams.
 	receiveSlots = 2 * 32 * (64 << 10)
 
-	// ipHeaders is what MTU has besides the datagram: IPv4 without options, and UDP.
-	ipHeaders  = 28
-	defaultMTU = 1500
+	ipHeaders  = attach.IPHeaders
+	defaultMTU = attach.DefaultMTU
 )
 
 // memory is what a channel allocates at Init and Start, a line for each holder. Init takes its

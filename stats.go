@@ -4,6 +4,7 @@ import (
 	"reflect"
 
 	"github.com/activeblaze/blaze/engine"
+	"github.com/activeblaze/blaze/internal/attach"
 	"github.com/activeblaze/blaze/internal/member"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/totem"
@@ -108,26 +109,24 @@ func (c *Channel) collect(run *running) Stats {
 	if t := run.member.Totem(); t != nil {
 		s.Totem = t.Stats()
 	}
-	run.res.transport.stats(&s)
+	s.attached(run.res)
+	s.UDP = run.res.UDP()
 	s.add(run.read(0))
 	return s
+}
+
+// attached takes in what a says of itself. It belongs to the first engine's thread.
+func (s *Stats) attached(a *attach.Attachment) {
+	s.Transport, s.Reason, s.Mode, s.Socket = a.Name, a.Reason, a.Mode(), a.Socket
+	s.Room, s.Payload = a.Ports[0].Driver.Room(), a.Ports[0].Driver.Datagram()
 }
 
 // read reads the counters of one engine, on its thread.
 func (r *running) read(i int) *EngineStats {
 	e := &EngineStats{Engine: r.workers[i].engine.Stats(), Nack: r.member.NackStats(i), Shard: r.member.ShardStats(i)}
-	pool, lossy := r.res.pool, r.res.lossy
-	if i > 0 {
-		q := r.res.further[i-1]
-		pool, lossy = q.queue.Pool(), q.lossy
-		e.XDP = q.queue.Stats()
-	} else if x := r.res.transport.xdp; x != nil {
-		e.XDP = x.Stats()
-	}
-	e.Buffers = BufferStats{Count: pool.Count(), Free: pool.Free(), Size: pool.Size()}
-	if lossy != nil {
-		e.InjectedLoss = lossy.Dropped()
-	}
+	port := r.res.Ports[i]
+	e.XDP, e.InjectedLoss = port.XDP(), port.InjectedLoss()
+	e.Buffers = BufferStats{Count: port.Pool.Count(), Free: port.Pool.Free(), Size: port.Pool.Size()}
 	return e
 }
 

@@ -67,6 +67,7 @@ var Rules = []Rule{
 	{Dir: "internal/member", Uses: join(cores, "engine", "internal/topic")},
 	{Dir: "internal/lossy", Uses: join(bottom, "engine"), Seeded: true},
 	{Dir: "internal/traced", Uses: join(bottom, "engine", "internal/hook")},
+	{Dir: "internal/attach", Uses: join(bottom, "engine", "udp", "xdp", "internal/hook", "internal/lossy", "internal/traced")},
 	{Dir: "internal/iflock"},
 	{Dir: "internal/check", Uses: shared, Seeded: true},
 	{Dir: "internal", Uses: bottom}, // other small tools

@@ -1,0 +1,36 @@
+package blaze
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/activeblaze/blaze/internal/attach"
+	"github.com/activeblaze/blaze/nack"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// attach opens the driver that c's URI asks for.
+func (c *Config) attach(log *slog.Logger) (*attach.Attachment, error) {
+	u, err := ParseURI(c.BroadcastURI)
+	if err != nil {
+		return nil, err
+	}
+	a, err := attach.Open(attach.Config{
+		URI: c.BroadcastURI, Scheme: u.Scheme, Group: u.Group, Peers: u.Peers, Bind: u.Bind, Interface: u.Interface,
+		TTL: u.TTL, MTU: u.MTU, DSCP: u.DSCP, BusyPoll: u.BusyPoll, GSO: u.GSO,
+		Queue: u.Queue, Queues: u.Queues, Mode: u.Mode, ZeroCopy: u.ZeroCopy, Socket: u.Socket,
+		Subscribed: u.Lanes == "subscribed", Tap: u.Tap,
+		Cluster: wire.ClusterHash(c.Cluster), Split: !c.Invoker,
+		Buffers: c.poolBuffers, QueueBuffers: c.queueBuffers, Headroom: nack.Headroom, Logger: log,
+	})
+	switch {
+	case err == nil:
+		return a, nil
+	case errors.Is(err, attach.ErrConfig):
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	case errors.Is(err, attach.ErrUnsupported):
+		return nil, fmt.Errorf("%w: %w", ErrUnsupported, err)
+	}
+	return nil, fmt.Errorf("blaze: %w", err)
+}

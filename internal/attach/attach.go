@@ -1,0 +1,212 @@
+// Package attach opens the driver that a URI asks for: udp, xdp, or with auto whichever can be
+// had. It puts in between what measurements want, and holds packet memory.
+package attach
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/internal/hook"
+	"github.com/activeblaze/blaze/udp"
+	"github.com/activeblaze/blaze/xdp"
+)
+
+// What an error of Open is, for errors.Is. The root package has a public sentinel for each.
+var (
+	ErrConfig      = errors.New("bad configuration")
+	ErrUnsupported = errors.New("not supported")
+)
+
+// Config says what to attach to. All fields are taken as valid.
+type Config struct {
+	URI string // as the user wrote it, for messages; the fields up to Tap are its parts
+
+	Scheme         string // "udp", "xdp", "auto" or "pointcast"
+	Group          netip.AddrPort
+	Peers          []netip.AddrPort
+	Bind           netip.AddrPort
+	Interface      string
+	TTL, MTU, DSCP int // MTU 0: the interface's, at most DefaultMTU
+	BusyPoll       time.Duration
+	GSO            string
+	Queue, Queues  int
+	Mode, ZeroCopy string
+	Socket         string
+	Subscribed     bool // lanes that are not wanted are kept away, if the driver can do that
+	Tap            string
+
+	Cluster      uint64                 // wire.ClusterHash of the cluster's name
+	Split        bool                   // each further queue has an engine of its own
+	Buffers      func(datagram int) int // packet buffers that cores need, for datagrams of that size in bytes
+	QueueBuffers func(datagram int) int // the same for an engine that only receives
+	Headroom     int                    // bytes of a buffer besides the datagram
+	Logger       *slog.Logger
+}
+
+const (
+	DefaultMTU = 1500
+	IPHeaders  = 28 // what MTU has besides the datagram: IPv4 without options, and UDP
+)
+
+// Attachment is what a channel holds from Init to Shutdown: a driver, and packet memory.
+type Attachment struct {
+	Ports  []*Port // one for each engine; the first one's engine sends, and has all the methods below but Close
+	Name   string  // "udp", "xdp" or "pointcast"
+	Reason string  // why that one, and how it runs
+	Socket string  // "kernel", "own" or "asavie"
+
+	udp        *udp.Driver // nil unless that is the driver
+	xdp        *xdp.Driver // nil unless that is the driver
+	subscribed bool        // Config.Subscribed
+	log        *slog.Logger
+}
+
+// Open opens the driver that cfg asks for.
+func Open(cfg Config) (*Attachment, error) {
+	a, err := open(&cfg)
+	if err != nil {
+		return nil, err
+	}
+	a.log, a.subscribed = cfg.Logger, cfg.Subscribed
+	a.addPorts(&cfg)
+	return a, nil
+}
+
+func open(cfg *Config) (*Attachment, error) {
+	switch cfg.Scheme {
+	case "xdp":
+		return openXDP(cfg)
+	case "auto":
+		return openAuto(cfg)
+	}
+	return openUDP(cfg, "the URI says so")
+}
+
+// openAuto takes xdp where it can be had and udp elsewhere, and says why.
+func openAuto(cfg *Config) (*Attachment, error) {
+	why := "auto: no interface is named, so this member stays on loopback"
+	if cfg.Interface != "" {
+		a, err := openXDP(cfg)
+		if err == nil {
+			a.Reason = "auto: " + a.Reason
+			cfg.Logger.Info("blaze: auto:// took xdp", "interface", cfg.Interface, "mode", a.Mode(), "why", a.Reason)
+			return a, nil
+		}
+		if errors.Is(err, ErrConfig) && !errors.Is(err, ErrUnsupported) {
+			return nil, err // udp could not use it either, or not as it was asked for
+		}
+		why = "auto: " + err.Error()
+	}
+	a, err := openUDP(cfg, why)
+	if err == nil {
+		cfg.Logger.Info("blaze: auto:// took udp", "why", why)
+	}
+	return a, err
+}
+
+func openUDP(cfg *Config, why string) (*Attachment, error) {
+	name := "udp"
+	if cfg.Scheme == "pointcast" {
+		name = "pointcast"
+	} else if cfg.Interface == "" {
+		cfg.Logger.Info("blaze: no interface is named, so the channel stays on loopback: nothing leaves this host",
+			"uri", cfg.URI, "remedy", "add ?interface=NAME")
+	}
+	d, err := udp.Open(udp.Config{
+		Group: cfg.Group, Peers: cfg.Peers, Bind: cfg.Bind, Interface: cfg.Interface,
+		TTL: cfg.TTL, MTU: cfg.MTU, DSCP: cfg.DSCP, BusyPoll: cfg.BusyPoll, GSO: cfg.GSO, Logger: cfg.Logger,
+	})
+	if err != nil {
+		return nil, driverError(cfg.URI, err)
+	}
+	return &Attachment{Name: name, Reason: why, Socket: "kernel", udp: d}, nil
+}
+
+func openXDP(cfg *Config) (*Attachment, error) {
+	if cfg.Interface == "" {
+		return nil, fmt.Errorf("%w: %s: xdp needs an interface: add ?interface=NAME", ErrConfig, cfg.URI)
+	}
+	mtu := cfg.MTU
+	if mtu == 0 {
+		mtu = DefaultMTU
+	}
+	var onKick func()
+	if hook.Trace != nil {
+		onKick = hook.Trace.Kicking
+	}
+	d, err := xdp.Open(xdp.Config{
+		Breakdown: hook.Trace != nil, OnKick: onKick,
+		Group: cfg.Group, Interface: cfg.Interface, Cluster: cfg.Cluster, Queue: cfg.Queue, Queues: cfg.Queues,
+		Mode: cfg.Mode, ZeroCopy: cfg.ZeroCopy, Socket: cfg.Socket,
+		TTL: cfg.TTL, MTU: cfg.MTU, DSCP: cfg.DSCP, BusyPoll: cfg.BusyPoll,
+		Split: cfg.Split, QueueBuffers: cfg.QueueBuffers(mtu - IPHeaders),
+		Buffers: cfg.Buffers(mtu - IPHeaders), Tap: cfg.Tap, Logger: cfg.Logger,
+	})
+	if err != nil {
+		return nil, driverError(cfg.URI, err)
+	}
+	return &Attachment{Name: "xdp", Reason: d.Reason(), Socket: cfg.Socket, xdp: d}, nil
+}
+
+// driverError gives a driver's error the sentinel of this package that it belongs to.
+func driverError(uri string, err error) error {
+	switch {
+	case errors.Is(err, udp.ErrConfig), errors.Is(err, xdp.ErrConfig):
+		return fmt.Errorf("%w: %s: %w", ErrConfig, uri, err)
+	case errors.Is(err, udp.ErrUnsupported), errors.Is(err, xdp.ErrUnsupported), errors.Is(err, xdp.ErrPrivilege):
+		return fmt.Errorf("%w: %s: %w", ErrUnsupported, uri, err)
+	}
+	return fmt.Errorf("%s: %w", uri, err)
+}
+
+// newPool makes the packet memory: the driver's own where it has some, so that nothing is copied
+// between the two.
+func (a *Attachment) newPool(cfg *Config) *buf.Pool {
+	if a.xdp != nil {
+		return a.xdp.Pool()
+	}
+	datagram := a.udp.Datagram()
+	return buf.NewPool(cfg.Buffers(datagram), datagram+cfg.Headroom)
+}
+
+// Mode is how packets travel: "sockets", or how xdp runs, such as "generic copy".
+func (a *Attachment) Mode() string {
+	if a.xdp != nil {
+		return a.xdp.Mode()
+	}
+	return "sockets"
+}
+
+// UDP returns the counters of the sockets, which are zero over xdp.
+func (a *Attachment) UDP() udp.Stats {
+	if a.udp == nil {
+		return udp.Stats{}
+	}
+	return a.udp.Stats()
+}
+
+// Discard drops what came while the channel was stopped.
+func (a *Attachment) Discard() {
+	for _, p := range a.Ports {
+		p.discard()
+	}
+}
+
+// Close closes the driver. Buffers that were not given back are a panic.
+func (a *Attachment) Close() error {
+	first := a.Ports[0]
+	// Buffers that are not given back are our own bug, and worth knowing at once: packet memory
+	// leaks. A driver whose memory they are knows better than the pool where they are.
+	if free, all := first.Pool.Free(), first.Pool.Count(); free != all && a.xdp == nil {
+		panic(fmt.Sprintf("blaze: %d of %d buffers were not given back", all-free, all))
+	}
+	err := first.Driver.Close()
+	if errors.Is(err, xdp.ErrLeak) {
+		panic(fmt.Sprintf("blaze: %v", err))
+	}
+	return err
+}

@@ -1,0 +1,81 @@
+package attach
+
+import (
+	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/engine"
+	"github.com/activeblaze/blaze/internal/hook"
+	"github.com/activeblaze/blaze/internal/lossy"
+	"github.com/activeblaze/blaze/internal/traced"
+	"github.com/activeblaze/blaze/udp"
+	"github.com/activeblaze/blaze/xdp"
+)
+
+// Port is what one engine receives from.
+type Port struct {
+	Driver engine.Driver // what the engine uses
+	Pool   *buf.Pool     // its packet memory
+
+	below engine.Driver // the driver below what measurements put in between
+	lossy *lossy.Driver // nil unless datagrams are lost on purpose
+}
+
+func (a *Attachment) addPorts(cfg *Config) {
+	var below engine.Driver = a.udp
+	if a.xdp != nil {
+		below = a.xdp
+	}
+	driver := below
+	if hook.Trace != nil && a.xdp != nil {
+		driver = traced.Wrap(driver, a.xdp, hook.Trace)
+	}
+	a.addPort(below, driver, a.newPool(cfg))
+	if a.xdp != nil {
+		for _, q := range a.xdp.Queues() {
+			a.addPort(q, q, q.Pool())
+		}
+	}
+}
+
+// addPort adds a port that loses and delays what a measurement wants lost and late.
+func (a *Attachment) addPort(below, driver engine.Driver, pool *buf.Pool) {
+	p := &Port{below: below, Driver: driver, Pool: pool}
+	if hook.Drop.P > 0 {
+		p.lossy = lossy.Wrap(p.Driver, hook.Drop.P, hook.Drop.Seed+uint64(len(a.Ports)))
+		p.Driver = p.lossy
+	}
+	if hook.Delay > 0 {
+		p.Driver = lossy.WrapLate(p.Driver, hook.Delay, engine.Now)
+	}
+	a.Ports = append(a.Ports, p)
+}
+
+// XDP returns the counters of the port's AF_XDP socket, which are zero over sockets.
+func (p *Port) XDP() xdp.Stats {
+	if x, ok := p.below.(interface{ Stats() xdp.Stats }); ok {
+		return x.Stats()
+	}
+	return xdp.Stats{}
+}
+
+// InjectedLoss returns how many datagrams were dropped on purpose.
+func (p *Port) InjectedLoss() uint64 {
+	if p.lossy == nil {
+		return 0
+	}
+	return p.lossy.Dropped()
+}
+
+func (p *Port) discard() {
+	var batch [engine.Batch]buf.Received
+	for range 1 << 16 {
+		if p.below.Recv(batch[:]) == 0 {
+			return
+		}
+	}
+}
+
+var (
+	_ engine.Driver = (*udp.Driver)(nil)
+	_ engine.Driver = (*xdp.Driver)(nil)
+	_ engine.Driver = (*xdp.Queue)(nil)
+)

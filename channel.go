@@ -16,7 +16,6 @@ import (
 	"github.com/activeblaze/blaze/engine"
 	"github.com/activeblaze/blaze/internal/attach"
 	"github.com/activeblaze/blaze/internal/gid"
-	"github.com/activeblaze/blaze/internal/hook"
 	"github.com/activeblaze/blaze/internal/member"
 	"github.com/activeblaze/blaze/wire"
 )
@@ -197,7 +196,7 @@ func (c *Channel) newRunning() (*running, error) {
 		Window: conf.Window, MaxMessageSize: conf.MaxMessageSize,
 		Fastest: conf.FlowControl == Fastest, SelfDelivery: !conf.NoSelfDelivery,
 		Eviction: max(conf.FailureTimeout, time.Second), MaxRate: conf.MaxRate,
-		Idle: conf.Idle.engine(), CPU: conf.engineCPU(0), RepairNS: hook.RepairNS,
+		Idle: conf.Idle.engine(), CPU: conf.engineCPU(0), RepairNS: conf.hooks.RepairNS,
 	}
 	for _, t := range conf.Topics {
 		cfg.Rules = append(cfg.Rules, member.Rule{Pattern: t.Pattern, Protocol: t.Protocol.wire(), Safe: t.Safe})

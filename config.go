@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/activeblaze/blaze/internal/hook"
 	"github.com/activeblaze/blaze/internal/topic"
 	"github.com/activeblaze/blaze/nack"
 )
@@ -123,6 +124,8 @@ type Config struct {
 
 	// Logger takes the few lines that a channel has to say. Nil means slog.Default().
 	Logger *slog.Logger
+
+	hooks hook.Options // for this repository's measurements and tests; hook.Set puts them here
 }
 
 // TopicConfig is one exception for the topics that match Pattern.

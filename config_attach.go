@@ -6,9 +6,14 @@ import (
 	"log/slog"
 
 	"github.com/activeblaze/blaze/internal/attach"
+	"github.com/activeblaze/blaze/internal/hook"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/wire"
 )
+
+func init() {
+	hook.Install(func(config any, o hook.Options) { config.(*Config).hooks = o })
+}
 
 // attach opens the driver that c's URI asks for.
 func (c *Config) attach(log *slog.Logger) (*attach.Attachment, error) {
@@ -22,7 +27,7 @@ func (c *Config) attach(log *slog.Logger) (*attach.Attachment, error) {
 		Queue: u.Queue, Queues: u.Queues, Mode: u.Mode, ZeroCopy: u.ZeroCopy, Socket: u.Socket,
 		Subscribed: u.Lanes == "subscribed", Tap: u.Tap,
 		Cluster: wire.ClusterHash(c.Cluster), Split: !c.Invoker,
-		Buffers: c.poolBuffers, QueueBuffers: c.queueBuffers, Headroom: nack.Headroom, Logger: log,
+		Buffers: c.poolBuffers, QueueBuffers: c.queueBuffers, Headroom: nack.Headroom, Hooks: c.hooks, Logger: log,
 	})
 	switch {
 	case err == nil:

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze"
-	"github.com/activeblaze/blaze/internal/hook"
 	"github.com/activeblaze/blaze/internal/testnet"
 )
 
@@ -108,17 +107,10 @@ func quiet(t *testing.T) blaze.Config {
 	return cfg
 }
 
-// losing has everything that is started from here on lose 1 % of what it receives.
-func losing(t *testing.T) {
-	hook.Drop.P, hook.Drop.Seed = 0.01, 11
-	t.Cleanup(func() { hook.Drop.P = 0 })
-}
-
 // Senders whose datagrams arrive in different queues, 1 % of everything lost: of each sender every
 // message once and in order, whichever engine has it, and every engine has some.
 func TestEachQueueHasAnEngine(t *testing.T) {
 	testnet.NeedAFXDP(t)
-	losing(t)
 	count := 10_000
 	if testing.Short() {
 		count = 1000
@@ -127,6 +119,7 @@ func TestEachQueueHasAnEngine(t *testing.T) {
 		for _, kind := range []string{"inline", "queued", "pausing"} {
 			t.Run(fmt.Sprintf("%d %s", queues, kind), func(t *testing.T) {
 				hub, cfg := testnet.NewHub(t), quiet(t)
+				lossy(&cfg, 0.01)
 				var opts []blaze.SubscribeOption
 				switch kind {
 				case "inline":
@@ -188,9 +181,9 @@ func TestEachQueueHasAnEngine(t *testing.T) {
 // that any engine may have it.
 func TestEnginesOutliveSenders(t *testing.T) {
 	testnet.NeedAFXDP(t)
-	losing(t)
 	const queues, count = 2, 500
 	hub, cfg := testnet.NewHub(t), quiet(t)
+	lossy(&cfg, 0.01)
 	r, _ := receiver(t, hub, cfg, queues)
 	f := newFlows(t)
 	if _, err := r.SubscribePayload("from.>", f.handle, blaze.Inline(), blaze.OnLoss(f.loss)); err != nil {
@@ -537,6 +530,7 @@ func TestTotemOverSeveralQueues(t *testing.T) {
 	testnet.NeedAFXDP(t)
 	const queues, count = 2, 500
 	hub, cfg := testnet.NewHub(t), quiet(t)
+	lossy(&cfg, 0.01)
 	cfg.Protocol = blaze.Totem
 	cfg.Totem.Profile = blaze.Shared
 	r, _ := receiver(t, hub, cfg, queues)

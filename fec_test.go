@@ -10,11 +10,8 @@ import (
 	"github.com/activeblaze/blaze/internal/hook"
 )
 
-// lossy makes every channel that is started from now on lose a share of what it receives.
-func lossy(t *testing.T, p float64) {
-	hook.Drop.P, hook.Drop.Seed = p, 11
-	t.Cleanup(func() { hook.Drop.P = 0 })
-}
+// lossy makes every channel of cfg lose a share of what it receives.
+func lossy(cfg *blaze.Config, p float64) { hook.Set(cfg, hook.Options{Drop: p, Seed: 11}) }
 
 // codedRun sends numbered messages to three receivers and checks that each number comes once, in
 // order, or is told lost in its place. It returns what was lost, and all members' counters.
@@ -65,8 +62,8 @@ func codedRun(t *testing.T, cfg blaze.Config, count int) (lost uint64, stats []b
 
 // Hybrid over sockets that lose 5 %: every message, once and in order, at all receivers.
 func TestOverLossyHybrid(t *testing.T) {
-	lossy(t, 0.05)
 	cfg := testConfig(t)
+	lossy(&cfg, 0.05)
 	cfg.Protocol = blaze.Hybrid
 	lost, stats := codedRun(t, cfg, 8000)
 	s := stats[0].Nack
@@ -87,8 +84,8 @@ func TestOverLossyHybrid(t *testing.T) {
 
 // FEC over sockets that lose 5 %: nobody asks for anything, most comes back, the rest is told.
 func TestOverLossyFEC(t *testing.T) {
-	lossy(t, 0.05)
 	cfg := testConfig(t)
+	lossy(&cfg, 0.05)
 	cfg.Protocol = blaze.FEC
 	cfg.FEC = blaze.FECConfig{SourceSymbols: 16, RepairSymbols: 4, NoAdapt: true}
 	lost, stats := codedRun(t, cfg, 8000)

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze"
-	"github.com/activeblaze/blaze/internal/hook"
 	"github.com/activeblaze/blaze/internal/testnet"
 )
 
@@ -139,10 +138,9 @@ func TestOverXDPAllocatesNothing(t *testing.T) {
 func TestMixedMembersUnderLoss(t *testing.T) {
 	testnet.NeedAFXDP(t)
 	nets := testnet.Bridge(t, 3)
-	hook.Drop.P, hook.Drop.Seed = 0.01, 7
-	defer func() { hook.Drop.P = 0 }()
 	const count = 5000
 	cfg := over(t, "xdp", "v0", "")
+	lossy(&cfg, 0.01)
 	var members []*blaze.Channel
 	for i, n := range nets {
 		c := cfg

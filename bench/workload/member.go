@@ -34,20 +34,18 @@ func open(o *order, invoker bool) (*member, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The hooks are the process's: one run at a time.
-	hook.Drop.P, hook.Drop.Seed = o.Loss, o.Seed
-	hook.Delay = o.Delay
-	hook.RepairNS = m.repaired
-	hook.Trace = nil
+	hooks := hook.Options{Drop: o.Loss, Seed: o.Seed, Delay: o.Delay, RepairNS: m.repaired}
 	if o.Trace {
 		m.trace = newTracer(engine.Now)
-		hook.Trace = m.trace
+		hooks.Trace = m.trace
 	}
-	m.ch, err = blaze.NewChannel(blaze.Config{
+	cfg := blaze.Config{
 		Cluster: o.Cluster, BroadcastURI: o.URI, Protocol: o.Protocol, FEC: o.FEC,
 		NoSelfDelivery: true, Idle: idle, Invoker: invoker,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
-	})
+	}
+	hook.Set(&cfg, hooks)
+	m.ch, err = blaze.NewChannel(cfg)
 	return m, err
 }
 

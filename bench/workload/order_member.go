@@ -109,16 +109,17 @@ func openRing(o *order) (*member, error) {
 	if err != nil {
 		return nil, err
 	}
-	hook.Drop.P, hook.Drop.Seed = o.Loss, o.Seed
 	// Who never sleeps in the kernel turns its engine itself; with Block it is the engine's own loop,
 	// which wakes when a packet comes.
 	m := &member{invoker: o.Idle != "block", yields: o.Idle == "backoff", repair: hist.New()}
-	m.ch, err = blaze.NewChannel(blaze.Config{
+	cfg := blaze.Config{
 		Cluster: o.Cluster, BroadcastURI: o.URI, Protocol: o.Protocol, Safe: o.Ring.Safe,
 		Totem: blaze.TotemConfig{Profile: o.Ring.Profile, Plain: o.Ring.Plain},
 		Idle:  idle, Invoker: m.invoker,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
-	})
+	}
+	hook.Set(&cfg, hook.Options{Drop: o.Loss, Seed: o.Seed})
+	m.ch, err = blaze.NewChannel(cfg)
 	return m, err
 }
 

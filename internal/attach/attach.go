@@ -44,6 +44,7 @@ type Config struct {
 	Buffers      func(datagram int) int // packet buffers that cores need, for datagrams of that size in bytes
 	QueueBuffers func(datagram int) int // the same for an engine that only receives
 	Headroom     int                    // bytes of a buffer besides the datagram
+	Hooks        hook.Options
 	Logger       *slog.Logger
 }
 
@@ -135,11 +136,11 @@ func openXDP(cfg *Config) (*Attachment, error) {
 		mtu = DefaultMTU
 	}
 	var onKick func()
-	if hook.Trace != nil {
-		onKick = hook.Trace.Kicking
+	if cfg.Hooks.Trace != nil {
+		onKick = cfg.Hooks.Trace.Kicking
 	}
 	d, err := xdp.Open(xdp.Config{
-		Breakdown: hook.Trace != nil, OnKick: onKick,
+		Breakdown: cfg.Hooks.Trace != nil, OnKick: onKick,
 		Group: cfg.Group, Interface: cfg.Interface, Cluster: cfg.Cluster, Queue: cfg.Queue, Queues: cfg.Queues,
 		Mode: cfg.Mode, ZeroCopy: cfg.ZeroCopy, Socket: cfg.Socket,
 		TTL: cfg.TTL, MTU: cfg.MTU, DSCP: cfg.DSCP, BusyPoll: cfg.BusyPoll,

@@ -25,26 +25,26 @@ func (a *Attachment) addPorts(cfg *Config) {
 		below = a.xdp
 	}
 	driver := below
-	if hook.Trace != nil && a.xdp != nil {
-		driver = traced.Wrap(driver, a.xdp, hook.Trace)
+	if cfg.Hooks.Trace != nil && a.xdp != nil {
+		driver = traced.Wrap(driver, a.xdp, cfg.Hooks.Trace)
 	}
-	a.addPort(below, driver, a.newPool(cfg))
+	a.addPort(below, driver, a.newPool(cfg), &cfg.Hooks)
 	if a.xdp != nil {
 		for _, q := range a.xdp.Queues() {
-			a.addPort(q, q, q.Pool())
+			a.addPort(q, q, q.Pool(), &cfg.Hooks)
 		}
 	}
 }
 
 // addPort adds a port that loses and delays what a measurement wants lost and late.
-func (a *Attachment) addPort(below, driver engine.Driver, pool *buf.Pool) {
+func (a *Attachment) addPort(below, driver engine.Driver, pool *buf.Pool, hooks *hook.Options) {
 	p := &Port{below: below, Driver: driver, Pool: pool}
-	if hook.Drop.P > 0 {
-		p.lossy = lossy.Wrap(p.Driver, hook.Drop.P, hook.Drop.Seed+uint64(len(a.Ports)))
+	if hooks.Drop > 0 {
+		p.lossy = lossy.Wrap(p.Driver, hooks.Drop, hooks.Seed+uint64(len(a.Ports)))
 		p.Driver = p.lossy
 	}
-	if hook.Delay > 0 {
-		p.Driver = lossy.WrapLate(p.Driver, hook.Delay, engine.Now)
+	if hooks.Delay > 0 {
+		p.Driver = lossy.WrapLate(p.Driver, hooks.Delay, engine.Now)
 	}
 	a.Ports = append(a.Ports, p)
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/internal/attach"
-	"github.com/activeblaze/blaze/internal/member"
+	"github.com/activeblaze/blaze/internal/fanin"
 	"github.com/activeblaze/blaze/internal/topic"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/totem"
@@ -69,7 +69,7 @@ func (c *Config) memoryXDP(mtu, queues int) memory {
 	}.Memory()
 	m.receive = 0
 	if further := int64(queues) - 1; further > 0 && !c.Invoker { // an engine for each
-		m.inboxes = (1 + further) * member.ShardBytes
+		m.inboxes = (1 + further) * fanin.TransferBytes
 		m.reassembly *= 1 + further
 		if c.codedStreams() > 0 {
 			m.coding += further * nack.FECTables(c.FEC.nack(), datagram, 0)

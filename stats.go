@@ -5,7 +5,7 @@ import (
 
 	"github.com/activeblaze/blaze/engine"
 	"github.com/activeblaze/blaze/internal/attach"
-	"github.com/activeblaze/blaze/internal/member"
+	"github.com/activeblaze/blaze/internal/fanin"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/totem"
 	"github.com/activeblaze/blaze/udp"
@@ -57,7 +57,7 @@ type EngineStats struct {
 }
 
 // ShardStats counts what one of several engines had to do with the others.
-type ShardStats = member.ShardStats
+type ShardStats = fanin.Stats
 
 // BufferStats tells of the packet memory.
 type BufferStats struct {

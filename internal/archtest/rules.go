@@ -63,8 +63,10 @@ var Rules = []Rule{
 	{Dir: "xdp", Uses: join(bottom, "bpf", "internal/iflock"), Clock: true},
 	{Dir: "bpf"},
 
-	// One member put together. It is given its driver.
-	{Dir: "internal/member", Uses: join(cores, "engine", "internal/topic")},
+	// One member put together, of one engine or several. It is given its driver.
+	{Dir: "internal/lanes", Uses: []string{"wire", "clock"}},
+	{Dir: "internal/fanin", Uses: nack},
+	{Dir: "internal/member", Uses: join(cores, "engine", "internal/topic", "internal/lanes", "internal/fanin")},
 	{Dir: "internal/lossy", Uses: join(bottom, "engine"), Seeded: true},
 	{Dir: "internal/traced", Uses: join(bottom, "engine", "internal/hook")},
 	{Dir: "internal/attach", Uses: join(bottom, "engine", "udp", "xdp", "internal/hook", "internal/lossy", "internal/traced")},

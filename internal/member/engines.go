@@ -1,90 +1,190 @@
 package member
 
 import (
+	"math/rand/v2"
+	"sync"
+
+	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/engine"
+	"github.com/activeblaze/blaze/internal/core"
+	"github.com/activeblaze/blaze/internal/fanin"
 	"github.com/activeblaze/blaze/nack"
-	"github.com/activeblaze/blaze/ring"
+	"github.com/activeblaze/blaze/totem"
 	"github.com/activeblaze/blaze/wire"
 )
 
-// divide makes the engines besides the first, and what stands in front of each one's core.
-func (m *Member) divide(views []*view) {
+// unit is one engine of a member, with what runs on its thread. The first unit's engine sends, runs
+// the ring and has Member as its Source. The others only receive, and are their engines' Source
+// themselves.
+type unit struct {
+	engine    *engine.Engine
+	nack      *nack.Protocol
+	branch    *fanin.Branch // nil: the member has one engine
+	listeners *listeners
+}
+
+// Deliver implements nack.Sink and totem.Sink.
+func (u *unit) Deliver(d *core.Delivery) bool { return u.listeners.deliver(u.engine.Now(), d) }
+
+// Lost implements nack.Sink and totem.Sink.
+func (u *unit) Lost(l *core.Loss) { u.listeners.lost(l) }
+
+// Drain implements engine.Source, except for commands.
+func (u *unit) Drain(now clock.Time) int {
+	u.listeners.settle()
+	return u.branch.Take(now)
+}
+
+// Waiting implements engine.Source, except for commands.
+func (u *unit) Waiting() bool { return u.listeners.resumed.Load() || u.branch.Waiting() }
+
+// makeUnits makes a unit with its core for each engine.
+func (m *Member) makeUnits() {
 	cfg := &m.cfg
-	if len(views) > maxEngines {
-		panic("member: too many engines")
+	if report := cfg.RepairNS; report != nil && len(cfg.Further) > 0 {
+		var mu sync.Mutex
+		cfg.RepairNS = func(ns int64) {
+			mu.Lock()
+			defer mu.Unlock()
+			report(ns)
+		}
 	}
-	owners := newOwners(len(views))
-	m.shards = make([]*shard, len(views))
-	for i, v := range views {
-		m.shards[i] = &shard{me: i, self: cfg.ID, view: v, owners: owners, all: m.shards, mine: cfg.ID, inbox: ring.NewBytes(inboxBytes)}
+	var cores []*nack.Protocol
+	for i, l := range m.table.share(1 + len(cfg.Further)) {
+		u := &unit{listeners: l}
+		u.nack = nack.New(m.nackConfig(i, u))
+		m.units, cores = append(m.units, u), append(cores, u.nack)
 	}
-	m.shards[0].Protocol = m.nack
-	for i, f := range cfg.Further {
-		s := m.shards[i+1]
-		nc := nack.Config{
-			Self: cfg.ID, Incarnation: cfg.Incarnation, Cluster: cfg.Cluster,
-			Datagram: f.Driver.Datagram(), Window: cfg.Window, MaxMessageSize: cfg.MaxMessageSize,
-			Fastest: cfg.Fastest, Eviction: cfg.Eviction, MaxRate: cfg.MaxRate, FEC: cfg.FEC,
-			Room: f.Driver.Room(), Lanes: cfg.Lanes,
-			Pool: f.Pool, Rand: f.Rand, Sink: shardSink{s}, RepairNS: cfg.RepairNS,
-			Events: func(e nack.Event) { m.engine.Post(func() { m.event(e) }) }, // rare
-		}
-		if l := m.listener; l != nil {
-			l.further(func(f func()) { m.engine.Post(f) }, &nc)
-		}
-		s.Protocol = nack.New(nc)
-		protocols := routes(s)
-		if cfg.uses(wire.Totem) {
-			protocols[wire.Totem] = s
-		}
-		s.engine = engine.New(engine.Config{
-			Driver: f.Driver, Source: s, Self: cfg.ID, Cluster: cfg.Cluster, Protocols: protocols,
-			Idle: cfg.Idle, CPU: f.CPU,
-		})
+	if len(cores) == 1 {
+		return
+	}
+	for i, b := range fanin.New(cfg.ID, cores) {
+		m.units[i].branch = b
 	}
 }
 
-// Engines are the member's engines, the first one first.
-func (m *Member) Engines() []*engine.Engine {
-	all := []*engine.Engine{m.engine}
-	for i := 1; i < len(m.shards); i++ {
-		all = append(all, m.shards[i].engine)
+// nackConfig returns the Config of an engine's core.
+func (m *Member) nackConfig(engine int, sink nack.Sink) nack.Config {
+	cfg := &m.cfg
+	driver, pool, random, _ := cfg.parts(engine)
+	c := nack.Config{
+		Self: cfg.ID, Incarnation: cfg.Incarnation, Cluster: cfg.Cluster,
+		Datagram: driver.Datagram(), Window: cfg.Window, MaxMessageSize: cfg.MaxMessageSize,
+		Fastest: cfg.Fastest, Eviction: cfg.Eviction, MaxRate: cfg.MaxRate, FEC: cfg.FEC,
+		Room: driver.Room(), Lanes: cfg.Lanes, Wanted: m.wanted.Wanted(),
+		Pool: pool, Rand: random, Sink: sink, RepairNS: cfg.RepairNS,
+	}
+	if engine == 0 {
+		c.SelfDelivery = cfg.SelfDelivery
+		if cfg.uses(wire.Totem) {
+			c.Reserved = totem.Buffers(cfg.Window, c.Datagram)
+		}
+		c.Events, c.OtherLanes = m.event, m.wanted.Others(nil)
+		return c
+	}
+	post := func(f func()) { m.Engine().Post(f) } // rare
+	c.Events = func(e nack.Event) { post(func() { m.event(e) }) }
+	c.OtherLanes = m.wanted.Others(post)
+	return c
+}
+
+// parts returns what the engine of that number is made of.
+func (c *Config) parts(engine int) (d engine.Driver, p *buf.Pool, r *rand.Rand, cpu int) {
+	if engine == 0 {
+		return c.Driver, c.Pool, c.Rand, c.CPU
+	}
+	f := &c.Further[engine-1]
+	return f.Driver, f.Pool, f.Rand, f.CPU
+}
+
+// makeEngines makes the units' engines, and connects the branches with them.
+func (m *Member) makeEngines() {
+	for i, u := range m.units {
+		receives := engine.Protocol(u.nack)
+		if u.branch != nil {
+			receives = u.branch
+		}
+		protocols := map[wire.Protocol]engine.Protocol{
+			wire.BestEffort: receives, wire.NACK: receives, wire.FEC: receives, wire.Hybrid: receives,
+		}
+		source := engine.Source(u)
+		if i == 0 {
+			source = m
+		}
+		if m.totem != nil {
+			protocols[wire.Totem] = m.totem
+			if i > 0 {
+				protocols[wire.Totem] = u.branch // which forwards it to the first engine
+			}
+		}
+		driver, _, _, cpu := m.cfg.parts(i)
+		u.engine = engine.New(engine.Config{
+			Driver: driver, Source: source, Self: m.cfg.ID, Cluster: m.cfg.Cluster, Protocols: protocols,
+			Idle: m.cfg.Idle, CPU: cpu,
+		})
+		if u.branch == nil {
+			continue
+		}
+		u.branch.Connect(u.engine.Notify, nil)
+		if i == 0 && m.totem != nil {
+			u.branch.Connect(u.engine.Notify, m.totem)
+		}
+	}
+}
+
+// Engines returns the member's engines, the first one first.
+func (m *Member) Engines() (all []*engine.Engine) {
+	for _, u := range m.units {
+		all = append(all, u.engine)
 	}
 	return all
 }
 
-// NackStats are the counters of the core that an engine runs. It belongs to that engine's thread,
-// as the next three do.
-func (m *Member) NackStats(engine int) nack.Stats {
-	if engine == 0 {
-		return m.nack.Stats()
-	}
-	return m.shards[engine].Protocol.Stats()
-}
+// NackStats returns the counters of the core that an engine runs. It belongs to that engine's
+// thread, as the next three do.
+func (m *Member) NackStats(engine int) nack.Stats { return m.units[engine].nack.Stats() }
 
-// ShardStats are the counters of what an engine had to do with the others.
-func (m *Member) ShardStats(engine int) ShardStats {
-	if m.shards == nil {
-		return ShardStats{}
-	}
-	return m.shards[engine].stats
-}
+// ShardStats returns the counters of what passed between an engine and the others.
+func (m *Member) ShardStats(engine int) fanin.Stats { return m.units[engine].branch.Stats() }
 
-// SilentAt tells that an engine has nothing left to send.
+// SilentAt reports whether an engine has nothing left to send.
 func (m *Member) SilentAt(engine int) bool {
-	if engine == 0 {
-		return m.Silent()
-	}
-	s := m.shards[engine]
-	return s.engine.Flushed() && s.Idle()
+	u := m.units[engine]
+	return u.engine.Flushed() && u.nack.Idle() && (engine > 0 || m.totem == nil || m.totem.Idle())
 }
 
-// CloseAt has an engine's cores tell the others that this member leaves, in the turns that follow.
+// Silent is SilentAt for the first engine.
+func (m *Member) Silent() bool { return m.SilentAt(0) }
+
+// CloseAt has an engine's cores send, in the turns that follow, that this member leaves.
 func (m *Member) CloseAt(engine int, now clock.Time) {
-	if engine == 0 {
-		m.Close(now)
-		return
+	m.units[engine].nack.Close(now)
+	if engine == 0 && m.totem != nil {
+		m.totem.Close(now)
 	}
-	m.shards[engine].Close(now)
+}
+
+// Close is CloseAt for the first engine.
+func (m *Member) Close(now clock.Time) { m.CloseAt(0, now) }
+
+// Release gives every buffer back to its pool. No engine may be turning any more.
+func (m *Member) Release() {
+	for _, u := range m.units {
+		u.engine.Release()
+		u.nack.Release()
+	}
+	if m.totem != nil {
+		m.totem.Release()
+	}
+}
+
+// Listen adds what a subscription to pattern can receive to the wanted lanes. A stream in a lane
+// that was not wanted before is received from now on, also if it began a moment ago. Listen belongs
+// to the first engine's thread.
+func (m *Member) Listen(now clock.Time, pattern string) error { return m.wanted.Topics(now, pattern) }
+
+// ListenAll is Listen for all subscriptions that there are.
+func (m *Member) ListenAll(now clock.Time) error {
+	return m.wanted.Topics(now, m.table.patterns()...)
 }

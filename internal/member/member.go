@@ -2,7 +2,6 @@ package member
 
 import (
 	"fmt"
-	"hash/fnv"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -11,7 +10,7 @@ import (
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/engine"
-	"github.com/activeblaze/blaze/internal/core"
+	"github.com/activeblaze/blaze/internal/lanes"
 	"github.com/activeblaze/blaze/internal/topic"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/ring"
@@ -81,16 +80,12 @@ type Ring struct {
 
 // Member is one member put together.
 type Member struct {
-	cfg       Config
-	engine    *engine.Engine
-	nack      *nack.Protocol
-	totem     *totem.Protocol // nil: no topic is sent under Totem
-	table     *Table
-	listeners *view    // the table as the first engine sees it
-	shards    []*shard // by engine; nil: there is one
-	others    int      // members of the ring besides this one, in the last regular view
-
-	listener *listener // nil: every lane is heard
+	cfg    Config
+	units  []*unit         // by engine; the first one sends, and the others only receive
+	totem  *totem.Protocol // nil: no topic is sent under Totem
+	table  *Table
+	wanted *lanes.Listener // nil: every lane is received
+	others int             // members of the ring besides this one, in the last regular view
 
 	mu    sync.Mutex
 	lanes map[wire.StreamID]*Lane
@@ -99,71 +94,24 @@ type Member struct {
 
 // New puts a member together. It sends nothing until its engine turns.
 func New(cfg Config) *Member {
-	m := &Member{cfg: cfg, table: cfg.Table, listener: newListener(&cfg), lanes: map[wire.StreamID]*Lane{}}
+	ring := cfg.uses(wire.Totem)
+	m := &Member{cfg: cfg, table: cfg.Table, wanted: lanes.NewListener(cfg.Filter, cfg.Lanes, ring), lanes: map[wire.StreamID]*Lane{}}
 	m.open.Store(new([]*Lane))
-	views := m.table.share(1 + len(cfg.Further))
-	m.listeners = views[0]
-	if tell := cfg.RepairNS; tell != nil && len(cfg.Further) > 0 {
-		var mu sync.Mutex
-		cfg.RepairNS = func(ns int64) {
-			mu.Lock()
-			defer mu.Unlock()
-			tell(ns)
-		}
-		m.cfg.RepairNS = cfg.RepairNS
-	}
-	nc := nack.Config{
-		Self: cfg.ID, Incarnation: cfg.Incarnation, Cluster: cfg.Cluster,
-		Datagram: cfg.Driver.Datagram(), Window: cfg.Window, MaxMessageSize: cfg.MaxMessageSize,
-		Fastest: cfg.Fastest, Eviction: cfg.Eviction, MaxRate: cfg.MaxRate, FEC: cfg.FEC,
-		Room: cfg.Driver.Room(), Lanes: cfg.Lanes, SelfDelivery: cfg.SelfDelivery,
-		Pool: cfg.Pool, Rand: cfg.Rand, Sink: sink{m}, Events: m.event, RepairNS: cfg.RepairNS,
-	}
-	if cfg.uses(wire.Totem) {
-		nc.Reserved = totem.Buffers(cfg.Window, nc.Datagram)
-	}
-	if l := m.listener; l != nil {
-		nc.Wanted, nc.OtherLanes = l.wanted.Since, l.otherLanes
-	}
-	m.nack = nack.New(nc)
-	core := engine.Protocol(m.nack)
-	if len(cfg.Further) > 0 {
-		m.divide(views)
-		core = m.shards[0]
-	}
-	protocols := routes(core)
-	if cfg.uses(wire.Totem) {
-		r := cfg.Ring
+	m.wanted.Want(m.table.patterns())
+	m.makeUnits()
+	if ring {
 		m.totem = totem.New(totem.Config{
 			Self: cfg.ID, Incarnation: cfg.Incarnation, Cluster: cfg.Cluster,
 			Datagram: cfg.Driver.Datagram(), Window: cfg.Window, MaxMessageSize: cfg.MaxMessageSize,
-			Room: cfg.Driver.Room(), MaxRate: cfg.MaxRate, Pool: cfg.Pool, Rand: cfg.Rand, Sink: sink{m},
-			Views: m.view, Profile: r.Profile, Plain: r.Plain, SelfDelivery: cfg.SelfDelivery,
+			Room: cfg.Driver.Room(), MaxRate: cfg.MaxRate, Pool: cfg.Pool, Rand: cfg.Rand, Sink: m.units[0],
+			Views: m.view, Profile: cfg.Ring.Profile, Plain: cfg.Ring.Plain, SelfDelivery: cfg.SelfDelivery,
 		})
-		protocols[wire.Totem] = m.totem
 	}
-	m.engine = engine.New(engine.Config{
-		Driver: cfg.Driver, Source: m, Self: cfg.ID, Cluster: cfg.Cluster,
-		Protocols: protocols,
-		Idle:      cfg.Idle, CPU: cfg.CPU,
-	})
-	if m.shards != nil {
-		m.shards[0].engine = m.engine
-		if m.totem != nil {
-			m.shards[0].totem = m.totem
-		}
-	}
+	m.makeEngines()
 	return m
 }
 
-// routes says that a core runs all protocols but Totem.
-func routes(core engine.Protocol) map[wire.Protocol]engine.Protocol {
-	return map[wire.Protocol]engine.Protocol{
-		wire.BestEffort: core, wire.NACK: core, wire.FEC: core, wire.Hybrid: core,
-	}
-}
-
-// uses tells whether a topic can be sent under p.
+// uses reports whether a topic can be sent under p.
 func (c *Config) uses(p wire.Protocol) bool {
 	if c.Protocol == p {
 		return true
@@ -176,20 +124,21 @@ func (c *Config) uses(p wire.Protocol) bool {
 	return false
 }
 
-// Totem is the protocol that runs the ring, nil where there is none. It belongs to the engine's
-// thread.
+// Totem returns the core that runs the ring, nil where there is none. It belongs to the first
+// engine's thread.
 func (m *Member) Totem() *totem.Protocol { return m.totem }
 
-// Engine is the member's engine, to Run or to Turn.
-func (m *Member) Engine() *engine.Engine { return m.engine }
+// Engine returns the member's first engine, to Run or to Turn.
+func (m *Member) Engine() *engine.Engine { return m.units[0].engine }
 
-// Nack is the protocol that runs BestEffort, NACK, FEC and Hybrid. It belongs to the engine's thread.
-func (m *Member) Nack() *nack.Protocol { return m.nack }
+// Nack returns the first engine's core of BestEffort, NACK, FEC and Hybrid. It belongs to that
+// engine's thread.
+func (m *Member) Nack() *nack.Protocol { return m.units[0].nack }
 
-// Turn is one duty cycle, for whoever drives the member himself.
-func (m *Member) Turn(now clock.Time) int { return m.engine.Turn(now) }
+// Turn runs one duty cycle of the first engine, for an application that turns its member itself.
+func (m *Member) Turn(now clock.Time) int { return m.units[0].engine.Turn(now) }
 
-// Stream is the stream that a topic is sent on, and whether its delivery is to be safe.
+// Stream returns the stream that a topic is sent on, and whether its delivery is to be safe.
 func (m *Member) Stream(name string) (id wire.StreamID, safe bool) {
 	p, safe := m.cfg.Protocol, m.cfg.Safe
 	for _, r := range m.cfg.Rules {
@@ -199,19 +148,9 @@ func (m *Member) Stream(name string) (id wire.StreamID, safe bool) {
 		}
 	}
 	if p == wire.Totem {
-		return totem.Stream, safe // one ring, whatever Lanes says
+		return totem.Stream, safe // one ring, whatever Lanes is
 	}
-	return wire.NewStreamID(p, LaneOf(name, m.cfg.Lanes)), false
-}
-
-// LaneOf is the lane that a topic is hashed to: FNV-1a, 32 bits, modulo lanes.
-func LaneOf(name string, lanes int) uint16 {
-	if lanes <= 1 {
-		return 0
-	}
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(name))
-	return uint16(h.Sum32() % uint32(lanes))
+	return wire.NewStreamID(p, lanes.Of(name, m.cfg.Lanes)), false
 }
 
 // Lane opens the lane of a topic, or finds it open. With an engine on its own thread any
@@ -231,21 +170,20 @@ func (m *Member) Lane(now clock.Time, name string) (l *Lane, safe bool) {
 		return l, safe
 	}
 	l.queue = ring.NewBytes(m.cfg.Queue)
-	m.engine.Post(func() { m.start(m.engine.Now(), l) })
+	e := m.Engine()
+	e.Post(func() { m.start(e.Now(), l) })
 	return l, safe
 }
 
 func (m *Member) start(now clock.Time, l *Lane) {
-	if m.listener != nil { // before its first datagram leaves; Filter.Set says itself what went wrong
-		_ = m.listener.tell(m.listener.wanted.Lane(l.ID.Lane(), now))
-	}
+	_ = m.wanted.Lane(now, l.ID.Lane()) // before its first datagram leaves; Filter.Set logs what went wrong
 	if l.ID == totem.Stream {
 		l.sender = totemSender{m.totem, &m.others}
 	} else {
-		l.sender = nackSender{m.nack.Open(now, l.ID)}
+		l.sender = nackSender{m.units[0].nack.Open(now, l.ID)}
 	}
-	lanes := append(append([]*Lane(nil), *m.open.Load()...), l)
-	m.open.Store(&lanes)
+	open := append(append([]*Lane(nil), *m.open.Load()...), l)
+	m.open.Store(&open)
 	m.count() // of a ring they may be known already
 }
 
@@ -270,11 +208,9 @@ func (l *Lane) AbortFrame() { l.sender.Abort() }
 
 // Drain implements engine.Source.
 func (m *Member) Drain(now clock.Time) (n int) {
-	m.nack.WantSelf(m.cfg.SelfDelivery && !m.table.Empty())
-	m.listeners.settle()
-	if m.shards != nil {
-		n = m.shards[0].take(now)
-	}
+	first := m.units[0]
+	first.nack.WantSelf(m.cfg.SelfDelivery && !m.table.Empty())
+	n = first.Drain(now)
 	if m.cfg.Queue == 0 {
 		return 0
 	}
@@ -287,7 +223,7 @@ func (m *Member) Drain(now clock.Time) (n int) {
 // Waiting implements engine.Source. A lane whose sender is full does not count: the sender's
 // own deadlines and the receivers' reports are what it waits for.
 func (m *Member) Waiting() bool {
-	if m.listeners.resumed.Load() || m.shards != nil && !m.shards[0].inbox.Empty() {
+	if m.units[0].Waiting() {
 		return true
 	}
 	if m.cfg.Queue == 0 {
@@ -301,10 +237,10 @@ func (m *Member) Waiting() bool {
 	return false
 }
 
-// Settled tells that all that was accepted has been sent and reported received by every
-// receiver that is known. It belongs to the engine's thread.
+// Settled reports whether all that was accepted has been sent and reported received by every
+// receiver that is known. It belongs to the first engine's thread.
 func (m *Member) Settled() bool {
-	if !m.engine.Flushed() {
+	if !m.Engine().Flushed() {
 		return false
 	}
 	for _, l := range *m.open.Load() {
@@ -313,19 +249,6 @@ func (m *Member) Settled() bool {
 		}
 	}
 	return true
-}
-
-// Silent tells that nothing is left to be sent. It belongs to the engine's thread.
-func (m *Member) Silent() bool {
-	return m.engine.Flushed() && m.nack.Idle() && (m.totem == nil || m.totem.Idle())
-}
-
-// Close has the cores tell the others that this member leaves, in the turns that follow.
-func (m *Member) Close(now clock.Time) {
-	m.nack.Close(now)
-	if m.totem != nil {
-		m.totem.Close(now)
-	}
 }
 
 // view hands up a configuration of the ring, in its place among the messages.
@@ -339,7 +262,7 @@ func (m *Member) view(v totem.View) {
 	}
 }
 
-// event watches over the cores' events.
+// event takes in the cores' events, on the first engine's thread.
 func (m *Member) event(e nack.Event) {
 	m.count()
 	if m.cfg.Events != nil {
@@ -347,7 +270,7 @@ func (m *Member) event(e nack.Event) {
 	}
 }
 
-// count tells those who wait for receivers how many there are.
+// count stores each lane's number of receivers, and wakes those who wait for a change.
 func (m *Member) count() {
 	for _, l := range *m.open.Load() {
 		if l.sender != nil {
@@ -356,19 +279,6 @@ func (m *Member) count() {
 				l.changed()
 			}
 		}
-	}
-}
-
-// Release gives every buffer back to its pool. No engine may be turning any more.
-func (m *Member) Release() {
-	m.engine.Release()
-	m.nack.Release()
-	for i := 1; i < len(m.shards); i++ {
-		m.shards[i].engine.Release()
-		m.shards[i].Protocol.Release()
-	}
-	if m.totem != nil {
-		m.totem.Release()
 	}
 }
 
@@ -393,10 +303,3 @@ func (m *Member) Queued() (n int) {
 	}
 	return n
 }
-
-// sink is where the cores hand messages up.
-type sink struct{ m *Member }
-
-func (s sink) Deliver(d *core.Delivery) bool { return s.m.listeners.deliver(s.m.engine.Now(), d) }
-
-func (s sink) Lost(l *core.Loss) { s.m.listeners.lost(l) }

@@ -18,7 +18,7 @@ type sender interface {
 	Abort()
 	// Receivers is the number of other members that receive the lane.
 	Receivers() int
-	// Acknowledged tells that everybody has everything.
+	// Acknowledged reports whether all receivers have everything.
 	Acknowledged() bool
 }
 

@@ -1,4 +1,4 @@
-package member
+package lanes
 
 import (
 	"errors"
@@ -13,7 +13,7 @@ import (
 // inLane is a topic that hashes to lane, of lanes.
 func inLane(lane, lanes int) string {
 	for i := 0; ; i++ {
-		if name := fmt.Sprint("t.", i); int(LaneOf(name, lanes)) == lane {
+		if name := fmt.Sprint("t.", i); int(Of(name, lanes)) == lane {
 			return name
 		}
 	}
@@ -96,20 +96,18 @@ func has(w *Wanted, lane uint16) bool {
 	return ok
 }
 
-// The driver is told once for each change, again after an error, and not at all without one.
+// The driver is given the lanes once for each change, again after an error, and never without a Filter.
 func TestListener(t *testing.T) {
 	var set [][]uint32
 	var answer error
 	var differs []string
-	table := NewTable()
-	table.Add(inLane(3, 8), nil)
-	l := newListener(&Config{Table: table, Lanes: 8, Filter: Filter{
+	l := NewListener(Filter{
 		Set: func(lanes []uint32) error { set = append(set, lanes); return answer },
 		Differs: func(from wire.MemberID, lanes int, err error) {
 			differs = append(differs, fmt.Sprint(from[0], lanes, err))
 		},
-	}})
-	m := &Member{table: table, listener: l}
+	}, 8, false)
+	l.Want([]string{inLane(3, 8)})
 	is := func(times int, below ...uint32) {
 		t.Helper()
 		if len(set) != times {
@@ -123,34 +121,37 @@ func TestListener(t *testing.T) {
 		t.Fatal("what was subscribed to before")
 	}
 	answer = errors.New("no memory")
-	if err := m.ListenAll(9); err != answer {
+	if err := l.Topics(9, inLane(3, 8)); err != answer {
 		t.Fatal(err)
 	}
 	is(1, 3)
 	answer = nil
-	if err := m.Listen(9, inLane(3, 8)); err != nil { // it is wanted, and yet the driver does not know
+	if err := l.Topics(9, inLane(3, 8)); err != nil { // it is wanted, and yet the driver has not taken it
 		t.Fatal(err)
 	}
 	is(2, 3)
-	m.ListenAll(9)
-	m.Listen(9, inLane(3, 8))
+	_ = l.Topics(9, inLane(3, 8))
 	is(2, 3)
-	m.Listen(9, inLane(1, 8))
+	_ = l.Topics(9, inLane(1, 8))
 	is(3, 1, 3)
-	table.Add(inLane(6, 8), nil)
-	m.ListenAll(9)
+	_ = l.Topics(9, inLane(3, 8), inLane(6, 8))
 	is(4, 1, 3, 6)
-	l.otherLanes(wire.MemberID{9}, 4)
-	l.otherLanes(wire.MemberID{8}, 2)
-	if len(set) != 5 || set[4] != nil || len(differs) != 1 || differs[0] != "9 4 <nil>" {
-		t.Errorf("set %d times, told %q", len(set), differs)
+	_ = l.Lane(9, 4)
+	_ = l.Lane(9, 4)
+	is(5, 1, 3, 4, 6)
+	others := l.Others(nil)
+	others(wire.MemberID{9}, 4)
+	others(wire.MemberID{8}, 2)
+	if len(set) != 6 || set[5] != nil || len(differs) != 1 || differs[0] != "9 4 <nil>" {
+		t.Errorf("set %d times, called %q", len(set), differs)
 	}
-	if m.Listen(9, inLane(7, 8)); len(set) != 5 {
+	if _ = l.Topics(9, inLane(7, 8)); len(set) != 6 {
 		t.Error("more than all")
 	}
 
-	quiet := &Member{table: table, listener: newListener(&Config{Table: table, Lanes: 8})}
-	if quiet.listener != nil || quiet.Listen(9, "a") != nil || quiet.ListenAll(9) != nil {
+	none := NewListener(Filter{}, 8, false)
+	none.Want([]string{"a"})
+	if none != nil || none.Topics(9, "a") != nil || none.Lane(9, 3) != nil || none.Wanted() != nil || none.Others(nil) != nil {
 		t.Error("without a filter nothing is filtered")
 	}
 }

@@ -1,4 +1,4 @@
-package member
+package fanin
 
 import (
 	"maps"
@@ -8,14 +8,14 @@ import (
 	"github.com/activeblaze/blaze/wire"
 )
 
-// owners says which engine of this member has the streams of each transmitter. Of one stream there
-// may be one receiver only: two would deliver it twice. Three rules see to that:
+// owners is the table of which engine of this member has the streams of each transmitter. A stream
+// may have one receiver only: two would deliver it twice. Three rules ensure that:
 //
-//   - An entry never changes. It is made under the lock, so of two engines that hear the first
-//     datagrams of a transmitter at once one becomes its owner, and the other one learns that.
-//   - Only the owner steps what a transmitter says of its streams.
-//   - Only the owner takes an entry away, and only when its core remembers nothing of the
-//     transmitter. What comes then begins a stream anew, with one engine just as with several.
+//   - An entry never changes. It is made under the lock: if two engines receive from a new
+//     transmitter at the same time, one becomes the owner and the other one sees it.
+//   - Only the owner steps what a transmitter sends about its streams.
+//   - Only the owner takes an entry away, and only when its core holds nothing of the transmitter.
+//     What comes then begins a stream anew, with one engine just as with several.
 //
 // Reading takes no lock: the map is replaced, never changed. That costs a copy for each new
 // transmitter, and the bound limits what a flood of made-up ones can cost.
@@ -25,9 +25,9 @@ type owners struct {
 	known atomic.Pointer[map[wire.MemberID]int]
 }
 
-// ownedEach is how many transmitters there may be for each engine: twice as many as a core receives
-// streams of. So it is the cores that run out of room first, and they let those go that have been
-// silent longest; who is in no core is soon taken out of here.
+// ownedEach is how many transmitters there may be for each engine: twice the number of streams that
+// a core receives. So the cores run out of room first, and drop those that have been silent longest.
+// A transmitter that is in no core is soon taken out of this table.
 const ownedEach = 512
 
 func newOwners(engines int) *owners {
@@ -36,14 +36,14 @@ func newOwners(engines int) *owners {
 	return o
 }
 
-// of is the engine that owns a transmitter; ok is false when none does.
+// of returns the engine that owns a transmitter; ok is false when none does.
 func (o *owners) of(m wire.MemberID) (engine int, ok bool) {
 	engine, ok = (*o.known.Load())[m]
 	return engine, ok
 }
 
-// claim makes engine the owner of a transmitter, unless there is one: the owner is returned. ok is
-// false when there is none and no room either.
+// claim makes engine the owner of a transmitter, unless it has one, and returns the owner. ok is
+// false when it has none and there is no room either.
 func (o *owners) claim(m wire.MemberID, engine int) (owner int, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -61,7 +61,7 @@ func (o *owners) claim(m wire.MemberID, engine int) (owner int, ok bool) {
 	return engine, true
 }
 
-// release takes away entries. Only their owner calls it.
+// release takes entries away. Only their owner calls it.
 func (o *owners) release(gone []wire.MemberID) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

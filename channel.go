@@ -16,6 +16,7 @@ import (
 	"github.com/activeblaze/blaze/engine"
 	"github.com/activeblaze/blaze/internal/attach"
 	"github.com/activeblaze/blaze/internal/gid"
+	"github.com/activeblaze/blaze/internal/intake"
 	"github.com/activeblaze/blaze/internal/member"
 	"github.com/activeblaze/blaze/wire"
 )
@@ -54,8 +55,8 @@ type Channel struct {
 
 // counters are counted outside the engine's thread, or too rarely to matter.
 type counters struct {
-	pauses, longPauses, disconnected, dropped, lossesUntold, badMessages atomic.Uint64
-	backPressure                                                         atomic.Uint64
+	intakes                                 intake.Counters
+	disconnected, badMessages, backPressure atomic.Uint64
 }
 
 // running is one start of a channel.
@@ -167,7 +168,7 @@ func (c *Channel) Start() error {
 	c.id.Store(&run.id)
 	c.run.Store(run)
 	c.state.Store(uint32(Started))
-	c.serve(true, func(q *subscriptionQueue) { q.start() })
+	c.serve(true, func(s *Subscription) { s.queue.Start() })
 	// Not before Subscribe finds this start, or what one adds meanwhile would not be heard.
 	if err := run.hear(func(m *member.Member) error { return m.ListenAll(run.opening()) }); err != nil {
 		_ = c.stop()
@@ -338,13 +339,13 @@ func (c *Channel) stop() error {
 	run.member.Release()
 	patience, cancel := context.WithTimeout(context.Background(), max(deadline.Sub(engine.Now()), handlerGrace))
 	defer cancel()
-	c.serve(false, func(q *subscriptionQueue) {
-		q.expire()
-		q.stop()
+	c.serve(false, func(s *Subscription) {
+		s.queue.Expire()
+		s.queue.Stop()
 	})
-	for _, q := range c.queues() {
-		if !q.join(patience.Done()) {
-			left = append(left, fmt.Sprintf("a handler of %q still runs", q.s.pattern))
+	for _, s := range c.queued() {
+		if !s.queue.Join(patience.Done()) {
+			left = append(left, fmt.Sprintf("a handler of %q still runs", s.pattern))
 		}
 	}
 	if len(left) > 0 {
@@ -356,10 +357,10 @@ func (c *Channel) stop() error {
 // awaitHandlers waits until the handlers have taken what is queued for them, and returns how
 // many messages they have not. The handler that calls Stop is not waited for.
 func (c *Channel) awaitHandlers(deadline clock.Time) (untaken int) {
-	for _, q := range c.queues() {
-		for wait := 20 * time.Microsecond; !q.idle() && !q.called(); wait = min(2*wait, time.Millisecond) {
+	for _, s := range c.queued() {
+		for wait := 20 * time.Microsecond; !s.queue.Idle() && !s.queue.Called(); wait = min(2*wait, time.Millisecond) {
 			if engine.Now() > deadline {
-				untaken += q.len()
+				untaken += s.queue.Len()
 				break
 			}
 			time.Sleep(wait)
@@ -473,7 +474,7 @@ func (c *Channel) resume() {
 // add takes in a new subscription. When it returns what it can hear is heard.
 func (c *Channel) add(s *Subscription, runInline bool) error {
 	if s.to = (inline{s, &s.delivery}); !runInline {
-		s.queue = newSubscriptionQueue(s, c.cfg.Load())
+		s.queue = s.newIntake(c.cfg.Load())
 		s.to = s.queue
 	}
 	c.enlist(s)
@@ -489,7 +490,7 @@ func (c *Channel) enlist(s *Subscription) {
 	defer c.subsMu.Unlock()
 	c.subs[s] = struct{}{}
 	if s.queue != nil && c.serving {
-		s.queue.start()
+		s.queue.Start()
 	}
 	c.table.Add(s.pattern, s.to)
 }
@@ -500,23 +501,23 @@ func (c *Channel) forget(s *Subscription) {
 	delete(c.subs, s)
 }
 
-// serve says whether queues run from now on, and does f with each that there is.
-func (c *Channel) serve(on bool, f func(*subscriptionQueue)) {
+// serve says whether queues run from now on, and does f with each subscription that has one.
+func (c *Channel) serve(on bool, f func(*Subscription)) {
 	c.subsMu.Lock()
 	c.serving = on
 	c.subsMu.Unlock()
-	for _, q := range c.queues() {
-		f(q)
+	for _, s := range c.queued() {
+		f(s)
 	}
 }
 
-// queues is a snapshot of the subscriptions' queues.
-func (c *Channel) queues() (all []*subscriptionQueue) {
+// queued is a snapshot of the subscriptions that have a queue.
+func (c *Channel) queued() (all []*Subscription) {
 	c.subsMu.Lock()
 	defer c.subsMu.Unlock()
 	for s := range c.subs {
 		if s.queue != nil {
-			all = append(all, s.queue)
+			all = append(all, s)
 		}
 	}
 	return all

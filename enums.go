@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/activeblaze/blaze/engine"
+	"github.com/activeblaze/blaze/internal/intake"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -64,6 +65,10 @@ const (
 	Drop                           // it misses messages; its OnLoss is told which
 	Disconnect                     // its subscription ends with an error
 )
+
+func (s SlowConsumer) intake() intake.Policy {
+	return [...]intake.Policy{Pause: intake.Pause, Drop: intake.Drop, Disconnect: intake.Disconnect}[s]
+}
 
 var slowConsumerNames = []string{"pause", "drop", "disconnect"}
 

@@ -102,8 +102,8 @@ func (c *Channel) Stats() Stats {
 func (c *Channel) collect(run *running) Stats {
 	s := Stats{
 		State:  c.State(),
-		Pauses: c.pauses.Load(), LongPauses: c.longPauses.Load(), SlowDropped: c.dropped.Load(),
-		Disconnected: c.disconnected.Load(), LossesUntold: c.lossesUntold.Load(),
+		Pauses: c.intakes.Pauses.Load(), LongPauses: c.intakes.LongPauses.Load(), SlowDropped: c.intakes.Dropped.Load(),
+		Disconnected: c.disconnected.Load(), LossesUntold: c.intakes.LossesUntold.Load(),
 		BadMessages: c.badMessages.Load(), BackPressure: c.backPressure.Load(),
 	}
 	if t := run.member.Totem(); t != nil {

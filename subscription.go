@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/internal/core"
+	"github.com/activeblaze/blaze/internal/intake"
 	"github.com/activeblaze/blaze/internal/member"
 )
 
@@ -39,14 +39,14 @@ type Subscription struct {
 	pattern string
 	handler func(*Delivery)
 	onLoss  func(Loss)
-	queue   *subscriptionQueue // nil: Inline
-	to      member.Consumer    // what the table knows of it
+	queue   *intake.Intake  // nil: Inline
+	to      member.Consumer // what the table knows of it
 
 	closed   atomic.Bool
 	mu       sync.Mutex
 	err      error
 	done     chan struct{}
-	delivery Delivery // lent to an Inline handler by the first engine
+	delivery Delivery // lent to the handler by its goroutine, or to an Inline one by the first engine
 }
 
 // Done is closed when the subscription has ended; Err then says why.
@@ -66,8 +66,8 @@ func (s *Subscription) Close() error {
 	s.end(nil)
 	s.c.forget(s)
 	if s.queue != nil {
-		s.queue.stop()
-		s.queue.join(nil)
+		s.queue.Stop()
+		s.queue.Join(nil)
 		return nil
 	}
 	s.c.barrier()
@@ -83,7 +83,43 @@ func (s *Subscription) end(err error) {
 	s.mu.Lock()
 	s.err = err
 	s.mu.Unlock()
+	if s.queue != nil {
+		s.queue.End()
+	}
 	close(s.done)
+}
+
+// newIntake makes what carries the messages of a subscription to its goroutine.
+func (s *Subscription) newIntake(cfg *Config) *intake.Intake {
+	c := intake.Config{
+		Size: cfg.SubscriptionQueue, Limit: int64(max(cfg.Window, 2*cfg.MaxMessageSize)), Policy: cfg.SlowConsumer.intake(),
+		Handle: s.handle, Resume: s.c.resume, Full: s.disconnect, Slow: s.slow, Counters: &s.c.intakes,
+	}
+	if s.onLoss != nil {
+		c.Lost = func(l core.Loss) { s.onLoss(lossOf(&l)) }
+	}
+	return intake.New(c)
+}
+
+// handle calls the handler on the subscription's goroutine.
+func (s *Subscription) handle(m *intake.Message) {
+	s.delivery = Delivery{
+		Payload: m.Payload, Kind: Kind(m.Kind), Topic: m.Topic, From: MemberID(m.From),
+		Sequence: m.Sequence, Received: int64(m.Received),
+	}
+	s.handler(&s.delivery)
+}
+
+// disconnect ends a subscription that is full (SlowConsumer Disconnect).
+func (s *Subscription) disconnect(size int) {
+	s.c.disconnected.Add(1)
+	s.end(fmt.Errorf("%w: subscription to %q was disconnected: its queue of %d messages was full (Config.SlowConsumer Disconnect)",
+		ErrClosed, s.pattern, size))
+}
+
+func (s *Subscription) slow(waiting int) {
+	s.c.logger().Warn("blaze: a slow consumer holds up its streams",
+		"subscription", s.pattern, "queued", waiting, "for", intake.PauseNotice)
 }
 
 // Subscribe has h called with every message of the topics that match: one at a time and in
@@ -180,6 +216,3 @@ func lossOf(l *core.Loss) Loss {
 		First: l.First, Last: l.Last, Reason: LossReason(l.Reason),
 	}
 }
-
-// pauseNotice is how long a slow consumer holds up its streams before the log names it.
-const pauseNotice = 100 * time.Millisecond

@@ -67,6 +67,7 @@ var Rules = []Rule{
 	{Dir: "internal/lanes", Uses: []string{"wire", "clock"}},
 	{Dir: "internal/fanin", Uses: nack},
 	{Dir: "internal/member", Uses: join(cores, "engine", "internal/topic", "internal/lanes", "internal/fanin")},
+	{Dir: "internal/intake", Uses: join(shared, "internal/gid", "internal/member")},
 	{Dir: "internal/lossy", Uses: join(bottom, "engine"), Seeded: true},
 	{Dir: "internal/traced", Uses: join(bottom, "engine", "internal/hook")},
 	{Dir: "internal/attach", Uses: join(bottom, "engine", "udp", "xdp", "internal/hook", "internal/lossy", "internal/traced")},

@@ -1,4 +1,5 @@
-# Everything that is done to this repository, by name. `make help` lists it.
+# Everything that is done to this repository, by name. `make help` lists it. `work` means the packages
+# of every module that go.work names: the library, bench, cmd and tools.
 # Only Go and make are needed for test, check, bench, sim, fuzz, figures and cross;
 # race needs a C compiler, generate and verify-generated need protoc, bpf and verify-generated clang.
 
@@ -20,7 +21,7 @@ help: ## list the targets
 
 .PHONY: test
 test: ## the tests that a newcomer runs: fast; with root and AF_XDP those of the fast path too
-	$(GO) test -short -count=1 -timeout 170s ./...
+	$(GO) test -short -count=1 -timeout 170s work
 	@scripts/rig-test.sh --check
 
 .PHONY: test-xdp
@@ -29,17 +30,25 @@ test-xdp: ## the channel's tests over AF_XDP, each member in a namespace of its 
 
 .PHONY: race
 race: ## the same tests under the race detector (needs a C compiler)
-	SIM_SEEDS=$(RACE_SEEDS) CGO_ENABLED=1 $(GO) test -race -short -count=1 -timeout 10m ./...
+	SIM_SEEDS=$(RACE_SEEDS) CGO_ENABLED=1 $(GO) test -race -short -count=1 -timeout 10m work
 
 .PHONY: rig-test
 rig-test: ## what needs root, AF_XDP and networks of its own, at full length (some minutes)
 	scripts/rig-test.sh
 
 .PHONY: check
-check: ## gofmt, vet, staticcheck
+check: ## gofmt, vet, staticcheck, over all modules of go.work
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt -w is needed for:"; echo "$$unformatted"; exit 1; fi
-	$(GO) vet ./...
-	$(GO) tool staticcheck ./...
+	$(GO) vet work
+	$(GO) tool staticcheck work
+
+.PHONY: tidy
+tidy: ## go mod tidy for every module of go.work
+	@scripts/tidy.sh
+
+.PHONY: library
+library: ## the tests of the library alone, without go.work and with the oldest Go that it promises
+	@scripts/library.sh
 
 .PHONY: allocs
 allocs: ## the tests that hold hot paths to no allocation
@@ -47,7 +56,7 @@ allocs: ## the tests that hold hot paths to no allocation
 
 .PHONY: bench
 bench: allocs ## Go benchmarks, after the allocation tests
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+	$(GO) test -run '^$$' -bench . -benchmem work
 
 .PHONY: sim
 sim: ## the simulation, with all seeds of every scenario, and what the rings went through in them
@@ -74,8 +83,8 @@ bench-check: ## counts and ratios of a short benchmark, with twice the slack
 cross: ## build, and vet with the tests, for every system and processor
 	@set -e; for p in $(PLATFORMS); do \
 		echo "$$p"; \
-		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) build ./...; \
-		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) vet ./...; \
+		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) build work; \
+		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) vet work; \
 	done
 
 .PHONY: generate

@@ -1,7 +1,9 @@
 package archtest
 
 import (
+	"errors"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -111,13 +113,37 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-func TestCheckAnotherModule(t *testing.T) {
+func TestCheckOtherModules(t *testing.T) {
 	found, err := Check(fstest.MapFS{
 		"bench/rival/go.mod": {Data: []byte("module rival\n")},
 		"bench/rival/a.go":   {Data: []byte("not Go")},
+		"tools/go.mod":       {Data: []byte("// Tools.\nmodule " + Module + "/tools\n")},
+		"tools/a.go":         {Data: []byte("package p\nimport _ \"" + Module + "/wire\"\n")},
 	}, Rules)
-	if err != nil || len(found) != 0 {
-		t.Errorf("the folder of another module was read: %v, %v", found, err)
+	if err != nil || len(found) != 1 || found[0].File != "tools/a.go" {
+		t.Errorf("the workspace's module tools is judged, another's is not: %v, %v", found, err)
+	}
+}
+
+// What an application links is exactly what rules.go lists. The workspace is left out, since it
+// lifts versions for all its modules together.
+func TestLinked(t *testing.T) {
+	list := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", ".")
+	list.Dir = "../.."
+	list.Env = append(os.Environ(), "GOWORK=off", "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0")
+	out, err := list.Output()
+	if err != nil {
+		var failed *exec.ExitError
+		if errors.As(err, &failed) {
+			t.Fatalf("%v: %s", err, failed.Stderr)
+		}
+		t.Fatal(err)
+	}
+	got := strings.Fields(string(out))
+	slices.Sort(got)
+	got = slices.Compact(got)
+	if want := slices.Sorted(slices.Values(Linked)); !slices.Equal(got, want) {
+		t.Errorf("the root links %q,\nrules.go lists   %q", got, want)
 	}
 }
 

@@ -1,6 +1,7 @@
 package archtest
 
 import (
+	"bytes"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -24,9 +25,9 @@ func (v Violation) String() string {
 	return fmt.Sprintf("%s:%d: %s: %s", v.File, v.Line, v.What, v.Why)
 }
 
-// Check reads every Go file of the module at the root of module, for all platforms and build
-// tags but without tests, and returns what is against rules. It reads no build cache and no
-// network. An error means that a file could not be read or parsed.
+// Check reads every Go file below the root of module, for all platforms and build tags but without
+// tests, and returns what is against rules. It reads the workspace's other modules too, and no build
+// cache and no network. An error means that a file could not be read or parsed.
 func Check(module fs.FS, rules []Rule) ([]Violation, error) {
 	var found []Violation
 	err := fs.WalkDir(module, ".", func(file string, d fs.DirEntry, err error) error {
@@ -50,7 +51,7 @@ func Check(module fs.FS, rules []Rule) ([]Violation, error) {
 	return found, err
 }
 
-// skip leaves out what the go command leaves out of a module too.
+// skip leaves out what the go command leaves out of the workspace too, and what belongs to others.
 func skip(module fs.FS, dir string) error {
 	base := path.Base(dir)
 	if dir == "." {
@@ -59,8 +60,9 @@ func skip(module fs.FS, dir string) error {
 	if base == "testdata" || base == "vendor" || strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_") {
 		return fs.SkipDir
 	}
-	if _, err := fs.Stat(module, path.Join(dir, "go.mod")); err == nil {
-		return fs.SkipDir // another module
+	mod, err := fs.ReadFile(module, path.Join(dir, "go.mod"))
+	if err == nil && !bytes.Contains(append([]byte("\n"), mod...), []byte("\nmodule "+Module+"/"+dir+"\n")) {
+		return fs.SkipDir // a module of somebody else
 	}
 	return nil
 }

@@ -1,0 +1,23 @@
+#!/bin/sh
+# Builds, vets and tests the library as applications get it: without the workspace, which lifts the
+# versions of all its modules together, and with the oldest Go that go.mod promises. Where that Go
+# cannot be fetched, one line says so and the present one is taken.
+set -eu
+cd "$(dirname "$0")/.."
+oldest=$(sed -n 's/^go //p' go.mod)
+for file in go.work */go.mod; do
+	if [ "$(sed -n 's/^go //p' "$file")" != "$oldest" ]; then
+		echo "library: $file promises another Go than go.mod, which says $oldest" >&2
+		exit 1
+	fi
+done
+if GOTOOLCHAIN=go$oldest go version >/dev/null 2>&1; then
+	export GOTOOLCHAIN="go$oldest"
+else
+	echo "library: go$oldest cannot be fetched here, so this is $(go version)"
+fi
+export GOWORK=off
+go version
+go build ./...
+go vet ./...
+go test -short -count=1 -timeout 170s ./...

@@ -10,14 +10,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unsafe"
 
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/engine"
 	"github.com/activeblaze/blaze/internal/attach"
-	"github.com/activeblaze/blaze/internal/gid"
 	"github.com/activeblaze/blaze/internal/intake"
 	"github.com/activeblaze/blaze/internal/member"
+	"github.com/activeblaze/blaze/internal/run"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -36,9 +35,9 @@ type Channel struct {
 	state  atomic.Uint32
 	id     atomic.Pointer[MemberID]
 	table  *member.Table
-	res    *attach.Attachment      // from Init to Shutdown
-	run    atomic.Pointer[running] // from Start to Stop
-	ending atomic.Pointer[running] // from Stop until its engines have ended
+	res    *attach.Attachment    // from Init to Shutdown
+	run    atomic.Pointer[start] // from Start to Stop
+	ending atomic.Pointer[start] // from Stop until its engines have ended
 	bcasts topicCache
 
 	subsMu  sync.Mutex // never held while waiting for anything
@@ -59,23 +58,12 @@ type counters struct {
 	disconnected, badMessages, backPressure atomic.Uint64
 }
 
-// running is one start of a channel.
-type running struct {
-	id      MemberID
-	res     *attach.Attachment
-	member  *member.Member
-	engine  *engine.Engine // the first
-	workers []*worker      // all; with an Invoker the first, which it turns
-	invoker bool
-	filters bool          // lanes that are not wanted are kept away (lanes=subscribed)
-	done    chan struct{} // closed when the channel begins to stop
-
-	// With an Invoker.
-	mu      sync.Mutex // held while the engine is touched: Stop and Stats may come from elsewhere
-	turning bool       // the turning goroutine's own: a handler is running, and mu is held
-	turns   uint64     // guarded by mu
-	stack   uintptr    // guarded by mu: where the stack of the turning goroutine lies
-	after   func()     // the turning goroutine's own: to do when the turn that runs is over
+// start is one start of a channel.
+type start struct {
+	*run.Run
+	id   MemberID
+	res  *attach.Attachment
+	read []atomic.Pointer[EngineStats] // by engine: as they were when they were last asked for
 }
 
 // NewChannel makes a channel in state Constructed. cfg is validated here and copied; its zero
@@ -154,35 +142,29 @@ func (c *Channel) Start() error {
 	if err := c.init(); err != nil {
 		return err
 	}
-	run, err := c.newRunning()
+	st, err := c.newStart()
 	if err != nil {
 		return err
 	}
-	c.res.Discard()
-	if !run.invoker {
-		if err := run.start(); err != nil {
-			run.member.Release()
-			return err
-		}
-	}
-	c.id.Store(&run.id)
-	c.run.Store(run)
+	c.id.Store(&st.id)
+	c.run.Store(st)
 	c.state.Store(uint32(Started))
 	c.serve(true, func(s *Subscription) { s.queue.Start() })
 	// Not before Subscribe finds this start, or what one adds meanwhile would not be heard.
-	if err := run.hear(func(m *member.Member) error { return m.ListenAll(run.opening()) }); err != nil {
+	if err := st.Listen(func(m *member.Member) error { return m.ListenAll(st.Opening()) }); err != nil {
 		_ = c.stop()
 		return err
 	}
-	c.logger().Debug("blaze: started", "member", run.id, "cluster", c.cfg.Load().Cluster,
+	c.logger().Debug("blaze: started", "member", st.id, "cluster", c.cfg.Load().Cluster,
 		"transport", c.res.Name, "mode", c.res.Mode(), "why", c.res.Reason)
 	return nil
 }
 
-func (c *Channel) newRunning() (*running, error) {
+// newStart draws a MemberID and starts the member's engines.
+func (c *Channel) newStart() (*start, error) {
 	conf := c.cfg.Load()
-	run := &running{res: c.res, invoker: conf.Invoker, done: make(chan struct{})}
-	if _, err := rand.Read(run.id[:]); err != nil {
+	st := &start{res: c.res}
+	if _, err := rand.Read(st.id[:]); err != nil {
 		return nil, fmt.Errorf("blaze: drawing a member ID: %w", err)
 	}
 	random, err := newRand()
@@ -190,7 +172,7 @@ func (c *Channel) newRunning() (*running, error) {
 		return nil, err
 	}
 	cfg := member.Config{
-		ID: wire.MemberID(run.id), Cluster: wire.ClusterHash(conf.Cluster),
+		ID: wire.MemberID(st.id), Cluster: wire.ClusterHash(conf.Cluster),
 		Driver: c.res.Ports[0].Driver, Pool: c.res.Ports[0].Pool, Table: c.table,
 		Rand:     random,
 		Protocol: conf.Protocol.wire(), Lanes: conf.Lanes,
@@ -207,7 +189,6 @@ func (c *Channel) newRunning() (*running, error) {
 	// members of one name for dead.
 	cfg.Ring = member.Ring{Profile: conf.Totem.profile(conf.Idle), Plain: conf.Totem.Plain, Views: (&viewer{c: c}).view}
 	cfg.Filter = laneFilter(c.res, c.logger())
-	run.filters = cfg.Filter.Set != nil
 	for i, port := range c.res.Ports[1:] {
 		random, err := newRand()
 		if err != nil {
@@ -215,18 +196,23 @@ func (c *Channel) newRunning() (*running, error) {
 		}
 		cfg.Further = append(cfg.Further, member.Further{Driver: port.Driver, Pool: port.Pool, Rand: random, CPU: conf.engineCPU(i + 1)})
 	}
-	if !run.invoker {
+	if !conf.Invoker {
 		cfg.Queue = conf.commandQueue()
 	}
-	run.member = member.New(cfg)
-	run.engine = run.member.Engine()
-	for _, e := range run.member.Engines() {
-		run.workers = append(run.workers, &worker{engine: e, ended: make(chan struct{})})
+	c.res.Discard()
+	if st.Run, err = run.Start(run.Config{Member: cfg, Invoker: conf.Invoker}); err != nil {
+		return nil, err
 	}
-	if run.invoker {
-		close(run.workers[0].ended)
+	st.read = make([]atomic.Pointer[EngineStats], st.Engines())
+	return st, nil
+}
+
+// engineCPU is the CPU that an engine is pinned to; negative: none.
+func (c *Config) engineCPU(engine int) int {
+	if engine < len(c.EngineCPUs) {
+		return c.EngineCPUs[engine]
 	}
-	return run, nil
+	return -1
 }
 
 // newRand is a source of random numbers of its own for one engine.
@@ -276,21 +262,17 @@ func (c *Channel) leave(do func() error) error {
 		defer c.mu.Unlock()
 		return do()
 	}
-	if run := c.turning(); run != nil && run.inHandler() {
-		if run.invoker {
-			run.after = func() { _ = locked() }
-		} else {
-			go func() { _ = locked() }()
-		}
+	if st := c.turning(); st != nil && st.InHandler() {
+		st.After(func() { _ = locked() })
 		return nil
 	}
 	return locked()
 }
 
 // turning is the start whose engines may be turning: the present one, or one that is ending.
-func (c *Channel) turning() *running {
-	if run := c.run.Load(); run != nil {
-		return run
+func (c *Channel) turning() *start {
+	if st := c.run.Load(); st != nil {
+		return st
 	}
 	return c.ending.Load()
 }
@@ -300,43 +282,32 @@ func (c *Channel) turning() *running {
 const handlerGrace = time.Second
 
 func (c *Channel) stop() error {
-	run := c.run.Load()
-	if run == nil {
+	st := c.run.Load()
+	if st == nil {
 		return nil
 	}
 	linger := c.cfg.Load().Linger
 	deadline := engine.Now().Add(linger)
-	close(run.done) // who waits for room gets ErrClosed, and nothing more is accepted
-	c.ending.Store(run)
+	st.Refuse()
+	c.ending.Store(st)
 	defer c.ending.Store(nil)
 	c.run.Store(nil)
 	c.state.Store(uint32(Stopped))
 
-	var left []string
-	if !run.until(deadline, run.member.Settled) {
-		run.ask(func() { left = append(left, run.member.Unsettled()) })
-	}
+	left := st.Settle(deadline)
 	if untaken := c.awaitHandlers(deadline); untaken > 0 {
 		left = append(left, fmt.Sprintf("%d messages not taken by their handlers", untaken))
 	}
-	silent := engine.Now().Add(50 * time.Millisecond)
-	for i, w := range run.workers {
-		run.askAt(i, func() { run.member.CloseAt(i, w.engine.Now()) })
+	queued := st.End(func() {
+		last := c.collect(st)
+		for i := 1; i < st.Engines(); i++ {
+			last.add(st.stats(i))
+		}
+		c.last.Store(&last)
+	})
+	if queued > 0 && len(left) == 0 {
+		left = append(left, fmt.Sprintf("%d bytes offered while it stopped", queued))
 	}
-	// Leave datagrams go out in the turns that follow. Their number is bounded, and so is this.
-	for i := range run.workers {
-		run.untilAt(i, silent, func() bool { return run.member.SilentAt(i) })
-	}
-	run.end()
-	if n := run.member.Queued(); n > 0 && len(left) == 0 {
-		left = append(left, fmt.Sprintf("%d bytes offered while it stopped", n))
-	}
-	last := c.collect(run)
-	for i := range run.workers[1:] {
-		last.add(run.read(i + 1))
-	}
-	c.last.Store(&last)
-	run.member.Release()
 	patience, cancel := context.WithTimeout(context.Background(), max(deadline.Sub(engine.Now()), handlerGrace))
 	defer cancel()
 	c.serve(false, func(s *Subscription) {
@@ -369,105 +340,34 @@ func (c *Channel) awaitHandlers(deadline clock.Time) (untaken int) {
 	return untaken
 }
 
-// gidEvery is how many turns pass at most between two looks at which goroutine turns: every few
-// milliseconds of a loop that spins. More often and the looks, some 5 µs each, are the p99.
-const gidEvery = 1 << 16
-
-// noteTurner notes which goroutine turns. Finding that out costs microseconds, so it is done when
-// the stack lies elsewhere than at the last turn, and now and then, since a new goroutine may get
-// the stack of one that has ended.
-func (r *running) noteTurner() {
-	var here byte
-	if at := uintptr(unsafe.Pointer(&here)); at != r.stack || r.turns%gidEvery == 0 {
-		r.stack = at
-		r.workers[0].gid.Store(gid.Current())
-	}
-	r.turns++
-}
-
 // Turn is one turn of the engine on the caller's goroutine, with Config.Invoker. It returns how
 // much there was to do; 0 when there was nothing, when the channel is not started, when it has
 // an engine of its own, and from within a handler.
 func (c *Channel) Turn() (work int) {
-	run := c.run.Load()
-	if run == nil || !run.invoker || run.turning {
-		return 0
+	if st := c.run.Load(); st != nil {
+		return st.Turn()
 	}
-	run.mu.Lock()
-	run.noteTurner()
-	run.turning = true
-	work = run.engine.Turn(engine.Now())
-	run.turning = false
-	run.mu.Unlock()
-	if f := run.after; f != nil {
-		run.after = nil
-		f()
-	}
-	return work
+	return 0
 }
 
 // await waits until cond holds, looking again whenever the lane changes. With an Invoker it
 // turns the engine meanwhile.
-func (c *Channel) await(ctx context.Context, run *running, lane *member.Lane, cond func() bool) error {
-	for {
-		changed, done := lane.Changed()
-		if cond() {
-			done()
-			return nil
-		}
-		var err error
-		switch {
-		case run.inHandler():
-			err = ErrBackPressure // waiting here would wait for itself
-		case run.invoker && run.turnsHere():
-			if err = ctx.Err(); err == nil && c.Turn() == 0 {
-				run.res.Ports[0].Driver.Wait(50 * time.Microsecond)
-			}
-			if c.run.Load() != run {
-				err = ErrClosed
-			}
-		default:
-			select {
-			case <-changed:
-			case <-ctx.Done():
-				err = ctx.Err()
-			case <-run.done:
-				err = ErrClosed
-			}
-		}
-		done()
-		if err != nil {
-			return err
-		}
-	}
+func (c *Channel) await(ctx context.Context, st *start, lane *member.Lane, cond func() bool) error {
+	return outward(st.Await(ctx, lane, cond))
 }
 
-// turnsHere tells, with an Invoker, whether it is for the caller to turn the engine while it
-// waits: it did so before, or nobody has.
-func (r *running) turnsHere() bool {
-	g := r.workers[0].gid.Load()
-	return g == 0 || g == gid.Current()
-}
-
-// barrier returns when no Inline handler that was running is running any more. A handler that calls
-// it waits for none: those of two engines would wait for each other.
+// barrier returns when no Inline handler that was running is running any more.
 func (c *Channel) barrier() {
-	run := c.turning()
-	if run == nil || run.inHandler() {
-		return
-	}
-	for i := range run.workers {
-		run.askAt(i, func() {})
+	if st := c.turning(); st != nil {
+		st.Barrier()
 	}
 }
 
 // resume tells the engines that a consumer which held one of them up has room again.
 func (c *Channel) resume() {
 	c.table.Resume()
-	if run := c.run.Load(); run != nil {
-		for _, w := range run.workers {
-			w.engine.Notify()
-		}
+	if st := c.run.Load(); st != nil {
+		st.Notify()
 	}
 }
 
@@ -478,11 +378,11 @@ func (c *Channel) add(s *Subscription, runInline bool) error {
 		s.to = s.queue
 	}
 	c.enlist(s)
-	run := c.run.Load()
-	if run == nil { // Start looks at all subscriptions
+	st := c.run.Load()
+	if st == nil { // Start looks at all subscriptions
 		return nil
 	}
-	return run.hear(func(m *member.Member) error { return m.Listen(run.opening(), s.pattern) })
+	return st.Listen(func(m *member.Member) error { return m.Listen(st.Opening(), s.pattern) })
 }
 
 func (c *Channel) enlist(s *Subscription) {
@@ -521,15 +421,4 @@ func (c *Channel) queued() (all []*Subscription) {
 		}
 	}
 	return all
-}
-
-// now is, with an Invoker, the time of the turn that runs or ran last.
-func (r *running) now() clock.Time { return r.engine.Now() }
-
-// opening is when a stream is opened by an Invoker that may not have turned yet.
-func (r *running) opening() clock.Time {
-	if now := r.now(); now != 0 {
-		return now
-	}
-	return engine.Now()
 }

@@ -20,12 +20,3 @@ func laneFilter(a *attach.Attachment, log *slog.Logger) member.Filter {
 			"member", MemberID(from), "lanes", lanes)
 	}}
 }
-
-// hear has the lanes heard that listen wants, which is called where the engine's state may be
-// touched.
-func (r *running) hear(listen func(*member.Member) error) (err error) {
-	if r.filters {
-		r.ask(func() { err = listen(r.member) })
-	}
-	return err
-}

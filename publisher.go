@@ -9,6 +9,7 @@ import (
 
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/internal/member"
+	"github.com/activeblaze/blaze/internal/run"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/ring"
 	"github.com/activeblaze/blaze/wire"
@@ -25,7 +26,7 @@ type Publisher struct {
 
 // binding is a publisher's place in one start of its channel.
 type binding struct {
-	run  *running
+	run  *start
 	lane *member.Lane
 	safe bool // Totem: delivery when every member has it
 	max  int  // Config.MaxMessageSize
@@ -69,10 +70,10 @@ func (p *Publisher) bind() (*binding, error) {
 		return nil, fmt.Errorf("%w: publishing on %q in state %v: Start the channel first", ErrState, p.topic, p.c.State())
 	}
 	b := &binding{run: run, max: p.c.cfg.Load().MaxMessageSize}
-	if run.invoker {
-		run.ask(func() { b.lane, b.safe = run.member.Lane(run.opening(), p.topic) })
+	if run.Invoker() {
+		run.Do(func() { b.lane, b.safe = run.Member().Lane(run.Opening(), p.topic) })
 	} else {
-		b.lane, b.safe = run.member.Lane(0, p.topic) // the engine says when
+		b.lane, b.safe = run.Member().Lane(0, p.topic) // the engine says when
 	}
 	p.bound.Store(b)
 	return b, nil
@@ -93,15 +94,15 @@ func (p *Publisher) offer(b *binding, kind wire.Kind, payload []byte) error {
 	if len(payload) > b.max {
 		return p.tooLarge(b, len(payload))
 	}
-	if b.run.invoker {
-		return b.run.direct(func(now clock.Time) error {
-			return b.run.member.Offer(b.lane, now, p.topic, kind, payload, b.safe)
-		})
+	if b.run.Invoker() {
+		return outward(b.run.Direct(func(now clock.Time) error {
+			return b.run.Member().Offer(b.lane, now, p.topic, kind, payload, b.safe)
+		}))
 	}
 	if !b.lane.Put(p.topic, kind, payload, b.safe) {
 		return ErrBackPressure
 	}
-	b.run.engine.Notify()
+	b.run.Engine(0).Notify()
 	return nil
 }
 
@@ -109,28 +110,17 @@ func (p *Publisher) tooLarge(b *binding, n int) error {
 	return fmt.Errorf("%w: %d bytes on %q; Config.MaxMessageSize is %d", ErrTooLarge, n, p.topic, b.max)
 }
 
-// direct does what an Invoker's own goroutine does with its engine between or inside turns.
-func (r *running) direct(do func(now clock.Time) error) error {
-	var err error
-	if r.turning { // in a handler: the turn holds the lock
-		err = do(r.now())
-	} else {
-		r.mu.Lock()
-		err = do(r.now())
-		r.mu.Unlock()
-	}
-	return r.refusal(err)
-}
-
-// refusal is a sender's error as this package says it.
-func (r *running) refusal(err error) error {
+// outward is a runtime's or a sender's error as this package's callers see it.
+func outward(err error) error {
 	switch err {
 	case nil:
 		return nil
-	case nack.ErrWindow:
+	case nack.ErrWindow, run.ErrOccupied: // waiting in a handler would wait for itself
 		return ErrBackPressure
 	case nack.ErrTooLarge:
 		return ErrTooLarge
+	case run.ErrClosed:
+		return ErrClosed
 	case nack.ErrClosed:
 		return fmt.Errorf("%w: the channel stops", ErrClosed)
 	case nack.ErrClaimed:
@@ -171,7 +161,7 @@ func (p *Publisher) Claim(n int) (Claim, error) {
 		return Claim{}, p.tooLarge(b, n)
 	}
 	c := Claim{p: p, b: b}
-	if !b.run.invoker {
+	if !b.run.Invoker() {
 		var ok bool
 		if c.record, c.payload, ok = b.lane.Claim(p.topic, wire.KindRaw, n, b.safe); !ok {
 			return Claim{}, ErrBackPressure
@@ -179,10 +169,10 @@ func (p *Publisher) Claim(n int) (Claim, error) {
 		c.how = claimRecord
 		return c, nil
 	}
-	err = b.run.direct(func(now clock.Time) (err error) {
+	err = outward(b.run.Direct(func(now clock.Time) (err error) {
 		c.payload, err = b.lane.Frame(now, p.topic, wire.KindRaw, n)
 		return err
-	})
+	}))
 	switch {
 	case err == nil:
 		c.how = claimFrame
@@ -204,9 +194,9 @@ func (c *Claim) Commit() error {
 	switch c.how {
 	case claimRecord:
 		c.record.Commit()
-		c.b.run.engine.Notify()
+		c.b.run.Engine(0).Notify()
 	case claimFrame:
-		_ = c.b.run.direct(func(now clock.Time) error { c.b.lane.CommitFrame(now); return nil })
+		_ = c.b.run.Direct(func(now clock.Time) error { c.b.lane.CommitFrame(now); return nil })
 	case claimCopy:
 		if err := c.p.offer(c.b, wire.KindRaw, c.payload); err != nil {
 			return err
@@ -223,9 +213,9 @@ func (c *Claim) Abort() {
 	switch c.how {
 	case claimRecord:
 		c.record.Abort()
-		c.b.run.engine.Notify()
+		c.b.run.Engine(0).Notify()
 	case claimFrame:
-		_ = c.b.run.direct(func(clock.Time) error { c.b.lane.AbortFrame(); return nil })
+		_ = c.b.run.Direct(func(clock.Time) error { c.b.lane.AbortFrame(); return nil })
 	}
 	*c = Claim{}
 }
@@ -290,14 +280,14 @@ func (c *Channel) Broadcast(ctx context.Context, topic string, m *Message) error
 
 // broadcast is offer, from any goroutine also with an Invoker.
 func (p *Publisher) broadcast(b *binding, payload []byte) (err error) {
-	if !b.run.invoker || b.run.turnsHere() {
+	if !b.run.Invoker() || b.run.TurnsHere() {
 		return p.offer(b, wire.KindMessage, payload)
 	}
 	if len(payload) > b.max {
 		return p.tooLarge(b, len(payload))
 	}
-	b.run.ask(func() {
-		err = b.run.refusal(b.run.member.Offer(b.lane, b.run.opening(), p.topic, wire.KindMessage, payload, b.safe))
+	b.run.Do(func() {
+		err = outward(b.run.Member().Offer(b.lane, b.run.Opening(), p.topic, wire.KindMessage, payload, b.safe))
 	})
 	return err
 }

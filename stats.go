@@ -78,40 +78,39 @@ func (c *Channel) Stats() Stats {
 		return Stats{State: c.State()}
 	}
 	var s Stats
-	if !run.ask(func() { s = c.collect(run) }) {
+	if !run.Do(func() { s = c.collect(run) }) {
 		if last := c.last.Load(); last != nil {
 			return *last
 		}
 		return s
 	}
-	if len(run.workers) == 1 {
+	if run.Engines() == 1 {
 		return s
 	}
-	here, handler := run.handler()
-	for i := range run.workers[1:] {
-		w := run.workers[i+1]
-		if !handler || here == i+1 {
-			run.askAt(i+1, func() { w.read.Store(run.read(i + 1)) })
+	here, handler := run.Handler()
+	for i := 1; i < run.Engines(); i++ {
+		if !handler || here == i {
+			run.DoAt(i, func() { run.read[i].Store(run.stats(i)) })
 		}
-		s.add(w.read.Load())
+		s.add(run.read[i].Load())
 	}
 	return s
 }
 
 // collect reads the counters that are the channel's, and those of the first engine, on its thread.
-func (c *Channel) collect(run *running) Stats {
+func (c *Channel) collect(run *start) Stats {
 	s := Stats{
 		State:  c.State(),
 		Pauses: c.intakes.Pauses.Load(), LongPauses: c.intakes.LongPauses.Load(), SlowDropped: c.intakes.Dropped.Load(),
 		Disconnected: c.disconnected.Load(), LossesUntold: c.intakes.LossesUntold.Load(),
 		BadMessages: c.badMessages.Load(), BackPressure: c.backPressure.Load(),
 	}
-	if t := run.member.Totem(); t != nil {
+	if t := run.Member().Totem(); t != nil {
 		s.Totem = t.Stats()
 	}
 	s.attached(run.res)
 	s.UDP = run.res.UDP()
-	s.add(run.read(0))
+	s.add(run.stats(0))
 	return s
 }
 
@@ -121,9 +120,9 @@ func (s *Stats) attached(a *attach.Attachment) {
 	s.Room, s.Payload = a.Ports[0].Driver.Room(), a.Ports[0].Driver.Datagram()
 }
 
-// read reads the counters of one engine, on its thread.
-func (r *running) read(i int) *EngineStats {
-	e := &EngineStats{Engine: r.workers[i].engine.Stats(), Nack: r.member.NackStats(i), Shard: r.member.ShardStats(i)}
+// stats reads the counters of one engine, on its thread.
+func (r *start) stats(i int) *EngineStats {
+	e := &EngineStats{Engine: r.Engine(i).Stats(), Nack: r.Member().NackStats(i), Shard: r.Member().ShardStats(i)}
 	port := r.res.Ports[i]
 	e.XDP, e.InjectedLoss = port.XDP(), port.InjectedLoss()
 	e.Buffers = BufferStats{Count: port.Pool.Count(), Free: port.Pool.Free(), Size: port.Pool.Size()}

@@ -68,6 +68,8 @@ var Rules = []Rule{
 	{Dir: "internal/fanin", Uses: nack},
 	{Dir: "internal/member", Uses: join(cores, "engine", "internal/topic", "internal/lanes", "internal/fanin")},
 	{Dir: "internal/intake", Uses: join(shared, "internal/gid", "internal/member")},
+	// One start of a member: its threads, and its end.
+	{Dir: "internal/run", Uses: join(cores, "engine", "internal/member", "internal/gid")},
 	{Dir: "internal/lossy", Uses: join(bottom, "engine"), Seeded: true},
 	{Dir: "internal/traced", Uses: join(bottom, "engine", "internal/hook")},
 	{Dir: "internal/attach", Uses: join(bottom, "engine", "udp", "xdp", "internal/hook", "internal/lossy", "internal/traced")},

@@ -17,4 +17,7 @@
 // Running needs Linux 5.9 or newer (5.18 without CAP_PERFMON), CAP_BPF and CAP_NET_ADMIN. With
 // CAP_PERFMON the program is faster: see docs/decisions/xdp-filter.md. The types that describe
 // configuration and counters exist on every system.
+//
+// It serves the rest of this module and may change in any version. What is promised to
+// applications is the API of the module's root, package blaze.
 package bpf

@@ -9,6 +9,9 @@
 // driver may still be sending from it. Everything here belongs to one goroutine, the engine's.
 //
 // A received buffer is lent: it is valid until the driver's next Recv. Keep makes it last.
+//
+// It serves the rest of this module and may change in any version. What is promised to
+// applications is the API of the module's root, package blaze.
 package buf
 
 import "fmt"

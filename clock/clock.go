@@ -1,5 +1,8 @@
 // Package clock names instants on a monotonic clock. It reads no clock itself: time is an
 // argument everywhere but in the engine's loop, the drivers and the command line.
+//
+// It serves the rest of this module and may change in any version. What is promised to
+// applications is the API of the module's root, package blaze.
 package clock
 
 import "time"

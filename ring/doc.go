@@ -27,6 +27,9 @@
 //	space  consumer is done with data, stores head;  producer loads head, overwrites data
 //
 // The race detector understands both; there is no hidden synchronisation.
+//
+// It serves the rest of this module and may change in any version. What is promised to
+// applications is the API of the module's root, package blaze.
 package ring
 
 // pad keeps its neighbours in a struct off each other's cache lines, and off the neighbouring

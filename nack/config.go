@@ -57,7 +57,6 @@ const (
 	minWindow    = 16        // datagrams
 	maxWindow    = 1 << 20   // datagrams
 	maxPacked    = 1024      // messages in a datagram, at most (docs/wire.md)
-	wireOverhead = 42        // bytes of Ethernet, IPv4 and UDP headers
 	controlSpare = 64        // buffers left for control datagrams when others hold the rest
 	defaultRoom  = 208 << 10 // bytes of socket buffer that a host is assumed to have: Linux's default
 )
@@ -88,9 +87,9 @@ type Config struct {
 	FEC FEC
 	// Eviction is how long a receiver may be silent. Zero means 1s.
 	Eviction time.Duration
-	// MaxRate bounds all that is sent, in bits per second on the wire: UDP payloads and 42
-	// bytes of headers for each. Zero means no bound.
-	MaxRate int64
+	// Pacer bounds the rate of all that the member sends; its other protocols spend from the same
+	// one. Nil means no bound.
+	Pacer *core.Pacer
 	// Room is the receive buffer that the host really gave, bytes; senders stay below it.
 	// Zero means that it is not known.
 	Room int

@@ -2,8 +2,6 @@ package nack
 
 import (
 	"slices"
-	"time"
-
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/wire"
@@ -29,10 +27,6 @@ const (
 	sendStart
 	sendLeave
 )
-
-// controlSlack is how far control datagrams may run ahead of MaxRate: without them the data
-// that the rate is for would not be repaired in time.
-const controlSlack = 5 * time.Millisecond
 
 // queue puts a control datagram in line.
 func (p *Protocol) queue(c control) {

@@ -352,7 +352,7 @@ func sendTimes(of *node, beats, data *[]clock.Time) func(*node, buf.Send, *wire.
 func sendBits(of *node, bits *int) func(*node, buf.Send, *wire.Datagram) {
 	return func(n *node, s buf.Send, _ *wire.Datagram) {
 		if n == of {
-			*bits += 8 * (s.Buf.Len() + wireOverhead)
+			*bits += 8 * (s.Buf.Len() + core.WireOverhead)
 		}
 	}
 }

@@ -35,7 +35,6 @@ type Protocol struct {
 
 	control []control // what is to be sent at once, in order
 	next    int       // control[next:] are left
-	pace    pacer
 	naks    bucket
 
 	at     clock.Time // no deadline is earlier
@@ -72,7 +71,6 @@ func New(cfg Config) *Protocol {
 		cfg:    cfg,
 		window: WindowDatagrams(cfg.Window, cfg.Datagram),
 		known:  make(map[streamKey]*stream),
-		pace:   newPacer(cfg.MaxRate, cfg.Datagram),
 		self:   cfg.SelfDelivery,
 	}
 	p.gaps[0] = make([]wire.Gap, 0, wire.MaxGaps)
@@ -311,22 +309,22 @@ func (p *Protocol) Tick(now clock.Time) {
 	if gone {
 		p.bury()
 	}
-	if p.waiting() && !p.pace.ready(now, 0) {
-		p.arm(p.pace.at())
+	if p.waiting() && !p.cfg.Pacer.Ready(now) {
+		p.arm(p.cfg.Pacer.At())
 	}
 }
 
 // never is the deadline of who waits for nothing.
 const never = clock.Time(1<<63 - 1)
 
-// waiting tells whether there is something that the rate alone holds back.
+// waiting reports whether there is something that the rate alone holds back.
 func (p *Protocol) waiting() bool {
 	for _, s := range p.senders {
 		if s.sendable() {
 			return true
 		}
 	}
-	return p.next < len(p.control)
+	return false
 }
 
 // Flush closes datagrams that still have room: the command queue is empty.
@@ -344,20 +342,20 @@ func (p *Protocol) PollSend(now clock.Time) (s buf.Send, ok bool) {
 		// What is sent last is protected, too: before the farewell.
 		for _, t := range p.senders {
 			if s, ok = t.poll(now); ok {
-				p.pace.spend(now, s.Buf.Len())
+				p.cfg.Pacer.Spend(now, s.Buf.Len())
 				return s, true
 			}
 		}
 	}
-	if p.next < len(p.control) && p.pace.ready(now, controlSlack) {
+	if p.next < len(p.control) {
 		if s, ok = p.pollControl(now); ok {
-			p.pace.spend(now, s.Buf.Len())
+			p.cfg.Pacer.Spend(now, s.Buf.Len())
 			return s, true
 		}
 	}
-	if !p.pace.ready(now, 0) {
+	if !p.cfg.Pacer.Ready(now) {
 		if p.waiting() {
-			p.arm(p.pace.at())
+			p.arm(p.cfg.Pacer.At())
 		}
 		return buf.Send{}, false
 	}
@@ -368,7 +366,7 @@ func (p *Protocol) PollSend(now clock.Time) (s buf.Send, ok bool) {
 			p.turn = 0
 		}
 		if s, ok = t.poll(now); ok {
-			p.pace.spend(now, s.Buf.Len())
+			p.cfg.Pacer.Spend(now, s.Buf.Len())
 			return s, true
 		}
 	}

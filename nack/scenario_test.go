@@ -538,7 +538,7 @@ func TestSelfDelivery(t *testing.T) {
 // MaxRate bounds everything that is sent.
 func TestMaxRate(t *testing.T) {
 	const rate = 50_000_000
-	net, sender, s := pair(t, 15, 1, func(c *Config) { c.MaxRate = rate })
+	net, sender, s := pair(t, 15, 1, func(c *Config) { c.Pacer = core.NewPacer(rate, c.Datagram) })
 	net.faults.loss = 0.02
 	bits := 0
 	net.onSend = sendBits(sender, &bits)

@@ -8,40 +8,6 @@ import (
 	"github.com/activeblaze/blaze/clock"
 )
 
-// pacer bounds a rate by virtual scheduling (the GCRA of ITU-T I.371): it keeps the instant at
-// which all that was sent would have been sent at the exact rate. Zero rate means no bound.
-type pacer struct {
-	perByte float64 // ns of one byte; 0: no bound
-	burst   time.Duration
-	due     clock.Time
-}
-
-// paceBurst is how far ahead of the exact rate a pacer lets a burst run.
-const paceBurst = 500 * time.Microsecond
-
-func newPacer(bitsPerSecond int64, datagram int) pacer {
-	if bitsPerSecond <= 0 {
-		return pacer{}
-	}
-	perByte := 8e9 / float64(bitsPerSecond)
-	return pacer{perByte: perByte, burst: max(paceBurst, time.Duration(2*perByte*float64(datagram+wireOverhead)))}
-}
-
-// ready tells whether something may be sent now; slack lets it be early by so much more.
-func (p *pacer) ready(now clock.Time, slack time.Duration) bool {
-	return p.perByte == 0 || p.due.Sub(now) <= p.burst+slack
-}
-
-// spend counts one datagram of n bytes of UDP payload.
-func (p *pacer) spend(now clock.Time, n int) {
-	if p.perByte != 0 {
-		p.due = max(p.due, now) + clock.Time(p.perByte*float64(n+wireOverhead))
-	}
-}
-
-// at is when ready becomes true.
-func (p *pacer) at() clock.Time { return p.due.Add(-p.burst) }
-
 // bucket bounds how often something is done: a token bucket that is refilled with time.
 type bucket struct {
 	tokens float64

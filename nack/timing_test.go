@@ -77,23 +77,6 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-func TestPacer(t *testing.T) {
-	p := newPacer(1_000_000_000, 1472) // 1 ns a bit
-	now, bits := clock.Time(1), 0
-	for end := now.Add(time.Second / 10); now < end; now += 1000 {
-		for p.ready(now, 0) {
-			p.spend(now, 1000)
-			bits += (1000 + wireOverhead) * 8
-		}
-	}
-	if bits < 99_000_000 || bits > 101_000_000 {
-		t.Errorf("%d bits in 100 ms of 1 Gbit/s", bits)
-	}
-	if p := newPacer(0, 1472); !p.ready(1, 0) {
-		t.Error("no rate is no bound")
-	}
-}
-
 func TestBucketAndMeter(t *testing.T) {
 	b := bucket{tokens: 3}
 	for range 3 {

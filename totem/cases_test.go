@@ -625,7 +625,7 @@ func TestOtherLayout(t *testing.T) {
 
 // MaxRate bounds what leaves.
 func TestMaxRate(t *testing.T) {
-	r := newRig(t, 2, func(c *Config) { c.MaxRate = 50_000_000 })
+	r := newRig(t, 2, func(c *Config) { c.Pacer = core.NewPacer(50_000_000, c.Datagram) })
 	r.form()
 	for _, n := range r.nodes {
 		n.quiet = true

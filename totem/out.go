@@ -1,8 +1,6 @@
 package totem
 
 import (
-	"time"
-
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/wire"
@@ -13,18 +11,18 @@ type outbox struct {
 	p    *Protocol
 	list []buf.Send
 	next int // list[next:] are left
-	pace pacer
+	data int // how many of them are data
 }
 
 func (o *outbox) init(p *Protocol) {
 	o.p, o.list = p, make([]buf.Send, 0, 256)
-	o.pace = newPacer(p.cfg.MaxRate, p.cfg.Datagram)
 }
 
 func (o *outbox) empty() bool { return o.next == len(o.list) }
 
-// put takes over one reference to b.
-func (o *outbox) put(b *buf.Buf, to buf.Endpoint, wait bool) {
+// put takes over one reference to b. Data waits for the rate, and for the batch that the driver
+// sends; control datagrams do not.
+func (o *outbox) put(b *buf.Buf, to buf.Endpoint, data bool) {
 	if o.next == len(o.list) {
 		o.list, o.next = o.list[:0], 0
 	} else if o.next > 64 && o.next > len(o.list)/2 {
@@ -32,21 +30,27 @@ func (o *outbox) put(b *buf.Buf, to buf.Endpoint, wait bool) {
 		clear(o.list[n:])
 		o.list, o.next = o.list[:n], 0
 	}
-	o.list = append(o.list, buf.Send{Buf: b, To: to, Wait: wait})
+	o.list = append(o.list, buf.Send{Buf: b, To: to, Wait: data})
+	if data {
+		o.data++
+	}
 }
 
 func (o *outbox) poll(now clock.Time) (buf.Send, bool) {
 	if o.next == len(o.list) {
 		return buf.Send{}, false
 	}
-	if !o.pace.ready(now) {
-		o.p.arm(paceReady, o.pace.at())
-		return buf.Send{}, false
+	pace, s := o.p.cfg.Pacer, o.list[o.next]
+	if s.Wait {
+		if !pace.Ready(now) {
+			o.p.arm(paceReady, pace.At())
+			return buf.Send{}, false
+		}
+		o.data--
 	}
-	s := o.list[o.next]
 	o.list[o.next] = buf.Send{}
 	o.next++
-	o.pace.spend(now, s.Buf.Len())
+	pace.Spend(now, s.Buf.Len())
 	return s, true
 }
 
@@ -56,7 +60,7 @@ func (o *outbox) clear() {
 		s.Buf.Release()
 	}
 	clear(o.list)
-	o.list, o.next = o.list[:0], 0
+	o.list, o.next, o.data = o.list[:0], 0, 0
 }
 
 // frame begins a control datagram; mem is its header. It is nil when the pool is empty.
@@ -81,36 +85,3 @@ func (p *Protocol) sayNotice(kind wire.NoticeKind, to buf.Endpoint) {
 		p.out.put(b, to, false)
 	}
 }
-
-// pacer bounds a rate by virtual scheduling (the GCRA of ITU-T I.371): it keeps the instant at
-// which all that was sent would have been sent at the exact rate.
-type pacer struct {
-	perByte float64 // ns of one byte; 0: no bound
-	burst   time.Duration
-	due     clock.Time
-}
-
-const (
-	paceBurst    = 500 * time.Microsecond // how far ahead of the exact rate a burst runs
-	wireOverhead = 42                     // bytes of Ethernet, IPv4 and UDP headers
-)
-
-func newPacer(bitsPerSecond int64, datagram int) pacer {
-	if bitsPerSecond <= 0 {
-		return pacer{}
-	}
-	perByte := 8e9 / float64(bitsPerSecond)
-	return pacer{perByte: perByte, burst: max(paceBurst, time.Duration(2*perByte*float64(datagram+wireOverhead)))}
-}
-
-func (c *pacer) ready(now clock.Time) bool { return c.perByte == 0 || c.due.Sub(now) <= c.burst }
-
-// spend counts one datagram of n bytes of UDP payload.
-func (c *pacer) spend(now clock.Time, n int) {
-	if c.perByte != 0 {
-		c.due = max(c.due, now) + clock.Time(c.perByte*float64(n+wireOverhead))
-	}
-}
-
-// at is when ready becomes true.
-func (c *pacer) at() clock.Time { return c.due.Add(-c.burst) }

@@ -67,6 +67,7 @@ const (
 	leaveAgain
 	foundingEnd
 	paceReady
+	restEnd
 	timerCount
 )
 
@@ -217,6 +218,8 @@ func (p *Protocol) expire(now clock.Time, t timer) {
 		p.arm(mergeDetect, now.Add(p.prof.Merge))
 	case holdEnd:
 		p.endHold(now)
+	case restEnd:
+		p.endRest(now)
 	case leaveAgain:
 		p.sayLeave(now)
 	case foundingEnd:

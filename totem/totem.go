@@ -73,8 +73,9 @@ type Config struct {
 	Room           int // bytes of arriving datagrams that the host buffers: all that is sent in a rotation must fit; 0: not known
 	MaxMessageSize int // bytes of one message; zero means 1 MiB
 
-	// MaxRate bounds all that is sent, in bits per second on the wire. Zero means no bound.
-	MaxRate int64
+	// Pacer bounds the rate of all that the member sends; its other protocols spend from the same
+	// one. Nil means no bound.
+	Pacer *core.Pacer
 
 	Pool *buf.Pool // buffers of Datagram + Headroom bytes or more, Buffers of them
 	Rand *rand.Rand

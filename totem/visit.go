@@ -44,7 +44,9 @@ type tokens struct {
 
 	idle  int    // visits in a row at which nothing was to be done
 	high  uint64 // at the last visit
-	held  bool   // t is accepted and rests
+	held  bool   // t is accepted and rests, since the ring is idle
+	rests bool   // t is accepted and rests, since the rate is used up
+	short int    // visits in a row at which the rate let nothing be sent
 	asked bool   // a HoldCancel has been sent since the last visit
 	accel bool   // somebody in this ring sends after the token
 
@@ -67,7 +69,7 @@ func (k *tokens) forget() {
 		k.copy.Release()
 		k.copy = nil
 	}
-	k.held = false
+	k.held, k.rests = false, false
 }
 
 // again sends the last token again: nothing shows that it arrived (5.5).
@@ -105,9 +107,50 @@ func (p *Protocol) stepToken(now clock.Time, d *wire.Datagram, t *wire.Token) er
 		p.arm(holdEnd, now.Add(p.prof.Hold))
 		return nil
 	}
+	if pace := p.cfg.Pacer; !pace.Ready(now) {
+		k.rests = true
+		p.arm(restEnd, min(pace.At(), now.Add(p.paceWait())))
+		return nil
+	}
 	p.visit(now)
 	return nil
 }
+
+// endRest ends the rest of a token that waited for the rate.
+func (p *Protocol) endRest(now clock.Time) {
+	if p.tok.rests {
+		p.tok.rests = false
+		p.visit(now)
+	}
+}
+
+// paceWait is how long the rate may hold up a token at one member: once before its visit, and once
+// behind data that was sequenced earlier. A rotation stays below the time after which tokens are sent
+// again. A token itself does not wait for the rate; without these rests an idle token would go round
+// so fast that it takes all of it.
+func (p *Protocol) paceWait() time.Duration {
+	return p.prof.TokenRetransmit * 4 / 10 / time.Duration(p.cur.members.n)
+}
+
+// paceRoom is how many datagrams the rate lets this visit add to those that wait.
+func (p *Protocol) paceRoom(now clock.Time) int {
+	const most = maxStore
+	k := &p.tok
+	n := p.cfg.Pacer.Most(now, p.paceWait(), p.cfg.Datagram, most) - p.out.data
+	if n > 0 {
+		k.short = 0
+		return n
+	}
+	// Where control datagrams alone take the whole rate the ring goes on all the same.
+	if k.short++; k.short < maxShort {
+		return 0
+	}
+	k.short = 0
+	return 1
+}
+
+// maxShort is the number of visits in a row at which the rate may let nothing be sent.
+const maxShort = 16
 
 // take copies a token from the wire.
 func (t *token) take(w *wire.Token) {
@@ -168,7 +211,8 @@ func (p *Protocol) visit(now clock.Time) {
 	if p.receiverStuck(now) {
 		return
 	}
-	again := p.retransmit(t) // 2
+	room := p.paceRoom(now)
+	again := p.retransmit(t, room) // 2
 	received := t.high
 	backlog := p.send.backlog()
 	if p.state == Recovery {
@@ -178,7 +222,7 @@ func (p *Protocol) visit(now clock.Time) {
 	if !p.cfg.Plain && p.state == Operational {
 		late = p.prof.Personal
 	}
-	p.sequence(min(p.allowed(t, again, backlog), backlog), late) // 3 and 4
+	p.sequence(min(p.allowed(t, again, backlog), backlog, room-again), late) // 3 and 4
 	sent := len(k.batch)
 	before := max(sent-late, 0)
 	for _, b := range k.batch[:before] {
@@ -247,8 +291,9 @@ func (p *Protocol) receiverStuck(now clock.Time) bool {
 	return true
 }
 
-// retransmit sends what the token asks for and this member holds, and returns how many.
-func (p *Protocol) retransmit(t *token) (n int) {
+// retransmit sends what the token asks for and this member holds, at most room datagrams. It returns
+// how many.
+func (p *Protocol) retransmit(t *token, room int) (n int) {
 	left := 0
 	for _, seq := range t.wanted[:t.n] {
 		if seq <= p.cur.stable {
@@ -256,7 +301,7 @@ func (p *Protocol) retransmit(t *token) (n int) {
 			continue
 		}
 		s := p.cur.at(seq)
-		if s == nil || !p.resend(s) {
+		if s == nil || n >= room || !p.resend(s) {
 			t.wanted[left] = seq
 			left++
 			continue

@@ -71,7 +71,7 @@ func (m *Member) nackConfig(engine int, sink nack.Sink) nack.Config {
 	c := nack.Config{
 		Self: cfg.ID, Incarnation: cfg.Incarnation, Cluster: cfg.Cluster,
 		Datagram: driver.Datagram(), Window: cfg.Window, MaxMessageSize: cfg.MaxMessageSize,
-		Fastest: cfg.Fastest, Eviction: cfg.Eviction, MaxRate: cfg.MaxRate, FEC: cfg.FEC,
+		Fastest: cfg.Fastest, Eviction: cfg.Eviction, Pacer: m.pacer, FEC: cfg.FEC,
 		Room: driver.Room(), Lanes: cfg.Lanes, Wanted: m.wanted.Wanted(),
 		Pool: pool, Rand: random, Sink: sink, RepairNS: cfg.RepairNS,
 	}
@@ -83,6 +83,7 @@ func (m *Member) nackConfig(engine int, sink nack.Sink) nack.Config {
 		c.Events, c.OtherLanes = m.event, m.wanted.Others(nil)
 		return c
 	}
+	c.Pacer = m.pacer.Branch()
 	post := func(f func()) { m.Engine().Post(f) } // rare
 	c.Events = func(e nack.Event) { post(func() { m.event(e) }) }
 	c.OtherLanes = m.wanted.Others(post)

@@ -10,6 +10,7 @@ import (
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/engine"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/internal/lanes"
 	"github.com/activeblaze/blaze/internal/topic"
 	"github.com/activeblaze/blaze/nack"
@@ -82,6 +83,7 @@ type Ring struct {
 type Member struct {
 	cfg    Config
 	units  []*unit         // by engine; the first one sends, and the others only receive
+	pacer  *core.Pacer     // of all cores; nil: no bound
 	totem  *totem.Protocol // nil: no topic is sent under Totem
 	table  *Table
 	wanted *lanes.Listener // nil: every lane is received
@@ -98,12 +100,13 @@ func New(cfg Config) *Member {
 	m := &Member{cfg: cfg, table: cfg.Table, wanted: lanes.NewListener(cfg.Filter, cfg.Lanes, ring), lanes: map[wire.StreamID]*Lane{}}
 	m.open.Store(new([]*Lane))
 	m.wanted.Want(m.table.patterns())
+	m.pacer = core.NewPacer(cfg.MaxRate, cfg.Driver.Datagram())
 	m.makeUnits()
 	if ring {
 		m.totem = totem.New(totem.Config{
 			Self: cfg.ID, Incarnation: cfg.Incarnation, Cluster: cfg.Cluster,
 			Datagram: cfg.Driver.Datagram(), Window: cfg.Window, MaxMessageSize: cfg.MaxMessageSize,
-			Room: cfg.Driver.Room(), MaxRate: cfg.MaxRate, Pool: cfg.Pool, Rand: cfg.Rand, Sink: m.units[0],
+			Room: cfg.Driver.Room(), Pacer: m.pacer, Pool: cfg.Pool, Rand: cfg.Rand, Sink: m.units[0],
 			Views: m.view, Profile: cfg.Ring.Profile, Plain: cfg.Ring.Plain, SelfDelivery: cfg.SelfDelivery,
 		})
 	}

@@ -73,9 +73,11 @@ type Config struct {
 	// FlowControl says whose pace a NACK sender follows. The default is Slowest.
 	FlowControl FlowControl
 
-	// MaxRate bounds what this member sends, in bits per second on the wire, repairs,
-	// parity and headers included; at least 64,000. Zero means no bound. With several engines
-	// (xdp:// with queues=N) the reports and requests of each further one are bounded apart.
+	// MaxRate bounds what this member sends, in bits per second on the wire: under all its
+	// protocols together, with repairs, parity, control datagrams and the headers of Ethernet, IP and
+	// UDP. At least 64,000; zero means no bound. Control datagrams (tokens, requests for repair,
+	// reports, heartbeats) are charged and do not wait; data gives way to them. A ring's tokens need
+	// some 0.4 Mbit/s.
 	MaxRate int64
 
 	// NoSelfDelivery keeps a channel from hearing its own broadcasts.

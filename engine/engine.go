@@ -34,6 +34,7 @@ type Engine struct {
 	source    Source
 	route     [256]Protocol // by wire.Protocol; nil: not spoken here
 	protocols []Protocol    // each once, in order of their numbers
+	turn      int           // with several protocols: the one whose data is polled first
 	predictor Predictor     // the first of them that is one; nil: none
 
 	batch   [Batch]buf.Received
@@ -161,14 +162,11 @@ func (e *Engine) take(now clock.Time, r buf.Received, packet bool) {
 // flush sends what the protocols have to send, at most one batch.
 func (e *Engine) flush(now clock.Time) int {
 	n := e.pending
-	for _, p := range e.protocols {
-		for n < len(e.sends) {
-			s, ok := p.PollSend(now)
-			if !ok {
-				break
-			}
-			e.sends[n] = s
-			n++
+	if len(e.protocols) > 1 {
+		n = e.share(now, n)
+	} else {
+		for _, p := range e.protocols {
+			n = e.poll(now, p, n, len(e.sends))
 		}
 	}
 	if n == 0 {
@@ -189,7 +187,55 @@ func (e *Engine) flush(now clock.Time) int {
 	return sent
 }
 
-// Deadline tells when the next turn is needed even if nothing comes; ok is false when none is.
+// poll fills e.sends[n:end] with what p has to send, and returns how far it came.
+func (e *Engine) poll(now clock.Time, p Protocol, n, end int) int {
+	for n < end {
+		s, ok := p.PollSend(now)
+		if !ok {
+			break
+		}
+		e.sends[n] = s
+		n++
+	}
+	return n
+}
+
+// Several protocols share the batch. Neither what one sends nor how fast its turns come may hold up
+// another's tokens and reports.
+const (
+	// controlShare is how many control datagrams one protocol puts into a batch before the next
+	// one's turn.
+	controlShare = 8
+	// dataShare is the same for data. It also bounds how long a token waits for the turn that
+	// sends it, and so it is shorter than the system call alone would like.
+	dataShare = 16
+)
+
+// share fills e.sends[n:] from several protocols: the control of all of them first, and then a share
+// of data for each. The protocol that came first last time comes last. It returns the new n.
+func (e *Engine) share(now clock.Time, n int) int {
+	for i := range e.protocols {
+		p := e.protocols[(e.turn+i)%len(e.protocols)]
+		for end := min(n+controlShare, len(e.sends)); n < end; n++ {
+			s, ok := p.PollControl(now)
+			if !ok {
+				break
+			}
+			e.sends[n] = s
+		}
+	}
+	first, before := e.turn, n
+	for i := range e.protocols {
+		k := (first + i) % len(e.protocols)
+		n = e.poll(now, e.protocols[k], n, min(n+dataShare, len(e.sends)))
+		if n > before && e.turn == first {
+			e.turn = (k + 1) % len(e.protocols)
+		}
+	}
+	return n
+}
+
+// Deadline returns when the next turn is needed even if nothing comes; ok is false when none is.
 func (e *Engine) Deadline() (at clock.Time, ok bool) {
 	for _, p := range e.protocols {
 		pat, pok := p.Deadline()
@@ -202,7 +248,7 @@ func (e *Engine) Deadline() (at clock.Time, ok bool) {
 	return at, ok
 }
 
-// Flushed tells that the driver has taken all that it was offered.
+// Flushed reports whether the driver has taken all that it was offered.
 func (e *Engine) Flushed() bool { return e.pending == 0 }
 
 // Now is the time of the turn that is running, for handlers that run inside it.

@@ -79,6 +79,7 @@ type fakeProtocol struct {
 	refuse   error
 	deadline clock.Time
 	out      []buf.Send
+	control  []buf.Send
 	deliver  int
 }
 
@@ -98,6 +99,15 @@ func (p *fakeProtocol) PollSend(clock.Time) (buf.Send, bool) {
 	}
 	s := p.out[0]
 	p.out = p.out[1:]
+	return s, true
+}
+
+func (p *fakeProtocol) PollControl(clock.Time) (buf.Send, bool) {
+	if len(p.control) == 0 {
+		return buf.Send{}, false
+	}
+	s := p.control[0]
+	p.control = p.control[1:]
 	return s, true
 }
 

@@ -14,8 +14,8 @@ type Driver interface {
 	// through the group's address is handed out before what came to the member's own, so that
 	// data sent before a token is seen before it.
 	Recv(batch []buf.Received) int
-	// Send takes batch[:n] in order. err tells why it stopped short of the end, or that some
-	// of what it took was lost on this host; it is counted, and the rest is offered again.
+	// Send takes batch[:n] in order. err is why it stopped short of the end, or means that some
+	// of what it took was lost on this host. It is counted, and the rest is offered again.
 	// References stay the caller's: a driver that sends later retains the buffers meanwhile.
 	Send(batch []buf.Send) (n int, err error)
 	// Wait sleeps in the kernel until a datagram can be received, Wake is called or d has
@@ -38,24 +38,30 @@ type Driver interface {
 type Protocol interface {
 	// Step takes in one datagram, decoded and checked, that another member of the cluster has
 	// sent. It keeps what it needs with buf.Pool.Keep; r and d are lent for the call. An error
-	// means that the datagram changed nothing; the engine counts it under the error's text.
+	// means that the datagram changed nothing. The engine counts it as DropRefused; the protocol
+	// counts the reason.
 	Step(now clock.Time, d *wire.Datagram, r buf.Received) error
-	// Deadline tells when Tick is next needed; ok is false when nothing is pending.
+	// Deadline returns when Tick is next needed; ok is false when nothing is pending.
 	Deadline() (at clock.Time, ok bool)
 	// Tick fires every deadline at or before now. Calling it early is harmless.
 	Tick(now clock.Time)
 	// Flush says that no command is waiting: what was kept back to be packed goes out now.
 	Flush(now clock.Time)
 	// PollSend hands out the next datagram to send, with one reference that passes to the
-	// caller; ok is false when there is nothing that may be sent now.
+	// caller; ok is false when there is nothing that may be sent now. Control comes before data
+	// wherever their order does not matter to the receivers.
 	PollSend(now clock.Time) (s buf.Send, ok bool)
-	// Deliver hands up what could not be handed up when it came, and what this member said
-	// itself. It returns the number of messages.
+	// PollControl is PollSend for a control datagram (a token, a request for repair, a report, a
+	// heartbeat) that may leave before all data that is still in the protocol. An engine that
+	// runs several protocols sends the control of all of them first.
+	PollControl(now clock.Time) (s buf.Send, ok bool)
+	// Deliver hands up what could not be handed up when it came, and this member's own
+	// messages. It returns the number of messages.
 	Deliver(now clock.Time) int
 }
 
-// Predictor is a Protocol that often knows what the next datagram will look like. Before anything
-// else the engine asks it to take one as it is, undecoded; false means that it has not.
+// Predictor is a Protocol that can often foresee what the next datagram will look like. The engine
+// first offers it each datagram as it is, undecoded. Predicted reports whether it was taken.
 type Predictor interface {
 	Predicted(now clock.Time, r buf.Received) bool
 }
@@ -65,6 +71,6 @@ type Source interface {
 	// Drain moves waiting commands into the protocols, a bounded number a call, and returns
 	// how many.
 	Drain(now clock.Time) int
-	// Waiting tells whether Drain has something to do, now that the engine is about to sleep.
+	// Waiting reports whether Drain has something to do, now that the engine is about to sleep.
 	Waiting() bool
 }

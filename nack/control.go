@@ -28,6 +28,25 @@ const (
 	sendLeave
 )
 
+// PollControl is PollSend for control datagrams alone. They never wait for the rate, because without
+// them nothing is repaired in time. After Close what is sent last has to leave before them.
+func (p *Protocol) PollControl(now clock.Time) (s buf.Send, ok bool) {
+	if p.next == len(p.control) {
+		return s, false
+	}
+	if p.closed {
+		for _, t := range p.senders {
+			if t.parity.waiting() {
+				return s, false
+			}
+		}
+	}
+	if s, ok = p.pollControl(now); ok {
+		p.cfg.Pacer.Spend(now, s.Buf.Len())
+	}
+	return s, ok
+}
+
 // queue puts a control datagram in line.
 func (p *Protocol) queue(c control) {
 	if p.next == len(p.control) {

@@ -348,8 +348,7 @@ func (p *Protocol) PollSend(now clock.Time) (s buf.Send, ok bool) {
 		}
 	}
 	if p.next < len(p.control) {
-		if s, ok = p.pollControl(now); ok {
-			p.cfg.Pacer.Spend(now, s.Buf.Len())
+		if s, ok = p.PollControl(now); ok {
 			return s, true
 		}
 	}

@@ -68,7 +68,7 @@ func TestOneRateForAllProtocols(t *testing.T) {
 	net.Run(clock.Time(3 * time.Second))
 	got := float64(sent()-before) / 2
 	t.Logf("%.2f Mbit/s on the wire; delivered %v", got/1e6, readers[1])
-	if got < 0.95*rate || got > rate {
+	if got < 0.95*rate || got > 1.001*rate { // a burst more or less at the ends
 		t.Errorf("%.2f Mbit/s on the wire, %.1f allowed", got/1e6, rate/1e6)
 	}
 	for _, p := range []wire.Protocol{wire.NACK, wire.FEC, wire.Totem} {

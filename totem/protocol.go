@@ -257,6 +257,15 @@ func (p *Protocol) Flush(now clock.Time) {
 // ok is false when there is nothing that may be sent now.
 func (p *Protocol) PollSend(now clock.Time) (s buf.Send, ok bool) { return p.out.poll(now) }
 
+// PollControl hands out the next datagram if it is a control datagram. A token never overtakes data
+// that was put in before it.
+func (p *Protocol) PollControl(now clock.Time) (s buf.Send, ok bool) {
+	if p.out.empty() || p.out.list[p.out.next].Wait {
+		return buf.Send{}, false
+	}
+	return p.out.poll(now)
+}
+
 // Deliver offers again what Sink refused. It returns the number of messages that Sink took.
 func (p *Protocol) Deliver(now clock.Time) int {
 	p.observe(now)

@@ -1,7 +1,6 @@
 package core
 
 import (
-	"sync/atomic"
 	"time"
 
 	"github.com/activeblaze/blaze/clock"
@@ -19,8 +18,15 @@ type Pacer struct {
 	perByte float64 // ns
 	burst   time.Duration
 	due     clock.Time
-	branch  *atomic.Int64 // bytes that branches have sent since the last look
+	branch  Counter // bytes that branches have sent since the last look; nil: there are none
 	root    bool
+}
+
+// Counter is a number that several threads share, as *atomic.Int64 is. Cores use no atomics themselves.
+type Counter interface {
+	Add(delta int64) int64
+	Load() int64
+	Swap(value int64) int64
 }
 
 const (
@@ -37,17 +43,18 @@ func NewPacer(bitsPerSecond int64, datagram int) *Pacer {
 		return nil
 	}
 	perByte := 8e9 / float64(bitsPerSecond)
-	return &Pacer{perByte: perByte, burst: max(paceBurst, time.Duration(2*perByte*float64(datagram+WireOverhead))),
-		branch: new(atomic.Int64), root: true}
+	return &Pacer{perByte: perByte, burst: max(paceBurst, time.Duration(2*perByte*float64(datagram+WireOverhead))), root: true}
 }
 
-// Branch returns a Pacer for another thread of the same member. That thread sends control
-// datagrams only, so a branch is always Ready. What it spends is charged to p.
-func (p *Pacer) Branch() *Pacer {
+// Branch returns a Pacer for another thread of the same member, before p is used. That thread sends
+// control datagrams only, so a branch is always Ready. What it spends is charged to p through spent;
+// all branches of p are given the same.
+func (p *Pacer) Branch(spent Counter) *Pacer {
 	if p == nil {
 		return nil
 	}
-	return &Pacer{branch: p.branch}
+	p.branch = spent
+	return &Pacer{branch: spent}
 }
 
 // Ready reports whether data may be sent now.
@@ -98,7 +105,7 @@ func (p *Pacer) charge(now clock.Time, n int) {
 
 // collect charges what the branches have sent.
 func (p *Pacer) collect(now clock.Time) {
-	if p.branch.Load() != 0 {
+	if p.branch != nil && p.branch.Load() != 0 {
 		p.charge(now, int(p.branch.Swap(0)))
 	}
 }

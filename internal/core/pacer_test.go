@@ -1,6 +1,7 @@
 package core
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,7 +54,7 @@ func TestPacerControlIsCharged(t *testing.T) {
 
 func TestPacerBranchIsCharged(t *testing.T) {
 	p := NewPacer(1_000_000_000, 1472)
-	b := p.Branch()
+	b := p.Branch(new(atomic.Int64))
 	sendFor(p, 1, time.Millisecond, none)
 	bits := sendFor(p, 1_000_001, 100*time.Millisecond, func(now clock.Time) int {
 		if now%20_000 == 1 {
@@ -96,7 +97,7 @@ func TestPacerMost(t *testing.T) {
 func TestNoPacerIsNoBound(t *testing.T) {
 	p := NewPacer(0, 1472)
 	p.Spend(1, 1e9)
-	if p != nil || !p.Ready(1) || p.Branch() != nil || p.Most(1, 0, frame, 7) != 7 || p.At() != 0 {
+	if p != nil || !p.Ready(1) || p.Branch(nil) != nil || p.Most(1, 0, frame, 7) != 7 || p.At() != 0 {
 		t.Error("no rate is no bound")
 	}
 }

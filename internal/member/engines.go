@@ -83,7 +83,7 @@ func (m *Member) nackConfig(engine int, sink nack.Sink) nack.Config {
 		c.Events, c.OtherLanes = m.event, m.wanted.Others(nil)
 		return c
 	}
-	c.Pacer = m.pacer.Branch()
+	c.Pacer = m.pacer.Branch(&m.spent)
 	post := func(f func()) { m.Engine().Post(f) } // rare
 	c.Events = func(e nack.Event) { post(func() { m.event(e) }) }
 	c.OtherLanes = m.wanted.Others(post)

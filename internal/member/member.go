@@ -84,6 +84,7 @@ type Member struct {
 	cfg    Config
 	units  []*unit         // by engine; the first one sends, and the others only receive
 	pacer  *core.Pacer     // of all cores; nil: no bound
+	spent  atomic.Int64    // bytes that the further engines have sent and pacer has not charged yet
 	totem  *totem.Protocol // nil: no topic is sent under Totem
 	table  *Table
 	wanted *lanes.Listener // nil: every lane is received

@@ -7,8 +7,10 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/activeblaze/blaze"
 )
@@ -40,10 +42,9 @@ func TestOperationsExplainsEveryCounter(t *testing.T) {
 	look("", reflect.TypeFor[blaze.Stats]())
 }
 
-// A link from one document to another file of this repository leads somewhere.
-func TestLinksLeadSomewhere(t *testing.T) {
-	link := regexp.MustCompile(`\]\(([^)#\s]+)(#[^)]*)?\)`)
-	found := 0
+// documents calls f with the path and the text of every document of this repository.
+func documents(t *testing.T, f func(path, text string)) {
+	t.Helper()
 	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -55,10 +56,71 @@ func TestLinksLeadSomewhere(t *testing.T) {
 			return nil
 		}
 		text, err := os.ReadFile(path)
-		if err != nil {
-			return err
+		if err == nil {
+			f(path, string(text))
 		}
-		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// columns is where a line of prose ends at the latest.
+const columns = 120
+
+// Prose ends at column 120, so that a terminal and a diff show all of it. Tables, code, and what a
+// program writes between two marks may be wider.
+func TestLinesEnd(t *testing.T) {
+	documents(t, func(path, text string) {
+		for _, n := range longLines(text) {
+			t.Errorf("%s, line %d is longer than %d columns", path, n, columns)
+		}
+	})
+}
+
+// longLines returns the numbers of the lines of prose in text that are too long.
+func longLines(text string) (numbers []int) {
+	fenced, written := false, false
+	for i, line := range strings.Split(text, "\n") {
+		trimmed := strings.TrimSpace(line)
+		switch {
+		case strings.HasPrefix(trimmed, "```"):
+			fenced = !fenced
+		case strings.HasPrefix(trimmed, "<!--"):
+			written = strings.Contains(trimmed, ": begin")
+		case fenced, written, strings.HasPrefix(trimmed, "|"), strings.HasPrefix(line, "    "):
+		case utf8.RuneCountInString(line) > columns:
+			numbers = append(numbers, i+1)
+		}
+	}
+	return numbers
+}
+
+func TestLongLines(t *testing.T) {
+	long := strings.Repeat("x", columns+1)
+	lines := []string{
+		long[1:], // just fits
+		long,     // 2
+		"| " + long, "```", long, "```",
+		long, // 7
+		"    " + long,
+		"<!-- figures: begin -->", long, "<!-- figures: end -->",
+		"- " + long,                    // 12
+		strings.Repeat("→", columns),   // columns, not bytes
+		strings.Repeat("→", columns+1), // 14
+	}
+	if got, want := longLines(strings.Join(lines, "\n")), []int{2, 7, 12, 14}; !slices.Equal(got, want) {
+		t.Errorf("long are %v, want %v", got, want)
+	}
+}
+
+// A link from one document to another file of this repository leads somewhere.
+func TestLinksLeadSomewhere(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)#\s]+)(#[^)]*)?\)`)
+	found := 0
+	documents(t, func(path, text string) {
+		for _, m := range link.FindAllStringSubmatch(text, -1) {
 			if strings.Contains(m[1], "://") || strings.HasPrefix(m[1], "mailto:") {
 				continue
 			}
@@ -67,11 +129,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 				t.Errorf("%s links to %s, which is not there", path, m[1])
 			}
 		}
-		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	if found == 0 {
 		t.Error("no links found: the pattern is wrong")
 	}

@@ -199,7 +199,10 @@ func (c Config) checkNames() error {
 			return bad(f.field, strconv.Quote(abridged(f.value)), "must be valid UTF-8 of at most %d bytes", maxName)
 		}
 	}
-	_, err := ParseURI(c.BroadcastURI)
+	u, err := ParseURI(c.BroadcastURI)
+	if err == nil && u.Scheme == "xdp" && u.Interface == "" {
+		return bad("BroadcastURI: interface", `""`, "must be the name of a network interface: xdp needs one; add ?interface=NAME")
+	}
 	return err
 }
 

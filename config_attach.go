@@ -1,7 +1,6 @@
 package blaze
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 
@@ -32,9 +31,9 @@ func (c *Config) attach(log *slog.Logger) (*attach.Attachment, error) {
 	switch {
 	case err == nil:
 		return a, nil
-	case errors.Is(err, attach.ErrConfig):
+	case attach.IsConfig(err):
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
-	case errors.Is(err, attach.ErrUnsupported):
+	case attach.IsUnsupported(err):
 		return nil, fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
 	return nil, fmt.Errorf("blaze: %w", err)

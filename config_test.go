@@ -92,6 +92,7 @@ func TestValidateNamesTheField(t *testing.T) {
 		{Config{HeartbeatInterval: time.Hour}, []string{"HeartbeatInterval", "1h0m0s", "1m0s"}},
 		{Config{FailureTimeout: time.Millisecond, HeartbeatInterval: time.Millisecond}, []string{"FailureTimeout", "1ms", "2ms"}},
 		{Config{FailureTimeout: -time.Second}, []string{"FailureTimeout", "-1s"}},
+		{Config{BroadcastURI: "xdp://239.255.66.76:6676"}, []string{"BroadcastURI: interface", "?interface=NAME"}},
 		{Config{Linger: -1}, []string{"Linger", "-1ns", "10m"}},
 		{Config{Linger: time.Hour}, []string{"Linger", "1h", "10m"}},
 		{Config{LockLease: -1}, []string{"LockLease", "-1ns", "1ms"}},

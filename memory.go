@@ -107,6 +107,9 @@ func (c Config) MemoryBudget() int64 {
 	case "xdp":
 		return d.memoryXDP(mtu, u.Queues).total()
 	case "auto":
+		if mtu > xdp.MaxMTU {
+			return sockets
+		}
 		return max(sockets, d.memoryXDP(mtu, u.Queues).total())
 	}
 	return sockets

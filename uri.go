@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/activeblaze/blaze/xdp"
 )
 
 // URI is a Config.BroadcastURI in its parts. ParseURI makes it, with the defaults filled in:
@@ -25,7 +27,7 @@ type URI struct {
 
 	Interface string         // name of the network interface; empty: loopback, and nothing leaves the host
 	TTL       int            // routers that multicast may pass, plus one: 1..255; default 1. Not for pointcast
-	MTU       int            // bytes of an IP packet, 576..9000; 0: the interface's, at most 1500
+	MTU       int            // bytes of an IP packet, 576..9000, over xdp 576..3498; 0: the interface's, at most 1500
 	DSCP      int            // mark of what is sent (RFC 2474), 0..63; default 0
 	BusyPoll  time.Duration  // the kernel polls the card this long, 0..1s, whole microseconds; default 0: as the host is set
 	GSO       string         // segmentation offload: "auto" (default), "on" or "off"
@@ -99,7 +101,8 @@ var uriOptions = []uriOption{
 			return u.Bind.String()
 		}},
 	intOption("ttl", multicast, 1, 255, func(u *URI) *int { return &u.TTL }),
-	intOption("mtu", overAnything, minMTU, maxMTU, func(u *URI) *int { return &u.MTU }),
+	intOption("mtu", []string{"xdp"}, minMTU, xdp.MaxMTU, func(u *URI) *int { return &u.MTU }),
+	intOption("mtu", overUDP, minMTU, maxMTU, func(u *URI) *int { return &u.MTU }),
 	intOption("dscp", overAnything, 0, 63, func(u *URI) *int { return &u.DSCP }),
 	{"busypoll", overAnything,
 		func(u *URI, v string) string {
@@ -189,10 +192,25 @@ func ParseURI(s string) (URI, error) {
 	if err := u.parseOptions(query); err != nil {
 		return URI{}, err
 	}
-	if u.Bind.IsValid() && !slices.Contains(u.Peers, u.Bind) {
-		return URI{}, badURI("bind", u.Bind.String(), "must be one of the listed addresses: to another nobody would send")
+	if err := u.checkTogether(); err != nil {
+		return URI{}, err
 	}
 	return u, nil
+}
+
+// checkTogether judges options that exclude each other on every host.
+func (u *URI) checkTogether() error {
+	switch {
+	case u.Bind.IsValid() && !slices.Contains(u.Peers, u.Bind):
+		return badURI("bind", u.Bind.String(), "must be one of the listed addresses: to another nobody would send")
+	case u.Queue+max(u.Queues, 1) > maxQueue+1:
+		return badURI("queues", strconv.Itoa(u.Queues), fmt.Sprintf("with queue=%d must be at most %d, since no queue is above %d", u.Queue, maxQueue+1-u.Queue, maxQueue))
+	case u.Queues > 1 && u.Socket == "asavie":
+		return badURI("queues", strconv.Itoa(u.Queues), "needs socket=own: sockets of asavie/xdp cannot share packet memory")
+	case u.ZeroCopy == "on" && u.Mode == "generic":
+		return badURI("zerocopy", "on", "needs mode=native or mode=auto: generic mode always copies")
+	}
+	return nil
 }
 
 func (u *URI) parseAddress(s string) error {

@@ -115,9 +115,11 @@ type Config struct {
 	Logger *slog.Logger
 }
 
+// MaxMTU is the largest MTU, in bytes: what native mode takes on veth, a page less the kernel's own.
+const MaxMTU = 3498
+
 const (
-	minMTU     = 576  // RFC 791: what every host must take
-	maxMTU     = 3498 // what native mode takes on veth: a page less the kernel's own
+	minMTU     = 576 // RFC 791: what every host must take
 	defaultMTU = 1500
 
 	defaultBuffers = 4096
@@ -205,8 +207,8 @@ func (c Config) withDefaults() (Config, error) {
 		return bad("zerocopy on needs mode native: generic mode always copies")
 	case c.TTL < 1 || c.TTL > 255:
 		return bad("ttl %d is outside 1 to 255", c.TTL)
-	case c.MTU != 0 && (c.MTU < minMTU || c.MTU > maxMTU):
-		return bad("mtu %d is outside %d to %d", c.MTU, minMTU, maxMTU)
+	case c.MTU != 0 && (c.MTU < minMTU || c.MTU > MaxMTU):
+		return bad("mtu %d is outside %d to %d", c.MTU, minMTU, MaxMTU)
 	case c.DSCP < 0 || c.DSCP > 63:
 		return bad("dscp %d is outside 0 to 63", c.DSCP)
 	case c.BusyPoll < 0 || c.BusyPoll > time.Second || c.BusyPoll%time.Microsecond != 0:

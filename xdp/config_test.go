@@ -33,7 +33,7 @@ func TestConfig(t *testing.T) {
 		{func(c *Config) { c.TTL = 256 }, "ttl 256"},
 		{func(c *Config) { c.TTL = -1 }, "ttl -1"},
 		{func(c *Config) { c.MTU = 575 }, "mtu 575"},
-		{func(c *Config) { c.MTU = maxMTU + 1 }, "mtu"},
+		{func(c *Config) { c.MTU = MaxMTU + 1 }, "mtu"},
 		{func(c *Config) { c.DSCP = 64 }, "dscp 64"},
 		{func(c *Config) { c.BusyPoll = 1500 * time.Nanosecond }, "busypoll"},
 		{func(c *Config) { c.BusyPoll = 2 * time.Second }, "busypoll"},

@@ -208,6 +208,7 @@ func (d *Driver) filterConfig() bpf.Config {
 	defer d.control.mu.Unlock()
 	return bpf.Config{
 		Group: d.cfg.Group, Unicast: addrOf(d.local), Cluster: d.cfg.Cluster, Lanes: d.cfg.Lanes, Queues: d.cfg.Queue + d.cfg.Queues,
+		VLAN:       []uint16{}, // packets with another network's tag are for the host's VLAN interfaces
 		FrameBytes: d.memory.chunk - frameStart, Breakdown: d.cfg.Breakdown, Loss: d.cfg.Loss, Seed: d.cfg.Seed,
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/activeblaze/blaze/bpf"
 	"github.com/activeblaze/blaze/internal/iflock"
+	"github.com/activeblaze/blaze/internal/plain"
 	"golang.org/x/sys/unix"
 )
 
@@ -66,12 +67,15 @@ func connect(cfg *Config, l *link, filter bpf.Config, memories ...*umem) (*line,
 			}
 			return n, nil
 		}
-		err = fmt.Errorf("%v on interface %s: %w", r, l.name, classify(err))
-		if errors.Is(err, ErrInUse) || errors.Is(err, ErrPrivilege) || errors.Is(err, ErrConfig) {
-			return nil, err // the next rung would fail in the same way
+		kind, err := classify(err)
+		err = fmt.Errorf("%v on interface %s: %w", r, l.name, err)
+		if kind == ErrInUse || kind == ErrPrivilege || kind == ErrConfig {
+			return nil, fmt.Errorf("%w: %w", kind, err) // the next rung would fail in the same way
 		}
 		failed = append(failed, err.Error())
-		last = err
+		if last = err; kind != nil {
+			last = fmt.Errorf("%w: %w", kind, err)
+		}
 	}
 	if len(rungs) > 1 {
 		return nil, fmt.Errorf("%w: %s", ErrUnsupported, strings.Join(failed, "; "))
@@ -124,16 +128,17 @@ func try(cfg *Config, l *link, r rung, filter bpf.Config, memories []*umem) (_ *
 	return n, nil
 }
 
-// classify gives an error of the filter the sentinel of this package that it belongs to.
-func classify(err error) error {
+// classify returns the sentinel of this package that an error of the filter or of a socket belongs
+// to, or nil, and the error without any prefix.
+func classify(err error) (kind, statement error) {
 	for _, c := range [...]struct{ theirs, ours error }{
 		{bpf.ErrForeign, ErrInUse}, {bpf.ErrPrivilege, ErrPrivilege}, {bpf.ErrNotSupported, ErrUnsupported}, {bpf.ErrConfig, ErrConfig},
 	} {
-		if errors.Is(err, c.theirs) && !errors.Is(err, c.ours) {
-			return fmt.Errorf("%w: %w", c.ours, err)
+		if errors.Is(err, c.theirs) || errors.Is(err, c.ours) {
+			return c.ours, plain.Error(err, c.theirs.Error(), c.ours.Error(), "bpf", "xdp")
 		}
 	}
-	return err
+	return nil, plain.Error(err, "bpf", "xdp")
 }
 
 // register lets the filter send packets to the socket.

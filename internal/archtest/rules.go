@@ -60,7 +60,7 @@ var Rules = []Rule{
 
 	// Drivers know no protocol, and satisfy the engine's interface without importing it.
 	{Dir: "udp", Uses: join(bottom, "internal/iflock"), Clock: true},
-	{Dir: "xdp", Uses: join(bottom, "bpf", "internal/iflock"), Clock: true},
+	{Dir: "xdp", Uses: join(bottom, "bpf", "internal/iflock", "internal/plain"), Clock: true},
 	{Dir: "bpf"},
 
 	// One member put together, of one engine or several. It is given its driver.
@@ -72,7 +72,7 @@ var Rules = []Rule{
 	{Dir: "internal/run", Uses: join(cores, "engine", "internal/member", "internal/gid")},
 	{Dir: "internal/lossy", Uses: join(bottom, "engine"), Seeded: true},
 	{Dir: "internal/traced", Uses: join(bottom, "engine", "internal/hook")},
-	{Dir: "internal/attach", Uses: join(bottom, "engine", "udp", "xdp", "internal/hook", "internal/lossy", "internal/traced")},
+	{Dir: "internal/attach", Uses: join(bottom, "engine", "udp", "xdp", "internal/hook", "internal/lossy", "internal/plain", "internal/traced")},
 	{Dir: "internal/iflock"},
 	{Dir: "internal/check", Uses: shared, Seeded: true},
 	{Dir: "internal", Uses: bottom}, // other small tools

@@ -15,12 +15,6 @@ import (
 	"github.com/activeblaze/blaze/xdp"
 )
 
-// What an error of Open is, for errors.Is. The root package has a public sentinel for each.
-var (
-	ErrConfig      = errors.New("bad configuration")
-	ErrUnsupported = errors.New("not supported")
-)
-
 // Config says what to attach to. All fields are taken as valid.
 type Config struct {
 	URI string // as the user wrote it, for messages; the fields up to Tap are its parts
@@ -66,11 +60,12 @@ type Attachment struct {
 	log        *slog.Logger
 }
 
-// Open opens the driver that cfg asks for.
+// Open opens the driver that cfg asks for. An error names the URI; IsConfig and
+// IsUnsupported say of which kind it is.
 func Open(cfg Config) (*Attachment, error) {
 	a, err := open(&cfg)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", cfg.URI, statement(err))
 	}
 	a.log, a.subscribed = cfg.Logger, cfg.Subscribed
 	a.addPorts(&cfg)
@@ -97,10 +92,8 @@ func openAuto(cfg *Config) (*Attachment, error) {
 			cfg.Logger.Info("blaze: auto:// took xdp", "interface", cfg.Interface, "mode", a.Mode(), "why", a.Reason)
 			return a, nil
 		}
-		if errors.Is(err, ErrConfig) && !errors.Is(err, ErrUnsupported) {
-			return nil, err // udp could not use it either, or not as it was asked for
-		}
-		why = "auto: " + err.Error()
+		// Where udp cannot be had either, for the same reason or another, its error counts.
+		why = "auto: " + statement(err).Error()
 	}
 	a, err := openUDP(cfg, why)
 	if err == nil {
@@ -122,15 +115,12 @@ func openUDP(cfg *Config, why string) (*Attachment, error) {
 		TTL: cfg.TTL, MTU: cfg.MTU, DSCP: cfg.DSCP, BusyPoll: cfg.BusyPoll, GSO: cfg.GSO, Logger: cfg.Logger,
 	})
 	if err != nil {
-		return nil, driverError(cfg.URI, err)
+		return nil, err
 	}
 	return &Attachment{Name: name, Reason: why, Socket: "kernel", udp: d}, nil
 }
 
 func openXDP(cfg *Config) (*Attachment, error) {
-	if cfg.Interface == "" {
-		return nil, fmt.Errorf("%w: %s: xdp needs an interface: add ?interface=NAME", ErrConfig, cfg.URI)
-	}
 	mtu := cfg.MTU
 	if mtu == 0 {
 		mtu = DefaultMTU
@@ -148,20 +138,9 @@ func openXDP(cfg *Config) (*Attachment, error) {
 		Buffers: cfg.Buffers(mtu - IPHeaders), Tap: cfg.Tap, Logger: cfg.Logger,
 	})
 	if err != nil {
-		return nil, driverError(cfg.URI, err)
+		return nil, err
 	}
 	return &Attachment{Name: "xdp", Reason: d.Reason(), Socket: cfg.Socket, xdp: d}, nil
-}
-
-// driverError gives a driver's error the sentinel of this package that it belongs to.
-func driverError(uri string, err error) error {
-	switch {
-	case errors.Is(err, udp.ErrConfig), errors.Is(err, xdp.ErrConfig):
-		return fmt.Errorf("%w: %s: %w", ErrConfig, uri, err)
-	case errors.Is(err, udp.ErrUnsupported), errors.Is(err, xdp.ErrUnsupported), errors.Is(err, xdp.ErrPrivilege):
-		return fmt.Errorf("%w: %s: %w", ErrUnsupported, uri, err)
-	}
-	return fmt.Errorf("%s: %w", uri, err)
 }
 
 // newPool makes the packet memory: the driver's own where it has some, so that nothing is copied

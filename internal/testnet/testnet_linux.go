@@ -75,13 +75,21 @@ func (n *Namespace) Do(f func()) {
 // IP runs a command of iproute2 in the namespace, and returns what it prints.
 func (n *Namespace) IP(t testing.TB, command string) string {
 	t.Helper()
-	var out []byte
-	var err error
-	n.Do(func() { out, err = exec.Command("ip", strings.Fields(command)...).CombinedOutput() })
+	out, err := n.TryIP(command)
 	if err != nil {
 		t.Fatalf("ip %s: %v\n%s", command, err, out)
 	}
-	return string(out)
+	return out
+}
+
+// TryIP is IP for a command that may fail.
+func (n *Namespace) TryIP(command string) (out string, err error) {
+	n.Do(func() {
+		var b []byte
+		b, err = exec.Command("ip", strings.Fields(command)...).CombinedOutput()
+		out = string(b)
+	})
+	return out, err
 }
 
 // Pair makes two namespaces that a veth pair joins: v0, 10.9.0.1, in the first, and v1,

@@ -24,6 +24,7 @@ type control struct {
 
 	mu      sync.Mutex
 	asks    [][4]byte // addresses whose neighbour the engine's thread wants to know
+	forget  bool      // the table of peers was emptied: no address of before is needed any more
 	probe   bool      // the engine's thread found the link down
 	rebuild bool      // it has closed the socket and wants a new one
 	stop    bool
@@ -152,6 +153,13 @@ func (c *control) ask(ip [4]byte) {
 	c.ring()
 }
 
+// forgetAll ends the watching of all neighbours that were asked for.
+func (c *control) forgetAll() {
+	c.mu.Lock()
+	c.asks, c.forget = c.asks[:0], true
+	c.mu.Unlock()
+}
+
 // look wants to hear when the link is up: the engine's thread found it down.
 func (c *control) look() {
 	c.mu.Lock()
@@ -226,6 +234,10 @@ func (c *control) run() {
 		c.mu.Lock()
 		stop, asks := c.stop, c.asks
 		c.asks = nil
+		if c.forget {
+			c.forget = false
+			clear(c.watched)
+		}
 		if c.probe {
 			c.probe, probing, backoff = false, true, probeMin
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
@@ -791,5 +792,25 @@ func TestLoopback(t *testing.T) {
 	})
 	if d.Mode() != "generic copy" {
 		t.Error(d.Mode())
+	}
+}
+
+// A member that sends to more addresses than the table of peers holds still learns the neighbour of
+// each: what is watched is forgotten with the table.
+func TestNeighboursAfterPurge(t *testing.T) {
+	na, _ := pair(t)
+	na.ip(t, "route add 10.200.0.0/16 via 10.9.0.2")
+	a := na.open(t, testConfig(0))
+	var batch [16]buf.Received
+	for i := range maxPeers + 100 {
+		to := endpoint([4]byte{10, 200, byte(i >> 8), byte(i)}, 1000)
+		send(t, a, to, []byte("x"))
+		wait(t, fmt.Sprint("the neighbour of address ", i), func() bool {
+			a.Recv(batch[:])
+			return a.peers.find(to).known == kernel
+		})
+	}
+	if n := a.Stats().PeersPurged; n != 1 {
+		t.Errorf("the table was emptied %d times, want once", n)
 	}
 }

@@ -69,7 +69,7 @@ func (d *Driver) heard(h *received) {
 	p := d.last
 	if p.at != h.from {
 		if p = d.peers.find(h.from); p.at != h.from {
-			p = d.peers.add(h.from)
+			p = d.addPeer(h.from)
 		}
 		d.last = p
 	}

@@ -102,7 +102,7 @@ func (d *Driver) head(e buf.Endpoint) *template {
 	p := d.last
 	if p.at != e {
 		if p = d.peers.find(e); p.at != e {
-			p = d.peers.add(e)
+			p = d.addPeer(e)
 			d.usual.size = 0 // who was known may have been forgotten for it
 		}
 		d.last = p
@@ -116,6 +116,17 @@ func (d *Driver) head(e buf.Endpoint) *template {
 		return nil
 	}
 	return &p.head
+}
+
+// addPeer adds e to the table of peers. Where that empties the table first, the neighbours of the
+// peers that it held are no longer watched.
+func (d *Driver) addPeer(e buf.Endpoint) *peer {
+	purged := d.peers.purged
+	p := d.peers.add(e)
+	if d.peers.purged != purged {
+		d.control.forgetAll()
+	}
+	return p
 }
 
 // reach notes that packets to p go to the hardware address m.

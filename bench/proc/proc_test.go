@@ -41,6 +41,19 @@ func TestMain(m *testing.M) {
 		}
 		fmt.Println(c.PID())
 		time.Sleep(time.Minute)
+	case "poll": // never waits, on one thread
+		runtime.LockOSThread()
+		fmt.Println("{}")
+		for end := time.Now().Add(time.Minute); time.Now().Before(end); {
+		}
+	case "pollers": // does not wait either, and starts one that does not
+		os.Setenv("PROC_TEST_ROLE", "poll")
+		if _, err := Start([]string{os.Args[0]}, os.Stderr); err != nil {
+			panic(err)
+		}
+		runtime.LockOSThread()
+		for end := time.Now().Add(time.Minute); time.Now().Before(end); {
+		}
 	default:
 		os.Exit(m.Run())
 	}

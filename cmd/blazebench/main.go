@@ -9,6 +9,7 @@
 //	blazebench order           total order: every member of a ring sends, all receive the same
 //	blazebench raw             the yardstick: bare sockets, without the library
 //	blazebench compare         sockets and AF_XDP, bare and with the protocol, in turn on one rig (root)
+//	blazebench compare --with before=PATH  this program and another blazebench, in turn: nothing may be worse
 //	blazebench figures         all figures of bench/RESULTS.md, and whether each bar is reached
 //	blazebench check           the same bars in three short rounds with twice the slack, for CI
 //	blazebench doctor          what this host offers to AF_XDP, what auto:// would take, and what to change
@@ -110,6 +111,7 @@ const overview = `blazebench measures reliable multicast between real processes.
   blazebench order           total order: every member of a ring sends, all receive the same
   blazebench raw             bare sockets, without the library: the yardstick
   blazebench compare         sockets and AF_XDP, bare and with the protocol, in turn on one rig (root)
+  blazebench compare --with before=PATH  this program and another blazebench, in turn: nothing may be worse
   blazebench figures         all figures of bench/RESULTS.md, and whether each bar is reached
   blazebench check           the same bars in three short rounds with twice the slack
   blazebench doctor          what this host offers to AF_XDP, what auto:// would take, and what to change

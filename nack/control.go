@@ -36,7 +36,7 @@ func (p *Protocol) PollControl(now clock.Time) (s buf.Send, ok bool) {
 	}
 	if p.closed {
 		for _, t := range p.senders {
-			if t.parity.waiting() {
+			if t.encoding.waiting() {
 				return s, false
 			}
 		}
@@ -116,8 +116,8 @@ func (p *Protocol) Close(now clock.Time) {
 			s.Abort()
 			s.close(now)
 		}
-		if s.parity != nil {
-			s.parity.enc.Flush(now)
+		if s.encoding != nil {
+			s.encoding.enc.Flush(now)
 		}
 	}
 	p.control, p.next = p.control[:0], 0
@@ -137,7 +137,7 @@ func (p *Protocol) Close(now clock.Time) {
 // hears anything leaves in the first lane of NACK.
 func (p *Protocol) farewells() (ids []wire.StreamID) {
 	for _, s := range p.streams {
-		if s.state == live && len(ids) < maxFarewells && p.sender(s.id) == nil && !slices.Contains(ids, s.id) {
+		if s.state == live && len(ids) < maxFarewells && p.findSender(s.id) == nil && !slices.Contains(ids, s.id) {
 			ids = append(ids, s.id)
 		}
 	}

@@ -1,8 +1,6 @@
 package nack
 
 import (
-	"time"
-
 	"github.com/activeblaze/blaze/fec"
 	"github.com/activeblaze/blaze/wire"
 )
@@ -25,30 +23,19 @@ type FEC struct {
 }
 
 const (
-	// maxMends bounds the streams whose blocks are decoded at one time. Beyond it a Hybrid stream
+	// maxDecoders bounds the streams whose blocks are decoded at one time. Beyond it a Hybrid stream
 	// is repaired by NAKs alone, and of an FEC stream only what comes is delivered.
-	maxMends = 64
-	// fullMends is how many of them can hold as much as they may at one time.
-	fullMends = 4
-	// mendHistory is the source datagrams that a decoder can hold: enough for the longest blocks
+	maxDecoders = 64
+	// fullDecoders is how many of them can hold as much as they may at one time.
+	fullDecoders = 4
+	// decoderHistory is the source datagrams that a decoder can hold: enough for the longest blocks
 	// that are sent with the deepest interleaving. It holds few where blocks are short.
-	mendHistory = 2 * fec.MaxSource * fec.MaxInterleave
+	decoderHistory = 2 * fec.MaxSource * fec.MaxInterleave
 	// maxOpen is how long a block waits for its last source symbol, here and at every sender.
 	maxOpen = fec.DefaultMaxOpen
-	// mendSlack is the least time that FEC waits for what may only be reordered.
-	mendSlack = 500 * time.Microsecond
-	// trustGain is how fast a receiver learns whether blocks keep what they promise, for each gap that
-	// is left to one; leastTrust is what it believes at least, so that it goes on learning.
-	trustGain  = 1.0 / 32
-	leastTrust = 0.25
-	// symbolTries is how often a gap is asked for as symbols of its block before the datagram
-	// itself is asked for: the sender may not know the block any more.
-	symbolTries = 2
-	// mostNeeds bounds the blocks in one NAK datagram: a decoder has no more open.
-	mostNeeds = 16
 )
 
-// coded tells whether streams of a protocol have repair symbols.
+// coded reports whether streams of a protocol have repair symbols.
 func coded(p wire.Protocol) bool { return p == wire.FEC || p == wire.Hybrid }
 
 // FECBuffers is how many buffers streams under FEC and Hybrid take besides those of Buffers:
@@ -60,7 +47,7 @@ func FECBuffers(f FEC, senders int) int {
 		source = fec.DefaultSource
 	}
 	interleave = max(interleave, 1)
-	return senders*interleave*most*4 + fullMends*fec.DecoderBuffers(mendHistory, source*interleave)
+	return senders*interleave*most*4 + fullDecoders*fec.DecoderBuffers(decoderHistory, source*interleave)
 }
 
 // FECTables is how many bytes senders streams take besides their buffers to make repair symbols,
@@ -68,8 +55,8 @@ func FECBuffers(f FEC, senders int) int {
 func FECTables(f FEC, datagram, senders int) int64 {
 	most := max(f.Max, f.Fixed, f.Min, fec.DefaultMaxRepair)
 	encoder := (2+max(f.Interleave, 1)*most)*(datagram+64) + 32<<10
-	decoder := mendHistory*24 + 64<<10
-	return int64(senders*encoder + fullMends*decoder + (fec.MaxSource+2)*(datagram+64))
+	decoder := decoderHistory*24 + 64<<10
+	return int64(senders*encoder + fullDecoders*decoder + (fec.MaxSource+2)*(datagram+64))
 }
 
 func (f *FEC) controller() fec.ControllerConfig {

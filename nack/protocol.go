@@ -21,7 +21,8 @@ type Protocol struct {
 	senders []*Sender
 	turn    int // the sender whose data PollSend looks at first
 
-	streams  []*stream // all that Tick has to look at, in order of their beginning
+	streams  []*stream // all that are known or end, in order of their beginning
+	ended    int       // of them, those that are not live
 	known    map[streamKey]*stream
 	last     *stream // the stream of the last data datagram
 	expected expectation
@@ -30,22 +31,24 @@ type Protocol struct {
 	held     int       // buffers in reorder windows
 	holders  int       // streams that hold some
 
-	mends     int            // streams that have a decoder
+	decoders  int            // streams that have a decoder
 	workspace *fec.Workspace // theirs; nil: none has been needed
 
 	control []control // what is to be sent at once, in order
 	next    int       // control[next:] are left
 	naks    bucket
 
-	at     clock.Time // no deadline is earlier
-	armed  bool
-	self   bool // own messages go to Sink
-	closed bool
+	schedule schedule   // senders and streams, by their deadlines
+	at       clock.Time // no deadline is earlier
+	armed    bool
+	self     bool // own messages go to Sink
+	closed   bool
 
 	scratch  wire.Datagram
 	delivery core.Delivery
 	loss     core.Loss
-	gaps     [2][]wire.Gap
+	gaps     [2][]wire.Gap // scratch memory of appendNak,
+	needs    []wire.Need   // as this is
 	stats    Stats
 }
 
@@ -75,6 +78,7 @@ func New(cfg Config) *Protocol {
 	}
 	p.gaps[0] = make([]wire.Gap, 0, wire.MaxGaps)
 	p.gaps[1] = make([]wire.Gap, 0, wire.MaxGaps)
+	p.needs = make([]wire.Need, 0, mostNeeds)
 	return p
 }
 
@@ -103,14 +107,14 @@ func (p *Protocol) Stats() Stats {
 	s.Streams = uint64(len(p.streams))
 	for _, t := range p.senders {
 		s.Receivers += uint64(len(t.receivers))
-		if t.parity != nil {
-			s.countEncoder(t.parity.enc.Stats())
+		if t.encoding != nil {
+			s.countEncoder(t.encoding.enc.Stats())
 		}
 	}
-	if p.mends > 0 {
+	if p.decoders > 0 {
 		for _, t := range p.streams {
-			if t.mend != nil {
-				s.countDecoder(t.mend.dec.Stats())
+			if t.decoding != nil {
+				s.countDecoder(t.decoding.dec.Stats())
 			}
 		}
 	}
@@ -186,12 +190,12 @@ func first(a, b error) error {
 	return b
 }
 
-// asked is the sender of an own stream that a receiver speaks of, if it means this incarnation.
-func (p *Protocol) asked(id wire.StreamID, incarnation uint32) (*Sender, error) {
+// findAsked finds the sender of an own stream that a receiver speaks of, if it means this incarnation.
+func (p *Protocol) findAsked(id wire.StreamID, incarnation uint32) (*Sender, error) {
 	if incarnation != p.cfg.Incarnation {
 		return nil, p.drop(DropIncarnation)
 	}
-	s := p.sender(id)
+	s := p.findSender(id)
 	if s == nil {
 		return nil, p.drop(DropNotSent)
 	}
@@ -201,7 +205,7 @@ func (p *Protocol) asked(id wire.StreamID, incarnation uint32) (*Sender, error) 
 // stepNak gives a Nak to the sender whose stream it names, or lets it suppress our own.
 func (p *Protocol) stepNak(now clock.Time, d *wire.Datagram, n *wire.Nak, r buf.Received) error {
 	if n.Origin == p.cfg.Self {
-		s, err := p.asked(d.Stream, n.OriginIncarnation)
+		s, err := p.findAsked(d.Stream, n.OriginIncarnation)
 		if err != nil {
 			return err
 		}
@@ -216,7 +220,7 @@ func (p *Protocol) stepNak(now clock.Time, d *wire.Datagram, n *wire.Nak, r buf.
 // stepSymbolNak gives a SymbolNak to the sender whose stream it names, or lets it suppress our own.
 func (p *Protocol) stepSymbolNak(now clock.Time, d *wire.Datagram, n *wire.SymbolNak, r buf.Received) error {
 	if n.Origin == p.cfg.Self {
-		s, err := p.asked(d.Stream, n.OriginIncarnation)
+		s, err := p.findAsked(d.Stream, n.OriginIncarnation)
 		if err != nil {
 			return err
 		}
@@ -233,7 +237,7 @@ func (p *Protocol) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status,
 	if st.Origin != p.cfg.Self {
 		return nil
 	}
-	s, err := p.asked(d.Stream, st.OriginIncarnation)
+	s, err := p.findAsked(d.Stream, st.OriginIncarnation)
 	if err != nil {
 		return err
 	}
@@ -243,7 +247,7 @@ func (p *Protocol) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status,
 // stepLeave takes a member off every table, and ends its stream.
 func (p *Protocol) stepLeave(now clock.Time, d *wire.Datagram, l *wire.Leave) error {
 	for _, s := range p.senders {
-		s.dropReceiver(now, d.Transmitter, ReceiverLeft)
+		s.dropReceiver(d.Transmitter, ReceiverLeft)
 	}
 	if !l.HasLast {
 		return nil
@@ -262,7 +266,7 @@ func (p *Protocol) stepLeave(now clock.Time, d *wire.Datagram, l *wire.Leave) er
 // there and go on, so do its streams, and what was missed meanwhile is repaired or reported.
 func (p *Protocol) Forget(now clock.Time, member wire.MemberID) {
 	for _, s := range p.senders {
-		s.dropReceiver(now, member, ReceiverLeft)
+		s.dropReceiver(member, ReceiverLeft)
 	}
 	for _, s := range p.streams {
 		if s.from == member && s.state == live {
@@ -278,6 +282,14 @@ func (p *Protocol) arm(at clock.Time) {
 	}
 }
 
+// sooner makes sure that x is ticked no later than at.
+func (p *Protocol) sooner(x *scheduled, at clock.Time) {
+	if at < x.at {
+		p.schedule.set(x, at)
+		p.arm(at)
+	}
+}
+
 // Deadline tells when Tick is next needed; ok is false when nothing is pending.
 func (p *Protocol) Deadline() (at clock.Time, ok bool) { return p.at, p.armed }
 
@@ -288,34 +300,22 @@ func (p *Protocol) Tick(now clock.Time) {
 		return
 	}
 	p.armed = false
-	for _, s := range p.senders {
-		if s.at <= now {
-			s.tick(now)
+	for range len(p.schedule) { // a deadline that is armed in the past waits for the next Tick
+		x := p.schedule[0]
+		if x.at > now {
+			break
 		}
-		if !p.closed {
-			p.arm(s.at)
+		if x.owner.tick(now); len(p.schedule) == 0 {
+			break
 		}
 	}
-	gone := false
-	for _, s := range p.streams {
-		if s.at <= now {
-			s.tick(now)
-		}
-		if s.at != never {
-			p.arm(s.at)
-		}
-		gone = gone || s.state == left && s.buried
-	}
-	if gone {
-		p.bury()
+	if len(p.schedule) > 0 {
+		p.arm(p.schedule[0].at)
 	}
 	if p.waiting() && !p.cfg.Pacer.Ready(now) {
 		p.arm(p.cfg.Pacer.At())
 	}
 }
-
-// never is the deadline of who waits for nothing.
-const never = clock.Time(1<<63 - 1)
 
 // waiting reports whether there is something that the rate alone holds back.
 func (p *Protocol) waiting() bool {
@@ -426,7 +426,7 @@ func (p *Protocol) Release() {
 	p.closed = true
 }
 
-// Hears tells whether something is remembered of what member sent: a stream that lives or may go
+// Hears reports whether something is remembered of what member sent: a stream that lives or may go
 // on, or one that is over and whose late datagrams are still known for what they are. When it is
 // false the next datagram of that member would begin a stream anew.
 func (p *Protocol) Hears(member wire.MemberID) bool {
@@ -438,14 +438,14 @@ func (p *Protocol) Hears(member wire.MemberID) bool {
 	return false
 }
 
-// Idle tells that PollSend has nothing to hand out, MaxRate and flow control aside: no control
+// Quiet reports whether PollSend has nothing to hand out, MaxRate and flow control aside: no control
 // datagram, no repair and no data is waiting to leave.
-func (p *Protocol) Idle() bool {
+func (p *Protocol) Quiet() bool {
 	if p.next < len(p.control) {
 		return false
 	}
 	for _, s := range p.senders {
-		if s.parity.waiting() || !p.closed && (s.repairs.n > 0 || s.unsent()) {
+		if s.encoding.waiting() || !p.closed && (s.repairs.n > 0 || s.unsent()) {
 			return false
 		}
 	}

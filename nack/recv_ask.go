@@ -9,96 +9,95 @@ import (
 )
 
 const (
-	// askGrowth bounds the exponential growth of the pause between two NAKs for one gap, 2^n, to
-	// a sender that is not heard. One that is heard has lost the NAK, or its repair was lost: as
-	// likely the next time as this time, and waiting longer helps nobody. With one datagram in
+	// askGrowth bounds the exponential growth of the pause between two NAKs for one gap, 2^n, while
+	// nothing comes from the sender. If something comes, the NAK or its repair was lost. That is as
+	// likely the next time as this time, and a longer wait does not help. With one datagram in
 	// five lost at each of four receivers the growth alone cost more than half of the rate.
 	askGrowth = 6
-	// askLongest bounds it in time: a sender that lives has an answer, however often it is lost.
+	// askLongest bounds that pause in time: a sender that lives has an answer, however often it is lost.
 	askLongest = 50 * time.Millisecond
-	// askGroup is after how many unanswered NAKs the group is asked instead of the sender's
-	// address: that may be wrong, if the first datagram that we heard was forged.
+	// After askGroup unanswered NAKs the group is asked instead of the sender's address. The address
+	// may be wrong, if the first datagram of the stream was forged.
 	askGroup = 6
 	nakDepth = 64 // NAKs in a burst
 )
 
-// notice looks for what is missing below highest and has not been looked at. It is asked for
-// at once, or after a back-off.
+// asking is what a stream misses, and when that is asked for.
+type asking struct {
+	gaps    gaps
+	tracked uint64 // what is missing from here on has not been looked for yet
+	queued  bool   // a NAK waits to leave
+	rtt     rtt    // from NAK to repair
+}
+
+// notice looks for what is missing below highest and has not been looked for. When it is asked for,
+// due decides.
 func (s *stream) notice(now clock.Time) {
+	a := &s.asking
 	if !s.nack || s.own {
-		s.tracked = max(s.tracked, s.highest)
+		a.tracked = max(a.tracked, s.highest)
 		return
 	}
-	if s.mend != nil {
-		s.noticeCoded(now)
-		return
-	}
-	n := max(s.tracked, s.next)
-	for n < s.highest && !s.gaps.full() {
+	n := max(a.tracked, s.next)
+	run := false // datagram n-1 is missing too
+	for n < s.highest && !a.gaps.full() {
 		if s.slot(n) != nil || n < s.due {
+			run = false
 			n++
 			continue
 		}
-		first := n
-		for n < s.highest && s.slot(n) == nil {
-			n++
+		g := gap{first: n, end: n + 1, noticed: now}
+		for s.decoding == nil && g.end < s.highest && s.slot(g.end) == nil {
+			g.end++ // with blocks each datagram is a gap of its own: those of a run may be of several blocks
 		}
-		at := now.Add(backoff(s.p.cfg.Rand, s.roundTrip(), int(min(s.group, 1<<16))))
-		s.gaps.add(gap{first: first, end: n, noticed: now, at: at})
-		s.p.stats.Gaps++
-		s.p.stats.Missed += n - first
-		s.status.missed += n - first
-		s.askAt(at)
+		n = g.end
+		s.decoding.due(now, s, &g)
+		a.gaps.add(g)
+		s.askAt(g.at)
+		if !run {
+			s.p.stats.Gaps++
+		}
+		run = true
+		s.p.stats.Missed += g.end - g.first
+		s.status.missed += g.end - g.first
 	}
-	s.tracked = n
+	a.tracked = n
 }
 
-// lookAgain notices datagram next, which was here and had to go.
-func (s *stream) lookAgain(now clock.Time) {
-	if !s.nack || s.gaps.full() || s.slot(s.next) != nil {
+// noticeAgain asks for datagram next, which was here and could not be used.
+func (s *stream) noticeAgain(now clock.Time) {
+	a := &s.asking
+	if !s.nack || s.slot(s.next) != nil {
 		return
 	}
-	if _, ok := s.gaps.remove(s.next); !ok && s.next < s.highest {
-		s.gaps.add(gap{first: s.next, end: s.next + 1, noticed: now, at: now, attempts: 1})
+	a.gaps.remove(s.next)
+	if s.next < s.highest && !a.gaps.full() {
+		a.gaps.add(gap{first: s.next, end: s.next + 1, noticed: now, at: now, attempts: 1})
 		s.askAt(now)
 	}
 }
 
-// roundTrip is the group's round trip, as its sender says.
-func (s *stream) roundTrip() time.Duration {
-	if s.groupRTT == 0 {
-		return rttInitial
-	}
-	return min(max(s.groupRTT, rttMin), rttMax)
-}
-
+// askAt makes sure that sendNak comes no later than at.
 func (s *stream) askAt(at clock.Time) {
-	if at < s.nakAt {
-		s.nakAt = at
-		s.arm(at)
+	if at < s.timers[nakDue] {
+		s.arm(nakDue, at)
 	}
 }
 
-// repaired notes that a missing datagram came.
-func (s *stream) repaired(now clock.Time, was *gap) {
+// repaired notes that a missing datagram is here.
+func (s *stream) repaired(now clock.Time, was *gap, from origin) {
 	s.p.stats.Repaired++
-	switch {
-	case s.mend != nil && s.mend.rebuilding:
-		if was.left {
-			s.mend.kept()
-		}
-	case was.left: // it was not asked for, so it was not lost
-		s.mend.overtook(s)
-	default:
+	s.decoding.closed(s.p, was, from)
+	if from == arrived && !was.awaitsBlock {
 		s.p.stats.Resent++
 	}
-	if was.attempts == 1 && was.asked != 0 && (s.mend == nil || !s.mend.rebuilding) { // Karn's rule: only what was asked for once
-		s.repair.sample(now.Sub(was.asked))
+	if from == arrived && was.attempts == 1 && was.asked != 0 { // Karn's rule: only what was asked for once
+		s.asking.rtt.sample(now.Sub(was.asked))
 	}
 	if f := s.p.cfg.RepairNS; f != nil {
 		f(int64(now.Sub(was.noticed)))
 	}
-	if len(s.gaps.list) < maxGaps/2 && s.tracked < s.highest {
+	if len(s.asking.gaps.list) < maxGaps/2 && s.asking.tracked < s.highest {
 		s.notice(now)
 	}
 }
@@ -106,7 +105,8 @@ func (s *stream) repaired(now clock.Time, was *gap) {
 // overhear lets the NAK of another receiver stand for our own: its first-time gaps will be
 // repaired for all. What it asks for again may be repaired for it alone, and suppresses nothing.
 func (s *stream) overhear(now clock.Time, n *wire.Nak) {
-	if len(s.gaps.list) == 0 || s.group <= FewReceivers {
+	gaps := &s.asking.gaps
+	if len(gaps.list) == 0 || s.group.few() {
 		return
 	}
 	it := n.Gaps()
@@ -116,142 +116,158 @@ func (s *stream) overhear(now clock.Time, n *wire.Nak) {
 			return
 		}
 		end := g.First + uint64(g.Count)
-		for i := s.gaps.find(g.First); i < len(s.gaps.list) && s.gaps.list[i].first < end; i++ {
-			i = s.gaps.isolate(i, g.First, end)
-			x := &s.gaps.list[i]
+		for i := gaps.find(g.First); i < len(gaps.list) && gaps.list[i].first < end; i++ {
+			i = gaps.isolate(i, g.First, end)
+			x := &gaps.list[i]
 			if x.first < g.First || x.end > end || x.attempts > 0 {
 				continue
 			}
-			x.at = now.Add(holdOff(s.roundTrip()) + backoff(s.p.cfg.Rand, s.roundTrip(), int(min(s.group, 1<<16))))
+			x.at = now.Add(s.holdOff())
 			s.p.stats.NaksSuppressed++
 		}
 	}
 }
 
-// tickNak puts a NAK in line when a gap is due.
-func (s *stream) tickNak(now clock.Time) {
-	if now < s.nakAt || s.nakQueued {
-		if !s.nakQueued {
-			s.arm(s.nakAt)
+// backoff draws the wait from noticing a gap to asking for it.
+func (s *stream) backoff() time.Duration {
+	return backoff(s.p.cfg.Rand, s.group.roundTrip(), int(min(s.group.receivers, 1<<16)))
+}
+
+// holdOff is how long a receiver waits for what another one has asked for.
+func (s *stream) holdOff() time.Duration { return holdOff(s.group.roundTrip()) + s.backoff() }
+
+// sendNak puts a NAK in line when a gap is due.
+func (s *stream) sendNak(now clock.Time) {
+	if s.asking.queued {
+		return // appendNak looks at all gaps again
+	}
+	if !s.decoding.asks(now, s) {
+		if gaps := s.asking.gaps.list; len(gaps) > 0 {
+			s.askAt(gaps[0].at) // they are given up in order
 		}
 		return
 	}
-	s.nakAt = never
-	if s.mend != nil {
-		if s.tickLeft(now); s.mend == nil || s.mend.alone {
-			if len(s.gaps.list) > 0 {
-				s.askAt(s.gaps.list[0].at) // they are given up in order
-			}
+	at := never
+	for i := range s.asking.gaps.list {
+		at = min(at, s.asking.gaps.list[i].at)
+	}
+	switch {
+	case at == never:
+		return
+	case at > now:
+	case s.grant() == 0 && !s.lacksDue():
+		at = now.Add(s.patience(0)) // what came now could not be kept
+	default:
+		next, ok := s.p.naks.take(now, MaxNaks, nakDepth)
+		if ok {
+			s.asking.queued = true
+			s.p.queue(control{kind: sendNak, stream: s})
 			return
 		}
+		at = next
 	}
-	for i := range s.gaps.list {
-		s.nakAt = min(s.nakAt, s.gaps.list[i].at)
-	}
-	if s.nakAt > now {
-		s.arm(s.nakAt)
-		return
-	}
-	if s.grant() == 0 && !s.lacksDue() {
-		s.nakAt = now.Add(s.patience(0)) // what came now could not be kept
-		s.arm(s.nakAt)
-		return
-	}
-	if at, ok := s.p.naks.take(now, MaxNaks, nakDepth); !ok {
-		s.nakAt = at
-		s.arm(at)
-		return
-	}
-	s.nakQueued = true
-	s.p.queue(control{kind: sendNak, stream: s})
+	s.arm(nakDue, at)
 }
 
 // appendNak writes a NAK for every gap that is due, and says where it goes and whether there
 // are more than fit. It writes nothing if what was missing has come meanwhile.
 func (s *stream) appendNak(now clock.Time, mem []byte) (_ []byte, to buf.Endpoint, more bool) {
-	room, x := wire.NakRoom(s.p.cfg.Datagram-wire.HeaderLen), s.mend
-	if x != nil {
-		x.needs = x.needs[:0]
-		room = wire.NakRoom(s.p.cfg.Datagram - wire.HeaderLen - wire.SymbolNakSize(mostNeeds))
+	ask := request{firsts: s.p.gaps[0][:0], again: s.p.gaps[1][:0], needs: s.p.needs[:0]}
+	next, more := s.fill(now, &ask)
+	s.timers[nakDue] = never
+	if next != never {
+		s.arm(nakDue, next)
 	}
-	firsts, again := s.p.gaps[0][:0], s.p.gaps[1][:0]
-	stuck := false
-	spare := uint64(s.grant()) // more than it may hold would be dropped, and asked for again
-	s.nakAt = never
-	// What is due within a fraction of the round trip is asked for now: one datagram less.
-	soonish := now.Add(s.repair.value(rttInitial) / 8)
-	if s.group > FewReceivers {
-		soonish = now
-	}
-	for i := range s.gaps.list {
-		g := &s.gaps.list[i]
-		if g.at > soonish || g.left {
-			s.nakAt = min(s.nakAt, g.at)
-			continue
-		}
-		if len(firsts)+len(again) == room {
-			more = true
-			s.nakAt = min(s.nakAt, g.at)
-			break
-		}
-		ask := wire.Gap{First: g.first, Count: uint32(g.end - g.first)}
-		if i > 0 || !s.lacksDue() { // which is handed up at once, and what follows it in its gap, too
-			if ask.Count = uint32(min(uint64(ask.Count), spare)); ask.Count == 0 {
-				g.at = now.Add(s.patience(0))
-				s.nakAt = min(s.nakAt, g.at)
-				continue
-			}
-			spare -= uint64(ask.Count)
-		}
-		switch {
-		case x != nil && x.need(g):
-			// Its block lacks symbols, whichever they are.
-		case g.attempts == 0:
-			firsts = appendGap(firsts, ask)
-		default:
-			again = appendGap(again, ask)
-		}
-		if g.attempts++; s.heard < g.asked {
-			g.unheard++
-		} else {
-			g.unheard = 0
-		}
-		g.asked = now
-		stuck = stuck || g.attempts > askGroup
-		g.at = now.Add(s.patience(g.unheard))
-		s.nakAt = min(s.nakAt, g.at)
-	}
-	s.nakQueued = more
-	if s.nakAt != never {
-		s.arm(s.nakAt)
-	}
-	needs := 0
-	if x != nil {
-		needs = len(x.needs)
-	}
-	if len(firsts)+len(again)+needs == 0 || s.state != live {
-		s.nakQueued = false
+	if s.asking.queued = more; ask.empty() || s.state != live {
+		s.asking.queued = false
 		return nil, 0, false
 	}
 	s.p.stats.NaksSent++
 	to = s.endpoint
-	if len(firsts)+needs > 0 && s.group > FewReceivers || stuck {
+	if len(ask.firsts)+len(ask.needs) > 0 && !s.group.few() || ask.stuck {
 		to = buf.Group
 	}
 	mem = wire.AppendHeader(mem, s.p.header(s.id))
-	if len(firsts)+len(again) > 0 {
-		mem = wire.AppendNak(mem, s.from, s.incarnation, firsts, again)
+	if len(ask.firsts)+len(ask.again) > 0 {
+		mem = wire.AppendNak(mem, s.from, s.incarnation, ask.firsts, ask.again)
 	}
-	if needs > 0 {
+	if len(ask.needs) > 0 {
 		s.p.stats.SymbolNaksSent++
-		mem = wire.AppendSymbolNak(mem, s.from, s.incarnation, x.needs)
+		mem = wire.AppendSymbolNak(mem, s.from, s.incarnation, ask.needs)
 	}
 	return mem, to, more
 }
 
-// lacksDue tells that the first gap begins with what is to be handed up next: that takes no buffer.
+// request is what one NAK datagram asks for.
+type request struct {
+	firsts, again []wire.Gap  // datagrams, for the first time and again
+	needs         []wire.Need // repair symbols
+	stuck         bool        // the sender's address has not answered
+}
+
+func (r *request) empty() bool { return len(r.firsts)+len(r.again)+len(r.needs) == 0 }
+
+// fill puts all gaps that are due into ask, as far as they fit. It returns when the next gap is
+// due.
+func (s *stream) fill(now clock.Time, ask *request) (next clock.Time, more bool) {
+	room := wire.NakRoom(s.p.cfg.Datagram - wire.HeaderLen - s.decoding.needRoom())
+	spare := uint64(s.grant()) // more than the stream may hold would be dropped, and asked for again
+	// What is due within a fraction of the round trip is asked for now: one datagram less.
+	soonish := now.Add(s.asking.rtt.value(rttInitial) / 8)
+	if !s.group.few() {
+		soonish = now
+	}
+	next = never
+	for i := range s.asking.gaps.list {
+		g := &s.asking.gaps.list[i]
+		switch {
+		case g.at > soonish || g.awaitsBlock:
+		case len(ask.firsts)+len(ask.again) == room:
+			return min(next, g.at), true
+		default:
+			count := g.end - g.first
+			if i > 0 || !s.lacksDue() { // what is due is delivered at once, and what follows it in its gap, too
+				count = min(count, spare)
+				spare -= count
+			}
+			s.ask(now, g, count, ask)
+		}
+		next = min(next, g.at)
+	}
+	return next, false
+}
+
+// ask puts the first count datagrams of gap g into a request: as symbols of its block where those do,
+// otherwise as they are. Where count is 0 there is no room for them now.
+func (s *stream) ask(now clock.Time, g *gap, count uint64, to *request) {
+	if count == 0 {
+		g.at = now.Add(s.patience(0))
+		return
+	}
+	x := wire.Gap{First: g.first, Count: uint32(count)}
+	switch {
+	case s.decoding.need(g, to):
+		// Its block lacks symbols, whichever they are.
+	case g.attempts == 0:
+		to.firsts = appendGap(to.firsts, x)
+	default:
+		to.again = appendGap(to.again, x)
+	}
+	if g.attempts++; s.heard < g.asked {
+		g.unheard++
+	} else {
+		g.unheard = 0
+	}
+	g.asked = now
+	g.at = now.Add(s.patience(g.unheard))
+	to.stuck = to.stuck || g.attempts > askGroup
+}
+
+// lacksDue reports whether the first gap begins with what is to be delivered next: that takes no
+// buffer.
 func (s *stream) lacksDue() bool {
-	return !s.paused && len(s.gaps.list) > 0 && s.gaps.list[0].first == s.due
+	gaps := s.asking.gaps.list
+	return !s.paused && len(gaps) > 0 && gaps[0].first == s.due
 }
 
 // appendGap appends a gap, or makes the last one longer if it follows that one.
@@ -263,13 +279,13 @@ func appendGap(to []wire.Gap, g wire.Gap) []wire.Gap {
 	return append(to, g)
 }
 
-// patience is how long to wait for a repair before asking again: ever longer while nothing is
-// heard of the sender (unheard NAKs in a row),
-// and spread, so that receivers that lost the same repair do not ask in one moment.
+// patience is how long to wait for a repair before asking again. It grows while nothing comes from
+// the sender (unheard NAKs in a row), and it is spread, so that receivers that lost the same repair
+// do not ask in one moment.
 func (s *stream) patience(unheard int) time.Duration {
-	d := s.repair.timeout(s.roundTrip())
-	if s.group > FewReceivers {
-		d = max(d, 2*s.roundTrip()) // the sender's answer to others counts as well
+	d := s.asking.rtt.timeout(s.group.roundTrip())
+	if !s.group.few() {
+		d = max(d, 2*s.group.roundTrip()) // the sender's answer to others counts as well
 	}
 	d = min(d<<min(unheard, askGrowth), max(askLongest, d))
 	return d + time.Duration(s.p.cfg.Rand.Int64N(int64(d)/4+1))

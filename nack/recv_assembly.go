@@ -1,18 +1,17 @@
 package nack
 
 import (
-	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
-// outcome is what became of a data frame.
+// outcome is what became of a data frame that was held.
 type outcome uint8
 
 const (
-	consumed    outcome = iota
+	delivered   outcome = iota
 	refused             // Sink could not take a message; what came before it is done
-	contradicts         // it does not follow what was handed up before it
+	contradicts         // it does not follow what was delivered before it
 )
 
 // assembly turns data frames, in order, into messages: it counts them, puts fragments together,
@@ -65,41 +64,38 @@ func (a *assembly) follows(m *wire.Data) bool {
 	return m.FirstMessage-a.message <= (a.missing+1)*maxPacked
 }
 
-// simple tells that the next message is known, follows the last one, and is not being put together.
+// simple reports whether the next message is known, follows the last one, and is not being put together.
 func (a *assembly) simple() bool {
 	return a.message != 0 && a.missing == 0 && a.done == 0 && !a.fresh && !a.assembling && !a.whole && a.skipped == 0
 }
 
-// consume hands up the messages of the frame that is due.
-func (s *stream) consume(now clock.Time, m *wire.Data) outcome {
-	if !s.follows(m) {
-		return contradicts
-	}
-	return s.take(now, m)
-}
-
-// consumeHeld is consume for a frame from the ring. The second frame with the same number that
+// deliverHeld is deliver for a frame from the window, which may not follow what was delivered
+// meanwhile; ok is false if it cannot be read. The second frame with the same number that
 // contradicts is believed, or the stream would wait for ever.
-func (s *stream) consumeHeld(now clock.Time, m *wire.Data, ok bool) outcome {
-	if ok && s.follows(m) {
-		return s.take(now, m)
-	}
-	if s.wrong != s.due {
+func (s *stream) deliverHeld(m *wire.Data, ok bool) outcome {
+	switch {
+	case ok && s.follows(m):
+		if !s.deliver(m) {
+			return refused
+		}
+	case s.wrong != s.due:
 		s.wrong = s.due
 		return contradicts
+	default: // unreadable: it came, and its messages are gone
+		s.missing++
+		s.abandoned.why = core.LossMalformed
 	}
-	// Unreadable: it came, and its messages are gone.
-	s.missing++
-	s.goneReason = core.LossMalformed
-	return consumed
+	return delivered
 }
 
-func (s *stream) take(now clock.Time, m *wire.Data) outcome {
+// deliver hands the messages of the frame that is due, and follows, to Sink. It is false when Sink
+// could not take one; what came before it is done.
+func (s *stream) deliver(m *wire.Data) bool {
 	if s.message == 0 {
 		s.message = m.FirstMessage
 	}
 	if m.Fragment {
-		return s.takePart(m)
+		return s.deliverPart(m)
 	}
 	if s.done == 0 {
 		s.lostBelow(m.FirstMessage)
@@ -120,7 +116,7 @@ func (s *stream) take(now clock.Time, m *wire.Data) outcome {
 		d.Sequence, d.Kind, d.Topic, d.Payload = s.message, x.Kind, x.Topic, x.Payload
 		if !sink.Deliver(d) {
 			s.count(s.done-before, bytes)
-			return refused
+			return false
 		}
 		bytes += len(x.Payload)
 		s.message++
@@ -128,7 +124,7 @@ func (s *stream) take(now clock.Time, m *wire.Data) outcome {
 	}
 	s.count(s.done-before, bytes)
 	s.done = 0
-	return consumed
+	return true
 }
 
 func (s *stream) count(messages, bytes int) {
@@ -139,11 +135,11 @@ func (s *stream) count(messages, bytes int) {
 	}
 }
 
-// takePart takes one fragment.
-func (s *stream) takePart(m *wire.Data) outcome {
+// deliverPart is deliver for a fragment.
+func (s *stream) deliverPart(m *wire.Data) bool {
 	if m.Offset > 0 && m.FirstMessage == s.skipped {
 		s.missing = 0
-		return consumed
+		return true
 	}
 	if m.Offset > 0 && (s.missing > 0 || s.fresh) && !s.continues(m) {
 		// The beginning of this message is lost, so all of it is.
@@ -154,7 +150,7 @@ func (s *stream) takePart(m *wire.Data) outcome {
 		}
 		s.skipped = m.FirstMessage
 		s.missing, s.fresh = 0, false
-		return consumed
+		return true
 	}
 	if m.Offset == 0 {
 		s.lostBelow(m.FirstMessage)
@@ -162,7 +158,7 @@ func (s *stream) takePart(m *wire.Data) outcome {
 		if int64(m.Size) > int64(s.p.cfg.MaxMessageSize) {
 			s.lose(m.FirstMessage, core.LossMalformed)
 			s.skipped = m.FirstMessage
-			return consumed
+			return true
 		}
 		if !s.whole {
 			s.assembling, s.size, s.parts = true, m.Size, s.parts[:0]
@@ -173,7 +169,7 @@ func (s *stream) takePart(m *wire.Data) outcome {
 	if !s.whole {
 		s.parts = append(s.parts, x.Payload...)
 		if len(s.parts) < int(s.size) {
-			return consumed
+			return true
 		}
 	}
 	d := &s.p.delivery
@@ -181,15 +177,15 @@ func (s *stream) takePart(m *wire.Data) outcome {
 	d.Sequence, d.Kind, d.Topic, d.Payload = s.message, x.Kind, x.Topic, s.parts
 	if !s.p.cfg.Sink.Deliver(d) {
 		s.whole = true
-		return refused
+		return false
 	}
 	s.count(1, len(s.parts))
 	s.message++
 	s.assembling, s.whole, s.parts = false, false, s.parts[:0]
-	return consumed
+	return true
 }
 
-// continues tells whether a part is the next one of the message that is being put together.
+// continues reports whether a part is the next one of the message that is being put together.
 func (a *assembly) continues(m *wire.Data) bool {
 	return a.missing == 0 && a.assembling && m.FirstMessage == a.message && int(m.Offset) == len(a.parts)
 }
@@ -201,7 +197,7 @@ func (s *stream) lostBelow(n uint64) {
 		return
 	}
 	if n > s.message {
-		s.lose(n-1, s.goneReason)
+		s.lose(n-1, s.abandoned.why)
 	}
 }
 

@@ -18,9 +18,9 @@ func TestDecodersAreBounded(t *testing.T) {
 	own, hybrid := net.open(victim, testStream), net.open(honest, hybridStream)
 	net.run(time.Millisecond)
 	symbol := make([]byte, 500)
-	least, mends := victim.pool.Free(), 0
+	least, decoders := victim.pool.Free(), 0
 	for round := range 12 {
-		for i := range 2 * maxMends {
+		for i := range 2 * maxDecoders {
 			h := victim.p.header(fecStream)
 			h.Transmitter = wire.MemberID{0xF0}
 			binary.LittleEndian.PutUint16(h.Transmitter[1:], uint16(i))
@@ -37,7 +37,7 @@ func TestDecodersAreBounded(t *testing.T) {
 			net.inject(victim, 99, forge(h, func(b []byte) []byte {
 				return wire.AppendRepair(b, &wire.Repair{Block: uint64(round)*20 + 1, Scheme: 1, Stride: 1, Sources: 20, Repairs: 2, Symbol: symbol})
 			}))
-			mends = max(mends, victim.p.mends)
+			decoders = max(decoders, victim.p.decoders)
 			// Half of the own window is in use: the other half must be there.
 			least = min(least, victim.pool.Free()-(own.p.window+1-int(own.next-own.first)))
 		}
@@ -45,8 +45,8 @@ func TestDecodersAreBounded(t *testing.T) {
 		net.offer(honest, hybrid, 20, 1000)
 		net.run(100 * time.Microsecond)
 	}
-	if mends != maxMends {
-		t.Errorf("%d streams have decoders, of %d", mends, maxMends)
+	if decoders != maxDecoders {
+		t.Errorf("%d streams have decoders, of %d", decoders, maxDecoders)
 	}
 	if least < 0 {
 		t.Errorf("the member's own window lacks %d buffers", -least)

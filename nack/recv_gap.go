@@ -6,17 +6,17 @@ import (
 
 // gap is a run of missing datagrams, first <= n < end, that were noticed and asked for together.
 type gap struct {
-	first, end uint64
-	noticed    clock.Time
-	at         clock.Time // when to ask, or to ask again
-	asked      clock.Time // when it was last asked for; 0: never
-	attempts   int        // how often
-	left       bool       // it is left to its block until at
-	unheard    int        // how often in a row the sender was not heard at all after it
+	first, end  uint64
+	noticed     clock.Time
+	at          clock.Time // when to ask, or to ask again
+	asked       clock.Time // when it was last asked for; 0: never
+	attempts    int        // how often
+	unheard     int        // after how many requests in a row nothing came from the sender
+	awaitsBlock bool       // it is left to its block until at
 }
 
 // maxGaps bounds the runs that one stream keeps. What is missing beyond them is noticed when
-// some of them are closed.
+// some of them have been closed.
 const maxGaps = 1024
 
 // gaps are the runs that one stream misses, in order of their numbers. They never overlap.

@@ -9,10 +9,96 @@ import (
 	"github.com/activeblaze/blaze/wire"
 )
 
-// stepStart takes in a Start. Who was here before the stream began starts at its beginning, so
-// that early losses are repaired; who came later waits for its data or a heartbeat.
+const (
+	silences = 3   // a stream falls dormant after so many times Config.Eviction,
+	quietMin = 3e9 // and no earlier than after so many ns
+	graceMin = 2e6 // ns that datagrams may come later than the farewell, or the heartbeat, sent after them
+)
+
+// announced is what heartbeats and a farewell said of a stream's end, and what is done with it
+// later.
+type announced struct {
+	tail        uint64 // BestEffort: what is missing below it is given up at tailEnd
+	tailMessage uint64
+	farewell    uint64 // the message after the last one; 0: not known
+	jump        uint64 // a heartbeat far ahead is believed when a second one confirms it
+	jumpAt      uint64 // when the first one was sent
+}
+
+// streamTimer names one deadline of a stream.
+type streamTimer uint8
+
+const (
+	tailEnd      streamTimer = iota // BestEffort: what a heartbeat announced is given up
+	farewellEnd                     // a farewell has come: what is missing is given up
+	silenceEnd                      // the sender may have fallen silent
+	burial                          // an ended stream is forgotten
+	statusDue                       // the next report
+	nakDue                          // no gap is due earlier
+	streamTimers                    // their number
+)
+
+// arm sets a deadline.
+func (s *stream) arm(t streamTimer, at clock.Time) {
+	s.timers[t] = at
+	s.p.sooner(&s.scheduled, at)
+}
+
+// tick fires the deadlines that have come. Only here something happens because time has passed:
+// what comes from the network or from Sink arms a deadline, so nothing fires in the middle of a
+// step. Each deadline is taken out before it fires; one that is armed meanwhile fires in the next
+// tick.
+func (s *stream) tick(now clock.Time) {
+	late := now.Sub(s.at)
+	due := s.timers
+	for t, at := range due {
+		if at <= now && s.timers[t] == at {
+			s.timers[t] = never
+			s.expire(now, streamTimer(t), late)
+		}
+	}
+	if s.place == 0 {
+		return // it was removed
+	}
+	at := never
+	for _, t := range s.timers {
+		at = min(at, t)
+	}
+	s.p.schedule.set(&s.scheduled, at)
+}
+
+// expire does what a deadline asks for, late after the first of the stream's deadlines.
+func (s *stream) expire(now clock.Time, t streamTimer, late time.Duration) {
+	switch t {
+	case tailEnd:
+		s.abandon(s.announced.tail, s.announced.tailMessage, core.LossUnrepaired)
+		s.drain(now)
+	case farewellEnd:
+		s.end(now, left)
+	case silenceEnd:
+		switch {
+		case now.Sub(s.heard) < s.silence():
+		case late > s.silence()/4:
+			s.heard = now // this member did not run, so it could not receive anything
+		default:
+			s.end(now, dormant)
+			return
+		}
+		s.arm(silenceEnd, s.heard.Add(s.silence()))
+	case burial:
+		s.p.remove(s)
+	case statusDue:
+		s.sendStatus(now)
+	case nakDue:
+		s.sendNak(now)
+	}
+}
+
+// stepStart takes in a Start. A receiver that was here before the stream began starts at its
+// beginning, so that early losses are repaired. A receiver that came later waits for data or a
+// heartbeat.
 func (p *Protocol) stepStart(now clock.Time, d *wire.Datagram, st *wire.Start, r buf.Received) error {
-	s, err := p.stream(now, d)
+	s, err := p.lookUp(now, d)
 	if err != nil {
 		return err
 	}
@@ -25,17 +111,15 @@ func (p *Protocol) stepStart(now clock.Time, d *wire.Datagram, st *wire.Start, r
 		s.hear(now)
 		return nil
 	}
-	if here, _ := p.here(d.Stream.Lane()); uint64(now.Sub(here)) < st.Age {
+	if since, _ := p.wantedSince(d.Stream.Lane()); uint64(now.Sub(since)) < st.Age {
 		return nil
 	}
 	if s, err = p.join(now, d, r.From); err != nil {
 		return err
 	}
 	s.compare(differs)
-	s.joinAt(st.First, st.FirstMessage)
+	s.begin(now, st.First, st.FirstMessage)
 	s.fresh = false
-	s.report(now, false)
-	s.arm(now.Add(s.silence()))
 	return nil
 }
 
@@ -51,21 +135,24 @@ func (s *stream) compare(differs bool) {
 func (s *stream) hear(now clock.Time) {
 	s.heard = now
 	if s.state == dormant {
-		s.wake()
+		s.revive(now)
 	}
 }
 
-func (s *stream) wake() {
+// revive makes a dormant stream live again.
+func (s *stream) revive(now clock.Time) {
 	s.state = live
+	s.p.ended--
+	s.startDecoding(max(s.highest, s.seen))
 	s.p.event(StreamStarted, s.from, s.id)
-	s.status.at = 0
-	s.arm(s.heard)
+	s.arm(statusDue, now)
+	s.arm(silenceEnd, now.Add(s.silence()))
 }
 
-// stepHeartbeat takes in a heartbeat. A stream that is heard of in this way begins at the
+// stepHeartbeat takes in a heartbeat. A stream that becomes known in this way begins at the
 // present: with the datagram after the last one.
 func (p *Protocol) stepHeartbeat(now clock.Time, d *wire.Datagram, h *wire.Heartbeat, r buf.Received) error {
-	s, err := p.stream(now, d)
+	s, err := p.lookUp(now, d)
 	if err != nil {
 		return err
 	}
@@ -73,13 +160,11 @@ func (p *Protocol) stepHeartbeat(now clock.Time, d *wire.Datagram, h *wire.Heart
 		if s, err = p.join(now, d, r.From); err != nil {
 			return err
 		}
-		s.joinAt(h.Last+1, h.NextMessage)
-		s.group, s.groupRTT = h.Receivers, time.Duration(h.RoundTrip)
-		s.report(now, false)
-		s.arm(now.Add(s.silence()))
+		s.group = group{receivers: h.Receivers, rtt: time.Duration(h.RoundTrip)}
+		s.begin(now, h.Last+1, h.NextMessage)
 	}
 	if h.Last+1 < s.seen {
-		return p.drop(DropStale) // it was overtaken by data
+		return p.drop(DropStale) // data overtook it
 	}
 	p.stats.HeartbeatsHeard++
 	s.hear(now)
@@ -87,45 +172,42 @@ func (p *Protocol) stepHeartbeat(now clock.Time, d *wire.Datagram, h *wire.Heart
 	return nil
 }
 
-// heartbeat takes in one heartbeat of this stream, which tells of all that came.
+// heartbeat takes in one heartbeat of this stream, which counts all data that came.
 func (s *stream) heartbeat(now clock.Time, h *wire.Heartbeat) {
 	s.status.echo, s.status.echoAt = h.SentAt, now
-	s.group, s.groupRTT = h.Receivers, time.Duration(h.RoundTrip)
+	s.group = group{receivers: h.Receivers, rtt: time.Duration(h.RoundTrip)}
 	if h.WantStatus {
-		s.report(now, s.group <= askAll)
+		s.report(now, s.group.receivers <= askAll)
 	}
-	if h.First > s.due+uint64(s.p.window) {
-		// Far behind: the sender went on without us. One heartbeat that says so may be forged.
-		if s.jump == 0 || h.First < s.jump || h.SentAt == s.jumpAt {
-			s.jump, s.jumpAt = h.First, h.SentAt
+	why := core.LossRetention
+	if h.First > s.due+s.windowSize() {
+		// Far behind: the sender went on without this receiver. A single heartbeat may be forged.
+		if a := &s.announced; a.jump == 0 || h.First < a.jump || h.SentAt == a.jumpAt {
+			a.jump, a.jumpAt = h.First, h.SentAt
 			s.report(now, false)
 			return
 		}
 		s.p.event(StreamReset, s.from, s.id)
 	}
-	s.jump = 0
+	s.announced.jump = 0
 	if h.First > s.next {
-		s.giveUp(h.First, h.FirstMessage, core.LossRetention)
+		s.abandon(h.First, h.FirstMessage, why)
 		s.drain(now)
 	}
-	end := min(h.Last+1, s.due+uint64(s.p.window))
+	end := min(h.Last+1, s.due+s.windowSize())
 	if !s.nack {
-		if end > s.next && (s.tailAt == 0 || end > s.tail) {
-			s.tail, s.tailMessage = h.Last+1, h.NextMessage
-			s.tailAt = now.Add(s.grace())
-			s.arm(s.tailAt)
+		if end > s.next && (s.timers[tailEnd] == never || end > s.announced.tail) {
+			s.announced.tail, s.announced.tailMessage = h.Last+1, h.NextMessage
+			s.arm(tailEnd, now.Add(s.grace()))
 		}
 		return
 	}
-	if s.mend != nil && s.mend.alone {
-		s.tellTail(now, h)
-	}
-	s.told = end
+	s.decoding.noteTail(now, s, h)
 	if end < s.highest && end >= s.seen {
-		// An earlier one told of datagrams that do not exist.
+		// An earlier one announced datagrams that do not exist.
 		s.highest = max(s.seen, s.next, end)
-		s.gaps.above(s.highest)
-		s.tracked = min(s.tracked, s.highest)
+		s.asking.gaps.above(s.highest)
+		s.asking.tracked = min(s.asking.tracked, s.highest)
 		return
 	}
 	if end > s.highest {
@@ -136,93 +218,55 @@ func (s *stream) heartbeat(now clock.Time, h *wire.Heartbeat) {
 
 // leave takes in the sender's farewell. What is on its way gets a moment to arrive.
 func (s *stream) leave(now clock.Time, l *wire.Leave) {
-	if s.endAt != 0 || s.state != live || l.Last+1 < s.seen || l.Last+1 > s.due+uint64(s.p.window) {
-		if s.state != left && s.endAt == 0 {
-			s.endAt, s.endMessage = now.Add(s.grace()), 0
-			s.arm(s.endAt)
-		}
+	if s.state == left || s.timers[farewellEnd] != never {
 		return
 	}
-	s.highest = max(s.highest, l.Last+1)
-	s.endAt, s.endMessage = now.Add(s.grace()), l.NextMessage
-	s.notice(now) // the sender may still answer
-	s.arm(s.endAt)
+	s.announced.farewell = 0
+	if s.state == live && l.Last+1 >= s.seen && l.Last+1 <= s.due+s.windowSize() {
+		s.announced.farewell = l.NextMessage
+		s.highest = max(s.highest, l.Last+1)
+		s.notice(now) // the sender may still answer
+	}
+	s.arm(farewellEnd, now.Add(s.grace()))
 }
 
-// end gives up all that is missing: the sender is gone.
+// end abandons all that is missing: the sender is gone. What the stream holds is given back.
 func (s *stream) end(now clock.Time, state streamState) {
-	s.state = state
-	s.endAt, s.tailAt = 0, 0
-	s.giveUp(s.highest, s.endMessage, core.LossSenderGone)
-	if s.endMessage != 0 && s.gone == s.highest && s.goneMessage == 0 {
-		s.goneMessage = s.endMessage
+	if s.state == live {
+		s.p.ended++
 	}
-	s.endMessage = 0
+	s.state = state
+	for t := range s.timers {
+		s.timers[t] = never
+	}
+	s.abandon(s.highest, s.announced.farewell, core.LossSenderGone)
+	if s.announced.farewell != 0 && s.abandoned.below == s.highest && s.abandoned.message == 0 {
+		s.abandoned.message = s.announced.farewell
+	}
+	s.announced.farewell = 0
+	s.stopDecoding()
 	s.drain(now)
 	if s.state == left && s.due >= s.highest && s.skipped == 0 && s.assembling {
 		s.lostBelow(s.message + 1) // its other parts will not come
 	}
-	if state == left {
-		s.endMend()
-	}
 	s.p.event(StreamEnded, s.from, s.id)
 }
 
+// bury has an ended stream forgotten when nothing of it can be on its way any more. Until then a
+// datagram that comes late is recognised; a newer incarnation does that as well.
+func (s *stream) bury(now clock.Time) {
+	s.buried = true
+	at := s.heard.Add(s.silence())
+	if s.p.known[streamKey{s.from, s.id}] != s {
+		at = now
+	}
+	s.arm(burial, at)
+}
+
+// grace is how long datagrams are waited for that were sent before a farewell or a heartbeat.
 func (s *stream) grace() time.Duration {
-	return max(4*s.repair.value(0), 4*min(s.groupRTT, rttMax), graceMin)
+	return max(4*s.asking.rtt.value(0), 4*min(s.group.rtt, rttMax), graceMin)
 }
 
+// silence is after how long without a sign of life a stream falls dormant.
 func (s *stream) silence() time.Duration { return max(silences*s.p.cfg.Eviction, quietMin) }
-
-// arm makes sure that tick comes no later than at.
-func (s *stream) arm(at clock.Time) {
-	if at < s.at {
-		s.at = at
-		s.p.arm(at)
-	}
-}
-
-// tick fires the stream's deadlines.
-func (s *stream) tick(now clock.Time) {
-	late := time.Duration(0)
-	if s.at != never {
-		late = now.Sub(s.at)
-	}
-	s.at = never
-	if s.state == left {
-		if s.buried && now.Sub(s.heard) < s.silence() {
-			s.arm(s.heard.Add(s.silence())) // until then what is late is known for what it is
-		} else if s.buried {
-			delete(s.p.known, streamKey{s.from, s.id})
-		}
-		return
-	}
-	if s.tailAt != 0 && now >= s.tailAt {
-		s.tailAt = 0
-		s.giveUp(s.tail, s.tailMessage, core.LossUnrepaired)
-		s.drain(now)
-	}
-	if s.endAt != 0 && now >= s.endAt {
-		s.end(now, left)
-		return
-	}
-	if s.state == live && now.Sub(s.heard) >= s.silence() {
-		if late > s.silence()/4 {
-			s.heard = now // we did not run, so we could not hear
-		} else {
-			s.end(now, dormant)
-		}
-	}
-	if s.state != live {
-		return
-	}
-	s.arm(s.heard.Add(s.silence()))
-	if s.tailAt != 0 {
-		s.arm(s.tailAt)
-	}
-	if s.endAt != 0 {
-		s.arm(s.endAt)
-	}
-	s.tickStatus(now)
-	s.tickNak(now)
-}

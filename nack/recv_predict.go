@@ -22,7 +22,7 @@ type expectation struct {
 func (p *Protocol) expect(s *stream, d *wire.Datagram, b *buf.Buf) {
 	e := &p.expected
 	again := e.size == b.Len()
-	if e.size = b.Len(); again && s.mend == nil && e.pattern.Learn(b.Bytes(), d) {
+	if e.size = b.Len(); again && s.decoding == nil && e.pattern.Learn(b.Bytes(), d) {
 		e.stream = s
 	}
 }
@@ -34,7 +34,7 @@ func (p *Protocol) expect(s *stream, d *wire.Datagram, b *buf.Buf) {
 func (p *Protocol) Predicted(now clock.Time, r buf.Received) bool {
 	e := &p.expected
 	s := e.stream
-	if s == nil || s.state != live || s.paused || s.held > 0 || s.due < s.gone || !s.simple() {
+	if s == nil || s.state != live || s.paused || s.held > 0 || s.due < s.abandoned.below || !s.simple() {
 		return false
 	}
 	b := r.Buf.Bytes()
@@ -53,9 +53,8 @@ func (p *Protocol) Predicted(now clock.Time, r buf.Received) bool {
 	}
 	s.count(1, len(m.Payload))
 	s.message++
-	s.came(now, number, r.Buf)
-	s.due++
-	s.next = max(s.next, s.due)
+	s.came(now, number, r.Buf, arrived)
+	s.pass()
 	p.last = s
 	return true
 }

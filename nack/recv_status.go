@@ -23,10 +23,9 @@ const (
 	leastRoom = 16
 )
 
-// statusState decides when a receiver reports: so often that the sender need not wait, and
+// status decides when a receiver reports: so often that the sender need not wait, and
 // now and then to show that it lives.
-type statusState struct {
-	at     clock.Time // of the next report
+type status struct {
 	queued bool
 	limit  uint64 // last reported
 
@@ -51,7 +50,7 @@ func (s *stream) report(now clock.Time, atOnce bool) {
 		if room <= 0 {
 			room = defaultRoom
 		}
-		window := uint64(s.p.window) * cost(s.p.cfg.Datagram)
+		window := s.windowSize() * cost(s.p.cfg.Datagram)
 		st.every = max(min(uint64(room), window)/4, 2*cost(s.p.cfg.Datagram))
 	}
 	if atOnce {
@@ -63,28 +62,22 @@ func (s *stream) report(now clock.Time, atOnce bool) {
 		s.p.queue(control{kind: sendStatus, stream: s})
 		return
 	}
-	spread := max(statusSpread, min(time.Duration(s.group)*spreadEach, statusEvery))
+	spread := max(statusSpread, min(time.Duration(s.group.receivers)*spreadEach, statusEvery))
 	at := now.Add(time.Duration(s.p.cfg.Rand.Int64N(int64(spread))))
-	if st.at == 0 || at < st.at {
-		st.at = at
+	if at < s.timers[statusDue] {
+		s.arm(statusDue, at)
 	}
-	s.arm(st.at)
 }
 
-// tickStatus reports when it is time.
-func (s *stream) tickStatus(now clock.Time) {
+// sendStatus reports: it is time.
+func (s *stream) sendStatus(now clock.Time) {
 	st := &s.status
-	if now < st.at {
-		s.arm(st.at)
-		return
-	}
 	if !st.queued {
 		st.queued = true
 		s.p.queue(control{kind: sendStatus, stream: s})
 	}
-	every := max(statusEvery, min(time.Duration(s.group)*statusEach, s.p.cfg.Eviction/3))
-	st.at = now.Add(every*3/4 + time.Duration(s.p.cfg.Rand.Int64N(int64(every/2))))
-	s.arm(st.at)
+	every := max(statusEvery, min(time.Duration(s.group.receivers)*statusEach, s.p.cfg.Eviction/3))
+	s.arm(statusDue, now.Add(every*3/4+time.Duration(s.p.cfg.Rand.Int64N(int64(every/2)))))
 }
 
 // limit is the lowest datagram that there is no room for: what lies in the window, as far as there
@@ -94,7 +87,7 @@ func (s *stream) limit() uint64 {
 	if !s.paused {
 		room = max(room, s.p.window/leastRoom)
 	}
-	return min(s.due+uint64(s.p.window), max(s.seen, s.next)+uint64(room))
+	return min(s.due+s.windowSize(), max(s.seen, s.next)+uint64(room))
 }
 
 // appendStatus writes a report. After the farewell there is none: it would make a receiver of
@@ -112,16 +105,12 @@ func (s *stream) appendStatus(now clock.Time, mem []byte) ([]byte, buf.Endpoint)
 	if held > echoLongest {
 		st.echo, held = 0, 0 // too old to tell anything about the round trip
 	}
-	missed := st.missed
-	if s.mend != nil {
-		missed = s.mend.lost(missed)
-	}
 	mem = wire.AppendHeader(mem, s.p.header(s.id))
 	return wire.AppendStatus(mem, wire.Status{
 		Origin: s.from, OriginIncarnation: s.incarnation,
 		Next: s.next, Highest: max(s.highest, s.next), Limit: max(st.limit, s.next),
 		Room: uint32(min(max(s.p.cfg.Room, 0), 1<<31)),
 		Echo: st.echo, Held: uint32(held),
-		Missed: missed, Gone: st.gone,
+		Missed: s.decoding.lost(st.missed), Gone: st.gone,
 	}), s.endpoint
 }

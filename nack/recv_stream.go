@@ -5,7 +5,6 @@ import (
 
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
-	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -13,91 +12,69 @@ type streamState uint8
 
 const (
 	live    streamState = iota
-	dormant             // its sender fell silent or was forgotten; should it go on, so do we
+	dormant             // its sender fell silent or was forgotten; if the sender goes on, the stream does too
 	left                // its sender said farewell, or began anew
 )
 
-// stream is the receiving half of one stream: it puts datagrams in order, notices gaps, asks
-// for repair and hands messages to Sink, or tells in their place that they are lost.
-//
-// Of the datagrams' numbers,
-//
-//	due <= next <= highest
-//
-// and all below due has been handed up, [due, next) is here and waits for Sink, next is the
-// lowest that is missing, and highest is one above the highest that is known to exist. Datagrams
-// at due or above that are here are in ring.
+// stream is the receiving half of one stream. Its parts are the reorder window, the assembly of
+// messages, the gaps and when they are asked for, the reports, and what ends it. A data frame
+// passes through them in one direction (take): a stream with repair symbols shows it to its decoder,
+// then it is put in order, then its messages are delivered.
 type stream struct {
 	p           *Protocol
 	from        wire.MemberID
 	incarnation uint32
 	id          wire.StreamID
 	endpoint    buf.Endpoint
-	nack        bool // asks for repair
-	own         bool // self delivery: no ring, no reports
+	nack        bool // gaps are noticed: they are asked for, or left to their blocks
+	own         bool // self delivery: no window, no reports
 	differs     bool // its sender hashes over another number of lanes, which was counted
+	buried      bool // state left, and its end has been delivered
+	paused      bool // Sink refused its next message
 	state       streamState
-	buried      bool // state left, and its farewell has been handed up
+	heard       clock.Time // when the sender was last heard
 
-	due, next uint64
-	highest   uint64     // max of the two below
-	seen      uint64     // one above the highest datagram that came
-	told      uint64     // one above the highest that the last heartbeat told of
-	ring      []*buf.Buf // ring[n%len] for datagram n, due <= n < due+len(ring); nil: not here
-	held      int
-
-	// Datagrams below gone that are not in the ring will never come, for the reason; goneMessage
-	// is the number of the first message of datagram gone, 0 if that is not known.
-	gone        uint64
-	goneMessage uint64
-	goneReason  core.LossReason
-	tailAt      clock.Time // BestEffort: when what a heartbeat told of is given up
-	tail        uint64
-	tailMessage uint64
-	endAt       clock.Time // a farewell was heard: when what is missing is given up; 0: none
-	endMessage  uint64
-	jump        uint64 // a heartbeat far ahead is believed when a second one confirms it
-	jumpAt      uint64
-
+	window
 	assembly
+	abandoned abandoned
+	announced announced
+	group     group
+	asking    asking
+	status    status
+	decoding  *decoding // under FEC and Hybrid; nil: what is lost comes back by NAKs or not at all
 
-	mend *mend // under FEC and Hybrid; nil: what is lost comes back by NAKs or not at all
-
-	gaps      gaps
-	tracked   uint64     // what is missing from here on has not been looked for yet
-	nakAt     clock.Time // no gap is due earlier
-	nakQueued bool
-	repair    rtt    // from NAK to repair
-	group     uint32 // receivers, as the sender says
-	groupRTT  time.Duration
-
-	paused bool
-	status statusState
-
-	heard clock.Time // when the sender was last heard
-	at    clock.Time // no deadline is earlier
+	scheduled
+	timers [streamTimers]clock.Time
 }
+
+// group is what the sender says of its receivers.
+type group struct {
+	receivers uint32
+	rtt       time.Duration // their longest round trip; 0: not known
+}
+
+// few reports whether NAKs go by unicast, at once.
+func (g *group) few() bool { return g.receivers <= FewReceivers }
+
+// roundTrip is the longest round trip of the group.
+func (g *group) roundTrip() time.Duration {
+	if g.rtt == 0 {
+		return rttInitial
+	}
+	return min(max(g.rtt, rttMin), rttMax)
+}
+
+// origin says how a data frame came here.
+type origin uint8
 
 const (
-	ringMin  = 64  // first size of a ring, datagrams
-	silences = 3   // a stream falls dormant after so many times Config.Eviction,
-	quietMin = 3e9 // and no earlier than after so many ns
-	graceMin = 2e6 // ns that datagrams may come later than the farewell, or the heartbeat, sent after them
+	arrived origin = iota // over the network
+	rebuilt               // its block gave it back
 )
-
-// joinAt makes n the first datagram that is expected, and message its first message; 0 means
-// that its number is not known.
-func (s *stream) joinAt(n, message uint64) {
-	s.due, s.next, s.highest, s.seen, s.told, s.gone, s.tracked = n, n, n, n, n, n, n
-	s.message, s.fresh = message, true
-	if coded(s.id.Protocol()) && !s.own && s.mend == nil {
-		s.startMend(n)
-	}
-}
 
 // stepData takes in one data frame. In order, its messages go to Sink straight from r.Buf.
 func (p *Protocol) stepData(now clock.Time, d *wire.Datagram, m *wire.Data, r buf.Received) error {
-	s, err := p.stream(now, d)
+	s, err := p.lookUp(now, d)
 	if err != nil {
 		return err
 	}
@@ -105,24 +82,74 @@ func (p *Protocol) stepData(now clock.Time, d *wire.Datagram, m *wire.Data, r bu
 		if s, err = p.join(now, d, r.From); err != nil {
 			return err
 		}
-		s.joinAt(m.Number, m.FirstMessage)
-		s.report(now, false)
-		s.arm(now.Add(s.silence()))
+		s.begin(now, m.Number, m.FirstMessage)
 	}
 	p.last = s
-	if s.mend != nil {
-		return s.stepCoded(now, m, r.Buf)
-	}
-	if err = s.step(now, m, r.Buf); err == nil && m.Count == 1 {
+	err = s.take(now, m, r.Buf, arrived)
+	if s.decoding != nil {
+		s.collect(now)
+	} else if err == nil && m.Count == 1 {
 		p.expect(s, d, r.Buf)
 	}
 	return err
 }
 
+// take takes in one data frame of this stream: it decodes, puts in order and delivers.
+func (s *stream) take(now clock.Time, m *wire.Data, b *buf.Buf, from origin) error {
+	if why, ok := s.judge(m); !ok {
+		if s.decoding != nil && why == DropStale {
+			s.decoding.late(s.p, m.Number)
+		}
+		return s.p.drop(why)
+	}
+	if s.decoding == nil {
+		return s.put(now, m, b, from)
+	}
+	kept := s.decoding.show(now, s, m.Number, b)
+	if kept == nil {
+		return s.put(now, m, b, from)
+	}
+	err := s.put(now, m, kept, from)
+	kept.Release()
+	return err
+}
+
+// collect takes in what blocks gave back, by the same door as what arrives, and then what they show
+// of datagrams that were sent. In the other order a datagram that a repair symbol both shows and
+// gives back would be asked for.
+func (s *stream) collect(now clock.Time) {
+	for {
+		n, b, ok := s.decoding.dec.PollRebuilt()
+		if !ok {
+			break
+		}
+		if n >= s.next && n >= s.abandoned.below && s.slot(n) == nil {
+			if m, ok := s.p.readData(b, n); ok {
+				if n >= s.highest { // it was lost, and no gap was noticed
+					s.p.stats.Missed++
+					s.status.missed++
+				}
+				if s.take(now, &m, b, rebuilt) == nil {
+					s.decoding.noteRebuilt(n)
+				}
+			}
+		}
+		b.Release()
+	}
+	if high := min(s.decoding.dec.High(), s.due+s.windowSize()); high > s.highest {
+		s.highest = high
+		s.notice(now)
+	}
+	s.decoding.settle(now, s)
+}
+
+// windowSize is how many datagrams from due on the window may hold.
+func (s *stream) windowSize() uint64 { return uint64(s.p.window) }
+
 // release gives every buffer back.
 func (s *stream) release() {
-	s.endMend()
-	for i, b := range s.ring {
+	s.stopDecoding()
+	for i, b := range s.slots {
 		if b != nil {
 			s.drop(uint64(i))
 		}

@@ -1,21 +1,23 @@
 package nack
 
 import (
+	"slices"
+
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/wire"
 )
 
 // streamKey names a stream among those that are received. Of one member only one incarnation is
-// heard at a time.
+// received at a time.
 type streamKey struct {
 	from wire.MemberID
 	id   wire.StreamID
 }
 
-// stream finds the stream of a datagram's transmitter; it is nil when it is not known yet. An
+// lookUp finds the stream of a datagram's transmitter; it is nil when it is not known yet. An
 // incarnation that is newer than the known one ends that one.
-func (p *Protocol) stream(now clock.Time, d *wire.Datagram) (*stream, error) {
+func (p *Protocol) lookUp(now clock.Time, d *wire.Datagram) (*stream, error) {
 	s := p.last
 	if s == nil || s.from != d.Transmitter || s.id != d.Stream {
 		if s = p.known[streamKey{d.Transmitter, d.Stream}]; s == nil {
@@ -43,30 +45,59 @@ func (p *Protocol) supersede(now clock.Time, s *stream) {
 	if s.state != left {
 		s.end(now, left)
 	}
-	s.buried = s.buried || s.due >= s.highest
+	if s.due >= s.highest {
+		s.bury(now)
+	}
 }
 
 // join makes a new stream known, if it is wanted and there is room for it.
 func (p *Protocol) join(now clock.Time, d *wire.Datagram, from buf.Endpoint) (*stream, error) {
-	if _, ok := p.here(d.Stream.Lane()); !ok {
+	if _, ok := p.wantedSince(d.Stream.Lane()); !ok {
 		return nil, p.drop(DropLane)
 	}
-	if len(p.streams) >= p.cfg.MaxStreams && !p.evictStream(now) {
+	if len(p.streams) >= p.cfg.MaxStreams && !p.evictStream() {
 		return nil, p.drop(DropStreams)
 	}
 	s := &stream{
 		p: p, from: d.Transmitter, incarnation: d.Incarnation, id: d.Stream, endpoint: from,
 		nack:  d.Stream.Protocol() == wire.NACK || d.Stream.Protocol() == wire.Hybrid,
-		heard: now, at: never, nakAt: never,
+		heard: now,
 	}
+	s.init()
 	p.known[streamKey{s.from, s.id}] = s
 	p.streams = append(p.streams, s)
 	p.event(StreamStarted, s.from, s.id)
 	return s, nil
 }
 
-// evictStream makes room in a full table: the stream that has ended and been silent longest goes.
-func (p *Protocol) evictStream(clock.Time) bool {
+// init makes the tables of deadlines empty.
+func (s *stream) init() {
+	s.at, s.owner = never, s
+	for t := range s.timers {
+		s.timers[t] = never
+	}
+}
+
+// begin makes n the first datagram that is expected of a stream that has joined, and message its
+// first message; 0 means that its number is not known.
+func (s *stream) begin(now clock.Time, n, message uint64) {
+	s.expectFrom(n, message)
+	s.startDecoding(n)
+	s.report(now, false)
+	s.arm(silenceEnd, now.Add(s.silence()))
+}
+
+func (s *stream) expectFrom(n, message uint64) {
+	s.due, s.next, s.highest, s.seen, s.abandoned.below, s.asking.tracked = n, n, n, n, n, n
+	s.message, s.fresh = message, true
+}
+
+// evictStream makes room in a full table: of the streams that have ended, the one that was heard
+// least recently goes.
+func (p *Protocol) evictStream() bool {
+	if p.ended == 0 {
+		return false
+	}
 	var oldest *stream
 	for _, s := range p.streams {
 		if s.state != live && !s.paused && (oldest == nil || s.heard < oldest.heard) {
@@ -76,36 +107,31 @@ func (p *Protocol) evictStream(clock.Time) bool {
 	if oldest == nil {
 		return false
 	}
-	oldest.state, oldest.buried = left, true
-	if k := (streamKey{oldest.from, oldest.id}); p.known[k] == oldest {
-		delete(p.known, k)
-	}
-	p.bury()
+	p.remove(oldest)
 	return true
 }
 
-// bury removes streams that are over and out of every table but the list.
-func (p *Protocol) bury() {
-	keep := p.streams[:0]
-	for _, s := range p.streams {
-		if s.buried && !s.paused && p.known[streamKey{s.from, s.id}] != s {
-			s.release()
-			if p.last == s {
-				p.last = nil
-			}
-			if p.expected.stream == s {
-				p.expected.stream = nil
-			}
-			continue
-		}
-		keep = append(keep, s)
+// remove takes a stream that has ended out of every table.
+func (p *Protocol) remove(s *stream) {
+	if k := (streamKey{s.from, s.id}); p.known[k] == s {
+		delete(p.known, k)
 	}
-	clear(p.streams[len(keep):])
-	p.streams = keep
+	if p.last == s {
+		p.last = nil
+	}
+	if p.expected.stream == s {
+		p.expected.stream = nil
+	}
+	p.schedule.remove(&s.scheduled)
+	s.release()
+	p.ended--
+	i := slices.Index(p.streams, s)
+	p.streams = slices.Delete(p.streams, i, i+1)
 }
 
-// here tells since when this member has heard a lane; ok is false where it does not want to.
-func (p *Protocol) here(lane uint16) (since clock.Time, ok bool) {
+// wantedSince is the time since which this member receives a lane; ok is false where it does not
+// want the lane.
+func (p *Protocol) wantedSince(lane uint16) (since clock.Time, ok bool) {
 	if p.cfg.Wanted == nil {
 		return p.created, true
 	}

@@ -7,35 +7,35 @@ import (
 	"github.com/activeblaze/blaze/wire"
 )
 
-// parity is what a Sender has besides under FEC and Hybrid: the repair symbols of its blocks, and
+// encoding is what a Sender has besides under FEC and Hybrid: the repair symbols of its blocks, and
 // the rule that says how many a block gets.
-type parity struct {
+type encoding struct {
 	control *fec.Controller
 	enc     *fec.Encoder
 	source  int
 	stride  int
 }
 
-// loser is what parity keeps of a receiver.
-type loser struct {
-	slot   int    // at the Controller
-	stayed uint64 // what was asked for after repair symbols had failed
-	block  uint64 // that symbols were asked for last,
-	at     clock.Time
+// losses is what encoding keeps of a receiver.
+type losses struct {
+	slot     int    // at the Controller
+	unmended uint64 // what was asked for after repair symbols had failed
+	block    uint64 // that symbols were asked for last,
+	at       clock.Time
 }
 
-func (s *Sender) initParity() {
+func (s *Sender) startEncoding() {
 	f := &s.p.cfg.FEC
 	control := fec.NewController(f.controller())
-	s.parity = &parity{
+	s.encoding = &encoding{
 		control: control, source: f.Source, stride: max(f.Interleave, 1),
 		enc: fec.NewEncoder(fec.EncoderConfig{
 			Header: s.header, Datagram: s.p.cfg.Datagram, Source: f.Source, Interleave: f.Interleave, MaxOpen: maxOpen,
 			Control: control, Pool: s.p.cfg.Pool, Held: retained{s},
 		}),
 	}
-	if s.parity.source == 0 {
-		s.parity.source = fec.DefaultSource
+	if s.encoding.source == 0 {
+		s.encoding.source = fec.DefaultSource
 	}
 	s.datagram = fec.SourceMax(s.p.cfg.Datagram)
 }
@@ -51,50 +51,50 @@ func (r retained) Datagram(n uint64) []byte {
 	return r.s.slots[n&r.s.mask].buf.Bytes()
 }
 
-// waiting tells whether repair symbols wait to leave. The zero parity has none.
-func (x *parity) waiting() bool { return x != nil && x.enc.Waiting() > 0 }
+// waiting reports whether repair symbols wait to leave. The nil encoding has none.
+func (x *encoding) waiting() bool { return x != nil && x.enc.Waiting() > 0 }
 
 // sent notes that datagram n has left for the first time.
-func (x *parity) sent(s *Sender, now clock.Time, n uint64, b *buf.Buf) {
+func (x *encoding) sent(s *Sender, now clock.Time, n uint64, b *buf.Buf) {
 	x.enc.Sent(now, n, b.Bytes())
 	if at, ok := x.enc.Deadline(); ok {
-		s.arm(at)
+		s.arm(blockEnd, at)
 	}
 }
 
 // tick closes blocks at which the stream has paused.
-func (x *parity) tick(s *Sender, now clock.Time) {
+func (x *encoding) tick(s *Sender, now clock.Time) {
 	x.enc.Tick(now)
 	if at, ok := x.enc.Deadline(); ok {
-		s.arm(at)
+		s.arm(blockEnd, at)
 	}
 }
 
 // report gives the Controller what a receiver says of its losses.
-func (x *parity) report(s *Sender, r *receiver, st *wire.Status) {
-	stayed := r.loser.stayed
+func (x *encoding) report(s *Sender, r *receiver, st *wire.Status) {
+	unmended := r.losses.unmended
 	if !s.nack {
-		stayed = st.Gone
+		unmended = st.Gone
 	}
-	x.control.Report(r.loser.slot, max(min(st.Highest, s.sent), 1)-1, st.Missed, stayed)
+	x.control.Report(r.losses.slot, max(min(st.Highest, s.sent), 1)-1, st.Missed, unmended)
 }
 
-// asked counts datagram n, which a receiver asks for the first time, if its block could have given
+// countAsked counts datagram n, which a receiver asks for the first time, if its block could have given
 // it back by now. What is asked for because the stream is slow must not count: it would raise the
 // number of symbols where no symbol can help.
-func (x *parity) asked(s *Sender, now clock.Time, r *receiver, n uint64) {
+func (x *encoding) countAsked(s *Sender, now clock.Time, r *receiver, n uint64) {
 	if at, ok := x.enc.Closed(n); ok && now.Sub(at) > s.flow.roundTrip() {
-		r.loser.stayed++
+		r.losses.unmended++
 	}
 }
 
 // stepSymbolNak makes more repair symbols of the blocks that a receiver names.
 func (s *Sender) stepSymbolNak(now clock.Time, d *wire.Datagram, n *wire.SymbolNak, from buf.Received) error {
-	if !s.nack || s.parity == nil {
+	if !s.nack || s.encoding == nil {
 		return s.p.drop(DropProtocol)
 	}
-	x, hold := s.parity, s.flow.roundTrip()
-	r := s.known(d.Transmitter)
+	x, hold := s.encoding, s.flow.roundTrip()
+	r := s.findReceiver(d.Transmitter)
 	sent, left := false, s.window // the work for one datagram is bounded
 	it := n.Needs()
 	for {
@@ -106,9 +106,9 @@ func (s *Sender) stepSymbolNak(now clock.Time, d *wire.Datagram, n *wire.SymbolN
 			continue
 		}
 		sent = true
-		if r != nil && (r.loser.block != need.Block || now.Sub(r.loser.at) >= hold) {
-			r.loser.block, r.loser.at = need.Block, now
-			r.loser.stayed += uint64(min(int(need.Count), x.source))
+		if r != nil && (r.losses.block != need.Block || now.Sub(r.losses.at) >= hold) {
+			r.losses.block, r.losses.at = need.Block, now
+			r.losses.unmended += uint64(min(int(need.Count), x.source))
 		}
 		if x.enc.More(now, need.Block, int(need.Count), hold) {
 			continue

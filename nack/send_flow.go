@@ -25,7 +25,6 @@ type flow struct {
 	room     uint64
 	measured time.Duration // the longest smoothed round trip; 0: not known
 
-	look clock.Time // when receivers are looked at for silence
 }
 
 const (
@@ -46,8 +45,7 @@ func (f *flow) init(s *Sender) {
 	f.slowest = s.nack && !s.p.cfg.Fastest
 	f.young = f.slowest
 	f.stale = true
-	f.look = s.opened.Add(startFor)
-	s.arm(f.look)
+	s.arm(receiversDue, s.opened.Add(startFor))
 }
 
 // update computes the minima.
@@ -91,7 +89,7 @@ func (f *flow) keep() uint64 {
 	return math.MaxUint64
 }
 
-// allows tells whether datagram n, which is the next to be sent, may leave.
+// allows reports whether datagram n, which is the next to be sent, may leave.
 func (f *flow) allows(n uint64) bool {
 	if !f.slowest || len(f.s.receivers) == 0 {
 		return true
@@ -116,17 +114,13 @@ func (s *Sender) blocked(now clock.Time) {
 	s.beat.hurry(s, now)
 }
 
-// tick looks for silent receivers: who has been silent for half of Config.Eviction is asked,
-// who is silent for all of it goes.
-func (f *flow) tick(s *Sender, now clock.Time) {
-	if now < f.look {
-		s.arm(f.look)
-		return
-	}
+// look looks for silent receivers, late after it was due. A receiver that has been silent for half of
+// Config.Eviction is asked; one that has been silent for all of it is dropped.
+func (f *flow) look(s *Sender, now clock.Time, late time.Duration) {
 	f.young = false
 	every := s.p.cfg.Eviction / evictionLooks
-	if late := now.Sub(f.look); late > every {
-		// We did not run, so we could not hear: that is not the receivers' silence.
+	if late > every {
+		// This member did not run, so it received nothing: that is not the receivers' silence.
 		for i := range s.receivers {
 			s.receivers[i].heard = s.receivers[i].heard.Add(late)
 		}
@@ -137,14 +131,13 @@ func (f *flow) tick(s *Sender, now clock.Time) {
 		switch silent := now.Sub(r.heard); {
 		case silent >= s.p.cfg.Eviction:
 			s.p.stats.Evictions++
-			s.dropReceiver(now, r.member, ReceiverEvicted)
+			s.dropReceiver(r.member, ReceiverEvicted)
 		case silent >= s.p.cfg.Eviction/2 && probes < maxProbes:
 			probes++
 			s.beat.probe(s, now, r.endpoint)
 		}
 	}
-	f.look = now.Add(every)
-	s.arm(f.look)
+	s.arm(receiversDue, now.Add(every))
 }
 
 // maxProbes bounds the receivers that are asked in one tick.

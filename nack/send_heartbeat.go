@@ -35,8 +35,7 @@ const (
 // a receiver that lost that one knows nothing of it, then ever more slowly. It also sends the
 // stream's Start a few times.
 type beat struct {
-	at     clock.Time    // of the next heartbeat
-	wait   time.Duration // from that one to the one after it
+	wait   time.Duration // from the next heartbeat to the one after it
 	last   clock.Time    // when a datagram was sent
 	pace   time.Duration // between datagrams, smoothed, of a stream that sends quickly
 	since  int           // heartbeats after the last datagram
@@ -46,7 +45,6 @@ type beat struct {
 	data   meter
 	budget bucket
 
-	startAt   clock.Time
 	startWait time.Duration
 	starts    int
 }
@@ -55,10 +53,10 @@ func (b *beat) init(s *Sender, now clock.Time) {
 	b.budget = bucket{tokens: beatDepth, last: now}
 	b.data.at = now
 	b.last = now
-	b.startAt, b.startWait = now, startEvery
+	b.startWait = startEvery
 	b.wait = beatMin
-	b.at = now.Add(startFor)
-	b.tick(s, now)
+	s.arm(heartbeatDue, now.Add(startFor))
+	b.start(s, now)
 }
 
 // sent notes that a datagram left.
@@ -69,8 +67,7 @@ func (b *beat) sent(s *Sender, now clock.Time) {
 	}
 	b.last, b.since = now, 0
 	b.wait = b.quick(s)
-	b.at = now.Add(b.wait)
-	s.arm(b.at)
+	s.arm(heartbeatDue, now.Add(b.wait))
 }
 
 // quick is the time from a datagram to its first heartbeat. In a steady stream the next datagram
@@ -88,9 +85,9 @@ func (b *beat) quick(s *Sender) time.Duration {
 
 // hurry brings the next heartbeat forward: flow control holds data back.
 func (b *beat) hurry(s *Sender, now clock.Time) {
-	if at := now.Add(b.quick(s)); at < b.at {
-		b.wait, b.at = b.quick(s), at
-		s.arm(at)
+	if at := now.Add(b.quick(s)); at < s.timers[heartbeatDue] {
+		b.wait = b.quick(s)
+		s.arm(heartbeatDue, at)
 	}
 }
 
@@ -135,37 +132,28 @@ func (b *beat) probe(s *Sender, now clock.Time, to buf.Endpoint) {
 	}
 }
 
-// tick sends what is due.
-func (b *beat) tick(s *Sender, now clock.Time) {
-	if b.starts < startCopies {
-		if now >= b.startAt {
-			s.p.queue(control{kind: sendStart, sender: s})
-			b.starts++
-			b.startAt = now.Add(b.startWait)
-			b.startWait *= beatGrowth
-		}
-		if b.starts < startCopies {
-			s.arm(b.startAt)
-		}
+// start sends a Start, and has the next one sent later.
+func (b *beat) start(s *Sender, now clock.Time) {
+	s.p.queue(control{kind: sendStart, sender: s})
+	if b.starts++; b.starts < startCopies {
+		s.arm(startDue, now.Add(b.startWait))
+		b.startWait *= beatGrowth
 	}
-	if now >= b.at {
-		b.fire(s, now)
-	}
-	s.arm(b.at)
 }
 
+// fire sends the heartbeat that is due, if it says anything new.
 func (b *beat) fire(s *Sender, now clock.Time) {
 	held := s.flow.blocked && (s.sent < s.next || s.unreported())
 	if b.wait < beatSlow && !held && s.nack && len(s.receivers) > 0 && s.Acknowledged() {
 		// Everybody has everything: there is nothing to find out.
 		b.wait = beatSlow
-		b.at = now.Add(b.wait)
+		s.arm(heartbeatDue, now.Add(b.wait))
 		return
 	}
 	if held && len(s.receivers) > askAll {
 		b.askSlowest(s, now)
 	} else if at, ok := b.send(s, now, held || s.nack && len(s.receivers) <= askAll); !ok {
-		b.at = max(at, now+1)
+		s.arm(heartbeatDue, max(at, now+1))
 		return
 	}
 	longest := beatMax
@@ -173,7 +161,7 @@ func (b *beat) fire(s *Sender, now clock.Time) {
 		longest = beatBlocked // somebody may lack the tail, and know nothing of it
 	}
 	b.wait = min(b.wait*beatGrowth, longest)
-	b.at = now.Add(b.wait)
+	s.arm(heartbeatDue, now.Add(b.wait))
 }
 
 // askSlowest asks those that hold the stream up, and not all of a large group.

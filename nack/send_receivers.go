@@ -19,7 +19,7 @@ type receiver struct {
 	heard    clock.Time
 	echo     uint64 // of the last round trip that was measured
 	rtt      rtt
-	loser    loser // under FEC and Hybrid
+	losses   losses // under FEC and Hybrid
 }
 
 // stepStatus takes in a receiver's report.
@@ -27,7 +27,7 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 	if st.Next > s.sent {
 		return s.p.drop(DropImplausible)
 	}
-	r := s.receiver(now, d.Transmitter, from)
+	r := s.admit(now, d.Transmitter, from)
 	if r == nil {
 		return s.p.drop(DropReceivers)
 	}
@@ -49,14 +49,14 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 		}
 	}
 	s.flow.stale = true
-	if s.parity != nil {
-		s.parity.report(s, r, st)
+	if s.encoding != nil {
+		s.encoding.report(s, r, st)
 	}
 	return nil
 }
 
-// receiver finds a receiver, or adds it. It is nil when the table is full.
-func (s *Sender) receiver(now clock.Time, member wire.MemberID, from buf.Endpoint) *receiver {
+// admit finds a receiver, or adds it. It is nil when the table is full.
+func (s *Sender) admit(now clock.Time, member wire.MemberID, from buf.Endpoint) *receiver {
 	if len(s.receivers) == 1 && s.receivers[0].member == member {
 		return &s.receivers[0]
 	}
@@ -72,8 +72,8 @@ func (s *Sender) receiver(now clock.Time, member wire.MemberID, from buf.Endpoin
 		// Nothing below first can be asked for any more, so nobody waits for it.
 		next: s.first, highest: s.first, limit: s.first,
 	})
-	if s.parity != nil {
-		s.receivers[len(s.receivers)-1].loser.slot = s.parity.control.Join()
+	if s.encoding != nil {
+		s.receivers[len(s.receivers)-1].losses.slot = s.encoding.control.Join()
 	}
 	s.flow.stale = true
 	s.p.event(ReceiverJoined, member, s.id)
@@ -81,8 +81,8 @@ func (s *Sender) receiver(now clock.Time, member wire.MemberID, from buf.Endpoin
 	return &s.receivers[len(s.receivers)-1]
 }
 
-// known finds a receiver that has reported; nil: there is none.
-func (s *Sender) known(member wire.MemberID) *receiver {
+// findReceiver finds a receiver that has reported; nil: there is none.
+func (s *Sender) findReceiver(member wire.MemberID) *receiver {
 	if i, ok := s.index[member]; ok {
 		return &s.receivers[i]
 	}
@@ -90,14 +90,14 @@ func (s *Sender) known(member wire.MemberID) *receiver {
 }
 
 // dropReceiver forgets a receiver, for the reason that the event names.
-func (s *Sender) dropReceiver(_ clock.Time, member wire.MemberID, why EventKind) {
+func (s *Sender) dropReceiver(member wire.MemberID, why EventKind) {
 	i, ok := s.index[member]
 	if !ok {
 		return
 	}
 	delete(s.index, member)
-	if s.parity != nil {
-		s.parity.control.Leave(s.receivers[i].loser.slot)
+	if s.encoding != nil {
+		s.encoding.control.Leave(s.receivers[i].losses.slot)
 	}
 	last := len(s.receivers) - 1
 	if i != last {

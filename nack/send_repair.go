@@ -32,8 +32,8 @@ func (s *Sender) stepNak(now clock.Time, d *wire.Datagram, n *wire.Nak, from buf
 	left := s.window
 	sent, gone := false, false
 	r := (*receiver)(nil)
-	if s.parity != nil {
-		r = s.known(d.Transmitter)
+	if s.encoding != nil {
+		r = s.findReceiver(d.Transmitter)
 	}
 	for list := range 2 {
 		it := n.Gaps()
@@ -51,7 +51,7 @@ func (s *Sender) stepNak(now clock.Time, d *wire.Datagram, n *wire.Nak, from buf
 			for ; lo < hi && left > 0; lo, left = lo+1, left-1 {
 				s.ask(now, lo, list == 1, from.From)
 				if r != nil && list == 0 {
-					s.parity.asked(s, now, r, lo)
+					s.encoding.countAsked(s, now, r, lo)
 				}
 			}
 		}
@@ -69,7 +69,7 @@ func (s *Sender) stepNak(now clock.Time, d *wire.Datagram, n *wire.Nak, from buf
 
 // asks notes that a receiver has asked for something that was sent.
 func (s *Sender) asks(now clock.Time, d *wire.Datagram, from buf.Received) {
-	if r := s.receiver(now, d.Transmitter, from.From); r != nil {
+	if r := s.admit(now, d.Transmitter, from.From); r != nil {
 		if r.heard = now; r.limit <= s.first {
 			// Not reported yet: that it asks shows that it is about here.
 			r.next, r.highest, r.limit = s.first, s.sent, s.sent+minWindow

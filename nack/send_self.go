@@ -9,8 +9,9 @@ import (
 func (s *Sender) startSelf() {
 	s.self = nil
 	if s.p.self {
-		s.self = &stream{p: s.p, from: s.p.cfg.Self, incarnation: s.p.cfg.Incarnation, id: s.id, own: true, at: never}
-		s.self.joinAt(s.sent, s.messageAt(s.sent))
+		s.self = &stream{p: s.p, from: s.p.cfg.Self, incarnation: s.p.cfg.Incarnation, id: s.id, own: true}
+		s.self.init()
+		s.self.expectFrom(s.sent, s.messageAt(s.sent))
 		s.selfNext = s.sent
 		s.self.fresh = s.sent > 1
 	}
@@ -31,7 +32,7 @@ func (s *Sender) deliverSelf(now clock.Time) {
 			panic("nack: own datagram cannot be decoded")
 		}
 		m := d.Frames()[0].Data()
-		if s.self.consume(now, &m) == refused {
+		if s.self.follows(&m) && !s.self.deliver(&m) {
 			return
 		}
 		s.self.due++

@@ -21,9 +21,9 @@ type Sender struct {
 	p        *Protocol
 	id       wire.StreamID
 	header   wire.Header
-	nack     bool    // repairs, and flow control
-	parity   *parity // under FEC and Hybrid; nil: no repair symbols
-	datagram int     // largest data datagram, bytes
+	nack     bool      // repairs, and flow control
+	encoding *encoding // under FEC and Hybrid; nil: no repair symbols
+	datagram int       // largest data datagram, bytes
 	opened   clock.Time
 
 	slots  []slot // slots[n&mask] for datagram n of [first, next]
@@ -52,8 +52,9 @@ type Sender struct {
 	self     *stream // own messages, on their way to Sink; nil: not wanted
 	selfNext uint64  // datagram
 
-	at    clock.Time // no deadline is earlier
-	stats SenderStats
+	scheduled
+	timers [senderTimers]clock.Time
+	stats  SenderStats
 }
 
 // SenderStats counts what one Sender did.
@@ -78,7 +79,7 @@ const (
 // FEC or Hybrid.
 func (p *Protocol) Open(now clock.Time, id wire.StreamID) *Sender {
 	p.start(now)
-	if s := p.sender(id); s != nil {
+	if s := p.findSender(id); s != nil {
 		return s
 	}
 	n := uint64(slotCount(p.window))
@@ -88,11 +89,14 @@ func (p *Protocol) Open(now clock.Time, id wire.StreamID) *Sender {
 		slots:    make([]slot, n), mask: n - 1, window: uint64(p.window), ahead: uint64(min(p.window/2, maxAhead)),
 		first: 1, sent: 1, next: 1, message: 1,
 		index: make(map[wire.MemberID]int),
-		at:    never,
+	}
+	s.at, s.owner = never, s
+	for t := range s.timers {
+		s.timers[t] = never
 	}
 	s.repairs.queue = make([]uint64, n)
 	if coded(id.Protocol()) {
-		s.initParity()
+		s.startEncoding()
 	}
 	s.flow.init(s)
 	p.senders = append(p.senders, s)
@@ -103,8 +107,8 @@ func (p *Protocol) Open(now clock.Time, id wire.StreamID) *Sender {
 	return s
 }
 
-// sender finds the sender of a stream.
-func (p *Protocol) sender(id wire.StreamID) *Sender {
+// findSender finds the sender of a stream.
+func (p *Protocol) findSender(id wire.StreamID) *Sender {
 	for _, s := range p.senders {
 		if s.id == id {
 			return s
@@ -129,7 +133,7 @@ func (s *Sender) Stats() SenderStats {
 	return st
 }
 
-// Acknowledged tells whether all that was accepted has been sent, and every known receiver has
+// Acknowledged reports whether all that was accepted has been sent, and every known receiver has
 // reported that it has it. BestEffort waits for nobody.
 func (s *Sender) Acknowledged() bool {
 	if s.unsent() {
@@ -146,9 +150,9 @@ func (s *Sender) Acknowledged() bool {
 	return true
 }
 
-// unsent tells whether something was accepted and has not left.
+// unsent reports whether something was accepted and has not left.
 func (s *Sender) unsent() bool {
-	return s.sent < s.next || s.packing && !s.w.Empty() || s.large.waiting() || s.claimed || s.parity.waiting()
+	return s.sent < s.next || s.packing && !s.w.Empty() || s.large.waiting() || s.claimed || s.encoding.waiting()
 }
 
 // beginning tells whether the stream is young enough to say where it began.
@@ -160,16 +164,16 @@ func (s *Sender) startFrame(now clock.Time) wire.Start {
 	return wire.Start{First: 1, FirstMessage: 1, Age: uint64(max(now.Sub(s.opened), 0)), Lanes: uint32(s.p.cfg.Lanes)}
 }
 
-// sendable tells whether a datagram may leave now, MaxRate aside.
+// sendable reports whether a datagram may leave now, MaxRate aside.
 func (s *Sender) sendable() bool {
-	return s.repairs.n > 0 || s.sent < s.next && s.flow.allows(s.sent) || s.parity.waiting()
+	return s.repairs.n > 0 || s.sent < s.next && s.flow.allows(s.sent) || s.encoding.waiting()
 }
 
 // poll hands out the next repair or datagram. While data is waiting and may leave, repairs take
 // turns with it: they never starve it.
 func (s *Sender) poll(now clock.Time) (buf.Send, bool) {
-	if s.parity.waiting() {
-		return s.parity.enc.PollSend() // before more data: behind a full window they would be late
+	if s.encoding.waiting() {
+		return s.encoding.enc.PollSend() // before more data: behind a full window they would be late
 	}
 	if s.p.closed {
 		return buf.Send{}, false
@@ -203,27 +207,60 @@ func (s *Sender) poll(now clock.Time) (buf.Send, bool) {
 	s.p.stats.Datagrams++
 	s.p.stats.DatagramBytes += uint64(t.buf.Len())
 	s.beat.sent(s, now)
-	if s.parity != nil {
-		s.parity.sent(s, now, s.sent-1, t.buf)
+	if s.encoding != nil {
+		s.encoding.sent(s, now, s.sent-1, t.buf)
 	}
 	return buf.Send{Buf: t.buf, Wait: true}, true
 }
 
-// arm makes sure that tick comes no later than at.
-func (s *Sender) arm(at clock.Time) {
-	if at < s.at {
-		s.at = at
-		s.p.arm(at)
-	}
+// senderTimer names one deadline of a Sender.
+type senderTimer uint8
+
+const (
+	startDue     senderTimer = iota // the next Start
+	heartbeatDue                    // the next heartbeat
+	receiversDue                    // receivers are looked at for silence
+	blockEnd                        // the stream has paused: the open blocks are closed
+	senderTimers                    // their number
+)
+
+// arm sets a deadline.
+func (s *Sender) arm(t senderTimer, at clock.Time) {
+	s.timers[t] = at
+	s.p.sooner(&s.scheduled, at)
 }
 
-// tick fires the stream's deadlines.
+// tick fires the deadlines that have come, as a stream's does. After Close there are none.
 func (s *Sender) tick(now clock.Time) {
-	s.at = never
-	s.beat.tick(s, now)
-	s.flow.tick(s, now)
-	if s.parity != nil {
-		s.parity.tick(s, now)
+	if s.p.closed {
+		s.p.schedule.remove(&s.scheduled)
+		return
+	}
+	due := s.timers
+	for t, at := range due {
+		if at <= now && s.timers[t] == at {
+			s.timers[t] = never
+			s.expire(now, senderTimer(t), at)
+		}
+	}
+	at := never
+	for _, t := range s.timers {
+		at = min(at, t)
+	}
+	s.p.schedule.set(&s.scheduled, at)
+}
+
+// expire does what a deadline, which was due at at, asks for.
+func (s *Sender) expire(now clock.Time, t senderTimer, at clock.Time) {
+	switch t {
+	case startDue:
+		s.beat.start(s, now)
+	case heartbeatDue:
+		s.beat.fire(s, now)
+	case receiversDue:
+		s.flow.look(s, now, now.Sub(at))
+	case blockEnd:
+		s.encoding.tick(s, now)
 	}
 }
 
@@ -236,7 +273,7 @@ func (s *Sender) release() {
 		}
 	}
 	s.packing = false
-	if s.parity != nil {
-		s.parity.enc.Release()
+	if s.encoding != nil {
+		s.encoding.enc.Release()
 	}
 }

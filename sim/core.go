@@ -80,7 +80,7 @@ func (n *CoreNode) Leave(now clock.Time) {
 }
 
 // Left tells whether a turn after Leave found nothing to send.
-func (n *CoreNode) Left() bool { return n.leaving && n.Engine.Flushed() && n.Protocol.Idle() }
+func (n *CoreNode) Left() bool { return n.leaving && n.Engine.Flushed() && n.Protocol.Quiet() }
 
 // Release gives every buffer back.
 func (n *CoreNode) Release() (count, free int) {

@@ -152,7 +152,7 @@ func (m *Member) ShardStats(engine int) fanin.Stats { return m.units[engine].bra
 // SilentAt reports whether an engine has nothing left to send.
 func (m *Member) SilentAt(engine int) bool {
 	u := m.units[engine]
-	return u.engine.Flushed() && u.nack.Idle() && (engine > 0 || m.totem == nil || m.totem.Idle())
+	return u.engine.Flushed() && u.nack.Quiet() && (engine > 0 || m.totem == nil || m.totem.Idle())
 }
 
 // Silent is SilentAt for the first engine.

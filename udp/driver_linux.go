@@ -12,6 +12,7 @@ import (
 
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/internal/iflock"
+	"github.com/activeblaze/blaze/internal/oversize"
 	"golang.org/x/sys/unix"
 )
 
@@ -34,15 +35,15 @@ type Driver struct {
 	segments bool // UDP_SEGMENT works
 	filtered bool // the kernel drops own multicast
 
-	local    buf.Endpoint
-	link     link
-	lock     *iflock.Lock // no xdp member takes the group's packets away
-	room     int
-	ownSent  uint64 // packets sent to the group, which the filter has dropped
-	stats    Stats
-	log      *slog.Logger
-	told     []unix.Errno // errors of Send that were logged
-	toldLong bool         // truncation was logged
+	local   buf.Endpoint
+	link    link
+	lock    *iflock.Lock // no xdp member takes the group's packets away
+	room    int
+	ownSent uint64 // packets sent to the group, which the filter has dropped
+	stats   Stats
+	log     *slog.Logger
+	told    []unix.Errno // errors of Send that were logged
+	long    oversize.Log
 
 	// Wait and Wake, see wait_linux.go.
 	_     [128]byte

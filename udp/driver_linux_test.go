@@ -1,7 +1,9 @@
 package udp
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -178,6 +180,7 @@ func drain(t *testing.T, fd int) (list [][]byte) {
 // What the kernel refuses does not hold up the rest, nor does an endpoint that cannot be.
 func TestRefused(t *testing.T) {
 	cfg := groupConfig(t)
+	cfg.MTU = 9000
 	a, b := openLinux(t, cfg), openLinux(t, cfg)
 	batch := outgoing(buf.Group, 1, 100, 3000, 3000, 100, 100, 100)
 	batch[3].To = EndpointOf(netip.MustParseAddrPort("255.255.255.255:9")) // broadcast needs a permission
@@ -306,13 +309,17 @@ func TestKernelDrops(t *testing.T) {
 // A member with a smaller mtu drops what does not fit and counts it.
 func TestTruncated(t *testing.T) {
 	cfg := groupConfig(t)
-	cfg.GSO = "off"
+	var log bytes.Buffer
+	cfg.GSO, cfg.Logger = "off", slog.New(slog.NewTextHandler(&log, nil))
 	b := openLinux(t, cfg)
 	cfg.MTU = 9000
 	a := openLinux(t, cfg)
 	sendAll(t, a, outgoing(buf.Group, 1, 100, 8000, 100))
 	if list := receive(t, b, 2); len(list[1].data) != 100 || b.Stats().RecvTruncated != 1 {
 		t.Errorf("%+v", b.Stats())
+	}
+	if !strings.Contains(log.String(), "bytes=8000 largest=1472") { // also where it is longer than what receives it
+		t.Errorf("the log does not say how long it was: %s", log.String())
 	}
 }
 

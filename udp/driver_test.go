@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -526,6 +527,49 @@ func TestNoAllocations(t *testing.T) {
 		turn()
 		if n := testing.AllocsPerRun(100, turn); n != 0 {
 			t.Errorf("%v allocations", n)
+		}
+	})
+}
+
+// What is longer than the own MTU allows is dropped, counted, and logged with the sender and both
+// sizes, however it travelled: alone, or as segments of one packet.
+func TestLongerThanOwn(t *testing.T) {
+	eachKind(t, func(t *testing.T, open func(Config) driver) {
+		cfg := groupConfig(t)
+		a := open(cfg)
+		var log bytes.Buffer
+		cfg.MTU, cfg.Logger = 1480, slog.New(slog.NewTextHandler(&log, nil))
+		b := open(cfg)
+		for _, to := range []buf.Endpoint{buf.Group, b.Local()} {
+			before := b.Stats().RecvTruncated
+			sizes := append(repeat(20, 1472, 100, 1453, 1452, 2, 1472), repeat(3, 1472, 1460, 1452)...)
+			var fit []int // places
+			for i, n := range sizes {
+				if n <= b.Datagram() {
+					fit = append(fit, i)
+				}
+			}
+			sendAll(t, a, outgoing(to, 1, sizes...))
+			for i, g := range receive(t, b, len(fit)) {
+				if want := content(1, fit[i], sizes[fit[i]]); !bytes.Equal(g.data, want) {
+					t.Errorf("%d bytes, want %d", len(g.data), len(want))
+				}
+			}
+			if n := b.Stats().RecvTruncated - before; n != uint64(len(sizes)-len(fit)) {
+				t.Errorf("%d were counted, want %d", n, len(sizes)-len(fit))
+			}
+		}
+		b.Close()
+		var lines []string
+		for line := range strings.Lines(log.String()) {
+			if strings.Contains(line, "longer than") {
+				lines = append(lines, line)
+			}
+		}
+		for _, want := range []string{a.Addr(a.Local()).String(), "bytes=1472", "largest=1452"} {
+			if len(lines) != 1 || !strings.Contains(lines[0], want) {
+				t.Errorf("want one line that names %s: %s", want, log.String())
+			}
 		}
 	})
 }

@@ -60,10 +60,11 @@ func (s *segment) received(n int) int {
 	return int(*(*int32)(unsafe.Pointer(&s.size)))
 }
 
-// recvmmsg receives into hdrs without sleeping and returns how many were filled.
+// recvmmsg receives into hdrs without sleeping and returns how many were filled. A packet that is
+// longer than its slot is cut off; its len is then what it was on its way (MSG_TRUNC, recv(2)).
 func recvmmsg(fd int, hdrs []mmsghdr) (int, unix.Errno) {
 	n, _, e := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(hdrs))),
-		uintptr(len(hdrs)), unix.MSG_DONTWAIT, 0, 0)
+		uintptr(len(hdrs)), unix.MSG_DONTWAIT|unix.MSG_TRUNC, 0, 0)
 	if e != 0 {
 		return 0, e
 	}

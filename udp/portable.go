@@ -7,11 +7,11 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/internal/oversize"
 )
 
 // Portable does a Driver's work with what every system has. One goroutine for each socket
@@ -37,7 +37,7 @@ type Portable struct {
 	room   int
 	stats  Stats
 	log    *slog.Logger
-	long   sync.Once
+	long   oversize.Log
 	closed bool
 }
 
@@ -176,12 +176,9 @@ func (p *Portable) read(r *reader) {
 				continue
 			}
 			d.from = EndpointOf(from)
-			if err != nil || n == len(d.mem) {
-				r.truncated.Add(1)
-				p.long.Do(func() {
-					p.log.Warn("udp: a datagram is longer than this member's mtu allows and was dropped; all members need the same mtu",
-						"from", from, "mtu", p.link.mtu)
-				})
+			if err != nil || n > p.Datagram() {
+				exact := err == nil && n < len(d.mem) // else it was cut off
+				p.long.Dropped(p.log, from, n, exact, p.Datagram(), r.truncated.Add(1))
 				continue
 			}
 			if d.from == buf.Group {

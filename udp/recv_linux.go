@@ -105,13 +105,8 @@ func (d *Driver) parse(in *inlet, i int) {
 	s.from, s.n = s.name.endpoint(), int(h.len)
 	switch {
 	case h.hdr.Flags&unix.MSG_TRUNC != 0:
-		d.stats.RecvTruncated++
+		d.tooLong(s.from, s.n, 1)
 		s.n = -1
-		if !d.toldLong {
-			d.toldLong = true
-			d.log.Warn("udp: a datagram is longer than this member's mtu allows and was dropped; all members need the same mtu",
-				"from", addrOf(s.from), "mtu", d.link.mtu)
-		}
 		return
 	case uint16(s.from) == 0: // RFC 768: the sender wants no answer; endpoint 0 is the group
 		d.stats.RecvInvalid++
@@ -126,6 +121,31 @@ func (d *Driver) parse(in *inlet, i int) {
 	if s.size <= 0 || s.size > s.n {
 		s.size = s.n
 	}
+	if s.size > d.Datagram() {
+		d.dropLong(s)
+	}
+}
+
+// dropLong drops the datagrams of a packet that are longer than this member's MTU allows. The last
+// one may be shorter than the others, and fit.
+func (d *Driver) dropLong(s *slot) {
+	count, last := s.n/s.size, s.n%s.size
+	if last > d.Datagram() {
+		count, last = count+1, 0
+	}
+	d.tooLong(s.from, s.size, count)
+	if last == 0 {
+		s.n = -1
+		return
+	}
+	copy(s.mem, s.mem[s.n-last:s.n])
+	s.n, s.size = last, last
+}
+
+// tooLong notes that count datagrams of size bytes were dropped.
+func (d *Driver) tooLong(from buf.Endpoint, size, count int) {
+	d.stats.RecvTruncated += uint64(count)
+	d.long.Dropped(d.log, addrOf(from), size, true, d.Datagram(), d.stats.RecvTruncated)
 }
 
 // Recv fills batch with datagrams that have come and returns how many. It does not sleep.

@@ -7,7 +7,7 @@ type Stats struct {
 	RecvPackets   uint64
 	RecvDatagrams uint64 // handed out
 	RecvBytes     uint64 // payload of those
-	RecvTruncated uint64 // packets dropped because they were longer than the receive buffer: the sender's MTU is larger
+	RecvTruncated uint64 // datagrams dropped because they were longer than this driver's MTU allows: the sender's is larger
 	RecvInvalid   uint64 // packets dropped because nobody could answer them: sender's port 0
 	RecvOwn       uint64 // own multicast that no filter caught
 

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"runtime"
@@ -812,5 +813,51 @@ func TestNeighboursAfterPurge(t *testing.T) {
 	}
 	if n := a.Stats().PeersPurged; n != 1 {
 		t.Errorf("the table was emptied %d times, want once", n)
+	}
+}
+
+// What is longer than the own MTU allows is dropped, counted, and logged with the sender and both
+// sizes, whether it came through AF_XDP or through the kernel.
+func TestLongerThanOwn(t *testing.T) {
+	na, nb := pair(t)
+	a := na.open(t, testConfig(0))
+	var log bytes.Buffer
+	cfg := testConfig(1)
+	cfg.MTU, cfg.Logger = 1480, slog.New(slog.NewTextHandler(&log, nil))
+	b := nb.open(t, cfg)
+	for _, kernel := range []bool{false, true} {
+		for _, to := range []buf.Endpoint{buf.Group, b.Local()} {
+			before := b.Stats()
+			for i, n := range []int{1472, 1453, 1452} {
+				data := datagram(cfg.Cluster, uint64(i), n-47)
+				if kernel {
+					data[0] = 0xff // no layout that the filter knows
+				}
+				send(t, a, to, data)
+				if n == 1452 {
+					if r := expect(t, b); !bytes.Equal(r.Buf.Bytes(), data) {
+						t.Errorf("%d bytes, want %d", r.Buf.Len(), len(data))
+					}
+				}
+			}
+			s := b.Stats()
+			if n := s.RecvLong - before.RecvLong; n != 2 || kernel != (s.RecvKernel > before.RecvKernel) {
+				t.Errorf("through the kernel %v: %d were counted, want 2", kernel, n)
+			}
+		}
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	var lines []string
+	for line := range strings.Lines(log.String()) {
+		if strings.Contains(line, "longer than") {
+			lines = append(lines, line)
+		}
+	}
+	for _, want := range []string{addrOf(a.Local()).String(), "bytes=1472", "largest=1452"} {
+		if len(lines) != 1 || !strings.Contains(lines[0], want) {
+			t.Errorf("want one line that names %s: %s", want, log.String())
+		}
 	}
 }

@@ -116,14 +116,14 @@ type sockaddr struct {
 }
 
 // receiveFrom reads one datagram into b. It does not block.
-func receiveFrom(fd int, b []byte, from *sockaddr) (n int, truncated bool, e unix.Errno) {
+func receiveFrom(fd int, b []byte, from *sockaddr) (n int, e unix.Errno) {
 	size := uint32(unsafe.Sizeof(*from))
 	r, _, e := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)),
 		unix.MSG_DONTWAIT|unix.MSG_TRUNC, uintptr(unsafe.Pointer(from)), uintptr(unsafe.Pointer(&size)))
 	if e != 0 {
-		return 0, false, e
+		return 0, e
 	}
-	return min(int(r), len(b)), int(r) > len(b), 0
+	return int(r), 0
 }
 
 // sendTo sends one datagram. It does not block.

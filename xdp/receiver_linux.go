@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/internal/oversize"
 	"golang.org/x/sys/unix"
 )
 
@@ -38,6 +39,7 @@ type receiver struct {
 	tap          *tap
 	cfg          Config
 	log          *slog.Logger
+	long         oversize.Log
 	stats        Stats
 }
 
@@ -167,6 +169,8 @@ func (d *receiver) accept(p *unix.XDPDesc) (r buf.Received, ok bool) {
 		d.stats.RecvForeign++
 	case h.from == d.local:
 		d.stats.RecvOwn++
+	case h.n > d.Datagram():
+		d.tooLong(h.from, h.n)
 	default:
 		d.usual.learn(frame, h)
 		if h.to == d.group && h.from != d.talker {
@@ -177,6 +181,12 @@ func (d *receiver) accept(p *unix.XDPDesc) (r buf.Received, ok bool) {
 	}
 	d.spare(id)
 	return r, false
+}
+
+// tooLong notes that a datagram of n bytes was dropped, which is more than this member's MTU allows.
+func (d *receiver) tooLong(from buf.Endpoint, n int) {
+	d.stats.RecvLong++
+	d.long.Dropped(d.log, addrOf(from), n, true, d.Datagram(), d.stats.RecvLong)
 }
 
 // take lends the datagram of a packet that was accepted.

@@ -108,7 +108,7 @@ func (d *Driver) receiveKernel(batch []buf.Received) (n int) {
 				d.control.readable.Store(true)
 				return n
 			}
-			size, long, e := receiveFrom(fd, b.Mem(), &d.name)
+			size, e := receiveFrom(fd, b.Mem(), &d.name)
 			if e != 0 {
 				b.Release()
 				if e == unix.EINTR || e == unix.ECONNREFUSED {
@@ -118,12 +118,12 @@ func (d *Driver) receiveKernel(batch []buf.Received) (n int) {
 			}
 			from := d.name.endpoint()
 			switch {
-			case long || size > d.Datagram():
-				d.stats.RecvLong++
 			case uint16(from) == 0:
 				d.stats.RecvInvalid++
 			case from == d.local:
 				d.stats.RecvOwn++
+			case size > d.Datagram():
+				d.tooLong(from, size)
 			default:
 				b.Set(0, size)
 				c := &d.chunks[b.ID()]

@@ -8,7 +8,7 @@ type Stats struct {
 	RecvInvalid   uint64 // descriptors that make no sense, and packets that are not what the filter promised
 	RecvForeign   uint64 // packets for another VLAN or address
 	RecvOwn       uint64 // own packets that came back (loopback interface)
-	RecvLong      uint64 // longer than this member's MTU allows, through the kernel's socket
+	RecvLong      uint64 // longer than this member's MTU allows
 	RecvStarved   uint64 // times that no buffer was left to wait for packets
 
 	SendDatagrams uint64 // taken, by whichever way they left

@@ -59,8 +59,8 @@ var Rules = []Rule{
 	{Dir: "engine", Uses: bottom, Clock: true},
 
 	// Drivers know no protocol, and satisfy the engine's interface without importing it.
-	{Dir: "udp", Uses: join(bottom, "internal/iflock"), Clock: true},
-	{Dir: "xdp", Uses: join(bottom, "bpf", "internal/iflock", "internal/plain"), Clock: true},
+	{Dir: "udp", Uses: join(bottom, "internal/iflock", "internal/oversize"), Clock: true},
+	{Dir: "xdp", Uses: join(bottom, "bpf", "internal/iflock", "internal/oversize", "internal/plain"), Clock: true},
 	{Dir: "bpf"},
 
 	// One member put together, of one engine or several. It is given its driver.
@@ -74,6 +74,7 @@ var Rules = []Rule{
 	{Dir: "internal/traced", Uses: join(bottom, "engine", "internal/hook")},
 	{Dir: "internal/attach", Uses: join(bottom, "engine", "udp", "xdp", "internal/hook", "internal/lossy", "internal/plain", "internal/traced")},
 	{Dir: "internal/iflock"},
+	{Dir: "internal/oversize", Clock: true},
 	{Dir: "internal/check", Uses: shared, Seeded: true},
 	{Dir: "internal", Uses: bottom}, // other small tools
 

@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/activeblaze/blaze v0.0.0
 	github.com/activeblaze/blaze/bench v0.0.0
+	golang.org/x/sys v0.49.0
 )
 
 require (
@@ -15,6 +16,5 @@ require (
 	github.com/klauspost/reedsolomon v1.14.2 // indirect
 	github.com/vishvananda/netlink v1.3.1 // indirect
 	github.com/vishvananda/netns v0.0.5 // indirect
-	golang.org/x/sys v0.49.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )

@@ -17,6 +17,6 @@ grep -q '^XDP ' /proc/net/protocols || left_out "they need AF_XDP (CONFIG_XDP_SO
 
 # One package at a time: they measure.
 GO=${GO:-go}
-$GO test -p 1 -count=1 -timeout 15m ./bpf ./xdp ./bench/rig ./bench/raw ./bench/doctor &&
+$GO test -p 1 -count=1 -timeout 15m ./bpf ./xdp ./bench/rig ./bench/raw ./cmd/internal/doctor &&
 	$GO test -p 1 -count=1 -timeout 5m -run 'Rig|Tap' ./cmd/blazebench &&
 	$GO test -p 1 -count=1 -timeout 15m -v ./bench/rigtest

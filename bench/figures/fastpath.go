@@ -5,7 +5,7 @@ import (
 	"math"
 	"time"
 
-	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/bench/measure"
 	"github.com/activeblaze/blaze/bench/rig"
 	"github.com/activeblaze/blaze/bench/workload"
 )
@@ -103,7 +103,7 @@ func fastPathBars() []Bar {
 }
 
 // quotient is a bar on a figure of one run divided by that of another.
-func quotient(what string, limit float64, atLeast bool, f func(*result.Run) float64, show func(a, b float64) string, over, under string) Bar {
+func quotient(what string, limit float64, atLeast bool, f func(*measure.Result) float64, show func(a, b float64) string, over, under string) Bar {
 	return Bar{
 		What: what, Limit: limit, AtLeast: atLeast,
 		Value:  func(r Round) float64 { return f(r[over]) / f(r[under]) },

@@ -5,17 +5,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/activeblaze/blaze/bench/hist"
-	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/bench/measure"
 )
 
 // fast is a round in which every bar of AF_XDP is reached.
 func fast() Round {
-	rtt := func(p50, p999 int64) *result.Run {
-		return &result.Run{Sent: 10, Delivered: 10, RTT: &hist.Percentiles{P50: p50, P99: 2 * p50, P999: p999}}
+	rtt := func(p50, p999 int64) *measure.Result {
+		return &measure.Result{Sent: 10, Delivered: 10, RTT: &measure.Percentiles{P50: p50, P99: 2 * p50, P999: p999}}
 	}
-	rate := func(v float64) *result.Run {
-		return &result.Run{Sent: 1000, Delivered: 1000, MsgsPerSecond: v, CPUSeconds: 1, XDPDatagrams: 2000}
+	rate := func(v float64) *measure.Result {
+		return &measure.Result{Sent: 1000, Delivered: 1000, MsgsPerSecond: v, CPUSeconds: 1, XDPDatagrams: 2000}
 	}
 	return Round{
 		"raw udp rtt": rtt(10_000, 90_000), "udp rtt": rtt(11_000, 90_000), "raw xdp rtt": rtt(4000, 9000),

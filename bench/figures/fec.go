@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze"
-	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/bench/measure"
 	"github.com/activeblaze/blaze/bench/rig"
 	"github.com/activeblaze/blaze/bench/workload"
 )
@@ -67,14 +67,14 @@ func alone(what string, limit float64, name string) Bar {
 }
 
 // repairedBy tells how what was lost came back.
-func repairedBy(r *result.Run) string {
+func repairedBy(r *measure.Result) string {
 	if r == nil {
 		return ""
 	}
 	return fmt.Sprintf("; %d datagrams by FEC, %d by NAKs", r.RepairedByFEC, r.RepairedByNACK)
 }
 
-func overhead(r *result.Run) string {
+func overhead(r *measure.Result) string {
 	if r == nil {
 		return "the run failed"
 	}

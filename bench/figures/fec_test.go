@@ -5,14 +5,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/bench/measure"
 )
 
 // protected is a round in which every bar of FEC is reached.
 func protected() Round {
-	rate := func(v float64) *result.Run { return &result.Run{Sent: 100, Delivered: 100, MsgsPerSecond: v} }
-	four := func() *result.Run {
-		return &result.Run{Sent: 100, Delivered: 400, Receivers: 4, RepairedByFEC: 30, RepairedByNACK: 2}
+	rate := func(v float64) *measure.Result { return &measure.Result{Sent: 100, Delivered: 100, MsgsPerSecond: v} }
+	four := func() *measure.Result {
+		return &measure.Result{Sent: 100, Delivered: 400, Receivers: 4, RepairedByFEC: 30, RepairedByNACK: 2}
 	}
 	return Round{
 		"nack 1%": rate(6e6), "hybrid 1%": rate(5.5e6), "nack 5%": rate(5e6), "hybrid 5%": rate(5e6),

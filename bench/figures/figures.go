@@ -3,6 +3,8 @@
 //
 // Rounds are interleaved: each runs everything once, so that what the host does to one run it
 // does to its neighbours too, and ratios are taken within a round. The median round counts.
+//
+// It also draws plots (plot.go), and compares two builds of blazebench (versus.go).
 package figures
 
 import (
@@ -15,7 +17,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze"
-	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/bench/measure"
 	"github.com/activeblaze/blaze/bench/workload"
 )
 
@@ -130,7 +132,7 @@ func Cases(duration time.Duration) []Case {
 }
 
 // A Round is the results of one round by the names of their cases.
-type Round map[string]*result.Run
+type Round map[string]*measure.Result
 
 // A Bar is one thing that must hold.
 type Bar struct {
@@ -308,7 +310,7 @@ func Judge(bars []Bar, rounds []Round, slack float64) []Verdict {
 }
 
 // Runner runs one case.
-type Runner func(ctx context.Context, c Case) (*result.Run, error)
+type Runner func(ctx context.Context, c Case) (*measure.Result, error)
 
 // Take runs rounds of a suite, and each independent program behind its case. A run that fails
 // leaves its place in the round empty, so that the others are not for nothing; failed is told its
@@ -317,7 +319,7 @@ func Take(ctx context.Context, s Suite, rounds int, run Runner, failed func(comm
 	var out []Round
 	for range rounds {
 		r := Round{}
-		keep := func(name, command string, res *result.Run, err error) error {
+		keep := func(name, command string, res *measure.Result, err error) error {
 			switch {
 			case ctx.Err() != nil:
 				return ctx.Err()

@@ -9,15 +9,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/activeblaze/blaze/bench/hist"
-	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/bench/measure"
 )
 
 // good is a round in which every bar is reached.
 func good() Round {
-	lat := func(p50, p99 int64) *hist.Percentiles { return &hist.Percentiles{P50: p50, P99: p99} }
-	four := func(rate float64) *result.Run {
-		return &result.Run{Sent: 10, Delivered: 40, Receivers: 4, MsgsPerSecond: rate}
+	lat := func(p50, p99 int64) *measure.Percentiles { return &measure.Percentiles{P50: p50, P99: p99} }
+	four := func(rate float64) *measure.Result {
+		return &measure.Result{Sent: 10, Delivered: 40, Receivers: 4, MsgsPerSecond: rate}
 	}
 	return Round{
 		"raw rtt":     {RTT: lat(5000, 7000)},
@@ -135,7 +134,7 @@ func TestEveryBarHasItsRuns(t *testing.T) {
 func TestTakeGoesOnAfterAFailure(t *testing.T) {
 	cases := Cases(time.Second)
 	failures := 0
-	rounds, err := Take(t.Context(), Suite{Cases: cases}, 2, func(_ context.Context, c Case) (*result.Run, error) {
+	rounds, err := Take(t.Context(), Suite{Cases: cases}, 2, func(_ context.Context, c Case) (*measure.Result, error) {
 		if c.Name == "rtt" {
 			return nil, errors.New("planted")
 		}
@@ -223,15 +222,15 @@ func TestInOneRound(t *testing.T) {
 func TestYardsticksFollowTheirCases(t *testing.T) {
 	var order []string
 	yard := func(name, after string) Yardstick {
-		return Yardstick{Name: name, After: after, run: func(context.Context) (*result.Run, error) {
+		return Yardstick{Name: name, After: after, run: func(context.Context) (*measure.Result, error) {
 			order = append(order, name)
-			return &result.Run{}, nil
+			return &measure.Result{}, nil
 		}}
 	}
 	s := Suite{Cases: []Case{{Name: "a"}, {Name: "b"}, {Name: "c"}}, Yard: []Yardstick{yard("x", ""), yard("y", "b")}}
-	rounds, err := Take(t.Context(), s, 2, func(_ context.Context, c Case) (*result.Run, error) {
+	rounds, err := Take(t.Context(), s, 2, func(_ context.Context, c Case) (*measure.Result, error) {
 		order = append(order, c.Name)
-		return &result.Run{}, nil
+		return &measure.Result{}, nil
 	}, func(string, error) {})
 	if got := strings.Join(order, ""); err != nil || got != "axbycaxbyc" || len(rounds[1]) != 5 {
 		t.Errorf("ran %s, %v", got, err)

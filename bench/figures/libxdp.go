@@ -8,9 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/activeblaze/blaze/bench/hist"
+	"github.com/activeblaze/blaze/bench/measure"
 	"github.com/activeblaze/blaze/bench/proc"
-	"github.com/activeblaze/blaze/bench/result"
 	"github.com/activeblaze/blaze/bench/rig"
 )
 
@@ -44,22 +43,22 @@ func libxdpYardsticks(duration time.Duration) []Yardstick {
 	return []Yardstick{
 		{
 			Name: libxdpRTT, Command: command("pong", "ping", 64), After: "raw xdp rtt",
-			run: func(ctx context.Context) (*result.Run, error) {
+			run: func(ctx context.Context) (*measure.Result, error) {
 				r, err := runLibxdp(ctx, "pong", "ping", 64, duration)
 				if err != nil {
 					return nil, err
 				}
-				return &result.Run{RTT: &hist.Percentiles{P50: r.P50, P99: r.P99}, Delivered: r.Count, Unanswered: r.Lost}, nil
+				return &measure.Result{RTT: &measure.Percentiles{P50: r.P50, P99: r.P99}, Delivered: r.Count, Unanswered: r.Lost}, nil
 			},
 		},
 		{
 			Name: libxdpRate, Command: command("sink", "send", 1344), After: "raw xdp rate",
-			run: func(ctx context.Context) (*result.Run, error) {
+			run: func(ctx context.Context) (*measure.Result, error) {
 				r, err := runLibxdp(ctx, "sink", "send", 1344, duration)
 				if err != nil {
 					return nil, err
 				}
-				return &result.Run{MsgsPerSecond: r.Rate, DatagramsPerSecond: r.Rate, Delivered: r.Count, Lost: r.Lost}, nil
+				return &measure.Result{MsgsPerSecond: r.Rate, DatagramsPerSecond: r.Rate, Delivered: r.Count, Lost: r.Lost}, nil
 			},
 		},
 	}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/bench/measure"
 	"github.com/activeblaze/blaze/bench/rig"
 	"github.com/activeblaze/blaze/bench/workload"
 )
@@ -149,7 +149,7 @@ func views(what, name string) Bar {
 }
 
 // disorder counts what must not be; NaN where nothing was compared.
-func disorder(r *result.Run) float64 {
+func disorder(r *measure.Result) float64 {
 	if r == nil || r.Order == nil || r.Order.Compared == 0 {
 		return nan
 	}
@@ -161,14 +161,14 @@ func disorder(r *result.Run) float64 {
 }
 
 // failover is the median time without a delivery, ms.
-func failover(r *result.Run) float64 {
+func failover(r *measure.Result) float64 {
 	if r == nil || r.Order == nil {
 		return nan
 	}
 	return middle(r.Order.Failovers)
 }
 
-func rotation(r *result.Run) string {
+func rotation(r *measure.Result) string {
 	if r == nil || r.Order == nil {
 		return "the run failed"
 	}
@@ -177,10 +177,10 @@ func rotation(r *result.Run) string {
 
 // RunOrder runs a case of the ring as often as it asks for, and makes one result of all: the last
 // one's, with the violations and the failovers of all.
-func RunOrder(ctx context.Context, c Case, run func(context.Context, workload.OrderOptions) (*result.Order, error)) (*result.Run, error) {
+func RunOrder(ctx context.Context, c Case, run func(context.Context, workload.OrderOptions) (*measure.OrderResult, error)) (*measure.Result, error) {
 	o := *c.Order
 	o.Duration = c.Opt.Duration
-	var all *result.Order
+	var all *measure.OrderResult
 	for range max(c.Times, 1) {
 		r, err := run(ctx, o)
 		if err != nil {
@@ -202,8 +202,8 @@ func RunOrder(ctx context.Context, c Case, run func(context.Context, workload.Or
 		all = r
 	}
 	all.RTT = all.Own // there and back: the sender hears itself when its message has its place
-	all.Run.Order = all
-	return &all.Run, nil
+	all.Result.Order = all
+	return &all.Result, nil
 }
 
 // orderCommand is the command line that runs a case of the ring alone.

@@ -9,8 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/activeblaze/blaze/bench/hist"
-	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/bench/measure"
 	"github.com/activeblaze/blaze/bench/workload"
 )
 
@@ -21,11 +20,11 @@ func ordered() Round {
 		"clean": 2e6, "clean xdp": 1e6, "5%": 1e6, "idle": 1e3, "block": 3, "1%": 1e6, "paced 1%": 25e4, "kill": 1e6,
 		"nack 1344": 5e5, "1344": 4e5, "plain 1344": 4e5, "pair": 9e5, "plain pair": 7e5,
 	} {
-		o := &result.Order{MemberCPU: 0.01, Views: 1, Compared: 10, TokenRotationNS: 1e5}
+		o := &measure.OrderResult{MemberCPU: 0.01, Views: 1, Compared: 10, TokenRotationNS: 1e5}
 		o.Sent, o.Delivered, o.MsgsPerSecond = 10, 30, rate
-		o.RTT = &hist.Percentiles{P50: 50_000, P99: 5_000_000}
-		o.Run.Order = o
-		r[name] = &o.Run
+		o.RTT = &measure.Percentiles{P50: 50_000, P99: 5_000_000}
+		o.Result.Order = o
+		r[name] = &o.Result
 	}
 	r["kill"].Order.Failovers = []float64{130, 140, 600}
 	return r
@@ -96,11 +95,11 @@ func TestRunOrderAddsUp(t *testing.T) {
 	n := 0
 	c := Case{Order: &workload.OrderOptions{Kill: true}, Times: 3}
 	c.Opt.Duration = 7 * time.Second
-	r, err := RunOrder(context.Background(), c, func(_ context.Context, o workload.OrderOptions) (*result.Order, error) {
+	r, err := RunOrder(context.Background(), c, func(_ context.Context, o workload.OrderOptions) (*measure.OrderResult, error) {
 		if o.Duration != 7*time.Second || !o.Kill {
 			t.Errorf("ran %+v", o)
 		}
-		out := &result.Order{Killed: true, FailoverMS: &ms[n], Compared: uint64(10 - n), OrderViolations: uint64(n), Own: &hist.Percentiles{P50: 7}}
+		out := &measure.OrderResult{Killed: true, FailoverMS: &ms[n], Compared: uint64(10 - n), OrderViolations: uint64(n), Own: &measure.Percentiles{P50: 7}}
 		n++
 		return out, nil
 	})
@@ -110,14 +109,14 @@ func TestRunOrderAddsUp(t *testing.T) {
 	if v := failover(r); v != 200 {
 		t.Errorf("median failover %v", v)
 	}
-	r, err = RunOrder(context.Background(), Case{Order: &workload.OrderOptions{Kill: true}}, func(context.Context, workload.OrderOptions) (*result.Order, error) {
-		return &result.Order{Killed: true}, nil
+	r, err = RunOrder(context.Background(), Case{Order: &workload.OrderOptions{Kill: true}}, func(context.Context, workload.OrderOptions) (*measure.OrderResult, error) {
+		return &measure.OrderResult{Killed: true}, nil
 	})
 	if v := failover(r); err != nil || !math.IsInf(v, 1) {
 		t.Errorf("nothing was delivered again, and the failover is %v, %v", v, err)
 	}
 	broken := errors.New("broken")
-	if _, err := RunOrder(context.Background(), c, func(context.Context, workload.OrderOptions) (*result.Order, error) { return nil, broken }); err != broken {
+	if _, err := RunOrder(context.Background(), c, func(context.Context, workload.OrderOptions) (*measure.OrderResult, error) { return nil, broken }); err != broken {
 		t.Errorf("error %v", err)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/bench/measure"
 )
 
 // WriteTable writes verdicts as a Markdown table.
@@ -48,14 +48,14 @@ func WriteRuns(b io.Writer, s Suite, rounds []Round) {
 	fmt.Fprintf(b, "| command | messages/s | datagrams/s | round trip p50, p99 | one way p50, p99 | repair p50, p99 | repairs | CPU s |\n")
 	fmt.Fprintf(b, "| --- | --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, c := range s.Cases {
-		med := func(f func(*result.Run) float64) float64 { return medianRun(rounds, c.Name, f) }
+		med := func(f func(*measure.Result) float64) float64 { return medianRun(rounds, c.Name, f) }
 		fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s | %s | %s | %s |\n", c.Command(),
 			large(med(rate)), large(med(datagrams)),
 			pair(med(p50), med(p99)),
-			pair(med(func(r *result.Run) float64 { return of(r.Latency, median) }), med(oneWay99)),
-			pair(med(repair50), med(func(r *result.Run) float64 { return of(r.Repair, tail) })),
-			large(med(func(r *result.Run) float64 { return float64(r.RepairsSent) })),
-			value(med(func(r *result.Run) float64 { return r.CPUSeconds })))
+			pair(med(func(r *measure.Result) float64 { return of(r.Latency, median) }), med(oneWay99)),
+			pair(med(repair50), med(func(r *measure.Result) float64 { return of(r.Repair, tail) })),
+			large(med(func(r *measure.Result) float64 { return float64(r.RepairsSent) })),
+			value(med(func(r *measure.Result) float64 { return r.CPUSeconds })))
 	}
 	for _, y := range s.Yard {
 		if v := medianRun(rounds, y.Name, rate); v == v {
@@ -101,7 +101,7 @@ func split(file string) (head, tail string, err error) {
 	return head, tail, nil
 }
 
-func anyRun(rounds []Round) *result.Run {
+func anyRun(rounds []Round) *measure.Result {
 	for _, r := range rounds {
 		for _, run := range r {
 			if run.Kernel != "" {
@@ -112,7 +112,7 @@ func anyRun(rounds []Round) *result.Run {
 	return nil
 }
 
-func medianRun(rounds []Round, name string, f func(*result.Run) float64) float64 {
+func medianRun(rounds []Round, name string, f func(*measure.Result) float64) float64 {
 	var vs []float64
 	for _, r := range rounds {
 		if run := r[name]; run != nil {

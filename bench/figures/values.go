@@ -5,47 +5,46 @@ import (
 	"math"
 	"slices"
 
-	"github.com/activeblaze/blaze/bench/hist"
-	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/bench/measure"
 )
 
 var nan = math.NaN()
 
 // Each of these is NaN where its run failed or did not measure it.
 
-func of(p *hist.Percentiles, f func(*hist.Percentiles) int64) float64 {
+func of(p *measure.Percentiles, f func(*measure.Percentiles) int64) float64 {
 	if p == nil {
 		return nan
 	}
 	return float64(f(p))
 }
 
-func median(p *hist.Percentiles) int64 { return p.P50 }
-func tail(p *hist.Percentiles) int64   { return p.P99 }
+func median(p *measure.Percentiles) int64 { return p.P50 }
+func tail(p *measure.Percentiles) int64   { return p.P99 }
 
-func p50(r *result.Run) float64 {
+func p50(r *measure.Result) float64 {
 	if r == nil {
 		return nan
 	}
 	return of(r.RTT, median)
 }
 
-func p99(r *result.Run) float64 {
+func p99(r *measure.Result) float64 {
 	if r == nil {
 		return nan
 	}
 	return of(r.RTT, tail)
 }
 
-func p999(r *result.Run) float64 {
+func p999(r *measure.Result) float64 {
 	if r == nil {
 		return nan
 	}
-	return of(r.RTT, func(p *hist.Percentiles) int64 { return p.P999 })
+	return of(r.RTT, func(p *measure.Percentiles) int64 { return p.P999 })
 }
 
 // perDatagram is the processor time of all processes for each datagram that arrived, in seconds.
-func perDatagram(r *result.Run) float64 {
+func perDatagram(r *measure.Result) float64 {
 	if r == nil || r.Delivered == 0 {
 		return nan
 	}
@@ -53,49 +52,49 @@ func perDatagram(r *result.Run) float64 {
 }
 
 // copied is the part of the datagrams that did not go straight between packet memory and wire.
-func copied(r *result.Run) float64 {
+func copied(r *measure.Result) float64 {
 	if r == nil || r.XDPDatagrams == 0 {
 		return nan
 	}
 	return float64(r.XDPCopied) / float64(r.XDPDatagrams)
 }
 
-func copies(r *result.Run) string {
+func copies(r *measure.Result) string {
 	if r == nil {
 		return "the run failed"
 	}
 	return fmt.Sprintf("%d of %d", r.XDPCopied, r.XDPDatagrams)
 }
 
-func oneWay99(r *result.Run) float64 {
+func oneWay99(r *measure.Result) float64 {
 	if r == nil {
 		return nan
 	}
 	return of(r.Latency, tail)
 }
 
-func repair50(r *result.Run) float64 {
+func repair50(r *measure.Result) float64 {
 	if r == nil {
 		return nan
 	}
 	return of(r.Repair, median)
 }
 
-func rate(r *result.Run) float64 {
+func rate(r *measure.Result) float64 {
 	if r == nil || r.MsgsPerSecond == 0 {
 		return nan
 	}
 	return r.MsgsPerSecond
 }
 
-func datagrams(r *result.Run) float64 {
+func datagrams(r *measure.Result) float64 {
 	if r == nil || r.DatagramsPerSecond == 0 {
 		return nan
 	}
 	return r.DatagramsPerSecond
 }
 
-func allocs(r *result.Run) float64 {
+func allocs(r *measure.Result) float64 {
 	if r == nil {
 		return nan
 	}
@@ -103,14 +102,14 @@ func allocs(r *result.Run) float64 {
 }
 
 // defects counts what must not be. A run that delivered nothing proves nothing.
-func defects(r *result.Run) float64 {
+func defects(r *measure.Result) float64 {
 	if r == nil || r.Delivered == 0 {
 		return nan
 	}
 	return float64(r.Lost + r.Duplicates + r.Reordered + r.Corrupt)
 }
 
-func counts(r *result.Run) string {
+func counts(r *measure.Result) string {
 	if r == nil {
 		return "the run failed"
 	}
@@ -121,7 +120,7 @@ func micros(a, b float64) string { return fmt.Sprintf("%.1f / %.1f µs", a/1e3, 
 
 func perSecond(a, b float64) string { return fmt.Sprintf("%.3f / %.3f million/s", a/1e6, b/1e6) }
 
-func rates(a, b *result.Run) string { return perSecond(rate(a), rate(b)) }
+func rates(a, b *measure.Result) string { return perSecond(rate(a), rate(b)) }
 
 // middle is the median; NaN of nothing, or where most are NaN.
 func middle(vs []float64) float64 {

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/bench/measure"
 )
 
 // A Match is one thing that another program is compared in: a command line that both know, and the
@@ -18,7 +18,7 @@ type Match struct {
 	What    string // the figure
 	Args    string // of the command line, without the duration
 	AtLeast bool   // more is better
-	Figure  func(*result.Order) float64
+	Figure  func(*measure.OrderResult) float64
 	Show    func(float64) string
 	Polls   int // polling threads, each in a process of its own; 0: none that is pinned
 	Skip    int // processes that do not poll, before those that do
@@ -28,18 +28,18 @@ type Match struct {
 // Matches are the round trips and the rates, on loopback and, for root, over AF_XDP.
 func Matches() []Match {
 	rtt := func(m Match) Match {
-		m.What, m.Figure = "p50", func(r *result.Order) float64 { return p50(&r.Run) }
+		m.What, m.Figure = "p50", func(r *measure.OrderResult) float64 { return p50(&r.Result) }
 		m.Show = func(v float64) string { return fmt.Sprintf("%.2f µs", v/1e3) }
 		return m
 	}
 	perSecond := func(m Match) Match {
-		m.What, m.AtLeast, m.Figure = "rate", true, func(r *result.Order) float64 { return rate(&r.Run) }
+		m.What, m.AtLeast, m.Figure = "rate", true, func(r *measure.OrderResult) float64 { return rate(&r.Result) }
 		m.Show = func(v float64) string { return fmt.Sprintf("%.3f M/s", v/1e6) }
 		return m
 	}
 	own := func(m Match) Match {
 		m = rtt(m)
-		m.Figure = func(r *result.Order) float64 { return of(r.Own, median) }
+		m.Figure = func(r *measure.OrderResult) float64 { return of(r.Own, median) }
 		return m
 	}
 	xdp := "--idle busyspin --rig veth --uri " + overXDP
@@ -75,8 +75,8 @@ type Change struct {
 }
 
 // Add takes one round. A run that failed is nil, and the round then does not count.
-func (c *Change) Add(before, control, after *result.Order) {
-	for _, r := range []*result.Order{before, control, after} {
+func (c *Change) Add(before, control, after *measure.OrderResult) {
+	for _, r := range []*measure.OrderResult{before, control, after} {
 		if r == nil || c.Figure(r) != c.Figure(r) {
 			c.Failed++
 		}

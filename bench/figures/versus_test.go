@@ -5,8 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/activeblaze/blaze/bench/hist"
-	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/bench/measure"
 )
 
 // change is a figure after rounds with these values before, at the control and now.
@@ -18,11 +17,11 @@ func change(t *testing.T, name string, rounds ...[3]float64) Change {
 	}
 	c := Change{Match: some[0]}
 	for _, vs := range rounds {
-		var rs [3]*result.Order
+		var rs [3]*measure.OrderResult
 		for i, v := range vs {
 			if v > 0 {
-				ns := &hist.Percentiles{P50: int64(v)}
-				rs[i] = &result.Order{Run: result.Run{RTT: ns, MsgsPerSecond: v}, Own: ns}
+				ns := &measure.Percentiles{P50: int64(v)}
+				rs[i] = &measure.OrderResult{Result: measure.Result{RTT: ns, MsgsPerSecond: v}, Own: ns}
 			}
 		}
 		c.Add(rs[0], rs[1], rs[2])

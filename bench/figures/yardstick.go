@@ -11,8 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/activeblaze/blaze/bench/hist"
-	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/bench/measure"
 )
 
 // A Yardstick is an independent program that measures what a bare run does, to hold raw to.
@@ -20,7 +19,7 @@ type Yardstick struct {
 	Name    string
 	Command string
 	After   string // the case that it runs behind, to be compared with; empty: the first
-	run     func(ctx context.Context) (*result.Run, error)
+	run     func(ctx context.Context) (*measure.Result, error)
 }
 
 // pingpongSource is the independent C program, from the module's root.
@@ -44,7 +43,7 @@ func Yardsticks() (ys []Yardstick) {
 }
 
 // Run runs the program once.
-func (y Yardstick) Run(ctx context.Context) (*result.Run, error) {
+func (y Yardstick) Run(ctx context.Context) (*measure.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	r, err := y.run(ctx)
@@ -56,14 +55,14 @@ func (y Yardstick) Run(ctx context.Context) (*result.Run, error) {
 }
 
 // roundTrip is the result of a program that has told its median, in nanoseconds.
-func roundTrip(p50 float64, err error) (*result.Run, error) {
+func roundTrip(p50 float64, err error) (*measure.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &result.Run{RTT: &hist.Percentiles{P50: int64(p50)}}, nil
+	return &measure.Result{RTT: &measure.Percentiles{P50: int64(p50)}}, nil
 }
 
-func pingpong(ctx context.Context) (*result.Run, error) {
+func pingpong(ctx context.Context) (*measure.Result, error) {
 	bin, remove, err := compile(ctx, pingpongSource)
 	if err != nil {
 		return nil, err
@@ -91,7 +90,7 @@ func compile(ctx context.Context, source string, libraries ...string) (bin strin
 	return bin, remove, nil
 }
 
-func sockperf(ctx context.Context) (*result.Run, error) {
+func sockperf(ctx context.Context) (*measure.Result, error) {
 	server := exec.CommandContext(ctx, "sockperf", append([]string{"server"}, strings.Fields(sockperfArgs)...)...)
 	if err := server.Start(); err != nil {
 		return nil, err

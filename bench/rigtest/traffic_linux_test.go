@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze"
-	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/bench/measure"
 	"github.com/activeblaze/blaze/bench/rig"
 	"github.com/activeblaze/blaze/bench/workload"
 	"golang.org/x/sys/unix"
@@ -31,7 +31,7 @@ func TestHostIsNotHarmed(t *testing.T) {
 		duration = 500 * time.Millisecond
 	}
 	r := build(t, rig.Veth, 2, rig.Options{})
-	flow := func(rate float64, window func(open bool)) *result.Run {
+	flow := func(rate float64, window func(open bool)) *measure.Result {
 		t.Helper()
 		t.Setenv(role, "receiver")
 		res, _, err := workload.Run(t.Context(), workload.Throughput, workload.Options{

@@ -3,9 +3,7 @@ package workload
 import (
 	"fmt"
 
-	"github.com/activeblaze/blaze/bench/hist"
-	"github.com/activeblaze/blaze/bench/payload"
-	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/bench/measure"
 	"github.com/activeblaze/blaze/clock"
 )
 
@@ -19,7 +17,7 @@ type tracer struct {
 	arrived                int64
 	batch                  int // datagrams that came with the one that is handled
 
-	stages [stages]*hist.Histogram
+	stages [stages]*measure.Histogram
 }
 
 // Stages. The first two are the sender's, the others the receiver's. The clocks of a host's
@@ -38,7 +36,7 @@ const (
 func newTracer(now func() clock.Time) *tracer {
 	t := &tracer{now: now}
 	for i := range t.stages {
-		t.stages[i] = hist.New()
+		t.stages[i] = measure.NewHistogram()
 	}
 	return t
 }
@@ -81,7 +79,7 @@ func (t *tracer) answered(offered, measured clock.Time) {
 
 // handled records the ping whose handler began at a time. One that came with others is left out:
 // the driver tells the arrival of the first only.
-func (t *tracer) handled(at clock.Time, b []byte, reader *payload.Reader) {
+func (t *tracer) handled(at clock.Time, b []byte, reader *measure.Reader) {
 	m, ok := reader.Read(b)
 	if !ok || !m.Measured || t.batch != 1 || t.arrived == 0 {
 		return
@@ -105,7 +103,7 @@ func (t *tracer) report() (bs [][]byte, err error) {
 }
 
 // breakdown puts the sender's and the receiver's stages together.
-func breakdown(sender *tracer, receiver [][]byte) ([]result.Stage, error) {
+func breakdown(sender *tracer, receiver [][]byte) ([]measure.Stage, error) {
 	if len(receiver) != stages {
 		return nil, fmt.Errorf("breakdown: %d stages instead of %d", len(receiver), stages)
 	}
@@ -113,7 +111,7 @@ func breakdown(sender *tracer, receiver [][]byte) ([]result.Stage, error) {
 	for i := range ns {
 		h := sender.stages[i]
 		if i >= offerToFilter {
-			h = hist.New()
+			h = measure.NewHistogram()
 			if err := add(h, receiver[i]); err != nil {
 				return nil, err
 			}
@@ -124,7 +122,7 @@ func breakdown(sender *tracer, receiver [][]byte) ([]result.Stage, error) {
 		}
 		ns[i] = p.P50
 	}
-	rows := []result.Stage{
+	rows := []measure.Stage{
 		{Name: "Offer → driver: packing, checksum", NS: ns[offerToDriver]},
 		{Name: "driver → TX ring: headers", NS: ns[driverToKick]},
 		{Name: "TX ring → kernel → XDP program: system call, copy, interface, softirq", NS: ns[offerToFilter] - ns[offerToDriver] - ns[driverToKick]},
@@ -135,5 +133,5 @@ func breakdown(sender *tracer, receiver [][]byte) ([]result.Stage, error) {
 	for _, r := range rows {
 		sum += r.NS
 	}
-	return append(rows, result.Stage{Name: "unexplained", NS: ns[offerToHandler] - sum}, result.Stage{Name: "Offer → handler", NS: ns[offerToHandler]}), nil
+	return append(rows, measure.Stage{Name: "unexplained", NS: ns[offerToHandler] - sum}, measure.Stage{Name: "Offer → handler", NS: ns[offerToHandler]}), nil
 }

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/activeblaze/blaze/bench/payload"
+	"github.com/activeblaze/blaze/bench/measure"
 	"github.com/activeblaze/blaze/clock"
 )
 
@@ -16,8 +16,8 @@ func TestBreakdown(t *testing.T) {
 	clk := func() clock.Time { return now }
 	s, r := newTracer(clk), newTracer(clk)
 	const size, seed = 64, 7
-	m := payload.NewMaker(size, seed)
-	ping := m.Make(payload.Message{Number: 1, Measured: true, Stamp: 1000})
+	m := measure.NewMaker(size, seed)
+	ping := m.Make(measure.Message{Number: 1, Measured: true, Stamp: 1000})
 
 	at(900, s.Sending) // a heartbeat before it
 	at(910, s.Kicking)
@@ -52,17 +52,17 @@ func TestBreakdown(t *testing.T) {
 func TestBreakdownLeavesOut(t *testing.T) {
 	clk := func() clock.Time { return 5 }
 	const size, seed = 64, 7
-	m := payload.NewMaker(size, seed)
+	m := measure.NewMaker(size, seed)
 	for name, f := range map[string]func(r *tracer){
 		"one of a batch": func(r *tracer) {
 			r.Took(2, 3)
-			r.handled(9, m.Make(payload.Message{Number: 1, Measured: true, Stamp: 1}), &m.Reader)
+			r.handled(9, m.Make(measure.Message{Number: 1, Measured: true, Stamp: 1}), &m.Reader)
 		},
 		"without arrival": func(r *tracer) {
 			r.Took(1, 0)
-			r.handled(9, m.Make(payload.Message{Number: 1, Measured: true, Stamp: 1}), &m.Reader)
+			r.handled(9, m.Make(measure.Message{Number: 1, Measured: true, Stamp: 1}), &m.Reader)
 		},
-		"of the warm-up":   func(r *tracer) { r.Took(1, 3); r.handled(9, m.Make(payload.Message{Number: 1, Stamp: 1}), &m.Reader) },
+		"of the warm-up":   func(r *tracer) { r.Took(1, 3); r.handled(9, m.Make(measure.Message{Number: 1, Stamp: 1}), &m.Reader) },
 		"somebody else's":  func(r *tracer) { r.Took(1, 3); r.handled(9, make([]byte, size), &m.Reader) },
 		"nothing happened": func(*tracer) {},
 	} {

@@ -3,7 +3,7 @@ package workload
 import (
 	"testing"
 
-	"github.com/activeblaze/blaze/bench/payload"
+	"github.com/activeblaze/blaze/bench/measure"
 	"github.com/activeblaze/blaze/clock"
 )
 
@@ -13,13 +13,13 @@ func TestWhatIsJudgedLaterIsJudgedAsItCame(t *testing.T) {
 	now := clock.Time(1000)
 	s := newSink(64, 9, 2, func() clock.Time { return now })
 	l := later{sink: s}
-	m := payload.NewMaker(64, 9)
+	m := measure.NewMaker(64, 9)
 	for n := uint64(1); n <= 4; n++ {
-		b := m.Make(payload.Message{Number: n, Measured: true, Stamp: int64(now) - 100}) // the same memory each time
+		b := m.Make(measure.Message{Number: n, Measured: true, Stamp: int64(now) - 100}) // the same memory each time
 		l.put(b)
 		now += 10
 	}
-	bad := m.Make(payload.Message{Number: 5})
+	bad := m.Make(measure.Message{Number: 5})
 	bad[20] ^= 1
 	l.put(bad)
 	now += 5000

@@ -6,8 +6,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze"
-	"github.com/activeblaze/blaze/bench/payload"
-	"github.com/activeblaze/blaze/bench/schedule"
+	"github.com/activeblaze/blaze/bench/measure"
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/engine"
 )
@@ -66,18 +65,18 @@ const stampEvery = 16
 
 // run sends for warmUp and measure. It does not wait for what was sent to arrive.
 func (l *load) run() error {
-	var sched schedule.Schedule
+	var sched measure.Schedule
 	start := l.now()
 	if l.rate > 0 {
 		var err error
-		if sched, err = schedule.New(start, l.rate); err != nil {
+		if sched, err = measure.NewSchedule(start, l.rate); err != nil {
 			return err
 		}
 	}
-	m := payload.NewMaker(l.size, l.seed)
+	m := measure.NewMaker(l.size, l.seed)
 	measured, end := start.Add(l.warmUp), start.Add(l.warmUp+l.measure)
 	idle, burst := idler{spin: l.spin, rest: l.rest}, burst(l.size)
-	var msg payload.Message
+	var msg measure.Message
 	refused := false // msg was, for want of room, and goes first
 	fill := func(b []byte) { m.Fill(b, msg) }
 	warm, timed := false, 0 // the warm-up is over; messages accepted since
@@ -95,7 +94,7 @@ func (l *load) run() error {
 					due = now
 				}
 				warm = due >= measured
-				msg = payload.Message{Number: l.base + l.sent + 1, Measured: warm, Stamp: int64(due)}
+				msg = measure.Message{Number: l.base + l.sent + 1, Measured: warm, Stamp: int64(due)}
 			}
 			if err := l.send(l.size, fill); err != nil {
 				if refused = errors.Is(err, blaze.ErrBackPressure); refused {

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze"
-	"github.com/activeblaze/blaze/bench/payload"
+	"github.com/activeblaze/blaze/bench/measure"
 	"github.com/activeblaze/blaze/clock"
 )
 
@@ -130,7 +130,7 @@ func TestPlantedDefectsAreCounted(t *testing.T) {
 		}, [4]uint64{1, 0, 0, 1}},
 		{"one that nobody sent", func(i int, b []byte) [][]byte {
 			if i == at {
-				forged := payload.NewMaker(len(b), 9).Make(payload.Message{Number: 1 << 30})
+				forged := measure.NewMaker(len(b), 9).Make(measure.Message{Number: 1 << 30})
 				return [][]byte{b, forged}
 			}
 			return [][]byte{b}
@@ -258,7 +258,7 @@ func TestPinger(t *testing.T) {
 		now += 7000
 		switch i {
 		case 10: // an answer to an older message, and a damaged one
-			old := payload.NewMaker(64, 3).Make(payload.Message{Number: 2, Measured: true})
+			old := measure.NewMaker(64, 3).Make(measure.Message{Number: 2, Measured: true})
 			p.pong(old)
 			bad := slices.Clone(pending)
 			bad[20] ^= 1

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze"
-	"github.com/activeblaze/blaze/bench/hist"
+	"github.com/activeblaze/blaze/bench/measure"
 	"github.com/activeblaze/blaze/engine"
 	"github.com/activeblaze/blaze/internal/hook"
 )
@@ -24,12 +24,12 @@ type member struct {
 	trace *tracer // nil unless the order says so
 
 	mu     sync.Mutex
-	repair *hist.Histogram // the engine's thread records while others read
+	repair *measure.Histogram // the engine's thread records while others read
 }
 
 // open makes a channel that is not started yet. invoker says that the caller turns it.
 func open(o *order, invoker bool) (*member, error) {
-	m := &member{invoker: invoker, repair: hist.New()}
+	m := &member{invoker: invoker, repair: measure.NewHistogram()}
 	idle, err := blaze.ParseIdle(o.Idle)
 	if err != nil {
 		return nil, err

@@ -12,9 +12,8 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze"
-	"github.com/activeblaze/blaze/bench/payload"
+	"github.com/activeblaze/blaze/bench/measure"
 	"github.com/activeblaze/blaze/bench/rig"
-	"github.com/activeblaze/blaze/bench/schedule"
 	"github.com/activeblaze/blaze/fec"
 )
 
@@ -129,7 +128,7 @@ func (o Options) Check(kind Kind) error {
 	default:
 		return fmt.Errorf("workload %q: want latency, throughput, loss or raw", kind)
 	}
-	if err := payload.CheckSize(o.Size); err != nil {
+	if err := measure.CheckSize(o.Size); err != nil {
 		return err
 	}
 	if o.Size > MaxSize {
@@ -141,8 +140,8 @@ func (o Options) Check(kind Kind) error {
 	if o.Protocol == blaze.Totem {
 		return fmt.Errorf("protocol %q: want nack, besteffort, fec or hybrid; the ring has a command of its own, order", strings.ToLower(o.Protocol.String()))
 	}
-	if o.Rate < 0 || o.Rate > schedule.MaxRate || o.Rate != o.Rate {
-		return fmt.Errorf("rate %v: want 0 (as fast as it goes) to %.0f messages a second", o.Rate, float64(schedule.MaxRate))
+	if o.Rate < 0 || o.Rate > measure.MaxRate || o.Rate != o.Rate {
+		return fmt.Errorf("rate %v: want 0 (as fast as it goes) to %.0f messages a second", o.Rate, float64(measure.MaxRate))
 	}
 	if o.Duration < 10*time.Millisecond || o.Duration > MaxDuration {
 		return fmt.Errorf("duration %v: want 10ms to %v", o.Duration, MaxDuration)

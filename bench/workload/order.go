@@ -10,12 +10,9 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze"
-	"github.com/activeblaze/blaze/bench/hist"
-	"github.com/activeblaze/blaze/bench/payload"
+	"github.com/activeblaze/blaze/bench/measure"
 	"github.com/activeblaze/blaze/bench/proc"
-	"github.com/activeblaze/blaze/bench/result"
 	"github.com/activeblaze/blaze/bench/rig"
-	"github.com/activeblaze/blaze/bench/schedule"
 	"github.com/activeblaze/blaze/engine"
 )
 
@@ -110,7 +107,7 @@ func (o OrderOptions) fill() (OrderOptions, blaze.TotemProfile, error) {
 
 // Check refuses what cannot be run; each error begins with the option, its value and what it may be.
 func (o OrderOptions) Check() error {
-	if err := payload.CheckSize(o.Size); err != nil {
+	if err := measure.CheckSize(o.Size); err != nil {
 		return err
 	}
 	if o.Size > MaxSize {
@@ -128,8 +125,8 @@ func (o OrderOptions) Check() error {
 	case o.Protocol == nack && (o.Verify || o.Kill || o.Safe || o.Plain):
 		return errors.New("protocol nack: it has no ring: want totem with --verify, --kill, --safe or --plain")
 	}
-	if o.Rate < 0 || o.Rate > schedule.MaxRate || o.Rate != o.Rate {
-		return fmt.Errorf("rate %v: want 0 (as fast as it goes) to %.0f messages a second", o.Rate, float64(schedule.MaxRate))
+	if o.Rate < 0 || o.Rate > measure.MaxRate || o.Rate != o.Rate {
+		return fmt.Errorf("rate %v: want 0 (as fast as it goes) to %.0f messages a second", o.Rate, float64(measure.MaxRate))
 	}
 	if o.Duration < 10*time.Millisecond || o.Duration > MaxDuration {
 		return fmt.Errorf("duration %v: want 10ms to %v", o.Duration, MaxDuration)
@@ -167,7 +164,7 @@ func (o *OrderOptions) warmUp() time.Duration { return (&Options{Duration: o.Dur
 //	how many each one sent       →
 //	                             ←  report, when all has come or after Settle
 //	close its input              →  leaves the ring and ends
-func RunOrder(ctx context.Context, opt OrderOptions) (*result.Order, *hist.Histogram, error) {
+func RunOrder(ctx context.Context, opt OrderOptions) (*measure.OrderResult, *measure.Histogram, error) {
 	o, profile, err := opt.fill()
 	if err != nil {
 		return nil, nil, err
@@ -178,8 +175,8 @@ func RunOrder(ctx context.Context, opt OrderOptions) (*result.Order, *hist.Histo
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 
-	r := &ringRun{o: o, fail: fail, res: &result.Order{
-		Run: result.Run{
+	r := &ringRun{o: o, fail: fail, res: &measure.OrderResult{
+		Result: measure.Result{
 			Workload: "order", Rig: string(o.Rig), URI: o.URI, Protocol: o.Protocol, Size: o.Size, Receivers: o.Members,
 			Rate: o.Rate, Loss: o.Loss, Seed: o.Seed, Idle: o.Idle,
 		},
@@ -211,9 +208,9 @@ func RunOrder(ctx context.Context, opt OrderOptions) (*result.Order, *hist.Histo
 type ringRun struct {
 	o       OrderOptions
 	fail    context.CancelCauseFunc
-	res     *result.Order
-	hist    *hist.Histogram // to the last member's delivery
-	rig     *rig.Rig        // nil: none
+	res     *measure.OrderResult
+	hist    *measure.Histogram // to the last member's delivery
+	rig     *rig.Rig           // nil: none
 	members []*proc.Child
 	loads   []*ringLoad
 	marks   []mark // of the member that was killed

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze"
-	"github.com/activeblaze/blaze/bench/hist"
+	"github.com/activeblaze/blaze/bench/measure"
 	"github.com/activeblaze/blaze/bench/proc"
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/engine"
@@ -111,7 +111,7 @@ func openRing(o *order) (*member, error) {
 	}
 	// Who never sleeps in the kernel turns its engine itself; with Block it is the engine's own loop,
 	// which wakes when a packet comes.
-	m := &member{invoker: o.Idle != "block", yields: o.Idle == "backoff", repair: hist.New()}
+	m := &member{invoker: o.Idle != "block", yields: o.Idle == "backoff", repair: measure.NewHistogram()}
 	cfg := blaze.Config{
 		Cluster: o.Cluster, BroadcastURI: o.URI, Protocol: o.Protocol, Safe: o.Ring.Safe,
 		Totem: blaze.TotemConfig{Profile: o.Ring.Profile, Plain: o.Ring.Plain},

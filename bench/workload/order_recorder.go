@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/activeblaze/blaze"
-	"github.com/activeblaze/blaze/bench/payload"
+	"github.com/activeblaze/blaze/bench/measure"
 	"github.com/activeblaze/blaze/clock"
 )
 
@@ -16,7 +16,7 @@ const senderShift = 56
 // sequence and the times of some. It belongs to the thread that runs the handlers, but for what is
 // atomic.
 type recorder struct {
-	reader  payload.Reader
+	reader  measure.Reader
 	now     func() clock.Time
 	seq     sequence
 	from    []sender
@@ -44,7 +44,7 @@ type sender struct {
 
 func newRecorder(members, size int, seed, every uint64, now func() clock.Time) *recorder {
 	return &recorder{
-		reader: payload.NewReader(size, seed), now: now, from: make([]sender, members),
+		reader: measure.NewReader(size, seed), now: now, from: make([]sender, members),
 		samples: samples{every: max(every, 1), at: make([]sample, 0, maxSamples)},
 	}
 }

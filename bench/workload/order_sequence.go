@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/activeblaze/blaze"
-	"github.com/activeblaze/blaze/bench/payload"
+	"github.com/activeblaze/blaze/bench/measure"
 )
 
 // stretch is what a member delivered in one ring: from the regular view that began it to the next.
@@ -103,8 +103,8 @@ func chain(h, w uint64) uint64 {
 
 // word stands for a message: its own hash where it is intact.
 func word(b []byte) uint64 {
-	if len(b) < payload.MinSize {
-		return payload.Hash(0, b)
+	if len(b) < measure.MinSize {
+		return measure.Hash(0, b)
 	}
 	return binary.LittleEndian.Uint64(b) ^ binary.LittleEndian.Uint64(b[8:])
 }

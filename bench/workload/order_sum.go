@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"runtime"
 
-	"github.com/activeblaze/blaze/bench/hist"
+	"github.com/activeblaze/blaze/bench/measure"
 )
 
 // sum adds up what the members report; the one that was killed has none.
@@ -78,7 +78,7 @@ func (r *ringRun) times(reports []*ringReport) {
 		latency int64
 		members int
 	}
-	all, own := hist.New(), hist.New()
+	all, own := measure.NewHistogram(), measure.NewHistogram()
 	last := map[uint64]slowest{}
 	for i, p := range reports {
 		if p == nil {
@@ -93,7 +93,7 @@ func (r *ringRun) times(reports []*ringReport) {
 			last[s.number] = slowest{max(l.latency, s.latency), l.members + 1}
 		})
 	}
-	r.hist = hist.New()
+	r.hist = measure.NewHistogram()
 	for _, l := range last {
 		if l.members == living {
 			r.hist.Record(l.latency)

@@ -9,8 +9,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze"
-	"github.com/activeblaze/blaze/bench/payload"
-	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/bench/measure"
 	"github.com/activeblaze/blaze/clock"
 )
 
@@ -21,18 +20,18 @@ const ringSeed = 9
 type fakeMember struct {
 	*recorder
 	time  clock.Time
-	maker *payload.Maker
+	maker *measure.Maker
 }
 
 func newFakeMember(members int) *fakeMember {
-	m := &fakeMember{time: 1, maker: payload.NewMaker(64, ringSeed)}
+	m := &fakeMember{time: 1, maker: measure.NewMaker(64, ringSeed)}
 	m.recorder = newRecorder(members, 64, ringSeed, 1, func() clock.Time { return m.time })
 	return m
 }
 
 // gets delivers message n of a member, sent a microsecond ago.
 func (m *fakeMember) gets(from int, n uint64) {
-	b := m.maker.Make(payload.Message{Number: uint64(from+1)<<senderShift | n, Measured: true, Stamp: int64(m.time)})
+	b := m.maker.Make(measure.Message{Number: uint64(from+1)<<senderShift | n, Measured: true, Stamp: int64(m.time)})
 	m.time += 1000
 	m.take(&blaze.Delivery{Payload: b, From: blaze.MemberID{byte(from + 1)}, Received: int64(m.time)})
 }
@@ -55,9 +54,9 @@ func fakeRing(n uint64) (a, b *fakeMember) {
 }
 
 // judge has a run sum up what members report.
-func judge(t *testing.T, members ...*fakeMember) *result.Order {
+func judge(t *testing.T, members ...*fakeMember) *measure.OrderResult {
 	t.Helper()
-	r := &ringRun{o: OrderOptions{Members: len(members), Size: 64, Verify: true}, res: &result.Order{}}
+	r := &ringRun{o: OrderOptions{Members: len(members), Size: 64, Verify: true}, res: &measure.OrderResult{}}
 	var reports []*ringReport
 	for _, m := range members {
 		reports = append(reports, m.report(0))
@@ -117,7 +116,7 @@ func TestVerifyCatchesPlantedViolations(t *testing.T) {
 		}, "members 0 and 1 in ring 4@"},
 		{"a damaged message at one", func(a, b *fakeMember) {
 			a.gets(0, 11)
-			msg := slices.Clone(a.maker.Make(payload.Message{Number: 1<<senderShift | 11}))
+			msg := slices.Clone(a.maker.Make(measure.Message{Number: 1<<senderShift | 11}))
 			msg[12] ^= 1
 			b.take(&blaze.Delivery{Payload: msg})
 		}, "another order"},
@@ -198,7 +197,7 @@ func TestRecorderCountsDefects(t *testing.T) {
 	m.gets(0, 11)
 	m.gets(1, 3)
 	m.gets(2, 1) // a member that there is not
-	b := m.maker.Make(payload.Message{Number: 1<<senderShift | 13})
+	b := m.maker.Make(measure.Message{Number: 1<<senderShift | 13})
 	m.take(&blaze.Delivery{Payload: b, From: blaze.MemberID{77}})
 	p := m.report(0)
 	if !slices.Equal(p.Delivered, []uint64{12, 10}) || p.Reordered != 1 || p.Duplicates != 2 || p.Corrupt != 2 {
@@ -214,7 +213,7 @@ func TestTimesOfOwnAndLastDelivery(t *testing.T) {
 	for i := range uint64(3 * maxSamples) {
 		for _, m := range []*fakeMember{a, b} {
 			at := m.time
-			msg := m.maker.Make(payload.Message{Number: 1<<senderShift | i + 1, Measured: true, Stamp: int64(at)})
+			msg := m.maker.Make(measure.Message{Number: 1<<senderShift | i + 1, Measured: true, Stamp: int64(at)})
 			m.time += 5000
 			if m == b {
 				m.time += 2000
@@ -252,7 +251,7 @@ func TestFailoverIsTheStallUntilANewRingDelivers(t *testing.T) {
 		a.time += pause
 		c.first(a)
 		a.enters(blaze.ViewRegular, 2, 1)
-		r := &ringRun{o: OrderOptions{Members: 2, Kill: true}, res: &result.Order{}}
+		r := &ringRun{o: OrderOptions{Members: 2, Kill: true}, res: &measure.OrderResult{}}
 		if r.failover([]*ringReport{a.report(0), nil}); r.res.FailoverMS != nil {
 			t.Errorf("%s: nothing was delivered in the new ring, and it counts as working", c.name)
 		}

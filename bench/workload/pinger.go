@@ -7,8 +7,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze"
-	"github.com/activeblaze/blaze/bench/hist"
-	"github.com/activeblaze/blaze/bench/payload"
+	"github.com/activeblaze/blaze/bench/measure"
 	"github.com/activeblaze/blaze/clock"
 )
 
@@ -19,8 +18,8 @@ type pinger struct {
 	now   func() clock.Time
 
 	mu            sync.Mutex // the handler's thread, and the one that watches for timeouts
-	maker         *payload.Maker
-	rtt           *hist.Histogram
+	maker         *measure.Maker
+	rtt           *measure.Histogram
 	sent          uint64     // the number that is under way or was last
 	at            clock.Time // when it was sent
 	refused       bool       // it was made and met back-pressure: to be offered again
@@ -35,7 +34,7 @@ type pinger struct {
 func newPinger(size int, seed uint64, offer func([]byte) error, now func() clock.Time) *pinger {
 	return &pinger{
 		offer: offer, now: now,
-		maker: payload.NewMaker(size, seed), rtt: hist.New(), done: make(chan struct{}),
+		maker: measure.NewMaker(size, seed), rtt: measure.NewHistogram(), done: make(chan struct{}),
 	}
 }
 
@@ -59,7 +58,7 @@ func (p *pinger) next(now clock.Time) {
 		p.finish(nil)
 		return
 	}
-	b := p.maker.Make(payload.Message{Number: p.sent + 1, Measured: now >= p.measured, Stamp: int64(now)})
+	b := p.maker.Make(measure.Message{Number: p.sent + 1, Measured: now >= p.measured, Stamp: int64(now)})
 	p.at = p.now()
 	switch err := p.offer(b); {
 	case err == nil:

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze"
-	"github.com/activeblaze/blaze/bench/hist"
+	"github.com/activeblaze/blaze/bench/measure"
 	"github.com/activeblaze/blaze/bench/raw"
 )
 
@@ -39,7 +39,7 @@ func (r *run) raw(ctx context.Context) error {
 	}
 
 	r.progress("round trip of bare sockets, %d bytes, for %v", r.o.Size, r.o.Duration)
-	r.hist = hist.New()
+	r.hist = measure.NewHistogram()
 	pings, err := raw.Latency(ctx, ping, r.hist.Record)
 	if err != nil {
 		return causeOf(ctx, err)

@@ -13,9 +13,8 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze"
-	"github.com/activeblaze/blaze/bench/hist"
+	"github.com/activeblaze/blaze/bench/measure"
 	"github.com/activeblaze/blaze/bench/proc"
-	"github.com/activeblaze/blaze/bench/result"
 	"github.com/activeblaze/blaze/bench/rig"
 	"github.com/activeblaze/blaze/engine"
 )
@@ -23,7 +22,7 @@ import (
 // Run runs one workload and tells its result, and the histogram that --hist writes: round trips
 // where they were measured, else one-way latency. Every process that it starts has ended when it
 // returns. One run at a time may be under way in a process.
-func Run(ctx context.Context, kind Kind, opt Options) (*result.Run, *hist.Histogram, error) {
+func Run(ctx context.Context, kind Kind, opt Options) (*measure.Result, *measure.Histogram, error) {
 	o, err := opt.fill(kind)
 	if err != nil {
 		return nil, nil, err
@@ -34,7 +33,7 @@ func Run(ctx context.Context, kind Kind, opt Options) (*result.Run, *hist.Histog
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("the run did not end within %v", limit))
 	defer cancel()
 
-	r := &run{kind: kind, o: o, res: &result.Run{
+	r := &run{kind: kind, o: o, res: &measure.Result{
 		Rig: string(o.Rig), Offload: o.Offload,
 		Workload: string(kind), URI: o.URI, Protocol: protocolName(kind, o.Protocol), Size: o.Size, Receivers: o.Receivers,
 		Rate: o.Rate, Loss: o.Loss, DelayNS: o.Delay.Nanoseconds(), Seed: o.Seed, Idle: o.Idle, GSO: o.GSO,
@@ -81,16 +80,16 @@ func Run(ctx context.Context, kind Kind, opt Options) (*result.Run, *hist.Histog
 type run struct {
 	kind     Kind
 	o        Options
-	res      *result.Run
-	hist     *hist.Histogram
+	res      *measure.Result
+	hist     *measure.Histogram
 	rig      *rig.Rig // nil: none
 	children []*proc.Child
 	cpu      time.Duration // of the children that have ended
 	hash     uint64
 	mallocs  uint64
-	rtt      *hist.Histogram // round trips, measured here
-	trace    *tracer         // nil: none
-	pong     func([]byte)    // takes an answer; set before the first message
+	rtt      *measure.Histogram // round trips, measured here
+	trace    *tracer            // nil: none
+	pong     func([]byte)       // takes an answer; set before the first message
 }
 
 func protocolName(kind Kind, p blaze.Protocol) string {
@@ -412,7 +411,7 @@ func (r *run) sum(own counters, repair []byte, reports []*report) error {
 	res.ParityOverhead = share(own.ParityBytes, own.DatagramBytes)
 	res.Reasons = map[string]uint64{}
 	res.Members = append(res.Members, own.Detail)
-	latency, repairs := hist.New(), hist.New()
+	latency, repairs := measure.NewHistogram(), measure.NewHistogram()
 	if err := add(repairs, repair); err != nil {
 		return err
 	}
@@ -487,8 +486,8 @@ func (p *report) rate() float64 {
 }
 
 // add decodes a receiver's histogram and adds it to h.
-func add(h *hist.Histogram, b []byte) error {
-	var o hist.Histogram
+func add(h *measure.Histogram, b []byte) error {
+	var o measure.Histogram
 	if err := o.UnmarshalBinary(b); err != nil {
 		return err
 	}

@@ -4,19 +4,18 @@ import (
 	"sync/atomic"
 
 	"github.com/activeblaze/blaze"
-	"github.com/activeblaze/blaze/bench/hist"
-	"github.com/activeblaze/blaze/bench/payload"
+	"github.com/activeblaze/blaze/bench/measure"
 	"github.com/activeblaze/blaze/clock"
 )
 
 // sink is the receiving application: it judges every message that its handler gets. It belongs
 // to the thread that runs the handler; only delivered may be read from elsewhere.
 type sink struct {
-	reader  payload.Reader
+	reader  measure.Reader
 	every   uint64 // takes the time of each measured message whose number this divides
 	now     func() clock.Time
-	tracker *payload.Tracker
-	latency *hist.Histogram
+	tracker *measure.Tracker
+	latency *measure.Histogram
 
 	// The measured part, from the first to the last message whose time was taken.
 	first, last           clock.Time
@@ -29,7 +28,7 @@ type sink struct {
 }
 
 func newSink(size int, seed, every uint64, now func() clock.Time) *sink {
-	return &sink{reader: payload.NewReader(size, seed), every: max(every, 1), now: now, tracker: payload.NewTracker(), latency: hist.New(), told: map[string]uint64{}}
+	return &sink{reader: measure.NewReader(size, seed), every: max(every, 1), now: now, tracker: measure.NewTracker(), latency: measure.NewHistogram(), told: map[string]uint64{}}
 }
 
 // take judges one payload that comes now.
@@ -47,7 +46,7 @@ func (s *sink) judge(b []byte, at clock.Time) {
 }
 
 // count takes note of one payload, if it is right.
-func (s *sink) count(b []byte) (msg payload.Message, ok bool) {
+func (s *sink) count(b []byte) (msg measure.Message, ok bool) {
 	if msg, ok = s.reader.Read(b); !ok {
 		s.tracker.Corrupt++
 		return msg, false

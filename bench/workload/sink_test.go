@@ -4,16 +4,16 @@ import (
 	"testing"
 
 	"github.com/activeblaze/blaze"
-	"github.com/activeblaze/blaze/bench/payload"
+	"github.com/activeblaze/blaze/bench/measure"
 )
 
 // A receiver that was told of every message that it did not get waits for nothing more.
 func TestWhatIsToldAsLostIsSettled(t *testing.T) {
 	w := newWire(64)
-	m := payload.NewMaker(64, 9)
+	m := measure.NewMaker(64, 9)
 	ctl := &control{finished: make(chan struct{})}
 	for n := uint64(1); n <= 10; n++ {
-		b := m.Make(payload.Message{Number: n})
+		b := m.Make(measure.Message{Number: n})
 		if n < 4 || n > 6 {
 			w.sink.take(b)
 		}

@@ -55,10 +55,10 @@ type report struct {
 	Told       map[string]uint64 `json:"told"`
 	Messages   float64           `json:"messages"` // measured, in
 	Seconds    float64           `json:"seconds"`
-	Latency    []byte            `json:"latency"` // hist.Histogram
+	Latency    []byte            `json:"latency"` // measure.Histogram
 	Repair     []byte            `json:"repair"`
 	RTT        []byte            `json:"rtt"`    // Raw
-	Stages     [][]byte          `json:"stages"` // hist.Histogram of each, where they were traced
+	Stages     [][]byte          `json:"stages"` // measure.Histogram of each, where they were traced
 	Mallocs    uint64            `json:"mallocs"`
 	Stats      counters          `json:"stats"`
 }

@@ -5,7 +5,7 @@ import (
 	"flag"
 	"io"
 
-	"github.com/activeblaze/blaze/bench/doctor"
+	"github.com/activeblaze/blaze/cmd/internal/doctor"
 )
 
 // examine prints what this host offers to AF_XDP. It changes nothing and sends nothing.

@@ -8,7 +8,7 @@ import (
 	"io"
 	"os"
 
-	"github.com/activeblaze/blaze/bench/dump"
+	"github.com/activeblaze/blaze/cmd/internal/dump"
 )
 
 // dumpFile prints the datagrams of a capture in words: of an xdp driver's tap (&tap=FILE), or any

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/bench/figures"
-	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/bench/measure"
 	"github.com/activeblaze/blaze/bench/rig"
 	"github.com/activeblaze/blaze/bench/workload"
 	"github.com/activeblaze/blaze/xdp"
@@ -143,11 +143,11 @@ func takeSuite(ctx context.Context, s figures.Suite, rounds int, out *output) (_
 		return nil, err
 	}
 	n, total := 0, rounds*len(s.Cases)
-	run := func(ctx context.Context, c figures.Case) (*result.Run, error) {
+	run := func(ctx context.Context, c figures.Case) (*measure.Result, error) {
 		n++
 		out.prefix = fmt.Sprintf("[%d/%d] ", n, total)
 		if c.Order != nil {
-			r, err := figures.RunOrder(ctx, c, func(ctx context.Context, o workload.OrderOptions) (*result.Order, error) {
+			r, err := figures.RunOrder(ctx, c, func(ctx context.Context, o workload.OrderOptions) (*measure.OrderResult, error) {
 				o.Receiver, o.Stderr, o.Progress = receiver, out.stderr, out.progress
 				r, _, err := workload.RunOrder(ctx, o)
 				return r, err

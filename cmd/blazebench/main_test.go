@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/bench/measure"
 )
 
 // TestMain makes the test program play blazebench, for its receivers and for the tests that need
@@ -33,11 +33,11 @@ func bench(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), err.String()
 }
 
-// measure runs a workload and reads its JSON.
-func measure(t *testing.T, args ...string) result.Run {
+// measured runs a workload and reads its JSON.
+func measured(t *testing.T, args ...string) measure.Result {
 	t.Helper()
 	code, stdout, stderr := bench(t, append(args, "--json", "-")...)
-	var r result.Run
+	var r measure.Result
 	if err := json.Unmarshal([]byte(stdout), &r); err != nil || code != exitOK {
 		t.Fatalf("blazebench %s: exit %d, %v\n%s%s", strings.Join(args, " "), code, err, stdout, stderr)
 	}
@@ -141,7 +141,7 @@ func TestTinyRuns(t *testing.T) {
 	}
 	for _, args := range runs {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
-			r := measure(t, append(args, "--duration", "150ms")...)
+			r := measured(t, append(args, "--duration", "150ms")...)
 			if r.Workload != args[0] || r.Sent == 0 || r.Delivered == 0 {
 				t.Errorf("%+v", r)
 			}
@@ -163,7 +163,7 @@ func TestTinyRuns(t *testing.T) {
 
 // The application's own count must show what the library does not repair.
 func TestBestEffortLosesWhatIsDropped(t *testing.T) {
-	r := measure(t, "loss", "--protocol", "besteffort", "--loss", "0.3", "--rate", "5000", "--duration", "300ms")
+	r := measured(t, "loss", "--protocol", "besteffort", "--loss", "0.3", "--rate", "5000", "--duration", "300ms")
 	if r.Lost == 0 || r.Delivered+r.Lost != r.Sent {
 		t.Errorf("30 %% loss without repair: %s", counts(&r))
 	}
@@ -180,7 +180,7 @@ func TestRaw(t *testing.T) {
 	for _, args := range [][]string{{"raw"}, {"raw", "--size", "1344", "--gso"}} {
 		// Bare sockets measure what they can in their time: on a busy host that may be nothing.
 		for d := 150 * time.Millisecond; ; d *= 2 {
-			r := measure(t, append(args, "--duration", d.String())...)
+			r := measured(t, append(args, "--duration", d.String())...)
 			if r.RTT != nil && r.RTT.P50 > 0 && r.DatagramsPerSecond > 0 {
 				break
 			}

@@ -10,8 +10,7 @@ import (
 	"strings"
 
 	"github.com/activeblaze/blaze"
-	"github.com/activeblaze/blaze/bench/hist"
-	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/bench/measure"
 	"github.com/activeblaze/blaze/bench/workload"
 )
 
@@ -143,7 +142,7 @@ func one(ctx context.Context, kind workload.Kind, args []string, out *output) er
 		return err
 	}
 	if h == nil {
-		h = hist.New()
+		h = measure.NewHistogram()
 	}
 	if err := writeTo(f.hist, out.stdout, h.WriteHGRM); err != nil {
 		return err
@@ -158,7 +157,7 @@ func one(ctx context.Context, kind workload.Kind, args []string, out *output) er
 }
 
 // mustHold is an error when a run broke the promise of its protocol.
-func mustHold(r *result.Run) error {
+func mustHold(r *measure.Result) error {
 	if (r.Protocol == "nack" || r.Protocol == "hybrid") && !r.Exact() {
 		return fmt.Errorf("not exactly once in order: %s", counts(r))
 	}

@@ -6,8 +6,7 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/activeblaze/blaze/bench/hist"
-	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/bench/measure"
 	"github.com/activeblaze/blaze/bench/workload"
 )
 
@@ -84,14 +83,14 @@ func inOrder(ctx context.Context, args []string, out *output) error {
 
 // orderMustHold is an error when a run broke Totem's promises. A member that was out of the ring
 // for a while may miss what the others delivered meanwhile; in one ring nothing is missing.
-func orderMustHold(r *result.Order) error {
+func orderMustHold(r *measure.OrderResult) error {
 	switch {
 	case r.OrderViolations > 0:
-		return fmt.Errorf("%d violations of the order: %s", r.OrderViolations, counts(&r.Run))
+		return fmt.Errorf("%d violations of the order: %s", r.OrderViolations, counts(&r.Result))
 	case r.Corrupt > 0:
 		return fmt.Errorf("%d corrupt messages", r.Corrupt)
 	case r.Lost > 0 && r.Views <= 1:
-		return fmt.Errorf("messages are missing, though nobody came or went: %s", counts(&r.Run))
+		return fmt.Errorf("messages are missing, though nobody came or went: %s", counts(&r.Result))
 	case r.Killed && r.FailoverMS == nil:
 		return fmt.Errorf("after a member was killed, not all of the others delivered again")
 	}
@@ -99,7 +98,7 @@ func orderMustHold(r *result.Order) error {
 }
 
 // order prints a result to be read.
-func (o *output) order(r *result.Order) {
+func (o *output) order(r *measure.OrderResult) {
 	w := o.stdout
 	delivery, ring := "agreed", ""
 	if r.Safe {
@@ -116,7 +115,7 @@ func (o *output) order(r *result.Order) {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "  %-15s %s\n", name, fmt.Sprintf(format, args...))
 	}
-	line("members", "idle %s, profile %s, %d CPUs, %s, driver %s", r.Idle, r.Profile, r.CPUs, r.Kernel, driver(&r.Run))
+	line("members", "idle %s, profile %s, %d CPUs, %s, driver %s", r.Idle, r.Profile, r.CPUs, r.Kernel, driver(&r.Result))
 	if r.Loss > 0 {
 		line("injected loss", "%.4g %% of the datagrams at each member, seed %d", r.Loss*100, r.Seed)
 	}
@@ -126,7 +125,7 @@ func (o *output) order(r *result.Order) {
 	line("throughput", "%s messages/s, %s MB/s, %s datagrams/s at the slowest member", count(r.MsgsPerSecond), mega(r.BytesPerSecond), count(r.DatagramsPerSecond))
 	for _, p := range []struct {
 		name string
-		*hist.Percentiles
+		*measure.Percentiles
 	}{{"own delivery", r.Own}, {"last delivery", r.Last}} {
 		if p.Percentiles != nil {
 			line(p.name, "min %s  p50 %s  p90 %s  p99 %s  p99.9 %s  p99.99 %s  max %s",
@@ -139,7 +138,7 @@ func (o *output) order(r *result.Order) {
 	if r.FailoverMS != nil {
 		line("failover", "%s ms without a delivery after a member was killed", strconv.FormatFloat(*r.FailoverMS, 'f', 1, 64))
 	}
-	line("messages", "%s", counts(&r.Run))
+	line("messages", "%s", counts(&r.Result))
 	switch {
 	case r.OrderViolations > 0:
 		line("order", "%s", plural(int(r.OrderViolations), "violation"))

@@ -5,11 +5,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/bench/measure"
 )
 
 // inOrderJSON runs the order workload and reads its JSON.
-func inOrderJSON(t *testing.T, args ...string) (r result.Order, raw map[string]any) {
+func inOrderJSON(t *testing.T, args ...string) (r measure.OrderResult, raw map[string]any) {
 	t.Helper()
 	args = append([]string{"order", "--verify", "--json", "-"}, args...)
 	code, stdout, stderr := bench(t, args...)
@@ -30,11 +30,11 @@ func TestOrder(t *testing.T) {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			r, raw := inOrderJSON(t, append(args, "--duration", "150ms", "--profile", "shared")...)
 			if r.OrderViolations+r.Duplicates+r.Reordered+r.Corrupt != 0 || r.Sent == 0 || r.Compared == 0 || !r.Verified {
-				t.Errorf("%s, %d compared", counts(&r.Run), r.Compared)
+				t.Errorf("%s, %d compared", counts(&r.Result), r.Compared)
 			}
 			// Whoever was out of the ring for a while, on a host that stood still, may miss something.
 			if r.Views == 1 && (r.Delivered != r.Sent*uint64(r.Ring) || r.Lost != 0) {
-				t.Errorf("%s at %d members", counts(&r.Run), r.Ring)
+				t.Errorf("%s at %d members", counts(&r.Result), r.Ring)
 			}
 			if r.Own == nil || r.Last == nil || r.Latency == nil || r.Own.P50 <= 0 || r.Last.Max < r.Own.Min {
 				t.Errorf("own %+v, last %+v", r.Own, r.Last)
@@ -54,12 +54,12 @@ func TestOrder(t *testing.T) {
 // The same exchange without a ring, to compare with.
 func TestOrderByNACK(t *testing.T) {
 	code, stdout, stderr := bench(t, "order", "--protocol", "nack", "--duration", "100ms", "--loss", "0.01", "--json", "-")
-	var r result.Order
+	var r measure.OrderResult
 	if err := json.Unmarshal([]byte(stdout), &r); err != nil || code != exitOK {
 		t.Fatalf("exit %d, %v\n%s%s", code, err, stdout, stderr)
 	}
 	if r.Sent == 0 || r.Delivered != r.Sent*3 || !r.Exact() || r.Views != 0 || r.Protocol != "nack" {
-		t.Errorf("%s, %d views, %s", counts(&r.Run), r.Views, r.Protocol)
+		t.Errorf("%s, %d views, %s", counts(&r.Result), r.Views, r.Protocol)
 	}
 }
 
@@ -93,16 +93,16 @@ func TestOrderMustHold(t *testing.T) {
 	ms := 1.0
 	for _, c := range []struct {
 		name string
-		r    result.Order
+		r    measure.OrderResult
 		ok   bool
 	}{
-		{"clean", result.Order{Views: 1}, true},
-		{"a violation", result.Order{Views: 1, OrderViolations: 1}, false},
-		{"lost in one ring", result.Order{Views: 1, Run: result.Run{Lost: 1}}, false},
-		{"lost by one that was out of the ring", result.Order{Views: 3, Run: result.Run{Lost: 1}}, true},
-		{"corrupt", result.Order{Views: 1, Run: result.Run{Corrupt: 1}}, false},
-		{"went on after a kill", result.Order{Views: 2, Killed: true, FailoverMS: &ms}, true},
-		{"stood still after a kill", result.Order{Views: 2, Killed: true}, false},
+		{"clean", measure.OrderResult{Views: 1}, true},
+		{"a violation", measure.OrderResult{Views: 1, OrderViolations: 1}, false},
+		{"lost in one ring", measure.OrderResult{Views: 1, Result: measure.Result{Lost: 1}}, false},
+		{"lost by one that was out of the ring", measure.OrderResult{Views: 3, Result: measure.Result{Lost: 1}}, true},
+		{"corrupt", measure.OrderResult{Views: 1, Result: measure.Result{Corrupt: 1}}, false},
+		{"went on after a kill", measure.OrderResult{Views: 2, Killed: true, FailoverMS: &ms}, true},
+		{"stood still after a kill", measure.OrderResult{Views: 2, Killed: true}, false},
 	} {
 		if err := orderMustHold(&c.r); (err == nil) != c.ok {
 			t.Errorf("%s: %v", c.name, err)

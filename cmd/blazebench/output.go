@@ -10,8 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/activeblaze/blaze/bench/hist"
-	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/bench/measure"
 )
 
 // defaultDuration is how long a workload is measured unless somebody says otherwise.
@@ -52,7 +51,7 @@ func terminal(w io.Writer) bool {
 }
 
 // report prints one result to be read.
-func (o *output) report(r *result.Run) {
+func (o *output) report(r *measure.Result) {
 	w := o.stdout
 	protocol := r.Protocol
 	if r.Workload == "raw" {
@@ -88,7 +87,7 @@ func (o *output) report(r *result.Run) {
 	}
 	for _, p := range []struct {
 		name string
-		*hist.Percentiles
+		*measure.Percentiles
 	}{{"round trip", r.RTT}, {"one way", r.Latency}, {"repair", r.Repair}} {
 		if p.Percentiles != nil {
 			line(p.name, "min %s  p50 %s  p90 %s  p99 %s  p99.9 %s  p99.99 %s  max %s",
@@ -116,7 +115,7 @@ func (o *output) report(r *result.Run) {
 }
 
 // code is how the blocks of FEC and Hybrid are made.
-func code(r *result.Run) string {
+func code(r *measure.Result) string {
 	s := "adaptive parity"
 	if r.M > 0 {
 		s = plural(r.M, "repair symbol")
@@ -131,7 +130,7 @@ func code(r *result.Run) string {
 }
 
 // driver is what carried the datagrams, and over what.
-func driver(r *result.Run) string {
+func driver(r *measure.Result) string {
 	s := r.Transport
 	if r.XDPMode != "" {
 		s += " " + r.XDPMode
@@ -149,7 +148,7 @@ func driver(r *result.Run) string {
 }
 
 // counts is what became of the messages.
-func counts(r *result.Run) string {
+func counts(r *measure.Result) string {
 	s := fmt.Sprintf("%s sent, %s delivered, %s lost, %s duplicated, %s reordered, %s corrupt", count(float64(r.Sent)),
 		count(float64(r.Delivered)), count(float64(r.Lost)), count(float64(r.Duplicates)), count(float64(r.Reordered)), count(float64(r.Corrupt)))
 	if r.Told > 0 {
@@ -165,7 +164,7 @@ func counts(r *result.Run) string {
 }
 
 // reasons lists why messages were told as lost.
-func reasons(r *result.Run) string {
+func reasons(r *measure.Result) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(r.Reasons)) {
 		parts = append(parts, count(float64(r.Reasons[name]))+" "+name)

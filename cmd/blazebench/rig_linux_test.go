@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/bench/measure"
 	"github.com/activeblaze/blaze/bench/rig"
 	"github.com/activeblaze/blaze/xdp"
 )
@@ -42,7 +42,7 @@ func TestRigRuns(t *testing.T) {
 	} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			before := interfaces(t)
-			r := measure(t, append(args, "--duration", "100ms")...)
+			r := measured(t, append(args, "--duration", "100ms")...)
 			if r.Rig != args[2] || !strings.HasSuffix(r.URI, "?interface="+rig.Interface) {
 				t.Errorf("ran on rig %q, %s", r.Rig, r.URI)
 			}
@@ -63,7 +63,7 @@ func TestRigHybrid(t *testing.T) {
 		t.Skip(err)
 	}
 	for _, receivers := range []string{"1", "4"} {
-		r := measure(t, "loss", "--protocol", "hybrid", "--loss", "0.05", "--receivers", receivers, "--rig", "bridge", "--uri", "xdp://239.255.66.76", "--duration", "200ms")
+		r := measured(t, "loss", "--protocol", "hybrid", "--loss", "0.05", "--receivers", receivers, "--rig", "bridge", "--uri", "xdp://239.255.66.76", "--duration", "200ms")
 		if !r.Exact() || r.Delivered != r.Sent*uint64(r.Receivers) || r.Sent == 0 || r.Transport != "xdp" || r.RepairedByFEC == 0 {
 			t.Errorf("%s receivers, over %s: %s, %d repaired by FEC", receivers, r.Transport, counts(&r), r.RepairedByFEC)
 		}
@@ -163,7 +163,7 @@ func TestDumpOfATap(t *testing.T) {
 		t.Skip(err)
 	}
 	file := filepath.Join(t.TempDir(), "tap.pcapng")
-	r := measure(t, "loss", "--loss", "0", "--rate", "2000", "--rig", "veth", "--uri", "xdp://239.255.66.76?tap="+file, "--duration", "50ms")
+	r := measured(t, "loss", "--loss", "0", "--rate", "2000", "--rig", "veth", "--uri", "xdp://239.255.66.76?tap="+file, "--duration", "50ms")
 	if r.Transport != "xdp" || r.XDPMode == "" || r.XDPSocket != "own" || r.XDPDatagrams == 0 {
 		t.Errorf("ran on %s, %q, %q, %d datagrams", r.Transport, r.XDPMode, r.XDPSocket, r.XDPDatagrams)
 	}
@@ -203,7 +203,7 @@ func TestRigBreakdown(t *testing.T) {
 	// A neighbour's noise does not fall on all stages alike, and where members hardly run every
 	// message comes together with others, of which only the first is traced.
 	for d := 200 * time.Millisecond; d < 4*time.Second; d *= 2 {
-		var r result.Run
+		var r measure.Result
 		code, stdout, stderr := bench(t, "latency", "--breakdown", "--rig", "veth", "--uri", "xdp://239.255.66.76", "--duration", d.String(), "--json", "-")
 		if code != exitOK {
 			if !strings.Contains(stderr, "no message was traced") {

@@ -15,9 +15,8 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze"
-	"github.com/activeblaze/blaze/bench/hist"
-	"github.com/activeblaze/blaze/bench/plot"
-	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/bench/figures"
+	"github.com/activeblaze/blaze/bench/measure"
 	"github.com/activeblaze/blaze/bench/workload"
 )
 
@@ -74,11 +73,11 @@ func (f *flags) checkSweep() error {
 // takeSweep runs every point of a sweep, in the order of the table, rounds times: a neighbour's noise
 // then falls on all protocols alike. Without runs it was stopped; with them the error tells which
 // of them broke its protocol's promise.
-func (f *flags) takeSweep(ctx context.Context, out *output) (all [][]*result.Run, broken error) {
+func (f *flags) takeSweep(ctx context.Context, out *output) (all [][]*measure.Result, broken error) {
 	o := f.opt
 	o.Stderr, o.Progress = out.stderr, out.progress
 	points := len(sweepLosses) * len(sweepProtocols)
-	all = make([][]*result.Run, points)
+	all = make([][]*measure.Result, points)
 	for n := range points * f.sweep.rounds {
 		point := n % points
 		o.Loss, o.Protocol, o.FEC = sweepLosses[point/len(sweepProtocols)], sweepProtocols[point%len(sweepProtocols)], f.opt.FEC
@@ -104,8 +103,8 @@ func (f *flags) takeSweep(ctx context.Context, out *output) (all [][]*result.Run
 }
 
 // middleRun is the run with the median p99 of latency; where that was not measured, any.
-func middleRun(runs []*result.Run) *result.Run {
-	runs = slices.SortedFunc(slices.Values(runs), func(a, b *result.Run) int {
+func middleRun(runs []*measure.Result) *measure.Result {
+	runs = slices.SortedFunc(slices.Values(runs), func(a, b *measure.Result) int {
 		if a.Latency == nil || b.Latency == nil {
 			return 0
 		}
@@ -129,7 +128,7 @@ func (f *flags) runSweep(ctx context.Context, out *output) error {
 	if all == nil {
 		return broken
 	}
-	runs := make([]*result.Run, len(all))
+	runs := make([]*measure.Result, len(all))
 	for i := range all {
 		runs[i] = middleRun(all[i])
 	}
@@ -150,7 +149,7 @@ func (f *flags) runSweep(ctx context.Context, out *output) error {
 }
 
 // circumstances is what all points of a sweep have in common, in two lines.
-func circumstances(runs []*result.Run) (load, host string) {
+func circumstances(runs []*measure.Result) (load, host string) {
 	r := runs[len(runs)-1] // the last protocol has parity
 	over := driver(r)
 	if r.DelayNS > 0 {
@@ -161,7 +160,7 @@ func circumstances(runs []*result.Run) (load, host string) {
 }
 
 // sweepTable prints what every point found.
-func sweepTable(w io.Writer, runs []*result.Run) {
+func sweepTable(w io.Writer, runs []*measure.Result) {
 	load, host := circumstances(runs)
 	fmt.Fprintf(w, "%s\n%s\n\n", load, host)
 	tw := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight)
@@ -205,17 +204,17 @@ func tickTime(v float64) string {
 
 // sweepFigure is the plot of a sweep: three percentiles of latency on one scale, then what is
 // missing at the end, and what the repair costs.
-func sweepFigure(runs []*result.Run) *plot.Figure {
+func sweepFigure(runs []*measure.Result) *figures.Plot {
 	load, host := circumstances(runs)
-	fig := &plot.Figure{Title: "Delivery under loss", Notes: []string{load, host}}
-	x := plot.Axis{Label: "datagrams lost at each member", Format: percent, Low: sweepLosses[0], High: sweepLosses[len(sweepLosses)-1]}
-	add := func(title string, y plot.Axis, value func(*result.Run) float64) {
-		p := plot.Panel{Title: title, X: x, Y: y}
+	fig := &figures.Plot{Title: "Delivery under loss", Notes: []string{load, host}}
+	x := figures.Axis{Label: "datagrams lost at each member", Format: percent, Low: sweepLosses[0], High: sweepLosses[len(sweepLosses)-1]}
+	add := func(title string, y figures.Axis, value func(*measure.Result) float64) {
+		p := figures.Panel{Title: title, X: x, Y: y}
 		for _, protocol := range sweepProtocols {
-			s := plot.Series{Name: protocol.String()}
+			s := figures.Series{Name: protocol.String()}
 			for _, r := range runs {
 				if r.Protocol == s.Name {
-					s.Points = append(s.Points, plot.Point{X: r.Loss, Y: value(r)})
+					s.Points = append(s.Points, figures.Point{X: r.Loss, Y: value(r)})
 				}
 			}
 			p.Series = append(p.Series, s)
@@ -230,25 +229,25 @@ func sweepFigure(runs []*result.Run) *plot.Figure {
 	}
 	for _, q := range []struct {
 		title string
-		of    func(*hist.Percentiles) int64
+		of    func(*measure.Percentiles) int64
 	}{
-		{"Latency, p50", func(p *hist.Percentiles) int64 { return p.P50 }},
-		{"Latency, p99", func(p *hist.Percentiles) int64 { return p.P99 }},
-		{"Latency, p99.9", func(p *hist.Percentiles) int64 { return p.P999 }},
+		{"Latency, p50", func(p *measure.Percentiles) int64 { return p.P50 }},
+		{"Latency, p99", func(p *measure.Percentiles) int64 { return p.P99 }},
+		{"Latency, p99.9", func(p *measure.Percentiles) int64 { return p.P999 }},
 	} {
-		y := plot.Axis{Label: "from Offer to the handler", Format: tickTime}
+		y := figures.Axis{Label: "from Offer to the handler", Format: tickTime}
 		if most > 0 {
-			y.Low, y.High = plot.Down(least), plot.Up(most)
+			y.Low, y.High = figures.RoundDown(least), figures.RoundUp(most)
 		}
-		add(q.title, y, func(r *result.Run) float64 {
+		add(q.title, y, func(r *measure.Result) float64 {
 			if r.Latency == nil {
 				return math.NaN()
 			}
 			return float64(q.of(r.Latency))
 		})
 	}
-	add("Residual loss", plot.Axis{Label: "messages never delivered", Format: percent}, func(r *result.Run) float64 { return r.ResidualLoss })
-	add("Overhead", plot.Axis{Label: "parity and what is sent again", Format: percent},
-		func(r *result.Run) float64 { return r.ParityOverhead + r.RepairOverhead })
+	add("Residual loss", figures.Axis{Label: "messages never delivered", Format: percent}, func(r *measure.Result) float64 { return r.ResidualLoss })
+	add("Overhead", figures.Axis{Label: "parity and what is sent again", Format: percent},
+		func(r *measure.Result) float64 { return r.ParityOverhead + r.RepairOverhead })
 	return fig
 }

@@ -11,31 +11,30 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/activeblaze/blaze/bench/hist"
-	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/bench/measure"
 )
 
 // What is lost on the way comes back by blocks, by NAKs or not at all, and the result says which.
 func TestCodedRuns(t *testing.T) {
 	for _, c := range []struct {
 		args  string
-		holds func(r *result.Run) bool
+		holds func(r *measure.Result) bool
 	}{
-		{"--protocol hybrid", func(r *result.Run) bool { return r.Exact() && r.ParityOverhead > 0 && r.K+r.M+r.Interleave == 0 }},
-		{"--protocol hybrid --receivers 2 --k 4 --m 2 --interleave 2", func(r *result.Run) bool {
+		{"--protocol hybrid", func(r *measure.Result) bool { return r.Exact() && r.ParityOverhead > 0 && r.K+r.M+r.Interleave == 0 }},
+		{"--protocol hybrid --receivers 2 --k 4 --m 2 --interleave 2", func(r *measure.Result) bool {
 			return r.Exact() && r.K == 4 && r.M == 2 && r.Interleave == 2 && r.ParityOverhead > 0.4
 		}},
-		{"--protocol fec --k 4 --m 4", func(r *result.Run) bool {
+		{"--protocol fec --k 4 --m 4", func(r *measure.Result) bool {
 			return r.RepairedByFEC > 0 && r.RepairedByNACK == 0 && r.ParityOverhead > 0.8
 		}},
-		{"--protocol fec --m 1 --loss 0.3", func(r *result.Run) bool { return r.ResidualLoss > 0 && r.NAKsSent == 0 }},
-		{"--protocol nack", func(r *result.Run) bool {
+		{"--protocol fec --m 1 --loss 0.3", func(r *measure.Result) bool { return r.ResidualLoss > 0 && r.NAKsSent == 0 }},
+		{"--protocol nack", func(r *measure.Result) bool {
 			return r.Exact() && r.RepairedByFEC == 0 && r.RepairedByNACK > 0 && r.ParityOverhead == 0 && r.RepairOverhead > 0
 		}},
 	} {
 		t.Run(c.args, func(t *testing.T) {
 			args := append([]string{"loss", "--loss", "0.1", "--rate", "5000", "--duration", "300ms"}, strings.Fields(c.args)...)
-			r := measure(t, args...)
+			r := measured(t, args...)
 			if !c.holds(&r) {
 				t.Errorf("%s; by FEC %d, by NACK %d, parity %.3f, sent again %.3f, residual %.4f, code %d %d %d", counts(&r),
 					r.RepairedByFEC, r.RepairedByNACK, r.ParityOverhead, r.RepairOverhead, r.ResidualLoss, r.K, r.M, r.Interleave)
@@ -55,7 +54,7 @@ func TestCodedRuns(t *testing.T) {
 
 // A longer wire makes every message as late as it is long, and repair later still.
 func TestDelayedRun(t *testing.T) {
-	r := measure(t, "loss", "--delay", "2ms", "--rate", "5000", "--loss", "0.02", "--duration", "200ms")
+	r := measured(t, "loss", "--delay", "2ms", "--rate", "5000", "--loss", "0.02", "--duration", "200ms")
 	if r.DelayNS != 2e6 || !r.Exact() || r.Latency == nil || r.Latency.Min < 2e6 || r.Repair == nil || r.Repair.P50 < 4e6 {
 		t.Errorf("%s; one way %+v, repair %+v", counts(&r), r.Latency, r.Repair)
 	}
@@ -85,7 +84,7 @@ func TestSweep(t *testing.T) {
 	defer f.Close()
 	seen := map[string]int{}
 	for d := json.NewDecoder(f); ; {
-		var r result.Run
+		var r measure.Result
 		if err := d.Decode(&r); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
@@ -110,12 +109,12 @@ func TestSweep(t *testing.T) {
 
 // The figure has all that the table has, in its place, also where nothing was measured.
 func TestSweepFigure(t *testing.T) {
-	var runs []*result.Run
+	var runs []*measure.Result
 	for i, loss := range sweepLosses {
 		for j, p := range sweepProtocols {
-			r := &result.Run{Protocol: p.String(), Loss: loss, Rate: 1000, ParityOverhead: 0.1 * float64(j), ResidualLoss: float64(j%2) * loss / 10}
+			r := &measure.Result{Protocol: p.String(), Loss: loss, Rate: 1000, ParityOverhead: 0.1 * float64(j), ResidualLoss: float64(j%2) * loss / 10}
 			if i > 0 { // the first has no latency
-				r.Latency = &hist.Percentiles{P50: int64(10000 + i), P99: int64(20000 + i), P999: int64(40000 * i)}
+				r.Latency = &measure.Percentiles{P50: int64(10000 + i), P99: int64(20000 + i), P999: int64(40000 * i)}
 			}
 			runs = append(runs, r)
 		}
@@ -164,11 +163,11 @@ func TestCheckOfFEC(t *testing.T) {
 }
 
 func TestMiddleRun(t *testing.T) {
-	at := func(p99 int64) *result.Run { return &result.Run{Latency: &hist.Percentiles{P99: p99}} }
-	if r := middleRun([]*result.Run{at(9), at(1), at(5)}); r.Latency.P99 != 5 {
+	at := func(p99 int64) *measure.Result { return &measure.Result{Latency: &measure.Percentiles{P99: p99}} }
+	if r := middleRun([]*measure.Result{at(9), at(1), at(5)}); r.Latency.P99 != 5 {
 		t.Errorf("got %d of 9, 1, 5", r.Latency.P99)
 	}
-	if r := middleRun([]*result.Run{{Sent: 1}}); r.Sent != 1 {
+	if r := middleRun([]*measure.Result{{Sent: 1}}); r.Sent != 1 {
 		t.Errorf("got %+v", r)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/activeblaze/blaze/bench/result"
+	"github.com/activeblaze/blaze/bench/measure"
 	"github.com/activeblaze/blaze/bench/workload"
 )
 
@@ -20,7 +20,7 @@ type step struct {
 	title string
 	kind  workload.Kind
 	opt   workload.Options
-	row   func(r *result.Run) (figure, rest string)
+	row   func(r *measure.Result) (figure, rest string)
 }
 
 var steps = []step{
@@ -57,7 +57,7 @@ func tour(ctx context.Context, args []string, out *output) error {
 		return err
 	}
 	var done []step
-	var runs []*result.Run
+	var runs []*measure.Result
 	for i, s := range steps {
 		out.prefix = fmt.Sprintf("[%d/%d] %s: ", i+1, len(steps), s.title)
 		o := s.opt
@@ -96,7 +96,7 @@ func tour(ctx context.Context, args []string, out *output) error {
 }
 
 // table prints what the steps of the tour found.
-func table(w io.Writer, steps []step, runs []*result.Run) {
+func table(w io.Writer, steps []step, runs []*measure.Result) {
 	r0 := runs[0]
 	fmt.Fprintf(w, "Blaze reliable multicast: 1 sender and 1 receiver process, %s, no privileges\n", r0.URI[:strings.LastIndex(r0.URI, ":")])
 	fmt.Fprintf(w, "%s; %d CPUs %s; %s; idle %s\n\n", r0.Kernel, r0.CPUs, r0.CPUModel, r0.Go, runs[len(runs)-1].Idle)
@@ -121,18 +121,18 @@ func table(w io.Writer, steps []step, runs []*result.Run) {
 	fmt.Fprintf(w, "\n%s messages and %s repairs were sent: %s.\n", count(float64(sent)), count(float64(repairs)), verdict)
 }
 
-func roundTrip(r *result.Run) (string, string) {
+func roundTrip(r *measure.Result) (string, string) {
 	if r.RTT == nil {
 		return "-", "no round trip was measured"
 	}
 	return "p50 " + ns(r.RTT.P50), "p99 " + ns(r.RTT.P99) + ", p99.9 " + ns(r.RTT.P999) + ", max " + ns(r.RTT.Max)
 }
 
-func datagrams(r *result.Run) (string, string) {
+func datagrams(r *measure.Result) (string, string) {
 	return count(r.DatagramsPerSecond) + " datagrams/s", mega(r.DatagramsPerSecond*float64(r.Size)) + " MB/s"
 }
 
-func messages(r *result.Run) (string, string) {
+func messages(r *measure.Result) (string, string) {
 	rest := mega(r.BytesPerSecond) + " MB/s, " + count(r.DatagramsPerSecond) + " datagrams/s"
 	if r.Loss > 0 {
 		rest += ", " + count(float64(r.RepairsSent)) + " repairs"
@@ -140,7 +140,7 @@ func messages(r *result.Run) (string, string) {
 	return count(r.MsgsPerSecond) + " messages/s", rest
 }
 
-func repair(r *result.Run) (string, string) {
+func repair(r *measure.Result) (string, string) {
 	if r.Repair == nil {
 		return "-", "nothing had to be repaired"
 	}

@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/bench/figures"
+	"github.com/activeblaze/blaze/bench/measure"
 	"github.com/activeblaze/blaze/bench/proc"
-	"github.com/activeblaze/blaze/bench/result"
 	"github.com/activeblaze/blaze/bench/rig"
 	"github.com/activeblaze/blaze/xdp"
 )
@@ -47,11 +47,11 @@ const (
 
 // versusRun is one line of --json.
 type versusRun struct {
-	Program string        `json:"program"` // the other one's name, that with " again", or now
-	Match   string        `json:"match"`
-	Round   int           `json:"round"`
-	CPUs    []int         `json:"cpus"` // that polling threads were pinned to; empty: none was
-	Run     *result.Order `json:"run"`  // with the members of a ring where the workload is order
+	Program string               `json:"program"` // the other one's name, that with " again", or now
+	Match   string               `json:"match"`
+	Round   int                  `json:"round"`
+	CPUs    []int                `json:"cpus"` // that polling threads were pinned to; empty: none was
+	Run     *measure.OrderResult `json:"run"`  // with the members of a ring where the workload is order
 }
 
 // run runs all rounds and judges. It is an error when something has become worse.
@@ -84,7 +84,7 @@ func (v *versus) run(ctx context.Context, out *output) error {
 	for round := range v.rounds {
 		for _, i := range rand.Perm(len(changes)) {
 			c := &changes[i]
-			var got [programs]*result.Order
+			var got [programs]*measure.OrderResult
 			for _, p := range rand.Perm(programs) {
 				n++
 				out.prefix = fmt.Sprintf("[%d/%d] ", n, total)
@@ -134,7 +134,7 @@ func (v *versus) run(ctx context.Context, out *output) error {
 }
 
 // one runs one program once, as a process of its own.
-func (v *versus) one(ctx context.Context, path string, m figures.Match) (*result.Order, []int, error) {
+func (v *versus) one(ctx context.Context, path string, m figures.Match) (*measure.OrderResult, []int, error) {
 	cmd := exec.CommandContext(ctx, path, append(strings.Fields(m.Args), "--duration", v.duration.String(), "--json", "-")...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -152,7 +152,7 @@ func (v *versus) one(ctx context.Context, path string, m figures.Match) (*result
 	if err != nil {
 		return nil, cpus, fmt.Errorf("%w: %s", err, strings.TrimSpace(stderr.String()))
 	}
-	r := &result.Order{}
+	r := &measure.OrderResult{}
 	if err := json.Unmarshal(stdout.Bytes(), r); err != nil {
 		return nil, cpus, err
 	}

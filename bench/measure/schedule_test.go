@@ -1,4 +1,4 @@
-package schedule
+package measure
 
 import (
 	"strings"
@@ -16,7 +16,7 @@ func TestDue(t *testing.T) {
 		{1, 0, 1000}, {1, 3, 1000 + 3e9}, {20000, 1, 1000 + 50_000}, {20000, 20000 * 3600, 1000 + 3600e9},
 		{3, 3, 1000 + 1e9}, {7e6, 7e6 * 100, 1000 + 100e9}, {MaxRate, 5, 1005}, {0.5, 2, 1000 + 4e9},
 	} {
-		s, err := New(1000, c.rate)
+		s, err := NewSchedule(1000, c.rate)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -28,7 +28,7 @@ func TestDue(t *testing.T) {
 }
 
 func TestNeverGoesBack(t *testing.T) {
-	s, err := New(0, 123_457)
+	s, err := NewSchedule(0, 123_457)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func TestNeverGoesBack(t *testing.T) {
 
 func TestBadRates(t *testing.T) {
 	for _, rate := range []float64{0, -1, 2e9, 1e-12} {
-		if _, err := New(0, rate); err == nil || !strings.HasPrefix(err.Error(), "rate ") {
+		if _, err := NewSchedule(0, rate); err == nil || !strings.HasPrefix(err.Error(), "rate ") {
 			t.Errorf("rate %v: error %v", rate, err)
 		}
 	}

@@ -1,4 +1,4 @@
-package plot
+package figures
 
 import (
 	"bytes"
@@ -11,7 +11,7 @@ import (
 )
 
 // figure has everything that the package knows.
-func figure() *Figure {
+func figure() *Plot {
 	curve := func(name string, y ...float64) Series {
 		s := Series{Name: name}
 		for i, v := range y {
@@ -19,7 +19,7 @@ func figure() *Figure {
 		}
 		return s
 	}
-	return &Figure{
+	return &Plot{
 		Title: "Less & more <of it>", Notes: []string{"first", "second"},
 		Panels: []Panel{
 			{Title: "one", X: Axis{Label: "x"}, Y: Axis{Label: "y"}, Series: []Series{curve("a", 1, 20, 300), curve("b", 3, 2, 1)}},
@@ -30,7 +30,7 @@ func figure() *Figure {
 	}
 }
 
-func svg(t *testing.T, f *Figure) string {
+func svg(t *testing.T, f *Plot) string {
 	t.Helper()
 	var b bytes.Buffer
 	if err := f.WriteSVG(&b); err != nil {
@@ -123,7 +123,7 @@ func TestScale(t *testing.T) {
 
 func TestUpAndDown(t *testing.T) {
 	for _, c := range []struct{ v, down, up float64 }{{1, 1, 1}, {0.1, 0.1, 0.1}, {3, 2, 5}, {7, 5, 10}, {0.0009, 0.0005, 0.001}, {20, 20, 20}, {1e6, 1e6, 1e6}} {
-		if down, up := Down(c.v), Up(c.v); math.Abs(down/c.down-1) > 1e-9 || math.Abs(up/c.up-1) > 1e-9 {
+		if down, up := RoundDown(c.v), RoundUp(c.v); math.Abs(down/c.down-1) > 1e-9 || math.Abs(up/c.up-1) > 1e-9 {
 			t.Errorf("%v is between %v and %v, want %v and %v", c.v, down, up, c.down, c.up)
 		}
 	}

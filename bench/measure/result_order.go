@@ -1,19 +1,17 @@
-package result
+package measure
 
 import (
 	"encoding/json"
 	"io"
-
-	"github.com/activeblaze/blaze/bench/hist"
 )
 
-// Order is what a run of the order workload found: members that all send and all receive, in one
+// OrderResult is what a run of the order workload found: members that all send and all receive, in one
 // total order. In the part that it shares with other workloads, counts are summed over all
 // members that lived to the end, latency_ns is from sending to the delivery at any of them, and
 // msgs_per_s is the rate of all members' messages together, at the slowest. Under NACK, which
 // is run to compare with, there is no ring: views and token_rotation_ns are 0.
-type Order struct {
-	Run
+type OrderResult struct {
+	Result
 	Ring    int    `json:"members"` // processes, each of which sends and receives
 	Safe    bool   `json:"safe"`    // delivered when every member has it, not only agreed
 	Plain   bool   `json:"plain"`   // the ring that is not accelerated
@@ -30,8 +28,8 @@ type Order struct {
 	Killed     bool     `json:"killed"`      // a member was ended midway, by SIGKILL
 	FailoverMS *float64 `json:"failover_ms"` // the longest time between two deliveries from then to the first in a new ring, at the worst of the others; null: nobody was killed, or nothing was delivered again
 
-	Own  *hist.Percentiles `json:"own_ns"`  // from the (scheduled) time of sending to the sender's own delivery
-	Last *hist.Percentiles `json:"last_ns"` // from the same time to the delivery at the last member
+	Own  *Percentiles `json:"own_ns"`  // from the (scheduled) time of sending to the sender's own delivery
+	Last *Percentiles `json:"last_ns"` // from the same time to the delivery at the last member
 
 	Violations []string `json:"-"` // in words
 
@@ -39,7 +37,7 @@ type Order struct {
 }
 
 // WriteJSON writes r as one indented JSON object and a line end.
-func (r *Order) WriteJSON(w io.Writer) error {
+func (r *OrderResult) WriteJSON(w io.Writer) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	return e.Encode(r)

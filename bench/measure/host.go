@@ -1,4 +1,4 @@
-package result
+package measure
 
 import (
 	"bufio"
@@ -11,7 +11,7 @@ import (
 )
 
 // Circumstances fills in what r's host and build are.
-func (r *Run) Circumstances() {
+func (r *Result) Circumstances() {
 	r.Kernel = kernel()
 	r.CPUs = runtime.NumCPU()
 	r.CPUModel = cpuModel()

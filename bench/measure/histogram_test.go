@@ -1,4 +1,4 @@
-package hist
+package measure
 
 import (
 	"encoding/json"
@@ -17,7 +17,7 @@ func near(got, want int64) bool {
 
 func TestPercentilesMatchSortedValues(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
-	h := New()
+	h := NewHistogram()
 	vals := make([]int64, 200_000)
 	for i := range vals {
 		vals[i] = int64(1000 + rnd.ExpFloat64()*50_000)
@@ -40,13 +40,13 @@ func TestPercentilesMatchSortedValues(t *testing.T) {
 }
 
 func TestEnds(t *testing.T) {
-	h := New()
+	h := NewHistogram()
 	if p := h.Percentiles(); p != nil {
 		t.Errorf("empty histogram has percentiles %+v", p)
 	}
 	h.Record(-5)
 	h.Record(int64(2 * time.Minute))
-	if p := h.Percentiles(); p.Min != 1 || !near(p.Max, int64(Limit)) {
+	if p := h.Percentiles(); p.Min != 1 || !near(p.Max, int64(MaxTime)) {
 		t.Errorf("values outside the range: %+v, want 1 and a minute", p)
 	}
 }
@@ -63,7 +63,7 @@ func TestJSONKeys(t *testing.T) {
 }
 
 func TestBinaryRoundTripAndAdd(t *testing.T) {
-	a, b := New(), New()
+	a, b := NewHistogram(), NewHistogram()
 	for i := range int64(1000) {
 		a.Record(i * 1000)
 		b.Record(i * 7000)
@@ -89,7 +89,7 @@ func TestBinaryRoundTripAndAdd(t *testing.T) {
 }
 
 func TestHGRM(t *testing.T) {
-	h := New()
+	h := NewHistogram()
 	for i := range int64(10_000) {
 		h.Record((i + 1) * 1000)
 	}
@@ -105,7 +105,7 @@ func TestHGRM(t *testing.T) {
 }
 
 func TestRecordAllocatesNothing(t *testing.T) {
-	h := New()
+	h := NewHistogram()
 	v := int64(1)
 	if n := testing.AllocsPerRun(1000, func() { h.Record(v); v = v*3 + 1 }); n != 0 {
 		t.Errorf("Record allocates %v times", n)

@@ -1,7 +1,4 @@
-// Package schedule says when the messages of an open-loop load are due. Latency is counted from
-// that time, whenever the message really left: a sender that was held up shows its delay instead
-// of hiding it (no coordinated omission).
-package schedule
+package measure
 
 import (
 	"fmt"
@@ -21,8 +18,8 @@ type Schedule struct {
 	gap   uint64 // between two messages, in 2^-20 ns
 }
 
-// New makes a schedule of rate messages a second, 0 < rate <= MaxRate, the first one due at start.
-func New(start clock.Time, rate float64) (Schedule, error) {
+// NewSchedule makes a schedule of rate messages a second, 0 < rate <= MaxRate, the first one due at start.
+func NewSchedule(start clock.Time, rate float64) (Schedule, error) {
 	if !(rate > 0 && rate <= MaxRate) {
 		return Schedule{}, fmt.Errorf("rate %v: want more than 0 and at most %.0f messages a second", rate, MaxRate)
 	}

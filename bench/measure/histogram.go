@@ -1,9 +1,4 @@
-// Package hist records durations in an HDR histogram and tells their percentiles.
-//
-// Values are nanoseconds from 1 ns to a minute with three significant digits (0.1 %), so that
-// one histogram holds a spinning round trip and a repair that took seconds. All memory is taken
-// by New: Record allocates nothing.
-package hist
+package measure
 
 import (
 	"errors"
@@ -14,8 +9,8 @@ import (
 	hdr "github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Limit is the longest duration that is told apart; longer ones count as Limit.
-const Limit = time.Minute
+// MaxTime is the longest duration that is told apart; longer ones count as MaxTime.
+const MaxTime = time.Minute
 
 // digits is the precision: three significant decimal digits.
 const digits = 3
@@ -23,17 +18,17 @@ const digits = 3
 // Histogram counts durations. It belongs to one goroutine at a time.
 type Histogram struct{ h *hdr.Histogram }
 
-// New makes an empty histogram; it takes about 400 KiB.
-func New() *Histogram { return &Histogram{hdr.New(1, int64(Limit), digits)} }
+// NewHistogram makes an empty histogram; it takes about 400 KiB.
+func NewHistogram() *Histogram { return &Histogram{hdr.New(1, int64(MaxTime), digits)} }
 
-// Record counts one duration of ns nanoseconds. What lies outside 1 ns..Limit is counted at the
+// Record counts one duration of ns nanoseconds. What lies outside 1 ns..MaxTime is counted at the
 // nearer end: a clock that stands still between two events makes zeros, and the tail is never
 // dropped.
 func (h *Histogram) Record(ns int64) {
 	if ns < 1 {
 		ns = 1
-	} else if ns > int64(Limit) {
-		ns = int64(Limit)
+	} else if ns > int64(MaxTime) {
+		ns = int64(MaxTime)
 	}
 	_ = h.h.RecordValue(ns) // cannot fail inside the range
 }
@@ -90,11 +85,11 @@ func (h *Histogram) UnmarshalBinary(b []byte) error {
 	if err != nil {
 		return fmt.Errorf("hist: decode: %w", err)
 	}
-	if o.HighestTrackableValue() < int64(Limit) || o.SignificantFigures() != digits {
+	if o.HighestTrackableValue() < int64(MaxTime) || o.SignificantFigures() != digits {
 		return errors.New("hist: decode: a histogram of another range or precision")
 	}
 	// Into our own geometry: the decoder rounds the range up, and Add wants equal ones.
-	n := New()
+	n := NewHistogram()
 	n.h.Merge(o)
 	*h = *n
 	return nil

@@ -1,17 +1,14 @@
-// Package result is what one benchmark run found, as JSON with stable names and as a table.
-package result
+package measure
 
 import (
 	"encoding/json"
 	"io"
-
-	"github.com/activeblaze/blaze/bench/hist"
 )
 
-// Run is one run of one workload. The JSON names are stable: scripts read them. Counts are summed
+// Result is one run of one workload. The JSON names are stable: scripts read them. Counts are summed
 // over all receivers unless a line says otherwise; a distribution that the workload does not
 // measure is null.
-type Run struct {
+type Result struct {
 	Workload  string `json:"workload"`  // latency, throughput, loss, raw
 	URI       string `json:"uri"`       // with the port that was used
 	Transport string `json:"transport"` // the driver and its mode, as the member reports it
@@ -46,9 +43,9 @@ type Run struct {
 	BytesPerSecond     float64 `json:"bytes_per_s"`     // payload bytes of those messages
 	DatagramsPerSecond float64 `json:"datagrams_per_s"` // received by that receiver
 
-	RTT     *hist.Percentiles `json:"rtt_ns"`     // there and back
-	Latency *hist.Percentiles `json:"latency_ns"` // one way, from the (scheduled) time of sending to the handler
-	Repair  *hist.Percentiles `json:"repair_ns"`  // from the detection of a gap to its repair
+	RTT     *Percentiles `json:"rtt_ns"`     // there and back
+	Latency *Percentiles `json:"latency_ns"` // one way, from the (scheduled) time of sending to the handler
+	Repair  *Percentiles `json:"repair_ns"`  // from the detection of a gap to its repair
 
 	// Breakdown is where the time of a message goes, one way: medians of each stage, in their
 	// order, then what of the median of the whole they leave unexplained, then the whole. Null
@@ -90,7 +87,7 @@ type Run struct {
 	Go         string  `json:"go"`         // version of the toolchain
 	Commit     string  `json:"commit"`     // of the build; "+" when the tree had changes; may be empty
 
-	Order *Order `json:"-"` // the whole, where this is part of what the order workload found
+	Order *OrderResult `json:"-"` // the whole, where this is part of what the order workload found
 }
 
 // Stage is a part of a message's way.
@@ -101,12 +98,12 @@ type Stage struct {
 
 // Exact tells whether every message that was sent arrived at every receiver, once, in order and
 // intact, and was answered where answers were asked for.
-func (r *Run) Exact() bool {
+func (r *Result) Exact() bool {
 	return r.Lost == 0 && r.Duplicates == 0 && r.Reordered == 0 && r.Corrupt == 0 && r.Unanswered == 0
 }
 
 // WriteJSON writes r as one indented JSON object and a line end.
-func (r *Run) WriteJSON(w io.Writer) error {
+func (r *Result) WriteJSON(w io.Writer) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	return e.Encode(r)

@@ -1,4 +1,4 @@
-package payload
+package measure
 
 import (
 	"encoding/binary"

@@ -1,6 +1,4 @@
-// Package plot draws curves on logarithmic axes as SVG: panels side by side that share a legend,
-// so that each has one quantity and every curve its colour in all of them.
-package plot
+package figures
 
 import (
 	"bytes"
@@ -10,8 +8,9 @@ import (
 	"math"
 )
 
-// A Figure is a page of panels.
-type Figure struct {
+// A Plot draws curves on logarithmic axes as SVG: panels side by side that share a legend, so that each
+// has one quantity, and every curve its colour in all of them.
+type Plot struct {
 	Title   string
 	Notes   []string // lines below the title: what everything in it has in common
 	Columns int      // panels side by side; zero means 3
@@ -19,7 +18,7 @@ type Figure struct {
 }
 
 // A Panel is a pair of axes and the curves between them. Series of one name look the same in all
-// panels of a Figure.
+// panels of a Plot.
 type Panel struct {
 	Title  string
 	X, Y   Axis
@@ -68,7 +67,7 @@ var looks = []look{
 type look struct{ colour, marker string }
 
 // WriteSVG writes f as one SVG document.
-func (f *Figure) WriteSVG(w io.Writer) error {
+func (f *Plot) WriteSVG(w io.Writer) error {
 	columns := f.Columns
 	if columns == 0 {
 		columns = 3
@@ -99,7 +98,7 @@ func (f *Figure) WriteSVG(w io.Writer) error {
 }
 
 // names are those of all series, as they come.
-func (f *Figure) names() (names []string) {
+func (f *Plot) names() (names []string) {
 	for _, p := range f.Panels {
 		for _, s := range p.Series {
 			if index(names, s.Name) < 0 {

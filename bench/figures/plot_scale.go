@@ -1,4 +1,4 @@
-package plot
+package figures
 
 import (
 	"math"
@@ -29,10 +29,10 @@ func newScale(a Axis, values []float64, from, to float64) *scale {
 		least, most = 1, 1
 	}
 	if s.low <= 0 {
-		s.low = Down(least)
+		s.low = RoundDown(least)
 	}
 	if s.high <= 0 {
-		s.high = Up(most)
+		s.high = RoundUp(most)
 	}
 	if s.high <= s.low { // one value, or bounds that hold none
 		s.low, s.high = s.low/10, s.low*10
@@ -51,8 +51,8 @@ var steps = []float64{1, 2, 5, 10}
 
 const slack = 1 + 1e-9 // 0.1 divided by 10^-1 is not always 1
 
-// Down is where an axis may begin that shows v, above 0: the largest step times a power of ten that is not above v.
-func Down(v float64) float64 {
+// RoundDown is where an axis may begin that shows v, above 0: the largest step times a power of ten that is not above v.
+func RoundDown(v float64) float64 {
 	e := math.Pow(10, math.Floor(math.Log10(v)))
 	for i := len(steps) - 1; i > 0; i-- {
 		if steps[i]*e <= v*slack {
@@ -62,8 +62,8 @@ func Down(v float64) float64 {
 	return e
 }
 
-// Up is where an axis may end that shows v, above 0: the least step times a power of ten that is not below v.
-func Up(v float64) float64 {
+// RoundUp is where an axis may end that shows v, above 0: the least step times a power of ten that is not below v.
+func RoundUp(v float64) float64 {
 	e := math.Pow(10, math.Floor(math.Log10(v)))
 	for _, s := range steps {
 		if s*e*slack >= v {

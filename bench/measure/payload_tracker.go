@@ -1,4 +1,4 @@
-package payload
+package measure
 
 // Tracker counts what became of the messages 1..n of one sender at one receiver. All its memory
 // is taken at the start; it belongs to one goroutine.

@@ -1,12 +1,10 @@
-package result
+package measure
 
 import (
 	"bytes"
 	"encoding/json"
 	"slices"
 	"testing"
-
-	"github.com/activeblaze/blaze/bench/hist"
 )
 
 // The names that scripts rely on, in the order in which they are written.
@@ -17,7 +15,7 @@ var stable = []string{
 }
 
 func TestStableNames(t *testing.T) {
-	r := Run{RTT: &hist.Percentiles{P50: 7}}
+	r := Result{RTT: &Percentiles{P50: 7}}
 	r.Circumstances()
 	var b bytes.Buffer
 	if err := r.WriteJSON(&b); err != nil {
@@ -47,12 +45,12 @@ func TestStableNames(t *testing.T) {
 }
 
 func TestExactSeesEveryDefect(t *testing.T) {
-	for i, f := range []func(*Run){
-		func(r *Run) { r.Lost = 1 }, func(r *Run) { r.Duplicates = 1 },
-		func(r *Run) { r.Reordered = 1 }, func(r *Run) { r.Corrupt = 1 },
-		func(r *Run) { r.Unanswered = 1 },
+	for i, f := range []func(*Result){
+		func(r *Result) { r.Lost = 1 }, func(r *Result) { r.Duplicates = 1 },
+		func(r *Result) { r.Reordered = 1 }, func(r *Result) { r.Corrupt = 1 },
+		func(r *Result) { r.Unanswered = 1 },
 	} {
-		r := Run{Sent: 10, Delivered: 10}
+		r := Result{Sent: 10, Delivered: 10}
 		if !r.Exact() {
 			t.Fatal("a clean run is not exact")
 		}
@@ -63,12 +61,12 @@ func TestExactSeesEveryDefect(t *testing.T) {
 }
 
 func TestReadBack(t *testing.T) {
-	want := Run{Workload: "loss", Sent: 1 << 40, Repair: &hist.Percentiles{Min: 1, P50: 2, Max: 7}}
+	want := Result{Workload: "loss", Sent: 1 << 40, Repair: &Percentiles{Min: 1, P50: 2, Max: 7}}
 	var b bytes.Buffer
 	if err := want.WriteJSON(&b); err != nil {
 		t.Fatal(err)
 	}
-	var got Run
+	var got Result
 	if err := json.Unmarshal(b.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}

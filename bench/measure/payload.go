@@ -1,8 +1,4 @@
-// Package payload makes the messages that benchmarks send and judges those that arrive: each
-// carries a number, a hash, and a body that follows from the number, so a receiving application can
-// tell by itself what was lost, doubled, misordered or damaged, whatever the library under test
-// reports.
-package payload
+package measure
 
 import (
 	"bytes"

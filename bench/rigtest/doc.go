@@ -2,6 +2,7 @@
 // on Linux. They are what `make rig-test` runs; `make test` runs short forms of them where it can.
 //
 //   - Members over udp and xdp in one conversation, on a switch that loses packets.
+//   - A member of an older commit and one of this one, under NACK, Hybrid and Totem.
 //   - A member that is killed leaves a clean interface, and the next one starts.
 //   - The host is not harmed: TCP and ping go on beside the group's traffic.
 //   - Thousands of starts and stops leave nothing behind.

@@ -17,6 +17,7 @@ import (
 	"github.com/activeblaze/blaze"
 	"github.com/activeblaze/blaze/bench/proc"
 	"github.com/activeblaze/blaze/bench/rig"
+	"github.com/activeblaze/blaze/bench/rigtest/member"
 	"github.com/activeblaze/blaze/bpf"
 )
 
@@ -37,24 +38,13 @@ func TestMixed(t *testing.T) {
 	uris := []string{overUDP, overXDP, overXDP}
 	var members []*proc.Child
 	for i, uri := range uris {
-		members = append(members, start(t, r, i, order{URI: uri, Number: i, Members: len(uris), Messages: messages}))
-	}
-	for i, m := range members {
-		if a := hear[ready](t, m, 10*time.Second); a.Error != "" {
-			t.Fatalf("member %d: %s", i, a.Error)
-		}
-	}
-	for _, m := range members {
-		if err := m.Send(struct{}{}); err != nil {
-			t.Fatal(err)
-		}
+		members = append(members, start(t, r, i, member.Order{URI: uri, Number: i, Members: len(uris), Messages: messages}))
 	}
 	naks := uint64(0)
-	for i, m := range members {
-		d := hear[done](t, m, 60*time.Second)
+	for i, d := range converse(t, members) {
 		want := slices.Repeat([]uint64{messages}, len(uris))
 		want[i] = 0
-		if d.Error != "" || d.Wrong != 0 || d.Told != 0 || !slices.Equal(d.Heard, want) || !strings.HasPrefix(uris[i], d.Transport) {
+		if d.Error != "" || d.Wrong != 0 || d.Lost != 0 || !slices.Equal(d.Received, want) || !strings.HasPrefix(uris[i], d.Transport) {
 			t.Errorf("member %d over %s: %+v, want %v", i, uris[i], d, want)
 		}
 		t.Logf("member %d over %s %s: %d NAKs, %d repairs", i, d.Transport, d.Mode, d.NAKs, d.Repairs)
@@ -78,8 +68,8 @@ func TestKill(t *testing.T) {
 	r := build(t, rig.Veth, 2, rig.Options{})
 	var took []time.Duration
 	for range rounds {
-		m := start(t, r, 0, order{URI: overXDP, Members: 1})
-		if a := hear[ready](t, m, 10*time.Second); a.Error != "" {
+		m := start(t, r, 0, member.Order{URI: overXDP, Members: 1})
+		if a := receive[member.Ready](t, m, 10*time.Second); a.Error != "" {
 			t.Fatal(a.Error)
 		}
 		if n := programs(t, r); n != 1 {
@@ -123,7 +113,7 @@ func startHere(r *rig.Rig) error {
 
 // small is a member with little memory.
 func small(uri string) blaze.Config {
-	c := config(uri)
+	c := member.Config(uri)
 	c.Window, c.MaxMessageSize = 128<<10, 64<<10
 	return c
 }

@@ -1,0 +1,106 @@
+package rigtest
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/activeblaze/blaze/bench/proc"
+	"github.com/activeblaze/blaze/bench/rig"
+	"github.com/activeblaze/blaze/bench/rigtest/member"
+)
+
+// older is the commit whose library today's has to get on with: the last one before the protocols'
+// faults were mended.
+const older = "094c402"
+
+// A member of an older commit and one of this one are on one network that loses 2 % of the packets.
+// Everything arrives at both, and once both are in a ring, no other view comes after the first second.
+func TestOlderMember(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds an older commit: make rig-test does that")
+	}
+	build(t, rig.Bridge, 2, rig.Options{Loss: 0.02}) // or skip, before the long part
+	program := buildOlder(t)
+	for _, protocol := range []string{"nack", "hybrid", "totem"} {
+		t.Run(protocol, func(t *testing.T) {
+			const messages, pause = 30_000, 10 * time.Millisecond // three seconds, so that late views would be seen
+			r := build(t, rig.Bridge, 2, rig.Options{Loss: 0.02})
+			o := member.Order{URI: overUDP, Protocol: protocol, Members: 2, Messages: messages, Pause: pause}
+			first := startProgram(t, r, 0, program, o)
+			o.Number = 1
+			second := start(t, r, 1, o)
+			all := converse(t, []*proc.Child{first, second})
+			naks := uint64(0)
+			for i, d := range all {
+				want := []uint64{messages, messages}
+				if protocol != "totem" {
+					want[i] = 0
+				}
+				if d.Error != "" || d.Wrong > 0 || d.Lost > 0 || !slices.Equal(d.Received, want) {
+					t.Errorf("member %d: %+v, want %v", i, d, want)
+				}
+				if time.Duration(d.TalkMS)*time.Millisecond < 2*member.Settled {
+					t.Errorf("member %d sent for %d ms only: no late view could be seen", i, d.TalkMS)
+				}
+				if protocol == "totem" && (d.Views == 0 || d.LateViews > 0) {
+					t.Errorf("member %d: %d views, %d of them late", i, d.Views, d.LateViews)
+				}
+				naks += d.NAKs
+				t.Logf("member %d: %d views, %d NAKs, %d repairs", i, d.Views, d.NAKs, d.Repairs)
+			}
+			if protocol == "totem" && all[0].Sequence != all[1].Sequence {
+				t.Error("the two did not deliver the same sequence")
+			}
+			if protocol == "nack" && naks == 0 {
+				t.Error("nothing was lost: the switch does not lose")
+			}
+		})
+	}
+}
+
+// buildOlder builds package member against the library of the older commit, whose source comes from
+// git. It skips where git does not have that commit: a shallow clone, or no clone.
+func buildOlder(t *testing.T) string {
+	t.Helper()
+	const top = "../.."
+	if out, err := exec.Command("git", "-C", top, "cat-file", "-e", older+"^{commit}").CombinedOutput(); err != nil {
+		t.Skipf("commit %s is not in this copy's history: %v %s", older, err, out)
+	}
+	tree := t.TempDir()
+	run := func(dir, name string, args ...string) {
+		t.Helper()
+		cmd := exec.Command(name, args...)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod -buildvcs=false")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+		}
+	}
+	archive := filepath.Join(tree, "older.tar")
+	run(top, "git", "archive", "--format=tar", "-o", archive, older)
+	run(tree, "tar", "-xf", archive)
+	source, err := os.ReadFile("member/member.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const command = "package main\n\nimport \"github.com/activeblaze/blaze/bench/rigtest/member\"\n\nfunc main() { member.Main() }\n"
+	for file, text := range map[string]string{"bench/rigtest/member/member.go": string(source), "cmd/member/main.go": command} {
+		file = filepath.Join(tree, file)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	program := filepath.Join(tree, "older")
+	began := time.Now()
+	run(tree, "go", "build", "-o", program, "./cmd/member")
+	t.Logf("commit %s is built, in %v", older, time.Since(began).Round(time.Second))
+	return program
+}

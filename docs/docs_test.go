@@ -199,20 +199,62 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	}
 }
 
-// Every file that ARCHITECTURE.md names in the life of a message is there.
+// Every file that ARCHITECTURE.md names is there: in the table of packages in a folder of its row,
+// elsewhere from the root.
 func TestArchitectureNamesFilesThatExist(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(root, "ARCHITECTURE.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, life, _ := strings.Cut(string(text), "## The life of a message")
-	life, _, ok := strings.Cut(life, "## Threads")
-	if !ok {
-		t.Fatal("ARCHITECTURE.md has no section on the life of a message")
-	}
-	for _, name := range regexp.MustCompile(`[a-z_/]+\.go\b`).FindAllString(life, -1) {
-		if _, err := os.Stat(filepath.Join(root, name)); err != nil {
-			t.Errorf("ARCHITECTURE.md names %s, which is not there", name)
+	file := regexp.MustCompile(`[a-z0-9_/]+\.go\b`)
+	folder := regexp.MustCompile("`([a-z/]+)`")
+	found := 0
+	for i, line := range strings.Split(string(text), "\n") {
+		folders := []string{"."}
+		// A row of the table of packages begins with their names, and ends with the files to read first.
+		if cells := strings.Split(line, " | "); len(cells) == 3 && strings.HasPrefix(line, "| `") {
+			folders = nil
+			for _, m := range folder.FindAllStringSubmatch(cells[0], -1) {
+				folders = append(folders, strings.TrimPrefix(m[1], "blaze"))
+			}
 		}
+		for _, name := range file.FindAllString(line, -1) {
+			found++
+			if !slices.ContainsFunc(folders, func(dir string) bool {
+				_, err := os.Stat(filepath.Join(root, dir, name))
+				return err == nil
+			}) {
+				t.Errorf("ARCHITECTURE.md, line %d, names %s, which is not there", i+1, name)
+			}
+		}
+	}
+	if found < 50 {
+		t.Errorf("only %d names of files found: the pattern is wrong", found)
+	}
+}
+
+// The script that ARCHITECTURE.md explains is the beginning of the one in the folder, with remarks.
+func TestArchitectureShowsAScript(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "ARCHITECTURE.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, shown, _ := strings.Cut(string(text), "## Read a script")
+	_, shown, _ = strings.Cut(shown, "```\n")
+	shown, _, ok := strings.Cut(shown, "```\n")
+	if !ok {
+		t.Fatal("ARCHITECTURE.md shows no script")
+	}
+	script, err := os.ReadFile(filepath.Join(root, "nack", "testdata", "receiver-gap.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var plain strings.Builder
+	for line := range strings.Lines(shown) {
+		line, _, _ = strings.Cut(line, "   ") // a remark begins after three spaces
+		plain.WriteString(strings.TrimSuffix(line, "\n") + "\n")
+	}
+	if !strings.HasPrefix(string(script), plain.String()) {
+		t.Errorf("nack/testdata/receiver-gap.txt does not begin with\n%s", plain.String())
 	}
 }

@@ -49,12 +49,14 @@ type Channel struct {
 	viewsMu sync.Mutex
 	views   atomic.Pointer[[]*func(View)] // replaced, never changed
 
+	stock intake.Stock  // where the messages that are queued wait
+	watch *intake.Watch // names slow consumers
 	counters
 }
 
 // counters are counted outside the engine's thread, or too rarely to matter.
 type counters struct {
-	intakes                                 intake.Counters
+	intakes                                 intake.Counters // of all queues
 	disconnected, badMessages, backPressure atomic.Uint64
 }
 
@@ -69,7 +71,7 @@ type start struct {
 // NewChannel makes a channel in state Constructed. cfg is validated here and copied; its zero
 // fields take their defaults.
 func NewChannel(cfg Config) (*Channel, error) {
-	c := &Channel{table: member.NewTable(), subs: map[*Subscription]struct{}{}}
+	c := &Channel{table: member.NewTable(), subs: map[*Subscription]struct{}{}, watch: intake.NewWatch(engine.Now)}
 	if err := c.SetConfig(cfg); err != nil {
 		return nil, err
 	}
@@ -102,6 +104,7 @@ func (c *Channel) SetConfig(cfg Config) error {
 	}
 	full := cfg.withDefaults()
 	c.cfg.Store(&full)
+	c.stock.SetLimit(full.queueBytes())
 	return nil
 }
 

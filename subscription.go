@@ -1,7 +1,9 @@
 package blaze
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 
@@ -40,6 +42,7 @@ type Subscription struct {
 	handler func(*Delivery)
 	onLoss  func(Loss)
 	queue   *intake.Intake  // nil: Inline
+	size    int             // of the queue, messages
 	to      member.Consumer // what the table knows of it
 
 	closed   atomic.Bool
@@ -84,16 +87,18 @@ func (s *Subscription) end(err error) {
 	s.err = err
 	s.mu.Unlock()
 	if s.queue != nil {
-		s.queue.End()
+		s.queue.End(err != nil)
 	}
 	close(s.done)
 }
 
 // newIntake makes what carries the messages of a subscription to its goroutine.
 func (s *Subscription) newIntake(cfg *Config) *intake.Intake {
+	s.size = cfg.SubscriptionQueue
 	c := intake.Config{
-		Size: cfg.SubscriptionQueue, Limit: int64(max(cfg.Window, 2*cfg.MaxMessageSize)), Policy: cfg.SlowConsumer.intake(),
-		Handle: s.handle, Resume: s.c.resume, Full: s.disconnect, Slow: s.slow, Counters: &s.c.intakes,
+		Size: cfg.SubscriptionQueue, Policy: cfg.SlowConsumer.intake(), Handle: s.handle,
+		Resume: s.c.resume, Full: s.disconnect, Slow: s.slow, Ended: func() { s.c.forget(s) },
+		Stock: &s.c.stock, Watch: s.c.watch, Counters: &s.c.intakes,
 	}
 	if s.onLoss != nil {
 		c.Lost = func(l core.Loss) { s.onLoss(lossOf(&l)) }
@@ -111,15 +116,23 @@ func (s *Subscription) handle(m *intake.Message) {
 }
 
 // disconnect ends a subscription that is full (SlowConsumer Disconnect).
-func (s *Subscription) disconnect(size int) {
+func (s *Subscription) disconnect(waiting int) {
 	s.c.disconnected.Add(1)
-	s.end(fmt.Errorf("%w: subscription to %q was disconnected: its queue of %d messages was full (Config.SlowConsumer Disconnect)",
-		ErrClosed, s.pattern, size))
+	s.end(fmt.Errorf("%w: subscription to %q was disconnected: its queue of %d messages was full, with %d waiting (Config.SlowConsumer Disconnect)",
+		ErrClosed, s.pattern, s.size, waiting))
 }
 
-func (s *Subscription) slow(waiting int) {
-	s.c.logger().Warn("blaze: a slow consumer holds up its streams",
-		"subscription", s.pattern, "queued", waiting, "for", intake.PauseNotice)
+// slow writes to the log that the subscription is slow, or that it is so no more.
+func (s *Subscription) slow(r intake.Slow) {
+	text, level := "blaze: a slow consumer holds up its streams: its queue was full for more than half of the last second", slog.LevelWarn
+	switch {
+	case r.Recovered:
+		text, level = "blaze: a slow consumer has recovered: its queue was not full in the last second", slog.LevelInfo
+	case s.c.cfg.Load().SlowConsumer == Drop:
+		text = "blaze: a slow consumer misses messages: its queue was full for more than half of the last second"
+	}
+	s.c.logger().Log(context.Background(), level, text, "subscription", s.pattern, "queue", s.size, "waiting", r.Waiting,
+		"full_percent", int(100*r.Full+0.5), "taken_per_second", int(r.Taken+0.5))
 }
 
 // Subscribe has h called with every message of the topics that match: one at a time and in

@@ -61,9 +61,9 @@ type SlowConsumer uint8
 
 // What happens to a slow consumer. Pause is the default.
 const (
-	Pause      SlowConsumer = iota // the stream's flow control waits for it; after 100 ms log and counter name it
-	Drop                           // it misses messages; its OnLoss is told which
-	Disconnect                     // its subscription ends with an error
+	Pause      SlowConsumer = iota // the streams wait for it; one that is full for more than half of a second is named in the log and counted
+	Drop                           // it misses messages; its OnLoss gets which
+	Disconnect                     // its subscription ends with an error; its OnLoss gets what was queued
 )
 
 func (s SlowConsumer) intake() intake.Policy {

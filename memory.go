@@ -45,6 +45,7 @@ type memory struct {
 	commands   int64 // messages on their way from the application to the engine, for each lane
 	reassembly int64 // one large message for each stream that has a window to itself
 	inboxes    int64 // what several engines have for each other
+	intakes    int64 // messages that wait for the handlers of subscriptions, all together
 }
 
 // memory is c's over sockets.
@@ -57,6 +58,7 @@ func (c *Config) memory(datagram int) memory {
 		receive:    receiveSlots,
 		commands:   int64(c.sendQueues()) * int64(c.commandQueue()),
 		reassembly: reorderWindows * int64(c.MaxMessageSize),
+		intakes:    c.queueBytes(),
 	}
 }
 
@@ -79,7 +81,7 @@ func (c *Config) memoryXDP(mtu, queues int) memory {
 }
 
 func (m memory) total() int64 {
-	return m.buffers + m.tables + m.coding + m.receive + m.commands + m.reassembly + m.inboxes
+	return m.buffers + m.tables + m.coding + m.receive + m.commands + m.reassembly + m.inboxes + m.intakes
 }
 
 // MemoryBudget is how many bytes Init and Start will take for c, with its defaults filled in:
@@ -92,9 +94,12 @@ func (m memory) total() int64 {
 // them: they are resident from the start, and a process without CAP_IPC_LOCK may not have more of
 // them than its limit (ulimit -l). auto:// counts as whichever driver takes more.
 //
-// Not in the sum: the queue of each subscription (SubscriptionQueue messages, with at most the
-// larger of Window and twice MaxMessageSize bytes of payload), which Subscribe takes, one for each
-// engine, and the socket buffers, which are the kernel's.
+// Messages that wait for handlers are in the sum: the queues of all subscriptions together hold at most the larger of
+// Window and twice MaxMessageSize, each message counted with 64 bytes besides its payload. A subscription is full when it has
+// SubscriptionQueue messages, or four times as much memory as is still free: one that is slow alone can use four fifths.
+//
+// Not in the sum: 24 KiB that each subscription takes with its first message, and 96 KiB or one larger message that each can
+// have when all the memory for queues is used up, both for each engine; and the socket buffers, which are the kernel's.
 func (c Config) MemoryBudget() int64 {
 	d := c.withDefaults()
 	mtu := defaultMTU
@@ -114,6 +119,9 @@ func (c Config) MemoryBudget() int64 {
 	}
 	return sockets
 }
+
+// queueBytes bounds the memory in which messages wait for handlers, of all subscriptions together.
+func (c *Config) queueBytes() int64 { return int64(max(c.Window, 2*c.MaxMessageSize)) }
 
 // poolBuffers is the number of packet buffers for datagrams of the given size: the retransmit
 // window of every stream that this member may send, the shared reorder windows, and some for

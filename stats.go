@@ -35,13 +35,14 @@ type Stats struct {
 
 	InjectedLoss uint64 // datagrams dropped on purpose, by a measurement
 
-	Pauses       uint64 // times that a full subscription held up its streams (SlowConsumer Pause)
-	LongPauses   uint64 // of those, the ones of 100 ms and more, which the log names
-	SlowDropped  uint64 // messages dropped for a full subscription (SlowConsumer Drop)
-	Disconnected uint64 // subscriptions ended for being full (SlowConsumer Disconnect)
-	LossesUntold uint64 // losses that OnLoss could not be told, since more than 64 streams' waited
-	BadMessages  uint64 // payloads of kind Message that could not be decoded
-	BackPressure uint64 // times that Broadcast had to wait
+	Pauses        uint64 // times that a full subscription held up its streams (SlowConsumer Pause)
+	LongPauses    uint64 // of those, the ones of 100 ms and more
+	SlowConsumers uint64 // times that a subscription became slow: full for more than half of a second, which the log says
+	SlowDropped   uint64 // messages dropped for a full subscription (SlowConsumer Drop)
+	Disconnected  uint64 // subscriptions ended for being full (SlowConsumer Disconnect)
+	LossesUntold  uint64 // losses that OnLoss could not be told, since more than 64 streams' waited
+	BadMessages   uint64 // payloads of kind Message that could not be decoded
+	BackPressure  uint64 // times that Broadcast had to wait
 }
 
 // EngineStats are one engine's own counters. The first engine sends and has the member's ordinary
@@ -101,7 +102,7 @@ func (c *Channel) Stats() Stats {
 func (c *Channel) collect(run *start) Stats {
 	s := Stats{
 		State:  c.State(),
-		Pauses: c.intakes.Pauses.Load(), LongPauses: c.intakes.LongPauses.Load(), SlowDropped: c.intakes.Dropped.Load(),
+		Pauses: c.intakes.Pauses.Load(), LongPauses: c.intakes.LongPauses.Load(), SlowConsumers: c.intakes.Slow.Load(), SlowDropped: c.intakes.Dropped.Load(),
 		Disconnected: c.disconnected.Load(), LossesUntold: c.intakes.LossesUntold.Load(),
 		BadMessages: c.badMessages.Load(), BackPressure: c.backPressure.Load(),
 	}

@@ -34,6 +34,7 @@ type inlet struct {
 	taken   atomic.Uint64 // items below it are handled or dropped; written by the consumer
 	waiting atomic.Uint32 // what the engine waits for: waitsForItem, waitsForMemory; 0: it does not
 	held    atomic.Int64  // bytes of the Stock's segments that it has
+	lost    atomic.Uint64 // of the items taken, those that were losses
 
 	// The consumer's own.
 	drain     *segment // where the oldest item lies; nil before the first
@@ -359,6 +360,7 @@ func (in *inlet) serve(quit <-chan struct{}) bool {
 	}
 	if it.reason != 0 {
 		q.cfg.Lost(it.loss())
+		in.lost.Add(1)
 	} else {
 		g.message(it, &q.lent)
 		q.cfg.Handle(&q.lent)

@@ -116,6 +116,17 @@ func (q *Intake) At(engine int) member.Consumer {
 	return inlets[engine]
 }
 
+// Ready, Deliver and Lost are the first engine's: an Intake is a member.Consumer too.
+func (q *Intake) Ready(now clock.Time) bool { return q.At(0).Ready(now) }
+
+// Deliver implements member.Consumer.
+func (q *Intake) Deliver(now clock.Time, topic string, d *core.Delivery) {
+	q.At(0).Deliver(now, topic, d)
+}
+
+// Lost implements member.Consumer.
+func (q *Intake) Lost(l *core.Loss) { q.At(0).Lost(l) }
+
 // End has the intake take nothing more. What is queued is not handled any more; with report it is
 // reported as lost. The goroutine ends after the handler that runs. Any goroutine may call it, once.
 func (q *Intake) End(report bool) {

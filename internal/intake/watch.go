@@ -133,9 +133,10 @@ func (q *Intake) fullFor(now clock.Time) (longest int64) {
 	return longest
 }
 
+// taken is how many messages have been taken.
 func (q *Intake) taken() (n uint64) {
 	for _, in := range *q.inlets.Load() {
-		n += in.taken.Load()
+		n += in.taken.Load() - in.lost.Load()
 	}
 	return n
 }

@@ -258,3 +258,31 @@ func TestArchitectureShowsAScript(t *testing.T) {
 		t.Errorf("nack/testdata/receiver-gap.txt does not begin with\n%s", plain.String())
 	}
 }
+
+// The page of the API has a row for each field of Config, and names each sentinel.
+func TestAPIPageIsComplete(t *testing.T) {
+	text, err := os.ReadFile("api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(text)
+	for f := range reflect.TypeFor[blaze.Config]().Fields() {
+		if f.IsExported() && !strings.Contains(page, "\n| "+f.Name+" | ") {
+			t.Errorf("api.md has no row for Config.%s", f.Name)
+		}
+	}
+	source, err := os.ReadFile(filepath.Join(root, "errors.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, named, _ := strings.Cut(page, "Sentinels for errors.Is:")
+	sentinels := regexp.MustCompile(`(?m)^\t(Err[A-Za-z]+) += errors\.New`).FindAllStringSubmatch(string(source), -1)
+	for _, m := range sentinels {
+		if !regexp.MustCompile(m[1] + `\b`).MatchString(named) {
+			t.Errorf("api.md does not name %s", m[1])
+		}
+	}
+	if len(sentinels) < 10 {
+		t.Errorf("only %d sentinels found in errors.go: the pattern is wrong", len(sentinels))
+	}
+}

@@ -286,3 +286,36 @@ func TestAPIPageIsComplete(t *testing.T) {
 		t.Errorf("only %d sentinels found in errors.go: the pattern is wrong", len(sentinels))
 	}
 }
+
+// A test, benchmark or fuzz target that a document names is there. A name may be the beginning of
+// several, as in -run.
+func TestDocumentsNameTestsThatExist(t *testing.T) {
+	declared := regexp.MustCompile(`(?m)^func ((?:Test|Benchmark|Fuzz)[A-Z]\w*)\(`)
+	var tests []string
+	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(path)
+		for _, m := range declared.FindAllStringSubmatch(string(source), -1) {
+			tests = append(tests, m[1])
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile(`\b(?:Test|Benchmark|Fuzz)[A-Z]\w+`)
+	found := 0
+	documents(t, func(path, text string) {
+		for _, name := range named.FindAllString(text, -1) {
+			found++
+			if !slices.ContainsFunc(tests, func(s string) bool { return strings.HasPrefix(s, name) }) {
+				t.Errorf("%s names %s, which is not there", path, name)
+			}
+		}
+	})
+	if found == 0 {
+		t.Error("no names of tests found: the pattern is wrong")
+	}
+}

@@ -49,8 +49,9 @@ type Channel struct {
 	viewsMu sync.Mutex
 	views   atomic.Pointer[[]*func(View)] // replaced, never changed
 
-	stock intake.Stock  // where the messages that are queued wait
-	watch *intake.Watch // names slow consumers
+	stock  intake.Stock  // where the messages that are queued wait
+	watch  *intake.Watch // names slow consumers
+	warned atomic.Bool   // of a pattern with the wildcards of other systems
 	counters
 }
 
@@ -105,6 +106,9 @@ func (c *Channel) SetConfig(cfg Config) error {
 	full := cfg.withDefaults()
 	c.cfg.Store(&full)
 	c.stock.SetLimit(full.queueBytes())
+	for _, t := range full.Topics {
+		c.warnOfPattern(t.Pattern)
+	}
 	return nil
 }
 
@@ -147,7 +151,7 @@ func (c *Channel) Start() error {
 	}
 	st, err := c.newStart()
 	if err != nil {
-		return err
+		return c.cfg.Load().pinError(err)
 	}
 	c.id.Store(&st.id)
 	c.run.Store(st)

@@ -1,6 +1,7 @@
 package blaze
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/activeblaze/blaze/engine"
 	"github.com/activeblaze/blaze/internal/hook"
 	"github.com/activeblaze/blaze/internal/topic"
 	"github.com/activeblaze/blaze/nack"
@@ -168,6 +170,7 @@ const (
 	maxQueueLen, defaultQueueLen        = 1 << 20, 4096
 	minRate                             = 64_000
 
+	minHeartbeat                     = time.Millisecond
 	defaultHeartbeat, defaultFailure = 20 * time.Millisecond, 100 * time.Millisecond
 
 	maxExpectedMembers = 1024
@@ -235,6 +238,8 @@ func (c Config) checkFEC() error {
 	f := c.FEC
 	low := max(f.MinRepair, 0)
 	switch {
+	case f.RepairSymbols > maxRepairSymbols: // MaxRepair's default follows it
+		return bad("FEC.RepairSymbols", fmt.Sprint(f.RepairSymbols), "must be MinRepair to MaxRepair, at most %d", maxRepairSymbols)
 	case f.MinRepair != -1 && (f.MinRepair < 1 || f.MinRepair > maxRepairSymbols):
 		return bad("FEC.MinRepair", fmt.Sprint(f.MinRepair), "must be 1 to %d, or -1: none on a clean network", maxRepairSymbols)
 	case f.MaxRepair < max(low, 1) || f.MaxRepair > maxRepairSymbols:
@@ -284,7 +289,7 @@ func (c Config) checkSizes() error {
 
 func (c Config) checkTimes() error {
 	return firstError(
-		inRange("HeartbeatInterval", c.HeartbeatInterval, time.Millisecond, time.Minute),
+		inRange("HeartbeatInterval", c.HeartbeatInterval, minHeartbeat, time.Minute),
 		inRange("FailureTimeout", c.FailureTimeout, 2*c.HeartbeatInterval, 10*time.Minute),
 		inRange("Linger", c.Linger, 1, 10*time.Minute),
 		inRange("LockLease", c.LockLease, time.Millisecond, 24*time.Hour),
@@ -313,6 +318,16 @@ func (c Config) checkEngine() error {
 	return nil
 }
 
+// pinError is what Start returns when err is an engine's that cannot be pinned to its CPU; err otherwise.
+func (c *Config) pinError(err error) error {
+	var pin *engine.PinError
+	if !errors.As(err, &pin) {
+		return err
+	}
+	field := fmt.Sprintf("EngineCPUs[%d]", slices.Index(c.EngineCPUs, pin.CPU))
+	return &configError{field: field, value: strconv.Itoa(pin.CPU), want: "must be a CPU that is online, in this process's cpuset: " + pin.Err.Error(), cause: err}
+}
+
 // clone returns a copy of c that shares no slices with it.
 func (c Config) clone() Config {
 	c.Topics, c.EngineCPUs = slices.Clone(c.Topics), slices.Clone(c.EngineCPUs)
@@ -335,8 +350,8 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.SubscriptionQueue, defaultQueueLen)
 	if c.HeartbeatInterval == 0 {
 		c.HeartbeatInterval = defaultHeartbeat
-		if c.FailureTimeout > 0 {
-			c.HeartbeatInterval = min(defaultHeartbeat, c.FailureTimeout/5)
+		if c.FailureTimeout > 0 { // what is set to something impossible is the field that Validate names
+			c.HeartbeatInterval = max(minHeartbeat, min(defaultHeartbeat, c.FailureTimeout/5))
 		}
 	}
 	setDefault(&c.FailureTimeout, max(defaultFailure, 5*min(c.HeartbeatInterval, time.Minute)))

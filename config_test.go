@@ -91,6 +91,7 @@ func TestValidateNamesTheField(t *testing.T) {
 		{Config{HeartbeatInterval: -1}, []string{"HeartbeatInterval", "-1ns", "1ms"}},
 		{Config{HeartbeatInterval: time.Hour}, []string{"HeartbeatInterval", "1h0m0s", "1m0s"}},
 		{Config{FailureTimeout: time.Millisecond, HeartbeatInterval: time.Millisecond}, []string{"FailureTimeout", "1ms", "2ms"}},
+		{Config{FailureTimeout: 1}, []string{"FailureTimeout", "1ns", "2ms"}}, // not HeartbeatInterval, which follows it
 		{Config{FailureTimeout: -time.Second}, []string{"FailureTimeout", "-1s"}},
 		{Config{BroadcastURI: "xdp://239.255.66.76:6676"}, []string{"BroadcastURI: interface", "?interface=NAME"}},
 		{Config{Linger: -1}, []string{"Linger", "-1ns", "10m"}},
@@ -107,6 +108,7 @@ func TestValidateNamesTheField(t *testing.T) {
 		{Config{FEC: FECConfig{MinRepair: 3, MaxRepair: 2}}, []string{"FEC.MaxRepair", "2", "3"}},
 		{Config{FEC: FECConfig{RepairSymbols: -1}}, []string{"FEC.RepairSymbols", "-1"}},
 		{Config{FEC: FECConfig{RepairSymbols: 7, MaxRepair: 6}}, []string{"FEC.RepairSymbols", "7", "6"}},
+		{Config{FEC: FECConfig{RepairSymbols: 70}}, []string{"FEC.RepairSymbols", "70", "64"}}, // not MaxRepair, which follows it
 		{Config{FEC: FECConfig{Interleave: 17}}, []string{"FEC.Interleave", "17", "1 to 16"}},
 		{Config{Totem: TotemConfig{Profile: 9}}, []string{"Totem.Profile", "9", "lan, isolated or shared"}},
 		{Config{Totem: TotemConfig{TokenLoss: -1}}, []string{"Totem.TokenLoss", "-1ns", "1ms"}},
@@ -147,13 +149,20 @@ func TestWithDefaultsSharesNothing(t *testing.T) {
 }
 
 func TestTopicErrors(t *testing.T) {
-	for _, topic := range []string{"", ".", "a.", "a.*", ">"} {
+	for _, topic := range []string{"", ".", "a.", "a.*", ">", "a.\x00", "a\nb", "\x7f", "a.\u0085"} {
 		if err := validateTopic(topic); !errors.Is(err, ErrTopic) {
 			t.Errorf("publishing on %q: %v, want ErrTopic", topic, err)
 		}
 	}
 	if err := errors.Join(validateTopic("a.b"), validatePattern("a.*.>")); err != nil {
 		t.Error(err)
+	}
+	for pattern, want := range map[string]bool{
+		"prices/#": true, "prices.#": true, "+": true, "a.+.b": true, "a/b": true, "c#.net": false, "a.*.>": false, "1+1": false,
+	} {
+		if got := foreignWildcards(pattern); got != want {
+			t.Errorf("foreignWildcards(%q) = %v", pattern, got)
+		}
 	}
 	if err := validatePattern("a.>.b"); !errors.Is(err, ErrTopic) {
 		t.Errorf("a bad pattern: %v, want ErrTopic", err)

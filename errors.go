@@ -59,6 +59,9 @@ var (
 	// ErrVersion means that the entry's version is not the expected one.
 	ErrVersion = errors.New("blaze: version has changed")
 
+	// ErrArgument means that an argument is missing that must be there: a Message, a handler.
+	ErrArgument = errors.New("blaze: bad argument")
+
 	// ErrConfig means that a Config or URI is not valid: the error names field, value and what
 	// is allowed.
 	ErrConfig = errors.New("blaze: bad configuration")

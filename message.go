@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 	"unsafe"
 
@@ -208,13 +209,17 @@ func (m *Message) Equal(o *Message) bool {
 		slices.EqualFunc(m.entries, o.entries, func(a, b entry) bool { return a.key == b.key && a.value.Equal(b.value) })
 }
 
-// String is m for people to read, and not meant to be parsed: {bid:99.5 symbol:"ACME"} "body".
+// String is m for people to read, and not meant to be parsed: {bid:99.5 symbol:"ACME"} "body". Braces
+// that would be empty are left out beside a body.
 func (m *Message) String() string {
 	if m == nil {
 		return "<nil>"
 	}
 	if !m.nests(MaxNesting) {
 		return "{…}"
+	}
+	if len(m.entries) == 0 && m.body.kind != NoKind {
+		return m.bodyString()
 	}
 	var s strings.Builder
 	s.WriteByte('{')
@@ -230,15 +235,20 @@ func (m *Message) String() string {
 		}
 	}
 	s.WriteByte('}')
-	switch m.body.kind {
-	case StringKind:
-		fmt.Fprintf(&s, " %q", m.body.text())
-	case BytesKind:
-		s.WriteString(" " + m.body.String())
-	case objectKind:
-		s.WriteString(" " + m.body.object().typeURL)
+	if m.body.kind != NoKind {
+		s.WriteString(" " + m.bodyString())
 	}
 	return s.String()
+}
+
+func (m *Message) bodyString() string {
+	switch m.body.kind {
+	case StringKind:
+		return strconv.Quote(m.body.text())
+	case objectKind:
+		return m.body.object().typeURL
+	}
+	return m.body.String()
 }
 
 // Topic is the topic that m was received on; empty on a message that was made here.

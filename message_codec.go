@@ -56,6 +56,9 @@ func (m *Message) MarshalBinary() ([]byte, error) { return m.AppendBinary(nil) }
 // AppendBinary appends what MarshalBinary returns to dst, and allocates nothing when there is
 // room. On an error it returns dst as it was.
 func (m *Message) AppendBinary(dst []byte) ([]byte, error) {
+	if m == nil {
+		return dst, fmt.Errorf("%w: the message is nil", ErrArgument)
+	}
 	if err := m.check(MaxNesting); err != nil {
 		return dst, err
 	}

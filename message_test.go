@@ -171,8 +171,21 @@ func TestMessageThatContainsItself(t *testing.T) {
 }
 
 func TestMessageString(t *testing.T) {
+	for _, c := range []struct {
+		m    *Message
+		want string
+	}{
+		{NewTextMessage("message 0"), `"message 0"`},
+		{NewBytesMessage([]byte{1}), "0x01"},
+		{NewMessage(), "{}"},
+		{NewMessage().Set("a", Int32Value(1)), "{a:1}"},
+	} {
+		if got := c.m.String(); got != c.want {
+			t.Errorf("String = %s, want %s", got, c.want)
+		}
+	}
 	m := NewTextMessage("body").Set("symbol", StringValue("ACME")).Set("bid", Float64Value(99.5)).Set("in", MapValue(NewBytesMessage([]byte{1})))
-	if got, want := m.String(), `{bid:99.5 in:{} 0x01 symbol:"ACME"} "body"`; got != want {
+	if got, want := m.String(), `{bid:99.5 in:0x01 symbol:"ACME"} "body"`; got != want {
 		t.Errorf("String = %s, want %s", got, want)
 	}
 }

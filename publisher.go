@@ -81,7 +81,8 @@ func (p *Publisher) bind() (*binding, error) {
 
 // Offer hands a payload over for sending, as raw bytes, and never blocks. ErrBackPressure means
 // that the window is full and nothing was taken: try again later. A payload above
-// Config.MaxMessageSize is ErrTooLarge. The caller may reuse the payload at once.
+// Config.MaxMessageSize is ErrTooLarge; an empty or nil one is a message without content. The caller may
+// reuse the payload at once.
 func (p *Publisher) Offer(payload []byte) error {
 	b, err := p.bind()
 	if err != nil {
@@ -249,6 +250,9 @@ func (p *Publisher) WaitReceivers(ctx context.Context, n int) error {
 // message has been accepted for sending; under back pressure it waits for that until ctx ends.
 // The caller may change m as soon as it has returned.
 func (c *Channel) Broadcast(ctx context.Context, topic string, m *Message) error {
+	if m == nil {
+		return fmt.Errorf("%w: Broadcast on %q: the message is nil", ErrArgument, topic)
+	}
 	p, err := c.bcasts.get(c, topic)
 	if err != nil {
 		return err

@@ -142,7 +142,7 @@ func (s *Subscription) slow(r intake.Slow) {
 // message that it gets. Subscribe works in every state.
 func (c *Channel) Subscribe(topic string, h func(*Message), opts ...SubscribeOption) (*Subscription, error) {
 	if h == nil {
-		return nil, fmt.Errorf("%w: Subscribe %q: the handler is nil", ErrConfig, topic)
+		return nil, fmt.Errorf("%w: Subscribe %q: the handler is nil", ErrArgument, topic)
 	}
 	return c.SubscribePayload(topic, func(d *Delivery) {
 		m, err := messageOf(d)
@@ -173,15 +173,19 @@ func messageOf(d *Delivery) (*Message, error) {
 // returns.
 func (c *Channel) SubscribePayload(topic string, h func(*Delivery), opts ...SubscribeOption) (*Subscription, error) {
 	if h == nil {
-		return nil, fmt.Errorf("%w: SubscribePayload %q: the handler is nil", ErrConfig, topic)
+		return nil, fmt.Errorf("%w: SubscribePayload %q: the handler is nil", ErrArgument, topic)
 	}
 	if err := validatePattern(topic); err != nil {
 		return nil, err
 	}
 	var o subscribeOptions
 	for _, opt := range opts {
+		if opt == nil {
+			return nil, fmt.Errorf("%w: Subscribe %q: an option is nil", ErrArgument, topic)
+		}
 		opt(&o)
 	}
+	c.warnOfPattern(topic)
 	s := &Subscription{c: c, pattern: topic, handler: h, onLoss: o.onLoss, done: make(chan struct{})}
 	if err := c.add(s, o.inline); err != nil {
 		_ = s.Close()

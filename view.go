@@ -16,6 +16,9 @@ import (
 // h runs on the engine's thread, as an Inline handler does, and must not block. It may be called
 // in every state of the channel. cancel ends it; h may still be running when cancel returns.
 func (c *Channel) OnView(h func(View)) (cancel func()) {
+	if h == nil {
+		return func() {}
+	}
 	entry := &h
 	c.changeViews(func(all []*func(View)) []*func(View) { return append(slices.Clone(all), entry) })
 	return func() {

@@ -1,17 +1,13 @@
 package engine
 
-import (
-	"fmt"
-
-	"golang.org/x/sys/unix"
-)
+import "golang.org/x/sys/unix"
 
 // pin moves the calling thread, which is locked to its goroutine, to cpu.
 func pin(cpu int) error {
 	var set unix.CPUSet
 	set.Set(cpu)
 	if err := unix.SchedSetaffinity(0, &set); err != nil {
-		return fmt.Errorf("engine: pin thread to CPU %d: %w (is it online, and in this process's cpuset?)", cpu, err)
+		return &PinError{CPU: cpu, Err: err}
 	}
 	return nil
 }

@@ -7,6 +7,6 @@ import (
 	"runtime"
 )
 
-func pin(int) error { return errors.New("engine: pinning a thread needs Linux") }
+func pin(cpu int) error { return &PinError{CPU: cpu, Err: errors.New("it needs Linux")} }
 
 func yield() { runtime.Gosched() }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -16,8 +17,8 @@ const MaxLen = 255
 // ErrInvalid is what every error of Validate and ValidatePattern wraps.
 var ErrInvalid = errors.New("invalid topic")
 
-// Validate tells whether a message can be published on path: 1 to MaxLen bytes of UTF-8, one
-// or more non-empty elements between dots, no * and no >. It allocates nothing when all is well.
+// Validate reports whether a message can be published on path: 1 to MaxLen bytes of UTF-8 without control
+// characters, one or more non-empty elements between dots, no * and no >. It allocates nothing when all is well.
 func Validate(path string) error {
 	if strings.ContainsAny(path, "*>") {
 		return fmt.Errorf("%w %q: * and > are for subscriptions", ErrInvalid, path)
@@ -25,7 +26,7 @@ func Validate(path string) error {
 	return ValidatePattern(path)
 }
 
-// ValidatePattern tells whether pattern can be subscribed to: as Validate, and * may stand as
+// ValidatePattern reports whether pattern can be subscribed to: as Validate, and * may stand as
 // an element anywhere, > as the last one.
 func ValidatePattern(pattern string) error {
 	switch {
@@ -35,6 +36,8 @@ func ValidatePattern(pattern string) error {
 		return fmt.Errorf("%w %.32q…: %d bytes, at most %d allowed", ErrInvalid, pattern, len(pattern), MaxLen)
 	case !utf8.ValidString(pattern):
 		return fmt.Errorf("%w %q: not UTF-8", ErrInvalid, pattern)
+	case strings.ContainsFunc(pattern, unicode.IsControl):
+		return fmt.Errorf("%w %q: it has a control character", ErrInvalid, pattern)
 	}
 	for rest, more := pattern, true; more; {
 		var element string
@@ -51,7 +54,7 @@ func ValidatePattern(pattern string) error {
 	return nil
 }
 
-// Match tells whether a subscription to pattern hears topic:
+// Match reports whether topic matches pattern:
 //
 //	prices.eu     only prices.eu
 //	prices.*      prices.eu, prices.us; not prices, not prices.eu.bund

@@ -28,6 +28,9 @@ func TestValidate(t *testing.T) {
 		{"a..b", false, false, "element is empty"},
 		{"a.\xff", false, false, "UTF-8"},
 		{"a.\xc3", false, false, "UTF-8"}, // cut within a rune
+		{"a.\x00", false, false, "control character"},
+		{"a\n.b", false, false, "control character"},
+		{"a.\u0085", false, false, "control character"}, // next line, a C1 control
 		{"*", false, true, "for subscriptions"},
 		{">", false, true, "for subscriptions"},
 		{"a.*.b", false, true, "for subscriptions"},

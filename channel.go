@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	mrand "math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,8 +28,8 @@ import (
 // Its life is Constructed → Initialized → Started → Stopped, from where it can start again, and
 // Shutdown leads back to Constructed. A transition that is already done is no error.
 //
-// All methods are safe for concurrent use. With Config.Invoker one goroutine turns the channel,
-// and Offer, Claim, Commit, Abort and Subscribe are for that goroutine only.
+// All methods are safe for concurrent use. With Config.Invoker call Turn, Offer, Claim, Commit, Abort
+// and Subscribe from one goroutine at a time, which may change; everything else may come from any.
 type Channel struct {
 	mu     sync.Mutex             // held through a transition
 	cfg    atomic.Pointer[Config] // with its defaults; replaced, never changed
@@ -57,8 +58,8 @@ type Channel struct {
 
 // counters are counted outside the engine's thread, or too rarely to matter.
 type counters struct {
-	intakes                                 intake.Counters // of all queues
-	disconnected, badMessages, backPressure atomic.Uint64
+	intakes                                         intake.Counters // of all queues
+	disconnected, badMessages, backPressure, unsent atomic.Uint64
 }
 
 // start is one start of a channel.
@@ -95,7 +96,9 @@ func (c *Channel) Config() Config { return c.cfg.Load().withDefaults() }
 
 // SetConfig changes the configuration. In any state but Constructed it is ErrState.
 func (c *Channel) SetConfig(cfg Config) error {
-	c.mu.Lock()
+	if err := c.lock("SetConfig"); err != nil {
+		return err
+	}
 	defer c.mu.Unlock()
 	if s := c.State(); s != Constructed {
 		return fmt.Errorf("%w: SetConfig in state %v: Shutdown first", ErrState, s)
@@ -121,7 +124,9 @@ func (c *Channel) logger() *slog.Logger {
 
 // Init opens the sockets and allocates the memory that Config asks for. Nothing is sent.
 func (c *Channel) Init() error {
-	c.mu.Lock()
+	if err := c.lock("Init"); err != nil {
+		return err
+	}
 	defer c.mu.Unlock()
 	return c.init()
 }
@@ -141,7 +146,9 @@ func (c *Channel) init() error {
 
 // Start makes the channel a member, with a new MemberID, through Init where that is needed.
 func (c *Channel) Start() error {
-	c.mu.Lock()
+	if err := c.lock("Start"); err != nil {
+		return err
+	}
 	defer c.mu.Unlock()
 	if c.State() == Started {
 		return nil
@@ -158,7 +165,7 @@ func (c *Channel) Start() error {
 	c.state.Store(uint32(Started))
 	c.serve(true, func(s *Subscription) { s.queue.Start() })
 	// Not before Subscribe finds this start, or what one adds meanwhile would not be heard.
-	if err := st.Listen(func(m *member.Member) error { return m.ListenAll(st.Opening()) }); err != nil {
+	if err := st.Listen(func(m *member.Member) error { return m.ListenAll(st.Now()) }); err != nil {
 		_ = c.stop()
 		return err
 	}
@@ -262,7 +269,8 @@ func (c *Channel) Shutdown() error {
 	})
 }
 
-// leave runs do under the lock, now, or after the Inline handler that calls.
+// leave calls do under the lock: at once, or after the Inline handler that calls. A handler does not
+// wait for a transition that is under way, which may be waiting for the handler.
 func (c *Channel) leave(do func() error) error {
 	locked := func() error {
 		c.mu.Lock()
@@ -273,7 +281,36 @@ func (c *Channel) leave(do func() error) error {
 		st.After(func() { _ = locked() })
 		return nil
 	}
+	if c.mu.TryLock() {
+		defer c.mu.Unlock()
+		return do()
+	}
+	if c.inHandler() {
+		go func() { _ = locked() }()
+		return nil
+	}
 	return locked()
+}
+
+// lock takes the lock for a transition that is called by its name. In a handler it fails rather than
+// wait: the transition under way may be waiting for the handler.
+func (c *Channel) lock(transition string) error {
+	if c.mu.TryLock() {
+		return nil
+	}
+	if c.inHandler() {
+		return fmt.Errorf("%w: %s by a handler while another goroutine starts or stops the channel", ErrState, transition)
+	}
+	c.mu.Lock()
+	return nil
+}
+
+// inHandler reports whether the caller is a handler of this channel.
+func (c *Channel) inHandler() bool {
+	if st := c.turning(); st != nil && st.InHandler() {
+		return true
+	}
+	return slices.ContainsFunc(c.queued(), func(s *Subscription) bool { return s.queue.Called() })
 }
 
 // turning is the start whose engines may be turning: the present one, or one that is ending.
@@ -301,20 +338,24 @@ func (c *Channel) stop() error {
 	c.run.Store(nil)
 	c.state.Store(uint32(Stopped))
 
-	left := st.Settle(deadline)
+	var left []string
+	if unsettled := st.Settle(deadline); unsettled != "" {
+		left = append(left, unsettled)
+	}
 	if untaken := c.awaitHandlers(deadline); untaken > 0 {
 		left = append(left, fmt.Sprintf("%d messages not taken by their handlers", untaken))
 	}
-	queued := st.End(func() {
+	st.End(func(unsent uint64) {
+		if unsent > 0 {
+			c.unsent.Add(unsent)
+			left = append(left, fmt.Sprintf("%d messages accepted and not sent", unsent))
+		}
 		last := c.collect(st)
 		for i := 1; i < st.Engines(); i++ {
 			last.add(st.stats(i))
 		}
 		c.last.Store(&last)
 	})
-	if queued > 0 && len(left) == 0 {
-		left = append(left, fmt.Sprintf("%d bytes offered while it stopped", queued))
-	}
 	patience, cancel := context.WithTimeout(context.Background(), max(deadline.Sub(engine.Now()), handlerGrace))
 	defer cancel()
 	c.serve(false, func(s *Subscription) {
@@ -357,12 +398,6 @@ func (c *Channel) Turn() (work int) {
 	return 0
 }
 
-// await waits until cond holds, looking again whenever the lane changes. With an Invoker it
-// turns the engine meanwhile.
-func (c *Channel) await(ctx context.Context, st *start, lane *member.Lane, cond func() bool) error {
-	return outward(st.Await(ctx, lane, cond))
-}
-
 // barrier returns when no Inline handler that was running is running any more.
 func (c *Channel) barrier() {
 	if st := c.turning(); st != nil {
@@ -373,7 +408,7 @@ func (c *Channel) barrier() {
 // resume tells the engines that a consumer which held one of them up has room again.
 func (c *Channel) resume() {
 	c.table.Resume()
-	if st := c.run.Load(); st != nil {
+	if st := c.turning(); st != nil {
 		st.Notify()
 	}
 }
@@ -389,7 +424,7 @@ func (c *Channel) add(s *Subscription, runInline bool) error {
 	if st == nil { // Start looks at all subscriptions
 		return nil
 	}
-	return st.Listen(func(m *member.Member) error { return m.Listen(st.Opening(), s.pattern) })
+	return st.Listen(func(m *member.Member) error { return m.Listen(st.Now(), s.pattern) })
 }
 
 func (c *Channel) enlist(s *Subscription) {

@@ -7,11 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/activeblaze/blaze/clock"
-	"github.com/activeblaze/blaze/internal/member"
 	"github.com/activeblaze/blaze/internal/run"
 	"github.com/activeblaze/blaze/nack"
-	"github.com/activeblaze/blaze/ring"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -26,10 +23,9 @@ type Publisher struct {
 
 // binding is a publisher's place in one start of its channel.
 type binding struct {
-	run  *start
-	lane *member.Lane
-	safe bool // Totem: delivery when every member has it
-	max  int  // Config.MaxMessageSize
+	run *start
+	to  run.Topic
+	max int // Config.MaxMessageSize
 }
 
 // Publisher returns a publisher for a topic: a path of non-empty elements without wildcards,
@@ -70,11 +66,11 @@ func (p *Publisher) bind() (*binding, error) {
 		return nil, fmt.Errorf("%w: publishing on %q in state %v: Start the channel first", ErrState, p.topic, p.c.State())
 	}
 	b := &binding{run: run, max: p.c.cfg.Load().MaxMessageSize}
-	if run.Invoker() {
-		run.Do(func() { b.lane, b.safe = run.Member().Lane(run.Opening(), p.topic) })
-	} else {
-		b.lane, b.safe = run.Member().Lane(0, p.topic) // the engine says when
+	lane, safe, err := run.Lane(p.topic)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the channel stops", ErrClosed)
 	}
+	b.to.Name, b.to.Lane, b.to.Safe = p.topic, lane, safe
 	p.bound.Store(b)
 	return b, nil
 }
@@ -95,21 +91,15 @@ func (p *Publisher) offer(b *binding, kind wire.Kind, payload []byte) error {
 	if len(payload) > b.max {
 		return p.tooLarge(b, len(payload))
 	}
-	if b.run.Invoker() {
-		return outward(b.run.Direct(func(now clock.Time) error {
-			return b.run.Member().Offer(b.lane, now, p.topic, kind, payload, b.safe)
-		}))
-	}
-	if !b.lane.Put(p.topic, kind, payload, b.safe) {
-		return ErrBackPressure
-	}
-	b.run.Engine(0).Notify()
-	return nil
+	return outward(b.run.Offer(&b.to, kind, payload))
 }
 
 func (p *Publisher) tooLarge(b *binding, n int) error {
 	return fmt.Errorf("%w: %d bytes on %q; Config.MaxMessageSize is %d", ErrTooLarge, n, p.topic, b.max)
 }
+
+// errStops is bare: Offer returns it, and allocates nothing.
+var errStops = fmt.Errorf("%w: the channel stops", ErrClosed)
 
 // outward is a runtime's or a sender's error as this package's callers see it.
 func outward(err error) error {
@@ -120,105 +110,12 @@ func outward(err error) error {
 		return ErrBackPressure
 	case nack.ErrTooLarge:
 		return ErrTooLarge
-	case run.ErrClosed:
-		return ErrClosed
-	case nack.ErrClosed:
-		return fmt.Errorf("%w: the channel stops", ErrClosed)
+	case run.ErrClosed, nack.ErrClosed:
+		return errStops
 	case nack.ErrClaimed:
 		return fmt.Errorf("%w: a claim on this stream is open: Commit or Abort it first", ErrState)
 	}
 	return err
-}
-
-// Claim is room for one message, to write the payload where it is sent from.
-type Claim struct {
-	p       *Publisher
-	b       *binding
-	record  ring.Record
-	payload []byte
-	how     claimKind
-}
-
-type claimKind uint8
-
-const (
-	claimDone   claimKind = iota
-	claimRecord           // in the command queue
-	claimFrame            // in the datagram itself
-	claimCopy             // in memory of its own: with an Invoker, what does not fit one datagram
-)
-
-// Claim takes room for a payload of n bytes. The caller fills Bytes and then calls Commit or
-// Abort, soon: what others publish on the same stream waits behind it. With Config.Invoker the
-// bytes lie in the datagram itself and only one claim at a time may be open on a stream;
-// without, they lie in the engine's queue, any number may be open, and any goroutine may claim.
-// It fails like Offer.
-func (p *Publisher) Claim(n int) (Claim, error) {
-	b, err := p.bind()
-	if err != nil {
-		return Claim{}, err
-	}
-	if n < 0 || n > b.max {
-		return Claim{}, p.tooLarge(b, n)
-	}
-	c := Claim{p: p, b: b}
-	if !b.run.Invoker() {
-		var ok bool
-		if c.record, c.payload, ok = b.lane.Claim(p.topic, wire.KindRaw, n, b.safe); !ok {
-			return Claim{}, ErrBackPressure
-		}
-		c.how = claimRecord
-		return c, nil
-	}
-	err = outward(b.run.Direct(func(now clock.Time) (err error) {
-		c.payload, err = b.lane.Frame(now, p.topic, wire.KindRaw, n)
-		return err
-	}))
-	switch {
-	case err == nil:
-		c.how = claimFrame
-		return c, nil
-	case errors.Is(err, ErrTooLarge): // for one datagram: it will be sent in fragments, from a copy
-		c.payload, c.how = make([]byte, n), claimCopy
-		return c, nil
-	}
-	return Claim{}, err
-}
-
-// Bytes is the room that was claimed, to be filled before Commit. Its contents are not zeroed.
-func (c *Claim) Bytes() []byte { return c.payload }
-
-// Commit sends what was filled in. The error is nil but for a message of several datagrams with
-// Config.Invoker, which may meet ErrBackPressure and then is still claimed; and for a claim that
-// was committed or aborted before, which is ErrState.
-func (c *Claim) Commit() error {
-	switch c.how {
-	case claimRecord:
-		c.record.Commit()
-		c.b.run.Engine(0).Notify()
-	case claimFrame:
-		_ = c.b.run.Direct(func(now clock.Time) error { c.b.lane.CommitFrame(now); return nil })
-	case claimCopy:
-		if err := c.p.offer(c.b, wire.KindRaw, c.payload); err != nil {
-			return err
-		}
-	default:
-		return fmt.Errorf("%w: this claim was committed or aborted before", ErrState)
-	}
-	*c = Claim{}
-	return nil
-}
-
-// Abort gives the room back. After Commit it does nothing.
-func (c *Claim) Abort() {
-	switch c.how {
-	case claimRecord:
-		c.record.Abort()
-		c.b.run.Engine(0).Notify()
-	case claimFrame:
-		_ = c.b.run.Direct(func(clock.Time) error { c.b.lane.AbortFrame(); return nil })
-	}
-	*c = Claim{}
 }
 
 // Receivers is the number of members that receive the publisher's stream, as far as their
@@ -228,7 +125,7 @@ func (p *Publisher) Receivers() int {
 	if err != nil {
 		return 0
 	}
-	return b.lane.Receivers()
+	return b.to.Lane.Receivers()
 }
 
 // WaitReceivers waits until at least n members receive the publisher's stream. What is sent
@@ -239,9 +136,10 @@ func (p *Publisher) WaitReceivers(ctx context.Context, n int) error {
 	if err != nil {
 		return err
 	}
-	err = p.c.await(ctx, b.run, b.lane, func() bool { return b.lane.Receivers() >= n })
+	lane := b.to.Lane
+	err = outward(b.run.Await(ctx, lane, func() bool { return lane.Receivers() >= n }))
 	if err != nil {
-		return fmt.Errorf("blaze: waiting for %d receivers of %q, %d are known: %w", n, p.topic, b.lane.Receivers(), err)
+		return fmt.Errorf("blaze: waiting for %d receivers of %q, %d are known: %w", n, p.topic, lane.Receivers(), err)
 	}
 	return nil
 }
@@ -268,31 +166,17 @@ func (c *Channel) Broadcast(ctx context.Context, topic string, m *Message) error
 		return err
 	}
 	*scratch = payload
-	if err = p.broadcast(b, payload); err != ErrBackPressure {
+	if err = p.offer(b, wire.KindMessage, payload); err != ErrBackPressure {
 		return err
 	}
 	c.backPressure.Add(1)
-	waited := c.await(ctx, b.run, b.lane, func() bool {
-		err = p.broadcast(b, payload)
+	waited := outward(b.run.Await(ctx, b.to.Lane, func() bool {
+		err = p.offer(b, wire.KindMessage, payload)
 		return err != ErrBackPressure
-	})
+	}))
 	if waited != nil {
 		return fmt.Errorf("blaze: waiting to broadcast on %q: %w", topic, waited)
 	}
-	return err
-}
-
-// broadcast is offer, from any goroutine also with an Invoker.
-func (p *Publisher) broadcast(b *binding, payload []byte) (err error) {
-	if !b.run.Invoker() || b.run.TurnsHere() {
-		return p.offer(b, wire.KindMessage, payload)
-	}
-	if len(payload) > b.max {
-		return p.tooLarge(b, len(payload))
-	}
-	b.run.Do(func() {
-		err = outward(b.run.Member().Offer(b.lane, b.run.Opening(), p.topic, wire.KindMessage, payload, b.safe))
-	})
 	return err
 }
 

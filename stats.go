@@ -43,6 +43,7 @@ type Stats struct {
 	LossesUntold  uint64 // losses that OnLoss could not be told, since more than 64 streams' waited
 	BadMessages   uint64 // payloads of kind Message that could not be decoded
 	BackPressure  uint64 // times that Broadcast had to wait
+	Unsent        uint64 // messages that were accepted and not sent when Stop had waited for Config.Linger
 }
 
 // EngineStats are one engine's own counters. The first engine sends and has the member's ordinary
@@ -69,21 +70,16 @@ type BufferStats struct {
 // microseconds and is not for the hot path. An Inline handler does not wait for other engines: it gets
 // what those had counted when they were last asked from elsewhere.
 func (c *Channel) Stats() Stats {
-	run := c.run.Load()
+	run := c.turning()
 	if run == nil {
-		if last := c.last.Load(); last != nil {
-			s := *last
-			s.State = c.State()
-			return s
-		}
-		return Stats{State: c.State()}
+		return c.lastStats()
 	}
 	var s Stats
-	if !run.Do(func() { s = c.collect(run) }) {
-		if last := c.last.Load(); last != nil {
-			return *last
+	if run.Do(func() { s = c.collect(run) }) != nil {
+		if !run.InHandler() {
+			<-run.Gone() // it is about to leave its counters
 		}
-		return s
+		return c.lastStats()
 	}
 	if run.Engines() == 1 {
 		return s
@@ -91,10 +87,19 @@ func (c *Channel) Stats() Stats {
 	here, handler := run.Handler()
 	for i := 1; i < run.Engines(); i++ {
 		if !handler || here == i {
-			run.DoAt(i, func() { run.read[i].Store(run.stats(i)) })
+			_ = run.DoAt(i, func() { run.read[i].Store(run.stats(i)) })
 		}
 		s.add(run.read[i].Load())
 	}
+	return s
+}
+
+// lastStats are the counters of the last start, as they were at its end.
+func (c *Channel) lastStats() (s Stats) {
+	if last := c.last.Load(); last != nil {
+		s = *last
+	}
+	s.State = c.State()
 	return s
 }
 
@@ -104,7 +109,7 @@ func (c *Channel) collect(run *start) Stats {
 		State:  c.State(),
 		Pauses: c.intakes.Pauses.Load(), LongPauses: c.intakes.LongPauses.Load(), SlowConsumers: c.intakes.Slow.Load(), SlowDropped: c.intakes.Dropped.Load(),
 		Disconnected: c.disconnected.Load(), LossesUntold: c.intakes.LossesUntold.Load(),
-		BadMessages: c.badMessages.Load(), BackPressure: c.backPressure.Load(),
+		BadMessages: c.badMessages.Load(), BackPressure: c.backPressure.Load(), Unsent: c.unsent.Load(),
 	}
 	if t := run.Member().Totem(); t != nil {
 		s.Totem = t.Stats()

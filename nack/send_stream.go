@@ -150,6 +150,9 @@ func (s *Sender) Acknowledged() bool {
 	return true
 }
 
+// Unsent is the number of messages that were accepted and have not left, in whole or in part.
+func (s *Sender) Unsent() uint64 { return s.message - s.messageAt(s.sent) }
+
 // unsent reports whether something was accepted and has not left.
 func (s *Sender) unsent() bool {
 	return s.sent < s.next || s.packing && !s.w.Empty() || s.large.waiting() || s.claimed || s.encoding.waiting()

@@ -2,6 +2,8 @@ package ring
 
 import (
 	"fmt"
+	"math"
+	"runtime"
 	"sync/atomic"
 	"unsafe"
 )
@@ -13,15 +15,16 @@ import (
 // claimed and not committed holds back all that were claimed after it: between Claim and
 // Commit do nothing that can wait or panic.
 //
-// Producers call Claim and use the Record; the consumer calls Peek, Advance, Flush, Empty;
-// anybody Used, Cap, MaxRecord. Calls of the consumer must not overlap.
+// Producers call Claim and use the Record; the consumer calls Peek, Advance, Flush, Empty,
+// Returned, Refuse; anybody Used, Cap, MaxRecord, Close. Calls of the consumer must not overlap.
 //
 // # How it works
 //
 // The scheme is that of Aeron's many-to-one ring buffer. A record starts on 8 bytes:
 //
 //	word 0   state: 0 not committed; positive: length of header and payload, committed;
-//	         negative: skip this many bytes (the unused end of memory, or an aborted record)
+//	         negative: skip this many bytes (the unused end of memory, or an aborted record);
+//	         the most negative numbers: held, by a producer that may take long to commit
 //	word 1   the producer's word
 //	then     payload, and up to 7 bytes of padding
 //
@@ -32,8 +35,16 @@ import (
 //
 // Between the claim and the commit the consumer may already look at word 0, so the consumer
 // zeroes all that it has read before it gives it back. Unlike in shared memory between
-// processes nobody can die half-way here without the whole process, so there is no mark for
-// "in progress" and no way to take a claim from its owner.
+// processes nobody can die half-way here without the whole process, so a record that is claimed to
+// be filled at once needs no mark for "in progress".
+//
+// # How it ends
+//
+// Close sets a bit of the tail that makes every later Claim fail. What was claimed before is still
+// committed and taken out. A producer that may keep its claim for long marks it with Hold. After
+// Close, Refuse takes such claims from their owners: one compare-and-swap of word 0 decides between
+// CommitHeld and Refuse, so a record is either committed and taken out, or its owner learns that it
+// was not.
 type Bytes struct {
 	mem  []uint64 // never changes; its length is a power of two
 	mask uint64   // bytes of mem − 1
@@ -50,6 +61,7 @@ type Bytes struct {
 	reading uint64 // where the next record starts
 	lent    uint64 // bytes that the record lent by Peek occupies; 0: none is lent
 	freed   uint64 // head as last stored
+	refused bool   // Refuse was called: nothing is claimed any more
 	_       pad
 }
 
@@ -57,6 +69,10 @@ const (
 	wordBytes   = 8
 	headerBytes = 2 * wordBytes
 	minBytes    = 64 // room for two records without payload, twice
+
+	closed = 1 << 62            // in tail: no more claims
+	held   = math.MinInt64      // in word 0, with the length of header and payload
+	skips  = math.MinInt64 >> 1 // the lowest state that is a length to skip; below it are held records
 )
 
 // NewBytes makes a queue of at least capacity bytes (rounded up to a power of two, 64 at
@@ -133,6 +149,51 @@ func (r Record) Abort() {
 	atomic.StoreUint64(&r.head.state, -span(headerBytes+uint64(r.n)))
 }
 
+// Hold marks a record whose owner may take long to fill it. It is called right after Claim, and
+// CommitHeld and AbortHeld take the place of Commit and Abort.
+func (r Record) Hold() {
+	atomic.StoreInt64(r.head.signed(), held|int64(headerBytes+r.n))
+}
+
+// CommitHeld is Commit of a record that is held. It reports whether the record is the consumer's
+// now: it is not when Refuse came first.
+func (r Record) CommitHeld() bool {
+	size := int64(headerBytes + r.n)
+	return atomic.CompareAndSwapInt64(r.head.signed(), held|size, size)
+}
+
+// AbortHeld is Abort of a record that is held. After Refuse it does nothing.
+func (r Record) AbortHeld() {
+	size := int64(headerBytes + r.n)
+	atomic.CompareAndSwapInt64(r.head.signed(), held|size, -int64(span(uint64(size))))
+}
+
+// Close makes every later Claim fail. Any goroutine may call it, more than once.
+func (b *Bytes) Close() { b.tail.Or(closed) }
+
+// Refuse takes every record that is held from its owner, and returns how many it took. Records
+// that are committed stay. Only the consumer may call it, after Close. Where a producer is just
+// filling a record it waits for the Commit.
+func (b *Bytes) Refuse() (n int) {
+	b.refused = true
+	for at, end := b.reading, b.tail.Load()&^closed; at != end; {
+		word := (*int64)(unsafe.Pointer(&b.mem[at&b.mask/wordBytes]))
+		switch state := atomic.LoadInt64(word); {
+		case state > 0:
+			at += span(uint64(state))
+		case state == 0:
+			runtime.Gosched()
+		case state >= skips:
+			at += uint64(-state)
+		default:
+			if atomic.CompareAndSwapInt64(word, state, -int64(span(uint64(state&^held)))) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // Peek lends the oldest committed record, until Advance: its word and its payload. It is
 // false when there is none, also while an older record is claimed and not committed. The
 // consumer may write into the payload. Peek without Advance lends the same record again.
@@ -144,7 +205,7 @@ func (b *Bytes) Peek() (word uint64, payload []byte, ok bool) {
 			b.lent = span(uint64(state))
 			return h.word, h.payload(int(state - headerBytes)), true
 		}
-		if state == 0 {
+		if state == 0 || state < skips {
 			b.Flush() // a consumer that went idle must not sit on free memory
 			return 0, nil, false
 		}
@@ -171,12 +232,16 @@ func (b *Bytes) Flush() {
 	}
 }
 
-// Empty tells the consumer whether Peek would find nothing (no record, or the oldest is not
+// Returned is the number of bytes that have gone back to the producers since the start. It is for the
+// consumer: a change means that a producer which found no room may find some.
+func (b *Bytes) Returned() uint64 { return b.freed }
+
+// Empty reports to the consumer whether Peek would find nothing (no record, or the oldest is not
 // committed), and flushes if so. It is what to check between Signal.Arm and sleeping: a
 // producer that waits for room would never commit. It may be false with nothing but skipped
 // room left; the next Peek takes that away.
 func (b *Bytes) Empty() bool {
-	if atomic.LoadUint64(&b.mem[b.reading&b.mask/wordBytes]) != 0 {
+	if state := int64(atomic.LoadUint64(&b.mem[b.reading&b.mask/wordBytes])); state != 0 && state >= skips {
 		return false
 	}
 	b.Flush()
@@ -187,7 +252,7 @@ func (b *Bytes) Empty() bool {
 // are at work it is a moment's view, between 0 and Cap.
 func (b *Bytes) Used() int {
 	head := b.head.Load() // first, so that it is not above the tail
-	return int(min(b.tail.Load()-head, b.mask+1))
+	return int(min(b.tail.Load()&^closed-head, b.mask+1))
 }
 
 // Cap is the size of the memory in bytes.
@@ -198,10 +263,15 @@ func (b *Bytes) Cap() int { return int(b.mask + 1) }
 // what it skips at the end is less than itself.
 func (b *Bytes) MaxRecord() int { return int(b.mask+1)/2 - headerBytes }
 
-// pass zeroes n bytes from the reading position, for the reason given at Bytes, and moves on.
+// pass zeroes n bytes from the reading position, for the reason given at Bytes, and moves on. After
+// Refuse the state alone is zeroed: the owner of a refused record may still be writing its payload.
 func (b *Bytes) pass(n uint64) {
 	i := b.reading & b.mask / wordBytes
-	clear(b.mem[i : i+n/wordBytes])
+	if b.refused {
+		atomic.StoreUint64(&b.mem[i], 0)
+	} else {
+		clear(b.mem[i : i+n/wordBytes])
+	}
 	b.reading += n
 	// A quarter at most, so a producer that finds the queue full always has a consumer with
 	// work left, unless its record is larger than what is free: then Peek comes to the end
@@ -216,6 +286,9 @@ func (b *Bytes) header(at uint64) *header {
 	i := at & b.mask / wordBytes
 	return (*header)(unsafe.Pointer((*[2]uint64)(b.mem[i : i+2])))
 }
+
+// signed is the state as the number that it is.
+func (h *header) signed() *int64 { return (*int64)(unsafe.Pointer(&h.state)) }
 
 // payload is the view of the n bytes behind the header. With none, the address behind it may
 // lie outside the memory, and is not made.

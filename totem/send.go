@@ -221,6 +221,23 @@ func (q *sendQueue) next() (b *buf.Buf, safe bool) {
 	return b, safe
 }
 
+// Unsent is the number of messages that were accepted and have no place in a ring yet, in whole or in
+// part.
+func (p *Protocol) Unsent() uint64 {
+	q := &p.send
+	switch {
+	case q.head == q.tail && q.buf == nil:
+		return 0
+	case q.head == q.tail:
+		return q.message - q.begun
+	}
+	e := &q.entries[q.head&q.mask]
+	if e.buf != nil {
+		return q.message - e.first
+	}
+	return q.message - q.larges[e.large].message
+}
+
 // newRing begins the message anew that the old ring has ended in the middle of.
 func (q *sendQueue) newRing() {
 	q.last = 0

@@ -21,6 +21,10 @@ type Lane struct {
 	topics interner    // engine's thread only
 	full   bool        // engine's thread only: the sender refused the message that is first in the queue
 
+	framed   bool   // engine's thread only: Frame has lent room in the datagram
+	returned uint64 // engine's thread only: of queue, when those who wait for room were last woken
+	unsent   uint64 // engine's thread only: messages that were accepted and never reached the sender
+
 	receivers atomic.Int64
 
 	mu      sync.Mutex
@@ -70,9 +74,23 @@ func recordOf(word uint64) (kind wire.Kind, topicLen int, safe bool) {
 	return wire.Kind(word >> 8), int(word & 0xff), word&(1<<16) != 0
 }
 
-// Claim takes room for a message of n bytes in the queue; ok is false when the queue is full.
-// The payload's bytes lie behind the topic's.
+// Claim takes room for a message of n bytes in the queue, until Commit or Abort; ok is false when the
+// queue is full, or closed. Any number of claims may be open.
 func (l *Lane) Claim(topic string, kind wire.Kind, n int, safe bool) (r ring.Record, payload []byte, ok bool) {
+	if r, payload, ok = l.claim(topic, kind, n, safe); ok {
+		r.Hold()
+	}
+	return r, payload, ok
+}
+
+// Commit queues what Claim took. It reports whether the message is accepted: it is not after Abandon.
+func (l *Lane) Commit(r ring.Record) bool { return r.CommitHeld() }
+
+// Abort gives up what Claim took.
+func (l *Lane) Abort(r ring.Record) { r.AbortHeld() }
+
+// claim takes room in the queue. The payload's bytes lie behind the topic's.
+func (l *Lane) claim(topic string, kind wire.Kind, n int, safe bool) (r ring.Record, payload []byte, ok bool) {
 	r, ok = l.queue.Claim(len(topic) + n)
 	if !ok {
 		return r, nil, false
@@ -83,9 +101,9 @@ func (l *Lane) Claim(topic string, kind wire.Kind, n int, safe bool) (r ring.Rec
 	return r, b[len(topic):], true
 }
 
-// Put queues a message; false means that the queue is full.
+// Put queues a message; false means that the queue is full, or closed.
 func (l *Lane) Put(topic string, kind wire.Kind, payload []byte, safe bool) bool {
-	r, b, ok := l.Claim(topic, kind, len(payload), safe)
+	r, b, ok := l.claim(topic, kind, len(payload), safe)
 	if !ok {
 		return false
 	}
@@ -105,17 +123,42 @@ func (l *Lane) drain(now clock.Time) (n int) {
 			break
 		}
 		kind, t, safe := recordOf(word)
-		if l.full = l.sender.Offer(now, l.topics.intern(b[:t]), kind, b[t:], safe) == nack.ErrWindow; l.full {
+		err := l.sender.Offer(now, l.topics.intern(b[:t]), kind, b[t:], safe)
+		if l.full = err == nack.ErrWindow; l.full {
 			break // it stays first in the queue
+		}
+		if err != nil {
+			l.unsent++
 		}
 		l.queue.Advance()
 		n++
 	}
-	if n > 0 {
-		l.queue.Flush()
+	l.queue.Flush()
+	if r := l.queue.Returned(); r != l.returned { // also of claims that were aborted
+		l.returned = r
 		l.changed()
 	}
 	return n
+}
+
+// abandon takes out of the closed queue what the sender has not taken, and takes back the claims that
+// are open. It returns how many these are.
+func (l *Lane) abandon() (claims int) {
+	if l.queue == nil {
+		if l.framed {
+			claims = 1
+			l.AbortFrame()
+		}
+		return claims
+	}
+	claims = l.queue.Refuse()
+	for {
+		if _, _, ok := l.queue.Peek(); !ok {
+			return claims
+		}
+		l.queue.Advance()
+		l.unsent++
+	}
 }
 
 // interner gives equal topics one lasting string, without allocating for topics it has seen.

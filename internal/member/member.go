@@ -90,9 +90,10 @@ type Member struct {
 	wanted *lanes.Listener // nil: every lane is received
 	others int             // members of the ring besides this one, in the last regular view
 
-	mu    sync.Mutex
-	lanes map[wire.StreamID]*Lane
-	open  atomic.Pointer[[]*Lane] // in the order in which they were opened
+	mu      sync.Mutex
+	lanes   map[wire.StreamID]*Lane
+	refuses bool                    // Refuse was called
+	open    atomic.Pointer[[]*Lane] // in the order in which they were opened
 }
 
 // New puts a member together. It sends nothing until its engine turns.
@@ -174,6 +175,9 @@ func (m *Member) Lane(now clock.Time, name string) (l *Lane, safe bool) {
 		return l, safe
 	}
 	l.queue = ring.NewBytes(m.cfg.Queue)
+	if m.refuses {
+		l.queue.Close()
+	}
 	e := m.Engine()
 	e.Post(func() { m.start(e.Now(), l) })
 	return l, safe
@@ -201,14 +205,22 @@ func (m *Member) Offer(l *Lane, now clock.Time, name string, kind wire.Kind, pay
 // AbortFrame; nack.ErrTooLarge means that there is no such room, and that the message is to be
 // offered. Only the thread that turns may call these.
 func (l *Lane) Frame(now clock.Time, name string, kind wire.Kind, n int) ([]byte, error) {
-	return l.sender.Claim(now, name, kind, n)
+	b, err := l.sender.Claim(now, name, kind, n)
+	l.framed = l.framed || err == nil
+	return b, err
 }
 
 // CommitFrame sends what Frame lent.
-func (l *Lane) CommitFrame(now clock.Time) { l.sender.Commit(now) }
+func (l *Lane) CommitFrame(now clock.Time) {
+	l.framed = false
+	l.sender.Commit(now)
+}
 
 // AbortFrame gives up what Frame lent.
-func (l *Lane) AbortFrame() { l.sender.Abort() }
+func (l *Lane) AbortFrame() {
+	l.framed = false
+	l.sender.Abort()
+}
 
 // Drain implements engine.Source.
 func (m *Member) Drain(now clock.Time) (n int) {
@@ -248,11 +260,67 @@ func (m *Member) Settled() bool {
 		return false
 	}
 	for _, l := range *m.open.Load() {
-		if l.queue != nil && !l.queue.Empty() || !l.sender.Acknowledged() {
+		if l.queue != nil && l.queue.Used() > 0 || !l.sender.Acknowledged() {
 			return false
 		}
 	}
 	return true
+}
+
+// Stir wakes those who wait for room in a lane. Without queues nothing else does: it is called after a
+// turn that had something to do, by whoever turns.
+func (m *Member) Stir() {
+	for _, l := range *m.open.Load() {
+		l.changed()
+	}
+}
+
+// Refuse closes the lanes' queues: Put and Claim take nothing more, and what was put or claimed before
+// is still sent. Any goroutine may call it.
+func (m *Member) Refuse() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.refuses = true
+	for _, l := range m.lanes {
+		if l.queue != nil {
+			l.queue.Close()
+		}
+	}
+}
+
+// Abandon gives up what has not reached the senders, and takes back the claims that are open. It
+// describes what Settled misses, for the error of a Stop that can not wait longer: "" if it misses
+// nothing. It is called after Refuse and belongs to the first engine's thread.
+func (m *Member) Abandon() (left string) {
+	if m.Settled() {
+		return ""
+	}
+	claims, streams := 0, 0
+	for _, l := range *m.open.Load() {
+		claims += l.abandon()
+		if !l.sender.Acknowledged() {
+			streams++
+		}
+	}
+	if claims > 0 {
+		left = fmt.Sprintf("%d claims neither committed nor aborted", claims)
+	}
+	if streams > 0 {
+		if left != "" {
+			left += ", "
+		}
+		left += fmt.Sprintf("%d streams not reported received by all their receivers", streams)
+	}
+	return left
+}
+
+// Unsent is the number of messages that were accepted and not sent. It is for a member whose engines
+// have ended.
+func (m *Member) Unsent() (n uint64) {
+	for _, l := range *m.open.Load() {
+		n += l.unsent + l.sender.Unsent()
+	}
+	return n
 }
 
 // view hands up a configuration of the ring, in its place among the messages.
@@ -284,26 +352,4 @@ func (m *Member) count() {
 			}
 		}
 	}
-}
-
-// Unsettled describes what Settled misses, for the error of a Stop that could not wait longer.
-func (m *Member) Unsettled() string {
-	streams := 0
-	for _, l := range *m.open.Load() {
-		if !l.sender.Acknowledged() {
-			streams++
-		}
-	}
-	return fmt.Sprintf("%d bytes still queued, %d streams not reported received by all their receivers", m.Queued(), streams)
-}
-
-// Queued is the number of bytes that applications have left for the engine and it has not
-// taken. It belongs to the engine's thread.
-func (m *Member) Queued() (n int) {
-	for _, l := range *m.open.Load() {
-		if l.queue != nil && !l.queue.Empty() {
-			n += l.queue.Used()
-		}
-	}
-	return n
 }

@@ -20,6 +20,8 @@ type sender interface {
 	Receivers() int
 	// Acknowledged reports whether all receivers have everything.
 	Acknowledged() bool
+	// Unsent is the number of messages that were accepted and have not left, in whole or in part.
+	Unsent() uint64
 }
 
 // nackSender is a lane under NACK, BestEffort, FEC or Hybrid.
@@ -54,4 +56,5 @@ func (s totemSender) Claim(clock.Time, string, wire.Kind, int) ([]byte, error) {
 func (s totemSender) Commit(clock.Time)  {}
 func (s totemSender) Abort()             {}
 func (s totemSender) Acknowledged() bool { return s.p.Acknowledged() }
+func (s totemSender) Unsent() uint64     { return s.p.Unsent() }
 func (s totemSender) Receivers() int     { return *s.others }

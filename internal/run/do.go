@@ -8,13 +8,13 @@ import (
 	"github.com/activeblaze/blaze/internal/gid"
 )
 
-// Handler returns the engine whose thread the caller is on. ok reports whether the caller is inside
-// a turn of it: it is an Inline handler then. The call costs about a microsecond.
+// Handler returns the engine that the caller is inside a turn of: the caller is an Inline handler
+// then. ok reports whether it is.
 func (r *Run) Handler() (engine int, ok bool) {
-	g := gid.Current()
+	me := gid.Current()
 	for i, w := range r.workers {
-		if w.gid.Load() == g {
-			return i, !r.invoker || r.turning
+		if w.inside.Load() == me {
+			return i, true
 		}
 	}
 	return 0, false
@@ -26,37 +26,48 @@ func (r *Run) InHandler() bool {
 	return in
 }
 
-// Do runs f where the state of the first engine may be touched, and of all that applications send.
-// It reports whether f has run; it has not when the engine has ended.
-func (r *Run) Do(f func()) bool { return r.DoAt(0, f) }
+// Do calls f where the state of the first engine may be touched, and of all that applications send. It
+// returns ErrClosed, and does not call f, when the run has ended.
+func (r *Run) Do(f func()) error { return r.DoAt(0, f) }
 
-// DoAt runs f where the state of an engine may be touched. An Inline handler may call it for the
-// engine that runs the handler, and for the first one. A handler of the first one waits for no
-// other engine, so no two wait for each other.
-func (r *Run) DoAt(i int, f func()) bool {
-	if in, ok := r.Handler(); ok && in == i {
-		f()
-		return true
-	}
-	if r.invoker {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		f()
-		return true
-	}
+// DoAt is Do for any engine. An Inline handler may call it for the engine that runs the handler, and
+// for the first one. A handler of the first one waits for no other engine, so no two wait for each
+// other.
+func (r *Run) DoAt(i int, f func()) error {
 	w := r.workers[i]
-	ran := make(chan struct{})
-	w.engine.Post(func() { f(); close(ran) })
-	select {
-	case <-ran:
-		return true
-	case <-w.ended:
-		select {
-		case <-ran:
-			return true
-		default:
-			return false
+	if !r.invoker {
+		if w.inside.Load() == gid.Current() {
+			f()
+			return nil
 		}
+		return w.do(f)
+	}
+	inside, err := r.enter()
+	if err != nil {
+		return err
+	}
+	f()
+	r.leave(inside)
+	return nil
+}
+
+// enter takes an Invoker's engine for the caller, until leave. inside reports whether the caller has it
+// already. It returns ErrClosed, and takes nothing, when the run has ended.
+func (r *Run) enter() (inside bool, err error) {
+	if r.workers[0].inside.Load() == gid.Current() {
+		return true, nil
+	}
+	r.mu.Lock()
+	if r.ended {
+		r.mu.Unlock()
+		return false, ErrClosed
+	}
+	return false, nil
+}
+
+func (r *Run) leave(inside bool) {
+	if !inside {
+		r.mu.Unlock()
 	}
 }
 
@@ -67,30 +78,22 @@ func (r *Run) Barrier() {
 		return
 	}
 	for i := range r.workers {
-		r.DoAt(i, func() {})
+		_ = r.DoAt(i, func() {}) // after the end no handler runs
 	}
 }
 
-// until has the first engine turn until cond holds. It calls cond where the engine's state may be
-// touched, and reports whether cond held before the deadline.
-func (r *Run) until(deadline clock.Time, cond func() bool) (held bool) {
-	return r.untilAt(0, deadline, cond)
-}
-
-// untilAt is until for any engine.
-func (r *Run) untilAt(i int, deadline clock.Time, cond func() bool) (held bool) {
+// until waits until cond holds, which it calls where the engine's state may be touched. With an Invoker
+// it turns the engine meanwhile. It reports whether cond held before the deadline.
+func (r *Run) until(i int, deadline clock.Time, cond func() bool) (held bool) {
 	for wait := firstWait; ; wait = min(2*wait, longestWait) {
-		asked := r.DoAt(i, func() {
-			if r.invoker {
-				r.engine.Turn(engine.Now())
-			}
-			held = cond()
-		})
-		if !asked || held || engine.Now() > deadline {
-			return held
-		}
-		if !r.invoker {
+		var err error
+		if r.invoker {
+			held, err = r.turnUntil(cond)
+		} else if err = r.DoAt(i, func() { held = cond() }); !held {
 			time.Sleep(wait)
+		}
+		if err != nil || held || engine.Now() > deadline {
+			return held
 		}
 	}
 }

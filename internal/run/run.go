@@ -2,16 +2,15 @@ package run
 
 import (
 	"errors"
-	"time"
-
 	"sync"
+	"time"
 
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/engine"
 	"github.com/activeblaze/blaze/internal/member"
 )
 
-// Errors that calls return bare.
+// Errors that calls return bare, besides those of package nack.
 var (
 	ErrClosed   = errors.New("run: closed")                      // the run stops, or has ended
 	ErrOccupied = errors.New("run: waiting in an engine's turn") // the wait would wait for itself
@@ -23,41 +22,43 @@ type Config struct {
 	Invoker bool // no goroutines: the application turns the engine
 }
 
-// Run is one start of a channel.
+// Run is one start of a channel. Any goroutine may call its methods, where they do not say otherwise.
 type Run struct {
 	member  *member.Member
 	engine  *engine.Engine // the first
 	driver  engine.Driver  // of the first
-	workers []*worker      // all; with an Invoker the first, which it turns
+	workers []*worker      // one for each engine
 	invoker bool
-	filters bool          // lanes that are not wanted are kept away
-	done    chan struct{} // closed when the run begins to stop
+	filters bool // lanes that are not wanted are kept away
+
+	refused chan struct{} // closed by Refuse
+	gone    chan struct{} // closed by End, at its end
 
 	// With an Invoker.
-	mu      sync.Mutex // held while the engine is touched: Stop and Stats may come from elsewhere
-	turning bool       // the turning goroutine's own: a handler is running, and mu is held
-	turns   uint64     // guarded by mu
-	stack   uintptr    // guarded by mu: where the stack of the turning goroutine lies
-	after   func()     // the turning goroutine's own: to do when the turn that runs is over
+	mu        sync.Mutex // held by whoever touches the engine
+	refuses   bool       // guarded by mu: Refuse was called
+	ended     bool       // guarded by mu: no turn, and no use of the member any more
+	abandoned bool       // guarded by mu: claims in datagrams have been taken back
+	turns     uint64     // guarded by mu
+	turner    uint64     // guarded by mu: the goroutine that turned last, for Await alone; 0: none has
+	after     []func()   // guarded by mu: to call when the turn that runs is over
 }
 
 // Start puts a member together and, without an Invoker, runs its engines.
 func Start(cfg Config) (*Run, error) {
 	r := &Run{
 		member: member.New(cfg.Member), driver: cfg.Member.Driver, invoker: cfg.Invoker,
-		filters: cfg.Member.Filter.Set != nil, done: make(chan struct{}),
+		filters: cfg.Member.Filter.Set != nil, refused: make(chan struct{}), gone: make(chan struct{}),
 	}
 	r.engine = r.member.Engine()
 	for _, e := range r.member.Engines() {
 		r.workers = append(r.workers, &worker{engine: e, ended: make(chan struct{})})
 	}
-	if r.invoker {
-		close(r.workers[0].ended)
-		return r, nil
-	}
-	if err := r.start(); err != nil {
-		r.member.Release()
-		return nil, err
+	if !r.invoker {
+		if err := r.startWorkers(); err != nil {
+			r.member.Release()
+			return nil, err
+		}
 	}
 	return r, nil
 }
@@ -71,8 +72,8 @@ func (r *Run) Engine(i int) *engine.Engine { return r.workers[i].engine }
 // Engines is the number of the member's engines.
 func (r *Run) Engines() int { return len(r.workers) }
 
-// Invoker reports whether the application turns the engine.
-func (r *Run) Invoker() bool { return r.invoker }
+// Gone is closed when the run has ended, and the function that End was given has returned.
+func (r *Run) Gone() <-chan struct{} { return r.gone }
 
 // Notify wakes the engines that sleep.
 func (r *Run) Notify() {
@@ -82,20 +83,30 @@ func (r *Run) Notify() {
 }
 
 // Listen opens the lanes that listen wants. It calls listen where the engine's state may be touched,
-// and only if lanes are kept away at all.
+// and only if lanes are kept away at all. Of a run that has ended it is nil.
 func (r *Run) Listen(listen func(*member.Member) error) (err error) {
 	if r.filters {
-		r.Do(func() { err = listen(r.member) })
+		_ = r.Do(func() { err = listen(r.member) })
 	}
 	return err
 }
 
-// Opening is when a stream is opened by an Invoker that may not have turned yet.
-func (r *Run) Opening() clock.Time {
+// Lane opens the lane of a topic, or finds it open.
+func (r *Run) Lane(topic string) (l *member.Lane, safe bool, err error) {
+	if !r.invoker {
+		l, safe = r.member.Lane(0, topic) // the engine knows when
+		return l, safe, nil
+	}
+	err = r.Do(func() { l, safe = r.member.Lane(r.Now(), topic) })
+	return l, safe, err
+}
+
+// Now is the time of the first engine's turn that runs or ran last. It belongs to that engine.
+func (r *Run) Now() clock.Time {
 	if now := r.engine.Now(); now != 0 {
 		return now
 	}
-	return engine.Now()
+	return engine.Now() // an Invoker has not turned yet
 }
 
 const (

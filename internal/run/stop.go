@@ -7,49 +7,63 @@ import (
 	"github.com/activeblaze/blaze/engine"
 )
 
-// A run stops in three steps, so that its owner can wait for handlers in between: Refuse, Settle,
-// End.
+// Refuse begins the stop: nothing more is accepted, and goroutines that wait for room return ErrClosed.
+// What was claimed can still be committed. Refuse is called once, and not by an Inline handler.
+func (r *Run) Refuse() {
+	if r.invoker {
+		r.mu.Lock()
+		r.refuses = true
+		r.mu.Unlock()
+	}
+	close(r.refused)
+	r.member.Refuse()
+}
 
-// Refuse begins the stop: goroutines that wait for room return ErrClosed, and nothing more is
-// accepted.
-func (r *Run) Refuse() { close(r.done) }
-
-// stopping reports whether Refuse was called.
-func (r *Run) stopping() bool {
+// refusing reports whether Refuse was called.
+func (r *Run) refusing() bool {
 	select {
-	case <-r.done:
+	case <-r.refused:
 		return true
 	default:
 		return false
 	}
 }
 
-// Settle waits until what was accepted has been sent and reported received. It returns what was
-// not at the deadline.
-func (r *Run) Settle(deadline clock.Time) (left []string) {
-	if !r.until(deadline, r.member.Settled) {
-		r.Do(func() { left = append(left, r.member.Unsettled()) })
-	}
+// Settle waits until what was accepted has been sent and reported received, and what was claimed is
+// committed or aborted. At the deadline it gives up: claims are taken back, so that their Commit returns
+// ErrClosed, and what has not reached a sender is counted as unsent. It describes what was missing; ""
+// means nothing.
+func (r *Run) Settle(deadline clock.Time) (left string) {
+	r.until(0, deadline, r.member.Settled)
+	_ = r.Do(func() {
+		r.abandoned = true
+		left = r.member.Abandon()
+	})
 	return left
 }
 
-// silentMax bounds the turns in which Leave datagrams go out.
+// silentMax bounds the turns in which Leave datagrams go out. Their number is bounded, too.
 const silentMax = 50 * time.Millisecond
 
 // End has the cores send their Leave datagrams, and ends the engines. Then it calls last, which may
-// read every engine's state, and gives the member's memory back. It returns how many bytes were
-// offered and not taken.
-func (r *Run) End(last func()) (queued int) {
+// read every engine's state, and gives the member's memory back. It returns how many messages were
+// accepted and not sent. It is called after Settle.
+func (r *Run) End(last func(unsent uint64)) {
 	silent := engine.Now().Add(silentMax)
 	for i, w := range r.workers {
-		r.DoAt(i, func() { r.member.CloseAt(i, w.engine.Now()) })
+		_ = r.DoAt(i, func() { r.member.CloseAt(i, w.engine.Now()) })
 	}
 	for i := range r.workers {
-		r.untilAt(i, silent, func() bool { return r.member.SilentAt(i) })
+		r.until(i, silent, func() bool { return r.member.SilentAt(i) })
 	}
-	r.end()
-	queued = r.member.Queued()
-	last()
+	if r.invoker {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.ended = true
+	} else {
+		r.endWorkers()
+	}
+	last(r.member.Unsent())
 	r.member.Release()
-	return queued
+	close(r.gone)
 }

@@ -3,7 +3,6 @@ package run
 import (
 	"context"
 	"time"
-	"unsafe"
 
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/engine"
@@ -11,100 +10,158 @@ import (
 	"github.com/activeblaze/blaze/internal/member"
 )
 
-// gidEvery is how many turns pass at most between two looks at which goroutine turns: every few
-// milliseconds of a loop that spins. More often and the looks, some 5 µs each, are the p99.
-const gidEvery = 1 << 16
-
-// noteTurner notes which goroutine turns. Finding that out costs microseconds, so it is done when
-// the stack lies elsewhere than at the last turn, and now and then, since a new goroutine may get
-// the stack of one that has ended.
-func (r *Run) noteTurner() {
-	var here byte
-	if at := uintptr(unsafe.Pointer(&here)); at != r.stack || r.turns%gidEvery == 0 {
-		r.stack = at
-		r.workers[0].gid.Store(gid.Current())
-	}
-	r.turns++
-}
-
-// Turn is one turn of an Invoker's engine on the caller's goroutine. It returns how much there was
-// to do; 0 without an Invoker and from within a handler.
+// Turn is one turn of an Invoker's engine on the caller's goroutine. It returns how much there was to
+// do; 0 without an Invoker, from within a handler, and when the run has ended.
 func (r *Run) Turn() (work int) {
-	if !r.invoker || r.turning {
+	if !r.invoker {
 		return 0
 	}
-	r.mu.Lock()
-	r.noteTurner()
-	r.turning = true
-	work = r.engine.Turn(engine.Now())
-	r.turning = false
+	inside, err := r.enter()
+	if err != nil || inside {
+		return 0
+	}
+	work = r.turn()
+	after := r.after
+	r.after = nil
 	r.mu.Unlock()
-	if f := r.after; f != nil {
-		r.after = nil
+	for _, f := range after {
 		f()
 	}
 	return work
 }
 
-// After runs f when the turn that calls it is over. Only an Inline handler may call it.
+// turn turns the engine. The caller holds mu.
+func (r *Run) turn() (work int) {
+	w, me := r.workers[0], gid.Current()
+	r.turns++
+	r.turner = me
+	w.inside.Store(me)
+	work = r.engine.Turn(engine.Now())
+	w.inside.Store(0)
+	if work > 0 {
+		r.member.Stir()
+	}
+	return work
+}
+
+// turnUntil turns the engine once, for until. Where there was nothing to do it waits a little.
+func (r *Run) turnUntil(cond func() bool) (held bool, err error) {
+	if _, err = r.enter(); err != nil {
+		return false, err
+	}
+	defer r.mu.Unlock()
+	turner := r.turner
+	work := r.turn()
+	r.turner = turner // Stop is no turning goroutine
+	for _, f := range r.after {
+		go f() // it may wait for the stop that turns here
+	}
+	r.after = nil
+	if held = cond(); !held && work == 0 {
+		r.driver.Wait(idleWait)
+	}
+	return held, nil
+}
+
+// idleWait is how long a goroutine that turns while it waits for something lets the driver wait, when
+// there was nothing to do.
+const idleWait = 50 * time.Microsecond
+
+// After calls f when the turn that calls it is over. Only an Inline handler may call it.
 func (r *Run) After(f func()) {
 	if r.invoker {
-		r.after = f
+		r.after = append(r.after, f)
 	} else {
 		go f()
 	}
 }
 
-// TurnsHere reports, with an Invoker, whether the caller is to turn the engine while it waits: it
-// did so before, or no goroutine has.
-func (r *Run) TurnsHere() bool {
-	g := r.workers[0].gid.Load()
-	return g == 0 || g == gid.Current()
-}
-
-// Direct is what an Invoker's own goroutine does with its engine between or inside turns.
-func (r *Run) Direct(do func(now clock.Time) error) error {
-	if r.turning { // in a handler: the turn holds the lock
-		return do(r.engine.Now())
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return do(r.engine.Now())
-}
-
 // Await waits until cond holds. It looks again whenever the lane changes. With an Invoker it turns
-// the engine meanwhile. It returns ctx's error, ErrClosed when the run begins to stop, and
-// ErrOccupied in an Inline handler.
+// the engine meanwhile, unless another goroutine does. It returns ctx's error, ErrClosed when the run
+// begins to stop, and ErrOccupied in an Inline handler.
 func (r *Run) Await(ctx context.Context, lane *member.Lane, cond func() bool) error {
+	var others lookout
 	for {
 		changed, done := lane.Changed()
 		if cond() {
 			done()
 			return nil
 		}
-		var err error
-		switch {
-		case r.InHandler():
-			err = ErrOccupied
-		case r.invoker && r.TurnsHere():
-			if err = ctx.Err(); err == nil && r.Turn() == 0 {
-				r.driver.Wait(50 * time.Microsecond)
-			}
-			if r.stopping() {
-				err = ErrClosed
-			}
-		default:
-			select {
-			case <-changed:
-			case <-ctx.Done():
-				err = ctx.Err()
-			case <-r.done:
-				err = ErrClosed
-			}
-		}
+		err := r.pause(ctx, changed, &others)
 		done()
 		if err != nil {
 			return err
 		}
 	}
+}
+
+func (r *Run) pause(ctx context.Context, changed <-chan struct{}, others *lookout) error {
+	if r.InHandler() {
+		return ErrOccupied
+	}
+	var again <-chan time.Time // nil: never
+	if r.invoker {
+		switch turned, err := r.turnFor(others); {
+		case err != nil:
+			return err
+		case turned:
+			return ctx.Err()
+		}
+		t := time.NewTimer(takeOver)
+		defer t.Stop()
+		again = t.C
+	}
+	select {
+	case <-changed:
+	case <-again:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-r.refused:
+		return ErrClosed
+	}
+	return nil
+}
+
+// takeOver is how long no goroutine has turned the engine when one that waits begins to. The one that
+// turned before may have ended, or may be the one that waits now under another number.
+const takeOver = 20 * time.Millisecond
+
+// lookout is what a waiting goroutine has seen of others that turn.
+type lookout struct {
+	turns uint64
+	since clock.Time // no turn since
+}
+
+// turnFor turns the engine once for a goroutine that waits, if it is its turn: no goroutine has turned,
+// the caller turned last, or for takeOver no other has.
+func (r *Run) turnFor(others *lookout) (turned bool, err error) {
+	if _, err = r.enter(); err != nil {
+		return false, err
+	}
+	mine := r.turner == 0 || r.turner == gid.Current()
+	if !mine {
+		now := engine.Now()
+		if r.turns != others.turns {
+			*others = lookout{r.turns, now}
+		}
+		mine = now.Sub(others.since) >= takeOver
+	}
+	if !mine {
+		r.mu.Unlock()
+		return false, nil
+	}
+	work := r.turn()
+	if work == 0 {
+		r.driver.Wait(idleWait)
+	}
+	after, refuses := r.after, r.refuses
+	r.after = nil
+	r.mu.Unlock()
+	for _, f := range after {
+		f()
+	}
+	if refuses {
+		return true, ErrClosed
+	}
+	return true, nil
 }

@@ -1,0 +1,48 @@
+package blaze
+
+import (
+	"fmt"
+
+	"github.com/activeblaze/blaze/internal/run"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// Claim is room for one message, to write the payload where it is sent from.
+type Claim struct{ c run.Claim }
+
+// Claim takes room for a payload of n bytes. The caller fills Bytes and then calls Commit or
+// Abort, soon: what others publish on the same stream waits behind it. With Config.Invoker the
+// bytes lie in the datagram itself and only one claim at a time may be open on a stream;
+// without, they lie in the engine's queue, any number may be open, and any goroutine may claim.
+// It fails like Offer.
+func (p *Publisher) Claim(n int) (Claim, error) {
+	b, err := p.bind()
+	if err != nil {
+		return Claim{}, err
+	}
+	if n < 0 || n > b.max {
+		return Claim{}, p.tooLarge(b, n)
+	}
+	c, err := b.run.Claim(&b.to, wire.KindRaw, n)
+	if err != nil {
+		return Claim{}, outward(err)
+	}
+	return Claim{c}, nil
+}
+
+// Bytes is the room that was claimed, to be filled before Commit. Its contents are not zeroed.
+func (c *Claim) Bytes() []byte { return c.c.Payload }
+
+// Commit sends what was filled in. Stop waits for claims that are open, at most Config.Linger, and then
+// takes them back: Commit returns ErrClosed, and with Config.Invoker the bytes belong to the channel
+// again. A claim that was committed or aborted before is ErrState. A message of several datagrams with
+// Config.Invoker may meet ErrBackPressure, and is still claimed then.
+func (c *Claim) Commit() error {
+	if !c.c.Open() {
+		return fmt.Errorf("%w: this claim was committed or aborted before", ErrState)
+	}
+	return outward(c.c.Commit())
+}
+
+// Abort gives the room back. After Commit it does nothing.
+func (c *Claim) Abort() { c.c.Abort() }

@@ -1,0 +1,146 @@
+package run
+
+import (
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/member"
+	"github.com/activeblaze/blaze/nack"
+	"github.com/activeblaze/blaze/ring"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// Topic is where a message goes: a topic in its lane.
+type Topic struct {
+	Name string
+	Lane *member.Lane
+	Safe bool // Totem: delivery when every member has it
+}
+
+// Offer accepts a message, or returns nack.ErrWindow (the window is full), ErrClosed, or the sender's
+// error. It never waits.
+func (r *Run) Offer(t *Topic, kind wire.Kind, payload []byte) error {
+	if !r.invoker {
+		if !t.Lane.Put(t.Name, kind, payload, t.Safe) {
+			return r.full()
+		}
+		r.engine.Notify()
+		return nil
+	}
+	inside, err := r.enter()
+	if err != nil {
+		return err
+	}
+	if err = ErrClosed; !r.refuses {
+		err = r.member.Offer(t.Lane, r.Now(), t.Name, kind, payload, t.Safe)
+	}
+	r.leave(inside)
+	return err
+}
+
+// full is the error of a command ring that takes nothing.
+func (r *Run) full() error {
+	if r.refusing() {
+		return ErrClosed
+	}
+	return nack.ErrWindow
+}
+
+// Claim is room for one message, until Commit or Abort. Its zero value is no claim.
+type Claim struct {
+	Payload []byte // to be filled
+
+	run    *Run
+	topic  *Topic
+	kind   wire.Kind
+	record ring.Record
+	lies   place
+}
+
+// place is where a claim's payload lies.
+type place uint8
+
+const (
+	nowhere place = iota
+	inRing        // in the command ring
+	inFrame       // in the datagram itself
+	inCopy        // in memory of its own: with an Invoker, what does not fit one datagram
+)
+
+// Claim takes room for a payload of n bytes. It fails like Offer.
+func (r *Run) Claim(t *Topic, kind wire.Kind, n int) (Claim, error) {
+	c := Claim{run: r, topic: t, kind: kind}
+	if !r.invoker {
+		var ok bool
+		if c.record, c.Payload, ok = t.Lane.Claim(t.Name, kind, n, t.Safe); !ok {
+			return Claim{}, r.full()
+		}
+		c.lies = inRing
+		return c, nil
+	}
+	inside, err := r.enter()
+	if err != nil {
+		return Claim{}, err
+	}
+	if err = ErrClosed; !r.refuses {
+		c.Payload, err = t.Lane.Frame(r.Now(), t.Name, kind, n)
+	}
+	r.leave(inside)
+	switch err {
+	case nil:
+		c.lies = inFrame
+	case nack.ErrTooLarge: // for one datagram: it will be sent in fragments, from a copy
+		c.Payload, c.lies = make([]byte, n), inCopy
+	default:
+		return Claim{}, err
+	}
+	return c, nil
+}
+
+// Open reports whether c was neither committed nor aborted.
+func (c *Claim) Open() bool { return c.lies != nowhere }
+
+// Commit accepts the message. On nil and ErrClosed the claim is gone, on other errors it is still
+// open.
+func (c *Claim) Commit() (err error) {
+	switch r := c.run; c.lies {
+	case inRing:
+		if !c.topic.Lane.Commit(c.record) {
+			err = ErrClosed
+		}
+		r.engine.Notify()
+	case inFrame:
+		err = r.frame(func(now clock.Time) { c.topic.Lane.CommitFrame(now) })
+	case inCopy:
+		err = r.Offer(c.topic, c.kind, c.Payload)
+	}
+	if err == nil || err == ErrClosed {
+		*c = Claim{}
+	}
+	return err
+}
+
+// Abort gives the room back. Of a claim that is not open it does nothing.
+func (c *Claim) Abort() {
+	switch r := c.run; c.lies {
+	case inRing:
+		c.topic.Lane.Abort(c.record)
+		r.engine.Notify()
+	case inFrame:
+		_ = r.frame(func(clock.Time) { c.topic.Lane.AbortFrame() })
+	}
+	*c = Claim{}
+}
+
+// frame does something to a lane's open claim, which Settle may have taken back.
+func (r *Run) frame(do func(now clock.Time)) error {
+	inside, err := r.enter()
+	if err != nil {
+		return err
+	}
+	if r.abandoned {
+		err = ErrClosed
+	} else {
+		do(r.Now())
+	}
+	r.leave(inside)
+	return err
+}

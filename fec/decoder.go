@@ -3,6 +3,7 @@ package fec
 import (
 	"errors"
 	"time"
+	"unsafe"
 
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
@@ -75,6 +76,7 @@ type Decoder struct {
 	rebuilt []rebuilt
 	next    int // rebuilt[next:] are left
 
+	held     int // buffers; see Held
 	forecast forecast
 	stats    DecoderStats
 }
@@ -165,6 +167,7 @@ func (d *Decoder) Source(now clock.Time, number uint64, b *buf.Buf) {
 		s.came = true
 		if s.buf = d.keepBuf(b); s.buf != nil {
 			b = s.buf
+			d.held++
 		}
 	}
 	for i := len(d.open) - 1; i >= 0; i-- { // from the end: settle may remove block i
@@ -172,7 +175,9 @@ func (d *Decoder) Source(now clock.Time, number uint64, b *buf.Buf) {
 			c := x.place(number)
 			if x.came>>c&1 == 0 {
 				x.came |= 1 << c
-				x.sources[c] = d.keepBuf(b)
+				if x.sources[c] = d.keepBuf(b); x.sources[c] != nil && !d.inWindow(number, x.sources[c]) {
+					d.held++
+				}
 				d.settle(i)
 			}
 		}
@@ -189,6 +194,13 @@ func (d *Decoder) keepBuf(b *buf.Buf) (c *buf.Buf) {
 	}
 	return c
 }
+
+// Held is how many buffers the Decoder keeps from the pool. A source datagram that the window has
+// counts once, whatever open blocks have it too; behind the window it counts for each of them.
+func (d *Decoder) Held() int { return d.held }
+
+// inWindow reports whether the window has the buffer of source datagram n.
+func (d *Decoder) inWindow(n uint64, b *buf.Buf) bool { return n >= d.low && d.slots[n&d.mask].buf == b }
 
 // Forget tells that the protocol above waits for nothing below number any more: blocks that have
 // nothing else are given up, with what they hold.
@@ -246,9 +258,8 @@ func (d *Decoder) Repair(now clock.Time, r *wire.Repair, b *buf.Buf) error {
 	if at < 0 {
 		panic("fec: the symbol is not in the datagram")
 	}
-	c := d.cfg.Pool.Keep(b)
+	c := d.keepBuf(b)
 	if c == nil {
-		d.stats.NoBuffer++
 		return ErrNoBuffer
 	}
 	d.keepFor(&x)
@@ -265,6 +276,7 @@ func (d *Decoder) Repair(now clock.Time, r *wire.Repair, b *buf.Buf) error {
 	}
 	o.symbols[o.held] = symbol{buf: c, at: uint16(at), index: r.Index}
 	o.held++
+	d.held++
 	d.settle(i)
 	return nil
 }
@@ -296,6 +308,7 @@ func (d *Decoder) PollRebuilt() (number uint64, b *buf.Buf, ok bool) {
 	r := d.rebuilt[d.next]
 	d.rebuilt[d.next] = rebuilt{}
 	d.next++
+	d.held--
 	return r.number, r.buf, true
 }
 
@@ -318,6 +331,12 @@ func (d *Decoder) reach(high uint64) {
 		s := &d.slots[n&d.mask]
 		if s.buf != nil {
 			s.buf.Release()
+			d.held--
+			for i := range d.open {
+				if b := &d.open[i]; b.has(n) && b.sources[b.place(n)] != nil {
+					d.held++ // the block keeps it
+				}
+			}
 		}
 		*s = slot{}
 	}
@@ -399,9 +418,13 @@ func (d *Decoder) end(i int) {
 		b.symbols[j].buf.Release()
 		b.symbols[j].buf = nil
 	}
+	d.held -= b.held
 	b.held = 0
 	for c := range int(b.shape.sources) {
 		if b.sources[c] != nil {
+			if !d.inWindow(b.number(c), b.sources[c]) {
+				d.held--
+			}
 			b.sources[c].Release()
 			b.sources[c] = nil
 		}
@@ -427,9 +450,20 @@ func (d *Decoder) Release() {
 	for i := range d.slots {
 		if b := d.slots[i].buf; b != nil {
 			b.Release()
+			d.held--
 		}
 		d.slots[i] = slot{}
 	}
+}
+
+// DecoderBytes is how many bytes a Decoder with this History takes besides buffers and Workspace.
+func DecoderBytes(history int) int {
+	n := leastKept
+	for n < history {
+		n *= 2
+	}
+	return int(unsafe.Sizeof(Decoder{})) + n*int(unsafe.Sizeof(slot{})) + openBlocks*int(unsafe.Sizeof(block{})) +
+		2*MaxSource*int(unsafe.Sizeof(rebuilt{}))
 }
 
 // DecoderBuffers is how many buffers a Decoder with this History holds at most, where blocks have

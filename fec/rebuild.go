@@ -115,9 +115,11 @@ func (d *Decoder) accept(number uint64, symbol []byte) bool {
 	if number >= d.low {
 		s := &d.slots[number&d.mask]
 		b.Retain()
+		d.held++
 		s.came, s.buf = true, b
 	}
 	d.rebuilt = append(d.rebuilt, rebuilt{number, b})
+	d.held++
 	d.stats.Rebuilt++
 	return true
 }

@@ -80,6 +80,7 @@ type Config struct {
 	Datagram       int // largest UDP payload, bytes
 	Window         int // bytes of retransmit window for each stream sent, and of reorder window for each received
 	MaxMessageSize int // bytes of one message; zero means 1 MiB
+	Assembly       int // bytes of all messages that are being put together; zero means AssemblyBytes
 
 	// Fastest never slows a sender down for a receiver: who falls behind is told what it lost.
 	Fastest bool

@@ -1,10 +1,11 @@
 package nack
 
 import (
+	"slices"
+
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/wire"
-	"slices"
 )
 
 // control is one control datagram that is due. It is written when it leaves, so that what it

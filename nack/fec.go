@@ -1,6 +1,8 @@
 package nack
 
 import (
+	"unsafe"
+
 	"github.com/activeblaze/blaze/fec"
 	"github.com/activeblaze/blaze/wire"
 )
@@ -50,13 +52,14 @@ func FECBuffers(f FEC, senders int) int {
 	return senders*interleave*most*4 + fullDecoders*fec.DecoderBuffers(decoderHistory, source*interleave)
 }
 
-// FECTables is how many bytes senders streams take besides their buffers to make repair symbols,
-// and the decoders of as many streams as can be busy at one time to solve them.
+// FECTables is how many bytes it takes to make the repair symbols of senders streams, and to decode
+// the streams that are received, besides buffers. Any stream that is received may have repair
+// symbols, so the second part is there with no senders as well.
 func FECTables(f FEC, datagram, senders int) int64 {
 	most := max(f.Max, f.Fixed, f.Min, fec.DefaultMaxRepair)
 	encoder := (2+max(f.Interleave, 1)*most)*(datagram+64) + 32<<10
-	decoder := decoderHistory*24 + 64<<10
-	return int64(senders*encoder + fullDecoders*decoder + (fec.MaxSource+2)*(datagram+64))
+	decoder := fec.DecoderBytes(decoderHistory) + int(unsafe.Sizeof(decoding{})) + maxGaps*int(unsafe.Sizeof(gap{}))
+	return int64(senders*encoder + maxDecoders*decoder + (fec.MaxSource+2)*(datagram+64))
 }
 
 func (f *FEC) controller() fec.ControllerConfig {

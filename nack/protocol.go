@@ -32,7 +32,11 @@ type Protocol struct {
 	holders  int       // streams that hold some
 
 	decoders  int            // streams that have a decoder
+	decoded   int            // buffers that decoders hold; those of reorder windows among them count twice
 	workspace *fec.Workspace // theirs; nil: none has been needed
+
+	assemblies assemblies
+	slots      slots
 
 	control []control // what is to be sent at once, in order
 	next    int       // control[next:] are left
@@ -69,6 +73,9 @@ func New(cfg Config) *Protocol {
 	if cfg.MaxReceivers <= 0 {
 		cfg.MaxReceivers = defaultReceivers
 	}
+	if cfg.Assembly <= 0 {
+		cfg.Assembly = AssemblyBytes(cfg.MaxMessageSize)
+	}
 	cfg.Lanes = max(cfg.Lanes, 1)
 	p := &Protocol{
 		cfg:    cfg,
@@ -78,6 +85,8 @@ func New(cfg Config) *Protocol {
 	}
 	p.gaps[0] = make([]wire.Gap, 0, wire.MaxGaps)
 	p.gaps[1] = make([]wire.Gap, 0, wire.MaxGaps)
+	p.slots.limit = fullWindows * slotCount(p.window)
+	p.assemblies.limit = max(cfg.Assembly, cfg.MaxMessageSize) // or a message would wait for ever
 	p.needs = make([]wire.Need, 0, mostNeeds)
 	return p
 }
@@ -91,7 +100,7 @@ func (p *Protocol) left() int {
 		n -= p.window + 1 - int(s.next-s.first)
 		most -= p.window + 1
 	}
-	return min(n, most-p.held)
+	return min(n, most-p.held-p.decoded)
 }
 
 // start remembers when this Protocol first heard what time it is.

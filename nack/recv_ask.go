@@ -1,6 +1,7 @@
 package nack
 
 import (
+	"math"
 	"time"
 
 	"github.com/activeblaze/blaze/buf"
@@ -253,8 +254,8 @@ func (s *stream) ask(now clock.Time, g *gap, count uint64, to *request) {
 	default:
 		to.again = appendGap(to.again, x)
 	}
-	if g.attempts++; s.heard < g.asked {
-		g.unheard++
+	if g.attempts = min(g.attempts+1, math.MaxUint16-1); s.heard < g.asked {
+		g.unheard = min(g.unheard+1, askGrowth)
 	} else {
 		g.unheard = 0
 	}
@@ -282,11 +283,11 @@ func appendGap(to []wire.Gap, g wire.Gap) []wire.Gap {
 // patience is how long to wait for a repair before asking again. It grows while nothing comes from
 // the sender (unheard NAKs in a row), and it is spread, so that receivers that lost the same repair
 // do not ask in one moment.
-func (s *stream) patience(unheard int) time.Duration {
+func (s *stream) patience(unheard uint16) time.Duration {
 	d := s.asking.rtt.timeout(s.group.roundTrip())
 	if !s.group.few() {
 		d = max(d, 2*s.group.roundTrip()) // the sender's answer to others counts as well
 	}
-	d = min(d<<min(unheard, askGrowth), max(askLongest, d))
+	d = min(d<<unheard, max(askLongest, d))
 	return d + time.Duration(s.p.cfg.Rand.Int64N(int64(d)/4+1))
 }

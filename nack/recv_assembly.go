@@ -1,6 +1,7 @@
 package nack
 
 import (
+	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
@@ -24,9 +25,8 @@ type assembly struct {
 	wrong   uint64 // the datagram that contradicted the one before, and was dropped for it
 
 	assembling bool   // message is being put together,
-	parts      []byte // from these,
+	parts      parts  // from these,
 	size       uint32 // until they have this length
-	whole      bool   // they have, and Sink has refused the message once
 	skipped    uint64 // the message whose other parts are passed over; 0: none
 }
 
@@ -46,7 +46,7 @@ func (a *assembly) follows(m *wire.Data) bool {
 		return true
 	}
 	later := m.Fragment && m.Offset > 0
-	if a.done > 0 || a.whole {
+	if a.done > 0 || a.parts.whole {
 		return m.FirstMessage == a.message-uint64(a.done) // offered again
 	}
 	if later && m.FirstMessage == a.skipped {
@@ -54,7 +54,7 @@ func (a *assembly) follows(m *wire.Data) bool {
 	}
 	if a.missing == 0 && !a.fresh {
 		if a.assembling {
-			return later && m.FirstMessage == a.message && m.Size == a.size && int(m.Offset) == len(a.parts)
+			return later && m.FirstMessage == a.message && m.Size == a.size && int(m.Offset) == len(a.parts.bytes)
 		}
 		return !later && m.FirstMessage == a.message
 	}
@@ -66,16 +66,16 @@ func (a *assembly) follows(m *wire.Data) bool {
 
 // simple reports whether the next message is known, follows the last one, and is not being put together.
 func (a *assembly) simple() bool {
-	return a.message != 0 && a.missing == 0 && a.done == 0 && !a.fresh && !a.assembling && !a.whole && a.skipped == 0
+	return a.message != 0 && a.missing == 0 && a.done == 0 && !a.fresh && !a.assembling && !a.parts.whole && a.skipped == 0
 }
 
 // deliverHeld is deliver for a frame from the window, which may not follow what was delivered
 // meanwhile; ok is false if it cannot be read. The second frame with the same number that
 // contradicts is believed, or the stream would wait for ever.
-func (s *stream) deliverHeld(m *wire.Data, ok bool) outcome {
+func (s *stream) deliverHeld(now clock.Time, m *wire.Data, ok bool) outcome {
 	switch {
 	case ok && s.follows(m):
-		if !s.deliver(m) {
+		if !s.deliver(now, m) {
 			return refused
 		}
 	case s.wrong != s.due:
@@ -90,12 +90,12 @@ func (s *stream) deliverHeld(m *wire.Data, ok bool) outcome {
 
 // deliver hands the messages of the frame that is due, and follows, to Sink. It is false when Sink
 // could not take one; what came before it is done.
-func (s *stream) deliver(m *wire.Data) bool {
+func (s *stream) deliver(now clock.Time, m *wire.Data) bool {
 	if s.message == 0 {
 		s.message = m.FirstMessage
 	}
 	if m.Fragment {
-		return s.deliverPart(m)
+		return s.deliverPart(now, m)
 	}
 	if s.done == 0 {
 		s.lostBelow(m.FirstMessage)
@@ -136,7 +136,7 @@ func (s *stream) count(messages, bytes int) {
 }
 
 // deliverPart is deliver for a fragment.
-func (s *stream) deliverPart(m *wire.Data) bool {
+func (s *stream) deliverPart(now clock.Time, m *wire.Data) bool {
 	if m.Offset > 0 && m.FirstMessage == s.skipped {
 		s.missing = 0
 		return true
@@ -160,34 +160,38 @@ func (s *stream) deliverPart(m *wire.Data) bool {
 			s.skipped = m.FirstMessage
 			return true
 		}
-		if !s.whole {
-			s.assembling, s.size, s.parts = true, m.Size, s.parts[:0]
+		if !s.parts.whole {
+			if !s.p.assemblies.begin(now, s, int(m.Size), s.p.cfg.Eviction) {
+				return false
+			}
+			s.assembling, s.size, s.parts.bytes = true, m.Size, s.parts.bytes[:0]
 		}
 	}
 	it := m.Messages()
 	x, _ := it.Next()
-	if !s.whole {
-		s.parts = append(s.parts, x.Payload...)
-		if len(s.parts) < int(s.size) {
+	if !s.parts.whole {
+		s.parts.add(x.Payload, int(s.size))
+		if len(s.parts.bytes) < int(s.size) {
+			s.p.assemblies.touch(now, s)
 			return true
 		}
 	}
 	d := &s.p.delivery
 	d.From, d.Stream = s.from, s.id
-	d.Sequence, d.Kind, d.Topic, d.Payload = s.message, x.Kind, x.Topic, s.parts
+	d.Sequence, d.Kind, d.Topic, d.Payload = s.message, x.Kind, x.Topic, s.parts.bytes
 	if !s.p.cfg.Sink.Deliver(d) {
-		s.whole = true
+		s.parts.whole = true
 		return false
 	}
-	s.count(1, len(s.parts))
+	s.count(1, len(s.parts.bytes))
 	s.message++
-	s.assembling, s.whole, s.parts = false, false, s.parts[:0]
+	s.stopAssembling()
 	return true
 }
 
 // continues reports whether a part is the next one of the message that is being put together.
 func (a *assembly) continues(m *wire.Data) bool {
-	return a.missing == 0 && a.assembling && m.FirstMessage == a.message && int(m.Offset) == len(a.parts)
+	return a.missing == 0 && a.assembling && m.FirstMessage == a.message && int(m.Offset) == len(a.parts.bytes)
 }
 
 // lostBelow tells Sink that messages below n will not come, those that have not been handed up.
@@ -209,6 +213,12 @@ func (s *stream) lose(last uint64, why core.LossReason) {
 	s.p.loss = core.Loss{From: s.from, Stream: s.id, First: s.message, Last: last, Reason: why}
 	s.p.stats.Lost += last - s.message + 1
 	s.message = last + 1
-	s.assembling, s.whole, s.parts = false, false, s.parts[:0]
+	s.stopAssembling()
 	s.p.cfg.Sink.Lost(&s.p.loss)
+}
+
+// stopAssembling notes that nothing is being put together.
+func (s *stream) stopAssembling() {
+	s.assembling = false
+	s.p.assemblies.idle(s)
 }

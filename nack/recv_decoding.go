@@ -13,6 +13,7 @@ import (
 type decoding struct {
 	dec   *fec.Decoder
 	alone bool    // FEC: nothing is asked for
+	held  int     // buffers of dec, as the Protocol counts them
 	trust float64 // share of the gaps that were left to their blocks and came back, smoothed
 
 	tail        uint64 // FEC: of the last heartbeat, one above the last datagram
@@ -54,6 +55,7 @@ func (s *stream) stopDecoding() {
 		return
 	}
 	x.dec.Release()
+	s.p.decoded -= x.held
 	s.p.stats.countDecoder(x.dec.Stats())
 	s.p.decoders--
 	s.nack = !x.alone
@@ -107,6 +109,14 @@ func (x *decoding) settle(now clock.Time, s *stream) {
 	if x.alone {
 		x.passed(now, s)
 	}
+	x.count(s.p)
+}
+
+// count brings the Protocol's count of the buffers that decoders hold up to date.
+func (x *decoding) count(p *Protocol) {
+	held := x.dec.Held()
+	p.decoded += held - x.held
+	x.held = held
 }
 
 // noteRebuilt notes that datagram n was rebuilt.

@@ -18,7 +18,7 @@ func TestDecodersAreBounded(t *testing.T) {
 	own, hybrid := net.open(victim, testStream), net.open(honest, hybridStream)
 	net.run(time.Millisecond)
 	symbol := make([]byte, 500)
-	least, decoders := victim.pool.Free(), 0
+	least, decoders, sent := victim.pool.Free(), 0, 0
 	for round := range 12 {
 		for i := range 2 * maxDecoders {
 			h := victim.p.header(fecStream)
@@ -42,7 +42,7 @@ func TestDecodersAreBounded(t *testing.T) {
 			least = min(least, victim.pool.Free()-(own.p.window+1-int(own.next-own.first)))
 		}
 		net.offer(victim, own, 5, 1000)
-		net.offer(honest, hybrid, 20, 1000)
+		sent += net.offer(honest, hybrid, 20, 1000)
 		net.run(100 * time.Microsecond)
 	}
 	if decoders != maxDecoders {
@@ -53,7 +53,7 @@ func TestDecodersAreBounded(t *testing.T) {
 	}
 	st := victim.p.Stats()
 	t.Logf("%d buffers beside the own window at the least; %d blocks given up, %d symbols refused", least, st.BlocksUnfinished, st.ParityRefused)
-	if !net.until(time.Second, func() bool { return completeOn(net, hybridStream, 240) }) {
+	if !net.until(time.Second, func() bool { return completeOn(net, hybridStream, sent) }) {
 		t.Errorf("the honest stream is not complete")
 	}
 	net.done()

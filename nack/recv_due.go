@@ -127,6 +127,7 @@ func (x *decoding) asks(now clock.Time, s *stream) bool {
 		s.drain(now)
 	}
 	x.dec.Forget(s.due)
+	x.count(s.p)
 	if s.asking.tracked < s.highest {
 		s.notice(now)
 	}

@@ -10,14 +10,17 @@ type gap struct {
 	noticed     clock.Time
 	at          clock.Time // when to ask, or to ask again
 	asked       clock.Time // when it was last asked for; 0: never
-	attempts    int        // how often
-	unheard     int        // after how many requests in a row nothing came from the sender
+	attempts    uint16     // how often
+	unheard     uint16     // after how many requests in a row nothing came from the sender
 	awaitsBlock bool       // it is left to its block until at
 }
 
 // maxGaps bounds the runs that one stream keeps. What is missing beyond them is noticed when
 // some of them have been closed.
 const maxGaps = 1024
+
+// keptGaps is the runs that a stream without gaps keeps memory for.
+const keptGaps = 16
 
 // gaps are the runs that one stream misses, in order of their numbers. They never overlap.
 type gaps struct {
@@ -58,6 +61,7 @@ func (g *gaps) remove(n uint64) (was gap, ok bool) {
 	switch r := &g.list[i]; {
 	case r.first == n && r.end == n+1:
 		g.list = append(g.list[:i], g.list[i+1:]...)
+		g.trim()
 	case r.first == n:
 		r.first++
 	case r.end == n+1:
@@ -96,6 +100,7 @@ func (g *gaps) below(n uint64) {
 	if len(g.list) > 0 && g.list[0].first < n {
 		g.list[0].first = n
 	}
+	g.trim()
 }
 
 // above takes out n and all above it.
@@ -106,4 +111,12 @@ func (g *gaps) above(n uint64) {
 		i++
 	}
 	g.list = g.list[:i]
+	g.trim()
+}
+
+// trim gives up the memory of many gaps when there are none any more.
+func (g *gaps) trim() {
+	if len(g.list) == 0 && cap(g.list) > keptGaps {
+		g.list = nil
+	}
 }

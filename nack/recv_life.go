@@ -249,6 +249,13 @@ func (s *stream) end(now clock.Time, state streamState) {
 	if s.state == left && s.due >= s.highest && s.skipped == 0 && s.assembling {
 		s.lostBelow(s.message + 1) // its other parts will not come
 	}
+	if !s.assembling {
+		s.p.assemblies.release(s)
+	}
+	if s.held == 0 {
+		s.p.slots.free(&s.window)
+		s.asking.gaps.list = nil
+	}
 	s.p.event(StreamEnded, s.from, s.id)
 }
 

@@ -35,7 +35,7 @@ func (s *stream) judge(m *wire.Data) (why DropReason, ok bool) {
 func (s *stream) put(now clock.Time, m *wire.Data, b *buf.Buf, from origin) error {
 	n := m.Number
 	if n == s.due && !s.paused {
-		if s.deliver(m) {
+		if s.deliver(now, m) {
 			s.came(now, n, b, from)
 			s.pass()
 			if s.held > 0 || s.due < s.abandoned.below {
@@ -97,7 +97,7 @@ func (s *stream) drain(now clock.Time) {
 			continue
 		}
 		m, ok := s.p.readData(b, s.due)
-		switch s.deliverHeld(&m, ok) {
+		switch s.deliverHeld(now, &m, ok) {
 		case refused:
 			s.pause()
 			return

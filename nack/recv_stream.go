@@ -154,4 +154,6 @@ func (s *stream) release() {
 			s.drop(uint64(i))
 		}
 	}
+	s.p.slots.free(&s.window)
+	s.p.assemblies.release(s)
 }

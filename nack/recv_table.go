@@ -5,6 +5,7 @@ import (
 
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -121,6 +122,9 @@ func (p *Protocol) remove(s *stream) {
 	}
 	if p.expected.stream == s {
 		p.expected.stream = nil
+	}
+	if s.assembling {
+		s.lose(s.message, core.LossSenderGone) // its other parts will not come
 	}
 	p.schedule.remove(&s.scheduled)
 	s.release()

@@ -19,8 +19,12 @@ type window struct {
 	held      int        // buffers in slots
 }
 
-// minSlots is the first length of window.slots.
-const minSlots = 64
+// minSlots is the first length of window.slots. fullWindows is how many streams can have slots for
+// all of their window at one time; each stream has minSlots besides.
+const (
+	minSlots    = 64
+	fullWindows = 16
+)
 
 // slot is the buffer of datagram n, nil if it is not here.
 func (w *window) slot(n uint64) *buf.Buf {
@@ -28,19 +32,6 @@ func (w *window) slot(n uint64) *buf.Buf {
 		return nil
 	}
 	return w.slots[n&uint64(len(w.slots)-1)]
-}
-
-// fit makes the window long enough for datagram n. Its length doubles, so it never exceeds the
-// stream's window by more than the rounding.
-func (w *window) fit(n uint64) {
-	for n-w.due >= uint64(len(w.slots)) {
-		old := w.slots
-		w.slots = make([]*buf.Buf, max(2*len(old), minSlots))
-		for i := range uint64(len(old)) {
-			m := w.due + i
-			w.slots[m&uint64(len(w.slots)-1)] = old[m&uint64(len(old)-1)]
-		}
-	}
 }
 
 // advance moves next over what is here.
@@ -57,12 +48,80 @@ func (w *window) pass() {
 	w.next = max(w.next, w.due)
 }
 
+// slots counts the memory of reorder windows, in slots beyond minSlots. A stream whose window is
+// empty keeps its slots for the next loss, as long as no other stream needs them.
+type slots struct {
+	taken, limit int
+	idle         int // windows that are empty and have more than minSlots
+}
+
+func (w *window) large() bool { return len(w.slots) > minSlots }
+
+// use notes that window w, which was empty, holds a datagram; spare notes that it is empty again.
+func (x *slots) use(w *window) {
+	if w.large() {
+		x.idle--
+	}
+}
+
+func (x *slots) spare(w *window) {
+	if w.large() {
+		x.idle++
+	}
+}
+
+// free takes the slots of a window that holds nothing.
+func (x *slots) free(w *window) {
+	if w.large() {
+		x.taken -= len(w.slots)
+		x.idle--
+	}
+	w.slots = nil
+}
+
+// fit makes the window long enough for datagram n. Its length doubles, so it never exceeds the
+// stream's window by more than the rounding. It is false when there is no memory for it now.
+func (s *stream) fit(n uint64) bool {
+	w, x, length := &s.window, &s.p.slots, len(s.slots)
+	if n-w.due < uint64(length) {
+		return true
+	}
+	for length = max(length, minSlots); n-w.due >= uint64(length); {
+		length *= 2
+	}
+	if length > minSlots {
+		more := length
+		if w.large() {
+			more -= len(w.slots)
+		}
+		if x.taken+more > x.limit && x.idle > 0 {
+			for _, o := range s.p.streams {
+				if o.held == 0 && o != s {
+					x.free(&o.window)
+				}
+			}
+		}
+		if x.taken+more > x.limit {
+			return false
+		}
+		if x.taken += more; w.held == 0 && !w.large() {
+			x.idle++ // until it is used
+		}
+	}
+	old := w.slots
+	w.slots = make([]*buf.Buf, length)
+	for i := range uint64(len(old)) {
+		m := w.due + i
+		w.slots[m&uint64(length-1)] = old[m&uint64(len(old)-1)]
+	}
+	return true
+}
+
 // keep puts datagram n, which lies in the window, into its slot.
 func (s *stream) keep(n uint64, b *buf.Buf) error {
-	if s.room() <= 0 {
+	if s.room() <= 0 || !s.fit(n) {
 		return s.p.drop(DropNoBuffer)
 	}
-	s.fit(n)
 	c := s.p.cfg.Pool.Keep(b)
 	if c == nil {
 		return s.p.drop(DropNoBuffer)
@@ -70,6 +129,7 @@ func (s *stream) keep(n uint64, b *buf.Buf) error {
 	s.slots[n&uint64(len(s.slots)-1)] = c
 	if s.held++; s.held == 1 {
 		s.p.holders++
+		s.p.slots.use(&s.window)
 	}
 	s.p.held++
 	s.p.stats.Held++
@@ -83,6 +143,7 @@ func (s *stream) drop(n uint64) {
 	s.slots[i] = nil
 	if s.held--; s.held == 0 {
 		s.p.holders--
+		s.p.slots.spare(&s.window)
 	}
 	s.p.held--
 }

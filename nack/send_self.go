@@ -7,6 +7,9 @@ import (
 
 // startSelf begins or ends the delivery of own messages, at the present.
 func (s *Sender) startSelf() {
+	if s.self != nil {
+		s.p.assemblies.release(s.self)
+	}
 	s.self = nil
 	if s.p.self {
 		s.self = &stream{p: s.p, from: s.p.cfg.Self, incarnation: s.p.cfg.Incarnation, id: s.id, own: true}
@@ -32,7 +35,7 @@ func (s *Sender) deliverSelf(now clock.Time) {
 			panic("nack: own datagram cannot be decoded")
 		}
 		m := d.Frames()[0].Data()
-		if s.self.follows(&m) && !s.self.deliver(&m) {
+		if s.self.follows(&m) && !s.self.deliver(now, &m) {
 			return
 		}
 		s.self.due++

@@ -29,23 +29,24 @@ type Stats struct {
 	SymbolNaksReceived uint64
 
 	// Receiving.
-	DataReceived    uint64 // data frames accepted
-	Delivered       uint64 // messages handed to Sink
-	DeliveredBytes  uint64
-	OwnDelivered    uint64 // of Delivered, own messages
-	Held            uint64 // datagrams that had to wait for others
-	Gaps            uint64 // runs of missing datagrams that were noticed
-	Missed          uint64 // datagrams that did not arrive at first
-	Gone            uint64 // datagrams given up
-	Lost            uint64 // messages reported as lost
-	Repaired        uint64 // missing datagrams that came
-	Resent          uint64 // of them, those that came as they were and had not been left to their block
-	NaksSent        uint64 // datagrams with a Nak frame
-	NaksSuppressed  uint64 // gaps that somebody else asked for first
-	StatusesSent    uint64
-	HeartbeatsHeard uint64
-	Pauses          uint64 // times that Sink could not take a message
-	LanesDiffer     uint64 // streams whose sender hashes over another number of lanes
+	DataReceived      uint64 // data frames accepted
+	Delivered         uint64 // messages handed to Sink
+	DeliveredBytes    uint64
+	OwnDelivered      uint64 // of Delivered, own messages
+	Held              uint64 // datagrams that had to wait for others
+	Gaps              uint64 // runs of missing datagrams that were noticed
+	Missed            uint64 // datagrams that did not arrive at first
+	Gone              uint64 // datagrams given up
+	Lost              uint64 // messages reported as lost
+	Repaired          uint64 // missing datagrams that came
+	Resent            uint64 // of them, those that came as they were and had not been left to their block
+	NaksSent          uint64 // datagrams with a Nak frame
+	NaksSuppressed    uint64 // gaps that somebody else asked for first
+	StatusesSent      uint64
+	HeartbeatsHeard   uint64
+	Pauses            uint64 // times that Sink could not take a message
+	AssembliesDropped uint64 // messages given up half put together: no part came for Config.Eviction, and another message needed the memory
+	LanesDiffer       uint64 // streams whose sender hashes over another number of lanes
 
 	// Receiving under FEC and Hybrid.
 	ParityReceived   uint64 // repair symbols that came

@@ -43,7 +43,7 @@ type memory struct {
 	coding     int64 // where repair symbols are made and solved
 	receive    int64 // where the driver receives
 	commands   int64 // messages on their way from the application to the engine, for each lane
-	reassembly int64 // one large message for each stream that has a window to itself
+	reassembly int64 // messages that are being put together
 	inboxes    int64 // what several engines have for each other
 	intakes    int64 // messages that wait for the handlers of subscriptions, all together
 }
@@ -57,7 +57,7 @@ func (c *Config) memory(datagram int) memory {
 		coding:     c.coding(datagram),
 		receive:    receiveSlots,
 		commands:   int64(c.sendQueues()) * int64(c.commandQueue()),
-		reassembly: reorderWindows * int64(c.MaxMessageSize),
+		reassembly: int64(nack.AssemblyBytes(c.MaxMessageSize)),
 		intakes:    c.queueBytes(),
 	}
 }

@@ -188,6 +188,9 @@ func (s *stream) heartbeat(now clock.Time, h *wire.Heartbeat) {
 			return
 		}
 		s.p.event(StreamReset, s.from, s.id)
+		why = core.LossReset
+	} else if s.nack && s.evicted(now) {
+		why = core.LossReset
 	}
 	s.announced.jump = 0
 	if h.First > s.next {

@@ -35,6 +35,8 @@ type status struct {
 
 	echo   uint64 // of the last heartbeat
 	echoAt clock.Time
+	sent   clock.Time // the last report
+	lapsed clock.Time // when the first report left after a pause in which the sender evicted this receiver; 0: never
 	missed uint64
 	gone   uint64
 }
@@ -80,6 +82,13 @@ func (s *stream) sendStatus(now clock.Time) {
 	s.arm(statusDue, now.Add(every*3/4+time.Duration(s.p.cfg.Rand.Int64N(int64(every/2)))))
 }
 
+// evicted reports whether the sender has evicted this receiver in the last moments, because no report
+// came from it for Config.Eviction: it did not run, or could not send.
+func (s *stream) evicted(now clock.Time) bool {
+	st, longest := &s.status, s.p.cfg.Eviction
+	return st.sent != 0 && now.Sub(st.sent) >= longest || st.lapsed != 0 && now.Sub(st.lapsed) < longest
+}
+
 // limit is the lowest datagram that there is no room for: what lies in the window, as far as there
 // are buffers to keep it, or a little more while it is handed up at once and takes none.
 func (s *stream) limit() uint64 {
@@ -101,6 +110,10 @@ func (s *stream) appendStatus(now clock.Time, mem []byte) ([]byte, buf.Endpoint)
 	st.received, st.datagrams = 0, 0
 	st.limit = s.limit()
 	s.p.stats.StatusesSent++
+	if st.sent != 0 && now.Sub(st.sent) >= s.p.cfg.Eviction {
+		st.lapsed = now
+	}
+	st.sent = now
 	held := now.Sub(st.echoAt)
 	if held > echoLongest {
 		st.echo, held = 0, 0 // too old to tell anything about the round trip

@@ -309,7 +309,7 @@ func TestEviction(t *testing.T) {
 	}
 	lost := uint64(0)
 	for _, l := range h.lost {
-		if l.Reason != core.LossRetention {
+		if l.Reason != core.LossReset {
 			t.Errorf("reason %d", l.Reason)
 		}
 		lost += l.Last - l.First + 1
@@ -340,7 +340,7 @@ func TestFastestTellsLoss(t *testing.T) {
 	if !net.until(2*time.Second, func() bool { return h.next == uint64(sent)+1 }) {
 		t.Fatalf("at %d of %d, lost %v", h.next, sent, h.lost)
 	}
-	if len(h.lost) == 0 || h.lost[0].First != 11 || h.lost[0].Reason != core.LossRetention {
+	if len(h.lost) == 0 || h.lost[0].First != 11 || h.lost[0].Reason != core.LossReset {
 		t.Errorf("lost %v", h.lost)
 	}
 	net.done()

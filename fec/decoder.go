@@ -200,7 +200,9 @@ func (d *Decoder) keepBuf(b *buf.Buf) (c *buf.Buf) {
 func (d *Decoder) Held() int { return d.held }
 
 // inWindow reports whether the window has the buffer of source datagram n.
-func (d *Decoder) inWindow(n uint64, b *buf.Buf) bool { return n >= d.low && d.slots[n&d.mask].buf == b }
+func (d *Decoder) inWindow(n uint64, b *buf.Buf) bool {
+	return n >= d.low && d.slots[n&d.mask].buf == b
+}
 
 // Forget tells that the protocol above waits for nothing below number any more: blocks that have
 // nothing else are given up, with what they hold.

@@ -3,11 +3,11 @@ package figures
 import (
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/activeblaze/blaze/bench/measure"
 	"github.com/activeblaze/blaze/bench/rig"
-	"github.com/activeblaze/blaze/bench/workload"
 )
 
 // The ways that are compared with each other. Where an interface leaves segmentation to a card
@@ -19,38 +19,33 @@ const (
 	overAsavie = "xdp://239.255.66.76?socket=asavie"
 )
 
-// FastPath is what needs root and AF_XDP: sockets and AF_XDP, each bare and with the protocol, on
-// one rig.
-func FastPath(duration time.Duration) Suite {
-	s := Suite{Heading: "AF_XDP", Title: "A veth pair between two namespaces, MTU 1500", Bars: fastPathBars(), Yard: libxdpYardsticks(duration)}
-	add := func(name string, kind workload.Kind, size int, uri string) *workload.Options {
-		o := workload.Options{URI: uri, Size: size, Duration: duration, Receivers: 1, Rig: rig.Veth}
-		if kind != workload.Raw {
-			o.Idle = spin
-		}
-		s.Cases = append(s.Cases, Case{Name: name, Kind: kind, Opt: o})
-		return &s.Cases[len(s.Cases)-1].Opt
+// FastPath is what needs root and AF_XDP: sockets and AF_XDP, each bare and with the protocol, on one
+// kind of rig.
+func FastPath(duration time.Duration, kind rig.Kind) Suite {
+	s := Suite{Heading: "AF_XDP", Title: "A veth pair between two namespaces, MTU 1500", Bars: fastPathBars()}
+	if kind == rig.Veth {
+		s.Yard = libxdpYardsticks(duration) // they know that network only
 	}
-	add("raw udp rtt", workload.Raw, 64, overUDP)
-	add("udp rtt", workload.Latency, 64, overUDP)
-	add("raw xdp rtt", workload.Raw, 64, overXDP)
-	add("xdp rtt", workload.Latency, 64, overXDP)
-	add("raw asavie rtt", workload.Raw, 64, overAsavie)
-	add("asavie rtt", workload.Latency, 64, overAsavie)
-
-	add("raw udp rate", workload.Raw, 1344, overUDP)
-	add("udp rate", workload.Throughput, 1344, overUDP)
-	add("raw xdp rate", workload.Raw, 1344, overXDP)
-	add("xdp rate", workload.Throughput, 1344, overXDP)
-	add("raw asavie rate", workload.Raw, 1344, overAsavie)
-	add("asavie rate", workload.Throughput, 1344, overAsavie)
-
-	o := add("raw gso rate", workload.Raw, 1344, overGSO)
-	o.GSO, o.Offload = true, true
-	add("gso rate", workload.Throughput, 1344, overGSO).Offload = true
-
-	add("udp rate 64", workload.Throughput, 64, overUDP)
-	add("xdp rate 64", workload.Throughput, 64, overXDP)
+	add := func(name, what, uri, more string) {
+		line := fmt.Sprintf("%s --uri %s --rig %s%s", what, uri, kind, more)
+		if !strings.HasPrefix(what, "raw") {
+			line += " --idle busyspin"
+		}
+		s.Cases = append(s.Cases, Case{Name: name, Line: line, Duration: duration})
+	}
+	ways := []struct{ name, uri string }{{"udp", overUDP}, {"xdp", overXDP}, {"asavie", overAsavie}}
+	for _, w := range ways {
+		add("raw "+w.name+" rtt", "raw --size 64", w.uri, "")
+		add(w.name+" rtt", "latency --size 64", w.uri, "")
+	}
+	for _, w := range ways {
+		add("raw "+w.name+" rate", "raw --size 1344", w.uri, "")
+		add(w.name+" rate", "throughput --size 1344", w.uri, "")
+	}
+	add("raw gso rate", "raw --size 1344", overGSO, " --offload --gso")
+	add("gso rate", "throughput --size 1344", overGSO, " --offload")
+	add("udp rate 64", "throughput --size 64", overUDP, "")
+	add("xdp rate 64", "throughput --size 64", overXDP, "")
 	return s
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/bench/measure"
+	"github.com/activeblaze/blaze/bench/rig"
 )
 
 // fast is a round in which every bar of AF_XDP is reached.
@@ -44,7 +45,7 @@ func TestEveryBarOfTheFastPathCanFail(t *testing.T) {
 }
 
 func TestEveryBarOfTheFastPathHasItsRuns(t *testing.T) {
-	s, r := FastPath(time.Second), Round{}
+	s, r := FastPath(time.Second, rig.Veth), Round{}
 	for _, c := range s.Cases {
 		if r[c.Name] != nil || fast()[c.Name] == nil {
 			t.Errorf("case %q is there twice, or not known here", c.Name)

@@ -4,33 +4,25 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/activeblaze/blaze"
 	"github.com/activeblaze/blaze/bench/measure"
-	"github.com/activeblaze/blaze/bench/rig"
-	"github.com/activeblaze/blaze/bench/workload"
 )
 
 // FEC is Hybrid and NACK side by side under loss, over loopback; with fast also over AF_XDP, which
 // needs root.
 func FEC(duration time.Duration, fast bool) Suite {
 	s := Suite{Heading: "Forward error correction", Title: "Loopback multicast, MTU 1500"}
-	add := func(name string, protocol blaze.Protocol, loss float64) {
-		s.Cases = append(s.Cases, Case{Name: name, Kind: workload.Throughput, Opt: workload.Options{
-			Size: 64, Duration: duration, Receivers: 1, Idle: spin, Protocol: protocol, Loss: loss,
-		}})
+	four := Case{Name: "hybrid four", Line: "loss --size 64 --receivers 4 --loss 0.05 --protocol hybrid", Duration: long}
+	s.Cases = []Case{
+		{Name: "nack 1%", Line: "throughput --size 64 --loss 0.01 --idle busyspin", Duration: duration},
+		{Name: "hybrid 1%", Line: "throughput --size 64 --loss 0.01 --protocol hybrid --idle busyspin", Duration: duration},
+		{Name: "nack 5%", Line: "throughput --size 64 --loss 0.05 --idle busyspin", Duration: duration},
+		{Name: "hybrid 5%", Line: "throughput --size 64 --loss 0.05 --protocol hybrid --idle busyspin", Duration: duration},
+		four,
 	}
-	add("nack 1%", blaze.NACK, 0.01)
-	add("hybrid 1%", blaze.Hybrid, 0.01)
-	add("nack 5%", blaze.NACK, 0.05)
-	add("hybrid 5%", blaze.Hybrid, 0.05)
-	four := Case{Name: "hybrid four", Kind: workload.Loss, Long: true, Opt: workload.Options{
-		Size: 64, Duration: 10 * time.Second, Receivers: 4, Protocol: blaze.Hybrid, Loss: 0.05,
-	}}
-	s.Cases = append(s.Cases, four)
 	s.Bars = fecBars()
 	if fast {
 		s.Title += "; AF_XDP over a bridge between namespaces"
-		four.Name, four.Opt.URI, four.Opt.Rig = "hybrid four xdp", overXDP, rig.Bridge
+		four.Name, four.Line = "hybrid four xdp", four.Line+" --uri "+overXDP+" --rig bridge"
 		s.Cases = append(s.Cases, four)
 		s.Bars = append(s.Bars, exact("Hybrid over AF_XDP", four.Name))
 	}

@@ -16,9 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/activeblaze/blaze"
 	"github.com/activeblaze/blaze/bench/measure"
-	"github.com/activeblaze/blaze/bench/workload"
 )
 
 // A Suite is what is run in a round, and what has to hold of it.
@@ -38,97 +36,49 @@ func Loopback(duration time.Duration) Suite {
 
 // A Case is one run of a round.
 type Case struct {
-	Name string
-	Kind workload.Kind
-	Opt  workload.Options
-	Long bool // the duration is part of what is asked for
-
-	Order *workload.OrderOptions // where set, the ring's; of Opt only the duration counts
-	Times int                    // how often it is run; 0: once
+	Name     string
+	Line     string        // the command line that runs it, without the program and the duration
+	Duration time.Duration // measured
+	Times    int           // how often it is run; 0: once
 }
 
-// Command is the command line that runs the case alone.
+// Args are the arguments that run the case.
+func (c Case) Args() []string {
+	return append(strings.Fields(c.Line), "--duration", c.Duration.String())
+}
+
+// Command is the command line that runs the case alone, as a shell takes it.
 func (c Case) Command() string {
-	if c.Order != nil {
-		return c.orderCommand()
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "blazebench %s --size %d", c.Kind, c.Opt.Size)
-	o := c.Opt
-	if o.URI != "" {
-		fmt.Fprintf(&b, " --uri '%s'", o.URI)
-	}
-	if o.Rig != "" {
-		fmt.Fprintf(&b, " --rig %s", o.Rig)
-	}
-	if o.Offload {
-		b.WriteString(" --offload")
-	}
-	if o.GSO {
-		b.WriteString(" --gso")
-	}
-	if o.Receivers > 1 {
-		fmt.Fprintf(&b, " --receivers %d", o.Receivers)
-	}
-	if o.Loss > 0 || c.Kind == workload.Loss {
-		fmt.Fprintf(&b, " --loss %v", o.Loss)
-	}
-	if o.Delay > 0 {
-		fmt.Fprintf(&b, " --delay %v", o.Delay)
-	}
-	if o.Rate > 0 {
-		fmt.Fprintf(&b, " --rate %.0f", o.Rate)
-	}
-	if o.Protocol != blaze.NACK && c.Kind != workload.Raw {
-		fmt.Fprintf(&b, " --protocol %v", o.Protocol)
-	}
-	for _, v := range []struct {
-		name string
-		is   int
-	}{{"k", o.FEC.SourceSymbols}, {"m", o.FEC.RepairSymbols}, {"interleave", o.FEC.Interleave}} {
-		if v.is > 0 {
-			fmt.Fprintf(&b, " --%s %d", v.name, v.is)
+	words := c.Args()
+	for i, w := range words {
+		if strings.Contains(w, "://") {
+			words[i] = "'" + w + "'"
 		}
 	}
-	if o.Idle != "" {
-		fmt.Fprintf(&b, " --idle %s", o.Idle)
-	}
-	fmt.Fprintf(&b, " --duration %v", o.Duration)
-	return b.String()
+	return "blazebench " + strings.Join(words, " ")
 }
 
-// spin is what the bars of a pair of members ask for.
-const spin = "busyspin"
+// long is how long a case is measured whose duration is part of what is asked for.
+const long = 10 * time.Second
 
 // Cases are the runs of a round, raw and blaze in turn.
 func Cases(duration time.Duration) []Case {
-	opt := func(o workload.Options) workload.Options {
-		if o.Duration == 0 {
-			o.Duration = duration
-		}
-		return o
+	return []Case{
+		{Name: "raw rtt", Line: "raw --size 64", Duration: duration},
+		{Name: "rtt", Line: "latency --size 64 --idle busyspin", Duration: duration},
+		{Name: "rtt 1%", Line: "latency --size 64 --loss 0.01 --idle busyspin", Duration: duration},
+		{Name: "raw rate", Line: "raw --size 1344", Duration: duration},
+		{Name: "rate 64", Line: "throughput --size 64 --idle busyspin", Duration: duration},
+		{Name: "rate 1344", Line: "throughput --size 1344 --idle busyspin", Duration: duration},
+		{Name: "raw gso", Line: "raw --size 1344 --gso", Duration: duration},
+		{Name: "rate 64 1%", Line: "throughput --size 64 --loss 0.01 --idle busyspin", Duration: duration},
+		{Name: "rate 64 5%", Line: "throughput --size 64 --loss 0.05 --idle busyspin", Duration: duration},
+		{Name: "paced", Line: "loss --size 64 --loss 0 --rate 20000 --idle busyspin", Duration: long}, // a p99 needs them
+		{Name: "paced 0.1%", Line: "loss --size 64 --loss 0.001 --rate 20000 --idle busyspin", Duration: long},
+		{Name: "four", Line: "loss --size 256 --receivers 4 --loss 0", Duration: duration},
+		{Name: "four 1%", Line: "loss --size 256 --receivers 4 --loss 0.01", Duration: long},
+		{Name: "four 20%", Line: "loss --size 256 --receivers 4 --loss 0.2", Duration: long},
 	}
-	cs := []Case{
-		{Name: "raw rtt", Kind: workload.Raw, Opt: workload.Options{Size: 64}},
-		{Name: "rtt", Kind: workload.Latency, Opt: workload.Options{Size: 64, Idle: spin}},
-		{Name: "rtt 1%", Kind: workload.Latency, Opt: workload.Options{Size: 64, Idle: spin, Loss: 0.01}},
-		{Name: "raw rate", Kind: workload.Raw, Opt: workload.Options{Size: 1344}},
-		{Name: "rate 64", Kind: workload.Throughput, Opt: workload.Options{Size: 64, Idle: spin}},
-		{Name: "rate 1344", Kind: workload.Throughput, Opt: workload.Options{Size: 1344, Idle: spin}},
-		{Name: "raw gso", Kind: workload.Raw, Opt: workload.Options{Size: 1344, GSO: true}},
-		{Name: "rate 64 1%", Kind: workload.Throughput, Opt: workload.Options{Size: 64, Idle: spin, Loss: 0.01}},
-		{Name: "rate 64 5%", Kind: workload.Throughput, Opt: workload.Options{Size: 64, Idle: spin, Loss: 0.05}},
-		{Name: "paced", Kind: workload.Loss, Opt: workload.Options{Size: 64, Idle: spin, Rate: 20000, Duration: 10 * time.Second}, Long: true}, // a p99 needs them
-		{Name: "paced 0.1%", Kind: workload.Loss, Opt: workload.Options{Size: 64, Idle: spin, Rate: 20000, Loss: 0.001, Duration: 10 * time.Second}, Long: true},
-		{Name: "four", Kind: workload.Loss, Opt: workload.Options{Size: 256, Receivers: 4}},
-		{Name: "four 1%", Kind: workload.Loss, Opt: workload.Options{Size: 256, Receivers: 4, Loss: 0.01, Duration: 10 * time.Second}, Long: true},
-		{Name: "four 20%", Kind: workload.Loss, Opt: workload.Options{Size: 256, Receivers: 4, Loss: 0.2, Duration: 10 * time.Second}, Long: true},
-	}
-	for i := range cs {
-		cs[i].Opt = opt(cs[i].Opt)
-		cs[i].Opt.Receivers = max(cs[i].Opt.Receivers, 1)
-	}
-	return cs
 }
 
 // A Round is the results of one round by the names of their cases.
@@ -309,8 +259,8 @@ func Judge(bars []Bar, rounds []Round, slack float64) []Verdict {
 	return out
 }
 
-// Runner runs one case.
-type Runner func(ctx context.Context, c Case) (*measure.Result, error)
+// Runner runs one command line, whose first argument is the workload.
+type Runner func(ctx context.Context, args []string) (*measure.Result, error)
 
 // Take runs rounds of a suite, and each independent program behind its case. A run that fails
 // leaves its place in the round empty, so that the others are not for nothing; failed is told its
@@ -331,7 +281,7 @@ func Take(ctx context.Context, s Suite, rounds int, run Runner, failed func(comm
 			return nil
 		}
 		for i, c := range s.Cases {
-			res, err := run(ctx, c)
+			res, err := repeat(ctx, c, run)
 			if err := keep(c.Name, c.Command(), res, err); err != nil {
 				return out, err
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -134,11 +135,13 @@ func TestEveryBarHasItsRuns(t *testing.T) {
 func TestTakeGoesOnAfterAFailure(t *testing.T) {
 	cases := Cases(time.Second)
 	failures := 0
-	rounds, err := Take(t.Context(), Suite{Cases: cases}, 2, func(_ context.Context, c Case) (*measure.Result, error) {
-		if c.Name == "rtt" {
+	rounds, err := Take(t.Context(), Suite{Cases: cases}, 2, func(_ context.Context, args []string) (*measure.Result, error) {
+		line := strings.Join(args, " ")
+		i := slices.IndexFunc(cases, func(c Case) bool { return line == strings.Join(c.Args(), " ") })
+		if i < 0 || cases[i].Name == "rtt" {
 			return nil, errors.New("planted")
 		}
-		return good()[c.Name], nil
+		return good()[cases[i].Name], nil
 	}, func(string, error) { failures++ })
 	if err != nil || failures != 2 || len(rounds) != 2 || len(rounds[0]) != len(cases)-1 {
 		t.Errorf("%v, %d failures, %d rounds", err, failures, len(rounds))
@@ -227,9 +230,9 @@ func TestYardsticksFollowTheirCases(t *testing.T) {
 			return &measure.Result{}, nil
 		}}
 	}
-	s := Suite{Cases: []Case{{Name: "a"}, {Name: "b"}, {Name: "c"}}, Yard: []Yardstick{yard("x", ""), yard("y", "b")}}
-	rounds, err := Take(t.Context(), s, 2, func(_ context.Context, c Case) (*measure.Result, error) {
-		order = append(order, c.Name)
+	s := Suite{Cases: []Case{{Name: "a", Line: "a"}, {Name: "b", Line: "b"}, {Name: "c", Line: "c"}}, Yard: []Yardstick{yard("x", ""), yard("y", "b")}}
+	rounds, err := Take(t.Context(), s, 2, func(_ context.Context, args []string) (*measure.Result, error) {
+		order = append(order, args[0])
 		return &measure.Result{}, nil
 	}, func(string, error) {})
 	if got := strings.Join(order, ""); err != nil || got != "axbycaxbyc" || len(rounds[1]) != 5 {

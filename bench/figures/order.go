@@ -1,16 +1,12 @@
 package figures
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	"github.com/activeblaze/blaze/bench/measure"
-	"github.com/activeblaze/blaze/bench/rig"
-	"github.com/activeblaze/blaze/bench/workload"
 )
 
 // What Corosync 3.1.7 did with three nodes on one bridge and two cores, 64-byte messages.
@@ -27,30 +23,23 @@ const kills = 20
 // AF_XDP, which needs root.
 func Order(duration time.Duration, fast bool) Suite {
 	s := Suite{Heading: "Total order", Title: "Loopback multicast, MTU 1500, members that all send", Bars: orderBars()}
-	add := func(name string, o workload.OrderOptions) *Case {
-		o.Members, o.Size = cmp.Or(o.Members, 3), cmp.Or(o.Size, 64)
-		c := Case{Name: name, Order: &o}
-		c.Opt.Duration = duration
-		s.Cases = append(s.Cases, c)
-		return &s.Cases[len(s.Cases)-1]
+	s.Cases = []Case{
+		{Name: "clean", Line: "order --members 3 --size 64 --verify", Duration: long},
+		{Name: "5%", Line: "order --members 3 --size 64 --loss 0.05 --verify", Duration: long},
+		{Name: "idle", Line: "order --members 3 --size 64 --rate 1000 --verify", Duration: duration},
+		{Name: "block", Line: "order --members 3 --size 64 --rate 3 --idle block --verify", Duration: duration},
+		{Name: "1%", Line: "order --members 3 --size 64 --loss 0.01 --verify", Duration: duration},
+		{Name: "paced 1%", Line: "order --members 3 --size 64 --rate 250000 --loss 0.01 --verify", Duration: duration},
+		{Name: "nack 1344", Line: "order --members 3 --size 1344 --protocol nack", Duration: duration},
+		{Name: "1344", Line: "order --members 3 --size 1344 --verify", Duration: duration},
+		{Name: "plain 1344", Line: "order --members 3 --size 1344 --plain --verify", Duration: duration},
+		{Name: "pair", Line: "order --members 2 --size 1344 --verify", Duration: duration},
+		{Name: "plain pair", Line: "order --members 2 --size 1344 --plain --verify", Duration: duration},
+		{Name: "kill", Line: "order --members 3 --size 64 --kill --verify", Duration: time.Second, Times: kills},
 	}
-	long := func(c *Case) { c.Opt.Duration, c.Long = 10*time.Second, true }
-	long(add("clean", workload.OrderOptions{Verify: true}))
-	long(add("5%", workload.OrderOptions{Verify: true, Loss: 0.05}))
-	add("idle", workload.OrderOptions{Verify: true, Rate: 1000})
-	add("block", workload.OrderOptions{Verify: true, Rate: 3, Idle: "block"})
-	add("1%", workload.OrderOptions{Verify: true, Loss: 0.01})
-	add("paced 1%", workload.OrderOptions{Verify: true, Loss: 0.01, Rate: 250_000})
-	add("nack 1344", workload.OrderOptions{Size: 1344, Protocol: "nack"})
-	add("1344", workload.OrderOptions{Size: 1344, Verify: true})
-	add("plain 1344", workload.OrderOptions{Size: 1344, Verify: true, Plain: true})
-	add("pair", workload.OrderOptions{Size: 1344, Members: 2, Verify: true})
-	add("plain pair", workload.OrderOptions{Size: 1344, Members: 2, Verify: true, Plain: true})
-	kill := add("kill", workload.OrderOptions{Kill: true, Verify: true})
-	kill.Opt.Duration, kill.Long, kill.Times = time.Second, true, kills
 	if fast {
 		s.Title += "; AF_XDP over a bridge between namespaces"
-		long(add("clean xdp", workload.OrderOptions{Verify: true, URI: overXDP, Rig: rig.Bridge}))
+		s.Cases = append(s.Cases, Case{Name: "clean xdp", Line: "order --members 3 --size 64 --uri " + overXDP + " --rig bridge --verify", Duration: long})
 		s.Bars = append(s.Bars, inOrder("AF_XDP on a bridge", "clean xdp"), views("AF_XDP on a bridge", "clean xdp"))
 	}
 	return s
@@ -175,17 +164,16 @@ func rotation(r *measure.Result) string {
 	return fmt.Sprintf("a rotation takes %.0f µs", r.Order.TokenRotationNS/1e3)
 }
 
-// RunOrder runs a case of the ring as often as it asks for, and makes one result of all: the last
-// one's, with the violations and the failovers of all.
-func RunOrder(ctx context.Context, c Case, run func(context.Context, workload.OrderOptions) (*measure.OrderResult, error)) (*measure.Result, error) {
-	o := *c.Order
-	o.Duration = c.Opt.Duration
+// repeat runs a case as often as it asks for, and makes one result of all: the last one's; of a ring,
+// with the violations and the failovers of all.
+func repeat(ctx context.Context, c Case, run Runner) (*measure.Result, error) {
 	var all *measure.OrderResult
 	for range max(c.Times, 1) {
-		r, err := run(ctx, o)
-		if err != nil {
-			return nil, err
+		res, err := run(ctx, c.Args())
+		if err != nil || res.Order == nil {
+			return res, err
 		}
+		r := res.Order
 		if all != nil {
 			r.Failovers = all.Failovers
 			r.OrderViolations += all.OrderViolations
@@ -201,42 +189,6 @@ func RunOrder(ctx context.Context, c Case, run func(context.Context, workload.Or
 		}
 		all = r
 	}
-	all.RTT = all.Own // there and back: the sender hears itself when its message has its place
-	all.Result.Order = all
+	all.RTT = all.Own // there and back: a sender receives its own message when that has its place
 	return &all.Result, nil
-}
-
-// orderCommand is the command line that runs a case of the ring alone.
-func (c Case) orderCommand() string {
-	var b strings.Builder
-	o := c.Order
-	fmt.Fprintf(&b, "blazebench order --members %d --size %d", o.Members, o.Size)
-	if o.URI != "" {
-		fmt.Fprintf(&b, " --uri '%s'", o.URI)
-	}
-	if o.Rig != "" {
-		fmt.Fprintf(&b, " --rig %s", o.Rig)
-	}
-	if o.Protocol != "" {
-		fmt.Fprintf(&b, " --protocol %s", o.Protocol)
-	}
-	if o.Rate > 0 {
-		fmt.Fprintf(&b, " --rate %.0f", o.Rate)
-	}
-	if o.Loss > 0 {
-		fmt.Fprintf(&b, " --loss %v", o.Loss)
-	}
-	if o.Idle != "" {
-		fmt.Fprintf(&b, " --idle %s", o.Idle)
-	}
-	for _, f := range []struct {
-		name string
-		on   bool
-	}{{"plain", o.Plain}, {"kill", o.Kill}, {"verify", o.Verify}} {
-		if f.on {
-			b.WriteString(" --" + f.name)
-		}
-	}
-	fmt.Fprintf(&b, " --duration %v", c.Opt.Duration)
-	return b.String()
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/bench/measure"
-	"github.com/activeblaze/blaze/bench/workload"
 )
 
 // ordered is a round in which every bar of the ring is reached.
@@ -75,11 +74,6 @@ func TestEveryBarOfTheRingHasItsRuns(t *testing.T) {
 					t.Errorf("case %q cannot be run alone by %s: %q", c.Name, cmd, word)
 				}
 			}
-			o := *c.Order
-			o.Duration = c.Opt.Duration
-			if err := o.Check(); err != nil {
-				t.Errorf("case %q: %v", c.Name, err)
-			}
 		}
 		for _, v := range Judge(s.Bars, []Round{r}, 1) {
 			if v.Median != v.Median {
@@ -90,18 +84,18 @@ func TestEveryBarOfTheRingHasItsRuns(t *testing.T) {
 }
 
 // Several runs of one case make one result, with the defects and the failovers of all.
-func TestRunOrderAddsUp(t *testing.T) {
+func TestRepeatAddsUp(t *testing.T) {
 	ms := []float64{100, 300, 200}
 	n := 0
-	c := Case{Order: &workload.OrderOptions{Kill: true}, Times: 3}
-	c.Opt.Duration = 7 * time.Second
-	r, err := RunOrder(context.Background(), c, func(_ context.Context, o workload.OrderOptions) (*measure.OrderResult, error) {
-		if o.Duration != 7*time.Second || !o.Kill {
-			t.Errorf("ran %+v", o)
+	c := Case{Line: "order --kill", Duration: 7 * time.Second, Times: 3}
+	r, err := repeat(t.Context(), c, func(_ context.Context, args []string) (*measure.Result, error) {
+		if got := strings.Join(args, " "); got != "order --kill --duration 7s" {
+			t.Errorf("ran %s", got)
 		}
 		out := &measure.OrderResult{Killed: true, FailoverMS: &ms[n], Compared: uint64(10 - n), OrderViolations: uint64(n), Own: &measure.Percentiles{P50: 7}}
+		out.Result.Order = out
 		n++
-		return out, nil
+		return &out.Result, nil
 	})
 	if err != nil || n != 3 || !slices.Equal(r.Order.Failovers, ms) || r.Order.OrderViolations != 3 || r.Order.Compared != 8 || r.RTT.P50 != 7 {
 		t.Errorf("%v after %d runs: %+v", err, n, r)
@@ -109,14 +103,16 @@ func TestRunOrderAddsUp(t *testing.T) {
 	if v := failover(r); v != 200 {
 		t.Errorf("median failover %v", v)
 	}
-	r, err = RunOrder(context.Background(), Case{Order: &workload.OrderOptions{Kill: true}}, func(context.Context, workload.OrderOptions) (*measure.OrderResult, error) {
-		return &measure.OrderResult{Killed: true}, nil
+	r, err = repeat(t.Context(), Case{}, func(context.Context, []string) (*measure.Result, error) {
+		out := &measure.OrderResult{Killed: true}
+		out.Result.Order = out
+		return &out.Result, nil
 	})
 	if v := failover(r); err != nil || !math.IsInf(v, 1) {
 		t.Errorf("nothing was delivered again, and the failover is %v, %v", v, err)
 	}
 	broken := errors.New("broken")
-	if _, err := RunOrder(context.Background(), c, func(context.Context, workload.OrderOptions) (*measure.OrderResult, error) { return nil, broken }); err != broken {
+	if _, err := repeat(t.Context(), c, func(context.Context, []string) (*measure.Result, error) { return nil, broken }); err != broken {
 		t.Errorf("error %v", err)
 	}
 }

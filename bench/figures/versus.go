@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/activeblaze/blaze/bench/measure"
 )
@@ -14,19 +15,18 @@ import (
 // A Match is one thing that another program is compared in: a command line that both know, and the
 // figure of it that counts.
 type Match struct {
-	Name    string
+	Case
 	What    string // the figure
-	Args    string // of the command line, without the duration
 	AtLeast bool   // more is better
 	Figure  func(*measure.OrderResult) float64
 	Show    func(float64) string
-	Polls   int // polling threads, each in a process of its own; 0: none that is pinned
-	Skip    int // processes that do not poll, before those that do
-	Root    bool
+	Polls   int  // polling threads, each in a process of its own; 0: none that is pinned
+	Skip    int  // processes that do not poll, before those that do
+	Root    bool // needs root and AF_XDP
 }
 
 // Matches are the round trips and the rates, on loopback and, for root, over AF_XDP.
-func Matches() []Match {
+func Matches(duration time.Duration) []Match {
 	rtt := func(m Match) Match {
 		m.What, m.Figure = "p50", func(r *measure.OrderResult) float64 { return p50(&r.Result) }
 		m.Show = func(v float64) string { return fmt.Sprintf("%.2f µs", v/1e3) }
@@ -43,21 +43,25 @@ func Matches() []Match {
 		return m
 	}
 	xdp := "--idle busyspin --rig veth --uri " + overXDP
-	return []Match{
-		rtt(Match{Name: "rtt", Args: "latency --size 64 --idle busyspin", Polls: 2}),
-		rtt(Match{Name: "rtt 1%", Args: "latency --size 64 --idle busyspin --loss 0.01", Polls: 2}),
-		rtt(Match{Name: "rtt hybrid", Args: "latency --size 64 --idle busyspin --protocol hybrid", Polls: 2}),
-		perSecond(Match{Name: "rate 64", Args: "throughput --size 64 --idle busyspin", Polls: 2}),
-		perSecond(Match{Name: "rate 1344", Args: "throughput --size 1344 --idle busyspin", Polls: 2}),
-		perSecond(Match{Name: "rate 64 1%", Args: "throughput --size 64 --idle busyspin --loss 0.01", Polls: 2}),
-		perSecond(Match{Name: "rate 64 hybrid 1%", Args: "throughput --size 64 --idle busyspin --protocol hybrid --loss 0.01", Polls: 2}),
-		own(Match{Name: "ring 1000/s", Args: "order --members 3 --size 64 --rate 1000"}),
-		perSecond(Match{Name: "ring 64", Args: "order --members 3 --size 64"}),
-		perSecond(Match{Name: "ring pair 1344", Args: "order --members 2 --size 1344 --idle busyspin", Polls: 2, Skip: 1}),
-		rtt(Match{Name: "xdp rtt", Args: "latency --size 64 " + xdp, Polls: 2, Root: true}),
-		perSecond(Match{Name: "xdp rate 64", Args: "throughput --size 64 " + xdp, Polls: 2, Root: true}),
-		perSecond(Match{Name: "xdp rate 1344", Args: "throughput --size 1344 " + xdp, Polls: 2, Root: true}),
+	all := []Match{
+		rtt(Match{Case: Case{Name: "rtt", Line: "latency --size 64 --idle busyspin"}, Polls: 2}),
+		rtt(Match{Case: Case{Name: "rtt 1%", Line: "latency --size 64 --idle busyspin --loss 0.01"}, Polls: 2}),
+		rtt(Match{Case: Case{Name: "rtt hybrid", Line: "latency --size 64 --idle busyspin --protocol hybrid"}, Polls: 2}),
+		perSecond(Match{Case: Case{Name: "rate 64", Line: "throughput --size 64 --idle busyspin"}, Polls: 2}),
+		perSecond(Match{Case: Case{Name: "rate 1344", Line: "throughput --size 1344 --idle busyspin"}, Polls: 2}),
+		perSecond(Match{Case: Case{Name: "rate 64 1%", Line: "throughput --size 64 --idle busyspin --loss 0.01"}, Polls: 2}),
+		perSecond(Match{Case: Case{Name: "rate 64 hybrid 1%", Line: "throughput --size 64 --idle busyspin --protocol hybrid --loss 0.01"}, Polls: 2}),
+		own(Match{Case: Case{Name: "ring 1000/s", Line: "order --members 3 --size 64 --rate 1000"}}),
+		perSecond(Match{Case: Case{Name: "ring 64", Line: "order --members 3 --size 64"}}),
+		perSecond(Match{Case: Case{Name: "ring pair 1344", Line: "order --members 2 --size 1344 --idle busyspin"}, Polls: 2, Skip: 1}),
+		rtt(Match{Case: Case{Name: "xdp rtt", Line: "latency --size 64 " + xdp}, Polls: 2, Root: true}),
+		perSecond(Match{Case: Case{Name: "xdp rate 64", Line: "throughput --size 64 " + xdp}, Polls: 2, Root: true}),
+		perSecond(Match{Case: Case{Name: "xdp rate 1344", Line: "throughput --size 1344 " + xdp}, Polls: 2, Root: true}),
 	}
+	for i := range all {
+		all[i].Duration = duration
+	}
+	return all
 }
 
 // Worse is how much worse a median may be than before.
@@ -135,8 +139,8 @@ func worsened(v float64) string {
 }
 
 // Chosen are the matches whose names the comma-separated list has; an empty list is all of them.
-func Chosen(list string) ([]Match, error) {
-	all := Matches()
+func Chosen(list string, duration time.Duration) ([]Match, error) {
+	all := Matches(duration)
 	if list == "" {
 		return all, nil
 	}

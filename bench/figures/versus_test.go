@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/activeblaze/blaze/bench/measure"
 )
@@ -11,7 +12,7 @@ import (
 // change is a figure after rounds with these values before, at the control and now.
 func change(t *testing.T, name string, rounds ...[3]float64) Change {
 	t.Helper()
-	some, err := Chosen(name)
+	some, err := Chosen(name, time.Second)
 	if err != nil || len(some) != 1 {
 		t.Fatalf("%v, %v", some, err)
 	}

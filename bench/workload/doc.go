@@ -13,4 +13,17 @@
 //	finish: how many were sent  →
 //	turn, so that repairs go on ←   report, when all has come or after Settle
 //	close its input             →   leaves the cluster and ends
+//
+// The members of a ring (Order) all send and all receive, so each is a process that runs Serve, and the
+// process that calls Run only watches.
+//
+//	this process                    member
+//	start process, config line  →
+//	                            ←   ready: in one ring with all others
+//	when to begin               →   warm-up, measured load
+//	kill one, midway            ←   marks of its sequence, until then
+//	                            ←   load over: how many were sent
+//	how many each one sent      →
+//	                            ←   report, when all has come or after Settle
+//	close its input             →   leaves the ring and ends
 package workload

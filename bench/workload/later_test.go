@@ -31,7 +31,7 @@ func TestWhatIsJudgedLaterIsJudgedAsItCame(t *testing.T) {
 	if p := s.latency.Percentiles(); s.latency.Count() != 2 || p.Min != 100 || p.Max != 100 {
 		t.Errorf("%d latencies, %+v, want two of 100 ns", s.latency.Count(), p)
 	}
-	if s.first != 1010 || s.last != 1030 {
-		t.Errorf("timed from %d to %d", s.first, s.last)
+	if s.measured.first != 1010 || s.measured.last != 1030 {
+		t.Errorf("timed from %d to %d", s.measured.first, s.measured.last)
 	}
 }

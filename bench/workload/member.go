@@ -28,7 +28,7 @@ type member struct {
 }
 
 // open makes a channel that is not started yet. invoker says that the caller turns it.
-func open(o *order, invoker bool) (*member, error) {
+func open(o *role, invoker bool) (*member, error) {
 	m := &member{invoker: invoker, repair: measure.NewHistogram()}
 	idle, err := blaze.ParseIdle(o.Idle)
 	if err != nil {
@@ -41,8 +41,12 @@ func open(o *order, invoker bool) (*member, error) {
 	}
 	cfg := blaze.Config{
 		Cluster: o.Cluster, BroadcastURI: o.URI, Protocol: o.Protocol, FEC: o.FEC,
-		NoSelfDelivery: true, Idle: idle, Invoker: invoker,
+		NoSelfDelivery: o.Ring == nil, Idle: idle, Invoker: invoker,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	}
+	if o.Ring != nil {
+		m.yields = invoker && o.Idle == "backoff"
+		cfg.Safe, cfg.Totem = o.Ring.Safe, blaze.TotemConfig{Profile: o.Ring.Profile, Plain: o.Ring.Plain}
 	}
 	hook.Set(&cfg, hooks)
 	m.ch, err = blaze.NewChannel(cfg)
@@ -87,6 +91,9 @@ func (m *member) counters() counters {
 		RepairedByFEC:     s.Nack.Rebuilt - s.Nack.RebuiltOnDemand,
 		RepairedByNACK:    s.Nack.Resent + s.Nack.RebuiltOnDemand,
 		Evictions:         s.Nack.Evictions,
+	}
+	if s.Totem.Members > 0 {
+		c.RepairsSent, c.Detail = s.Totem.Retransmitted, fmt.Sprintf("%+v %+v", s.Totem, s.Engine)
 	}
 	if s.Transport == "xdp" {
 		c.XDPMode, c.XDPSocket = s.Mode, s.Socket

@@ -18,7 +18,7 @@ var ErrUnsupported = raw.ErrUnsupported
 
 // raw measures bare sockets: a round trip, then how many datagrams a second arrive.
 func (r *run) raw(ctx context.Context) error {
-	base := order{Workload: Raw, URI: r.o.URI, Size: r.o.Size, GSO: r.o.GSO, Seconds: r.o.Duration.Seconds()}
+	base := role{Workload: Raw, URI: r.o.URI, Size: r.o.Size, GSO: r.o.GSO, Seconds: r.o.Duration.Seconds()}
 	ping, flood, err := base.raw()
 	if err != nil {
 		return err
@@ -26,13 +26,11 @@ func (r *run) raw(ctx context.Context) error {
 	if runtime.GOOS != "linux" {
 		return fmt.Errorf("%w on %s: bare sockets are measured on Linux", ErrUnsupported, runtime.GOOS)
 	}
-	if err := r.spawn(func(int) *order { return &base }); err != nil {
+	if err := r.children.start(1, func(int) *role { return &base }); err != nil {
 		return err
 	}
 	// Its report, or why it failed: then this end does not wait any longer.
-	ctx, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
-	replies := r.answers(ctx, fail)
+	replies, _ := r.children.answers(ctx, nobody, isReport, r.fail)
 	r.res.Transport = "sockets"
 	if ping.XDP != nil {
 		r.res.Transport, r.res.XDPSocket = "xdp", ping.XDP.Socket
@@ -42,11 +40,11 @@ func (r *run) raw(ctx context.Context) error {
 	r.hist = measure.NewHistogram()
 	pings, err := raw.Latency(ctx, ping, r.hist.Record)
 	if err != nil {
-		return causeOf(ctx, err)
+		return err
 	}
 	r.progress("datagrams over bare sockets, %d bytes, for %v", r.o.Size, r.o.Duration)
 	if _, err := raw.Sender(ctx, flood); err != nil {
-		return causeOf(ctx, err)
+		return err
 	}
 	p := <-replies
 	if p.err != nil {
@@ -65,7 +63,7 @@ func (r *run) raw(ctx context.Context) error {
 }
 
 // serveRaw is the other end of raw.
-func serveRaw(ctx context.Context, o *order, enc *json.Encoder) error {
+func serveRaw(ctx context.Context, o *role, enc *json.Encoder) error {
 	ping, flood, err := o.raw()
 	if err != nil {
 		return err
@@ -88,7 +86,7 @@ func serveRaw(ctx context.Context, o *order, enc *json.Encoder) error {
 
 // raw makes of the URI what bare sockets need. The two measurements have a port each, one above
 // the other, so that stragglers of the first cannot disturb the second.
-func (o *order) raw() (ping, flood raw.Config, err error) {
+func (o *role) raw() (ping, flood raw.Config, err error) {
 	u, err := blaze.ParseURI(o.URI)
 	if err != nil {
 		return ping, flood, err

@@ -6,10 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"runtime"
-	"sync"
 	"time"
 
 	"github.com/activeblaze/blaze"
@@ -19,77 +16,87 @@ import (
 	"github.com/activeblaze/blaze/engine"
 )
 
-// Run runs one workload and tells its result, and the histogram that --hist writes: round trips
-// where they were measured, else one-way latency. Every process that it starts has ended when it
-// returns. One run at a time may be under way in a process.
+// Run runs one workload. It returns its result, and the histogram that --hist writes: round trips where
+// they were measured; of a ring the time to the last member's delivery; else one-way latency. Every
+// process that it starts has ended when it returns. Several runs may be under way in a process, though
+// each disturbs what the others measure.
 func Run(ctx context.Context, kind Kind, opt Options) (*measure.Result, *measure.Histogram, error) {
 	o, err := opt.fill(kind)
 	if err != nil {
 		return nil, nil, err
 	}
-	runtime.GOMAXPROCS(max(threads, runtime.GOMAXPROCS(0)))
 	// No run takes longer, whatever goes wrong.
-	limit := 2*startLimit + o.warmUp() + o.Duration + stalled + Settle + 10*time.Second
+	limit := ringLimit + o.warmUp() + o.Duration + stalled + Settle + 20*time.Second
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("the run did not end within %v", limit))
 	defer cancel()
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
 
-	r := &run{kind: kind, o: o, res: &measure.Result{
+	r := &run{kind: kind, o: o, fail: fail, res: &measure.Result{
 		Rig: string(o.Rig), Offload: o.Offload,
 		Workload: string(kind), URI: o.URI, Protocol: protocolName(kind, o.Protocol), Size: o.Size, Receivers: o.Receivers,
 		Rate: o.Rate, Loss: o.Loss, DelayNS: o.Delay.Nanoseconds(), Seed: o.Seed, Idle: o.Idle, GSO: o.GSO,
 		K: o.FEC.SourceSymbols, M: o.FEC.RepairSymbols, Interleave: o.FEC.Interleave,
 	}}
+	r.children = processes{name: "receiver", command: o.Receiver, stderr: o.Stderr, host: 1}
 	r.res.Circumstances()
 	if o.Rig != "" {
-		if r.rig = o.Network; r.rig == nil {
+		if r.children.rig = o.Network; o.Network == nil {
 			r.progress("making a %s", o.Rig)
-			if r.rig, err = rig.New(o.Rig, o.Receivers+1, rig.Options{Offload: o.Offload}); err != nil {
+			if r.children.rig, err = rig.New(o.Rig, o.members(kind), rig.Options{Offload: o.Offload}); err != nil {
 				return nil, nil, err
 			}
-			defer r.rig.Close()
+			defer r.children.rig.Close()
 		}
-		// Everything that this goroutine opens from now on is on host 0.
-		leave, err := r.rig.Host(0).Enter()
-		if err != nil {
-			return nil, nil, err
-		}
-		defer leave()
 	}
 	cpu := proc.SelfCPU()
-	defer r.close()
+	defer r.children.close()
 	switch kind {
 	case Raw:
-		err = r.raw(ctx)
+		err = r.asSender(func() error { return r.raw(ctx) })
 	case Latency:
-		err = r.channel(ctx, r.latency)
+		err = r.asSender(func() error { return r.channel(ctx, r.latency) })
+	case Order:
+		err = r.order(ctx)
 	default:
-		err = r.channel(ctx, r.throughput)
+		err = r.asSender(func() error { return r.channel(ctx, r.throughput) })
 	}
 	if err != nil {
-		if cause := context.Cause(ctx); cause != nil && ctx.Err() != nil {
-			err = cause
-		}
-		return nil, nil, err
+		return nil, nil, causeOf(ctx, err)
 	}
-	r.close()
-	r.res.CPUSeconds = (r.cpu + proc.SelfCPU() - cpu).Seconds()
+	r.children.close()
+	r.res.CPUSeconds = (r.children.cpu + proc.SelfCPU() - cpu).Seconds()
 	return r.res, r.hist, nil
 }
 
-// run is one run under way, at the sender.
+// run is one run under way, at the process that started it.
 type run struct {
 	kind     Kind
 	o        Options
+	fail     context.CancelCauseFunc // ends everything that is under way
 	res      *measure.Result
 	hist     *measure.Histogram
-	rig      *rig.Rig // nil: none
-	children []*proc.Child
-	cpu      time.Duration // of the children that have ended
+	children processes
 	hash     uint64
 	mallocs  uint64
 	rtt      *measure.Histogram // round trips, measured here
 	trace    *tracer            // nil: none
 	pong     func([]byte)       // takes an answer; set before the first message
+	ring     ringRun            // Order
+}
+
+// asSender runs f in the sender's place: on host 0 of a rig, where there is one, and with threads enough.
+func (r *run) asSender(f func() error) error {
+	runtime.GOMAXPROCS(max(threads, runtime.GOMAXPROCS(0)))
+	if r.children.rig != nil {
+		// Everything that this goroutine opens from now on is on host 0.
+		leave, err := r.children.rig.Host(0).Enter()
+		if err != nil {
+			return err
+		}
+		defer leave()
+	}
+	return f()
 }
 
 func protocolName(kind Kind, p blaze.Protocol) string {
@@ -105,91 +112,6 @@ func (r *run) progress(format string, args ...any) {
 	}
 }
 
-// spawn starts the receivers. Each gets its orders from the one that every makes of its index.
-func (r *run) spawn(every func(i int) *order) error {
-	stderr := r.o.Stderr
-	if stderr == nil {
-		stderr = io.Discard
-	}
-	if _, ok := stderr.(*os.File); !ok {
-		stderr = &together{w: stderr} // a file is inherited; into anything else every child is copied
-	}
-	for i := range r.o.Receivers {
-		var where proc.Place
-		if r.rig != nil {
-			where = r.rig.Host(i + 1)
-		}
-		c, err := proc.StartIn(where, r.o.Receiver, stderr)
-		if err != nil {
-			return err
-		}
-		r.children = append(r.children, c)
-		if err := c.Send(every(i)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// together lets several goroutines write to what is made for one.
-type together struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (t *together) Write(b []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.w.Write(b)
-}
-
-// close ends the receivers, all at once, and reaps them.
-func (r *run) close() {
-	done := make(chan time.Duration)
-	for _, c := range r.children {
-		go func() { done <- c.Close(2 * time.Second) }()
-	}
-	for range r.children {
-		r.cpu += <-done
-	}
-	r.children = nil
-}
-
-// answers collects the next answer of every receiver, in the background. The first error is also
-// told to fail, so that a load whose receiver is gone ends at once.
-func (r *run) answers(ctx context.Context, fail context.CancelCauseFunc) <-chan reply {
-	ch := make(chan reply, len(r.children))
-	for i, c := range r.children {
-		go func() {
-			var a answer
-			err := c.Receive(ctx, &a)
-			if err == nil && a.Error != "" {
-				err = errors.New(a.Error)
-			}
-			if err != nil {
-				err = fmt.Errorf("receiver %d: %w", i, err)
-				fail(err)
-			}
-			ch <- reply{i, a, err}
-		}()
-	}
-	return ch
-}
-
-type reply struct {
-	i   int
-	a   answer
-	err error
-}
-
-// causeOf prefers the reason for which ctx was cancelled to the error that came of it.
-func causeOf(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return err
-}
-
 // random draws what makes a run its own: the name of its cluster, the seed of its payloads.
 func random() uint64 {
 	var b [8]byte
@@ -200,13 +122,10 @@ func random() uint64 {
 // channel runs a workload over a channel: members, load, reports.
 func (r *run) channel(ctx context.Context, work func(context.Context, *member, *blaze.Publisher) (sent uint64, err error)) error {
 	r.hash = random()
-	base := order{
+	base := role{
 		Workload: r.kind, URI: r.o.URI, Cluster: fmt.Sprintf("blazebench-%016x", random()), Protocol: r.o.Protocol, FEC: r.o.FEC,
-		Size: r.o.Size, Idle: r.o.Idle, Loss: r.o.Loss, Delay: r.o.Delay, Seed: r.o.Seed, Hash: r.hash, Every: 1,
+		Size: r.o.Size, Idle: r.o.Idle, Loss: r.o.Loss, Delay: r.o.Delay, Seed: r.o.Seed, Hash: r.hash, Every: r.o.timeEvery(),
 		Trace: r.o.Breakdown,
-	}
-	if r.o.Rate == 0 {
-		base.Every = timeEvery
 	}
 	// A run owns its thread: nothing else is scheduled on it.
 	runtime.LockOSThread()
@@ -232,7 +151,7 @@ func (r *run) channel(ctx context.Context, work func(context.Context, *member, *
 		return err
 	}
 	r.progress("starting %d receivers", r.o.Receivers)
-	err = r.spawn(func(i int) *order {
+	err = r.children.start(r.o.Receivers, func(i int) *role {
 		o := base
 		o.URI = ownTap(o.URI, i+1)
 		o.Seed += uint64(i) + 1
@@ -242,35 +161,32 @@ func (r *run) channel(ctx context.Context, work func(context.Context, *member, *
 	if err != nil {
 		return err
 	}
-	ctx, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
-	if err := m.gather(ctx, r.answers(ctx, fail), len(r.children), nil); err != nil {
-		return causeOf(ctx, err)
+	ready, n := r.children.answers(ctx, nobody, isReady, r.fail)
+	if err := m.gather(ctx, ready, n, nil); err != nil {
+		return err
 	}
 	// From now on a receiver's next word is its report, or that it is gone.
-	replies := r.answers(ctx, fail)
+	replies, n := r.children.answers(ctx, nobody, isReport, r.fail)
 	if err := await(ctx, pub, r.o.Receivers); err != nil {
-		return causeOf(ctx, err)
+		return err
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	sent, err := work(ctx, m, pub)
 	if err != nil {
-		return causeOf(ctx, err)
+		return err
 	}
 	runtime.ReadMemStats(&after)
 	r.mallocs = after.Mallocs - before.Mallocs
 	r.res.Sent = sent
 
 	r.progress("waiting for the receivers")
-	for _, c := range r.children {
-		if err := c.Send(finish{sent}); err != nil {
-			return causeOf(ctx, err)
-		}
+	if err := r.children.send(nobody, step{Sent: []uint64{sent}}); err != nil {
+		return err
 	}
-	reports := make([]*report, len(r.children))
-	if err := m.gather(ctx, replies, len(r.children), reports); err != nil {
-		return causeOf(ctx, err)
+	reports := make([]*report, n)
+	if err := m.gather(ctx, replies, n, reports); err != nil {
+		return err
 	}
 	own := m.counters()
 	repair, err := m.repairs()
@@ -283,6 +199,14 @@ func (r *run) channel(ctx context.Context, work func(context.Context, *member, *
 // timeEvery is for how many messages a receiver reads the clock once when they come as fast as
 // they can, or as fast as they are answered.
 const timeEvery = 32
+
+// timeEvery is for how many messages a receiver is to read the clock once.
+func (o *Options) timeEvery() uint64 {
+	if o.Rate == 0 {
+		return timeEvery
+	}
+	return 1
+}
 
 // gather waits for n replies while the engine goes on turning, and keeps their reports.
 func (m *member) gather(ctx context.Context, replies <-chan reply, n int, reports []*report) error {
@@ -415,44 +339,23 @@ func (r *run) sum(own counters, repair []byte, reports []*report) error {
 	if err := add(repairs, repair); err != nil {
 		return err
 	}
-	mallocs := r.mallocs
 	for i, p := range reports {
 		if p == nil {
 			return fmt.Errorf("receiver %d: no report", i)
 		}
-		res.Members = append(res.Members, p.Stats.Detail)
-		res.Delivered += p.Delivered
+		r.add(p, i == 0)
 		res.Lost += p.Lost
-		res.Duplicates += p.Duplicates
-		res.Reordered += p.Reordered
-		res.Corrupt += p.Corrupt
 		for reason, n := range p.Told {
 			res.Reasons[reason] += n
 			res.Told += n
 		}
-		res.NAKsSent += p.Stats.NAKsSent
-		res.RepairsSent += p.Stats.RepairsSent
-		res.RepairedByFEC += p.Stats.RepairedByFEC
-		res.RepairedByNACK += p.Stats.RepairedByNACK
-		res.XDPDatagrams += p.Stats.XDPDatagrams
-		res.XDPCopied += p.Stats.XDPCopied
-		mallocs += p.Mallocs
 		if err := errors.Join(add(latency, p.Latency), add(repairs, p.Repair)); err != nil {
 			return err
-		}
-		if rate := p.rate(); i == 0 || rate < res.MsgsPerSecond {
-			res.MsgsPerSecond, res.Seconds = rate, p.Seconds
-			if p.Delivered > 0 {
-				res.DatagramsPerSecond = rate * float64(p.Stats.DatagramsReceived) / float64(p.Delivered)
-			}
 		}
 	}
 	res.ResidualLoss = share(res.Lost, res.Sent*uint64(len(reports)))
 	res.RepairOverhead = share(own.RepairsSent, own.DatagramsSent)
-	res.BytesPerSecond = res.MsgsPerSecond * float64(r.o.Size)
-	if n := res.Sent + res.Delivered; n > 0 {
-		res.AllocsPerMsg = float64(mallocs) / float64(n)
-	}
+	r.perMessage()
 	res.RTT, res.Latency, res.Repair = r.rtt.Percentiles(), latency.Percentiles(), repairs.Percentiles()
 	if runtime.GOOS != "linux" {
 		res.Latency = nil // here each process has a clock of its own
@@ -467,6 +370,37 @@ func (r *run) sum(own counters, repair []byte, reports []*report) error {
 		r.hist = r.rtt
 	}
 	return nil
+}
+
+// add adds what one process reports.
+func (r *run) add(p *report, first bool) {
+	res := r.res
+	res.Members = append(res.Members, p.Stats.Detail)
+	res.Delivered += p.Delivered
+	res.Duplicates += p.Duplicates
+	res.Reordered += p.Reordered
+	res.Corrupt += p.Corrupt
+	res.NAKsSent += p.Stats.NAKsSent
+	res.RepairsSent += p.Stats.RepairsSent
+	res.RepairedByFEC += p.Stats.RepairedByFEC
+	res.RepairedByNACK += p.Stats.RepairedByNACK
+	res.XDPDatagrams += p.Stats.XDPDatagrams
+	res.XDPCopied += p.Stats.XDPCopied
+	r.mallocs += p.Mallocs
+	if rate := p.rate(); first || rate < res.MsgsPerSecond {
+		res.MsgsPerSecond, res.Seconds = rate, p.Seconds
+		if p.Delivered > 0 {
+			res.DatagramsPerSecond = rate * float64(p.Stats.DatagramsReceived) / float64(p.Delivered)
+		}
+	}
+}
+
+// perMessage works out what follows from the sums.
+func (r *run) perMessage() {
+	r.res.BytesPerSecond = r.res.MsgsPerSecond * float64(r.o.Size)
+	if n := r.res.Sent + r.res.Delivered; n > 0 {
+		r.res.AllocsPerMsg = float64(r.mallocs) / float64(n)
+	}
 }
 
 // share is a of b, and 0 of nothing.

@@ -7,11 +7,11 @@ import (
 	"io"
 	"os/signal"
 	"runtime"
-	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/activeblaze/blaze"
+	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/engine"
 )
 
@@ -24,30 +24,35 @@ func Serve(in io.Reader, out io.Writer) error {
 	runtime.GOMAXPROCS(threads)
 
 	dec, enc := json.NewDecoder(in), json.NewEncoder(out)
-	var o order
+	var o role
 	if err := dec.Decode(&o); err != nil {
-		return fmt.Errorf("no order: %w", err)
-	}
-	if o.Ring != nil {
-		return serveRing(&o, dec, enc)
+		return fmt.Errorf("no role: %w", err)
 	}
 	// From here on the input is read elsewhere, so that its end is seen whatever goes on here.
-	ctl := &control{finished: make(chan struct{})}
+	ctl := &control{steps: make(chan step, 2)}
 	ctx, gone := context.WithCancel(context.Background())
 	defer gone()
 	go func() {
 		defer gone()
-		var f finish
-		if dec.Decode(&f) != nil {
-			return
+		for {
+			var s step
+			if dec.Decode(&s) != nil {
+				return
+			}
+			select {
+			case ctl.steps <- s:
+			case <-ctx.Done():
+				return
+			}
 		}
-		ctl.finish(f.Sent)
-		_ = dec.Decode(&f) // waits for the end
 	}()
 	var err error
-	if o.Workload == Raw {
+	switch o.Workload {
+	case Raw:
 		err = serveRaw(ctx, &o, enc)
-	} else {
+	case Order:
+		err = serveRing(ctx, &o, ctl, enc)
+	default:
 		err = receive(ctx, &o, ctl, enc)
 	}
 	if err != nil && ctx.Err() == nil {
@@ -60,28 +65,41 @@ func Serve(in io.Reader, out io.Writer) error {
 // there are CPUs if need be, since the collector would otherwise take the polling thread's.
 const threads = 3
 
-// control is what the sender's lines tell.
+// control is what comes from the process that started this one. It belongs to one goroutine.
 type control struct {
-	sent     atomic.Uint64 // 0: not finished yet
-	at       atomic.Int64  // when the finish line came
-	finished chan struct{}
+	steps chan step
+	sent  uint64     // messages of the load, once it is over
+	over  clock.Time // when that came; 0: not yet
 }
 
-func (c *control) finish(sent uint64) {
-	c.sent.Store(sent)
-	c.at.Store(int64(engine.Now()))
-	close(c.finished)
+// next is the next step, if it has come.
+func (c *control) next() (s step, ok bool) {
+	select {
+	case s = <-c.steps:
+		return s, true
+	default:
+		return s, false
+	}
 }
 
-// settled tells whether the run is over for a receiver for which n messages have come or will
-// never come.
+// settled reports whether the run is over for a receiver for which n messages have come or will never
+// come.
 func (c *control) settled(n uint64) bool {
-	at := c.at.Load()
-	return at != 0 && (n >= c.sent.Load() || int64(engine.Now())-at > int64(Settle))
+	if c.over == 0 {
+		s, ok := c.next()
+		if !ok {
+			return false
+		}
+		for _, sent := range s.Sent {
+			c.sent += sent
+		}
+		c.over = engine.Now()
+	}
+	return n >= c.sent || engine.Now().Sub(c.over) > Settle
 }
 
 // receive is a receiver over a channel.
-func receive(ctx context.Context, o *order, ctl *control, enc *json.Encoder) error {
+func receive(ctx context.Context, o *role, ctl *control, enc *json.Encoder) error {
 	// One busy thread for each member. A spinning receiver turns its engine on this goroutine;
 	// the others have the engine's loop, which knows how to sleep.
 	invoker := o.Idle == "busyspin"
@@ -147,7 +165,7 @@ func receive(ctx context.Context, o *order, ctl *control, enc *json.Encoder) err
 	if err := sub.Close(); err != nil { // now the sink is ours
 		return err
 	}
-	r, err := s.report(ctl.sent.Load())
+	r, err := s.report(ctl.sent)
 	if err != nil {
 		return err
 	}

@@ -17,9 +17,7 @@ type sink struct {
 	tracker *measure.Tracker
 	latency *measure.Histogram
 
-	// The measured part, from the first to the last message whose time was taken.
-	first, last           clock.Time
-	firstCount, lastCount uint64
+	measured span
 
 	told map[string]uint64 // messages that OnLoss reported, by reason
 	gone uint64            // their sum
@@ -57,10 +55,7 @@ func (s *sink) count(b []byte) (msg measure.Message, ok bool) {
 }
 
 func (s *sink) time(now clock.Time, stamp int64) {
-	if s.first == 0 {
-		s.first, s.firstCount = now, s.tracker.Delivered
-	}
-	s.last, s.lastCount = now, s.tracker.Delivered
+	s.measured.add(now, s.tracker.Delivered)
 	if stamp != 0 {
 		s.latency.Record(int64(now) - stamp)
 	}
@@ -79,12 +74,30 @@ func (s *sink) report(sent uint64) (*report, error) {
 	r := &report{
 		Delivered: s.tracker.Delivered, Lost: s.tracker.Lost(sent), Duplicates: s.tracker.Duplicates,
 		Reordered: s.tracker.Reordered, Corrupt: s.tracker.Corrupt, Told: s.told,
-		Messages: float64(s.lastCount - s.firstCount), Seconds: s.last.Sub(s.first).Seconds(),
 	}
+	s.measured.report(r)
 	if s.tracker.High() > sent {
 		r.Corrupt++ // a number that nobody sent, under a right hash
 	}
 	var err error
 	r.Latency, err = s.latency.MarshalBinary()
 	return r, err
+}
+
+// span is the measured part of what comes: from the first to the last message whose time was taken.
+type span struct {
+	first, last           clock.Time
+	firstCount, lastCount uint64
+}
+
+// add takes the time of the message that was the count-th.
+func (s *span) add(now clock.Time, count uint64) {
+	if s.first == 0 {
+		s.first, s.firstCount = now, count
+	}
+	s.last, s.lastCount = now, count
+}
+
+func (s *span) report(r *report) {
+	r.Messages, r.Seconds = float64(s.lastCount-s.firstCount), s.last.Sub(s.first).Seconds()
 }

@@ -11,7 +11,7 @@ import (
 func TestWhatIsToldAsLostIsSettled(t *testing.T) {
 	w := newWire(64)
 	m := measure.NewMaker(64, 9)
-	ctl := &control{finished: make(chan struct{})}
+	ctl := &control{steps: make(chan step, 1)}
 	for n := uint64(1); n <= 10; n++ {
 		b := m.Make(measure.Message{Number: n})
 		if n < 4 || n > 6 {
@@ -21,7 +21,7 @@ func TestWhatIsToldAsLostIsSettled(t *testing.T) {
 	if ctl.settled(100) {
 		t.Error("settled before the load is over")
 	}
-	ctl.finish(10)
+	ctl.steps <- step{Sent: []uint64{10}}
 	if ctl.settled(w.sink.settled.Load()) {
 		t.Error("settled while three messages are neither here nor told as lost")
 	}

@@ -10,10 +10,11 @@ import (
 const (
 	pingTopic = "bench.ping"
 	pongTopic = "bench.pong"
+	ringTopic = "bench.order" // of all members of a ring
 )
 
-// order is the first line on a receiver's input: what to be.
-type order struct {
+// role is the first line on a process's input: what to be.
+type role struct {
 	Workload Kind            `json:"workload"`
 	Echo     bool            `json:"echo"` // answer each message
 	URI      string          `json:"uri"`
@@ -28,24 +29,28 @@ type order struct {
 	Hash     uint64          `json:"hash"`  // seed of the payloads
 	Every    uint64          `json:"every"` // takes the time of each message whose number this divides
 	GSO      bool            `json:"gso"`
-	Trace    bool            `json:"trace"`          // take the times of each stage
-	Seconds  float64         `json:"seconds"`        // Raw: how long
-	Ring     *ringOrder      `json:"ring,omitempty"` // Order: to be a member of a ring
+	Trace    bool            `json:"trace"`   // take the times of each stage
+	Seconds  float64         `json:"seconds"` // Raw: how long
+	Ring     *ringRole       `json:"ring,omitempty"`
 }
 
-// finish is the second line: the load is over.
-type finish struct {
-	Sent uint64 `json:"sent"` // messages 1..Sent were accepted
+// step is a later line: to a member of a ring when to begin, then to everybody that the load is over.
+type step struct {
+	Start int64    `json:"start,omitempty"` // ns, of the clock that all share; 0: at once
+	Sent  []uint64 `json:"sent,omitempty"`  // how many messages each sender has sent: numbers 1..Sent were accepted
 }
 
-// answer is a line on a receiver's output: first Ready, then Report; Error instead of either.
+// answer is a line on a process's output: Ready, then Report; from a member of a ring any number of
+// marks and its load between them. Error instead of any.
 type answer struct {
-	Ready  bool    `json:"ready,omitempty"`
-	Report *report `json:"report,omitempty"`
-	Error  string  `json:"error,omitempty"`
+	Ready  bool      `json:"ready,omitempty"`
+	Mark   *mark     `json:"mark,omitempty"`
+	Load   *ringLoad `json:"load,omitempty"`
+	Report *report   `json:"report,omitempty"`
+	Error  string    `json:"error,omitempty"`
 }
 
-// report is what one receiver saw.
+// report is what one process received.
 type report struct {
 	Delivered  uint64            `json:"delivered"`
 	Lost       uint64            `json:"lost"`
@@ -61,6 +66,7 @@ type report struct {
 	Stages     [][]byte          `json:"stages"` // measure.Histogram of each, where they were traced
 	Mallocs    uint64            `json:"mallocs"`
 	Stats      counters          `json:"stats"`
+	Ring       *ringReport       `json:"ring,omitempty"`
 }
 
 // counters are what a run reports of a member's Stats.

@@ -74,13 +74,7 @@ func compare(ctx context.Context, args []string, out *output) error {
 	if err := errors.Join(rig.Possible(), xdp.Available()); err != nil {
 		return err
 	}
-	s := figures.FastPath(*duration)
-	if rig.Kind(*kind) != rig.Veth {
-		s.Yard = nil // they know that network only
-	}
-	for i := range s.Cases {
-		s.Cases[i].Opt.Rig = rig.Kind(*kind)
-	}
+	s := figures.FastPath(*duration, rig.Kind(*kind))
 	results, failed := takeSuite(ctx, s, *rounds, out)
 	if results == nil {
 		return failed

@@ -73,7 +73,7 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 			slack, s.Yard = 2, nil
 			s.Bars = slices.DeleteFunc(s.Bars, func(b figures.Bar) bool { return b.Absolute || b.Tail })
 			for i := range s.Cases {
-				s.Cases[i].Opt.Duration, s.Cases[i].Times = duration, 1
+				s.Cases[i].Duration, s.Cases[i].Times = duration, 1
 			}
 		}
 		results, err := takeSuite(ctx, s, rounds*max(s.Finer, 1), out)
@@ -122,7 +122,7 @@ func suites(duration time.Duration, only string, finer int, out *output) (all []
 		}
 	}
 	if wanted("xdp") && fast {
-		s := figures.FastPath(duration / time.Duration(finer))
+		s := figures.FastPath(duration/time.Duration(finer), rig.Veth)
 		s.Finer = finer
 		all = append(all, s)
 	}
@@ -138,27 +138,18 @@ func suites(duration time.Duration, only string, finer int, out *output) (all []
 // takeSuite runs rounds of a suite. Without results it was stopped; with them the error tells
 // which runs failed.
 func takeSuite(ctx context.Context, s figures.Suite, rounds int, out *output) (_ []figures.Round, failed error) {
-	receiver, err := receiverArgs()
-	if err != nil {
-		return nil, err
+	n, total := 0, 0
+	for _, c := range s.Cases {
+		total += rounds * max(c.Times, 1)
 	}
-	n, total := 0, rounds*len(s.Cases)
-	run := func(ctx context.Context, c figures.Case) (*measure.Result, error) {
+	run := func(ctx context.Context, args []string) (*measure.Result, error) {
 		n++
 		out.prefix = fmt.Sprintf("[%d/%d] ", n, total)
-		if c.Order != nil {
-			r, err := figures.RunOrder(ctx, c, func(ctx context.Context, o workload.OrderOptions) (*measure.OrderResult, error) {
-				o.Receiver, o.Stderr, o.Progress = receiver, out.stderr, out.progress
-				r, _, err := workload.RunOrder(ctx, o)
-				return r, err
-			})
-			out.clear()
-			return r, err
+		f, err := parseWorkload(args, out.stderr)
+		if err != nil {
+			return nil, err
 		}
-		o := c.Opt
-		o.Receiver, o.Stderr, o.Progress = receiver, out.stderr, out.progress
-		r, _, err := workload.Run(ctx, c.Kind, o)
-		out.clear()
+		r, _, err := f.run(ctx, out)
 		return r, err
 	}
 	results, err := figures.Take(ctx, s, rounds, run, func(command string, err error) {

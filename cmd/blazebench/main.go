@@ -82,12 +82,10 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	switch name {
 	case "tour":
 		return tour(ctx, args, out)
-	case "latency", "throughput", "loss", "raw":
-		return one(ctx, workload.Kind(name), args, out)
+	case "latency", "throughput", "loss", "order", "raw":
+		return one(ctx, append([]string{name}, args...), out)
 	case "figures", "check":
 		return takeFigures(ctx, name == "check", args, out)
-	case "order":
-		return inOrder(ctx, args, out)
 	case "compare":
 		return compare(ctx, args, out)
 	case "doctor":

@@ -1,84 +1,27 @@
 package main
 
 import (
-	"context"
-	"flag"
 	"fmt"
 	"strconv"
 
 	"github.com/activeblaze/blaze/bench/measure"
-	"github.com/activeblaze/blaze/bench/workload"
 )
 
-// inOrder runs members of a ring and reports what they saw.
-func inOrder(ctx context.Context, args []string, out *output) error {
-	var o workload.OrderOptions
-	var jsonFile, histFile string
-	fs := flag.NewFlagSet("blazebench order", flag.ContinueOnError)
-	fs.SetOutput(out.stderr)
-	fs.StringVar(&o.URI, "uri", "", "broadcast `URI`, with ?interface=eth0 for a network; without a port it gets a free one\n(default udp://239.255.66.76 on loopback)")
-	fs.IntVar(&o.Members, "members", 3, "`processes`, each of which sends and receives")
-	fs.IntVar(&o.Size, "size", 64, "`bytes` of payload in each message, 16 or more")
-	fs.Float64Var(&o.Rate, "rate", 0, "`messages` a second of all members together, on a fixed schedule; 0: as fast as it goes")
-	fs.DurationVar(&o.Duration, "duration", defaultDuration, "how long to measure, after a short warm-up")
-	fs.StringVar(&o.Protocol, "protocol", "totem", "`totem`, or nack: the same exchange without a total order, to compare with")
-	fs.BoolVar(&o.Safe, "safe", false, "deliver only what every member has; without, delivery is agreed")
-	fs.BoolVar(&o.Plain, "plain", false, "the ring as first published, not accelerated")
-	fs.BoolVar(&o.Kill, "kill", false, "end one member midway, by SIGKILL, and tell how long delivery stood still")
-	fs.BoolVar(&o.Verify, "verify", false, "compare the sequences that the members delivered")
-	fs.Float64Var(&o.Loss, "loss", 0, "`share` of all datagrams, of every kind, that each member drops, 0 to 1")
-	fs.Uint64Var(&o.Seed, "seed", 1, "`seed` of the drops")
-	fs.StringVar(&o.Idle, "idle", "", "how members wait: busyspin, backoff or block\n(default busyspin if there is a CPU for each member, else backoff, which measured best)")
-	fs.StringVar(&o.Profile, "profile", "", "the ring's timers: lan, isolated or shared (default lan)")
-	fs.StringVar((*string)(&o.Rig), "rig", "", "make a `network` for the run, veth or bridge, each member a host of its own on it (root)")
-	fs.StringVar(&jsonFile, "json", "", "write the result as one JSON object to `file`; - is standard output")
-	fs.StringVar(&histFile, "hist", "", "write the distribution of the time to the last member's delivery (.hgrm, microseconds) to `file`; - is standard output")
-	switch err := fs.Parse(args); {
-	case err != nil:
-		return usageError{error: err, told: true}
-	case fs.NArg() > 0:
-		return usagef("%s: unexpected argument %q", fs.Name(), fs.Arg(0))
-	}
-	// A zero that somebody typed is no default.
-	for name, zero := range map[string]bool{"members": o.Members == 0, "size": o.Size == 0, "duration": o.Duration == 0} {
-		if zero {
-			return usagef("--%s 0: want more than 0", name)
-		}
-	}
-	if err := o.Check(); err != nil {
-		return usagef("--%w", err)
-	}
-	var err error
-	if o.Receiver, err = receiverArgs(); err != nil {
-		return err
-	}
-	o.Stderr, o.Progress = out.stderr, out.progress
-	r, h, err := workload.RunOrder(ctx, o)
-	out.clear()
-	if err != nil {
-		return err
-	}
-	if jsonFile != "-" && histFile != "-" {
-		out.order(r)
-	}
-	if err := writeTo(jsonFile, out.stdout, r.WriteJSON); err != nil {
-		return err
-	}
-	if err := writeTo(histFile, out.stdout, h.WriteHGRM); err != nil {
-		return err
-	}
-	err = orderMustHold(r)
-	for _, v := range r.Violations {
-		fmt.Fprintf(out.stderr, "blazebench: %s\n", v)
-	}
-	ring := r.Protocol == "totem"
-	if expected := !ring || !r.Killed && r.Views == 1 || r.Killed && r.Views == 2; err != nil || !expected {
-		// On a loaded host that is no error, and yet somebody will ask why.
-		for i, m := range r.Members {
-			fmt.Fprintf(out.stderr, "blazebench: member %d: %s\n", i, m)
-		}
-	}
-	return err
+// ring adds the options of the order workload.
+func (f *flags) ring() {
+	o, g := &f.opt, &f.opt.Ring
+	f.Lookup("hist").Usage = "write the distribution of the time to the last member's delivery (.hgrm, microseconds) to `file`; - is standard output"
+	f.IntVar(&g.Members, "members", 3, "`processes`, each of which sends and receives")
+	f.Float64Var(&o.Rate, "rate", 0, "`messages` a second of all members together, on a fixed schedule; 0: as fast as it goes")
+	f.StringVar(&f.protocol, "protocol", "totem", "`totem`, or nack: the same exchange without a total order, to compare with")
+	f.BoolVar(&g.Safe, "safe", false, "deliver only what every member has; without, delivery is agreed")
+	f.BoolVar(&g.Plain, "plain", false, "the ring as first published, not accelerated")
+	f.BoolVar(&g.Kill, "kill", false, "end one member midway, by SIGKILL, and tell how long delivery stood still")
+	f.BoolVar(&g.Verify, "verify", false, "compare the sequences that the members delivered")
+	f.Float64Var(&o.Loss, "loss", 0, "`share` of all datagrams, of every kind, that each member drops, 0 to 1")
+	f.Uint64Var(&o.Seed, "seed", 1, "`seed` of the drops")
+	f.StringVar(&o.Idle, "idle", "", "how members wait: busyspin, backoff or block\n(default busyspin if there is a CPU for each member, else backoff, which measured best)")
+	f.StringVar(&g.Profile, "profile", "", "the ring's timers: lan, isolated or shared (default lan)")
 }
 
 // orderMustHold is an error when a run broke Totem's promises. A member that was out of the ring
@@ -97,9 +40,9 @@ func orderMustHold(r *measure.OrderResult) error {
 	return nil
 }
 
-// order prints a result to be read.
-func (o *output) order(r *measure.OrderResult) {
-	w := o.stdout
+// order prints the result of a ring to be read.
+func (o *output) order(res *measure.Result) {
+	w, r := o.stdout, res.Order
 	delivery, ring := "agreed", ""
 	if r.Safe {
 		delivery = "safe"

@@ -79,6 +79,33 @@ func TestOrderPrints(t *testing.T) {
 	}
 }
 
+// What a run makes its channels lose stays with that run, though both are under way in one process.
+func TestTwoRunsAtOnce(t *testing.T) {
+	type outcome struct {
+		r    measure.Result
+		text string
+	}
+	start := func(loss string) <-chan outcome {
+		done := make(chan outcome, 1)
+		go func() {
+			_, stdout, stderr := bench(t, "latency", "--duration", "200ms", "--idle", "backoff", "--loss", loss, "--json", "-")
+			o := outcome{text: stdout + stderr}
+			_ = json.Unmarshal([]byte(stdout), &o.r)
+			done <- o
+		}()
+		return done
+	}
+	lossy, clean := start("0.2"), start("0")
+	for name, o := range map[string]outcome{"with loss": <-lossy, "without": <-clean} {
+		if o.r.Sent == 0 || !o.r.Exact() {
+			t.Errorf("the run %s: %s", name, o.text)
+		}
+		if repaired := o.r.RepairedByNACK > 0; repaired != (name == "with loss") {
+			t.Errorf("the run %s: %d datagrams were repaired", name, o.r.RepairedByNACK)
+		}
+	}
+}
+
 func TestOrderUsage(t *testing.T) {
 	for _, args := range [][]string{
 		{"--members", "0"}, {"--members", "17"}, {"--members", "1", "--kill"}, {"--profile", "wan"}, {"--size", "3"}, {"--protocol", "fec"}, {"--protocol", "nack", "--verify"}, {"extra"}, {"--bogus"},

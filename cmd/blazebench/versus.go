@@ -56,7 +56,7 @@ type versusRun struct {
 
 // run runs all rounds and judges. It is an error when something has become worse.
 func (v *versus) run(ctx context.Context, out *output) error {
-	matches, err := figures.Chosen(v.only)
+	matches, err := figures.Chosen(v.only, v.duration)
 	if err != nil {
 		return usagef("--%w", err)
 	}
@@ -89,7 +89,7 @@ func (v *versus) run(ctx context.Context, out *output) error {
 				n++
 				out.prefix = fmt.Sprintf("[%d/%d] ", n, total)
 				out.progress(c.Name + ", " + names[p])
-				r, cpus, err := v.one(ctx, paths[p], c.Match)
+				r, cpus, err := v.runOne(ctx, paths[p], c.Match)
 				out.clear()
 				switch {
 				case ctx.Err() != nil:
@@ -133,9 +133,9 @@ func (v *versus) run(ctx context.Context, out *output) error {
 	}))
 }
 
-// one runs one program once, as a process of its own.
-func (v *versus) one(ctx context.Context, path string, m figures.Match) (*measure.OrderResult, []int, error) {
-	cmd := exec.CommandContext(ctx, path, append(strings.Fields(m.Args), "--duration", v.duration.String(), "--json", "-")...)
+// runOne runs one program once, as a process of its own.
+func (v *versus) runOne(ctx context.Context, path string, m figures.Match) (*measure.OrderResult, []int, error) {
+	cmd := exec.CommandContext(ctx, path, append(m.Args(), "--json", "-")...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }

@@ -1,7 +1,6 @@
 package workload
 
 import (
-	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -53,18 +52,25 @@ func fakeRing(n uint64) (a, b *fakeMember) {
 	return a, b
 }
 
+// ringOf is a run of a ring that is over.
+func ringOf(g RingOptions) *run {
+	r := &run{kind: Order, o: Options{Size: 64, Protocol: blaze.Totem, Ring: g}, res: &measure.Result{}}
+	r.ringResult()
+	return r
+}
+
 // judge has a run sum up what members report.
 func judge(t *testing.T, members ...*fakeMember) *measure.OrderResult {
 	t.Helper()
-	r := &ringRun{o: OrderOptions{Members: len(members), Size: 64, Verify: true}, res: &measure.OrderResult{}}
-	var reports []*ringReport
+	r := ringOf(RingOptions{Members: len(members), Verify: true})
+	var reports []*report
 	for _, m := range members {
 		reports = append(reports, m.report(0))
 	}
-	if err := r.sum(reports); err != nil {
+	if err := r.sumRing(reports); err != nil {
 		t.Fatal(err)
 	}
-	return r.res
+	return r.ring.res
 }
 
 func TestVerifyCatchesPlantedViolations(t *testing.T) {
@@ -200,7 +206,7 @@ func TestRecorderCountsDefects(t *testing.T) {
 	b := m.maker.Make(measure.Message{Number: 1<<senderShift | 13})
 	m.take(&blaze.Delivery{Payload: b, From: blaze.MemberID{77}})
 	p := m.report(0)
-	if !slices.Equal(p.Delivered, []uint64{12, 10}) || p.Reordered != 1 || p.Duplicates != 2 || p.Corrupt != 2 {
+	if !slices.Equal(p.Ring.Delivered, []uint64{12, 10}) || p.Reordered != 1 || p.Duplicates != 2 || p.Corrupt != 2 {
 		t.Errorf("delivered %d, reordered %d, duplicates %d, corrupt %d", p.Delivered, p.Reordered, p.Duplicates, p.Corrupt)
 	}
 	if r := judge(t, m); r.OrderViolations != 3 {
@@ -251,8 +257,8 @@ func TestFailoverIsTheStallUntilANewRingDelivers(t *testing.T) {
 		a.time += pause
 		c.first(a)
 		a.enters(blaze.ViewRegular, 2, 1)
-		r := &ringRun{o: OrderOptions{Members: 2, Kill: true}, res: &measure.OrderResult{}}
-		if r.failover([]*ringReport{a.report(0), nil}); r.res.FailoverMS != nil {
+		r := ringOf(RingOptions{Members: 2, Kill: true})
+		if r.failover([]*report{a.report(0), nil}); r.ring.res.FailoverMS != nil {
 			t.Errorf("%s: nothing was delivered in the new ring, and it counts as working", c.name)
 		}
 		a.gets(0, 13)
@@ -260,9 +266,9 @@ func TestFailoverIsTheStallUntilANewRingDelivers(t *testing.T) {
 		a.gets(0, 14)
 		// And a later ring in which nobody has anything to say takes nothing back.
 		a.enters(blaze.ViewRegular, 3, 1)
-		r.failover([]*ringReport{a.report(0), nil})
-		if r.res.FailoverMS == nil || math.Abs(*r.res.FailoverMS-100) > 0.1 {
-			t.Errorf("%s: failover %v, want 100 ms", c.name, r.res.FailoverMS)
+		r.failover([]*report{a.report(0), nil})
+		if r.ring.res.FailoverMS == nil || math.Abs(*r.ring.res.FailoverMS-100) > 0.1 {
+			t.Errorf("%s: failover %v, want 100 ms", c.name, r.ring.res.FailoverMS)
 		}
 	}
 }
@@ -270,8 +276,8 @@ func TestFailoverIsTheStallUntilANewRingDelivers(t *testing.T) {
 func TestRecorderAllocatesNothing(t *testing.T) {
 	m := newFakeMember(1)
 	m.enters(blaze.ViewRegular, 1, 1)
-	told := make(chan mark, 1)
-	m.seq.tell = told
+	marks := make(chan mark, 1)
+	m.seq.marks = marks
 	n := uint64(0)
 	if a := testing.AllocsPerRun(3*maxSamples, func() { n++; m.gets(0, n) }); a != 0 {
 		// The Delivery that gets makes does not escape, nor does its payload.
@@ -279,32 +285,31 @@ func TestRecorderAllocatesNothing(t *testing.T) {
 	}
 }
 
-func TestOrderOptionsNameValueAndRange(t *testing.T) {
+func TestRingOptionsNameValueAndRange(t *testing.T) {
 	for _, c := range []struct {
-		o    OrderOptions
-		want string
+		change func(o *Options)
+		want   string
 	}{
-		{OrderOptions{Members: 17}, "members 17: want 1 to 16"},
-		{OrderOptions{Members: 1, Kill: true}, "members 1: to kill one"},
-		{OrderOptions{Protocol: "fec"}, `protocol "fec": want totem or nack`},
-		{OrderOptions{Protocol: "nack", Verify: true}, "protocol nack: it has no ring"},
-		{OrderOptions{Size: 15}, "size 15: a message needs 16"},
-		{OrderOptions{Rate: math.NaN()}, "rate NaN: want 0"},
-		{OrderOptions{Loss: 1}, "loss 1: want a share"},
-		{OrderOptions{Idle: "lazy"}, `idle "lazy": want busyspin, backoff or block`},
-		{OrderOptions{Profile: "wan"}, `profile "wan": want lan, isolated or shared`},
-		{OrderOptions{Duration: time.Millisecond}, "duration 1ms: want 10ms to"},
-		{OrderOptions{Rig: "veth"}, "rig veth has two ends"},
+		{func(o *Options) { o.Ring.Members = 17 }, "members 17: want 1 to 16"},
+		{func(o *Options) { o.Ring.Members, o.Ring.Kill = 1, true }, "members 1: to kill one"},
+		{func(o *Options) { o.Protocol = blaze.FEC }, `protocol "fec": want totem or nack`},
+		{func(o *Options) { o.Protocol, o.Ring.Verify = blaze.NACK, true }, "protocol nack: it has no ring"},
+		{func(o *Options) { o.Size = 15 }, "size 15: a message needs 16"},
+		{func(o *Options) { o.Rate = math.NaN() }, "rate NaN: want 0"},
+		{func(o *Options) { o.Loss = 1 }, "loss 1: want a share"},
+		{func(o *Options) { o.Idle = "lazy" }, `idle "lazy": want busyspin, backoff or block`},
+		{func(o *Options) { o.Ring.Profile = "wan" }, `profile "wan": want lan, isolated or shared`},
+		{func(o *Options) { o.Duration = time.Millisecond }, "duration 1ms: want 10ms to"},
+		{func(o *Options) { o.Rig = "veth" }, "rig veth has two ends"},
 	} {
-		if _, _, err := c.o.fill(); err == nil || !strings.HasPrefix(err.Error(), c.want) {
+		o := Options{Protocol: blaze.Totem}
+		c.change(&o)
+		if _, err := o.fill(Order); err == nil || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("got  %v\nwant %s", err, c.want)
 		}
 	}
-	o, profile, err := OrderOptions{Members: MaxRing}.fill()
-	if err != nil || o.Idle != crowdedIdle || profile != blaze.LAN {
-		t.Errorf("%d members, more than there are CPUs: %s, %v, %v", MaxRing, o.Idle, profile, err)
-	}
-	if fmt.Sprint(profile) != o.Profile {
-		t.Errorf("profile %v is told as %s", profile, o.Profile)
+	o, err := Options{Protocol: blaze.Totem, Ring: RingOptions{Members: MaxRing}}.fill(Order)
+	if err != nil || o.Idle != crowdedIdle || o.Ring.Profile != blaze.LAN.String() {
+		t.Errorf("%d members, more than there are CPUs: %s, %s, %v", MaxRing, o.Idle, o.Ring.Profile, err)
 	}
 }

@@ -25,7 +25,7 @@ type stretch struct {
 	ended bool // its transitional view came
 }
 
-// mark is the hash over the first At messages of a ring, told while it goes on: what a member
+// mark is the hash over the first At messages of a ring, sent while it goes on: what a member
 // that is killed leaves behind.
 type mark struct {
 	Ring string `json:"ring"`
@@ -39,8 +39,8 @@ const (
 	maxStretches = 256     // later rings are counted only
 )
 
-// tellEvery is how often a member that is to be killed tells a mark, ns.
-const tellEvery = 2_000_000
+// markEvery is how often a member that is to be killed sends a mark, ns.
+const markEvery = 2_000_000
 
 // sequence hashes what one member delivers. It belongs to the thread that runs the handlers; it
 // allocates only when a view comes.
@@ -49,8 +49,8 @@ type sequence struct {
 	views     int
 	current   *stretch    // nil before the first view
 	last      int64       // when the last message was delivered, ns; 0: none was
-	told      int64       // when the last mark was told
-	tell      chan<- mark // nil: nobody wants to know
+	marked    int64       // when the last mark was sent
+	marks     chan<- mark // nil: none are sent
 
 	// When a member is killed, at watch, the longest time between two deliveries is noted until
 	// there is one in a new ring. What was recovered of the old ring may come after the pause and
@@ -86,10 +86,10 @@ func (s *sequence) roll(b []byte, at int64) {
 		}
 	}
 	c.Marks = append(c.Marks, c.Hash) // within its capacity
-	if s.tell != nil && at-s.told > tellEvery {
-		s.told = at
+	if s.marks != nil && at-s.marked > markEvery {
+		s.marked = at
 		select {
-		case s.tell <- mark{c.Ring, c.Count, c.Hash}:
+		case s.marks <- mark{c.Ring, c.Count, c.Hash}:
 		default:
 		}
 	}

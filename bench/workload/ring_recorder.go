@@ -24,10 +24,7 @@ type recorder struct {
 	corrupt uint64
 	total   uint64
 
-	// The measured part, from the first to the last message whose time was taken.
-	first, last           clock.Time
-	firstCount, lastCount uint64
-
+	measured span
 	views    atomic.Int64 // seq.views, for others
 	ringSize atomic.Int64 // members of the present ring
 }
@@ -81,10 +78,7 @@ func (r *recorder) take(d *blaze.Delivery) {
 	r.total++
 	if msg.Measured && n%r.samples.every == 0 {
 		now := r.now()
-		if r.first == 0 {
-			r.first, r.firstCount = now, r.total
-		}
-		r.last, r.lastCount = now, r.total
+		r.measured.add(now, r.total)
 		if msg.Stamp != 0 {
 			r.samples.add(sample{msg.Number &^ (1 << 63), msg.Stamp, int64(now) - msg.Stamp})
 		}

@@ -1,6 +1,7 @@
 package blaze_test
 
 import (
+	"fmt"
 	"runtime"
 	"testing"
 
@@ -31,7 +32,7 @@ func TestMemoryBudgetIsTrue(t *testing.T) {
 			before := heap()
 			c := started(t, cfg)
 			for i := range 64 { // opens every lane
-				if _, err := c.Publisher("a" + string(rune('a'+i))); err != nil {
+				if _, err := c.Publisher(fmt.Sprint("a", i)); err != nil {
 					t.Fatal(err)
 				}
 			}

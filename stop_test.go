@@ -97,7 +97,7 @@ func TestCommitDuringStop(t *testing.T) {
 
 // Whatever Offer accepts beside a Stop is delivered, or counted as unsent and in Stop's error.
 func TestOfferBesideStop(t *testing.T) {
-	rounds := 60
+	rounds := 150
 	if s := os.Getenv("BLAZE_LONG"); s != "" {
 		rounds = 10_000
 	}
@@ -131,6 +131,7 @@ func TestOfferBesideStop(t *testing.T) {
 		before, unsent := got.Load(), c.Stats().Unsent
 		var accepted atomic.Int64
 		var all sync.WaitGroup
+		enough := make(chan struct{})
 		for i := range 2 {
 			send := func() error { return p.Offer([]byte("12345678")) }
 			if i == 1 {
@@ -146,7 +147,10 @@ func TestOfferBesideStop(t *testing.T) {
 				for {
 					switch err := send(); {
 					case err == nil:
-						accepted.Add(1)
+						if accepted.Add(1) == int64(1+round%300) {
+							close(enough)
+						}
+						runtime.Gosched()
 					case errors.Is(err, blaze.ErrBackPressure):
 						runtime.Gosched()
 					case errors.Is(err, blaze.ErrClosed):
@@ -161,9 +165,7 @@ func TestOfferBesideStop(t *testing.T) {
 				}
 			})
 		}
-		for accepted.Load() < int64(round%300) {
-			time.Sleep(10 * time.Microsecond)
-		}
+		<-enough
 		stopErr := c.Stop()
 		all.Wait()
 		unsent = c.Stats().Unsent - unsent

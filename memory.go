@@ -53,7 +53,7 @@ func (c *Config) memory(datagram int) memory {
 	perBuffer := int64(bufferSize(datagram)) + int64(unsafe.Sizeof(buf.Buf{})) + 4
 	return memory{
 		buffers:    int64(c.poolBuffers(datagram)) * perBuffer,
-		tables:     int64(c.sendStreams()) * int64(nack.Tables(c.Window, datagram)),
+		tables:     int64(c.sendStreams()) * int64(nack.Tables(c.Window, datagram, c.MaxMessageSize)),
 		coding:     c.coding(datagram),
 		receive:    receiveSlots,
 		commands:   int64(c.sendQueues()) * int64(c.commandQueue()),
@@ -73,9 +73,7 @@ func (c *Config) memoryXDP(mtu, queues int) memory {
 	if further := int64(queues) - 1; further > 0 && !c.Invoker { // an engine for each
 		m.inboxes = (1 + further) * fanin.TransferBytes
 		m.reassembly *= 1 + further
-		if c.codedStreams() > 0 {
-			m.coding += further * nack.FECTables(c.FEC.nack(), datagram, 0)
-		}
+		m.coding += further * nack.FECTables(c.FEC.nack(), datagram, 0)
 	}
 	return m
 }
@@ -146,12 +144,10 @@ func (c *Config) queueBuffers(datagram int) int {
 	return n
 }
 
-// coding is what the block code takes besides packet memory.
+// coding is what the block code takes besides packet memory. Other members' streams may have repair
+// symbols whatever this member sends.
 func (c *Config) coding(datagram int) int64 {
-	if streams := c.codedStreams(); streams > 0 {
-		return nack.FECTables(c.FEC.nack(), datagram, streams)
-	}
-	return 0
+	return nack.FECTables(c.FEC.nack(), datagram, c.codedStreams())
 }
 
 // codedStreams is how many of sendStreams are under FEC or Hybrid.

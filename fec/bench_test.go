@@ -106,7 +106,7 @@ func BenchmarkRebuild(b *testing.B) {
 				repairs = append(repairs, s.poll()...)
 			}
 			pool := buf.NewPool(256, 2048)
-			w := NewWorkspace(testDatagram)
+			w := NewWorkspace(testDatagram, openBlocks, mostHistory)
 			var dg wire.Datagram
 			var source, repair buf.Buf
 			d := NewDecoder(DecoderConfig{Datagram: testDatagram, Pool: pool, Workspace: w}, testStream, 1)

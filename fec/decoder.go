@@ -25,7 +25,8 @@ var (
 const (
 	DefaultHistory = 256 // source datagrams
 	leastKept      = 64  // source datagrams, before the length of blocks is known
-	openBlocks     = 16  // that wait for symbols
+	mostHistory    = 4096
+	openBlocks     = 16 // that wait for symbols
 )
 
 // DecoderConfig is what a Decoder is made of.
@@ -42,7 +43,8 @@ type DecoderConfig struct {
 	// MaxOpen is what EncoderConfig says. Zero means 10ms.
 	MaxOpen time.Duration
 
-	Workspace *Workspace // for Datagram or more; zero means one of its own
+	// Workspace is for Datagram or more, and is shared with other Decoders. Nil means one of its own.
+	Workspace *Workspace
 }
 
 // DecoderStats counts what a Decoder did. All counters only grow.
@@ -72,7 +74,7 @@ type Decoder struct {
 	low, high uint64
 	heard     uint64 // highest source datagram that came; high may be above, by a repair symbol
 
-	open    []block // in no order
+	open    []*block // of cfg.Workspace, in no order
 	rebuilt []rebuilt
 	next    int // rebuilt[next:] are left
 
@@ -127,21 +129,19 @@ func NewDecoder(cfg DecoderConfig, h wire.Header, first uint64) *Decoder {
 	if cfg.MaxOpen <= 0 {
 		cfg.MaxOpen = DefaultMaxOpen
 	}
-	if cfg.Pool == nil || cfg.Datagram < 1 || cfg.Datagram > wire.MaxDatagram || cfg.History < 1 || cfg.History > 4096 ||
+	if cfg.Pool == nil || cfg.Datagram < 1 || cfg.Datagram > wire.MaxDatagram || cfg.History < 1 || cfg.History > mostHistory ||
 		cfg.Workspace != nil && cfg.Workspace.size < cfg.Datagram {
 		panic("fec: DecoderConfig")
 	}
 	if cfg.Workspace == nil {
-		cfg.Workspace = NewWorkspace(cfg.Datagram)
+		cfg.Workspace = NewWorkspace(cfg.Datagram, openBlocks, mostHistory)
 	}
+	cfg.History = slotCount(cfg.History)
 	n := leastKept
-	for n < cfg.History {
-		n *= 2
-	}
 	return &Decoder{
 		cfg: cfg, header: h,
 		slots: make([]slot, n), mask: uint64(n - 1), keep: leastKept, low: first, high: first, heard: first - min(first, 1),
-		open:    make([]block, 0, openBlocks),
+		open:    make([]*block, 0, openBlocks),
 		rebuilt: make([]rebuilt, 0, 2*MaxSource),
 	}
 }
@@ -171,7 +171,7 @@ func (d *Decoder) Source(now clock.Time, number uint64, b *buf.Buf) {
 		}
 	}
 	for i := len(d.open) - 1; i >= 0; i-- { // from the end: settle may remove block i
-		if x := &d.open[i]; x.has(number) {
+		if x := d.open[i]; x.has(number) {
 			c := x.place(number)
 			if x.came>>c&1 == 0 {
 				x.came |= 1 << c
@@ -208,7 +208,7 @@ func (d *Decoder) inWindow(n uint64, b *buf.Buf) bool {
 // nothing else are given up, with what they hold.
 func (d *Decoder) Forget(number uint64) {
 	for i := len(d.open) - 1; i >= 0; i-- {
-		if b := &d.open[i]; b.number(int(b.shape.sources)-1) < number {
+		if b := d.open[i]; b.number(int(b.shape.sources)-1) < number {
 			d.stats.Unfinished++
 			d.end(i)
 		}
@@ -225,13 +225,14 @@ func (d *Decoder) Repair(now clock.Time, r *wire.Repair, b *buf.Buf) error {
 		d.stats.Scheme++
 		return ErrScheme
 	case k > MaxSource || k+int(r.Repairs) > MaxSymbol || k+int(r.Index) >= MaxSymbol || r.Stride > MaxInterleave ||
-		2*(end-r.Block) > uint64(len(d.slots)) || len(r.Symbol) < wire.SourceLen(1) || len(r.Symbol) > d.cfg.Datagram:
+		2*(end-r.Block) > uint64(d.cfg.History) || len(r.Symbol) < wire.SourceLen(1) || len(r.Symbol) > d.cfg.Datagram:
 		d.stats.Shape++
 		return ErrShape
 	case r.Block > d.high+d.keep:
 		d.stats.Window++
 		return ErrWindow
 	}
+	ok := true
 	x := shape{first: r.Block, stride: r.Stride, sources: r.Sources, repairs: r.Repairs, size: len(r.Symbol)}
 	i := d.find(r.Block)
 	if i < 0 {
@@ -260,17 +261,24 @@ func (d *Decoder) Repair(now clock.Time, r *wire.Repair, b *buf.Buf) error {
 	if at < 0 {
 		panic("fec: the symbol is not in the datagram")
 	}
+	if !d.keepFor(&x) {
+		d.stats.NoBuffer++
+		return ErrNoBuffer
+	}
 	c := d.keepBuf(b)
 	if c == nil {
 		return ErrNoBuffer
 	}
-	d.keepFor(&x)
 	d.reach(end)
 	d.forecast.learn(&x)
 	if i < 0 {
-		i = d.start(&x)
+		if i, ok = d.start(&x); !ok {
+			c.Release()
+			d.stats.NoBuffer++
+			return ErrNoBuffer
+		}
 	}
-	o := &d.open[i]
+	o := d.open[i]
 	o.last, o.highest = now, max(o.highest, r.Index)
 	if o.held == len(o.symbols) {
 		c.Release() // cannot be: with as many as k the block is done
@@ -283,10 +291,43 @@ func (d *Decoder) Repair(now clock.Time, r *wire.Repair, b *buf.Buf) error {
 	return nil
 }
 
-// keepFor keeps datagrams for as long as blocks like x need, from now on.
-func (d *Decoder) keepFor(x *shape) {
-	span := uint64(x.sources-1)*uint64(x.stride) + 1
-	d.keep = min(max(d.keep, 2*span), uint64(len(d.slots)))
+// keepFor keeps datagrams for as long as blocks like x need, from now on. It is false when there is
+// no memory for it.
+func (d *Decoder) keepFor(x *shape) bool {
+	need := 2 * (uint64(x.sources-1)*uint64(x.stride) + 1)
+	if need <= d.keep {
+		return true
+	}
+	if n := len(d.slots); need > uint64(n) {
+		more := slotCount(int(need))
+		if !d.cfg.Workspace.takeSlots(more - d.takenSlots()) {
+			return false
+		}
+		old, mask := d.slots, d.mask
+		d.slots, d.mask = make([]slot, more), uint64(more-1)
+		for n := d.low; n < d.high; n++ {
+			d.slots[n&d.mask] = old[n&mask]
+		}
+	}
+	d.keep = need
+	return true
+}
+
+// slotCount is the number of slots that can hold n datagrams: a power of two.
+func slotCount(n int) int {
+	c := leastKept
+	for c < n {
+		c *= 2
+	}
+	return c
+}
+
+// takenSlots is how many slots the Decoder has of the Workspace.
+func (d *Decoder) takenSlots() int {
+	if len(d.slots) == leastKept {
+		return 0
+	}
+	return len(d.slots)
 }
 
 // offset is where part, which is a part of whole, begins in it; -1 when it is none. As this project
@@ -335,7 +376,7 @@ func (d *Decoder) reach(high uint64) {
 			s.buf.Release()
 			d.held--
 			for i := range d.open {
-				if b := &d.open[i]; b.has(n) && b.sources[b.place(n)] != nil {
+				if b := d.open[i]; b.has(n) && b.sources[b.place(n)] != nil {
 					d.held++ // the block keeps it
 				}
 			}
@@ -385,9 +426,11 @@ func (d *Decoder) lacks(x *shape) bool {
 	return false
 }
 
-// start opens a block. If there are too many, the one that began first goes.
-func (d *Decoder) start(x *shape) int {
-	if len(d.open) == cap(d.open) {
+// start opens a block. If there are too many, the one that began first goes. There is none when other
+// Decoders have all blocks of the Workspace.
+func (d *Decoder) start(x *shape) (n int, ok bool) {
+	w := d.cfg.Workspace
+	if len(d.open) == cap(d.open) || len(d.open) > 0 && w.scarce() {
 		oldest := 0
 		for i := range d.open {
 			if d.open[i].first < d.open[oldest].first {
@@ -397,9 +440,12 @@ func (d *Decoder) start(x *shape) int {
 		d.stats.Unfinished++
 		d.end(oldest)
 	}
-	n := len(d.open)
-	d.open = d.open[:n+1]
-	b := &d.open[n]
+	b := w.takeBlock()
+	if b == nil {
+		return 0, false
+	}
+	n = len(d.open)
+	d.open = append(d.open, b)
 	b.shape, b.came, b.held, b.highest = *x, 0, 0, 0
 	for c := range int(b.shape.sources) {
 		if s := &d.slots[b.number(c)&d.mask]; b.number(c) < d.high && s.came {
@@ -410,12 +456,12 @@ func (d *Decoder) start(x *shape) int {
 			}
 		}
 	}
-	return n
+	return n, true
 }
 
 // end forgets block i, which may be done or not.
 func (d *Decoder) end(i int) {
-	b := &d.open[i]
+	b := d.open[i]
 	for j := range b.held {
 		b.symbols[j].buf.Release()
 		b.symbols[j].buf = nil
@@ -431,10 +477,10 @@ func (d *Decoder) end(i int) {
 			b.sources[c] = nil
 		}
 	}
-	if n := len(d.open) - 1; i < n {
-		d.open[i], d.open[n] = d.open[n], d.open[i]
-	}
-	d.open = d.open[:len(d.open)-1]
+	d.cfg.Workspace.giveBlock(b)
+	n := len(d.open) - 1
+	d.open[i], d.open[n] = d.open[n], nil
+	d.open = d.open[:n]
 }
 
 // Release gives every buffer back to the pool.
@@ -456,15 +502,14 @@ func (d *Decoder) Release() {
 		}
 		d.slots[i] = slot{}
 	}
+	d.cfg.Workspace.giveSlots(d.takenSlots())
+	d.slots, d.mask, d.keep = d.slots[:leastKept:leastKept], leastKept-1, leastKept
+	d.low = d.high
 }
 
-// DecoderBytes is how many bytes a Decoder with this History takes besides buffers and Workspace.
-func DecoderBytes(history int) int {
-	n := leastKept
-	for n < history {
-		n *= 2
-	}
-	return int(unsafe.Sizeof(Decoder{})) + n*int(unsafe.Sizeof(slot{})) + openBlocks*int(unsafe.Sizeof(block{})) +
+// DecoderBytes is how many bytes a Decoder takes besides buffers and what it has of its Workspace.
+func DecoderBytes() int {
+	return int(unsafe.Sizeof(Decoder{})) + leastKept*int(unsafe.Sizeof(slot{})) + openBlocks*int(unsafe.Sizeof(&block{})) +
 		2*MaxSource*int(unsafe.Sizeof(rebuilt{}))
 }
 

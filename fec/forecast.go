@@ -53,7 +53,7 @@ func (d *Decoder) Mended(now clock.Time, n uint64) (at clock.Time, ok bool) {
 	}
 	spread := min(max(f.rhythm.smooth+f.rhythm.variation, shortestPause), d.cfg.MaxOpen)
 	for i := range d.open {
-		b := &d.open[i]
+		b := d.open[i]
 		if !b.has(n) {
 			continue
 		}
@@ -79,7 +79,7 @@ func (d *Decoder) Mended(now clock.Time, n uint64) (at clock.Time, ok bool) {
 // when no repair symbol of that block has come: then only the datagram itself can be asked for.
 func (d *Decoder) Lacking(n uint64) (block uint64, count int, ok bool) {
 	for i := range d.open {
-		b := &d.open[i]
+		b := d.open[i]
 		if !b.has(n) {
 			continue
 		}
@@ -103,13 +103,13 @@ func (d *Decoder) Past(n uint64) bool {
 		return false
 	}
 	for i := range d.open {
-		if b := &d.open[i]; b.has(n) && b.highest+1 >= b.repairs {
+		if b := d.open[i]; b.has(n) && b.highest+1 >= b.repairs {
 			return true
 		}
 	}
 	if n < f.end && (f.stride == 1 || n+f.span < f.end) {
 		for i := range d.open {
-			if b := &d.open[i]; b.has(n) && b.number(int(b.shape.sources)-1)+1 == f.end {
+			if b := d.open[i]; b.has(n) && b.number(int(b.shape.sources)-1)+1 == f.end {
 				return d.high > f.end+f.stride-1 // the latest block: some of its symbols may be on their way
 			}
 		}

@@ -356,7 +356,7 @@ func (r *member) look() {
 		return
 	}
 	for i := range r.d.open {
-		b := &r.d.open[i]
+		b := r.d.open[i]
 		if b.highest+1 < b.repairs {
 			continue
 		}

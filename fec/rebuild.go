@@ -9,7 +9,7 @@ import (
 // settle rebuilds what block i lacks, if its symbols are enough, and ends it when it lacks
 // nothing any more.
 func (d *Decoder) settle(i int) {
-	b, w := &d.open[i], d.cfg.Workspace
+	b, w := d.open[i], d.cfg.Workspace
 	if b.came == 1<<b.shape.sources-1 {
 		d.end(i)
 		return

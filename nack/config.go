@@ -134,9 +134,26 @@ func Buffers(window, datagram, senders, receivers int) int {
 }
 
 // Tables is how many bytes a sending stream takes besides its buffers: for each datagram of its
-// window a slot, and a place in the queue of repairs.
-func Tables(window, datagram int) int {
-	return slotCount(WindowDatagrams(window, datagram)) * int(unsafe.Sizeof(slot{})+unsafe.Sizeof(uint64(0)))
+// window a slot and a place in the queue of repairs, its receivers, and the copy of one message that
+// is too large for a part of the window.
+func Tables(window, datagram, maxMessageSize int) int {
+	n := WindowDatagrams(window, datagram)
+	bytes := slotCount(n) * int(unsafe.Sizeof(slot{})+unsafe.Sizeof(uint64(0)))
+	bytes += defaultReceivers * (int(unsafe.Sizeof(receiver{})) + 2*int(unsafe.Sizeof(wire.MemberID{})+unsafe.Sizeof(0)))
+	if maxMessageSize > n/4*datagram*9/10 { // it may be cut into more than a quarter of the window
+		bytes += maxMessageSize
+	}
+	return bytes
+}
+
+// streamBytes is what each received stream takes: itself, its place in tables, the first slots and
+// gaps.
+const streamBytes = int(unsafe.Sizeof(stream{})) + 96 + minSlots*8 + keptGaps*int(unsafe.Sizeof(gap{}))
+
+// StreamTables is how many bytes streams received streams take, besides buffers and Config.Assembly.
+func StreamTables(window, datagram, streams int) int {
+	n := slotCount(WindowDatagrams(window, datagram))
+	return streams*streamBytes + fullWindows*n*int(unsafe.Sizeof(uintptr(0))) + sharedGaps*int(unsafe.Sizeof(gap{}))
 }
 
 // slotCount is the number of slots of a window: a power of two above it, since the datagram that

@@ -30,6 +30,8 @@ const (
 	maxDecoders = 64
 	// fullDecoders is how many of them can hold as much as they may at one time.
 	fullDecoders = 4
+	// sharedBlocks is how many blocks all of them together can have waiting for symbols.
+	sharedBlocks = 192
 	// decoderHistory is the source datagrams that a decoder can hold: enough for the longest blocks
 	// that are sent with the deepest interleaving. It holds few where blocks are short.
 	decoderHistory = 2 * fec.MaxSource * fec.MaxInterleave
@@ -58,8 +60,8 @@ func FECBuffers(f FEC, senders int) int {
 func FECTables(f FEC, datagram, senders int) int64 {
 	most := max(f.Max, f.Fixed, f.Min, fec.DefaultMaxRepair)
 	encoder := (2+max(f.Interleave, 1)*most)*(datagram+64) + 32<<10
-	decoder := fec.DecoderBytes(decoderHistory) + int(unsafe.Sizeof(decoding{})) + maxGaps*int(unsafe.Sizeof(gap{}))
-	return int64(senders*encoder + maxDecoders*decoder + (fec.MaxSource+2)*(datagram+64))
+	decoder := fec.DecoderBytes() + int(unsafe.Sizeof(decoding{}))
+	return int64(senders*encoder + maxDecoders*decoder + fec.WorkspaceBytes(datagram, sharedBlocks, fullDecoders*decoderHistory))
 }
 
 func (f *FEC) controller() fec.ControllerConfig {

@@ -37,6 +37,7 @@ type Protocol struct {
 
 	assemblies assemblies
 	slots      slots
+	gapsLeft   int // of sharedGaps
 
 	control []control // what is to be sent at once, in order
 	next    int       // control[next:] are left
@@ -85,6 +86,7 @@ func New(cfg Config) *Protocol {
 	}
 	p.gaps[0] = make([]wire.Gap, 0, wire.MaxGaps)
 	p.gaps[1] = make([]wire.Gap, 0, wire.MaxGaps)
+	p.gapsLeft = sharedGaps
 	p.slots.limit = fullWindows * slotCount(p.window)
 	p.assemblies.limit = max(cfg.Assembly, cfg.MaxMessageSize) // or a message would wait for ever
 	p.needs = make([]wire.Need, 0, mostNeeds)

@@ -86,7 +86,7 @@ func (l *lone) done() {
 	if l.pool.Free() != l.pool.Count() {
 		l.t.Errorf("%d buffers are missing", l.pool.Count()-l.pool.Free())
 	}
-	if l.p.held != 0 || l.p.decoded != 0 || l.p.decoders != 0 || l.p.assemblies.charged != 0 || l.p.assemblies.oldest != nil {
+	if l.p.held != 0 || l.p.decoded != 0 || l.p.decoders != 0 || l.p.gapsLeft != sharedGaps || l.p.assemblies.charged != 0 || l.p.assemblies.oldest != nil {
 		l.t.Errorf("%d buffers counted as held, %d as decoders', %d decoders, %d bytes of messages", l.p.held, l.p.decoded, l.p.decoders, l.p.assemblies.charged)
 	}
 }

@@ -35,7 +35,7 @@ func (s *stream) startDecoding(n uint64) {
 	}
 	p.decoders++
 	if p.workspace == nil {
-		p.workspace = fec.NewWorkspace(p.cfg.Datagram)
+		p.workspace = fec.NewWorkspace(p.cfg.Datagram, sharedBlocks, fullDecoders*decoderHistory)
 	}
 	h := wire.Header{Cluster: p.cfg.Cluster, Transmitter: s.from, Incarnation: s.incarnation, Stream: s.id}
 	s.decoding = &decoding{

@@ -19,15 +19,60 @@ type gap struct {
 // some of them have been closed.
 const maxGaps = 1024
 
-// keptGaps is the runs that a stream without gaps keeps memory for.
-const keptGaps = 16
+// keptGaps is how many runs each stream has memory for; sharedGaps is how many all streams together
+// can have memory for besides.
+const (
+	keptGaps   = 4
+	sharedGaps = 6 * 1024
+)
 
 // gaps are the runs that one stream misses, in order of their numbers. They never overlap.
 type gaps struct {
-	list []gap
+	list  []gap
+	spare *int // of sharedGaps, what is not taken; nil: no bound
 }
 
-func (g *gaps) full() bool { return len(g.list) >= maxGaps }
+// full reports whether there is no place for another run.
+func (g *gaps) full() bool {
+	n := len(g.list)
+	return n >= maxGaps || n >= keptGaps && n == cap(g.list) && g.spare != nil && *g.spare < 2*n-g.taken()
+}
+
+// taken is what the list has of sharedGaps.
+func (g *gaps) taken() int {
+	if cap(g.list) <= keptGaps {
+		return 0
+	}
+	return cap(g.list)
+}
+
+// insert makes place i free.
+func (g *gaps) insert(i int) {
+	if len(g.list) == cap(g.list) {
+		g.resize(max(2*cap(g.list), keptGaps))
+	}
+	g.list = g.list[:len(g.list)+1]
+	copy(g.list[i+1:], g.list[i:])
+}
+
+// trim gives up the memory of many runs when there are none any more.
+func (g *gaps) trim() {
+	if len(g.list) == 0 && cap(g.list) > keptGaps {
+		g.resize(0)
+	}
+}
+
+func (g *gaps) resize(n int) {
+	before := g.taken()
+	list := make([]gap, len(g.list), n)
+	copy(list, g.list)
+	if g.list = list; n == 0 {
+		g.list = nil
+	}
+	if g.spare != nil {
+		*g.spare += before - g.taken()
+	}
+}
 
 // find is the index of the run that contains n, or of the first one above n.
 func (g *gaps) find(n uint64) int {
@@ -46,8 +91,7 @@ func (g *gaps) find(n uint64) int {
 // add appends or inserts a run of datagrams that no other run contains.
 func (g *gaps) add(r gap) {
 	i := g.find(r.first)
-	g.list = append(g.list, gap{})
-	copy(g.list[i+1:], g.list[i:])
+	g.insert(i)
 	g.list[i] = r
 }
 
@@ -75,8 +119,7 @@ func (g *gaps) remove(n uint64) (was gap, ok bool) {
 
 // split cuts run i in two at n, which lies inside it.
 func (g *gaps) split(i int, n uint64) {
-	g.list = append(g.list, gap{})
-	copy(g.list[i+1:], g.list[i:])
+	g.insert(i)
 	g.list[i].end, g.list[i+1].first = n, n
 }
 
@@ -112,11 +155,4 @@ func (g *gaps) above(n uint64) {
 	}
 	g.list = g.list[:i]
 	g.trim()
-}
-
-// trim gives up the memory of many gaps when there are none any more.
-func (g *gaps) trim() {
-	if len(g.list) == 0 && cap(g.list) > keptGaps {
-		g.list = nil
-	}
 }

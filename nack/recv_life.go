@@ -257,7 +257,6 @@ func (s *stream) end(now clock.Time, state streamState) {
 	}
 	if s.held == 0 {
 		s.p.slots.free(&s.window)
-		s.asking.gaps.list = nil
 	}
 	s.p.event(StreamEnded, s.from, s.id)
 }

@@ -155,5 +155,6 @@ func (s *stream) release() {
 		}
 	}
 	s.p.slots.free(&s.window)
+	s.asking.gaps.above(0)
 	s.p.assemblies.release(s)
 }

@@ -74,6 +74,7 @@ func (p *Protocol) join(now clock.Time, d *wire.Datagram, from buf.Endpoint) (*s
 // init makes the tables of deadlines empty.
 func (s *stream) init() {
 	s.at, s.owner = never, s
+	s.asking.gaps.spare = &s.p.gapsLeft
 	for t := range s.timers {
 		s.timers[t] = never
 	}

@@ -42,6 +42,9 @@ func (s *Sender) offerLarge(now clock.Time, topic string, kind wire.Kind, payloa
 		s.feed(now)
 		*l = large{payload: kept[:0]}
 	} else {
+		if cap(l.payload) < len(payload) {
+			l.payload = make([]byte, 0, len(payload)) // not a byte more than is counted
+		}
 		l.payload = append(l.payload[:0], payload...)
 		l.at, l.topic, l.kind, l.message = 0, topic, kind, s.message
 		s.feed(now)

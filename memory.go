@@ -40,6 +40,7 @@ const (
 type memory struct {
 	buffers    int64 // packet memory: see poolBuffers
 	tables     int64 // what is known of each datagram that is held for repair
+	streams    int64 // what is known of each stream that is received
 	coding     int64 // where repair symbols are made and solved
 	receive    int64 // where the driver receives
 	commands   int64 // messages on their way from the application to the engine, for each lane
@@ -54,6 +55,7 @@ func (c *Config) memory(datagram int) memory {
 	return memory{
 		buffers:    int64(c.poolBuffers(datagram)) * perBuffer,
 		tables:     int64(c.sendStreams()) * int64(nack.Tables(c.Window, datagram, c.MaxMessageSize)),
+		streams:    int64(nack.StreamTables(c.Window, datagram, 0)),
 		coding:     c.coding(datagram),
 		receive:    receiveSlots,
 		commands:   int64(c.sendQueues()) * int64(c.commandQueue()),
@@ -72,6 +74,7 @@ func (c *Config) memoryXDP(mtu, queues int) memory {
 	m.receive = 0
 	if further := int64(queues) - 1; further > 0 && !c.Invoker { // an engine for each
 		m.inboxes = (1 + further) * fanin.TransferBytes
+		m.streams *= 1 + further
 		m.reassembly *= 1 + further
 		m.coding += further * nack.FECTables(c.FEC.nack(), datagram, 0)
 	}
@@ -79,7 +82,7 @@ func (c *Config) memoryXDP(mtu, queues int) memory {
 }
 
 func (m memory) total() int64 {
-	return m.buffers + m.tables + m.coding + m.receive + m.commands + m.reassembly + m.inboxes + m.intakes
+	return m.buffers + m.tables + m.streams + m.coding + m.receive + m.commands + m.reassembly + m.inboxes + m.intakes
 }
 
 // MemoryBudget is how many bytes Init and Start will take for c, with its defaults filled in:

@@ -150,8 +150,12 @@ func Tables(window, datagram, maxMessageSize int) int {
 // gaps.
 const streamBytes = int(unsafe.Sizeof(stream{})) + 96 + minSlots*8 + keptGaps*int(unsafe.Sizeof(gap{}))
 
-// StreamTables is how many bytes streams received streams take, besides buffers and Config.Assembly.
+// StreamTables is how many bytes streams received streams take, besides buffers and Config.Assembly;
+// zero means the default of Config.MaxStreams.
 func StreamTables(window, datagram, streams int) int {
+	if streams <= 0 {
+		streams = defaultStreams
+	}
 	n := slotCount(WindowDatagrams(window, datagram))
 	return streams*streamBytes + fullWindows*n*int(unsafe.Sizeof(uintptr(0))) + sharedGaps*int(unsafe.Sizeof(gap{}))
 }

@@ -31,7 +31,7 @@ const (
 	// fullDecoders is how many of them can hold as much as they may at one time.
 	fullDecoders = 4
 	// sharedBlocks is how many blocks all of them together can have waiting for symbols.
-	sharedBlocks = 192
+	sharedBlocks = 128
 	// decoderHistory is the source datagrams that a decoder can hold: enough for the longest blocks
 	// that are sent with the deepest interleaving. It holds few where blocks are short.
 	decoderHistory = 2 * fec.MaxSource * fec.MaxInterleave

@@ -311,3 +311,31 @@ func TestWindowsAreBounded(t *testing.T) {
 	}
 	l.done()
 }
+
+// What a stream takes is what StreamTables says.
+func TestStreamTablesCountsStreams(t *testing.T) {
+	const streams = 4096
+	l := newLone(t, Buffers(8<<20, 1472, 1, 4), func(c *Config) { c.Window, c.MaxStreams = 8<<20, streams })
+	data := make([][]byte, streams)
+	for i := range data {
+		data[i] = forgeData(l.header(i, wire.NACK), 1, 1, 100)
+	}
+	before := heapAlloc()
+	for _, b := range data {
+		if err := l.step(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range data { // each has a gap and holds a datagram
+		if err := l.step(forgeData(l.header(i, wire.NACK), 3, 3, 100)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	took, budget := heapAlloc()-before, int64(StreamTables(8<<20, 1472, streams))
+	t.Logf("%d bytes for each stream, %d counted", took/streams, streamBytes)
+	if took > budget*11/10 {
+		t.Errorf("%d streams take %d KiB, %d KiB are counted", len(l.p.streams), took>>10, budget>>10)
+	}
+	runtime.KeepAlive(data)
+	l.done()
+}

@@ -22,8 +22,8 @@ const maxGaps = 1024
 // keptGaps is how many runs each stream has memory for; sharedGaps is how many all streams together
 // can have memory for besides.
 const (
-	keptGaps   = 4
-	sharedGaps = 6 * 1024
+	keptGaps   = 2
+	sharedGaps = 4 * maxGaps
 )
 
 // gaps are the runs that one stream misses, in order of their numbers. They never overlap.

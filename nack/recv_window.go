@@ -22,8 +22,8 @@ type window struct {
 // minSlots is the first length of window.slots. fullWindows is how many streams can have slots for
 // all of their window at one time; each stream has minSlots besides.
 const (
-	minSlots    = 16
-	fullWindows = 8
+	minSlots    = 8
+	fullWindows = 4
 )
 
 // slot is the buffer of datagram n, nil if it is not here.

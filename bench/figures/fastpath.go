@@ -24,7 +24,7 @@ const (
 func FastPath(duration time.Duration, kind rig.Kind) Suite {
 	s := Suite{Heading: "AF_XDP", Title: "A veth pair between two namespaces, MTU 1500", Bars: fastPathBars()}
 	if kind == rig.Veth {
-		s.Yard = libxdpYardsticks(duration) // they know that network only
+		s.Yard = libxdpYardsticks(duration) // they run on that network only
 	}
 	add := func(name, what, uri, more string) {
 		line := fmt.Sprintf("%s --uri %s --rig %s%s", what, uri, kind, more)

@@ -58,7 +58,7 @@ func alone(what string, limit float64, name string) Bar {
 	}
 }
 
-// repairedBy tells how what was lost came back.
+// repairedBy is how lost datagrams came back.
 func repairedBy(r *measure.Result) string {
 	if r == nil {
 		return ""

@@ -29,7 +29,7 @@ type Suite struct {
 	Finer   int // rounds to take for each that is asked for, 0: one
 }
 
-// Loopback is what everybody can run: sockets, on this host.
+// Loopback runs anywhere: sockets, on this host.
 func Loopback(duration time.Duration) Suite {
 	return Suite{Title: "Loopback multicast, MTU 1500", Cases: Cases(duration), Bars: Bars(), Yard: Yardsticks()}
 }
@@ -98,9 +98,9 @@ type Bar struct {
 	// while (DAMON's was seen to, with the scheduler's trace): it takes a quiet host and longer runs.
 	Tail bool
 	// Optional bars are about programs that not every host has: they are left out where no
-	// round can tell.
+	// round has a figure.
 	Optional bool
-	Value    func(r Round) float64 // NaN: cannot be told
+	Value    func(r Round) float64 // NaN: there is none
 	Detail   func(r Round) string  // the figures that Value is made of
 }
 
@@ -172,7 +172,7 @@ func Bars() []Bar {
 	}
 }
 
-// independent is the bar that raw itself has to reach: to agree with somebody else's program.
+// independent is the bar that raw itself has to reach: to agree with an independent program.
 func independent(name string) Bar {
 	return Bar{
 		What: "raw p50 and that of " + name + ", relative difference", Limit: 0.1, Optional: true,
@@ -181,7 +181,7 @@ func independent(name string) Bar {
 	}
 }
 
-// Reached tells whether v is good enough. slack 1 is the bar itself, 2 is twice the slack.
+// Reached reports whether v is good enough. slack 1 is the bar itself, 2 is twice the slack.
 func (b Bar) Reached(v, slack float64) bool {
 	switch {
 	case math.IsNaN(v) || math.IsInf(v, 0):
@@ -240,7 +240,7 @@ func Judge(bars []Bar, rounds []Round, slack float64) []Verdict {
 			v.Values = append(v.Values, b.Value(r))
 			order[i] = i
 		}
-		// NaN first: a median that cannot be told is none.
+		// NaN first: where a round has no figure, a median may be none.
 		slices.SortFunc(order, func(i, j int) int { return cmp.Compare(v.Values[i], v.Values[j]) })
 		at := order[len(order)/2]
 		if b.Strict {
@@ -263,7 +263,7 @@ func Judge(bars []Bar, rounds []Round, slack float64) []Verdict {
 type Runner func(ctx context.Context, args []string) (*measure.Result, error)
 
 // Take runs rounds of a suite, and each independent program behind its case. A run that fails
-// leaves its place in the round empty, so that the others are not for nothing; failed is told its
+// leaves its place in the round empty, so that the others are not for nothing; failed gets its
 // error.
 func Take(ctx context.Context, s Suite, rounds int, run Runner, failed func(command string, err error)) ([]Round, error) {
 	var out []Round

@@ -246,7 +246,7 @@ type spoilt struct {
 	spoil func(r Round)
 }
 
-// eachCanFail checks that a good round reaches every bar, and that each way to spoil one is told
+// eachCanFail checks that a good round reaches every bar, and that each way to spoil one is found
 // by just one of them.
 func eachCanFail(t *testing.T, bars []Bar, good func() Round, worse []spoilt) {
 	t.Helper()

@@ -74,7 +74,7 @@ type libxdpResult struct {
 	Lost  uint64
 }
 
-// runLibxdp compiles the program and runs it at both ends of a wire. What it says first at the far
+// runLibxdp compiles the program and runs it at both ends of a wire. What it prints first at the far
 // end, or else at this one, is the result.
 func runLibxdp(ctx context.Context, there, here string, size int, duration time.Duration) (r libxdpResult, err error) {
 	bin, remove, err := compile(ctx, libxdpSource, libxdpLibraries...)

@@ -16,7 +16,7 @@ const (
 	rivalOwnNS    = 97_000 // from sending to the sender's own delivery, median
 )
 
-// kills is how many members are ended one after another to tell how long the others stand still.
+// kills is how many members are ended one after another to measure how long the others stand still.
 const kills = 20
 
 // Order is the ring: throughput, latency, order and failover, over loopback; with fast also over

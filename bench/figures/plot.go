@@ -54,7 +54,7 @@ const (
 )
 
 // looks are those of the series, in the order of their names: colours that people who see few of
-// them can tell apart (Okabe and Ito), and shapes for who prints without.
+// them can tell apart (Okabe and Ito), and shapes for prints without colour.
 var looks = []look{
 	{"#0072b2", `<circle cx="%.1f" cy="%.1f" r="3.6"/>`},
 	{"#d55e00", `<path d="M%.1f %.1fm-3.4,-3.4h6.8v6.8h-6.8z"/>`},

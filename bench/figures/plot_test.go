@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// figure has everything that the package knows.
+// figure has everything that the package draws.
 func figure() *Plot {
 	curve := func(name string, y ...float64) Series {
 		s := Series{Name: name}

@@ -81,7 +81,7 @@ func Update(file, text string) error {
 	return os.WriteFile(file, []byte(head+begin+"\n\n"+text+"\n"+end+tail), 0o644)
 }
 
-// Writable tells whether Update will find its place in file.
+// Writable reports whether Update will find its place in file.
 func Writable(file string) error {
 	_, _, err := split(file)
 	return err

@@ -12,7 +12,7 @@ import (
 	"github.com/activeblaze/blaze/bench/measure"
 )
 
-// A Match is one thing that another program is compared in: a command line that both know, and the
+// A Match is one thing that another program is compared in: a command line that both take, and the
 // figure of it that counts.
 type Match struct {
 	Case

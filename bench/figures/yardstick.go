@@ -54,7 +54,7 @@ func (y Yardstick) Run(ctx context.Context) (*measure.Result, error) {
 	return r, nil
 }
 
-// roundTrip is the result of a program that has told its median, in nanoseconds.
+// roundTrip is the result of a program that has printed its median, in nanoseconds.
 func roundTrip(p50 float64, err error) (*measure.Result, error) {
 	if err != nil {
 		return nil, err

@@ -9,7 +9,7 @@ import (
 	hdr "github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// MaxTime is the longest duration that is told apart; longer ones count as MaxTime.
+// MaxTime is the longest duration that has a place of its own; longer ones count as MaxTime.
 const MaxTime = time.Minute
 
 // digits is the precision: three significant decimal digits.
@@ -53,7 +53,7 @@ type Percentiles struct {
 	Max   int64 `json:"max"`
 }
 
-// Percentiles tells the distribution; it is nil when nothing was recorded.
+// Percentiles are the distribution; nil when nothing was recorded.
 func (h *Histogram) Percentiles() *Percentiles {
 	if h == nil || h.Count() == 0 {
 		return nil

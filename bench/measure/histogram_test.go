@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// near tells whether got is want within the histogram's precision.
+// near reports whether got is want within the histogram's precision.
 func near(got, want int64) bool {
 	d := got - want
 	return max(d, -d) <= want/1000+1

@@ -2,7 +2,7 @@ package measure
 
 import "golang.org/x/sys/unix"
 
-// kernel is what uname says: system, release, machine.
+// kernel is from uname: system, release, machine.
 func kernel() string {
 	var u unix.Utsname
 	if unix.Uname(&u) != nil {

@@ -4,5 +4,5 @@ package measure
 
 import "runtime"
 
-// kernel names the system only: its release is told by no portable call.
+// kernel names the system only: no portable call gives its release.
 func kernel() string { return runtime.GOOS + " " + runtime.GOARCH }

@@ -11,7 +11,7 @@ import (
 // for byte, which costs a sender no more than copying it and a receiver no more than comparing.
 //
 //	 0  hash     8 bytes
-//	 8  number   8 bytes; the top bit says that the message is measured, not warm-up
+//	 8  number   8 bytes; the top bit means that the message is measured, not warm-up
 //	16  stamp    8 bytes, where the size allows: CLOCK_MONOTONIC, ns, when the message was due
 //	24  body     a piece of a random template, another piece for each number
 const (
@@ -21,14 +21,14 @@ const (
 	measuredBit = 1 << 63
 )
 
-// A Message is what a payload says.
+// A Message is what a payload carries.
 type Message struct {
 	Number   uint64 // from 1
 	Measured bool   // not part of the warm-up
 	Stamp    int64  // ns; 0 when the message is too small to carry it
 }
 
-// CheckSize says whether messages of size bytes can be made.
+// CheckSize checks that messages of size bytes can be made.
 func CheckSize(size int) error {
 	if size < MinSize {
 		return fmt.Errorf("size %d: a message needs %d bytes or more, for its number and its hash", size, MinSize)
@@ -65,7 +65,7 @@ func NewReader(size int, seed uint64) Reader {
 	return r
 }
 
-// NewMaker makes messages of size bytes (at least MinSize) under seed, which the Reader must know.
+// NewMaker makes messages of size bytes (at least MinSize) under seed, which the Reader must have too.
 func NewMaker(size int, seed uint64) *Maker {
 	return &Maker{NewReader(size, seed), make([]byte, size)}
 }
@@ -101,7 +101,7 @@ func (r *Reader) body(number uint64) []byte {
 	return r.template[at : at+r.size-StampSize]
 }
 
-// Read checks a payload, and tells what it says. ok is false when its size, its hash or a byte of its
+// Read checks a payload, and returns what it carries. ok is false when its size, its hash or a byte of its
 // body is wrong: it is not what was sent.
 func (r *Reader) Read(b []byte) (msg Message, ok bool) {
 	if len(b) != r.size || r.size < MinSize || binary.LittleEndian.Uint64(b) != Hash(r.seed, b[8:min(len(b), StampSize)]) {

@@ -4,15 +4,15 @@ package measure
 // is taken at the start; it belongs to one goroutine.
 type Tracker struct {
 	Delivered  uint64 // each number once
-	Duplicates uint64 // a number again, or one too old to tell
+	Duplicates uint64 // a number again, or one too old to judge
 	Reordered  uint64 // delivered after a higher number
-	Corrupt    uint64 // told by the caller
+	Corrupt    uint64 // counted by the caller
 
 	high uint64   // highest number seen
 	seen []uint64 // a bit for each of the last `reach` numbers
 }
 
-// reach is how many numbers behind the highest a message may come and still be told from a
+// reach is how many numbers behind the highest a message may come and still be distinguished from a
 // duplicate: 2^24, a second or more at any rate that a host can do. 2 MiB.
 const reach = 1 << 24
 

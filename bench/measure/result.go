@@ -6,7 +6,7 @@ import (
 )
 
 // Result is one run of one workload. The JSON names are stable: scripts read them. Counts are summed
-// over all receivers unless a line says otherwise; a distribution that the workload does not
+// over all receivers unless a line states otherwise; a distribution that the workload does not
 // measure is null.
 type Result struct {
 	Workload  string `json:"workload"`  // latency, throughput, loss, raw
@@ -29,12 +29,12 @@ type Result struct {
 	Seconds    float64 `json:"seconds"`    // measured, without warm-up and settling
 	Sent       uint64  `json:"sent"`       // accepted Offers, warm-up included
 	Delivered  uint64  `json:"delivered"`  // unique intact messages that handlers got
-	Lost       uint64  `json:"lost"`       // sent and not delivered, 5 s after the last Offer or once all are told of
+	Lost       uint64  `json:"lost"`       // sent and not delivered, 5 s after the last Offer or once OnLoss reported all
 	Duplicates uint64  `json:"duplicates"` // delivered more than once
 	Reordered  uint64  `json:"reordered"`  // delivered after a later one
 	Corrupt    uint64  `json:"corrupt"`    // wrong hash, size or number; not counted as delivered
 
-	Told       uint64            `json:"told"`       // messages that OnLoss reported; what is lost and not told is silence
+	Told       uint64            `json:"told"`       // messages that OnLoss reported; what is lost and not reported is silence
 	Reasons    map[string]uint64 `json:"reasons"`    // of Told, by LossReason
 	Evictions  uint64            `json:"evictions"`  // receivers that the sender stopped waiting for
 	Unanswered uint64            `json:"unanswered"` // latency: messages whose answer never came back
@@ -96,7 +96,7 @@ type Stage struct {
 	NS   int64  `json:"ns"` // median
 }
 
-// Exact tells whether every message that was sent arrived at every receiver, once, in order and
+// Exact reports whether every message that was sent arrived at every receiver, once, in order and
 // intact, and was answered where answers were asked for.
 func (r *Result) Exact() bool {
 	return r.Lost == 0 && r.Duplicates == 0 && r.Reordered == 0 && r.Corrupt == 0 && r.Unanswered == 0

@@ -26,7 +26,7 @@ type OrderResult struct {
 	MemberCPU float64 `json:"member_cpu"` // share of one CPU that the busiest member took while messages were sent
 
 	Killed     bool     `json:"killed"`      // a member was ended midway, by SIGKILL
-	FailoverMS *float64 `json:"failover_ms"` // the longest time between two deliveries from then to the first in a new ring, at the worst of the others; null: nobody was killed, or nothing was delivered again
+	FailoverMS *float64 `json:"failover_ms"` // the longest time between two deliveries from then to the first in a new ring, at the worst of the others; null: none was killed, or nothing was delivered again
 
 	Own  *Percentiles `json:"own_ns"`  // from the (scheduled) time of sending to the sender's own delivery
 	Last *Percentiles `json:"last_ns"` // from the same time to the delivery at the last member

@@ -4,6 +4,6 @@ package proc
 
 import "syscall"
 
-// attributes asks for nothing: here the end of its standard input tells a child that its parent
+// attributes asks for nothing: here the end of its standard input means for a child that its parent
 // is gone.
 func attributes() *syscall.SysProcAttr { return nil }

@@ -1,4 +1,4 @@
-// Package proc starts the processes that take part in a benchmark, talks JSON with them over
+// Package proc starts the processes that take part in a benchmark, exchanges JSON with them over
 // their standard streams, and sees to it that none outlives the process that started it.
 //
 // Three nets catch a child, one below the other: Close kills and reaps it; a child ends when its
@@ -81,7 +81,7 @@ func (c *Child) read(stdout *os.File) {
 		if dec.Decode(&m) != nil {
 			return
 		}
-		select { // what a child says last counts, although it has ended
+		select { // what a child writes last counts, although it has ended
 		case c.replies <- m:
 			continue
 		default:

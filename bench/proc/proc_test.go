@@ -27,13 +27,13 @@ func TestMain(m *testing.M) {
 			}
 			_ = enc.Encode(v)
 		}
-	case "last": // says something and ends
+	case "last": // writes something and ends
 		fmt.Println("{}")
 		os.Exit(0)
 	case "deaf": // does not mind that its input ends
 		fmt.Println("{}")
 		time.Sleep(time.Minute)
-	case "parent": // starts a deaf child, tells its id and waits to be killed
+	case "parent": // starts a deaf child, prints its id and waits to be killed
 		os.Setenv("PROC_TEST_ROLE", "deaf")
 		c, err := Start([]string{os.Args[0]}, os.Stderr)
 		if err != nil {
@@ -152,7 +152,7 @@ func TestChildDiesWithItsParent(t *testing.T) {
 	}
 }
 
-// alive tells whether a process runs; one that nobody has reaped yet does not.
+// alive reports whether a process runs; one that is not reaped yet does not.
 func alive(pid int) bool {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -179,7 +179,7 @@ func kill(pid int) error {
 	return p.Kill()
 }
 
-// What a child says last is heard, although it has ended.
+// What a child writes last is received, although it has ended.
 func TestLastWords(t *testing.T) {
 	for range 20 {
 		c := start(t, "last")

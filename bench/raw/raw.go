@@ -1,7 +1,7 @@
 // Package raw is the yardstick: what bare sockets do on this host, without a protocol.
 //
-// Two ends, each its own process, send to a multicast group and hear it as members do: each has
-// a socket that hears the group, its own packets too, which it discards, and a socket of its
+// Two ends, each its own process, send to a multicast group and receive as members do: each has
+// a socket that receives from the group, its own packets too, which it discards, and a socket of its
 // own that it sends from. They spin with non-blocking recvmmsg and sendmmsg. Nothing is
 // numbered, repaired or held back, so nothing that is built on sockets of this kind does
 // better, unless it asks the kernel for less: Config.GSO shows what segmentation is worth.
@@ -28,7 +28,7 @@ var ErrUnsupported = errors.New("raw: not supported")
 // ErrNoPeer means that the other end did not answer.
 var ErrNoPeer = errors.New("raw: the other end does not answer")
 
-// Config says what is measured. Both ends need the same.
+// Config is what is measured. Both ends need the same.
 type Config struct {
 	Group     netip.AddrPort // IPv4 multicast address and port
 	Interface string         // empty: loopback
@@ -40,7 +40,7 @@ type Config struct {
 	pingPong bool // never more than a few datagrams are on their way
 }
 
-// XDP says how AF_XDP is used. The zero value is what the library's own driver would take.
+// XDP is how AF_XDP is used. The zero value is what the library's own driver would take.
 type XDP struct {
 	Socket   string // "own" or "asavie"; empty: own
 	Mode     string // "auto", "native" or "generic"; empty: auto
@@ -104,7 +104,7 @@ func (c Config) validate() error {
 
 // A datagram begins with its kind and, after padding, a number; the rest is zero.
 const (
-	kindHello  = 1 // who measures looks for the other end; number: 0
+	kindHello  = 1 // the measuring end looks for the other; number: 0
 	kindReady  = 2 // the answer
 	kindPing   = 3
 	kindPong   = 4 // carries the ping's number

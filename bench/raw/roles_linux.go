@@ -10,19 +10,19 @@ import (
 // answerLimit is how long a datagram's answer may take before it counts as lost.
 const answerLimit = 100 * time.Millisecond
 
-// pause says how many empty polls pass between two looks at the clock and the context.
+// pause is how many empty polls pass between two looks at the clock and the context.
 const pause = 1 << 10
 
 // end is one end's way to send and receive. It belongs to one goroutine.
 type end interface {
 	// say sends one datagram, and tries again as long as there is no room.
 	say(kind, number uint64) error
-	// flood sends a full batch of kindData, numbered from first, and says how many those are.
+	// flood sends a full batch of kindData, numbered from first, and returns how many those are.
 	flood(first uint64) (n int, err error)
-	// hear receives what there is, at most batch packets, without waiting, and calls f with
+	// receive takes what there is, at most batch packets, without waiting, and calls f with
 	// each datagram of the other end. It returns how many packets came, own ones included.
-	hear(f func(kind, number uint64)) (packets int, err error)
-	// mode says how packets travel over AF_XDP; it is empty over sockets.
+	receive(f func(kind, number uint64)) (packets int, err error)
+	// mode is how packets travel over AF_XDP; it is empty over sockets.
 	mode() string
 	close()
 }
@@ -71,7 +71,7 @@ func Latency(ctx context.Context, cfg Config, record func(ns int64)) (p Pings, e
 			return p, err
 		}
 		for spins := 1; answered != number; spins++ {
-			if _, err := e.hear(pong); err != nil {
+			if _, err := e.receive(pong); err != nil {
 				return p, err
 			}
 			if spins%pause == 0 && answered != number && time.Since(start)-sent > answerLimit {
@@ -135,7 +135,7 @@ func Sender(ctx context.Context, cfg Config) (s Sent, err error) {
 			return s, err
 		}
 		for heard := batch; heard >= batch; {
-			if heard, err = e.hear(discard); err != nil {
+			if heard, err = e.receive(discard); err != nil {
 				return s, err
 			}
 		}
@@ -195,7 +195,7 @@ func meet(ctx context.Context, e end) error {
 			return err
 		}
 		for sent := time.Now(); time.Since(sent) < time.Millisecond; {
-			if _, err := e.hear(func(kind, _ uint64) { ready = ready || kind == kindReady }); err != nil || ready {
+			if _, err := e.receive(func(kind, _ uint64) { ready = ready || kind == kindReady }); err != nil || ready {
 				return err
 			}
 		}
@@ -207,7 +207,7 @@ func meet(ctx context.Context, e end) error {
 	return ErrNoPeer
 }
 
-// part tells the other end that it is over, until it says that it has heard. An end that does
+// part sends the other end that it is over, until that has answered. An end that does
 // not, because it was stopped, is no error.
 func part(ctx context.Context, e end) error {
 	bye := false
@@ -218,7 +218,7 @@ func part(ctx context.Context, e end) error {
 		time.Sleep(time.Millisecond)
 		for n := 1; n > 0; {
 			var err error
-			if n, err = e.hear(func(kind, _ uint64) { bye = bye || kind == kindBye }); err != nil {
+			if n, err = e.receive(func(kind, _ uint64) { bye = bye || kind == kindBye }); err != nil {
 				return err
 			}
 		}
@@ -252,7 +252,7 @@ func serve(ctx context.Context, e end, f func(kind, n uint64) error, after func(
 	}
 	heard, packets := time.Now(), 0
 	for spins := 1; ; spins++ {
-		n, err := e.hear(take)
+		n, err := e.receive(take)
 		if err != nil || failed != nil {
 			return errors.Join(err, failed)
 		}

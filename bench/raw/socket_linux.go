@@ -22,7 +22,7 @@ type control struct {
 	size [8]byte
 }
 
-// sockets is an end over the kernel's: one that hears the group, one to send from, and the memory
+// sockets is an end over the kernel's: one that receives from the group, one to send from, and the memory
 // for their system calls.
 type sockets struct {
 	group, own int
@@ -197,7 +197,7 @@ func (e *sockets) flood(first uint64) (n int, err error) {
 
 func (e *sockets) mode() string { return "" }
 
-func (e *sockets) hear(f func(kind, number uint64)) (int, error) {
+func (e *sockets) receive(f func(kind, number uint64)) (int, error) {
 	r, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(e.group), uintptr(unsafe.Pointer(&e.in.hdrs[0])),
 		batch, unix.MSG_DONTWAIT, 0, 0)
 	if errno != 0 {

@@ -49,8 +49,8 @@ type bare struct {
 	out     [sendBatch]unix.XDPDesc
 	back    [batch]uint64 // what complete takes
 
-	// What hear gives back. It is not back: hear's f may send, and so complete. owed of it the
-	// fill ring had no room for yet: the kernel shows a packet before it says that it has taken
+	// What receive gives back. It is not back: receive's f may send, and so complete. owed of it the
+	// fill ring had no room for yet: the kernel shows a packet before it reports that it has taken
 	// the buffer (xsk_flush in net/xdp/xsk.c).
 	refill [2 * batch]uint64
 	owed   int
@@ -314,7 +314,7 @@ func (e *bare) complete() {
 	}
 }
 
-func (e *bare) hear(f func(kind, number uint64)) (int, error) {
+func (e *bare) receive(f func(kind, number uint64)) (int, error) {
 	if e.s.NeedPoll() {
 		if errno := e.s.Poll(); errno != 0 && errno != unix.EAGAIN && errno != unix.EINTR && errno != unix.EBUSY {
 			return 0, fmt.Errorf("raw: receive: %w", errno)

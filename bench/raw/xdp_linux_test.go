@@ -40,7 +40,7 @@ func TestXDP(t *testing.T) {
 func measureXDP(t *testing.T, r *rig.Rig, x XDP, size int) string {
 	cfg := config(t)
 	cfg.Interface, cfg.XDP, cfg.Size, cfg.Duration = rig.Interface, &x, size, 300*time.Millisecond
-	flood := cfg // with a port of its own, so that stragglers of the first disturb nobody
+	flood := cfg // with a port of its own, so that stragglers of the first disturb nothing
 	flood.Group = netip.AddrPortFrom(cfg.Group.Addr(), cfg.Group.Port()^1)
 	done := make(chan error, 1)
 	var got Received
@@ -170,10 +170,10 @@ func answerBatches(t *testing.T, ask, answer end) {
 			answered++
 		}
 		for start := time.Now(); answered < asked; {
-			if _, err := answer.hear(pong); err != nil {
+			if _, err := answer.receive(pong); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := ask.hear(count); err != nil {
+			if _, err := ask.receive(count); err != nil {
 				t.Fatal(err)
 			}
 			if time.Since(start) > 5*time.Second {
@@ -184,7 +184,7 @@ func answerBatches(t *testing.T, ask, answer end) {
 }
 
 // lateSocket receives as many packets as it is asked for, each into the next buffer, and its fill
-// ring has room for less than what it gave: the kernel says late that it has taken buffers.
+// ring has room for less than what it gave: the kernel reports late that it has taken buffers.
 type lateSocket struct {
 	xdp.Socket
 	next     uint64
@@ -213,7 +213,7 @@ func TestXDPKeepsWhatTheFillRingDoesNotTake(t *testing.T) {
 	s := &lateSocket{returned: map[uint64]int{}}
 	e := &bare{s: &xdp.Bare{Socket: s}, size: MinSize, memory: make([]byte, rounds*batch*xdp.BareBuffer)}
 	for range rounds {
-		if _, err := e.hear(func(_, _ uint64) {}); err != nil {
+		if _, err := e.receive(func(_, _ uint64) {}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -84,7 +84,7 @@ func (n *nftBatch) message(kind int, flags uint16, attributes []byte) {
 	n.b = append(n.b, attributes...)
 }
 
-// send hands the batch to the kernel and waits for what it says to the messages.
+// send hands the batch to the kernel and waits for its answers to the messages.
 func (n *nftBatch) send() error {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
 	if err != nil {

@@ -6,12 +6,12 @@
 //	         host 1 ── net0 ═════ port1 ┤ bridge
 //	         host 2 ── net0 ═════ port2 ┘
 //
-// The namespaces have no names: they live as long as somebody holds them open or runs inside. So
+// The namespaces have no names: they live as long as a process holds them open or runs inside. So
 // a rig needs no cleaning up. When the process that made it ends, however it ends, the kernel
 // takes the interfaces away, and there is nothing that a later run could find.
 //
 // Each host's interface is called net0 and has the address 10.66.76.n, n counted from 1; a route
-// takes all multicast there. A multicast packet that one host sends is heard by all others.
+// takes all multicast there. A multicast packet that one host sends reaches all others.
 package rig
 
 import (
@@ -20,7 +20,7 @@ import (
 	"net/netip"
 )
 
-// ErrUnsupported means that this host, or this user, cannot make a rig. The error says why and
+// ErrUnsupported means that this host, or this user, cannot make a rig. The error states why and
 // what to do.
 var ErrUnsupported = errors.New("rig: not possible here")
 

@@ -22,7 +22,7 @@ type Rig struct {
 // Host is one end of a network.
 type Host struct{ fd int }
 
-// Possible is nil where New can be expected to work, and else says what is missing.
+// Possible is nil where New can be expected to work, and else states what is missing.
 func Possible() error {
 	if unix.Geteuid() != 0 {
 		return fmt.Errorf("%w: making network namespaces needs root: run it with sudo", ErrUnsupported)

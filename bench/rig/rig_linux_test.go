@@ -30,7 +30,7 @@ func build(t *testing.T, kind Kind, hosts int, opt Options) *Rig {
 
 const group = "239.1.2.3"
 
-// listen opens a socket in host i that hears the group.
+// listen opens a socket in host i that receives from the group.
 func listen(t *testing.T, r *Rig, i int) net.PacketConn {
 	t.Helper()
 	var fd int
@@ -178,7 +178,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	}
 }
 
-// namespaceHeld tells whether a descriptor of this process still leads to a namespace.
+// namespaceHeld reports whether a descriptor of this process still leads to a namespace.
 func namespaceHeld(t *testing.T, ino uint64) bool {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {

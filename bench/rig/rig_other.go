@@ -13,12 +13,12 @@ type Rig struct{}
 // Host is one end of a network.
 type Host struct{}
 
-// Possible says that rigs need Linux.
+// Possible fails: rigs need Linux.
 func Possible() error {
 	return fmt.Errorf("%w: network namespaces need Linux, this is %s", ErrUnsupported, runtime.GOOS)
 }
 
-// New says what Check or Possible say.
+// New fails as Check or Possible do.
 func New(kind Kind, hosts int, opt Options) (*Rig, error) {
 	if err := Check(kind, hosts, opt); err != nil {
 		return nil, err

@@ -14,7 +14,7 @@ import (
 	"github.com/activeblaze/blaze/xdp"
 )
 
-// role says what a process plays that the test program starts of itself.
+// role names what a process plays that the test program starts of itself.
 const role = "RIGTEST_ROLE"
 
 func TestMain(m *testing.M) {
@@ -79,7 +79,7 @@ func receive[T any](t *testing.T, c *proc.Child, limit time.Duration) (v T) {
 	return v
 }
 
-// converse starts members, has them talk once all are ready, and returns their reports.
+// converse starts members, has them send once all are ready, and returns their reports.
 func converse(t *testing.T, members []*proc.Child) []member.Done {
 	t.Helper()
 	for i, m := range members {

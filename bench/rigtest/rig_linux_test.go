@@ -213,13 +213,13 @@ func held(t *testing.T) (s state) {
 	}
 }
 
-// fits tells whether s is no more than before, threads of the runtime's own apart.
+// fits reports whether s is no more than before, threads of the runtime's own apart.
 func (s state) fits(before state) bool {
 	return s.descriptors <= before.descriptors && s.sockets <= before.sockets && s.goroutines <= before.goroutines &&
 		s.mappings <= before.mappings+64 && s.resident <= before.resident+slack
 }
 
-// A program that somebody else has attached is named by the error, and stays.
+// A program that another process has attached is named by the error, and stays.
 func TestForeignProgram(t *testing.T) {
 	r := build(t, rig.Veth, 2, rig.Options{})
 	err := r.Host(0).Run(func() error {

@@ -131,7 +131,7 @@ func (b *beside) serve(t *testing.T) {
 	}()
 }
 
-// measure runs f beside a transfer and pings, and says what got through while f held its window
+// measure runs f beside a transfer and pings, and returns what got through while f held its window
 // open.
 func (b *beside) measure(t *testing.T, f func(window func(open bool))) passed {
 	t.Helper()

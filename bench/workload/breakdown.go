@@ -7,7 +7,7 @@ import (
 	"github.com/activeblaze/blaze/clock"
 )
 
-// tracer takes the times at which a ping passes the driver (hook.Tracer). At the sender it is told
+// tracer takes the times at which a ping passes the driver (hook.Tracer). At the sender it is called
 // of offers and answers, at the receiver of deliveries. It belongs to the thread that turns.
 type tracer struct {
 	now func() clock.Time
@@ -78,7 +78,7 @@ func (t *tracer) answered(offered, measured clock.Time) {
 }
 
 // handled records the ping whose handler began at a time. One that came with others is left out:
-// the driver tells the arrival of the first only.
+// the driver has the arrival of the first only.
 func (t *tracer) handled(at clock.Time, b []byte, reader *measure.Reader) {
 	m, ok := reader.Read(b)
 	if !ok || !m.Measured || t.batch != 1 || t.arrived == 0 {

@@ -45,7 +45,7 @@ func (e *echo) drain() {
 	}
 }
 
-// try tells whether b needs not be offered again.
+// try reports whether b needs not be offered again.
 func (e *echo) try(b []byte) bool {
 	err := e.offer(b)
 	if errors.Is(err, blaze.ErrBackPressure) {

@@ -21,7 +21,7 @@ type load struct {
 
 	size    int
 	seed    uint64
-	base    uint64  // numbers begin behind it: tells the messages of several senders apart
+	base    uint64  // numbers begin behind it, so that several senders have different ones
 	rate    float64 // 0: as fast as it goes
 	warmUp  time.Duration
 	measure time.Duration
@@ -144,7 +144,7 @@ const enough = 8 * timeEvery
 // stalled is how long a load may go on past its end to send what was due before.
 const stalled = 30 * time.Second
 
-// drain turns the engine until over says so, since repairs are sent by turning.
+// drain turns the engine until over returns true, since repairs are sent by turning.
 func (l *load) drain(over func() (bool, error)) error {
 	idle := idler{spin: l.spin}
 	for turns := 0; ; turns++ {

@@ -21,13 +21,13 @@ type member struct {
 	yields  bool   // with invoker: when there is nothing to do, others may have the processor
 	turned  func() // with invoker: called after a turn that did something; may be nil
 
-	trace *tracer // nil unless the order says so
+	trace *tracer // nil unless the role has Trace
 
 	mu     sync.Mutex
 	repair *measure.Histogram // the engine's thread records while others read
 }
 
-// open makes a channel that is not started yet. invoker says that the caller turns it.
+// open makes a channel that is not started yet. invoker: the caller turns it.
 func open(o *role, invoker bool) (*member, error) {
 	m := &member{invoker: invoker, repair: measure.NewHistogram()}
 	idle, err := blaze.ParseIdle(o.Idle)

@@ -62,7 +62,7 @@ type Options struct {
 	// it zero.
 	FEC blaze.FECConfig
 
-	// Breakdown says where the time of a message goes, from Offer to the handler. It needs
+	// Breakdown shows where the time of a message goes, from Offer to the handler. It needs
 	// Latency in a closed loop over xdp with Idle busyspin, and makes each message somewhat slower.
 	Breakdown bool
 
@@ -72,13 +72,13 @@ type Options struct {
 	Offload bool // Rig: its interfaces keep segmentation offload, see rig.Options
 
 	// Network is a rig that is there, to be used instead of one that is made: the sender is on
-	// host 0, receiver i on host i+1. Rig then says of what kind it is.
+	// host 0, receiver i on host i+1. Rig is its kind then.
 	Network *rig.Rig
 
 	// Receiver is the command line that starts a process which calls Serve: a receiver, or a member of
 	// a ring.
 	Receiver []string
-	// Progress, if set, is told what the run is doing, now and then.
+	// Progress, if set, gets what the run is doing, now and then.
 	Progress func(what string)
 	// Stderr is where the receivers' complaints go; nil: nowhere.
 	Stderr io.Writer
@@ -96,7 +96,7 @@ type RingOptions struct {
 
 // crowdedIdle is how members wait that are more than there are CPUs: the one that measured best with
 // three members of a ring on two CPUs. A member that has nothing to do yields its CPU to the one that
-// holds the token, and nobody sleeps: to wake a thread up on another CPU takes tens of microseconds, most
+// holds the token, and none sleeps: to wake a thread up on another CPU takes tens of microseconds, most
 // of all in a virtual machine. Against block it about thirded the median latency at 1,000 messages a
 // second and raised the rate by half; busyspin reached a tenth of that.
 const crowdedIdle = "backoff"
@@ -244,7 +244,7 @@ func (o *Options) checkRing() error {
 	return nil
 }
 
-// checkCode refuses a code that there is not, or that nobody will use. It speaks of k, m and
+// checkCode refuses a code that there is not, or that will not be used. It names k, m and
 // interleave, as the command line does; what else FEC sets is for the library to judge.
 func (o Options) checkCode() error {
 	f := o.FEC
@@ -294,7 +294,7 @@ func withInterface(uri, name string) (string, error) {
 func withPort(uri string) (string, error) {
 	scheme, rest, ok := strings.Cut(uri, "://")
 	if !ok || scheme == "pointcast" {
-		return uri, nil // not ours to complete: the library says what is wrong
+		return uri, nil // not ours to complete: the library states what is wrong
 	}
 	host, query, has := strings.Cut(rest, "?")
 	if _, err := netip.ParseAddr(host); err != nil {
@@ -311,7 +311,7 @@ func withPort(uri string) (string, error) {
 	return uri, nil
 }
 
-// freePort finds a UDP port that nobody on this host has bound.
+// freePort finds a UDP port that no socket on this host is bound to.
 func freePort() (int, error) {
 	c, err := net.ListenUDP("udp4", &net.UDPAddr{})
 	if err != nil {

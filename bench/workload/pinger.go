@@ -101,7 +101,7 @@ func (p *pinger) pong(b []byte) {
 // patience is how long BestEffort waits for an answer before it takes message or answer for lost.
 const patience = 20 * time.Millisecond
 
-// watch looks for a message that was refused or that nobody answers, and reports whether the loop
+// watch looks for a message that was refused or has no answer, and reports whether the loop
 // is over. With retry a message is given up after a while; without, the protocol is trusted to
 // repair it, and the loop fails when it does not within Settle.
 func (p *pinger) watch(retry bool) (over bool) {

@@ -86,7 +86,7 @@ type reply struct {
 }
 
 // answers collects the next answer of all but one, in the background: it must be what is wanted. fail
-// gets the first error too, so that whoever waits for anything else ends at once.
+// gets the first error too, so that every other wait ends at once.
 func (p *processes) answers(ctx context.Context, but int, want func(*answer) bool, fail context.CancelCauseFunc) (<-chan reply, int) {
 	ch := make(chan reply, len(p.all))
 	n := 0

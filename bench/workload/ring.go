@@ -116,7 +116,7 @@ func (r *run) exchange(ctx context.Context, profile blaze.TotemProfile) ([]*repo
 				r.res.Lost += sent - got
 			}
 			if j != r.victim() && got > sent {
-				r.res.Corrupt += got - sent // numbers that nobody sent
+				r.res.Corrupt += got - sent // numbers that were not sent
 			}
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/activeblaze/blaze/engine"
 )
 
-// ringRole is what a member of a ring is told besides.
+// ringRole is what the role of a member of a ring has besides.
 type ringRole struct {
 	Index   int                `json:"index"`
 	Members int                `json:"members"`
@@ -26,7 +26,7 @@ type ringRole struct {
 	Mark    bool               `json:"mark"` // send marks while it runs: it is the one
 }
 
-// ringLoad tells that a member's load is over.
+// ringLoad means that a member's load is over.
 type ringLoad struct {
 	Sent     uint64        `json:"sent"`
 	Rotation time.Duration `json:"rotation"` // of the token, as it ended
@@ -192,7 +192,7 @@ func (r *recorder) has(sent []uint64) bool {
 	return true
 }
 
-// report says what came, in the rings from number `first` on.
+// report is what came, in the rings from number `first` on.
 func (r *recorder) report(first int) *report {
 	p := &report{Corrupt: r.corrupt, Ring: &ringReport{
 		Views: r.seq.views - first, Stall: r.seq.stall, Again: r.seq.again, Stretches: r.seq.from(first), Every: r.samples.every, Samples: r.samples.encode(),

@@ -74,7 +74,7 @@ func (r *recorder) take(d *blaze.Delivery) {
 		f.duplicates++
 		return
 	}
-	f.delivered.Store(f.delivered.Load() + 1) // nobody else writes
+	f.delivered.Store(f.delivered.Load() + 1) // only this thread writes
 	r.total++
 	if msg.Measured && n%r.samples.every == 0 {
 		now := r.now()

@@ -264,7 +264,7 @@ func TestFailoverIsTheStallUntilANewRingDelivers(t *testing.T) {
 		a.gets(0, 13)
 		a.time += 3 * pause // nor has a later one
 		a.gets(0, 14)
-		// And a later ring in which nobody has anything to say takes nothing back.
+		// And a later ring in which nothing is sent takes nothing back.
 		a.enters(blaze.ViewRegular, 3, 1)
 		r.failover([]*report{a.report(0), nil})
 		if r.ring.res.FailoverMS == nil || math.Abs(*r.ring.res.FailoverMS-100) > 0.1 {

@@ -3,7 +3,7 @@ package workload
 import "fmt"
 
 // verify compares what the members delivered in the rings that they share, two at a time, and
-// says where they differ. compared is the most messages that any two were compared over.
+// returns where they differ. compared is the most messages that any two were compared over.
 func verify(members [][]stretch) (violations []string, compared uint64) {
 	for i, a := range members {
 		for j := i + 1; j < len(members); j++ {
@@ -29,7 +29,7 @@ func verify(members [][]stretch) (violations []string, compared uint64) {
 // compare compares two members' sequences in one ring. It returns how many messages it looked at,
 // and where they differ, if they do.
 func compare(a, b *stretch) (n uint64, where string) {
-	limit := min(a.Agreed, b.Agreed) // who parts agrees up to here
+	limit := min(a.Agreed, b.Agreed) // members that part agree up to here
 	together := a.Next == b.Next
 	if together {
 		limit = min(a.Count, b.Count)
@@ -58,7 +58,7 @@ func compare(a, b *stretch) (n uint64, where string) {
 	return n, ""
 }
 
-// verifyMarks compares what a member told before it was killed with what another one delivered.
+// verifyMarks compares the marks of a member that was killed with what another one delivered.
 // Where delivery is safe, all that anybody delivered is delivered by all; agreed delivery promises
 // that for what came before the transitional view only.
 func verifyMarks(marks []mark, other []stretch, safe bool) (where string, compared uint64) {

@@ -101,7 +101,7 @@ func (c *control) settled(n uint64) bool {
 // receive is a receiver over a channel.
 func receive(ctx context.Context, o *role, ctl *control, enc *json.Encoder) error {
 	// One busy thread for each member. A spinning receiver turns its engine on this goroutine;
-	// the others have the engine's loop, which knows how to sleep.
+	// the others have the engine's loop, which sleeps as Config.Idle says.
 	invoker := o.Idle == "busyspin"
 	if invoker {
 		runtime.LockOSThread()

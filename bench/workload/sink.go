@@ -22,7 +22,7 @@ type sink struct {
 	told map[string]uint64 // messages that OnLoss reported, by reason
 	gone uint64            // their sum
 
-	settled atomic.Uint64 // delivered or told as lost, for who waits until all is
+	settled atomic.Uint64 // delivered or reported as lost: another thread waits until all is
 }
 
 func newSink(size int, seed, every uint64, now func() clock.Time) *sink {
@@ -36,7 +36,7 @@ func (s *sink) take(b []byte) {
 	}
 }
 
-// judge judges one payload that came at the time at; 0 means that nobody looked.
+// judge judges one payload that came at the time at; 0: it was not taken.
 func (s *sink) judge(b []byte, at clock.Time) {
 	if msg, ok := s.count(b); ok && msg.Measured && at != 0 {
 		s.time(at, msg.Stamp)
@@ -61,7 +61,7 @@ func (s *sink) time(now clock.Time, stamp int64) {
 	}
 }
 
-// lost is told by the library what will never come.
+// lost takes what the library reports as lost.
 func (s *sink) lost(l blaze.Loss) {
 	n := l.Last - l.First + 1
 	s.told[l.Reason.String()] += n
@@ -69,7 +69,7 @@ func (s *sink) lost(l blaze.Loss) {
 	s.settled.Store(s.tracker.Delivered + s.gone)
 }
 
-// report says what became of the messages 1..sent.
+// report is what became of the messages 1..sent.
 func (s *sink) report(sent uint64) (*report, error) {
 	r := &report{
 		Delivered: s.tracker.Delivered, Lost: s.tracker.Lost(sent), Duplicates: s.tracker.Duplicates,
@@ -77,7 +77,7 @@ func (s *sink) report(sent uint64) (*report, error) {
 	}
 	s.measured.report(r)
 	if s.tracker.High() > sent {
-		r.Corrupt++ // a number that nobody sent, under a right hash
+		r.Corrupt++ // a number that was not sent, under a right hash
 	}
 	var err error
 	r.Latency, err = s.latency.MarshalBinary()

@@ -7,7 +7,7 @@ import (
 	"github.com/activeblaze/blaze/bench/measure"
 )
 
-// A receiver that was told of every message that it did not get waits for nothing more.
+// A receiver to which every message that it did not get was reported waits for nothing more.
 func TestWhatIsToldAsLostIsSettled(t *testing.T) {
 	w := newWire(64)
 	m := measure.NewMaker(64, 9)

@@ -34,7 +34,7 @@ type role struct {
 	Ring     *ringRole       `json:"ring,omitempty"`
 }
 
-// step is a later line: to a member of a ring when to begin, then to everybody that the load is over.
+// step is a later line: to a member of a ring when to begin, then to all that the load is over.
 type step struct {
 	Start int64    `json:"start,omitempty"` // ns, of the clock that all share; 0: at once
 	Sent  []uint64 `json:"sent,omitempty"`  // how many messages each sender has sent: numbers 1..Sent were accepted

@@ -28,7 +28,7 @@ const (
 const figureFiner = 4
 
 // takeFigures runs every figure of bench/RESULTS.md. With check it is short rounds with twice
-// the slack, but for what only a quiet host can tell: for CI, where neighbours make noise.
+// the slack, but for what needs a quiet host: for CI, where neighbours make noise.
 func takeFigures(ctx context.Context, check bool, args []string, out *output) error {
 	name, rounds, duration, finer := "figures", 5, figureDuration, figureFiner
 	times := "how many `times` everything is run; what goes over AF_XDP runs four times as often, in runs of a quarter of the time"
@@ -107,7 +107,8 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 	return failed
 }
 
-// suites are those that this host can run and somebody wants, finer where they go over AF_XDP alone; what it cannot is said in a line.
+// suites are those that were asked for and that this host can run, finer where they go over AF_XDP
+// alone. A line names those that it cannot run.
 func suites(duration time.Duration, only string, finer int, out *output) (all []figures.Suite) {
 	wanted := func(name string) bool { return only == "all" || only == name }
 	if wanted("loopback") {
@@ -135,7 +136,7 @@ func suites(duration time.Duration, only string, finer int, out *output) (all []
 	return all
 }
 
-// takeSuite runs rounds of a suite. Without results it was stopped; with them the error tells
+// takeSuite runs rounds of a suite. Without results it was stopped; with them the error names
 // which runs failed.
 func takeSuite(ctx context.Context, s figures.Suite, rounds int, out *output) (_ []figures.Round, failed error) {
 	n, total := 0, 0

@@ -15,7 +15,7 @@
 //	blazebench doctor          what this host offers to AF_XDP, what auto:// would take, and what to change
 //	blazebench dump FILE       the datagrams of a capture (?tap=FILE of an xdp:// URI) in words
 //
-// It needs no privileges, except where it says root. `blazebench <command> -h` lists the options of a command.
+// It needs no privileges, except where the list has (root). `blazebench <command> -h` lists the options of a command.
 package main
 
 import (
@@ -46,7 +46,7 @@ func main() {
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if len(args) == 1 && args[0] == receiverArg {
 		if workload.Serve(stdin, stdout) != nil {
-			return exitFailed // the sender was told why
+			return exitFailed // the sender has the reason
 		}
 		return exitOK
 	}

@@ -167,7 +167,7 @@ func TestBestEffortLosesWhatIsDropped(t *testing.T) {
 	if r.Lost == 0 || r.Delivered+r.Lost != r.Sent {
 		t.Errorf("30 %% loss without repair: %s", counts(&r))
 	}
-	// Every loss is told; what is missing at the very end, when nothing follows it, may not be yet.
+	// Every loss is reported; what is missing at the very end, when nothing follows it, may not be yet.
 	if r.Told == 0 || r.Told > r.Lost {
 		t.Errorf("%d lost, %d told as lost: %v", r.Lost, r.Told, r.Reasons)
 	}

@@ -85,7 +85,7 @@ func parseWorkload(args []string, stderr io.Writer) (*flags, error) {
 	if f.opt.Receiver, err = receiverArgs(); err != nil {
 		return nil, err
 	}
-	// A zero that somebody typed is no default.
+	// A zero on the command line is no default.
 	f.Visit(func(g *flag.Flag) {
 		switch g.Name {
 		case "size", "duration", "receivers", "members", "k", "m", "interleave":
@@ -170,8 +170,8 @@ func one(ctx context.Context, args []string, out *output) error {
 }
 
 // verdict is an error when a run broke its protocol's promise. Then it shows the members' counters, and
-// after a ring that was not as expected too: on a loaded host that is no error, and yet somebody will
-// ask why.
+// after a ring that was not as expected too: on a loaded host that is no error, and yet a reader
+// will ask why.
 func (o *output) verdict(r *measure.Result) error {
 	err, odd, first := mustHold(r), false, " (0 is the sender)"
 	if ring := r.Order; ring != nil {

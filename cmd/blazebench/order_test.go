@@ -32,7 +32,7 @@ func TestOrder(t *testing.T) {
 			if r.OrderViolations+r.Duplicates+r.Reordered+r.Corrupt != 0 || r.Sent == 0 || r.Compared == 0 || !r.Verified {
 				t.Errorf("%s, %d compared", counts(&r.Result), r.Compared)
 			}
-			// Whoever was out of the ring for a while, on a host that stood still, may miss something.
+			// A member that was out of the ring for a while, on a host that stood still, may miss something.
 			if r.Views == 1 && (r.Delivered != r.Sent*uint64(r.Ring) || r.Lost != 0) {
 				t.Errorf("%s at %d members", counts(&r.Result), r.Ring)
 			}

@@ -13,7 +13,7 @@ import (
 	"github.com/activeblaze/blaze/bench/measure"
 )
 
-// defaultDuration is how long a workload is measured unless somebody says otherwise.
+// defaultDuration is how long a workload is measured unless --duration is given.
 const defaultDuration = 5 * time.Second
 
 // output is where results and progress go.
@@ -23,7 +23,7 @@ type output struct {
 	shown          bool   // a line of progress is on the terminal
 }
 
-// progress shows what is going on, if somebody can see it.
+// progress shows what is going on, on a terminal.
 func (o *output) progress(what string) {
 	if !terminal(o.stderr) {
 		return
@@ -40,7 +40,7 @@ func (o *output) clear() {
 	}
 }
 
-// terminal tells whether w may be one. The null device passes too, and does not mind.
+// terminal reports whether w may be one. The null device passes too, and does not mind.
 func terminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok {
@@ -163,7 +163,7 @@ func counts(r *measure.Result) string {
 	return s
 }
 
-// reasons lists why messages were told as lost.
+// reasons lists why messages were reported as lost.
 func reasons(r *measure.Result) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(r.Reasons)) {

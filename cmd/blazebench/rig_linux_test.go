@@ -96,7 +96,7 @@ func TestRigNeedsRoot(t *testing.T) {
 	}
 }
 
-// However blazebench ends, its network ends with it: nobody is left who holds it.
+// However blazebench ends, its network ends with it: no process is left that holds it.
 func TestKillTakesRigAlong(t *testing.T) {
 	needRig(t)
 	cmd, receivers, _ := start(t, 2, "latency", "--rig", "bridge", "--receivers", "2", "--duration", "1m")

@@ -35,7 +35,7 @@ var (
 
 const (
 	// sweepRate is what two cores carry under every protocol at every loss, so that latency
-	// tells of repair and not of queues.
+	// is that of repair and not of queues.
 	sweepRate     = 50_000
 	sweepDuration = 2 * time.Second // at each point
 )
@@ -71,7 +71,7 @@ func (f *flags) checkSweep() error {
 }
 
 // takeSweep runs every point of a sweep, in the order of the table, rounds times: a neighbour's noise
-// then falls on all protocols alike. Without runs it was stopped; with them the error tells which
+// then falls on all protocols alike. Without runs it was stopped; with them the error names which
 // of them broke its protocol's promise.
 func (f *flags) takeSweep(ctx context.Context, out *output) (all [][]*measure.Result, broken error) {
 	o := f.opt

@@ -14,7 +14,7 @@ import (
 	"github.com/activeblaze/blaze/bench/measure"
 )
 
-// What is lost on the way comes back by blocks, by NAKs or not at all, and the result says which.
+// What is lost on the way comes back by blocks, by NAKs or not at all, and the result states which.
 func TestCodedRuns(t *testing.T) {
 	for _, c := range []struct {
 		args  string
@@ -101,7 +101,7 @@ func TestSweep(t *testing.T) {
 	if b, err := os.ReadFile(picture); err != nil || xml.Unmarshal(b, new(struct{ XMLName xml.Name })) != nil {
 		t.Errorf("%v: %.200s", err, b)
 	}
-	// A plot that has nowhere to go is told before anything runs.
+	// A plot that has nowhere to go is refused before anything runs.
 	if code, _, stderr = bench(t, "loss", "--sweep", "--out", dir); code != exitFailed || !strings.Contains(stderr, dir) {
 		t.Errorf("a directory as --out: exit %d, %s", code, stderr)
 	}

@@ -42,10 +42,10 @@ func TestCheck(t *testing.T) {
 		{"but the block code no core", "fec/a.go", `import _ "` + m + `/nack"`, "2 " + m + "/nack fec may use only"},
 		{"cluster stands on group", "cluster/a.go", `import _ "` + m + `/group"`, ""},
 		{"group not on cluster", "group/a.go", `import _ "` + m + `/cluster"`, "2 " + m + "/cluster group may use only"},
-		{"a core knows no engine", "totem/a.go", `import _ "` + m + `/engine"`, "2 " + m + "/engine totem may use only"},
-		{"a core knows no driver", "nack/a.go", `import _ "` + m + `/udp"`, "2 " + m + "/udp nack may use only"},
-		{"the bottom knows nobody", "wire/a.go", `import _ "` + m + `/buf"`, "2 " + m + "/buf wire may use only nothing"},
-		{"nobody knows the root", "sim/a.go", `import _ "` + m + `"`, "2 " + m + " sim may use only"},
+		{"a core uses no engine", "totem/a.go", `import _ "` + m + `/engine"`, "2 " + m + "/engine totem may use only"},
+		{"a core uses no driver", "nack/a.go", `import _ "` + m + `/udp"`, "2 " + m + "/udp nack may use only"},
+		{"the bottom uses nothing", "wire/a.go", `import _ "` + m + `/buf"`, "2 " + m + "/buf wire may use only nothing"},
+		{"nothing below uses the root", "sim/a.go", `import _ "` + m + `"`, "2 " + m + " sim may use only"},
 		{"but programs do", "cmd/x/a.go", `import _ "` + m + `"`, ""},
 		{"and benchmarks", "bench/x/a.go", `import _ "` + m + `"`, ""},
 		{"the root uses the parts", "a.go", `import _ "` + m + `/internal/member"`, ""},
@@ -54,14 +54,14 @@ func TestCheck(t *testing.T) {
 		{"a folder below has its folder's rule", "nack/x/a.go", `import _ "` + m + `/engine"`, "2 " + m + "/engine nack may use only"},
 		{"small tools use each other", "internal/x/a.go", `import _ "` + m + `/internal/gid"`, ""},
 		{"but nothing that has a rule of its own", "internal/x/a.go", `import _ "` + m + `/internal/member"`, "2 " + m + "/internal/member internal may use only"},
-		{"a folder nobody has thought of", "new/a.go", ``, "1  new has no rule"},
+		{"a folder without a rule", "new/a.go", ``, "1  new has no rule"},
 
-		// Rule 3: the engine knows interfaces only, and nobody has to import it.
-		{"the engine knows no core", "engine/a.go", `import _ "` + m + `/nack"`, "2 " + m + "/nack engine may use only"},
-		{"the engine knows no driver", "engine/a.go", `import _ "` + m + `/udp"`, "2 " + m + "/udp engine may use only"},
-		{"a driver knows no engine", "udp/a.go", `import _ "` + m + `/engine"`, "2 " + m + "/engine udp may use only"},
-		{"a driver knows no core", "xdp/a.go", `import _ "` + m + `/nack"`, "2 " + m + "/nack xdp may use only"},
-		{"a driver knows no other driver", "xdp/a.go", `import _ "` + m + `/udp"`, "2 " + m + "/udp xdp may use only"},
+		// Rule 3: the engine uses interfaces only, and no package has to import it.
+		{"the engine uses no core", "engine/a.go", `import _ "` + m + `/nack"`, "2 " + m + "/nack engine may use only"},
+		{"the engine uses no driver", "engine/a.go", `import _ "` + m + `/udp"`, "2 " + m + "/udp engine may use only"},
+		{"a driver uses no engine", "udp/a.go", `import _ "` + m + `/engine"`, "2 " + m + "/engine udp may use only"},
+		{"a driver uses no core", "xdp/a.go", `import _ "` + m + `/nack"`, "2 " + m + "/nack xdp may use only"},
+		{"a driver uses no other driver", "xdp/a.go", `import _ "` + m + `/udp"`, "2 " + m + "/udp xdp may use only"},
 		{"the filter belongs to its driver", "xdp/a.go", `import _ "` + m + `/bpf"`, ""},
 
 		// Rule 1: cores are state machines without I/O.

@@ -62,7 +62,7 @@ func skip(module fs.FS, dir string) error {
 	}
 	mod, err := fs.ReadFile(module, path.Join(dir, "go.mod"))
 	if err == nil && !bytes.Contains(append([]byte("\n"), mod...), []byte("\nmodule "+Module+"/"+dir+"\n")) {
-		return fs.SkipDir // a module of somebody else
+		return fs.SkipDir // a module of another repository
 	}
 	return nil
 }
@@ -144,7 +144,7 @@ func ruleFor(dir string, rules []Rule) (Rule, bool) {
 	}
 }
 
-// importForbidden says why rule forbids an import; "" when it does not.
+// importForbidden is why rule forbids an import; "" when it does not.
 func importForbidden(rule Rule, imported string, rules []Rule) string {
 	if imported == Module || strings.HasPrefix(imported, Module+"/") {
 		dir := path.Clean("." + strings.TrimPrefix(imported, Module))
@@ -167,7 +167,7 @@ func importForbidden(rule Rule, imported string, rules []Rule) string {
 	return ""
 }
 
-// useForbidden says why rule forbids the use of what, a name of package time or rand.
+// useForbidden is why rule forbids the use of what, a name of package time or rand.
 func useForbidden(rule Rule, what string) string {
 	switch what {
 	case "time.Now", "time.Since", "time.Until":
@@ -188,7 +188,7 @@ func useForbidden(rule Rule, what string) string {
 	return ""
 }
 
-// within tells whether p is dir or lies below it.
+// within reports whether p is dir or lies below it.
 func within(p, dir string) bool { return p == dir || strings.HasPrefix(p, dir+"/") }
 
 func list(dirs []string) string {

@@ -1,7 +1,7 @@
-// Package archtest reads the module's source and tells where it leaves the architecture: who
-// imports what, who reads a clock, who draws random numbers. The table below is the
-// architecture's rules 1, 3, 4 and 8 in a form that a test can check, so that nobody has to
-// remember them. Tests (_test.go) may do as they like.
+// Package archtest reads the module's source and reports where it leaves the architecture:
+// imports, clocks that are read, random numbers that are drawn. The table below is the
+// architecture's rules 1, 3, 4 and 8 in a form that a test can check, so that they need not
+// be remembered. Tests (_test.go) may do as they like.
 package archtest
 
 // Module is this module's path.
@@ -40,13 +40,13 @@ var (
 
 // Rules is the architecture, from the bottom up.
 var Rules = []Rule{
-	// What the parts agree on. They know nobody.
+	// What the parts agree on. They use nothing.
 	{Dir: "clock", Seeded: true},
 	{Dir: "wire", Seeded: true},
 	{Dir: "buf", Seeded: true},
 	{Dir: "ring", Seeded: true},
 
-	// Protocol cores: cluster → group → totem, nack → fec. They know neither the engine, which
+	// Protocol cores: cluster → group → totem, nack → fec. They use neither the engine, which
 	// calls them, nor any driver.
 	{Dir: "internal/core", Uses: bottom, Core: true},
 	{Dir: "fec", Uses: shared, Core: true},
@@ -55,10 +55,10 @@ var Rules = []Rule{
 	{Dir: "group", Uses: join(nack, "totem"), Core: true},
 	{Dir: "cluster", Uses: group, Core: true},
 
-	// The engine knows interfaces, not drivers or protocols.
+	// The engine uses interfaces, not drivers or protocols.
 	{Dir: "engine", Uses: bottom, Clock: true},
 
-	// Drivers know no protocol, and satisfy the engine's interface without importing it.
+	// Drivers use no protocol, and satisfy the engine's interface without importing it.
 	{Dir: "udp", Uses: join(bottom, "internal/iflock", "internal/oversize"), Clock: true},
 	{Dir: "xdp", Uses: join(bottom, "bpf", "internal/iflock", "internal/oversize", "internal/plain"), Clock: true},
 	{Dir: "bpf"},
@@ -81,7 +81,7 @@ var Rules = []Rule{
 	// Whole members in virtual time: everything but drivers and the root package.
 	{Dir: "sim", Uses: join(cores, "engine", "internal"), Seeded: true},
 
-	// What applications import. It is the top: nobody below uses it.
+	// What applications import. It is the top: nothing below uses it.
 	{Dir: ".", Uses: join(cores, "engine", "udp", "xdp", "internal")},
 
 	// Programs.
@@ -111,7 +111,7 @@ var Linked = []string{
 	"google.golang.org/protobuf",
 }
 
-// Exception is a place that breaks a rule with everybody's knowledge.
+// Exception is a place that breaks a rule on purpose.
 type Exception struct {
 	File string // from the module's root
 	What string // the violation's What

@@ -42,7 +42,7 @@ type Done struct {
 	Transport string   `json:"transport"`
 	Mode      string   `json:"mode"`
 	Received  []uint64 `json:"received"` // of each member, in order and once
-	Wrong     uint64   `json:"wrong"`    // out of order, twice, damaged, or of nobody
+	Wrong     uint64   `json:"wrong"`    // out of order, twice, damaged, or of no member
 	Lost      uint64   `json:"lost"`     // that OnLoss reported
 	Repairs   uint64   `json:"repairs"`
 	NAKs      uint64   `json:"naks"`
@@ -118,7 +118,7 @@ func Run(in io.Reader, out io.Writer) error {
 	}
 	var line struct{}
 	if err := dec.Decode(&line); err != nil {
-		return nil // nobody wants a conversation
+		return nil // there is no conversation
 	}
 	began = time.Now()
 	err = talk(ch, &o)

@@ -1,4 +1,4 @@
-// Package doctor looks at a host and says what it offers to AF_XDP, what auto:// would take on each
+// Package doctor looks at a host and reports what it offers to AF_XDP, what auto:// would take on each
 // interface and why, and what would have to change for more. It only reads: it sends no packet,
 // attaches nothing, opens no port and changes no setting.
 package doctor
@@ -15,7 +15,7 @@ type Level string
 // The levels.
 const (
 	Good Level = "ok"   // as it should be
-	Note Level = "note" // works; more is possible, or somebody should know
+	Note Level = "note" // works; more is possible, or worth a look
 	Lack Level = "LACK" // something does not work for want of this
 )
 
@@ -48,7 +48,7 @@ type Report struct {
 	Interfaces []Interface `json:"interfaces"`
 }
 
-// Usable tells whether xdp:// would work on some interface.
+// Usable reports whether xdp:// would work on some interface.
 func (r *Report) Usable() bool {
 	for _, i := range r.Interfaces {
 		if i.Choice.Transport == "xdp" {

@@ -171,7 +171,7 @@ func find() (Interface, error) {
 	return Interface{}, fmt.Errorf("no %s in %+v", rig.Interface, r.Interfaces)
 }
 
-// What doctor says of a real interface is what happens there, and it sends nothing.
+// What doctor reports of a real interface is what happens there, and it sends nothing.
 func TestRealInterface(t *testing.T) {
 	inRig(t, func() error {
 		before, err := os.ReadFile("/proc/thread-self/net/dev")

@@ -7,7 +7,7 @@ import (
 	"runtime"
 )
 
-// Look says that AF_XDP is Linux's.
+// Look fails: AF_XDP is Linux's.
 func Look() (*Report, error) {
 	r := &Report{Host: []Finding{{Lack, "kernel", runtime.GOOS + ": AF_XDP is Linux's", "use udp:// here"}}}
 	all, err := net.Interfaces()

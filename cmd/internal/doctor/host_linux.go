@@ -48,7 +48,7 @@ var lockedBytes = func() int64 {
 	return locked
 }()
 
-// capable tells whether this thread has a capability.
+// capable reports whether this thread has a capability.
 func capable(capability int) bool {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
@@ -180,7 +180,7 @@ func (h *host) capabilities() Finding {
 	return Finding{level, "capabilities", "missing: " + strings.Join(lacks, ", "), h.grant()}
 }
 
-// locks tells whether the memory of a member with the default Config may be locked.
+// locks reports whether the memory of a member with the default Config may be locked.
 func (h *host) locks() bool {
 	return h.has(unix.CAP_IPC_LOCK) || h.memlock == unix.RLIM_INFINITY || h.memlock >= uint64(h.needs)
 }

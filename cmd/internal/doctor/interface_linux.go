@@ -41,7 +41,7 @@ type nic struct {
 // examine asks the kernel everything about an interface that can be asked.
 func examine(name string) nic {
 	n := nic{Look: xdp.Look{Name: name}}
-	// The group is any: nobody is asked for it.
+	// The group is any: the option is not asked for.
 	at, err := xdp.LookAt(xdp.Config{Interface: name, Group: netip.MustParseAddrPort("239.255.66.76:6676")})
 	if err != nil {
 		n.Err = err
@@ -54,7 +54,7 @@ func examine(name string) nic {
 	return n
 }
 
-// holder tells who has claimed the interface (package internal/iflock), without asking them.
+// holder is the process that has claimed the interface (package internal/iflock); it is not disturbed.
 func holder(index int) string {
 	f, err := os.Open("/proc/thread-self/net/unix")
 	if err != nil {
@@ -71,7 +71,7 @@ func holder(index int) string {
 	return ""
 }
 
-// judge says what is to be thought of it.
+// judge finds what is good and bad about it.
 func (h *host) judge(n nic) Interface {
 	i := Interface{Name: n.Name, Findings: []Finding{n.link()}}
 	if n.Index == 0 {
@@ -136,7 +136,7 @@ func (n nic) modes() Finding {
 	return f
 }
 
-// queue tells of receive queues and their NAPIs.
+// queue is about receive queues and their NAPIs.
 func (n nic) queue() Finding {
 	f := Finding{Good, "receive queues", fmt.Sprint(max(n.Queues, 1)), ""}
 	if len(n.napis) > 0 {
@@ -161,7 +161,7 @@ func (n nic) queue() Finding {
 	return f
 }
 
-// segments tells of offloads that put packets together, which programs on the XDP hook see as one.
+// segments is about offloads that put packets together, which programs on the XDP hook see as one.
 func (n nic) segments() (Finding, bool) {
 	if len(n.offloads) == 0 {
 		return Finding{}, false
@@ -185,14 +185,14 @@ func (n nic) segments() (Finding, bool) {
 	return f, true
 }
 
-// choose says what auto:// would take, as the library does it: xdp where it can be had.
+// choose finds what auto:// would take, as the library does it: xdp where it can be had.
 func (h *host) choose(n nic) Choice {
 	var why string
 	missing := h.missing()
 	major, minor, known := version(h.kernel)
 	switch {
 	case n.Err != nil && errors.Is(n.Err, xdp.ErrConfig):
-		// xdp.Open would refuse the interface as it is; whether udp could use it, its error tells.
+		// xdp.Open would refuse the interface as it is; whether udp could use it is in its error.
 		return Choice{Transport: udpOn(n), Why: n.Err.Error()}
 	case n.Err != nil:
 		why = n.Err.Error()
@@ -214,7 +214,7 @@ func (h *host) choose(n nic) Choice {
 	return Choice{Transport: "udp", Why: why}
 }
 
-// native tells whether the driver has a native mode that is any use; where the kernel cannot say,
+// native reports whether the driver has a native mode that is any use; where the kernel cannot say,
 // it may.
 func (n nic) native() bool {
 	const both = xdpBasic | xdpRedirect
@@ -234,7 +234,7 @@ func (n nic) climb() Choice {
 	return c
 }
 
-// udpOn tells whether udp would work where xdp refuses the interface.
+// udpOn reports whether udp would work where xdp refuses the interface.
 func udpOn(n nic) string {
 	i, err := net.InterfaceByName(n.Name)
 	if err != nil || i.Flags&net.FlagUp == 0 {
@@ -252,7 +252,7 @@ func udpOn(n nic) string {
 // better is what would have to change for a better rung.
 func (h *host) better(n nic, c Choice) (s []string) {
 	if n.Err != nil {
-		return nil // the error says what helps
+		return nil // the error states what helps
 	}
 	if c.Transport == "udp" {
 		switch {

@@ -29,12 +29,12 @@ const (
 	xdpZeroCopy = 1 << 3
 )
 
-// card is what the family says of an interface.
+// card is what the family reports of an interface.
 type card struct {
 	known    bool   // the kernel has the family
 	features uint64 // enum netdev_xdp_act; 0: no native mode
-	napis    []int  // of the receive queues, in order; 0: none that the kernel knows by number
-	queues   bool   // the kernel can tell queues
+	napis    []int  // of the receive queues, in order; 0: none that has a number
+	queues   bool   // the kernel lists queues
 }
 
 // askCard asks the kernel about an interface.

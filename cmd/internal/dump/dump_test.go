@@ -103,7 +103,7 @@ func TestWords(t *testing.T) {
 		c.section()
 		c.port(linkEthernet, 9)
 		c.port(113, 6)
-		c.block(0xbad, make([]byte, 8)) // of a kind that nobody knows
+		c.block(0xbad, make([]byte, 8)) // of an unknown kind
 		start := uint64(1_700_000_000_000_000_001)
 		c.packet(0, start, Out, frameOf(datagramOf(wire.NACK,
 			wire.AppendHeartbeat(nil, wire.Heartbeat{First: 3, Last: 9, FirstMessage: 4, NextMessage: 20, SentAt: 77, RoundTrip: 5000, Receivers: 2, WantStatus: true}),
@@ -185,7 +185,7 @@ func TestBadFiles(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// What is cut short says so, wherever it is cut.
+	// What is cut short is reported as such, wherever it is cut.
 	for n := range len(whole) {
 		if n == 28 { // between the section's header and the interface
 			continue

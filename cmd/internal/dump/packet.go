@@ -6,7 +6,7 @@ import (
 	"net/netip"
 )
 
-// Ethernet types and IPv4 protocols that are told apart.
+// Ethernet types and IPv4 protocols that are distinguished.
 const (
 	etherIPv4 = 0x0800
 	etherVLAN = 0x8100
@@ -24,7 +24,7 @@ type udp struct {
 	cut      int // bytes of the payload that were not captured
 }
 
-// open takes the headers off a packet. Where it is no UDP over IPv4, why says what it is.
+// open takes the headers off a packet. Where it is no UDP over IPv4, why is what it is.
 func open(p *Packet) (u udp, why string) {
 	if !p.Ethernet {
 		return u, "a packet of another link than Ethernet"

@@ -1,4 +1,4 @@
-// Package dump reads packet captures and says in words what datagrams are in them.
+// Package dump reads packet captures and prints in words what datagrams are in them.
 //
 // It reads pcapng (draft-ietf-opsawg-pcapng): what the xdp driver's tap writes, and what tcpdump
 // and Wireshark do. It trusts a file in nothing.

@@ -11,10 +11,10 @@ import (
 	"github.com/activeblaze/blaze/wire"
 )
 
-// Writer says packets in words, one line each and one for each frame of a datagram.
+// Writer prints packets in words, one line each and one for each frame of a datagram.
 type Writer struct {
 	w     io.Writer
-	first time.Time // of the first packet; later ones are told from it
+	first time.Time // of the first packet; later times count from it
 	d     wire.Datagram
 
 	// Counts of what was written.
@@ -51,7 +51,7 @@ func (w *Writer) Write(p *Packet) error {
 	return err
 }
 
-// datagram says what a UDP payload is.
+// datagram prints what a UDP payload is.
 func (w *Writer) datagram(u *udp) string {
 	n := plural(len(u.payload)+u.cut, "byte")
 	if u.cut > 0 {
@@ -91,7 +91,7 @@ func Protocol(p wire.Protocol) string {
 	return fmt.Sprintf("protocol %d", p)
 }
 
-// frame says what a frame tells.
+// frame prints what a frame carries.
 func frame(f *wire.Frame) string {
 	switch f.Kind {
 	case wire.FrameData:
@@ -133,7 +133,7 @@ func frame(f *wire.Frame) string {
 	return ringFrame(f)
 }
 
-// ringFrame says what Totem's frames tell.
+// ringFrame prints what Totem's frames carry.
 func ringFrame(f *wire.Frame) string {
 	switch f.Kind {
 	case wire.FrameRing:
@@ -193,7 +193,7 @@ func ringFrame(f *wire.Frame) string {
 	return fmt.Sprintf("frame %d", f.Kind)
 }
 
-// maxMessages is how many messages of a datagram are told one by one.
+// maxMessages is how many messages of a datagram are printed one by one.
 const maxMessages = 8
 
 func data(d *wire.Data) string {
@@ -262,7 +262,7 @@ func topic(b []byte) string {
 	return strconv.Quote(string(b))
 }
 
-// short is a member by the first 4 of its 16 bytes, which tell the members of a capture apart.
+// short is a member by the first 4 of its 16 bytes, which differ between the members of a capture.
 func short(id wire.MemberID) string { return hex.EncodeToString(id[:4]) }
 
 func member(id wire.MemberID, incarnation uint32) string {

@@ -59,6 +59,12 @@ func BenchmarkDecode(b *testing.B) {
 	}{
 		{"heartbeat", heartbeatDatagram()},
 		{"status", statusDatagram()},
+		{"nak1", nakDatagram(1)},
+		{"nak20", nakDatagram(20)},
+		{"ring", datagramOf(AppendRing(nil, Ring{Round: 7, Origin: 2}))},
+		{"token", datagramOf(AppendToken(nil, &Token{Ring: RingID{Seq: 4}, Seq: 9, Aru: 8}))},
+		{"join", datagramOf(AppendJoin(nil, &Join{RingSeq: 4, Proc: Members(testOrigin[:])}))},
+		{"repair", datagramOf(AppendRepair(nil, &Repair{Block: 1, Scheme: 1, Stride: 1, Sources: 8, Repairs: 2, Index: 1, Symbol: make([]byte, 100)}))},
 		{"data1x64", packedDatagram(b, 1, 64)},
 		{"data20x64", packedDatagram(b, 20, 64)},
 		{"data3x400", packedDatagram(b, 3, 400)},
@@ -74,6 +80,41 @@ func BenchmarkDecode(b *testing.B) {
 			}
 		})
 	}
+}
+
+func nakDatagram(gaps int) []byte {
+	list := make([]Gap, gaps)
+	for i := range list {
+		list[i] = Gap{First: uint64(10 * (i + 1)), Count: 3}
+	}
+	return datagramOf(AppendNak(nil, testOrigin, 1, list, nil))
+}
+
+// BenchmarkRead reads control frames that were decoded before.
+func BenchmarkRead(b *testing.B) {
+	var d Datagram
+	read := func(name string, datagram []byte, f func(*Frame)) {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			if err := Decode(datagram, &d); err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				f(&d.Frames()[0])
+			}
+		})
+	}
+	read("heartbeat", heartbeatDatagram(), func(f *Frame) { sinkU64 += f.Heartbeat().Last })
+	read("status", statusDatagram(), func(f *Frame) { sinkU64 += f.Status().Next })
+	read("ring", datagramOf(AppendRing(nil, Ring{Round: 7, Origin: 2})), func(f *Frame) { sinkU64 += uint64(f.Ring().Round) })
+	read("token", datagramOf(AppendToken(nil, &Token{Ring: RingID{Seq: 4}, Seq: 9, Aru: 8})), func(f *Frame) { sinkU64 += f.Token().Seq })
+	read("nak20", nakDatagram(20), func(f *Frame) {
+		n := f.Nak()
+		gaps := n.Gaps()
+		for g, ok := gaps.Next(); ok; g, ok = gaps.Next() {
+			sinkU64 += g.First
+		}
+	})
 }
 
 func BenchmarkPeek(b *testing.B) {

@@ -89,6 +89,14 @@ func (c CommitEntries) Append(e CommitEntry) CommitEntries {
 	return binary.LittleEndian.AppendUint64(c, e.Bound)
 }
 
+var commitLayout = newLayout(commitInRange,
+	memberID, // rep
+	fixed64,  // ring_seq
+	fixed32,  // index
+	blob,     // rings
+	blob,     // entries
+)
+
 // AppendCommit appends c as one frame. It checks nothing.
 func AppendCommit(dst []byte, c *Commit) []byte {
 	n := commitHead + 2 + varintLen(len(c.Rings)) + len(c.Rings) + varintLen(len(c.Entries)) + len(c.Entries)
@@ -101,16 +109,10 @@ func AppendCommit(dst []byte, c *Commit) []byte {
 }
 
 // Commit reads a frame of kind FrameCommit. Its lists are lent with the datagram.
-func (f *Frame) Commit() Commit {
-	if f.canonical {
-		c, _ := loadCommit(f.body)
-		return c
-	}
-	c, _ := scanCommit(f.body)
-	return c
-}
+func (f *Frame) Commit() Commit { return loadCommit(&f.parts) }
 
-func (c *Commit) inRange() bool {
+func commitInRange(p *parts) bool {
+	c := loadCommit(p)
 	rings, n := c.Rings.Len(), c.Entries.Len()
 	if c.Ring.Seq < 1 || c.Ring.Seq > MaxRingSeq || int64(c.Index) > int64(n) || n < 1 || n > MaxRing || rings < 1 || rings > MaxRing ||
 		len(c.Entries)%commitEntryLen != 0 || len(c.Rings)%oldRingLen != 0 || !ascending(c.Entries, commitEntryLen) {
@@ -130,60 +132,13 @@ func (c *Commit) inRange() bool {
 	return c.Entries.At(0).ID == c.Ring.Rep
 }
 
-func isCanonicalCommit(b []byte) bool {
-	if len(b) < commitHead+4 || b[0] != 0x0A || b[1] != memberLen || b[18] != 0x11 || b[27] != 0x1D {
-		return false
+func loadCommit(p *parts) Commit {
+	b := p.head
+	_ = b[commitHead-1]
+	return Commit{
+		Ring:    RingID{Rep: MemberID(b[2:]), Seq: binary.LittleEndian.Uint64(b[19:])},
+		Index:   binary.LittleEndian.Uint32(b[28:]),
+		Rings:   p.bytes[0],
+		Entries: p.bytes[1],
 	}
-	c, ok := loadCommit(b)
-	return ok && c.inRange()
-}
-
-func loadCommit(b []byte) (c Commit, ok bool) {
-	_ = b[commitHead]
-	c = Commit{
-		Ring:  RingID{Rep: MemberID(b[2:]), Seq: binary.LittleEndian.Uint64(b[19:])},
-		Index: binary.LittleEndian.Uint32(b[28:]),
-	}
-	rings, rest, ok := canonicalBytes(b[commitHead:], 4)
-	if !ok {
-		return c, false
-	}
-	entries, rest, ok := canonicalBytes(rest, 5)
-	c.Rings, c.Entries = rings, entries
-	return c, ok && len(rest) == 0
-}
-
-func scanCommit(b []byte) (c Commit, err error) {
-	const required = 1<<6 - 1<<1
-	seen := 0
-	var rep []byte
-	s := scanner{rest: b}
-	for s.next() {
-		switch {
-		case s.is(1, typeBytes):
-			rep = s.bytes
-		case s.is(2, typeFixed64):
-			c.Ring.Seq = s.value
-		case s.is(3, typeFixed32):
-			c.Index = uint32(s.value)
-		case s.is(4, typeBytes):
-			c.Rings = s.bytes
-		case s.is(5, typeBytes):
-			c.Entries = s.bytes
-		default:
-			continue
-		}
-		seen |= 1 << s.field
-	}
-	if s.bad || seen != required {
-		return c, ErrMalformed
-	}
-	if len(rep) != memberLen {
-		return c, ErrRange
-	}
-	c.Ring.Rep = MemberID(rep)
-	if !c.inRange() {
-		return c, ErrRange
-	}
-	return c, nil
 }

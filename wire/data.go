@@ -105,10 +105,10 @@ func (it *MessageIter) step() bool {
 // Data reads a frame of kind FrameData.
 func (f *Frame) Data() Data {
 	if !f.canonical {
-		d, _ := scanData(f.body)
+		d, _ := scanData(f.head)
 		return d
 	}
-	d := loadDataHead(f.body)
+	d := loadDataHead(f.head)
 	d.Count = int(f.count)
 	return d
 }

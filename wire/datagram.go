@@ -44,9 +44,28 @@ const (
 	FrameSymbolNak FrameKind = fieldSymbolNak
 )
 
-// isFrame tells whether a field of a Datagram is a frame that this build knows.
+// maxFrame is the largest field number that a frame can have.
+const maxFrame = 31
+
+// layouts has the layout of each kind of frame but Data.
+var layouts = [maxFrame + 1]*layout{
+	FrameNak:       nakLayout,
+	FrameHeartbeat: heartbeatLayout,
+	FrameStatus:    statusLayout,
+	FrameStart:     startLayout,
+	FrameLeave:     leaveLayout,
+	FrameRing:      ringLayout,
+	FrameToken:     tokenLayout,
+	FrameJoin:      joinLayout,
+	FrameCommit:    commitLayout,
+	FrameNotice:    noticeLayout,
+	FrameRepair:    repairLayout,
+	FrameSymbolNak: symbolNakLayout,
+}
+
+// isFrame reports whether a field of a Datagram is a frame that this build knows.
 func isFrame(field uint32) bool {
-	return field >= fieldData && field <= fieldNotice || field == fieldRepair || field == fieldSymbolNak
+	return field <= maxFrame && layouts[field] != nil || field == fieldData
 }
 
 // Datagram is one decoded datagram. It is large: keep one and decode into it again and again.
@@ -54,8 +73,9 @@ type Datagram struct {
 	Header
 	Canonical bool // laid out as this package writes it; the fast path took it
 
-	n      int
-	frames [MaxFrames]Frame
+	n       int
+	frames  [MaxFrames]Frame
+	scratch [MaxFrames]scratch // of frames that are not canonical
 }
 
 // Frames lends the frames in their order on the wire, until the next Decode into d.
@@ -69,7 +89,16 @@ type Frame struct {
 	Kind      FrameKind
 	canonical bool
 	count     uint16 // messages of a canonical Data
-	body      []byte // the frame's message, lent with the datagram
+	parts            // lent with the datagram; of a Data only head, which is the frame's message
+}
+
+// pairs returns fields of the frame from the first pair on, or earlier. head is the length of the
+// head.
+func (f *Frame) pairs(head int) []byte {
+	if f.canonical {
+		return f.head[head:]
+	}
+	return f.lists
 }
 
 // Decode reads b into d: the header, its CRC, every frame and every packed message, so that
@@ -109,7 +138,7 @@ func (d *Datagram) decodeFrames(b []byte) error {
 	for p := HeaderLen; p < len(b); {
 		kind, begin, end := frameAt(b, p)
 		if kind == 0 {
-			return d.decodeRest(b[p:], last)
+			return d.decodeRest(b[p:])
 		}
 		if err := d.add(kind, b[begin:end:end]); err != nil {
 			return err
@@ -130,6 +159,9 @@ func frameAt(b []byte, p int) (kind FrameKind, begin, end int) {
 	switch {
 	case tag&^0x18 == fieldData<<3|typeBytes: // 0x62, 0x6A, 0x72 and 0x7A
 		kind = FrameKind(tag >> 3)
+		if p < len(b) && b[p] < 0x80 && int(b[p]) < len(b)-p {
+			return kind, p + 1, p + 1 + int(b[p])
+		}
 	case tag&0x87 == 0x82 && isFrame(fieldStart+uint32(tag>>3&0xF)) && p < len(b) && b[p] == 0x01: // 0x82, 0x8A … 0xCA
 		kind = fieldStart + FrameKind(tag>>3&0xF)
 		p++
@@ -150,86 +182,29 @@ func (d *Datagram) add(kind FrameKind, body []byte) error {
 		return ErrRange
 	}
 	f := &d.frames[d.n]
-	f.Kind, f.body = kind, body
+	f.Kind = kind
 	if kind == FrameData {
+		f.head = body
 		count := canonicalData(body)
 		f.canonical, f.count = count > 0, uint16(count)
+		if !f.canonical {
+			d.Canonical = false
+			if _, err := scanData(body); err != nil {
+				return err
+			}
+		}
 	} else {
-		f.canonical = isCanonicalFrame(kind, body)
-	}
-	if !f.canonical {
-		d.Canonical = false
-		if err := checkFrame(kind, body); err != nil {
-			return err
+		l := layouts[kind&maxFrame]
+		f.canonical = l.split(body, &f.parts)
+		if !f.canonical {
+			d.Canonical = false
+			if err := l.scan(body, &f.parts, &d.scratch[d.n]); err != nil {
+				return err
+			}
 		}
 	}
 	d.n++
 	return nil
-}
-
-// isCanonicalFrame tells whether body is a valid canonical frame, of a kind other than Data.
-// False only means that the general path has to decide.
-func isCanonicalFrame(kind FrameKind, body []byte) bool {
-	switch kind {
-	case FrameNak:
-		return isCanonicalNak(body)
-	case FrameHeartbeat:
-		return isCanonicalHeartbeat(body)
-	case FrameStatus:
-		return isCanonicalStatus(body)
-	case FrameStart:
-		return isCanonicalStart(body)
-	case FrameLeave:
-		return isCanonicalLeave(body)
-	case FrameRing:
-		return isCanonicalRing(body)
-	case FrameToken:
-		return isCanonicalToken(body)
-	case FrameJoin:
-		return isCanonicalJoin(body)
-	case FrameCommit:
-		return isCanonicalCommit(body)
-	case FrameNotice:
-		return isCanonicalNotice(body)
-	case FrameRepair:
-		return isCanonicalRepair(body)
-	case FrameSymbolNak:
-		return isCanonicalSymbolNak(body)
-	}
-	return false
-}
-
-// checkFrame judges a frame in any layout.
-func checkFrame(kind FrameKind, body []byte) (err error) {
-	switch kind {
-	case FrameData:
-		_, err = scanData(body)
-	case FrameNak:
-		_, err = scanNak(body)
-	case FrameHeartbeat:
-		_, err = scanHeartbeat(body)
-	case FrameStatus:
-		_, err = scanStatus(body)
-	case FrameStart:
-		_, err = scanStart(body)
-	case FrameLeave:
-		_, err = scanLeave(body)
-	case FrameRing:
-		_, err = scanRing(body)
-	case FrameToken:
-		_, err = scanToken(body)
-	case FrameJoin:
-		_, err = scanJoin(body)
-	case FrameCommit:
-		_, err = scanCommit(body)
-	case FrameNotice:
-		_, err = scanNotice(body)
-	case FrameRepair:
-		_, err = scanRepair(body)
-	case FrameSymbolNak:
-		_, err = scanSymbolNak(body)
-	}
-	return err
 }
 
 // decodeOther takes a datagram whose header is not canonical.
@@ -241,9 +216,9 @@ func (d *Datagram) decodeOther(b []byte) error {
 	return d.scanFrames(&s, true)
 }
 
-// decodeRest takes what follows a canonical header and the frames up to kind last, when it
-// begins with something that is not a canonical frame.
-func (d *Datagram) decodeRest(b []byte, last FrameKind) error {
+// decodeRest takes what follows a canonical header and canonical frames, when it begins with
+// something else.
+func (d *Datagram) decodeRest(b []byte) error {
 	s := scanner{rest: b}
 	return d.scanFrames(&s, false)
 }

@@ -25,6 +25,17 @@ const (
 	heartbeatBody = 5*9 + 2*5
 )
 
+var heartbeatLayout = newLayout(heartbeatInRange,
+	fixed64,                         // first
+	fixed64,                         // last
+	fixed64,                         // first_message
+	fixed64,                         // next_message
+	fixed64,                         // sent_at
+	fixed32,                         // round_trip
+	fixed32,                         // receivers
+	optional(field{kind: kindTrue}), // want_status
+)
+
 // AppendHeartbeat appends h as one frame. It checks nothing: a receiver refuses values outside
 // their bounds.
 func AppendHeartbeat(dst []byte, h Heartbeat) []byte {
@@ -47,34 +58,18 @@ func AppendHeartbeat(dst []byte, h Heartbeat) []byte {
 }
 
 // Heartbeat reads a frame of kind FrameHeartbeat.
-func (f *Frame) Heartbeat() Heartbeat {
-	if f.canonical {
-		return loadHeartbeat(f.body)
-	}
-	h, _ := scanHeartbeat(f.body)
-	return h
+func (f *Frame) Heartbeat() Heartbeat { return loadHeartbeat(&f.parts) }
+
+func heartbeatInRange(p *parts) bool {
+	b := p.head
+	_ = b[heartbeatBody-1]
+	first, last := binary.LittleEndian.Uint64(b[1:]), binary.LittleEndian.Uint64(b[10:])
+	firstMessage, nextMessage := binary.LittleEndian.Uint64(b[19:]), binary.LittleEndian.Uint64(b[28:])
+	return first >= 1 && last < math.MaxUint64 && first <= last+1 && firstMessage >= 1 && nextMessage >= firstMessage
 }
 
-func (h *Heartbeat) inRange() bool {
-	return h.First >= 1 && h.Last < math.MaxUint64 && h.First <= h.Last+1 &&
-		h.FirstMessage >= 1 && h.NextMessage >= h.FirstMessage
-}
-
-func isCanonicalHeartbeat(b []byte) bool {
-	switch {
-	case len(b) == heartbeatBody:
-	case len(b) == heartbeatBody+2 && b[55] == 8<<3|typeVarint && b[56] == 1:
-	default:
-		return false
-	}
-	if b[0] != 0x09 || b[9] != 0x11 || b[18] != 0x19 || b[27] != 0x21 || b[36] != 0x29 || b[45] != 0x35 || b[50] != 0x3D {
-		return false
-	}
-	h := loadHeartbeat(b)
-	return h.inRange()
-}
-
-func loadHeartbeat(b []byte) Heartbeat {
+func loadHeartbeat(p *parts) Heartbeat {
+	b := p.head
 	_ = b[heartbeatBody-1]
 	return Heartbeat{
 		First:        binary.LittleEndian.Uint64(b[1:]),
@@ -86,42 +81,6 @@ func loadHeartbeat(b []byte) Heartbeat {
 		Receivers:    binary.LittleEndian.Uint32(b[51:]),
 		WantStatus:   len(b) > heartbeatBody,
 	}
-}
-
-func scanHeartbeat(b []byte) (h Heartbeat, err error) {
-	const required = 1<<1 | 1<<2 | 1<<3 | 1<<4 | 1<<5 | 1<<6 | 1<<7
-	seen := 0
-	s := scanner{rest: b}
-	for s.next() {
-		switch {
-		case s.is(1, typeFixed64):
-			h.First = s.value
-		case s.is(2, typeFixed64):
-			h.Last = s.value
-		case s.is(3, typeFixed64):
-			h.FirstMessage = s.value
-		case s.is(4, typeFixed64):
-			h.NextMessage = s.value
-		case s.is(5, typeFixed64):
-			h.SentAt = s.value
-		case s.is(6, typeFixed32):
-			h.RoundTrip = uint32(s.value)
-		case s.is(7, typeFixed32):
-			h.Receivers = uint32(s.value)
-		case s.is(8, typeVarint):
-			h.WantStatus = s.value != 0
-		default:
-			continue
-		}
-		seen |= 1 << s.field
-	}
-	switch {
-	case s.bad || seen&required != required:
-		return h, ErrMalformed
-	case !h.inRange():
-		return h, ErrRange
-	}
-	return h, nil
 }
 
 // appendFixed64 and appendFixed32 append a field with a number below 16, tag and value.

@@ -23,6 +23,15 @@ const (
 	joinHead = 4 * 9
 )
 
+var joinLayout = newLayout(joinInRange,
+	fixed64, // node
+	fixed64, // started
+	fixed64, // ring_seq
+	fixed64, // counter
+	blob,    // proc
+	blob,    // fail
+)
+
 // AppendJoin appends j as one frame. It checks nothing.
 func AppendJoin(dst []byte, j *Join) []byte {
 	n := joinHead + 2 + varintLen(len(j.Proc)) + len(j.Proc) + varintLen(len(j.Fail)) + len(j.Fail)
@@ -36,72 +45,22 @@ func AppendJoin(dst []byte, j *Join) []byte {
 }
 
 // Join reads a frame of kind FrameJoin. Its sets are lent with the datagram.
-func (f *Frame) Join() Join {
-	if f.canonical {
-		j, _ := loadJoin(f.body)
-		return j
-	}
-	j, _ := scanJoin(f.body)
-	return j
-}
+func (f *Frame) Join() Join { return loadJoin(&f.parts) }
 
-func (j *Join) inRange() bool {
+func joinInRange(p *parts) bool {
+	j := loadJoin(p)
 	return j.RingSeq <= MaxRingSeq && j.Proc.valid(MaxSet) && j.Fail.valid(MaxSet)
 }
 
-func isCanonicalJoin(b []byte) bool {
-	if len(b) < joinHead+4 || b[0] != 0x09 || b[9] != 0x11 || b[18] != 0x19 || b[27] != 0x21 {
-		return false
-	}
-	j, ok := loadJoin(b)
-	return ok && j.inRange()
-}
-
-func loadJoin(b []byte) (j Join, ok bool) {
-	_ = b[joinHead]
-	j = Join{
+func loadJoin(p *parts) Join {
+	b := p.head
+	_ = b[joinHead-1]
+	return Join{
 		Node:    binary.LittleEndian.Uint64(b[1:]),
 		Started: binary.LittleEndian.Uint64(b[10:]),
 		RingSeq: binary.LittleEndian.Uint64(b[19:]),
 		Counter: binary.LittleEndian.Uint64(b[28:]),
+		Proc:    p.bytes[0],
+		Fail:    p.bytes[1],
 	}
-	proc, rest, ok := canonicalBytes(b[joinHead:], 5)
-	if !ok {
-		return j, false
-	}
-	fail, rest, ok := canonicalBytes(rest, 6)
-	j.Proc, j.Fail = proc, fail
-	return j, ok && len(rest) == 0
-}
-
-func scanJoin(b []byte) (j Join, err error) {
-	const required = 1<<7 - 1<<1
-	seen := 0
-	s := scanner{rest: b}
-	for s.next() {
-		switch {
-		case s.is(1, typeFixed64):
-			j.Node = s.value
-		case s.is(2, typeFixed64):
-			j.Started = s.value
-		case s.is(3, typeFixed64):
-			j.RingSeq = s.value
-		case s.is(4, typeFixed64):
-			j.Counter = s.value
-		case s.is(5, typeBytes):
-			j.Proc = s.bytes
-		case s.is(6, typeBytes):
-			j.Fail = s.bytes
-		default:
-			continue
-		}
-		seen |= 1 << s.field
-	}
-	switch {
-	case s.bad || seen != required:
-		return j, ErrMalformed
-	case !j.inRange():
-		return j, ErrRange
-	}
-	return j, nil
 }

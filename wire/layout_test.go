@@ -284,8 +284,8 @@ func TestAlmostCanonical(t *testing.T) {
 	start := AppendStart(nil, Start{First: 1, FirstMessage: 1, Lanes: 1})
 	leave := AppendLeave(nil, Leave{})
 	nak := AppendNak(nil, testOrigin, 1, nil, []Gap{{7, 1}})
-	nak[1] += 2 + gapLen
-	nak = AppendGap(append(nak, 3<<3|typeBytes, gapLen), Gap{5, 1})
+	nak[1] += 2 + pairLen
+	nak = AppendGap(append(nak, 3<<3|typeBytes, pairLen), Gap{5, 1})
 	for _, c := range []struct {
 		name      string
 		bytes     []byte

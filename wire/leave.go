@@ -20,6 +20,11 @@ const (
 	leaveBody = 2 * 9
 )
 
+var leaveLayout = newLayout(leaveInRange,
+	optional(fixed64), // last
+	optional(fixed64), // next_message
+)
+
 // AppendLeave appends l as one frame. It checks nothing: a receiver refuses values outside
 // their bounds.
 func AppendLeave(dst []byte, l Leave) []byte {
@@ -33,30 +38,15 @@ func AppendLeave(dst []byte, l Leave) []byte {
 }
 
 // Leave reads a frame of kind FrameLeave.
-func (f *Frame) Leave() Leave {
-	if f.canonical {
-		return loadLeave(f.body)
-	}
-	l, _ := scanLeave(f.body)
-	return l
-}
+func (f *Frame) Leave() Leave { return loadLeave(&f.parts) }
 
-func (l *Leave) inRange() bool {
+func leaveInRange(p *parts) bool {
+	l := loadLeave(p)
 	return !l.HasLast || l.Last < math.MaxUint64 && l.NextMessage >= 1
 }
 
-func isCanonicalLeave(b []byte) bool {
-	if len(b) == 0 {
-		return true
-	}
-	if len(b) != leaveBody || b[0] != 0x09 || b[9] != 0x11 {
-		return false
-	}
-	l := loadLeave(b)
-	return l.inRange()
-}
-
-func loadLeave(b []byte) Leave {
+func loadLeave(p *parts) Leave {
+	b := p.head
 	if len(b) == 0 {
 		return Leave{}
 	}
@@ -66,29 +56,4 @@ func loadLeave(b []byte) Leave {
 		Last:        binary.LittleEndian.Uint64(b[1:]),
 		NextMessage: binary.LittleEndian.Uint64(b[10:]),
 	}
-}
-
-func scanLeave(b []byte) (l Leave, err error) {
-	const both = 1<<1 | 1<<2
-	seen := 0
-	s := scanner{rest: b}
-	for s.next() {
-		switch {
-		case s.is(1, typeFixed64):
-			l.Last = s.value
-		case s.is(2, typeFixed64):
-			l.NextMessage = s.value
-		default:
-			continue
-		}
-		seen |= 1 << s.field
-	}
-	l.HasLast = seen == both
-	switch {
-	case s.bad || seen != 0 && seen != both:
-		return l, ErrMalformed
-	case !l.inRange():
-		return l, ErrRange
-	}
-	return l, nil
 }

@@ -33,6 +33,16 @@ const (
 // nothing else; less than 1 when none does.
 func SymbolRoom(max int) int { return fit(fit(max-HeaderLen-1) - repairHead) }
 
+var repairLayout = newLayout(repairInRange,
+	fixed64, // block
+	small,   // scheme
+	small,   // stride
+	small,   // sources
+	small,   // repairs
+	small,   // index
+	blob,    // symbol
+)
+
 // AppendRepair appends r as one frame. It checks nothing: a receiver refuses values outside
 // their bounds.
 func AppendRepair(dst []byte, r *Repair) []byte {
@@ -44,68 +54,25 @@ func AppendRepair(dst []byte, r *Repair) []byte {
 }
 
 // Repair reads a frame of kind FrameRepair. Symbol is lent with the datagram.
-func (f *Frame) Repair() Repair {
-	if f.canonical {
-		r, _ := loadRepair(f.body)
-		return r
-	}
-	r, _ := scanRepair(f.body)
-	return r
+func (f *Frame) Repair() Repair { return loadRepair(&f.parts) }
+
+func repairInRange(p *parts) bool {
+	r := loadRepair(p)
+	return r.Scheme >= 1 && r.Scheme <= maxSmall && r.Stride >= 1 && r.Stride <= maxSmall && r.Sources >= 1 && r.Sources <= maxSmall &&
+		r.Repairs <= maxSmall && r.Index <= maxSmall && len(r.Symbol) > 0 && r.Block >= 1 &&
+		r.Block <= math.MaxUint64-1-uint64(r.Stride)*uint64(r.Sources-1)
 }
 
-// inRange takes the small numbers as they are on the wire.
-func (r *Repair) inRange(scheme, stride, sources, repairs, index uint32) bool {
-	return scheme >= 1 && scheme <= maxSmall && stride >= 1 && stride <= maxSmall && sources >= 1 && sources <= maxSmall &&
-		repairs <= maxSmall && index <= maxSmall && len(r.Symbol) > 0 && r.Block >= 1 &&
-		r.Block <= math.MaxUint64-1-uint64(stride)*uint64(sources-1)
-}
-
-func isCanonicalRepair(b []byte) bool {
-	r, ok := loadRepair(b)
-	return ok && r.inRange(uint32(r.Scheme), uint32(r.Stride), uint32(r.Sources), uint32(r.Repairs), uint32(r.Index))
-}
-
-func loadRepair(b []byte) (r Repair, ok bool) {
-	if len(b) < repairHead+2 || b[0] != 0x09 || b[9] != 0x10 || b[11] != 0x18 || b[13] != 0x20 || b[15] != 0x28 || b[17] != 0x30 {
-		return r, false
-	}
-	r = Repair{
+func loadRepair(p *parts) Repair {
+	b := p.head
+	_ = b[repairHead-1]
+	return Repair{
 		Block:   binary.LittleEndian.Uint64(b[1:]),
 		Scheme:  b[10],
 		Stride:  b[12],
 		Sources: b[14],
 		Repairs: b[16],
 		Index:   b[18],
+		Symbol:  p.bytes[0],
 	}
-	symbol, rest, ok := canonicalBytes(b[repairHead:], 7)
-	r.Symbol = symbol
-	return r, ok && len(rest) == 0
-}
-
-func scanRepair(b []byte) (r Repair, err error) {
-	const required = 1<<8 - 1<<1
-	seen := 0
-	var small [7]uint32
-	s := scanner{rest: b}
-	for s.next() {
-		switch {
-		case s.is(1, typeFixed64):
-			r.Block = s.value
-		case s.typ == typeVarint && s.field >= 2 && s.field <= 6:
-			small[s.field] = uint32(s.value) // protobuf's rule: a uint32 is the low 32 bits
-		case s.is(7, typeBytes):
-			r.Symbol = s.bytes
-		default:
-			continue
-		}
-		seen |= 1 << s.field
-	}
-	switch {
-	case s.bad || seen != required:
-		return r, ErrMalformed
-	case !r.inRange(small[2], small[3], small[4], small[5], small[6]):
-		return r, ErrRange
-	}
-	r.Scheme, r.Stride, r.Sources, r.Repairs, r.Index = uint8(small[2]), uint8(small[3]), uint8(small[4]), uint8(small[5]), uint8(small[6])
-	return r, nil
 }

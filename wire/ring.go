@@ -60,6 +60,17 @@ const (
 	ringAfter = 1 << 1
 )
 
+var ringLayout = newLayout(ringInRange,
+	fixed64,                            // rep
+	fixed32,                            // ring_seq
+	fixed32,                            // round
+	flags(ringSafe|ringAfter|0xFFFF00), // flags
+	optional(fixed64),                  // number
+).withExact(func(p *parts) bool {
+	// What has no meaning for a Data that is not recovered is zero.
+	return len(p.head) > ringBody || p.head[22] == 0
+})
+
 // AppendRing appends r as one frame.
 func AppendRing(dst []byte, r Ring) []byte {
 	body := byte(ringBody)
@@ -108,16 +119,11 @@ func StoredData(datagram []byte) Data {
 }
 
 // Ring reads a frame of kind FrameRing.
-func (f *Frame) Ring() Ring {
-	if f.canonical {
-		return loadRing(f.body)
-	}
-	r, _ := scanRing(f.body)
-	return r
-}
+func (f *Frame) Ring() Ring { return loadRing(&f.parts) }
 
-func (r *Ring) inRange() bool {
-	return r.Origin < MaxRing && r.Old < MaxRing && (!r.Recovered || r.Number >= 1 && r.Number < math.MaxUint64)
+func ringInRange(p *parts) bool {
+	r := loadRing(p)
+	return r.Origin < MaxRing && p.head[22] < MaxRing && (!r.Recovered || r.Number >= 1 && r.Number < math.MaxUint64)
 }
 
 func (r *Ring) setFlags(flags uint32) {
@@ -125,29 +131,8 @@ func (r *Ring) setFlags(flags uint32) {
 	r.Origin, r.Old = uint8(flags>>8), uint8(flags>>16)
 }
 
-// settled forgets what has no meaning for a Data that is not recovered.
-func (r *Ring) settled() Ring {
-	if !r.Recovered {
-		r.Old = 0
-	}
-	return *r
-}
-
-func isCanonicalRing(b []byte) bool {
-	switch {
-	case len(b) == ringBody:
-	case len(b) == ringBody+9 && b[ringBody] == 5<<3|typeFixed64:
-	default:
-		return false
-	}
-	if b[0] != 0x09 || b[9] != 0x15 || b[14] != 0x1D || b[19] != 0x25 {
-		return false
-	}
-	r := loadRing(b)
-	return r.inRange() && b[20]&^(ringSafe|ringAfter) == 0 && b[23] == 0 && (r.Recovered || b[22] == 0)
-}
-
-func loadRing(b []byte) Ring {
+func loadRing(p *parts) Ring {
+	b := p.head
 	_ = b[ringBody-1]
 	r := Ring{
 		Key:   RingKey{Rep: binary.LittleEndian.Uint64(b[1:]), Seq: binary.LittleEndian.Uint32(b[10:])},
@@ -156,39 +141,10 @@ func loadRing(b []byte) Ring {
 	r.setFlags(binary.LittleEndian.Uint32(b[20:]))
 	if len(b) > ringBody {
 		r.Recovered, r.Number = true, binary.LittleEndian.Uint64(b[ringBody+1:])
+	} else {
+		r.Old = 0 // which has no meaning here
 	}
 	return r
-}
-
-func scanRing(b []byte) (r Ring, err error) {
-	const required = 1<<5 - 1<<1
-	seen := 0
-	s := scanner{rest: b}
-	for s.next() {
-		switch {
-		case s.is(1, typeFixed64):
-			r.Key.Rep = s.value
-		case s.is(2, typeFixed32):
-			r.Key.Seq = uint32(s.value)
-		case s.is(3, typeFixed32):
-			r.Round = uint32(s.value)
-		case s.is(4, typeFixed32):
-			r.setFlags(uint32(s.value))
-		case s.is(5, typeFixed64):
-			r.Recovered, r.Number = true, s.value
-			continue
-		default:
-			continue
-		}
-		seen |= 1 << s.field
-	}
-	switch {
-	case s.bad || seen != required:
-		return r, ErrMalformed
-	case !r.inRange():
-		return r, ErrRange
-	}
-	return r.settled(), nil
 }
 
 // Members is a set of MemberIDs as it lies on the wire: 16 bytes each, ascending.

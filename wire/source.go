@@ -58,8 +58,8 @@ func SourceOf(datagram []byte) (crc uint32, body []byte, ok bool) {
 // any layout and with any other frames.
 func SourceIn(h *Header, f *Frame) (crc uint32, body []byte) {
 	var head [HeaderLen + 4]byte
-	b := appendSourceHeader(head[:0], h, len(f.body))
-	return checksum(checksum(0, b[crcCovers:]), f.body), f.body
+	b := appendSourceHeader(head[:0], h, len(f.head))
+	return checksum(checksum(0, b[crcCovers:]), f.head), f.head
 }
 
 // Rebuild appends the datagram that a source symbol's parts belong to. Its CRC is the one given:

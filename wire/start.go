@@ -24,6 +24,13 @@ const (
 	startBody = 3*9 + 5
 )
 
+var startLayout = newLayout(startInRange,
+	fixed64, // first
+	fixed64, // first_message
+	fixed64, // age
+	fixed32, // lanes
+)
+
 // AppendStart appends s as one frame. It checks nothing: a receiver refuses values outside
 // their bounds.
 func AppendStart(dst []byte, s Start) []byte {
@@ -35,27 +42,15 @@ func AppendStart(dst []byte, s Start) []byte {
 }
 
 // Start reads a frame of kind FrameStart.
-func (f *Frame) Start() Start {
-	if f.canonical {
-		return loadStart(f.body)
-	}
-	s, _ := scanStart(f.body)
-	return s
-}
+func (f *Frame) Start() Start { return loadStart(&f.parts) }
 
-func (s *Start) inRange() bool {
+func startInRange(p *parts) bool {
+	s := loadStart(p)
 	return s.First >= 1 && s.First < math.MaxUint64 && s.FirstMessage >= 1 && s.Lanes >= 1 && s.Lanes <= MaxLanes
 }
 
-func isCanonicalStart(b []byte) bool {
-	if len(b) != startBody || b[0] != 0x09 || b[9] != 0x11 || b[18] != 0x19 || b[27] != 0x25 {
-		return false
-	}
-	s := loadStart(b)
-	return s.inRange()
-}
-
-func loadStart(b []byte) Start {
+func loadStart(p *parts) Start {
+	b := p.head
 	_ = b[startBody-1]
 	return Start{
 		First:        binary.LittleEndian.Uint64(b[1:]),
@@ -63,32 +58,4 @@ func loadStart(b []byte) Start {
 		Age:          binary.LittleEndian.Uint64(b[19:]),
 		Lanes:        binary.LittleEndian.Uint32(b[28:]),
 	}
-}
-
-func scanStart(b []byte) (st Start, err error) {
-	const required = 1<<5 - 1<<1
-	seen := 0
-	s := scanner{rest: b}
-	for s.next() {
-		switch {
-		case s.is(1, typeFixed64):
-			st.First = s.value
-		case s.is(2, typeFixed64):
-			st.FirstMessage = s.value
-		case s.is(3, typeFixed64):
-			st.Age = s.value
-		case s.is(4, typeFixed32):
-			st.Lanes = uint32(s.value)
-		default:
-			continue
-		}
-		seen |= 1 << s.field
-	}
-	switch {
-	case s.bad || seen != required:
-		return st, ErrMalformed
-	case !st.inRange():
-		return st, ErrRange
-	}
-	return st, nil
 }

@@ -23,6 +23,19 @@ const (
 	statusBody = 18 + 3*5 + 6*9
 )
 
+var statusLayout = newLayout(statusInRange,
+	memberID, // origin
+	fixed32,  // origin_incarnation
+	fixed64,  // next
+	fixed64,  // highest
+	fixed64,  // limit
+	fixed32,  // room
+	fixed64,  // echo
+	fixed32,  // held
+	fixed64,  // missed
+	fixed64,  // gone
+)
+
 // AppendStatus appends s as one frame. It checks nothing: a receiver refuses values outside
 // their bounds.
 func AppendStatus(dst []byte, s Status) []byte {
@@ -40,27 +53,17 @@ func AppendStatus(dst []byte, s Status) []byte {
 }
 
 // Status reads a frame of kind FrameStatus.
-func (f *Frame) Status() Status {
-	if f.canonical {
-		return loadStatus(f.body)
-	}
-	s, _ := scanStatus(f.body)
-	return s
+func (f *Frame) Status() Status { return loadStatus(&f.parts) }
+
+func statusInRange(p *parts) bool {
+	b := p.head
+	_ = b[statusBody-1]
+	next, highest, limit := binary.LittleEndian.Uint64(b[24:]), binary.LittleEndian.Uint64(b[33:]), binary.LittleEndian.Uint64(b[42:])
+	return next >= 1 && highest >= next && limit >= next
 }
 
-func (s *Status) inRange() bool { return s.Next >= 1 && s.Highest >= s.Next && s.Limit >= s.Next }
-
-func isCanonicalStatus(b []byte) bool {
-	if len(b) != statusBody || b[0] != 0x0A || b[1] != memberLen || b[18] != 0x15 ||
-		b[23] != 0x19 || b[32] != 0x21 || b[41] != 0x29 || b[50] != 0x35 ||
-		b[55] != 0x39 || b[64] != 0x45 || b[69] != 0x49 || b[78] != 0x51 {
-		return false
-	}
-	s := loadStatus(b)
-	return s.inRange()
-}
-
-func loadStatus(b []byte) Status {
+func loadStatus(p *parts) Status {
+	b := p.head
 	_ = b[statusBody-1]
 	return Status{
 		Origin:            MemberID(b[2:]),
@@ -74,46 +77,4 @@ func loadStatus(b []byte) Status {
 		Missed:            binary.LittleEndian.Uint64(b[70:]),
 		Gone:              binary.LittleEndian.Uint64(b[79:]),
 	}
-}
-
-func scanStatus(b []byte) (st Status, err error) {
-	const required = 1<<11 - 1<<1
-	seen := 0
-	var origin []byte
-	s := scanner{rest: b}
-	for s.next() {
-		switch {
-		case s.is(1, typeBytes):
-			origin = s.bytes
-		case s.is(2, typeFixed32):
-			st.OriginIncarnation = uint32(s.value)
-		case s.is(3, typeFixed64):
-			st.Next = s.value
-		case s.is(4, typeFixed64):
-			st.Highest = s.value
-		case s.is(5, typeFixed64):
-			st.Limit = s.value
-		case s.is(6, typeFixed32):
-			st.Room = uint32(s.value)
-		case s.is(7, typeFixed64):
-			st.Echo = s.value
-		case s.is(8, typeFixed32):
-			st.Held = uint32(s.value)
-		case s.is(9, typeFixed64):
-			st.Missed = s.value
-		case s.is(10, typeFixed64):
-			st.Gone = s.value
-		default:
-			continue
-		}
-		seen |= 1 << s.field
-	}
-	switch {
-	case s.bad || seen != required:
-		return st, ErrMalformed
-	case len(origin) != memberLen || !st.inRange():
-		return st, ErrRange
-	}
-	st.Origin = MemberID(origin)
-	return st, nil
 }

@@ -28,6 +28,19 @@ const (
 	tokenHead = 18 + 4*9 + 18 + 3*5
 )
 
+var tokenLayout = newLayout(tokenInRange,
+	memberID, // rep
+	fixed64,  // ring_seq
+	fixed64,  // token_seq
+	fixed64,  // seq
+	fixed64,  // aru
+	memberID, // aru_id
+	fixed32,  // fcc
+	fixed32,  // backlog
+	flags(1), // flags
+	blob,     // rtr
+)
+
 // AppendToken appends t as one frame. It checks nothing: a receiver refuses values outside
 // their bounds.
 func AppendToken(dst []byte, t *Token) []byte {
@@ -50,16 +63,10 @@ func AppendToken(dst []byte, t *Token) []byte {
 }
 
 // Token reads a frame of kind FrameToken. Wanted is lent with the datagram.
-func (f *Frame) Token() Token {
-	if f.canonical {
-		t, _ := loadToken(f.body)
-		return t
-	}
-	t, _ := scanToken(f.body)
-	return t
-}
+func (f *Frame) Token() Token { return loadToken(&f.parts) }
 
-func (t *Token) inRange() bool {
+func tokenInRange(p *parts) bool {
+	t := loadToken(p)
 	if t.Ring.Seq < 1 || t.Ring.Seq > MaxRingSeq || t.TokenSeq == math.MaxUint64 || t.Seq == math.MaxUint64 ||
 		t.Aru > t.Seq || len(t.Wanted)%8 != 0 || len(t.Wanted) > 8*MaxWanted {
 		return false
@@ -72,18 +79,10 @@ func (t *Token) inRange() bool {
 	return true
 }
 
-func isCanonicalToken(b []byte) bool {
-	if len(b) < tokenHead+2 || b[0] != 0x0A || b[1] != memberLen || b[18] != 0x11 || b[27] != 0x19 || b[36] != 0x21 ||
-		b[45] != 0x29 || b[54] != 0x32 || b[55] != memberLen || b[72] != 0x3D || b[77] != 0x45 || b[82] != 0x4D {
-		return false
-	}
-	t, ok := loadToken(b)
-	return ok && t.inRange() && binary.LittleEndian.Uint32(b[83:])&^1 == 0
-}
-
-func loadToken(b []byte) (t Token, ok bool) {
-	_ = b[tokenHead]
-	t = Token{
+func loadToken(p *parts) Token {
+	b := p.head
+	_ = b[tokenHead-1]
+	return Token{
 		Ring:     RingID{Rep: MemberID(b[2:]), Seq: binary.LittleEndian.Uint64(b[19:])},
 		TokenSeq: binary.LittleEndian.Uint64(b[28:]),
 		Seq:      binary.LittleEndian.Uint64(b[37:]),
@@ -92,50 +91,6 @@ func loadToken(b []byte) (t Token, ok bool) {
 		FCC:      binary.LittleEndian.Uint32(b[73:]),
 		Backlog:  binary.LittleEndian.Uint32(b[78:]),
 		Recovery: binary.LittleEndian.Uint32(b[83:])&1 != 0,
+		Wanted:   p.bytes[0],
 	}
-	wanted, rest, ok := canonicalBytes(b[tokenHead:], 10)
-	t.Wanted = wanted
-	return t, ok && len(rest) == 0
-}
-
-func scanToken(b []byte) (t Token, err error) {
-	const required = 1<<11 - 1<<1
-	seen := 0
-	var rep, aru []byte
-	s := scanner{rest: b}
-	for s.next() {
-		switch {
-		case s.is(1, typeBytes):
-			rep = s.bytes
-		case s.is(2, typeFixed64):
-			t.Ring.Seq = s.value
-		case s.is(3, typeFixed64):
-			t.TokenSeq = s.value
-		case s.is(4, typeFixed64):
-			t.Seq = s.value
-		case s.is(5, typeFixed64):
-			t.Aru = s.value
-		case s.is(6, typeBytes):
-			aru = s.bytes
-		case s.is(7, typeFixed32):
-			t.FCC = uint32(s.value)
-		case s.is(8, typeFixed32):
-			t.Backlog = uint32(s.value)
-		case s.is(9, typeFixed32):
-			t.Recovery = s.value&1 != 0
-		case s.is(10, typeBytes):
-			t.Wanted = s.bytes
-		default:
-			continue
-		}
-		seen |= 1 << s.field
-	}
-	switch {
-	case s.bad || seen != required:
-		return t, ErrMalformed
-	case len(rep) != memberLen || len(aru) != memberLen || !t.inRange():
-		return t, ErrRange
-	}
-	t.Ring.Rep, t.AruID = MemberID(rep), MemberID(aru)
-	return t, nil
 }

@@ -36,7 +36,6 @@ const (
 
 // watched is what the Watch knows of an Intake; it is the Watch's own, under its lock.
 type watched struct {
-	in       bool // the Watch looks at it
 	slow     bool
 	reported bool       // its owner was given a Slow that has not recovered
 	report   clock.Time // when it was last

@@ -145,6 +145,41 @@ func TestDescriptorsAreChecked(t *testing.T) {
 	}
 }
 
+// Datagrams that a sender's segmentation left in one packet are handed out together, though they are
+// longer than one may be; what is one datagram, or would be cut into such, is dropped.
+func TestTrainsAreNotTooLong(t *testing.T) {
+	d, s := fakeDriver(t)
+	from := ep("10.0.0.2:1000")
+	train := func(size int, parts int) (p []byte) {
+		for i := range parts {
+			p = append(p, datagram(7, uint64(i), size-47)...)
+		}
+		return p
+	}
+	var batch [64]buf.Received
+	for _, c := range []struct {
+		mtu     int
+		payload []byte
+		taken   bool
+	}{
+		{1500, train(800, 2), true},
+		{1500, train(1472, 1), true},
+		{1500, train(1473, 1), false},
+		{700, train(336, 5), true},
+		{700, train(672, 2), true},
+		{700, train(673, 2), false},
+	} {
+		d.mtu = c.mtu
+		before := d.stats.RecvLong
+		a := s.arrive(from, d.group, len(c.payload))
+		copy(s.memory[a+packet:], c.payload)
+		n := d.Recv(batch[:])
+		if taken := n == 1; taken != c.taken || taken == (d.stats.RecvLong > before) {
+			t.Errorf("mtu %d: %d bytes: %d handed out, %d too long", c.mtu, len(c.payload), n, d.stats.RecvLong-before)
+		}
+	}
+}
+
 func TestWhatIsNotOursIsDropped(t *testing.T) {
 	d, s := fakeDriver(t)
 	s.arrive(d.local, d.group, 10)                      // our own

@@ -23,7 +23,7 @@ type window struct {
 // all of their window at one time; each stream has minSlots besides.
 const (
 	minSlots    = 8
-	fullWindows = 4
+	fullWindows = 8
 )
 
 // slot is the buffer of datagram n, nil if it is not here.
@@ -162,5 +162,9 @@ func (s *stream) grant() int {
 	if s.held == 0 {
 		n++
 	}
-	return max(min(s.p.left()/n, s.room()), 0)
+	n = max(min(s.p.left()/n, s.room()), 0)
+	if x := &s.p.slots; x.limit-x.taken < x.limit/fullWindows { // it may get no more slots
+		n = min(n, max(len(s.slots)-int(max(s.seen, s.next)-s.due), 0))
+	}
+	return n
 }

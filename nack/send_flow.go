@@ -4,7 +4,9 @@ import (
 	"math"
 	"time"
 
+	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/wire"
 )
 
 // flow holds a sender back so that the slowest receiver keeps up. A datagram may leave when
@@ -15,10 +17,12 @@ import (
 // The minima are computed again when a report has changed them.
 type flow struct {
 	s        *Sender
-	slowest  bool // this stream waits for its receivers
-	young    bool // receivers of the beginning may not have reported yet
-	stale    bool // the minima below are out of date
-	blocked  bool
+	slowest  bool       // this stream waits for its receivers
+	young    bool       // receivers of the beginning may not have reported yet
+	stale    bool       // the minima below are out of date
+	blocked  bool       // data is held back
+	since    clock.Time // when that began
+	total    time.Duration
 	next     uint64 // minima over receivers
 	limit    uint64
 	highest  uint64
@@ -109,9 +113,65 @@ func (s *Sender) blocked(now clock.Time) {
 	if s.flow.blocked {
 		return
 	}
-	s.flow.blocked = true
+	s.flow.blocked, s.flow.since = true, now
 	s.p.stats.Blocked++
 	s.beat.hurry(s, now)
+}
+
+// resume notes that data leaves, or that nothing holds it back any more.
+func (f *flow) resume(now clock.Time) {
+	f.blocked = false
+	f.total += now.Sub(f.since)
+}
+
+// held reports whether flow control holds data back now: what waits to be sent, or what cannot be
+// accepted because the window is full of what receivers have not reported.
+func (s *Sender) held() bool {
+	return s.sent < s.next && !s.flow.allows(s.sent) || s.unreported()
+}
+
+// BlockedFor is how long flow control has held data back since the stream began.
+func (s *Sender) BlockedFor(now clock.Time) time.Duration {
+	if s.flow.blocked && s.held() {
+		return s.flow.total + now.Sub(s.flow.since)
+	}
+	return s.flow.total
+}
+
+// Limit is the receiver that a Sender waits for.
+type Limit struct {
+	Member   wire.MemberID
+	Endpoint buf.Endpoint
+	Behind   uint64 // datagrams that were sent and that it has not reported as received; 0: its handlers are slow
+	Room     uint64 // datagrams above the last one sent that it has room for
+	Socket   uint64 // bytes of its socket buffer
+}
+
+// Limiting is the receiver that holds the stream up; ok is false when none does.
+func (s *Sender) Limiting() (l Limit, ok bool) {
+	if !s.flow.slowest || len(s.receivers) == 0 || !s.held() {
+		return l, false
+	}
+	slowest := &s.receivers[0]
+	for i := range s.receivers {
+		r := &s.receivers[i]
+		switch {
+		case s.sent >= s.flow.limit: // its reorder window has no room
+			if r.limit < slowest.limit {
+				slowest = r
+			}
+		case s.sent < s.next: // its socket buffer has none
+			if r.highest < slowest.highest {
+				slowest = r
+			}
+		case r.next < slowest.next: // it has not reported what fills the window
+			slowest = r
+		}
+	}
+	return Limit{
+		Member: slowest.member, Endpoint: slowest.endpoint, Behind: s.sent - min(slowest.next, s.sent),
+		Room: slowest.limit - min(slowest.limit, s.sent), Socket: slowest.room,
+	}, true
 }
 
 // look looks for silent receivers, late after it was due. A receiver that has been silent for half of

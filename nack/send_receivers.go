@@ -49,6 +49,9 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 		}
 	}
 	s.flow.stale = true
+	if s.flow.blocked && !s.held() {
+		s.flow.resume(now)
+	}
 	if s.encoding != nil {
 		s.encoding.report(s, r, st)
 	}

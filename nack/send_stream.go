@@ -204,7 +204,9 @@ func (s *Sender) poll(now clock.Time) (buf.Send, bool) {
 	t := &s.slots[s.sent&s.mask]
 	t.buf.Retain()
 	s.sent++
-	s.flow.blocked = false
+	if s.flow.blocked {
+		s.flow.resume(now)
+	}
 	s.repairs.turn = true
 	s.stats.Datagrams++
 	s.p.stats.Datagrams++

@@ -42,14 +42,14 @@ func (p *Protocol) enterGather(now clock.Time, why Reason) {
 	p.fail.remove(p.cfg.Self)
 	p.consensus, p.reached = setOf(p.cfg.Self), false
 	p.enter(Gather, why)
-	p.sayJoin()
+	p.sendJoin()
 	p.arm(joinAgain, now.Add(p.prof.Join))
 	p.arm(consensusEnd, now.Add(p.consensusTime()))
 	p.checkConsensus(now)
 }
 
-// sayJoin tells all others what this member thinks.
-func (p *Protocol) sayJoin() { p.multicastJoin(&p.proc, &p.fail) }
+// sendJoin sends all others the sets as this member has them.
+func (p *Protocol) sendJoin() { p.multicastJoin(&p.proc, &p.fail) }
 
 func (p *Protocol) multicastJoin(proc, fail *idSet) {
 	b, mem := p.frame()
@@ -61,15 +61,15 @@ func (p *Protocol) multicastJoin(proc, fail *idSet) {
 	j := wire.Join{Node: p.cfg.Node, Started: p.cfg.Started, RingSeq: p.maxRingSeq, Counter: p.joins,
 		Proc: proc.append(sets[0][:0]), Fail: fail.append(sets[1][:0])}
 	finish(b, wire.AppendJoin(mem, &j))
-	p.out.put(b, buf.Group, false)
+	p.out.put(theJoin, b, buf.Group)
 	p.stats.Joins++
 }
 
 // leaveCopies is how often a Leave is sent: nobody asks for it again.
 const leaveCopies = 3
 
-// sayLeave sends one of the Leaves: a Join in which the sender has failed (8.8).
-func (p *Protocol) sayLeave(now clock.Time) {
+// sendLeave sends one of the Leaves: a Join in which the sender has failed (8.8).
+func (p *Protocol) sendLeave(now clock.Time) {
 	proc, fail := p.proc, p.fail
 	proc.remove(p.cfg.Self)
 	fail.add(p.cfg.Self)

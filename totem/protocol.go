@@ -208,20 +208,20 @@ func (p *Protocol) expire(now clock.Time, t timer) {
 		p.lostToken(now)
 	case joinAgain:
 		if p.state == Gather {
-			p.sayJoin()
+			p.sendJoin()
 			p.arm(joinAgain, now.Add(p.prof.Join))
 		}
 	case consensusEnd:
 		p.endConsensus(now)
 	case mergeDetect:
-		p.sayNotice(wire.MergeDetect, buf.Group)
+		p.sendNotice(wire.MergeDetect, buf.Group)
 		p.arm(mergeDetect, now.Add(p.prof.Merge))
 	case holdEnd:
 		p.endHold(now)
 	case restEnd:
 		p.endRest(now)
 	case leaveAgain:
-		p.sayLeave(now)
+		p.sendLeave(now)
 	case foundingEnd:
 		if p.founding {
 			p.founding = false
@@ -247,7 +247,7 @@ func (p *Protocol) Flush(now clock.Time) {
 		case p.prof.Hold > 0 && p.tok.idle > 0 && !p.tok.asked:
 			p.tok.asked = true
 			if to, ok := p.peers.endpoint(p.cur.id.Rep); ok && p.cur.me != 0 {
-				p.sayNotice(wire.HoldCancel, to)
+				p.sendNotice(wire.HoldCancel, to)
 			}
 		}
 	}
@@ -293,7 +293,7 @@ func (p *Protocol) Close(now clock.Time) {
 	p.tok.forget()
 	p.out.clear()
 	p.leaves = leaveCopies
-	p.sayLeave(now)
+	p.sendLeave(now)
 }
 
 // Idle tells that PollSend has nothing to hand out, MaxRate aside, and after Close that the last

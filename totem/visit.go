@@ -77,9 +77,11 @@ func (k *tokens) again(p *Protocol, now clock.Time) {
 	if k.copy == nil {
 		return
 	}
-	k.copy.Retain()
-	p.out.put(k.copy, k.copyTo, false)
-	p.stats.TokensAgain++
+	if !p.out.waits(theToken) {
+		k.copy.Retain()
+		p.out.put(theToken, k.copy, k.copyTo)
+		p.stats.TokensAgain++
+	}
 	k.wait = min(2*k.wait, p.prof.TokenRetransmit)
 	p.arm(tokenRetransmit, now.Add(k.wait))
 }
@@ -226,7 +228,7 @@ func (p *Protocol) visit(now clock.Time) {
 	sent := len(k.batch)
 	before := max(sent-late, 0)
 	for _, b := range k.batch[:before] {
-		p.out.put(b, buf.Group, true)
+		p.out.putData(b)
 	}
 
 	// 5: only the member that lowered the aru may raise it (5.2).
@@ -256,7 +258,7 @@ func (p *Protocol) visit(now clock.Time) {
 	install := p.state == Recovery && p.recoveryRules(t) // 9
 	p.forward(now)                                       // 10
 	for _, b := range k.batch[before:] {                 // 11
-		p.out.put(b, buf.Group, true)
+		p.out.putData(b)
 	}
 	clear(k.batch)
 	k.batch = k.batch[:0]
@@ -319,7 +321,7 @@ func (p *Protocol) resend(s *slot) bool {
 		return false
 	}
 	finish(b, append(mem, s.buf.Bytes()[wire.HeaderLen:]...))
-	p.out.put(b, buf.Group, true)
+	p.out.putData(b)
 	p.stats.Retransmitted++
 	return true
 }
@@ -435,7 +437,7 @@ func (p *Protocol) pass(now clock.Time, b *buf.Buf, seq, high uint64) {
 	b.Retain()
 	k.copy, k.copyTo, k.copySeq, k.copyHigh = b, to, seq, high
 	k.wait = p.retransmitAfter()
-	p.out.put(b, to, false)
+	p.out.put(theToken, b, to)
 	p.arm(tokenRetransmit, now.Add(k.wait))
 }
 

@@ -67,6 +67,7 @@ var golden = []struct {
 	{"token", []any{plainToken{Ring: testRing, TokenSeq: 70000, Seq: 1003, Aru: 1000, AruID: testOrigin, FCC: 12, Backlog: 40, Wanted: "\xe9\x03\x00\x00\x00\x00\x00\x00\xea\x03\x00\x00\x00\x00\x00\x00"}}},
 	{"token-recovery", []any{plainToken{Ring: testRing, Recovery: true}}},
 	{"join", []any{plainJoin{Node: 7, Started: 1700000000, RingSeq: 12, Counter: 3, Proc: ids(2), Fail: ids(1)}}},
+	{"join-datagram", []any{plainJoin{Node: 7, Started: 1700000000, RingSeq: 12, Counter: 3, Proc: ids(2), Fail: ids(1), Datagram: 1472}}},
 	{"join-leave", []any{plainJoin{RingSeq: 12, Counter: 4, Fail: ids(1)}}},
 	{"commit", []any{plainCommit{Ring: RingID{Rep: idOf(ids(1)), Seq: 16}, Index: 1, Rings: testRings(), Entries: testEntries()}}},
 	{"notice", []any{Notice{Ring: testRing, Kind: MergeDetect}}},

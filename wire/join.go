@@ -14,34 +14,51 @@ type Join struct {
 	Counter uint64  // counts the transmitter's Joins
 	Proc    Members // at most MaxSet members that it knows of
 	Fail    Members // at most MaxSet members that it holds failed
+
+	// Datagram is the largest UDP payload that the transmitter takes, MinDatagram bytes or more.
+	// 0: not known, since older members do not send it.
+	Datagram uint32
 }
+
+// MinDatagram is the least UDP payload that a member takes, in bytes: what fits the packet of 576 bytes
+// that every host must take (RFC 791).
+const MinDatagram = 576 - 28
 
 // JoinMax is the length of the longest join frame in bytes.
 const (
-	JoinMax = 4 + joinHead + 2*(3+16*MaxSet)
+	JoinMax = 4 + joinHead + 2*(3+16*MaxSet) + joinTail
 
 	joinHead = 4 * 9
+	joinTail = 5
 )
 
 var joinLayout = newLayout(joinInRange,
-	fixed64, // node
-	fixed64, // started
-	fixed64, // ring_seq
-	fixed64, // counter
-	blob,    // proc
-	blob,    // fail
+	fixed64,           // node
+	fixed64,           // started
+	fixed64,           // ring_seq
+	fixed64,           // counter
+	blob,              // proc
+	blob,              // fail
+	optional(fixed32), // datagram
 )
 
 // AppendJoin appends j as one frame. It checks nothing.
 func AppendJoin(dst []byte, j *Join) []byte {
 	n := joinHead + 2 + varintLen(len(j.Proc)) + len(j.Proc) + varintLen(len(j.Fail)) + len(j.Fail)
+	if j.Datagram != 0 {
+		n += joinTail
+	}
 	dst = appendLength(append(dst, 0xA2, 0x01), n)
 	dst = appendFixed64(dst, 1, j.Node)
 	dst = appendFixed64(dst, 2, j.Started)
 	dst = appendFixed64(dst, 3, j.RingSeq)
 	dst = appendFixed64(dst, 4, j.Counter)
 	dst = appendBytes(dst, 5, j.Proc)
-	return appendBytes(dst, 6, j.Fail)
+	dst = appendBytes(dst, 6, j.Fail)
+	if j.Datagram != 0 {
+		dst = appendFixed32(dst, 7, j.Datagram)
+	}
+	return dst
 }
 
 // Join reads a frame of kind FrameJoin. Its sets are lent with the datagram.
@@ -49,13 +66,14 @@ func (f *Frame) Join() Join { return loadJoin(&f.parts) }
 
 func joinInRange(p *parts) bool {
 	j := loadJoin(p)
-	return j.RingSeq <= MaxRingSeq && j.Proc.valid(MaxSet) && j.Fail.valid(MaxSet)
+	return j.RingSeq <= MaxRingSeq && j.Proc.valid(MaxSet) && j.Fail.valid(MaxSet) &&
+		(len(p.tail) == 0 || j.Datagram >= MinDatagram)
 }
 
 func loadJoin(p *parts) Join {
 	b := p.head
 	_ = b[joinHead-1]
-	return Join{
+	j := Join{
 		Node:    binary.LittleEndian.Uint64(b[1:]),
 		Started: binary.LittleEndian.Uint64(b[10:]),
 		RingSeq: binary.LittleEndian.Uint64(b[19:]),
@@ -63,4 +81,8 @@ func loadJoin(p *parts) Join {
 		Proc:    p.bytes[0],
 		Fail:    p.bytes[1],
 	}
+	if len(p.tail) > 0 {
+		j.Datagram = binary.LittleEndian.Uint32(p.tail[1:])
+	}
+	return j
 }

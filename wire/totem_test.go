@@ -25,6 +25,7 @@ type (
 	plainJoin struct {
 		Node, Started, RingSeq, Counter uint64
 		Proc, Fail                      string
+		Datagram                        uint32
 	}
 	plainCommit struct {
 		Ring           RingID
@@ -62,7 +63,7 @@ func plainTotem(f *Frame) any {
 		return plainToken{t.Ring, t.TokenSeq, t.Seq, t.Aru, t.AruID, t.FCC, t.Backlog, t.Recovery, string(t.Wanted)}
 	case FrameJoin:
 		j := f.Join()
-		return plainJoin{j.Node, j.Started, j.RingSeq, j.Counter, string(j.Proc), string(j.Fail)}
+		return plainJoin{j.Node, j.Started, j.RingSeq, j.Counter, string(j.Proc), string(j.Fail), j.Datagram}
 	case FrameCommit:
 		c := f.Commit()
 		return plainCommit{c.Ring, c.Index, string(c.Rings), string(c.Entries)}
@@ -79,7 +80,7 @@ func appendPlainTotem(b []byte, f any) []byte {
 	case plainToken:
 		return AppendToken(b, &Token{f.Ring, f.TokenSeq, f.Seq, f.Aru, f.AruID, f.FCC, f.Backlog, f.Recovery, Numbers(f.Wanted)})
 	case plainJoin:
-		return AppendJoin(b, &Join{f.Node, f.Started, f.RingSeq, f.Counter, Members(f.Proc), Members(f.Fail)})
+		return AppendJoin(b, &Join{f.Node, f.Started, f.RingSeq, f.Counter, Members(f.Proc), Members(f.Fail), f.Datagram})
 	case plainCommit:
 		return AppendCommit(b, &Commit{f.Ring, f.Index, OldRings(f.Rings), CommitEntries(f.Entries)})
 	case Notice:
@@ -153,8 +154,8 @@ func referenceJoin(f *wirepb.Join) (any, error) {
 	if err := missing(f.Node != nil, f.Started != nil, f.RingSeq != nil, f.Counter != nil, f.Proc != nil, f.Fail != nil); err != nil {
 		return nil, err
 	}
-	return plainJoin{*f.Node, *f.Started, *f.RingSeq, *f.Counter, string(f.Proc), string(f.Fail)},
-		outside(*f.RingSeq <= 1<<62, setOK(f.Proc), setOK(f.Fail))
+	return plainJoin{*f.Node, *f.Started, *f.RingSeq, *f.Counter, string(f.Proc), string(f.Fail), f.GetDatagram()},
+		outside(*f.RingSeq <= 1<<62, setOK(f.Proc), setOK(f.Fail), f.Datagram == nil || *f.Datagram >= 548)
 }
 
 func referenceCommit(f *wirepb.Commit) (any, error) {
@@ -207,7 +208,11 @@ func (m *maker) totem(kind FrameKind) any {
 		}
 		return t
 	case FrameJoin:
-		return plainJoin{m.u64(0, last), m.u64(0, last), m.u64(0, 1<<62), m.u64(0, last), set(), set()}
+		j := plainJoin{m.u64(0, last), m.u64(0, last), m.u64(0, 1<<62), m.u64(0, last), set(), set(), 0}
+		if m.u64(0, 1) == 1 {
+			j.Datagram = uint32(m.u64(MinDatagram, 1<<32-1))
+		}
+		return j
 	case FrameCommit:
 		n := 1 + m.n(16)
 		k := 1 + m.n(n)
@@ -237,7 +242,7 @@ func TestLargestRingFits(t *testing.T) {
 	if n := HeaderLen + CommitMax; n > room {
 		t.Errorf("a Commit takes %d bytes of %d", n, room)
 	}
-	j := Join{Proc: Members(ids(MaxSet)), Fail: Members(ids(MaxSet))}
+	j := Join{Proc: Members(ids(MaxSet)), Fail: Members(ids(MaxSet)), Datagram: 1472}
 	if n := len(AppendJoin(nil, &j)); n > JoinMax {
 		t.Errorf("a Join of %d bytes, JoinMax is %d", n, JoinMax)
 	}
@@ -321,6 +326,8 @@ func TestTotemBounds(t *testing.T) {
 		{"join: descending", join(1, two[16:]+two[:16], ""), false},
 		{"join: half a member", join(1, two[:8], ""), false},
 		{"join: a ring sequence above the largest", join(1<<62+1, two, ""), false},
+		{"join: the smallest datagram that it may say", AppendJoin(nil, &Join{Proc: Members(two), Datagram: 548}), true},
+		{"join: a smaller one", AppendJoin(nil, &Join{Proc: Members(two), Datagram: 547}), false},
 		{"commit: as it should be", commit(func(*Commit, *CommitEntry) {}), true},
 		{"commit: three of two are filled in", commit(func(c *Commit, _ *CommitEntry) { c.Index = 3 }), false},
 		{"commit: representative is not the first", commit(func(c *Commit, _ *CommitEntry) { c.Ring.Rep = testOrigin }), false},

@@ -1123,6 +1123,7 @@ type Join struct {
 	Counter       *uint64                `protobuf:"fixed64,4,opt,name=counter,proto3,oneof" json:"counter,omitempty"`                // required; counts the transmitter's Joins
 	Proc          []byte                 `protobuf:"bytes,5,opt,name=proc,proto3,oneof" json:"proc,omitempty"`                        // required; 16 bytes each, ascending: members that it knows of
 	Fail          []byte                 `protobuf:"bytes,6,opt,name=fail,proto3,oneof" json:"fail,omitempty"`                        // required; 16 bytes each, ascending: those of them that it holds failed; itself: it leaves
+	Datagram      *uint32                `protobuf:"fixed32,7,opt,name=datagram,proto3,oneof" json:"datagram,omitempty"`              // the largest UDP payload that it takes, 548 or more; missing: not known
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1197,6 +1198,13 @@ func (x *Join) GetFail() []byte {
 		return x.Fail
 	}
 	return nil
+}
+
+func (x *Join) GetDatagram() uint32 {
+	if x != nil && x.Datagram != nil {
+		return *x.Datagram
+	}
+	return 0
 }
 
 // Commit goes twice around the members of a ring that is to be formed.
@@ -2041,14 +2049,15 @@ const file_blaze_proto_rawDesc = "" +
 	"\n" +
 	"\b_backlogB\b\n" +
 	"\x06_flagsB\x06\n" +
-	"\x04_rtr\"\xef\x01\n" +
+	"\x04_rtr\"\x9d\x02\n" +
 	"\x04Join\x12\x17\n" +
 	"\x04node\x18\x01 \x01(\x06H\x00R\x04node\x88\x01\x01\x12\x1d\n" +
 	"\astarted\x18\x02 \x01(\x06H\x01R\astarted\x88\x01\x01\x12\x1e\n" +
 	"\bring_seq\x18\x03 \x01(\x06H\x02R\aringSeq\x88\x01\x01\x12\x1d\n" +
 	"\acounter\x18\x04 \x01(\x06H\x03R\acounter\x88\x01\x01\x12\x17\n" +
 	"\x04proc\x18\x05 \x01(\fH\x04R\x04proc\x88\x01\x01\x12\x17\n" +
-	"\x04fail\x18\x06 \x01(\fH\x05R\x04fail\x88\x01\x01B\a\n" +
+	"\x04fail\x18\x06 \x01(\fH\x05R\x04fail\x88\x01\x01\x12\x1f\n" +
+	"\bdatagram\x18\a \x01(\aH\x06R\bdatagram\x88\x01\x01B\a\n" +
 	"\x05_nodeB\n" +
 	"\n" +
 	"\b_startedB\v\n" +
@@ -2056,7 +2065,8 @@ const file_blaze_proto_rawDesc = "" +
 	"\n" +
 	"\b_counterB\a\n" +
 	"\x05_procB\a\n" +
-	"\x05_fail\"\xc9\x01\n" +
+	"\x05_failB\v\n" +
+	"\t_datagram\"\xc9\x01\n" +
 	"\x06Commit\x12\x15\n" +
 	"\x03rep\x18\x01 \x01(\fH\x00R\x03rep\x88\x01\x01\x12\x1e\n" +
 	"\bring_seq\x18\x02 \x01(\x06H\x01R\aringSeq\x88\x01\x01\x12\x19\n" +

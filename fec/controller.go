@@ -169,7 +169,7 @@ func (c *Controller) Report(receiver int, sent, missed, stayed uint64) {
 	if n == 0 {
 		return
 	}
-	lost := min(float64(missed-was.missed), n) // nobody loses more than was sent
+	lost := min(float64(missed-was.missed), n) // a receiver cannot lose more than was sent
 	p := lost / n
 	keep := math.Exp(-n / quickSpan)
 	l.quick = l.quick*keep + p*(1-keep)
@@ -230,7 +230,7 @@ func newBudget(share float64, source, interleave int) budget {
 	return budget{share: share, credit: most, most: most}
 }
 
-// spend tells how many of so many repair symbols a block of sources source symbols may have.
+// spend returns how many of so many repair symbols a block of sources source symbols may have.
 func (b *budget) spend(sources, repairs int) int {
 	if b.share <= 0 {
 		return repairs

@@ -40,7 +40,7 @@ type DecoderConfig struct {
 	// refused. Up to 16 blocks with losses are kept beyond that. It is rounded up to a power of
 	// two; zero means 256, and the largest is 4096.
 	History int
-	// MaxOpen is what EncoderConfig says. Zero means 10ms.
+	// MaxOpen is that of EncoderConfig. Zero means 10ms.
 	MaxOpen time.Duration
 
 	// Workspace is for Datagram or more, and is shared with other Decoders. Nil means one of its own.
@@ -60,8 +60,8 @@ type DecoderStats struct {
 	Scheme, Shape, Window, Stale, Duplicate uint64 // repair symbols refused, by reason
 }
 
-// Decoder rebuilds the lost source datagrams of one stream. It is told of every source datagram
-// and of every repair symbol that arrives, and hands out what it rebuilt, to be treated as if it
+// Decoder rebuilds the lost source datagrams of one stream. It is given every source datagram
+// and every repair symbol that arrives, and hands out what it rebuilt, to be treated as if that
 // had just arrived. While nothing is missing it does nothing but keep references. It is
 // single-threaded, does no I/O and reads no clock.
 type Decoder struct {
@@ -204,8 +204,8 @@ func (d *Decoder) inWindow(n uint64, b *buf.Buf) bool {
 	return n >= d.low && d.slots[n&d.mask].buf == b
 }
 
-// Forget tells that the protocol above waits for nothing below number any more: blocks that have
-// nothing else are given up, with what they hold.
+// Forget gives up the blocks that lie below number, with what they hold: the protocol above waits
+// for nothing there any more.
 func (d *Decoder) Forget(number uint64) {
 	for i := len(d.open) - 1; i >= 0; i-- {
 		if b := d.open[i]; b.number(int(b.shape.sources)-1) < number {
@@ -342,7 +342,7 @@ func offset(whole, part []byte) int {
 }
 
 // PollRebuilt hands out the next datagram that was rebuilt, with its number and one reference that
-// passes to the caller. The Decoder knows it already.
+// passes to the caller. The Decoder has taken it in already.
 func (d *Decoder) PollRebuilt() (number uint64, b *buf.Buf, ok bool) {
 	if d.next == len(d.rebuilt) {
 		d.rebuilt, d.next = d.rebuilt[:0], 0
@@ -356,7 +356,7 @@ func (d *Decoder) PollRebuilt() (number uint64, b *buf.Buf, ok bool) {
 }
 
 // High is one above the highest source datagram that is known to have been sent: a repair symbol
-// tells of all that its block has.
+// announces all that its block has.
 func (d *Decoder) High() uint64 { return d.high }
 
 // reach makes room up to source datagram high-1. What falls out behind is forgotten, unless an
@@ -386,7 +386,7 @@ func (d *Decoder) reach(high uint64) {
 	d.low = low
 }
 
-// has tells whether source datagram n is of this block.
+// has reports whether source datagram n is of this block.
 func (x *shape) has(n uint64) bool {
 	return n >= x.first && (n-x.first)%uint64(x.stride) == 0 && (n-x.first)/uint64(x.stride) < uint64(x.sources)
 }
@@ -416,7 +416,7 @@ func (d *Decoder) find(first uint64) int {
 	return -1
 }
 
-// lacks tells whether a source datagram of a block is missing, which begins in the window.
+// lacks reports whether a source datagram is missing of a block that begins in the window.
 func (d *Decoder) lacks(x *shape) bool {
 	for c := range int(x.sources) {
 		if n := x.number(c); n < d.high && !d.slots[n&d.mask].came {

@@ -3,8 +3,8 @@
 //
 // It has the code itself (Accumulate, Solver), an Encoder and a Decoder for the blocks of one
 // stream, and a Controller that picks how many repair symbols a block gets. All are
-// single-threaded state machines: no I/O, no goroutine, time is an argument. They know nothing
-// of NAKs; docs/decisions/fec-integration.md says how a protocol uses them.
+// single-threaded state machines: no I/O, no goroutine, time is an argument. They have
+// nothing to do with NAKs; docs/decisions/fec-integration.md explains how a protocol uses them.
 //
 // # Sources
 //

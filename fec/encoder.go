@@ -37,7 +37,7 @@ type EncoderConfig struct {
 	// such a stream: one short group of blocks in this time. Zero means 10ms.
 	MaxOpen time.Duration
 
-	Control *Controller // says how many repair symbols a block gets
+	Control *Controller // decides how many repair symbols a block gets
 	Pool    *buf.Pool   // repair datagrams come from here
 	Held    Held        // source datagrams that are still there, for More; may be nil
 }
@@ -308,7 +308,7 @@ func (e *Encoder) PollSend() (s buf.Send, ok bool) {
 // Waiting is the number of repair datagrams that PollSend has.
 func (e *Encoder) Waiting() int { return e.queued }
 
-// Deadline tells when Tick is next needed: when the open blocks are closed, full or not.
+// Deadline returns when Tick is next needed: when the open blocks are closed, full or not.
 func (e *Encoder) Deadline() (at clock.Time, ok bool) { return e.at, e.open }
 
 // Tick closes the open blocks when the stream pauses, or they are too old. Calling it early is

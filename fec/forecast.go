@@ -39,7 +39,7 @@ func (f *forecast) blockEnd(n uint64) uint64 {
 	return f.end + ((n-f.end)/f.span+1)*f.span
 }
 
-// Mended tells when source datagram n, which is missing, will have been rebuilt if repair symbols
+// Mended returns when source datagram n, which is missing, will have been rebuilt if repair symbols
 // can do it: when its block ends at the present rate, or because the stream pauses, and its
 // repair symbols have followed. A time that is not after now means that they have come, or should
 // have. It is not ok as long as nothing is known of the stream's blocks.
@@ -75,7 +75,7 @@ func (d *Decoder) Mended(now clock.Time, n uint64) (at clock.Time, ok bool) {
 	return f.rhythm.last.Add(min(left, d.cfg.MaxOpen) + spread), true
 }
 
-// Lacking tells how many more repair symbols the block of source datagram n needs. It is not ok
+// Lacking returns how many more repair symbols the block of source datagram n needs. It is not ok
 // when no repair symbol of that block has come: then only the datagram itself can be asked for.
 func (d *Decoder) Lacking(n uint64) (block uint64, count int, ok bool) {
 	for i := range d.open {
@@ -93,10 +93,10 @@ func (d *Decoder) Lacking(n uint64) (block uint64, count int, ok bool) {
 	return 0, 0, false
 }
 
-// Past tells whether the repair symbols of source datagram n, which is missing, have come or
-// should have, by what came after them: in order, nothing of its block is to be expected. Where
-// Mended guesses by the rate of the stream, this waits for a sign. It is false as long as nothing
-// is known of the stream's blocks.
+// Past reports whether the repair symbols of source datagram n, which is missing, have come or
+// should have, by what came after them: if datagrams come in order, no other of its block can follow.
+// Where Mended guesses by the rate of the stream, this waits for a sign. It is false as long as no
+// block of the stream is known.
 func (d *Decoder) Past(n uint64) bool {
 	f := &d.forecast
 	if !f.known {

@@ -7,7 +7,7 @@ import (
 )
 
 // More makes count more repair symbols of a closed block, since a receiver lacks that many: the
-// ones with the next indexes, which nobody has yet, so that they serve every receiver whatever
+// ones with the next indexes, which no receiver has yet, so that they serve every receiver whatever
 // it lost. Within holdOff, which should be a round trip, of the last time, what was made then
 // counts: of two receivers that ask for 2 and for 3, the second one has one more made.
 //
@@ -82,8 +82,8 @@ func (e *Encoder) find(first uint64) *closedBlock {
 	return &e.recent[lo%recentBlocks]
 }
 
-// Closed tells when the block of source datagram number was closed, or last had more repair
-// symbols made. It is not ok while the block is open, and when it is not known any more.
+// Closed returns when the block that holds source datagram number was closed, or last got additional
+// repair symbols. ok is false while the block is open, and after it was forgotten.
 func (e *Encoder) Closed(number uint64) (at clock.Time, ok bool) {
 	stride := uint64(len(e.blocks))
 	lo, hi := e.closed-min(e.closed, recentBlocks), e.closed

@@ -7,7 +7,7 @@ import (
 )
 
 // rhythm is the time from one datagram of a stream to the next, smoothed with its variation as
-// RFC 6298 does with round trips. It tells a pause from the ordinary spacing, also where
+// RFC 6298 does with round trips. It separates a pause from the ordinary spacing, also where
 // datagrams come in bursts: then the variation is large, and so is the patience.
 type rhythm struct {
 	last      clock.Time // of the last datagram; 0: none yet

@@ -67,7 +67,7 @@ type Sink interface {
 	// cannot be taken now: the same message is offered again in a later Protocol.Deliver, and
 	// nothing after it is offered on that stream before.
 	Deliver(m *core.Delivery) bool
-	// Lost tells, in its place in the stream, that messages will never come.
+	// Lost reports, in its place in the stream, that messages will never come.
 	Lost(l *core.Loss)
 }
 
@@ -82,7 +82,8 @@ type Config struct {
 	MaxMessageSize int // bytes of one message; zero means 1 MiB
 	Assembly       int // bytes of all messages that are being put together; zero means AssemblyBytes
 
-	// Fastest never slows a sender down for a receiver: who falls behind is told what it lost.
+	// Fastest never slows a sender down for a receiver. A receiver that falls behind loses messages,
+	// and its Sink gets the loss.
 	Fastest bool
 	// FEC sets the repair symbols of streams under FEC and Hybrid.
 	FEC FEC
@@ -96,12 +97,12 @@ type Config struct {
 	Room int
 	// Lanes is how many streams topics are hashed over; it is told to receivers.
 	Lanes int
-	// Wanted tells whether a lane of the group is wanted here, where others are kept away, and
+	// Wanted reports whether a lane of the group is wanted here, where others are kept away, and
 	// since when. A datagram of another that comes nevertheless makes no new stream known: this
-	// member would count as its receiver and not hear it. What is wanted once is wanted for
+	// member would count as its receiver and not receive it. What is wanted once is wanted for
 	// good. Nil: all are, from the beginning.
 	Wanted func(lane uint16) (since clock.Time, ok bool)
-	// OtherLanes hears of every Start whose sender hashes over another number of lanes, before
+	// OtherLanes is called for every Start whose sender hashes over another number of lanes, before
 	// Wanted is asked about its stream. It may be nil.
 	OtherLanes func(from wire.MemberID, lanes int)
 	// SelfDelivery hands own messages to Sink too, while WantSelf is on (it begins as on).
@@ -115,9 +116,10 @@ type Config struct {
 	MaxStreams   int // streams that are received; zero means 256
 	MaxReceivers int // receivers known for each stream that is sent; zero means 1024
 
-	// Events hears of what happens rarely. It may be nil.
+	// Events is called for what happens rarely. It may be nil.
 	Events func(Event)
-	// RepairNS hears how long each repaired gap was open, in ns from its detection. It may be nil.
+	// RepairNS is called with how long each repaired gap was open, in ns from its detection. It may
+	// be nil.
 	RepairNS func(ns int64)
 }
 
@@ -164,7 +166,7 @@ func StreamTables(window, datagram, streams int) int {
 // is being packed has a slot as well.
 func slotCount(window int) int { return 1 << bits.Len(uint(window)) }
 
-// EventKind says what happened.
+// EventKind is what happened.
 type EventKind uint8
 
 // The events.

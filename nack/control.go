@@ -8,8 +8,8 @@ import (
 	"github.com/activeblaze/blaze/wire"
 )
 
-// control is one control datagram that is due. It is written when it leaves, so that what it
-// says is fresh.
+// control is one control datagram that is due. It is written when it leaves, so that its content
+// is fresh.
 type control struct {
 	kind   controlKind
 	sender *Sender
@@ -97,14 +97,14 @@ func (p *Protocol) pollControl(now clock.Time) (s buf.Send, ok bool) {
 	return s, false
 }
 
-// leaveCopies is how often a Leave is sent: nobody repairs it.
+// leaveCopies is how often a Leave is sent: it is not repaired.
 const leaveCopies = 3
 
-// maxFarewells bounds the streams that a receiver says farewell in: as many as there are with
+// maxFarewells bounds the streams in which a receiver sends a Leave: as many as there are with
 // 64 lanes, and the four protocols.
 const maxFarewells = 4 * 64
 
-// Close says farewell: it queues a Leave for each stream, and for this member as a receiver.
+// Close takes leave: it queues a Leave for each stream, and for this member as a receiver.
 // PollSend hands them out; then others drop us at once instead of after Config.Eviction. Data
 // that has not been sent yet is not sent any more.
 func (p *Protocol) Close(now clock.Time) {
@@ -133,9 +133,9 @@ func (p *Protocol) Close(now clock.Time) {
 	}
 }
 
-// farewells is where this member leaves as a receiver: in each stream that it hears and does not
-// send, since a sender may hear no other lane than those that it sends on. Who neither sends nor
-// hears anything leaves in the first lane of NACK.
+// farewells returns the streams in which this member leaves as a receiver: each stream that it
+// receives and does not send, since a sender may receive no other lanes than those that it sends on. A
+// member that neither sends nor receives anything leaves in the first lane of NACK.
 func (p *Protocol) farewells() (ids []wire.StreamID) {
 	for _, s := range p.streams {
 		if s.state == live && len(ids) < maxFarewells && p.findSender(s.id) == nil && !slices.Contains(ids, s.id) {

@@ -1,11 +1,28 @@
 // Package nack repairs lost datagrams by negative acknowledgement: sender and receiver cores,
-// and the Protocol that owns those of one member. It runs the protocols NACK and BestEffort,
-// which is NACK that never asks, and, with package fec, FEC and Hybrid: BestEffort and NACK with
-// repair symbols before them (docs/decisions/fec-integration.md).
+// and the Protocol that owns those of one member. It runs four protocols. NACK asks for what was
+// lost. BestEffort is NACK that never asks. Hybrid and FEC are these two with repair symbols, made
+// by package fec, beside the data (docs/decisions/fec-integration.md).
 //
 // A Protocol is a single-threaded state machine. It does no I/O, starts no goroutine and reads
 // no clock: datagrams are stepped in, now is an argument of every call and never goes
 // backwards, and PollSend hands out what is to be sent.
+//
+// # Files
+//
+// protocol.go has the steps from outside, control.go the control datagrams that wait to leave,
+// schedule.go whose deadline comes next. send_*.go is the sending half of a stream (Sender), recv_*.go
+// the receiving half (stream). A data frame passes through the receiving half in one direction: take
+// (recv_stream.go) shows it to the decoder if the stream has one (recv_decoding.go), puts it in
+// order (recv_order.go) and delivers its messages (recv_assembly.go). What is missing becomes a gap
+// (recv_gap.go); when the gap is due is decided in recv_due.go, and recv_ask.go asks for it.
+//
+// # Memory
+//
+// Each table has a bound, and what all received streams can hold together is a line in the channel's
+// memory budget: buffers in reorder windows and decoders (Config.Pool, Config.Reserved), the streams
+// themselves with their windows and gaps (StreamTables), half-assembled messages (Config.Assembly),
+// and the block code (FECTables). When a bound is reached a datagram is dropped and counted, a stream
+// waits, or a loss is reported.
 //
 // # Sources
 //
@@ -17,14 +34,14 @@
 // # Where we deviate, and why
 //
 //   - With up to FewReceivers receivers a NAK goes out at once and by unicast, without back-off:
-//     there is nobody to suppress, and the wait would be most of the repair's latency.
-//   - With more, NAKs are multicast, and receivers hear each other. NORM and PGM let the sender
-//     announce what was asked for; that costs the sender a datagram for every loss and adds a
+//     there is no NAK to suppress, and the wait would be most of the repair's latency.
+//   - With more, NAKs are multicast, and receivers receive each other's. NORM and PGM let the sender
+//     announce what was asked for. That costs the sender a datagram for every loss and adds a
 //     round trip before others are silenced (docs/decisions/nak-suppression.md).
 //   - A repair is sent at once, not after NORM's aggregation wait: what is asked for twice
 //     within a round trip is repaired once, which bounds the cost as well.
-//   - Who asks again is answered by unicast, unless a second receiver asks again too. Therefore
-//     "again" suppresses nobody.
+//   - A receiver that repeats a request gets the repair by unicast, unless another receiver repeats
+//     it too. A repeated request therefore does not suppress other receivers' requests.
 //   - The group's round trip is measured with heartbeats and statuses only. RFC 5740's
 //     congestion control is replaced by a window that the slowest receiver moves.
 //   - RFC 6298's minimum of one second is replaced by 20 µs: these are local networks.

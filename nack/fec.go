@@ -18,7 +18,7 @@ type FEC struct {
 	Min, Max int
 	// Fixed gives every full block this many repair symbols, whatever is reported, if above zero.
 	Fixed int
-	// Budget bounds the repair symbols that nobody asked for as a share of source symbols, 0.1 for
+	// Budget bounds the repair symbols that are sent without a request, as a share of source symbols, 0.1 for
 	// one in ten, also where a slow stream's blocks are short; it goes before Min. Zero means no
 	// bound but Max.
 	Budget float64

@@ -11,7 +11,7 @@ import (
 )
 
 // Protocol runs NACK, BestEffort, FEC and Hybrid for one member: a Sender for each stream that it opened, a
-// receiving half for each stream that it hears. Calls must not overlap, but a handler that
+// receiving half for each stream that it receives. Calls must not overlap, but a handler that
 // Sink.Deliver runs may call Offer, Claim, Commit, Abort and Open.
 type Protocol struct {
 	cfg     Config
@@ -152,7 +152,7 @@ func (p *Protocol) Step(now clock.Time, d *wire.Datagram, r buf.Received) (err e
 	}
 	frames := d.Frames()
 	if len(frames) > 1 {
-		// A Start says where the Data beside it begins, although it comes behind.
+		// A Start has the number at which the Data beside it begins, although it comes after it.
 		for i := range frames {
 			if frames[i].Kind == wire.FrameStart {
 				st := frames[i].Start()
@@ -301,7 +301,7 @@ func (p *Protocol) sooner(x *scheduled, at clock.Time) {
 	}
 }
 
-// Deadline tells when Tick is next needed; ok is false when nothing is pending.
+// Deadline returns when Tick is next needed; ok is false when nothing is pending.
 func (p *Protocol) Deadline() (at clock.Time, ok bool) { return p.at, p.armed }
 
 // Tick fires every deadline at or before now. Calling it early is harmless.
@@ -383,7 +383,7 @@ func (p *Protocol) PollSend(now clock.Time) (s buf.Send, ok bool) {
 	return buf.Send{}, false
 }
 
-// Deliver offers again what Sink refused and hands up own messages. It returns the number of
+// Deliver offers again what Sink refused, and delivers own messages. It returns the number of
 // messages that Sink took.
 func (p *Protocol) Deliver(now clock.Time) int {
 	before := p.stats.Delivered

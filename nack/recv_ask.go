@@ -103,7 +103,7 @@ func (s *stream) repaired(now clock.Time, was *gap, from origin) {
 	}
 }
 
-// overhear lets the NAK of another receiver stand for our own: its first-time gaps will be
+// overhear lets the NAK of another receiver stand for this one's: its first-time gaps will be
 // repaired for all. What it asks for again may be repaired for it alone, and suppresses nothing.
 func (s *stream) overhear(now clock.Time, n *wire.Nak) {
 	gaps := &s.asking.gaps
@@ -170,7 +170,7 @@ func (s *stream) sendNak(now clock.Time) {
 	s.arm(nakDue, at)
 }
 
-// appendNak writes a NAK for every gap that is due, and says where it goes and whether there
+// appendNak writes a NAK for every gap that is due, and returns where it goes and whether there
 // are more than fit. It writes nothing if what was missing has come meanwhile.
 func (s *stream) appendNak(now clock.Time, mem []byte) (_ []byte, to buf.Endpoint, more bool) {
 	ask := request{firsts: s.p.gaps[0][:0], again: s.p.gaps[1][:0], needs: s.p.needs[:0]}

@@ -16,11 +16,11 @@ const (
 )
 
 // assembly turns data frames, in order, into messages: it counts them, puts fragments together,
-// and tells what was in the datagrams between.
+// and finds which messages were in the datagrams between.
 type assembly struct {
 	message uint64 // number of the next message; 0: not known yet
-	fresh   bool   // nothing was handed up yet: a message whose beginning was missed is not a loss
-	missing uint64 // datagrams given up since the last one that was handed up
+	fresh   bool   // nothing was delivered yet: a message whose beginning was missed is not a loss
+	missing uint64 // datagrams given up since the last one that was delivered
 	done    int    // messages of the datagram at due that Sink has taken
 	wrong   uint64 // the datagram that contradicted the one before, and was dropped for it
 
@@ -144,7 +144,7 @@ func (s *stream) deliverPart(now clock.Time, m *wire.Data) bool {
 	if m.Offset > 0 && (s.missing > 0 || s.fresh) && !s.continues(m) {
 		// The beginning of this message is lost, so all of it is.
 		if s.fresh && m.FirstMessage == s.message {
-			s.message++ // we came in the middle of it
+			s.message++ // this member came in the middle of it
 		} else {
 			s.lostBelow(m.FirstMessage + 1)
 		}
@@ -194,7 +194,7 @@ func (a *assembly) continues(m *wire.Data) bool {
 	return a.missing == 0 && a.assembling && m.FirstMessage == a.message && int(m.Offset) == len(a.parts.bytes)
 }
 
-// lostBelow tells Sink that messages below n will not come, those that have not been handed up.
+// lostBelow reports to Sink that the messages below n that were not delivered will not come.
 func (s *stream) lostBelow(n uint64) {
 	if s.message == 0 {
 		s.message = n
@@ -205,7 +205,7 @@ func (s *stream) lostBelow(n uint64) {
 	}
 }
 
-// lose tells Sink that messages up to last will not come.
+// lose reports to Sink that messages up to last will not come.
 func (s *stream) lose(last uint64, why core.LossReason) {
 	if why == 0 {
 		why = core.LossMalformed

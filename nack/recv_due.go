@@ -17,7 +17,7 @@ const (
 	trustGain  = 1.0 / 32
 	leastTrust = 0.25
 	// symbolTries is how often a gap is asked for as symbols of its block. Then the datagram itself
-	// is asked for: the sender may not know the block any more.
+	// is asked for: the sender may have forgotten the block.
 	symbolTries = 2
 	// mostNeeds bounds the blocks in one NAK datagram: a decoder has no more open.
 	mostNeeds = 16
@@ -134,7 +134,7 @@ func (x *decoding) asks(now clock.Time, s *stream) bool {
 	return false
 }
 
-// noteTail takes in what a heartbeat says of the end of an FEC stream: what was given up there is
+// noteTail takes in what a heartbeat has of the end of an FEC stream: what was given up there is
 // reported in messages as soon as their numbers are known.
 func (x *decoding) noteTail(now clock.Time, s *stream, h *wire.Heartbeat) {
 	if x == nil || !x.alone {
@@ -177,7 +177,7 @@ func (x *decoding) need(g *gap, ask *request) bool {
 	return true
 }
 
-// overhearSymbols lets another receiver's SymbolNak stand for our own, if it asks for as much.
+// overhearSymbols lets another receiver's SymbolNak stand for this one's, if it asks for as much.
 func (s *stream) overhearSymbols(now clock.Time, n *wire.SymbolNak) {
 	gaps := &s.asking.gaps
 	if s.decoding == nil || len(gaps.list) == 0 || s.group.few() {

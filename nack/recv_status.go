@@ -9,12 +9,12 @@ import (
 )
 
 const (
-	// A receiver reports at least so often; with many receivers more rarely, so that a sender
-	// hears about statusesPerSecond in all.
+	// A receiver reports at least so often. With many receivers each reports more rarely, so that a
+	// sender gets about statusesPerSecond in all.
 	statusEvery       = 100 * time.Millisecond
 	statusesPerSecond = 2000
 	statusEach        = time.Second / statusesPerSecond
-	// statusSpread spreads the first reports of receivers that hear of a stream in one moment,
+	// statusSpread spreads the first reports of receivers that notice a stream in one moment,
 	// and those that a sender of a large group asks for.
 	statusSpread = 500 * time.Microsecond
 	spreadEach   = 50 * time.Microsecond
@@ -57,7 +57,7 @@ func (s *stream) report(now clock.Time, atOnce bool) {
 	}
 	if atOnce {
 		if !s.nack {
-			st.received = 0 // nobody waits for it
+			st.received = 0 // its sender does not wait for reports
 			return
 		}
 		st.queued = true
@@ -90,7 +90,7 @@ func (s *stream) evicted(now clock.Time) bool {
 }
 
 // limit is the lowest datagram that there is no room for: what lies in the window, as far as there
-// are buffers to keep it, or a little more while it is handed up at once and takes none.
+// are buffers to keep it, or a little more while it is delivered at once and takes none.
 func (s *stream) limit() uint64 {
 	room := s.grant()
 	if !s.paused {
@@ -116,7 +116,7 @@ func (s *stream) appendStatus(now clock.Time, mem []byte) ([]byte, buf.Endpoint)
 	st.sent = now
 	held := now.Sub(st.echoAt)
 	if held > echoLongest {
-		st.echo, held = 0, 0 // too old to tell anything about the round trip
+		st.echo, held = 0, 0 // too old to measure the round trip with
 	}
 	mem = wire.AppendHeader(mem, s.p.header(s.id))
 	return wire.AppendStatus(mem, wire.Status{

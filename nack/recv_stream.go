@@ -47,7 +47,7 @@ type stream struct {
 	timers [streamTimers]clock.Time
 }
 
-// group is what the sender says of its receivers.
+// group is what the sender reports of its receivers.
 type group struct {
 	receivers uint32
 	rtt       time.Duration // their longest round trip; 0: not known
@@ -64,7 +64,7 @@ func (g *group) roundTrip() time.Duration {
 	return min(max(g.rtt, rttMin), rttMax)
 }
 
-// origin says how a data frame came here.
+// origin is how a data frame came here.
 type origin uint8
 
 const (

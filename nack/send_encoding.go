@@ -8,7 +8,7 @@ import (
 )
 
 // encoding is what a Sender has besides under FEC and Hybrid: the repair symbols of its blocks, and
-// the rule that says how many a block gets.
+// the rule by which a block gets its number of them.
 type encoding struct {
 	control *fec.Controller
 	enc     *fec.Encoder
@@ -70,7 +70,7 @@ func (x *encoding) tick(s *Sender, now clock.Time) {
 	}
 }
 
-// report gives the Controller what a receiver says of its losses.
+// report gives the Controller what a receiver reports of its losses.
 func (x *encoding) report(s *Sender, r *receiver, st *wire.Status) {
 	unmended := r.losses.unmended
 	if !s.nack {

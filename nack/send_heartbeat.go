@@ -31,8 +31,8 @@ const (
 	startCopies = 5
 )
 
-// beat decides when a sender tells what it holds: soon after the last datagram of a burst, since
-// a receiver that lost that one knows nothing of it, then ever more slowly. It also sends the
+// beat decides when a sender announces what it holds: soon after the last datagram of a burst, since
+// a receiver that lost that one cannot notice it, then ever more slowly. It also sends the
 // stream's Start a few times.
 type beat struct {
 	wait   time.Duration // from the next heartbeat to the one after it
@@ -71,7 +71,7 @@ func (b *beat) sent(s *Sender, now clock.Time) {
 }
 
 // quick is the time from a datagram to its first heartbeat. In a steady stream the next datagram
-// tells as much, so the heartbeat waits until that one is late.
+// shows as much, so the heartbeat waits until that one is late.
 func (b *beat) quick(s *Sender) time.Duration {
 	if !s.nack {
 		return beatUnasked
@@ -141,11 +141,11 @@ func (b *beat) start(s *Sender, now clock.Time) {
 	}
 }
 
-// fire sends the heartbeat that is due, if it says anything new.
+// fire sends the heartbeat that is due, if it has anything new.
 func (b *beat) fire(s *Sender, now clock.Time) {
 	held := s.flow.blocked && (s.sent < s.next || s.unreported())
 	if b.wait < beatSlow && !held && s.nack && len(s.receivers) > 0 && s.Acknowledged() {
-		// Everybody has everything: there is nothing to find out.
+		// All receivers have everything: there is nothing to find out.
 		b.wait = beatSlow
 		s.arm(heartbeatDue, now.Add(b.wait))
 		return
@@ -158,7 +158,7 @@ func (b *beat) fire(s *Sender, now clock.Time) {
 	}
 	longest := beatMax
 	if held || s.nack && len(s.receivers) > 0 && !s.Acknowledged() {
-		longest = beatBlocked // somebody may lack the tail, and know nothing of it
+		longest = beatBlocked // a receiver may lack the tail, and not have noticed
 	}
 	b.wait = min(b.wait*beatGrowth, longest)
 	s.arm(heartbeatDue, now.Add(b.wait))
@@ -179,8 +179,7 @@ func (b *beat) askSlowest(s *Sender, now clock.Time) {
 	}
 }
 
-// appendHeartbeat writes the queued heartbeat. Data that is about to leave says as much, and
-// then it writes nothing.
+// appendHeartbeat writes the queued heartbeat.
 func (s *Sender) appendHeartbeat(now clock.Time, mem []byte) []byte {
 	s.beat.queued = false
 	ask := s.beat.ask

@@ -8,12 +8,12 @@ import (
 	"github.com/activeblaze/blaze/wire"
 )
 
-// receiver is what a sender knows of one receiver, from its statuses.
+// receiver is what a sender keeps of one receiver, from its statuses.
 type receiver struct {
 	member   wire.MemberID
 	endpoint buf.Endpoint
 	next     uint64 // lowest datagram that it has not received
-	highest  uint64 // one above the highest that it knows of
+	highest  uint64 // one above the highest that it has noticed
 	limit    uint64 // it has room for datagrams below this one
 	room     uint64 // bytes of socket buffer
 	heard    clock.Time
@@ -72,7 +72,7 @@ func (s *Sender) admit(now clock.Time, member wire.MemberID, from buf.Endpoint) 
 	s.index[member] = len(s.receivers)
 	s.receivers = append(s.receivers, receiver{
 		member: member, endpoint: from, heard: now, room: defaultRoom,
-		// Nothing below first can be asked for any more, so nobody waits for it.
+		// Nothing below first can be asked for any more, so nothing waits for it.
 		next: s.first, highest: s.first, limit: s.first,
 	})
 	if s.encoding != nil {

@@ -6,7 +6,7 @@ import (
 	"github.com/activeblaze/blaze/wire"
 )
 
-// want says how a datagram is to be repaired.
+// want is how a datagram will be repaired.
 type want uint8
 
 const (
@@ -78,8 +78,9 @@ func (s *Sender) asks(now clock.Time, d *wire.Datagram, from buf.Received) {
 	}
 }
 
-// ask queues one datagram. The first answer goes to all: others may miss it too. Who asks again
-// gets his own, unless a second one asks again within the same round trip.
+// ask queues one datagram. The first answer goes to all: other receivers may miss it too. A receiver
+// that asks again gets a repair of its own, unless a second one asks again within the same round
+// trip.
 func (s *Sender) ask(now clock.Time, n uint64, again bool, asker buf.Endpoint) {
 	t := &s.slots[n&s.mask]
 	hold := s.flow.roundTrip()
@@ -140,8 +141,8 @@ func (s *Sender) pollRepair(now clock.Time) (buf.Send, bool) {
 }
 
 // repairOf is the datagram in t, to be sent again, with one reference: the very buffer, but for
-// the stream's first datagrams. These tell the stream's age, which has changed: with the old one
-// somebody who came later would believe that it was there at the beginning.
+// the stream's first datagrams. These have the stream's age, which has changed: with the old age a
+// receiver that came later would act as if it had been there at the beginning.
 func (s *Sender) repairOf(now clock.Time, t *slot) *buf.Buf {
 	if !t.start {
 		t.buf.Retain()

@@ -20,7 +20,7 @@ func (s *Sender) startSelf() {
 	}
 }
 
-// selfBatch bounds the own datagrams that one Deliver hands up.
+// selfBatch bounds the own datagrams that one Deliver passes to Sink.
 const selfBatch = 64
 
 // deliverSelf hands own datagrams that have been sent to Sink.

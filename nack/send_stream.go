@@ -134,7 +134,7 @@ func (s *Sender) Stats() SenderStats {
 }
 
 // Acknowledged reports whether all that was accepted has been sent, and every known receiver has
-// reported that it has it. BestEffort waits for nobody.
+// reported that it has it. BestEffort waits for no receiver.
 func (s *Sender) Acknowledged() bool {
 	if s.unsent() {
 		return false
@@ -158,7 +158,7 @@ func (s *Sender) unsent() bool {
 	return s.sent < s.next || s.packing && !s.w.Empty() || s.large.waiting() || s.claimed || s.encoding.waiting()
 }
 
-// beginning tells whether the stream is young enough to say where it began.
+// beginning reports whether the stream is so young that its datagrams have a Start.
 func (s *Sender) beginning(now clock.Time) bool {
 	return s.sent <= startDatagrams || now.Sub(s.opened) < startFor
 }

@@ -33,14 +33,14 @@ func (s *Sender) reuse(n uint64) bool {
 }
 
 // crammed notes that the window is full of what receivers have not reported yet. While something
-// waits to be sent, poll finds that out; when all has been sent nobody else would ask.
+// waits to be sent, poll finds that out; when all has been sent nothing else would.
 func (s *Sender) crammed(now clock.Time) {
 	if s.sent == s.next && s.unreported() {
 		s.blocked(now)
 	}
 }
 
-// unreported tells whether the window is full of what receivers have not reported.
+// unreported reports whether the window is full of what receivers have not reported.
 func (s *Sender) unreported() bool {
 	return s.next-s.first >= s.window && s.first >= s.flow.keep()
 }

@@ -41,7 +41,7 @@ type Stats struct {
 	Repaired          uint64 // missing datagrams that came
 	Resent            uint64 // of them, those that came as they were and had not been left to their block
 	NaksSent          uint64 // datagrams with a Nak frame
-	NaksSuppressed    uint64 // gaps that somebody else asked for first
+	NaksSuppressed    uint64 // gaps that another receiver asked for first
 	StatusesSent      uint64
 	HeartbeatsHeard   uint64
 	Pauses            uint64 // times that Sink could not take a message
@@ -65,7 +65,7 @@ type Stats struct {
 	Receivers uint64 // known now, over all streams sent
 }
 
-// DropReason says why a frame was refused.
+// DropReason is why a frame was refused.
 type DropReason int
 
 // The reasons.

@@ -84,7 +84,7 @@ func (r *rtt) sample(d time.Duration) {
 		r.smooth, r.variation = d, d/2 // RFC 6298 (2.2)
 		return
 	}
-	// A receiver that was paused answers an old heartbeat late, and that says nothing of the
+	// A receiver that was paused answers an old heartbeat late, which does not measure the
 	// network. What really lasts longer gets through within a few samples.
 	d = min(d, 4*max(r.smooth, rttMin))
 	r.variation += ((r.smooth - d).Abs() - r.variation) / 4 // (2.3)
@@ -123,6 +123,6 @@ func backoff(rnd *rand.Rand, groupRTT time.Duration, receivers int) time.Duratio
 	return time.Duration(longest / lambda * math.Log(x*e*(longest/lambda)))
 }
 
-// holdOff is how long a receiver waits for somebody's repair before it takes part in another
+// holdOff is how long a receiver waits for a repair that another one asked for, before it takes part in another
 // round of NAKs: (K + 2) round trips (RFC 5401, section 5.2, NACK_HOLDOFF).
 func holdOff(groupRTT time.Duration) time.Duration { return (backoffFactor + 2) * groupRTT }

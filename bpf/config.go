@@ -28,10 +28,10 @@ type Config struct {
 	// Cluster is the hash of the cluster's name that is in every datagram (wire.ClusterHash).
 	Cluster uint64
 
-	// Lanes are the lanes that are wanted from the group, each below MaxLanes, whatever
-	// protocol they are sent under. Nil means all of them, and an empty slice none. What
-	// comes to Unicast is not filtered by lane.
-	Lanes []uint32
+	// Lanes are the lanes that are wanted from the group, whatever protocol they are sent
+	// under: ranges of a first and a last one, each below MaxLanes. Nil means all of them,
+	// and an empty slice none. What comes to Unicast is not filtered by lane.
+	Lanes [][2]uint32
 
 	// VLAN is the network that the member is on, where packets come with their tags: at
 	// most two ids, 1..4094, the outer one first. Empty means the untagged network, and nil
@@ -126,10 +126,13 @@ func checkUnicast(a netip.AddrPort) error {
 	return nil
 }
 
-func checkLanes(lanes []uint32) error {
-	for _, l := range lanes {
-		if l >= MaxLanes {
-			return fmt.Errorf("%w: Lanes has %d, not below %d", ErrConfig, l, MaxLanes)
+func checkLanes(ranges [][2]uint32) error {
+	for _, r := range ranges {
+		if r[1] >= MaxLanes {
+			return fmt.Errorf("%w: Lanes has %d, not below %d", ErrConfig, r[1], MaxLanes)
+		}
+		if r[0] > r[1] {
+			return fmt.Errorf("%w: Lanes has a range from %d to %d", ErrConfig, r[0], r[1])
 		}
 	}
 	return nil

@@ -16,7 +16,7 @@ func TestConfig(t *testing.T) {
 		text string // of the error; empty: none
 	}{
 		{"nothing", Config{}, ""},
-		{"everything", Config{Group: at("239.1.2.3:1"), Unicast: at("10.0.0.1:65535"), Lanes: []uint32{65535}, VLAN: []uint16{1, 4094}, Queues: 1024, FrameBytes: 65535, Loss: 1}, ""},
+		{"everything", Config{Group: at("239.1.2.3:1"), Unicast: at("10.0.0.1:65535"), Lanes: [][2]uint32{{65535, 65535}}, VLAN: []uint16{1, 4094}, Queues: 1024, FrameBytes: 65535, Loss: 1}, ""},
 		{"a group that is none", Config{Group: at("10.0.0.1:1")}, "Group 10.0.0.1:1 is no IPv4 multicast address"},
 		{"a group without port", Config{Group: at("239.1.2.3:0")}, "Group"},
 		{"a group of IPv6", Config{Group: at("[ff02::1]:1")}, "Group"},
@@ -24,7 +24,8 @@ func TestConfig(t *testing.T) {
 		{"an own address that is a group", Config{Unicast: at("239.1.2.3:1")}, "Unicast 239.1.2.3:1 is no IPv4 unicast address"},
 		{"any own address", Config{Unicast: at("0.0.0.0:1")}, "Unicast"},
 		{"an own address without port", Config{Unicast: at("10.0.0.1:0")}, "Unicast"},
-		{"a lane too high", Config{Lanes: []uint32{1, 65536}}, "Lanes has 65536"},
+		{"a lane too high", Config{Lanes: [][2]uint32{{1, 1}, {65536, 65536}}}, "Lanes has 65536"},
+		{"lanes backwards", Config{Lanes: [][2]uint32{{3, 2}}}, "Lanes has a range from 3 to 2"},
 		{"three tags", Config{VLAN: []uint16{1, 2, 3}}, "VLAN has 3 tags"},
 		{"tag 0", Config{VLAN: []uint16{0}}, "VLAN has 0"},
 		{"tag 4095", Config{VLAN: []uint16{4095}}, "VLAN has 4095"},

@@ -133,7 +133,7 @@ func TestPackets(t *testing.T) {
 
 func testPackets(t *testing.T, askLength bool) {
 	cfg := Config{Group: testGroup, Unicast: testUnicast, Cluster: testCluster, FrameBytes: DefaultFrameBytes,
-		Lanes: []uint32{0, 2, 63, 64, 65535}}
+		Lanes: [][2]uint32{{0, 0}, {2, 2}, {63, 63}, {64, 64}, {65535, 65535}}}
 	f := load(t, cfg, askLength)
 	register(t, f)
 
@@ -550,7 +550,7 @@ func FuzzPacket(f *testing.F) {
 	group.tags = []uint32{0x88a80005, 0x81000006}
 	f.Add(group.bytes())
 	f.Add(make([]byte, 60))
-	filter, cfg := loadTest(f, func(c *Config) { c.Lanes = []uint32{2} })
+	filter, cfg := loadTest(f, func(c *Config) { c.Lanes = [][2]uint32{{2, 2}} })
 	register(f, filter)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) < 14 || len(b) > 3500 { // what the kernel takes for a test run
@@ -562,7 +562,7 @@ func FuzzPacket(f *testing.F) {
 
 // Random damage to packets that are for us, which reaches deeper than random bytes.
 func TestDamaged(t *testing.T) {
-	f, cfg := loadTest(t, func(c *Config) { c.Lanes, c.VLAN = []uint32{2, 3}, []uint16{5} })
+	f, cfg := loadTest(t, func(c *Config) { c.Lanes, c.VLAN = [][2]uint32{{2, 2}, {3, 3}}, []uint16{5} })
 	register(t, f)
 	rounds := 20000
 	if testing.Short() {

@@ -42,11 +42,15 @@ func TestChangeKeys(t *testing.T) {
 	judged(t, f, to("239.7.7.7:45000", 1, testStream), "Group")
 	must(f.SetCluster(testCluster))
 
-	must(f.SetLanes([]uint32{1, 3}))
+	must(f.SetLanes([][2]uint32{{1, 1}, {3, 3}}))
 	judged(t, f, group, "Lane")
-	must(f.SetLanes([]uint32{2}))
+	must(f.SetLanes([][2]uint32{{2, 2}}))
 	judged(t, f, group, "Group")
-	must(f.SetLanes([]uint32{}))
+	must(f.SetLanes([][2]uint32{{0, 1}, {3, 65535}}))
+	judged(t, f, group, "Lane")
+	must(f.SetLanes([][2]uint32{{1, 130}}))
+	judged(t, f, group, "Group")
+	must(f.SetLanes([][2]uint32{}))
 	judged(t, f, group, "Lane")
 	must(f.SetLanes(nil))
 	judged(t, f, group, "Group")
@@ -83,7 +87,7 @@ func TestChangeKeysRefused(t *testing.T) {
 	f, _ := loadTest(t, nil)
 	register(t, f)
 	for _, err := range []error{
-		f.SetGroup(testUnicast), f.SetUnicast(testGroup), f.SetLanes([]uint32{65536}), f.SetVLAN([]uint16{0}),
+		f.SetGroup(testUnicast), f.SetUnicast(testGroup), f.SetLanes([][2]uint32{{65536, 65536}}), f.SetVLAN([]uint16{0}),
 	} {
 		if !errors.Is(err, ErrConfig) {
 			t.Errorf("accepted, or %v", err)
@@ -95,10 +99,10 @@ func TestChangeKeysRefused(t *testing.T) {
 // A lane that stays wanted is never missed, and an address that changes is never half changed,
 // while both are changed as fast as can be.
 func TestChangeKeysUnderTraffic(t *testing.T) {
-	f, _ := loadTest(t, func(c *Config) { c.Lanes = []uint32{2} })
+	f, _ := loadTest(t, func(c *Config) { c.Lanes = [][2]uint32{{2, 2}} })
 	register(t, f)
 	groups := [2]netip.AddrPort{netip.MustParseAddrPort("239.1.1.1:1111"), netip.MustParseAddrPort("239.2.2.2:2222")}
-	lanes := [][]uint32{{2}, nil, {2, 3, 700}, {1, 2, 65535}}
+	lanes := [][][2]uint32{{{2, 2}}, nil, {{2, 3}, {700, 700}}, {{1, 2}, {64, 65535}}}
 
 	var stop atomic.Bool
 	done := make(chan struct{})

@@ -161,7 +161,7 @@ func model(cfg Config, b []byte) string {
 	if to == cfg.Unicast {
 		return "Unicast"
 	}
-	if lane := uint32(binary.LittleEndian.Uint16(d[43:])); cfg.Lanes != nil && !slices.Contains(cfg.Lanes, lane) {
+	if lane := uint32(binary.LittleEndian.Uint16(d[43:])); cfg.Lanes != nil && !slices.ContainsFunc(cfg.Lanes, func(r [2]uint32) bool { return r[0] <= lane && lane <= r[1] }) {
 		return "Lane"
 	}
 	return "Group"

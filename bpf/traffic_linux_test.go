@@ -26,7 +26,7 @@ func TestTraffic(t *testing.T) {
 
 func testTraffic(t *testing.T, mode Mode) {
 	left, right := pair(t)
-	f, _ := loadTest(t, func(c *Config) { c.Breakdown, c.Lanes = true, []uint32{2} })
+	f, _ := loadTest(t, func(c *Config) { c.Breakdown, c.Lanes = true, [][2]uint32{{2, 2}} })
 	if err := f.Attach(left, mode); err != nil {
 		t.Fatal(err)
 	}

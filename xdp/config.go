@@ -51,8 +51,9 @@ type Config struct {
 	// Zero means as many as Buffers.
 	QueueBuffers int
 
-	// Lanes are the lanes that are wanted from the group. Nil means all.
-	Lanes []uint32
+	// Lanes are the lanes that are wanted from the group: ranges of a first and a last one. Nil
+	// means all.
+	Lanes [][2]uint32
 
 	// Mode is "auto", "native" (in the card's driver) or "generic" (in the stack). Empty means
 	// auto: native and then generic on cards, generic on virtual interfaces, where it is no

@@ -389,16 +389,16 @@ func (d *Driver) Reason() string {
 
 // SetLanes changes Config.Lanes: which lanes are wanted from the group. Nil means all. It belongs
 // to the driver's goroutine.
-func (d *Driver) SetLanes(lanes []uint32) error {
+func (d *Driver) SetLanes(ranges [][2]uint32) error {
 	d.control.mu.Lock()
-	d.cfg.Lanes = slices.Clone(lanes) // for a socket that is made later
+	d.cfg.Lanes = slices.Clone(ranges) // for a socket that is made later
 	d.control.mu.Unlock()
 	if d.line != nil {
-		if err := d.line.filter.SetLanes(lanes); err != nil {
+		if err := d.line.filter.SetLanes(ranges); err != nil {
 			return err
 		}
 	}
-	return d.kernel.want(d.cfg.Cluster, lanes)
+	return d.kernel.want(d.cfg.Cluster, ranges)
 }
 
 // Stats returns a copy of the counters. It belongs to the driver's goroutine.

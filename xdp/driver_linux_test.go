@@ -436,7 +436,7 @@ func TestInterfaceRemovedAndBack(t *testing.T) {
 	send(t, b, buf.Group, data)
 	kept := a.Pool().Keep(expect(t, a).Buf)
 	want := bytes.Clone(kept.Bytes())
-	if err := b.SetLanes([]uint32{0}); err != nil {
+	if err := b.SetLanes(only(0)); err != nil {
 		t.Fatal(err)
 	}
 	na.ip(t, "link del v0")

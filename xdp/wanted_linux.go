@@ -1,6 +1,7 @@
 package xdp
 
 import (
+	"cmp"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -23,7 +24,7 @@ const maxCheckedRuns = 256
 //
 // The program runs with the packet's data at the UDP header. A load behind the end of the packet
 // would drop it, hence the length is looked at first.
-func wantedFilter(cluster uint64, lanes []uint32) []unix.SockFilter {
+func wantedFilter(cluster uint64, lanes [][2]uint32) []unix.SockFilter {
 	const (
 		payload = 8 // behind the UDP header
 
@@ -77,7 +78,7 @@ func wantedFilter(cluster uint64, lanes []uint32) []unix.SockFilter {
 	p = append(p, unix.SockFilter{Code: octet, K: atStream + 2}, unix.SockFilter{Code: shift, K: 8}, unix.SockFilter{Code: toX},
 		unix.SockFilter{Code: octet, K: atStream + 1}, unix.SockFilter{Code: or})
 	for _, r := range runs {
-		p = append(p, unix.SockFilter{Code: jge, K: r.first, Jf: 2}, unix.SockFilter{Code: jgt, K: r.last, Jt: 1}, pass)
+		p = append(p, unix.SockFilter{Code: jge, K: r[0], Jf: 2}, unix.SockFilter{Code: jgt, K: r[1], Jt: 1}, pass)
 	}
 	return append(p,
 		unix.SockFilter{Code: length}, unix.SockFilter{Code: jge, K: atFrames + startBytes, Jf: 7}, // to drop
@@ -87,26 +88,21 @@ func wantedFilter(cluster uint64, lanes []uint32) []unix.SockFilter {
 		pass, drop)
 }
 
-// laneRun is neighbouring lanes.
-type laneRun struct{ first, last uint32 }
-
-// runsOf is lanes as runs, in ascending order.
-func runsOf(lanes []uint32) (runs []laneRun) {
-	if !slices.IsSorted(lanes) {
-		lanes = slices.Sorted(slices.Values(lanes))
-	}
-	for _, l := range lanes {
-		if n := len(runs); n > 0 && l <= runs[n-1].last+1 {
-			runs[n-1].last = l
+// runsOf returns ranges of lanes in ascending order, with those that touch made one.
+func runsOf(ranges [][2]uint32) (runs [][2]uint32) {
+	sorted := slices.SortedFunc(slices.Values(ranges), func(a, b [2]uint32) int { return cmp.Compare(a[0], b[0]) })
+	for _, r := range sorted {
+		if n := len(runs); n > 0 && r[0] <= runs[n-1][1]+1 {
+			runs[n-1][1] = max(runs[n-1][1], r[1])
 			continue
 		}
-		runs = append(runs, laneRun{l, l})
+		runs = append(runs, r)
 	}
 	return runs
 }
 
 // want lets the group's socket take what is wanted, and little else.
-func (k *kernelSockets) want(cluster uint64, lanes []uint32) error {
+func (k *kernelSockets) want(cluster uint64, lanes [][2]uint32) error {
 	p := wantedFilter(cluster, lanes)
 	return unix.SetsockoptSockFprog(k.group, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(p)), Filter: &p[0]})
 }

@@ -26,20 +26,26 @@ func withStart(cluster uint64, lane uint32, tag byte, n int) []byte {
 	return wire.AppendStart(b, wire.Start{First: 1, FirstMessage: 1, Age: 7, Lanes: 8})
 }
 
-// everyOther is n lanes without neighbours.
-func everyOther(n int) (lanes []uint32) {
+// everyOther is n lanes that do not touch.
+func everyOther(n int) (lanes [][2]uint32) {
 	for i := range n {
-		lanes = append(lanes, uint32(2*i))
+		lanes = append(lanes, [2]uint32{uint32(2 * i), uint32(2 * i)})
 	}
 	return lanes
 }
 
-// from is all lanes at and above first, and more.
-func from(first uint32, more ...uint32) []uint32 {
-	for l := first; l < 1<<16; l++ {
-		more = append(more, l)
+// from is more, and all lanes from first on.
+func from(first uint32, more ...uint32) [][2]uint32 {
+	return append(only(more...), [2]uint32{first, 1<<16 - 1})
+}
+
+// only is these lanes.
+func only(lanes ...uint32) [][2]uint32 {
+	ranges := [][2]uint32{}
+	for _, l := range lanes {
+		ranges = append(ranges, [2]uint32{l, l})
 	}
-	return more
+	return ranges
 }
 
 // What the group carries and this member does not want stays out of its sockets, and reaches
@@ -47,7 +53,7 @@ func from(first uint32, more ...uint32) []uint32 {
 func TestUnwantedIsDroppedAtTheOwnSocket(t *testing.T) {
 	na, nb := pair(t)
 	cb := testConfig(1)
-	cb.Lanes = []uint32{2, 0x1234}
+	cb.Lanes = only(2, 0x1234)
 	a, b := na.open(t, testConfig(0)), nb.open(t, cb)
 	var witness *net.UDPConn
 	var err error
@@ -67,7 +73,7 @@ func TestUnwantedIsDroppedAtTheOwnSocket(t *testing.T) {
 	version[1] = 2
 	for _, row := range []struct {
 		name            string
-		lanes           []uint32
+		lanes           [][2]uint32
 		data            []byte
 		arrives, passed bool // at the driver, and by the XDP program
 		unwanted        uint64
@@ -83,7 +89,7 @@ func TestUnwantedIsDroppedAtTheOwnSocket(t *testing.T) {
 		{"cut short", cb.Lanes, inLane(cb.Cluster, 3, 8)[:46], true, true, 0},
 		{"empty", cb.Lanes, nil, true, true, 0},
 		{"all lanes are wanted", nil, inLane(cb.Cluster, 3, 8), true, false, 0},
-		{"none is", []uint32{}, inLane(cb.Cluster, 2, 8), false, true, 1},
+		{"none is", only(), inLane(cb.Cluster, 2, 8), false, true, 1},
 		{"more than are compared", everyOther(maxCheckedRuns + 1), inLane(cb.Cluster, 3, 8), true, true, 1},
 		{"as many as are", everyOther(maxCheckedRuns), inLane(cb.Cluster, 3, 8), false, true, 1},
 		{"the last that is compared", everyOther(maxCheckedRuns), inLane(cb.Cluster, 2*maxCheckedRuns-2, 8), true, false, 0},
@@ -142,13 +148,13 @@ func TestWantedFilterByLane(t *testing.T) {
 	}
 	const cluster = 0x1122334455667788
 	for _, row := range []struct {
-		lanes        []uint32
+		lanes        [][2]uint32
 		wanted, rest []uint32
 	}{
 		{nil, []uint32{0, 1, 65535}, nil},
-		{[]uint32{}, nil, []uint32{0, 1, 65535}},
-		{[]uint32{3}, []uint32{3}, []uint32{0, 2, 4, 0x300, 0x303, 65535}},
-		{[]uint32{0x1234, 2, 2}, []uint32{2, 0x1234}, []uint32{0x3412, 0x1233, 0x1235, 0x34, 0x202, 3}},
+		{only(), nil, []uint32{0, 1, 65535}},
+		{only(3), []uint32{3}, []uint32{0, 2, 4, 0x300, 0x303, 65535}},
+		{only(0x1234, 2, 2), []uint32{2, 0x1234}, []uint32{0x3412, 0x1233, 0x1235, 0x34, 0x202, 3}},
 		{from(8, 5, 2, 1), []uint32{1, 2, 5, 8, 9, 255, 256, 0x8000, 65535}, []uint32{0, 3, 4, 6, 7}},
 		{from(64), []uint32{64, 0x4000, 65535}, []uint32{0, 1, 63}},
 		{everyOther(maxCheckedRuns), []uint32{0, 2, 2*maxCheckedRuns - 2}, []uint32{1, 2*maxCheckedRuns - 1, 2 * maxCheckedRuns, 65534}},

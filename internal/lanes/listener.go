@@ -7,9 +7,10 @@ import (
 
 // Filter keeps lanes of the group that the member does not want away from it (Wanted).
 type Filter struct {
-	// Set changes which lanes come; nil: all. It is called on the first engine's thread, at most once
-	// for each lane and Start. After an error it is called again with the next change.
-	Set func(lanes []uint32) error
+	// Set changes which lanes come: ranges of a first and a last one; nil: all. It is called on the
+	// first engine's thread, at most once for each lane and Start. After an error it is called again
+	// with the next change.
+	Set func(ranges [][2]uint32) error
 	// Differs is called once, for the first member that hashes topics over another number of lanes.
 	// All lanes are wanted from then on; err is what Set returned for that. It may be nil.
 	Differs func(from wire.MemberID, lanes int, err error)
@@ -71,7 +72,7 @@ func (l *Listener) give(grown bool) error {
 	if l.set && !grown {
 		return nil
 	}
-	err := l.filter.Set(l.wanted.List())
+	err := l.filter.Set(l.wanted.Ranges())
 	l.set = err == nil
 	return err
 }

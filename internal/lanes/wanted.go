@@ -76,17 +76,27 @@ func (w *Wanted) Since(lane uint16) (at clock.Time, ok bool) {
 	return at, at != unwanted
 }
 
-// List returns all lanes that are wanted, in ascending order; nil if that is every one.
-func (w *Wanted) List() []uint32 {
-	const end = 1 << 16 // of lanes on the wire
-	list := make([]uint32, 0, end)
-	for l := range end {
-		if _, ok := w.Since(uint16(l)); ok {
-			list = append(list, uint32(l))
+// Ranges returns all lanes that are wanted, as ranges of a first and a last one in ascending order;
+// nil if that is every lane. There are at most half as many as the member has lanes, and one more.
+func (w *Wanted) Ranges() (ranges [][2]uint32) {
+	const end = 1 << 16 // of the lanes on the wire
+	own := uint32(len(w.since))
+	for l := uint32(0); l <= own; l++ {
+		last := l
+		if l == own {
+			last = end - 1 // all above the own ones
+		}
+		if _, ok := w.Since(uint16(l)); !ok || l == end {
+			continue
+		}
+		if n := len(ranges); n > 0 && ranges[n-1][1] == l-1 {
+			ranges[n-1][1] = last
+		} else {
+			ranges = append(ranges, [2]uint32{l, last})
 		}
 	}
-	if len(list) == end {
+	if len(ranges) == 1 && ranges[0] == [2]uint32{0, end - 1} {
 		return nil
 	}
-	return list
+	return ranges
 }

@@ -72,7 +72,7 @@ func TestWanted(t *testing.T) {
 		if len(want) == 1<<16 {
 			want = nil
 		}
-		if got := w.List(); !slices.Equal(got, want) || (got == nil) != (want == nil) {
+		if got := expand(w.Ranges()); !slices.Equal(got, want) || (got == nil) != (want == nil) {
 			t.Errorf("%s: %v, want %v and all from %d on", row.name, got[:min(len(got), 70)], row.below, n)
 		}
 		for l := range uint32(1 << 16) {
@@ -85,9 +85,37 @@ func TestWanted(t *testing.T) {
 				t.Errorf("%s: Since(%d) is %v, %v", row.name, l, at, ok)
 			}
 		}
-		if grown := len(row.below) < int(n); w.All(7) != grown || w.All(8) || w.List() != nil {
+		if grown := len(row.below) < int(n); w.All(7) != grown || w.All(8) || w.Ranges() != nil {
 			t.Errorf("%s: not all afterwards", row.name)
 		}
+	}
+}
+
+// expand lists the lanes of ranges; nil stays nil.
+func expand(ranges [][2]uint32) (lanes []uint32) {
+	for _, r := range ranges {
+		for l := r[0]; l <= r[1]; l++ {
+			lanes = append(lanes, l)
+		}
+	}
+	return lanes
+}
+
+// A subscription takes a bounded step on the engine's thread, whatever the wire's number of lanes: what
+// the driver is given is short.
+func TestRangesAreFew(t *testing.T) {
+	for _, lanes := range []int{1, 2, 8, 64} {
+		w := NewWanted(lanes, false)
+		for l := 0; l < lanes; l += 2 {
+			w.Lane(uint16(l), 1)
+		}
+		if n := len(w.Ranges()); n > lanes/2+1 {
+			t.Errorf("%d lanes, every other one wanted: %d ranges", lanes, n)
+		}
+	}
+	w := NewWanted(1<<16, false)
+	if w.Lane(65535, 1); len(w.Ranges()) != 1 {
+		t.Errorf("the last lane: %v", w.Ranges())
 	}
 }
 
@@ -98,11 +126,11 @@ func has(w *Wanted, lane uint16) bool {
 
 // The driver is given the lanes once for each change, again after an error, and never without a Filter.
 func TestListener(t *testing.T) {
-	var set [][]uint32
+	var set [][][2]uint32
 	var answer error
 	var differs []string
 	l := NewListener(Filter{
-		Set: func(lanes []uint32) error { set = append(set, lanes); return answer },
+		Set: func(ranges [][2]uint32) error { set = append(set, ranges); return answer },
 		Differs: func(from wire.MemberID, lanes int, err error) {
 			differs = append(differs, fmt.Sprint(from[0], lanes, err))
 		},
@@ -113,7 +141,7 @@ func TestListener(t *testing.T) {
 		if len(set) != times {
 			t.Fatalf("%d times, not %d", len(set), times)
 		}
-		if got := set[times-1]; len(got) != len(below)+1<<16-8 || !slices.Equal(got[:len(below)], below) {
+		if got := expand(set[times-1]); len(got) != len(below)+1<<16-8 || !slices.Equal(got[:len(below)], below) {
 			t.Fatalf("%v, want %v and the rest", got[:8], below)
 		}
 	}

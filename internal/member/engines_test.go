@@ -314,10 +314,10 @@ func TestMixedDatagramsAreDivided(t *testing.T) {
 // heard from then on, and the stream is joined with the next Start.
 func TestOtherLanesAtAFurtherEngine(t *testing.T) {
 	w := newWires(t, 1)
-	var set [][]uint32
+	var set [][][2]uint32
 	told := 0
 	w.filter = lanes.Filter{
-		Set:     func(lanes []uint32) error { set = append(set, lanes); return nil },
+		Set:     func(ranges [][2]uint32) error { set = append(set, ranges); return nil },
 		Differs: func(wire.MemberID, int, error) { told++ },
 	}
 	w.lanes = 4
@@ -334,7 +334,7 @@ func TestOtherLanesAtAFurtherEngine(t *testing.T) {
 		}
 	}
 	if told != 1 || len(set) == 0 || set[len(set)-1] != nil {
-		t.Errorf("told %d times; the driver heard %d", told, len(set))
+		t.Errorf("told %d times; the driver was given lanes %d times", told, len(set))
 	}
 	if !r.units[1].nack.Hears(wire.MemberID{0: 1}) {
 		t.Error("its stream was not joined")

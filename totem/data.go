@@ -57,6 +57,8 @@ func (p *Protocol) keep(t *ring, d *wire.Datagram, m *wire.Data, g *wire.Ring, r
 		return p.drop(DropStale)
 	case !t.accepts(s.seq):
 		return p.drop(DropRange)
+	case r.Buf.Len() > p.cfg.Datagram:
+		return p.drop(DropLong) // which this member could not send again
 	}
 	if d.Canonical {
 		s.buf = p.cfg.Pool.Keep(r.Buf)
@@ -65,6 +67,10 @@ func (p *Protocol) keep(t *ring, d *wire.Datagram, m *wire.Data, g *wire.Ring, r
 	}
 	if s.buf == nil {
 		return p.drop(DropNoBuffer)
+	}
+	if s.buf.Len() > p.cfg.Datagram {
+		s.buf.Release() // in the canonical layout it is longer than it was
+		return p.drop(DropLong)
 	}
 	p.stats.DataReceived++
 	t.put(s)

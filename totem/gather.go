@@ -58,7 +58,7 @@ func (p *Protocol) multicastJoin(proc, fail *idSet) {
 	}
 	p.joins++
 	var sets [2][wire.MaxSet * 16]byte
-	j := wire.Join{Node: p.cfg.Node, Started: p.cfg.Started, RingSeq: p.maxRingSeq, Counter: p.joins,
+	j := wire.Join{Node: p.cfg.Node, Started: p.cfg.Started, RingSeq: p.maxRingSeq, Counter: p.joins, Datagram: uint32(p.cfg.Datagram),
 		Proc: proc.append(sets[0][:0]), Fail: fail.append(sets[1][:0])}
 	finish(b, wire.AppendJoin(mem, &j))
 	p.out.put(theJoin, b, buf.Group)

@@ -142,8 +142,12 @@ func (p *Protocol) frame() (b *buf.Buf, mem []byte) {
 	return b, wire.AppendHeader(b.Mem()[:0:min(p.cfg.Datagram, len(b.Mem()))], p.header())
 }
 
-// finish seals what frame began.
+// finish seals what frame began. A frame that does not fit the buffer has been appended to other memory;
+// to send the buffer then would put garbage on the wire.
 func finish(b *buf.Buf, mem []byte) {
+	if &mem[0] != &b.Mem()[0] {
+		panic("totem: a datagram that does not fit its buffer")
+	}
 	wire.Seal(mem)
 	b.Set(0, len(mem))
 }

@@ -14,6 +14,7 @@ type peer struct {
 	at      buf.Endpoint
 	node    uint64 // hash of its name; 0: it has none
 	started uint64
+	largest int    // UDP payload that it takes; 0: not known
 	ringSeq uint64 // the largest ring sequence that its Joins have told
 	joins   uint64 // Join.Counter of its last one
 	left    bool   // it said so, and never comes back: an id is of one start
@@ -65,10 +66,24 @@ func (t *peers) learn(p *Protocol, now clock.Time, id wire.MemberID, j *wire.Joi
 		*e = peer{id: id}
 	}
 	e.node, e.started, e.joins, e.at, e.seen = j.Node, j.Started, j.Counter, at, now
+	e.largest = int(min(j.Datagram, 1<<16))
 	return e
 }
 
-// superseded tells whether a newer start of id's node is known.
+// smallest returns the length of the longest datagram that all members of a ring take. own is what this
+// member takes. An older member does not send what it takes, and is assumed to take the same: the
+// older ones have always needed one size for all. If it takes less, it receives nothing that is longer,
+// and the others put it out of the ring.
+func (t *peers) smallest(members *idSet, own int) int {
+	for i := range t.n {
+		if e := &t.list[i]; e.largest > 0 && e.largest < own && members.has(e.id) {
+			own = e.largest
+		}
+	}
+	return own
+}
+
+// superseded reports whether a newer start of id's node is known.
 func (t *peers) superseded(id wire.MemberID) bool {
 	e := t.find(id)
 	if e == nil || e.node == 0 {

@@ -79,13 +79,21 @@ func (p *Protocol) recover(g *wire.Ring, seq uint64) *buf.Buf {
 		if s == nil || !s.queued {
 			continue
 		}
+		stored := s.buf.Bytes()
+		span := wire.DataSpan(stored)
+		if span+wire.RingMax > p.cfg.Datagram {
+			// Its origin left no room for recovery, against the protocol. Another member may send it.
+			p.stats.Drops[DropLong]++
+			s.queued = false
+			rec.left--
+			continue
+		}
 		b, mem := p.frame()
 		if b == nil {
 			return nil
 		}
-		stored := s.buf.Bytes()
 		g.Safe, g.Origin, g.Recovered, g.Old, g.Number = s.safe, s.origin, true, rec.old, seq
-		finish(b, wire.AppendRing(append(mem, stored[wire.HeaderLen:wire.DataSpan(stored)]...), *g))
+		finish(b, wire.AppendRing(append(mem, stored[wire.HeaderLen:span]...), *g))
 		s.queued = false
 		rec.left--
 		p.stats.RecoverySent++
@@ -218,7 +226,7 @@ func (p *Protocol) install(now clock.Time) {
 	}
 	p.memb, p.proc, p.fail, rec.deliverSet, rec.received = members, members, idSet{}, members, false
 	old.begin(p.cur.id, &members, p.cfg.Self)
-	p.send.newRing()
+	p.send.newRing(p.peers.smallest(&members, p.cfg.Datagram))
 	p.holds.installed(now)
 	p.tok.idle = 0
 	p.enter(Operational, Recovered)

@@ -20,6 +20,9 @@ type sendQueue struct {
 	parts   int // datagrams that the large messages still need
 	bytes   int // payload of the large messages
 
+	datagram int // length of the longest datagram that the ring takes
+	cut      cut // of the first entry, when it was packed for a ring that takes longer ones
+
 	larges [maxLarge]large
 	spare  [][]byte // memory for their payloads
 
@@ -44,6 +47,12 @@ type entry struct {
 	safe  bool
 }
 
+// cut is how far a datagram that is too long for the ring has been sent in shorter ones.
+type cut struct {
+	messages int // of it have left
+	at       int // so many bytes of the next one too
+}
+
 // large is a message in fragments. Its payload is kept until the last fragment has its number,
 // because a message never spans rings: on the next ring it begins anew (section 11).
 type large struct {
@@ -57,11 +66,12 @@ type large struct {
 }
 
 func (q *sendQueue) init(p *Protocol, size int) {
-	q.p, q.entries, q.mask, q.message = p, make([]entry, size), uint64(size)-1, 1
+	q.p, q.entries, q.mask, q.message, q.datagram = p, make([]entry, size), uint64(size)-1, 1, p.cfg.Datagram
 }
 
-// room is the longest datagram up to its Ring, with what recovery adds.
-func (p *Protocol) room() int { return p.cfg.Datagram - wire.RingMax }
+// room is the longest datagram up to its Ring, with what recovery adds. Every member of the ring takes
+// it, and so any of them can send it again.
+func (p *Protocol) room() int { return p.send.datagram - wire.RingMax }
 
 // backlog is the number of datagrams that wait for the token.
 func (q *sendQueue) backlog() int {
@@ -187,6 +197,9 @@ func (q *sendQueue) next() (b *buf.Buf, safe bool) {
 		q.close()
 	}
 	e := &q.entries[q.head&q.mask]
+	if e.buf != nil && e.buf.Len()-wire.RingLen > q.p.room() {
+		return q.nextCut(e)
+	}
 	if e.buf != nil {
 		b, q.first, q.count, q.part = e.buf, e.first, e.count, 0
 		*e = entry{safe: e.safe}
@@ -238,9 +251,67 @@ func (p *Protocol) Unsent() uint64 {
 	return q.message - q.larges[e.large].message
 }
 
-// newRing begins the message anew that the old ring has ended in the middle of.
-func (q *sendQueue) newRing() {
+// nextCut hands out the next shorter datagram of one that was packed for a ring that takes longer ones.
+func (q *sendQueue) nextCut(e *entry) (b *buf.Buf, safe bool) {
+	if b = q.p.cfg.Pool.Get(); b == nil {
+		q.p.stats.Drops[DropNoBuffer]++
+		return nil, false
+	}
+	m := wire.StoredData(e.buf.Bytes())
+	it := m.Messages()
+	for range q.cut.messages + 1 {
+		it.Step()
+	}
+	q.number++
+	q.first, q.count, q.part = e.first+uint64(q.cut.messages), 0, 0
+	var w wire.DataWriter
+	w.Begin(b.Mem(), q.p.room(), q.p.header(), q.number, q.first)
+	if q.cut.at == 0 {
+		for q.cut.messages < e.count && w.Add(string(it.Topic), it.Kind, it.Payload) {
+			q.cut.messages++
+			q.count++
+			it.Step()
+		}
+	}
+	if q.count == 0 { // not even one fits: in fragments
+		topic := string(it.Topic)
+		part := max(wire.FragmentRoom(q.p.room(), topic), 1)
+		n := min(part, len(it.Payload)-q.cut.at)
+		if !w.AddFragment(topic, it.Kind, uint32(q.cut.at), uint32(len(it.Payload)), it.Payload[q.cut.at:q.cut.at+n]) {
+			panic("totem: a fragment does not fit its datagram")
+		}
+		q.part = q.cut.at/part + 1
+		if q.cut.at += n; q.cut.at == len(it.Payload) {
+			q.cut.messages, q.cut.at = q.cut.messages+1, 0
+		}
+	}
+	q.tailed(b, &w)
+	safe = e.safe
+	if q.cut.messages == e.count {
+		e.buf.Release()
+		*e = entry{}
+		q.cut = cut{}
+		q.head++
+	}
+	return b, safe
+}
+
+// newRing begins the message anew that the old ring has ended in the middle of. datagram is the length of
+// the longest datagram that the new ring takes.
+func (q *sendQueue) newRing(datagram int) {
 	q.last = 0
+	q.cut.at = 0
+	if q.datagram != datagram {
+		q.close()
+		q.datagram = datagram
+		for i := range q.larges {
+			if l := &q.larges[i]; l.used {
+				before := l.left()
+				l.room = max(wire.FragmentRoom(q.p.room(), l.topic), 1)
+				q.parts += l.left() - before
+			}
+		}
+	}
 	if q.head == q.tail || q.p.cfg.defect == crossingParts {
 		return
 	}

@@ -57,10 +57,11 @@ const (
 	DropNoBuffer
 	DropFinished
 	DropMalformed
+	DropLong
 	DropReasons // their number
 )
 
-var dropNames = [DropReasons]string{"frames", "stale", "foreign", "token", "state", "range", "members", "held", "no buffer", "finished", "malformed"}
+var dropNames = [DropReasons]string{"frames", "stale", "foreign", "token", "state", "range", "members", "held", "no buffer", "finished", "malformed", "too long"}
 
 func (r DropReason) String() string {
 	if r < 0 || r >= DropReasons {
@@ -69,7 +70,7 @@ func (r DropReason) String() string {
 	return dropNames[r]
 }
 
-var dropErrors = [DropReasons]error{ErrFrames, ErrStale, ErrForeign, ErrToken, ErrState, ErrRange, ErrMembers, ErrHeld, ErrNoBuffer, ErrFinished, ErrMalformed}
+var dropErrors = [DropReasons]error{ErrFrames, ErrStale, ErrForeign, ErrToken, ErrState, ErrRange, ErrMembers, ErrHeld, ErrNoBuffer, ErrFinished, ErrMalformed, ErrLong}
 
 // drop counts a refused datagram and returns its error.
 func (p *Protocol) drop(r DropReason) error {

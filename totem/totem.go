@@ -33,6 +33,7 @@ var (
 	ErrNoBuffer  = errors.New("totem: no buffer to keep a datagram in")
 	ErrFinished  = errors.New("totem: this member has closed, or its application reads nothing")
 	ErrMalformed = errors.New("totem: contradicts what is known of the ring")
+	ErrLong      = errors.New("totem: longer than this member takes")
 )
 
 // MaxMembers is how many members a ring has at most.

@@ -1,0 +1,138 @@
+package totem
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// sizes makes a rig of members that take datagrams of different lengths.
+func sizes(t *testing.T, datagrams ...int) *rig {
+	r := newRig(t, 0)
+	for _, d := range datagrams {
+		r.add(func(c *Config) { c.Datagram = d })
+	}
+	return r
+}
+
+// In a ring of members with different MTUs everything is delivered everywhere: whole messages, messages
+// in fragments, and what was packed before the ring took in the member that takes less.
+func TestRingOfSeveralSizes(t *testing.T) {
+	for seed := range uint64(20) {
+		for _, small := range []int{548, 1436, 1452, 1464, 1471} {
+			rng := rand.New(rand.NewPCG(seed, uint64(small)))
+			sent := 0
+			datagrams := []int{1472, 1472, 1472}
+			datagrams[rng.IntN(3)] = small
+			r := sizes(t, datagrams...)
+			r.lost = func(_, _ *rigNode, d *wire.Datagram) bool {
+				return d.Frames()[0].Kind == wire.FrameData && rng.IntN(50) == 0
+			}
+			offer := func(n *rigNode, size int) {
+				if n.p.Offer(r.now, fmt.Sprintf("t%d", rng.IntN(3)), 0, make([]byte, size), rng.IntN(2) == 0) == nil {
+					sent++
+				}
+			}
+			for _, n := range r.nodes { // before there is a ring
+				for range 10 {
+					offer(n, []int{10, 100, 1300, 1392, 5000}[rng.IntN(5)])
+				}
+			}
+			r.form()
+			views := r.nodes[0].p.Stats().Views
+			for range 100 {
+				offer(r.nodes[rng.IntN(3)], []int{10, 700, 1400, 20_000}[rng.IntN(4)])
+				r.run(40 * time.Microsecond)
+			}
+			ok := r.until(3*time.Second, func() bool {
+				for _, n := range r.nodes {
+					if n.count < sent {
+						return false
+					}
+				}
+				return true
+			})
+			if !ok || r.nodes[0].p.Stats().Views != views {
+				t.Fatalf("seed %d, %v: delivered %d, %d, %d of %d; %d views since the ring was formed", seed, datagrams,
+					r.nodes[0].count, r.nodes[1].count, r.nodes[2].count, sent, r.nodes[0].p.Stats().Views-views)
+			}
+			r.same(sent)
+			r.done()
+		}
+	}
+}
+
+// A member that takes less joins a ring in which longer datagrams are on their way. It cannot take part
+// in their recovery; in the end there is one ring, and all that is sent from then on is delivered.
+func TestSmallerMemberJoinsBusyRing(t *testing.T) {
+	r := sizes(t, 1472, 1472)
+	r.form()
+	offer := func() {
+		for _, n := range r.nodes {
+			for range 3 {
+				_ = n.p.Offer(r.now, "a", 0, make([]byte, 1400), false)
+			}
+		}
+	}
+	deaf := true
+	r.lost = func(_, to *rigNode, d *wire.Datagram) bool {
+		return deaf && to == r.nodes[1] && d.Frames()[0].Kind == wire.FrameData
+	}
+	offer()
+	r.run(200 * time.Microsecond)
+	r.add(func(c *Config) { c.Datagram = 1000 })
+	r.run(3 * time.Millisecond)
+	deaf = false
+	r.form()
+	if !r.until(5*time.Second, func() bool { return r.formed() && r.nodes[2].p.cur.aru == r.nodes[0].p.cur.high }) {
+		t.Fatal("no ring of three that has everything")
+	}
+	before := [3]int{r.nodes[0].count, r.nodes[1].count, r.nodes[2].count}
+	offer()
+	if !r.until(time.Second, func() bool {
+		for i, n := range r.nodes {
+			if n.count < before[i]+9 {
+				return false
+			}
+		}
+		return true
+	}) {
+		t.Error("what was sent in the ring of three is not delivered everywhere")
+	}
+	r.done()
+}
+
+// A member that does not send what it takes is held to take as much as this one.
+func TestOlderMemberWithoutSize(t *testing.T) {
+	r := sizes(t, 1472, 1452)
+	p := r.nodes[0].p
+	older := wire.MemberID{9}
+	for _, j := range []wire.Join{{}, {Datagram: 1400}, {Datagram: 9000}, {}} {
+		p.peers.learn(p, 1, older, &j, 9)
+		want := 1472
+		if j.Datagram == 1400 {
+			want = 1400
+		}
+		ring := setOf(older)
+		if got := p.peers.smallest(&ring, 1472); got != want {
+			t.Errorf("a Join with %d bytes: the ring takes %d, want %d", j.Datagram, got, want)
+		}
+	}
+	r.done()
+}
+
+// finish panics rather than send what does not lie in its buffer.
+func TestFinishPanics(t *testing.T) {
+	pool := buf.NewPool(1, 100)
+	b := pool.Get()
+	defer func() {
+		if recover() == nil {
+			t.Error("a datagram that does not fit its buffer was finished")
+		}
+	}()
+	finish(b, append(b.Mem()[:0:50], make([]byte, 60)...))
+}

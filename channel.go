@@ -338,10 +338,7 @@ func (c *Channel) stop() error {
 	c.run.Store(nil)
 	c.state.Store(uint32(Stopped))
 
-	var left []string
-	if unsettled := st.Settle(deadline); unsettled != "" {
-		left = append(left, unsettled)
-	}
+	left := st.Settle(deadline)
 	if untaken := c.awaitHandlers(deadline); untaken > 0 {
 		left = append(left, fmt.Sprintf("%d messages not taken by their handlers", untaken))
 	}

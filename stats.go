@@ -5,7 +5,6 @@ import (
 
 	"github.com/activeblaze/blaze/engine"
 	"github.com/activeblaze/blaze/internal/attach"
-	"github.com/activeblaze/blaze/internal/fanin"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/totem"
 	"github.com/activeblaze/blaze/udp"
@@ -58,8 +57,13 @@ type EngineStats struct {
 	InjectedLoss uint64
 }
 
-// ShardStats counts what one of several engines had to do with the others.
-type ShardStats = fanin.Stats
+// ShardStats counts what passed between one engine and the others.
+type ShardStats struct {
+	Forwarded uint64 // datagrams copied to another engine's transfer ring
+	InboxFull uint64 // datagrams that were not copied, since the other engine's transfer ring was full
+	Taken     uint64 // datagrams taken from the engine's own transfer ring
+	Stray     uint64 // frames for no engine: the transmitter is not known yet, or has just changed its engine
+}
 
 // BufferStats tells of the packet memory.
 type BufferStats struct {
@@ -128,7 +132,7 @@ func (s *Stats) attached(a *attach.Attachment) {
 
 // stats reads the counters of one engine, on its thread.
 func (r *start) stats(i int) *EngineStats {
-	e := &EngineStats{Engine: r.Engine(i).Stats(), Nack: r.Member().NackStats(i), Shard: r.Member().ShardStats(i)}
+	e := &EngineStats{Engine: r.Engine(i).Stats(), Nack: r.Member().NackStats(i), Shard: ShardStats(r.Member().ShardStats(i))}
 	port := r.res.Ports[i]
 	e.XDP, e.InjectedLoss = port.XDP(), port.InjectedLoss()
 	e.Buffers = BufferStats{Count: port.Pool.Count(), Free: port.Pool.Free(), Size: port.Pool.Size()}

@@ -2,6 +2,7 @@ package blaze
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -70,4 +71,26 @@ func TestStatsAddUp(t *testing.T) {
 	sum(new(engine.Stats), new(engine.Stats))
 	sum(new(nack.Stats), new(nack.Stats))
 	sum(new(xdp.Stats), new(xdp.Stats))
+}
+
+// What Stats shows is public: go doc leads to each type, and none lies in a package that applications
+// cannot name.
+func TestStatsShowsNothingInternal(t *testing.T) {
+	var look func(typ reflect.Type, path string)
+	look = func(typ reflect.Type, path string) {
+		if strings.Contains(typ.PkgPath(), "/internal") {
+			t.Errorf("%s is a %v of %s", path, typ, typ.PkgPath())
+		}
+		switch typ.Kind() {
+		case reflect.Struct:
+			if typ.PkgPath() != "time" {
+				for i := range typ.NumField() {
+					look(typ.Field(i).Type, path+"."+typ.Field(i).Name)
+				}
+			}
+		case reflect.Slice, reflect.Array, reflect.Pointer:
+			look(typ.Elem(), path)
+		}
+	}
+	look(reflect.TypeFor[Stats](), "Stats")
 }

@@ -248,6 +248,9 @@ func (e *Engine) Deadline() (at clock.Time, ok bool) {
 	return at, ok
 }
 
+// Pending is the number of datagrams that the driver has not taken yet.
+func (e *Engine) Pending() int { return e.pending }
+
 // Flushed reports whether the driver has taken all that it was offered.
 func (e *Engine) Flushed() bool { return e.pending == 0 }
 

@@ -575,7 +575,7 @@ func TestClaim(t *testing.T) {
 		t.Error("acknowledged with an open claim")
 	}
 	copy(b, payload(sender.id, 1, 64))
-	s.Commit(net.now)
+	s.Commit()
 	b, _ = s.Claim(net.now, "prices.eu", 0, 64)
 	clear(b)
 	s.Abort()
@@ -584,7 +584,7 @@ func TestClaim(t *testing.T) {
 	}
 	b, _ = s.Claim(net.now, "prices.eu", 0, 20)
 	copy(b, payload(sender.id, 2, 20))
-	s.Commit(net.now)
+	s.Commit()
 	net.turn(sender)
 	if !net.until(time.Second, func() bool { return complete(net, 2) && s.Acknowledged() }) {
 		t.Fatal("not delivered")

@@ -108,7 +108,7 @@ func (s *Sender) Claim(now clock.Time, topic string, kind wire.Kind, n int) ([]b
 }
 
 // Commit accepts the message that Claim lent. Without an open claim it does nothing.
-func (s *Sender) Commit(clock.Time) {
+func (s *Sender) Commit() {
 	if s.claimed {
 		s.claimed = false
 		s.w.Commit()

@@ -50,7 +50,7 @@ func TestOneRateForAllProtocols(t *testing.T) {
 	load = func() { // far more than the rate
 		for _, name := range topics {
 			l, safe := members[0].Lane(net.Now(), name)
-			for members[0].Offer(l, net.Now(), name, wire.KindRaw, payload, safe) == nil {
+			for l.Offer(net.Now(), name, wire.KindRaw, payload, safe) == nil {
 			}
 		}
 		net.After(200*time.Microsecond, load)

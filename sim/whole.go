@@ -121,7 +121,7 @@ func (n *WholeNode) Offer(now clock.Time, _ wire.StreamID, topic string, payload
 		n.config.Driver.Wake()
 		return nil
 	}
-	err := n.Member.Offer(l, now, topic, wire.KindRaw, payload, safe)
+	err := l.Offer(now, topic, wire.KindRaw, payload, safe)
 	n.config.Driver.Wake()
 	return err
 }

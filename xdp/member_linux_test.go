@@ -85,7 +85,7 @@ func testMembers(t *testing.T, na, nb *namespace, change [2]func(*Config)) {
 				break
 			}
 			binary.LittleEndian.PutUint64(payload, sent)
-			if members[0].Offer(lane, now, "t", 0, payload, safe) != nil {
+			if lane.Offer(now, "t", 0, payload, safe) != nil {
 				break
 			}
 			sent++

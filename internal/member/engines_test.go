@@ -138,7 +138,7 @@ func (w *wires) offer(c *card) {
 	if c.lane == nil {
 		c.lane, _ = c.Lane(w.now, "topic")
 	}
-	if c.Offer(c.lane, w.now, "topic", wire.KindRaw, binary.LittleEndian.AppendUint64(make([]byte, 0, 300), c.sent)[:8+w.rand.IntN(200)], false) == nil {
+	if c.lane.Offer(w.now, "topic", wire.KindRaw, binary.LittleEndian.AppendUint64(make([]byte, 0, 300), c.sent)[:8+w.rand.IntN(200)], false) == nil {
 		c.sent++
 	}
 }

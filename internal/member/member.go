@@ -197,7 +197,7 @@ func (m *Member) start(now clock.Time, l *Lane) {
 
 // Offer packs a message into the lane's datagram. Only the thread that turns may call it.
 // The error is nack.ErrWindow, ErrTooLarge, ErrClaimed or ErrClosed.
-func (m *Member) Offer(l *Lane, now clock.Time, name string, kind wire.Kind, payload []byte, safe bool) error {
+func (l *Lane) Offer(now clock.Time, name string, kind wire.Kind, payload []byte, safe bool) error {
 	return l.sender.Offer(now, name, kind, payload, safe)
 }
 
@@ -211,9 +211,9 @@ func (l *Lane) Frame(now clock.Time, name string, kind wire.Kind, n int) ([]byte
 }
 
 // CommitFrame sends what Frame lent.
-func (l *Lane) CommitFrame(now clock.Time) {
+func (l *Lane) CommitFrame() {
 	l.framed = false
-	l.sender.Commit(now)
+	l.sender.Commit()
 }
 
 // AbortFrame gives up what Frame lent.
@@ -289,11 +289,11 @@ func (m *Member) Refuse() {
 }
 
 // Abandon gives up what has not reached the senders, and takes back the claims that are open. It
-// describes what Settled misses, for the error of a Stop that can not wait longer: "" if it misses
-// nothing. It is called after Refuse and belongs to the first engine's thread.
-func (m *Member) Abandon() (left string) {
+// describes what Settled misses, for the error of a Stop that cannot wait longer. It is called after
+// Refuse and belongs to the first engine's thread.
+func (m *Member) Abandon() (left []string) {
 	if m.Settled() {
-		return ""
+		return nil
 	}
 	claims, streams := 0, 0
 	for _, l := range *m.open.Load() {
@@ -302,14 +302,17 @@ func (m *Member) Abandon() (left string) {
 			streams++
 		}
 	}
-	if claims > 0 {
-		left = fmt.Sprintf("%d claims neither committed nor aborted", claims)
-	}
-	if streams > 0 {
-		if left != "" {
-			left += ", "
+	for _, missing := range []struct {
+		n    int
+		what string
+	}{
+		{claims, "claims neither committed nor aborted"},
+		{m.Engine().Pending(), "datagrams not taken by the driver"},
+		{streams, "streams not reported received by all their receivers"},
+	} {
+		if missing.n > 0 {
+			left = append(left, fmt.Sprint(missing.n, " ", missing.what))
 		}
-		left += fmt.Sprintf("%d streams not reported received by all their receivers", streams)
 	}
 	return left
 }

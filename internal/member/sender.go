@@ -14,7 +14,7 @@ type sender interface {
 	// Claim lends room in the datagram itself. ErrTooLarge means that there is none to be had
 	// in that way, and that the message is to be offered.
 	Claim(now clock.Time, topic string, kind wire.Kind, n int) ([]byte, error)
-	Commit(now clock.Time)
+	Commit()
 	Abort()
 	// Receivers is the number of other members that receive the lane.
 	Receivers() int
@@ -53,7 +53,7 @@ func (s totemSender) Offer(now clock.Time, topic string, kind wire.Kind, payload
 func (s totemSender) Claim(clock.Time, string, wire.Kind, int) ([]byte, error) {
 	return nil, nack.ErrTooLarge
 }
-func (s totemSender) Commit(clock.Time)  {}
+func (s totemSender) Commit()            {}
 func (s totemSender) Abort()             {}
 func (s totemSender) Acknowledged() bool { return s.p.Acknowledged() }
 func (s totemSender) Unsent() uint64     { return s.p.Unsent() }

@@ -1,7 +1,6 @@
 package run
 
 import (
-	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/internal/member"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/ring"
@@ -30,7 +29,7 @@ func (r *Run) Offer(t *Topic, kind wire.Kind, payload []byte) error {
 		return err
 	}
 	if err = ErrClosed; !r.refuses {
-		err = r.member.Offer(t.Lane, r.Now(), t.Name, kind, payload, t.Safe)
+		err = t.Lane.Offer(r.Now(), t.Name, kind, payload, t.Safe)
 	}
 	r.leave(inside)
 	return err
@@ -108,7 +107,7 @@ func (c *Claim) Commit() (err error) {
 		}
 		r.engine.Notify()
 	case inFrame:
-		err = r.frame(func(now clock.Time) { c.topic.Lane.CommitFrame(now) })
+		err = r.frame(c.topic.Lane.CommitFrame)
 	case inCopy:
 		err = r.Offer(c.topic, c.kind, c.Payload)
 	}
@@ -125,13 +124,13 @@ func (c *Claim) Abort() {
 		c.topic.Lane.Abort(c.record)
 		r.engine.Notify()
 	case inFrame:
-		_ = r.frame(func(clock.Time) { c.topic.Lane.AbortFrame() })
+		_ = r.frame(c.topic.Lane.AbortFrame)
 	}
 	*c = Claim{}
 }
 
 // frame does something to a lane's open claim, which Settle may have taken back.
-func (r *Run) frame(do func(now clock.Time)) error {
+func (r *Run) frame(do func()) error {
 	inside, err := r.enter()
 	if err != nil {
 		return err
@@ -139,7 +138,7 @@ func (r *Run) frame(do func(now clock.Time)) error {
 	if r.abandoned {
 		err = ErrClosed
 	} else {
-		do(r.Now())
+		do()
 	}
 	r.leave(inside)
 	return err

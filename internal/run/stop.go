@@ -31,9 +31,8 @@ func (r *Run) refusing() bool {
 
 // Settle waits until what was accepted has been sent and reported received, and what was claimed is
 // committed or aborted. At the deadline it gives up: claims are taken back, so that their Commit returns
-// ErrClosed, and what has not reached a sender is counted as unsent. It describes what was missing; ""
-// means nothing.
-func (r *Run) Settle(deadline clock.Time) (left string) {
+// ErrClosed, and what has not reached a sender is counted as unsent. It describes what was missing.
+func (r *Run) Settle(deadline clock.Time) (left []string) {
 	r.until(0, deadline, r.member.Settled)
 	_ = r.Do(func() {
 		r.abandoned = true
@@ -46,8 +45,8 @@ func (r *Run) Settle(deadline clock.Time) (left string) {
 const silentMax = 50 * time.Millisecond
 
 // End has the cores send their Leave datagrams, and ends the engines. Then it calls last, which may
-// read every engine's state, and gives the member's memory back. It returns how many messages were
-// accepted and not sent. It is called after Settle.
+// read every engine's state, and gives the member's memory back. It passes how many messages
+// were accepted and not sent. It is called after Settle.
 func (r *Run) End(last func(unsent uint64)) {
 	silent := engine.Now().Add(silentMax)
 	for i, w := range r.workers {

@@ -405,6 +405,10 @@ func (p *Protocol) resume(now clock.Time) {
 	p.paused = p.spare[:0]
 	for i := range again {
 		s := again[(i+1)%len(again)]
+		if p.assemblies.waits(now, s, p.cfg.Eviction) {
+			p.paused = append(p.paused, s)
+			continue
+		}
 		s.paused = false
 		if s.drain(now); !s.paused {
 			s.resumed(now)

@@ -116,6 +116,7 @@ func (s *stream) deliver(now clock.Time, m *wire.Data) bool {
 		d.Sequence, d.Kind, d.Topic, d.Payload = s.message, x.Kind, x.Topic, x.Payload
 		if !sink.Deliver(d) {
 			s.count(s.done-before, bytes)
+			s.parts.refused = 0
 			return false
 		}
 		bytes += len(x.Payload)
@@ -180,7 +181,7 @@ func (s *stream) deliverPart(now clock.Time, m *wire.Data) bool {
 	d.From, d.Stream = s.from, s.id
 	d.Sequence, d.Kind, d.Topic, d.Payload = s.message, x.Kind, x.Topic, s.parts.bytes
 	if !s.p.cfg.Sink.Deliver(d) {
-		s.parts.whole = true
+		s.parts.whole, s.parts.refused = true, 0
 		return false
 	}
 	s.count(1, len(s.parts.bytes))

@@ -141,8 +141,11 @@ func TestDormantStreamsGiveDecodersBack(t *testing.T) {
 		t.Errorf("after their end %d decoders and %d buffers are held", l.p.decoders, l.pool.Count()-l.pool.Free())
 	}
 	feed(maxDecoders)
-	last := l.header(maxDecoders, wire.FEC)
-	if s := l.p.known[streamKey{last.Transmitter, last.Stream}]; s.decoding == nil {
+	stream := func(i int) *stream {
+		h := l.header(i, wire.FEC)
+		return l.p.known[streamKey{h.Transmitter, h.Stream}]
+	}
+	if stream(maxDecoders).decoding == nil {
 		t.Error("a later sender's stream is not decoded")
 	}
 	// One of them was only suspended: it goes on, and is decoded again.
@@ -150,8 +153,57 @@ func TestDormantStreamsGiveDecodersBack(t *testing.T) {
 	if err := l.step(forgeData(first, 81, 81, 100)); err != nil {
 		t.Fatal(err)
 	}
-	if s := l.p.known[streamKey{first.Transmitter, first.Stream}]; s.state != live || s.decoding == nil {
+	if s := stream(0); s.state != live || s.decoding == nil {
 		t.Error("a stream that woke is not decoded")
+	}
+	l.done()
+}
+
+// A stream that came when all decoders were taken gets one when another stream has given its own
+// back.
+func TestDecodersAreGivenToStreamsThatWait(t *testing.T) {
+	l := newLone(t, Buffers(1<<20, 1472, 1, 4)+FECBuffers(FEC{}, 1))
+	for i := range maxDecoders + 1 {
+		if err := l.step(forgeData(l.header(i, wire.FEC), 1, 1, 100)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h := l.header(maxDecoders, wire.FEC)
+	s := l.p.known[streamKey{h.Transmitter, h.Stream}]
+	if s.decoding != nil {
+		t.Fatal("there was a decoder too many")
+	}
+	l.p.Forget(l.now, l.header(0, wire.FEC).Transmitter)
+	err := l.step(forge(h, func(b []byte) []byte {
+		return wire.AppendHeartbeat(b, wire.Heartbeat{First: 1, Last: 1, FirstMessage: 1, NextMessage: 2, SentAt: 1})
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.decoding == nil || !s.nack {
+		t.Error("it is still not decoded")
+	}
+	l.done()
+}
+
+// Streams that wait for memory are not tried at each turn: nothing can have changed for them.
+func TestWaitingForMemoryCostsNothing(t *testing.T) {
+	const size = 1 << 20
+	l := newLone(t, Buffers(8<<20, 1472, 1, 4), func(c *Config) { c.Window, c.Assembly = 8<<20, size })
+	l.unfinished(0, size)
+	for i := range 10 {
+		_ = l.step(fragment(l.header(1+i, wire.NACK), 1, 1, 0, 3*1300, make([]byte, 1300)))
+	}
+	before := l.p.Stats().Pauses
+	for range 100 {
+		l.turn()
+	}
+	if n := l.p.Stats().Pauses - before; n > 0 {
+		t.Errorf("%d tries", n)
+	}
+	l.pass(3 * time.Second) // the first message is given up
+	if l.p.Stats().AssembliesDropped == 0 || len(l.p.paused) != 0 {
+		t.Errorf("%d streams still wait", len(l.p.paused))
 	}
 	l.done()
 }

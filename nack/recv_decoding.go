@@ -45,7 +45,7 @@ func (s *stream) startDecoding(n uint64) {
 		}, h, n),
 		trust: 1,
 	}
-	s.nack = true
+	s.nack, s.timers[tailEnd] = true, never
 }
 
 // stopDecoding gives back what the decoder holds. Under FEC the stream then waits for nothing.

@@ -198,6 +198,9 @@ func (s *stream) heartbeat(now clock.Time, h *wire.Heartbeat) {
 		s.drain(now)
 	}
 	end := min(h.Last+1, s.due+s.windowSize())
+	if s.next == s.highest && s.due == s.next {
+		s.startDecoding(s.next) // another stream may have given its decoder back
+	}
 	if !s.nack {
 		if end > s.next && (s.timers[tailEnd] == never || end > s.announced.tail) {
 			s.announced.tail, s.announced.tailMessage = h.Last+1, h.NextMessage

@@ -13,6 +13,7 @@ type parts struct {
 	bytes   []byte
 	charged int        // bytes that the stream may use, of Config.Assembly
 	grown   clock.Time // when the last part came
+	refused uint64     // assemblies.freed when there was no memory for the next message, plus 1; 0: there was
 	whole   bool       // all parts are here, and Sink has refused the message once
 
 	older, newer *stream // in assemblies
@@ -29,6 +30,7 @@ type parts struct {
 type assemblies struct {
 	limit, charged int
 	oldest, newest *stream
+	freed          uint64 // how often memory was given back
 }
 
 // assemblyMessages is how many messages of the largest size a member can put together at one time.
@@ -45,8 +47,9 @@ func (a *assemblies) begin(now clock.Time, s *stream, size int, stalled time.Dur
 		for x != nil && (x == s || x.parts.whole) {
 			x = x.parts.newer
 		}
-		if x == nil || x.assembling && now.Sub(x.parts.grown) < stalled {
-			return false // all that follow got a part later
+		if x == nil || x.assembling && now.Sub(x.parts.grown) < stalled { // all that follow got a part later
+			s.parts.refused = a.freed + 1
+			return false
 		}
 		victim := x
 		x = x.parts.newer
@@ -58,9 +61,15 @@ func (a *assemblies) begin(now clock.Time, s *stream, size int, stalled time.Dur
 		a.release(victim)
 	}
 	a.charged += need - s.parts.charged
-	s.parts.charged = need
+	s.parts.charged, s.parts.refused = need, 0
 	a.touch(now, s)
 	return true
+}
+
+// waits reports whether s waits for memory, and none was given back since it was refused: then there
+// is no point in another try before the oldest message is old enough to be given up.
+func (a *assemblies) waits(now clock.Time, s *stream, stalled time.Duration) bool {
+	return s.parts.refused == a.freed+1 && a.oldest != nil && now.Sub(a.oldest.parts.grown) < stalled
 }
 
 // touch makes s the last one to lose its memory.
@@ -86,6 +95,7 @@ func (a *assemblies) idle(s *stream) {
 		return
 	}
 	a.charged += cap(x.bytes) - x.charged
+	a.freed++
 	if x.charged = cap(x.bytes); a.oldest == s {
 		return
 	}
@@ -103,6 +113,7 @@ func (a *assemblies) release(s *stream) {
 	if s.parts.charged > 0 {
 		a.unlink(s)
 		a.charged -= s.parts.charged
+		a.freed++
 	}
 	s.parts = parts{}
 }

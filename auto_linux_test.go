@@ -57,6 +57,23 @@ func TestAutoFallsBack(t *testing.T) {
 	}
 }
 
+// The second AF_XDP socket is linked by who imports it; this program does not.
+func TestAsavieIsNotLinked(t *testing.T) {
+	testnet.NeedAFXDP(t)
+	na, _ := testnet.Pair(t)
+	const line = `import _ "github.com/activeblaze/blaze/xdp/asavie"`
+	c, err := tryIn(na, over(t, "xdp", "v0", "&socket=asavie"))
+	if err == nil {
+		c.Shutdown()
+	}
+	if !errors.Is(err, blaze.ErrUnsupported) || !strings.Contains(err.Error(), line) {
+		t.Errorf("%v; want ErrUnsupported with the line %s", err, line)
+	}
+	if s := startedIn(t, na, over(t, "auto", "v0", "&socket=asavie")).Stats(); s.Transport != "udp" || !strings.Contains(s.Reason, line) {
+		t.Errorf("auto took %q: %s", s.Transport, s.Reason)
+	}
+}
+
 // What udp cannot use either is an error, and names what is wrong.
 func TestAutoFails(t *testing.T) {
 	testnet.NeedAFXDP(t)

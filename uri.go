@@ -37,7 +37,7 @@ type URI struct {
 	Queues   int    // xdp: how many queues from Queue on are received from, 1..64, each by an engine on a thread of its own; 0: one. What comes in others takes the way through the kernel
 	Mode     string // xdp: "auto" (default), "native" or "generic"
 	ZeroCopy string // xdp: "auto" (default), "on" or "off"
-	Socket   string // xdp: "own" (default), or "asavie": the AF_XDP socket of github.com/asavie/xdp
+	Socket   string // xdp: "own" (default), or "asavie": the AF_XDP socket of github.com/asavie/xdp, in programs that import _ "github.com/activeblaze/blaze/xdp/asavie"
 	// Lanes, over xdp, is which lanes of the group this member hears: "all" (default), or
 	// "subscribed", by which the operator states that all members of the cluster have the same
 	// Config.Lanes. Then the member hears the lanes of the topics that it subscribes to (all of

@@ -65,6 +65,7 @@ type Config struct {
 	ZeroCopy string
 
 	// Socket is "own" or "asavie", the implementation of the AF_XDP socket. Empty means own.
+	// A program that uses asavie imports package xdp/asavie.
 	Socket string
 
 	// TTL is the number of hops that multicast may travel, 1..255. Zero means 1: the local

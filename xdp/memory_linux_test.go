@@ -35,13 +35,13 @@ func TestMemoryIsTrue(t *testing.T) {
 		}
 		used := len(d.memory.mapped)
 		for _, s := range all {
-			used += len(s.fill.mem) + len(s.complete.mem) + len(s.rx.mem) + len(s.tx.mem)
+			used += len(s.fill.Mem()) + len(s.complete.Mem()) + len(s.rx.Mem()) + len(s.tx.Mem())
 		}
 		used += len(d.chunks)*int(unsafe.Sizeof(chunk{})+unsafe.Sizeof(buf.Buf{})+4) + int(unsafe.Sizeof(*d)+unsafe.Sizeof(peers{}))
 		count, lock := len(d.chunks), len(d.memory.mem)
 		for _, q := range d.queues {
 			s := q.socket.(*own)
-			used += len(q.memory.mapped) + len(s.fill.mem) + len(s.complete.mem) + len(s.rx.mem) + len(s.tx.mem)
+			used += len(q.memory.mapped) + len(s.fill.Mem()) + len(s.complete.Mem()) + len(s.rx.Mem()) + len(s.tx.Mem())
 			used += len(q.chunks)*int(unsafe.Sizeof(chunk{})+unsafe.Sizeof(buf.Buf{})+4) + int(unsafe.Sizeof(*q))
 			count, lock = count+len(q.chunks), lock+len(q.memory.mem)
 		}

@@ -3,10 +3,10 @@ package xdp
 import (
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 	"unsafe"
 
+	"github.com/activeblaze/blaze/xdp/internal/afxdp"
 	"golang.org/x/sys/unix"
 )
 
@@ -67,17 +67,13 @@ const bindRetry = 2 * time.Second
 type own struct {
 	fd       int
 	memory   *umem
-	fill     ring[uint64]
-	complete ring[uint64]
-	rx, tx   ring[unix.XDPDesc]
+	fill     afxdp.Ring[uint64]
+	complete afxdp.Ring[uint64]
+	rx, tx   afxdp.Ring[unix.XDPDesc]
 	zeroCopy bool
 	napi     int
 	polls    bool // busy polling: the kernel receives when it is asked to
 }
-
-// mappingMu guards that nobody else maps a ring while the asavie socket looks for what
-// asavie/xdp has left mapped.
-var mappingMu sync.Mutex
 
 // openOwn opens a Socket with this package's own rings.
 func openOwn(cfg socketConfig) (_ Socket, err error) {
@@ -96,7 +92,7 @@ func openOwn(cfg socketConfig) (_ Socket, err error) {
 	if cfg.share == nil {
 		mem := cfg.memory.mem
 		reg := unix.XDPUmemReg{Addr: uint64(uintptr(unsafe.Pointer(&mem[0]))), Len: uint64(len(mem)), Size: uint32(cfg.memory.chunk)}
-		if err := setsockopt(s.fd, unix.XDP_UMEM_REG, unsafe.Pointer(&reg), umemRegV1); err != nil {
+		if err := afxdp.Setsockopt(s.fd, unix.XDP_UMEM_REG, unsafe.Pointer(&reg), umemRegV1); err != nil {
 			return nil, memlockError(len(mem), err)
 		}
 	}
@@ -111,8 +107,8 @@ func openOwn(cfg socketConfig) (_ Socket, err error) {
 			return nil, fmt.Errorf("xdp: make a ring of %d: %w", r.size, err)
 		}
 	}
-	var at unix.XDPMmapOffsets
-	if err := getsockopt(s.fd, unix.XDP_MMAP_OFFSETS, unsafe.Pointer(&at), unsafe.Sizeof(at)); err != nil {
+	at, err := afxdp.Offsets(s.fd)
+	if err != nil {
 		return nil, fmt.Errorf("%w: the layout of the rings (Linux 5.4 has it): %w", ErrUnsupported, err)
 	}
 	if err := s.mapRings(cfg, &at); err != nil {
@@ -135,21 +131,21 @@ func openOwn(cfg socketConfig) (_ Socket, err error) {
 }
 
 func (s *own) mapRings(cfg socketConfig, at *unix.XDPMmapOffsets) (err error) {
-	mappingMu.Lock()
-	defer mappingMu.Unlock()
-	if s.fill, err = mapRing[uint64](s.fd, unix.XDP_UMEM_PGOFF_FILL_RING, cfg.fill, &at.Fr); err != nil {
+	afxdp.Mapping.Lock()
+	defer afxdp.Mapping.Unlock()
+	if s.fill, err = afxdp.MapRing[uint64](s.fd, unix.XDP_UMEM_PGOFF_FILL_RING, cfg.fill, &at.Fr); err != nil {
 		return err
 	}
-	if s.complete, err = mapRing[uint64](s.fd, unix.XDP_UMEM_PGOFF_COMPLETION_RING, cfg.tx, &at.Cr); err != nil {
+	if s.complete, err = afxdp.MapRing[uint64](s.fd, unix.XDP_UMEM_PGOFF_COMPLETION_RING, cfg.tx, &at.Cr); err != nil {
 		return err
 	}
-	if s.rx, err = mapRing[unix.XDPDesc](s.fd, unix.XDP_PGOFF_RX_RING, cfg.fill, &at.Rx); err != nil {
+	if s.rx, err = afxdp.MapRing[unix.XDPDesc](s.fd, unix.XDP_PGOFF_RX_RING, cfg.fill, &at.Rx); err != nil {
 		return err
 	}
 	if cfg.mute {
 		return nil
 	}
-	s.tx, err = mapRing[unix.XDPDesc](s.fd, unix.XDP_PGOFF_TX_RING, cfg.tx, &at.Tx)
+	s.tx, err = afxdp.MapRing[unix.XDPDesc](s.fd, unix.XDP_PGOFF_TX_RING, cfg.tx, &at.Tx)
 	return err
 }
 
@@ -192,7 +188,7 @@ func socketError(err error) error {
 // the queue has a NAPI that the kernel knows by number.
 func (s *own) probe(busyPoll time.Duration) {
 	var options uint32
-	if getsockopt(s.fd, unix.XDP_OPTIONS, unsafe.Pointer(&options), unsafe.Sizeof(options)) == nil {
+	if afxdp.Getsockopt(s.fd, unix.XDP_OPTIONS, unsafe.Pointer(&options), unsafe.Sizeof(options)) == nil {
 		s.zeroCopy = options&unix.XDP_OPTIONS_ZEROCOPY != 0
 	}
 	if n, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_INCOMING_NAPI_ID); err == nil {
@@ -207,26 +203,26 @@ func (s *own) probe(busyPoll time.Duration) {
 }
 
 func (s *own) Memory() []byte                  { return s.memory.mem }
-func (s *own) Fill(addresses []uint64) int     { return s.fill.produce(addresses) }
-func (s *own) Recv(packets []unix.XDPDesc) int { return s.rx.consume(packets) }
-func (s *own) Waiting() int                    { return s.rx.waiting() }
-func (s *own) Send(packets []unix.XDPDesc) int { return s.tx.produce(packets) }
-func (s *own) Unsent() int                     { return s.tx.pending() }
-func (s *own) Complete(addresses []uint64) int { return s.complete.consume(addresses) }
-func (s *own) NeedKick() bool                  { return s.polls || s.tx.wantsWakeup() }
-func (s *own) Kick() unix.Errno                { return kick(s.fd) }
-func (s *own) NeedPoll() bool                  { return s.polls || s.fill.wantsWakeup() }
-func (s *own) Poll() unix.Errno                { return poll(s.fd) }
+func (s *own) Fill(addresses []uint64) int     { return s.fill.Produce(addresses) }
+func (s *own) Recv(packets []unix.XDPDesc) int { return s.rx.Consume(packets) }
+func (s *own) Waiting() int                    { return s.rx.Waiting() }
+func (s *own) Send(packets []unix.XDPDesc) int { return s.tx.Produce(packets) }
+func (s *own) Unsent() int                     { return s.tx.Pending() }
+func (s *own) Complete(addresses []uint64) int { return s.complete.Consume(addresses) }
+func (s *own) NeedKick() bool                  { return s.polls || s.tx.WantsWakeup() }
+func (s *own) Kick() unix.Errno                { return afxdp.Kick(s.fd) }
+func (s *own) NeedPoll() bool                  { return s.polls || s.fill.WantsWakeup() }
+func (s *own) Poll() unix.Errno                { return afxdp.Poll(s.fd) }
 func (s *own) FD() int                         { return s.fd }
 func (s *own) Options() (bool, int)            { return s.zeroCopy, s.napi }
 func (s *own) Stats() (unix.XDPStatistics, error) {
-	return socketStats(s.fd)
+	return afxdp.Stats(s.fd)
 }
 
 func (s *own) Close() error {
-	mappingMu.Lock()
-	errs := []error{s.fill.unmap(), s.complete.unmap(), s.rx.unmap(), s.tx.unmap()}
-	mappingMu.Unlock()
+	afxdp.Mapping.Lock()
+	errs := []error{s.fill.Unmap(), s.complete.Unmap(), s.rx.Unmap(), s.tx.Unmap()}
+	afxdp.Mapping.Unlock()
 	if s.fd >= 0 {
 		errs = append(errs, unix.Close(s.fd))
 		s.fd = -1
@@ -234,35 +230,32 @@ func (s *own) Close() error {
 	return errors.Join(errs...)
 }
 
-// The two calls of the hot path are raw: they do not tell Go's scheduler, so that no other
-// thread takes over the processor. Neither sleeps, and the kernel limits what each does.
-
-func kick(fd int) unix.Errno {
-	_, _, e := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
-	return e
-}
-
-func poll(fd int) unix.Errno {
-	_, _, e := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
-	return e
-}
-
-func socketStats(fd int) (st unix.XDPStatistics, err error) {
-	err = getsockopt(fd, unix.XDP_STATISTICS, unsafe.Pointer(&st), unsafe.Sizeof(st))
-	return st, err
-}
-
-func setsockopt(fd, option int, value unsafe.Pointer, size uintptr) error {
-	if _, _, e := unix.Syscall6(unix.SYS_SETSOCKOPT, uintptr(fd), unix.SOL_XDP, uintptr(option), uintptr(value), size, 0); e != 0 {
-		return e
+// openAsavie opens a Socket of package xdp/asavie, which maps the packet memory. What it leaves
+// behind after an error goes with it.
+func openAsavie(cfg socketConfig) (_ Socket, err error) {
+	if afxdp.OpenAsavie == nil {
+		return nil, fmt.Errorf("%w: socket=asavie is not in this program; link it with: import _ \"github.com/activeblaze/blaze/xdp/asavie\" (amd64 only)", ErrUnsupported)
 	}
-	return nil
-}
-
-func getsockopt(fd, option int, value unsafe.Pointer, size uintptr) error {
-	length := uint32(size)
-	if _, _, e := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_XDP, uintptr(option), uintptr(value), uintptr(unsafe.Pointer(&length)), 0); e != 0 {
-		return e
+	m := cfg.memory
+	if err := m.unmap(); err != nil { // of an attempt in another mode
+		return nil, err
 	}
-	return nil
+	var s afxdp.Socket
+	err = bind(cfg, func(*unix.SockaddrXDP) (err error) {
+		s, err = afxdp.OpenAsavie(afxdp.Options{
+			Interface: cfg.ifindex, Queue: cfg.queue, Buffers: m.count, Size: m.chunk, Fill: cfg.fill, TX: cfg.tx, ZeroCopy: cfg.zeroCopy,
+		})
+		switch {
+		case errors.Is(err, unix.EPERM):
+			return socketError(err)
+		case errors.Is(err, unix.ENOBUFS):
+			return memlockError(m.count*m.chunk, err)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	m.mem, m.mapped, m.theirs = s.Memory(), s.Memory(), true
+	return s, nil
 }

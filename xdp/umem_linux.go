@@ -14,7 +14,7 @@ import (
 type umem struct {
 	mem    []byte
 	mapped []byte // mem, and what makes it whole pages
-	theirs bool   // it was mapped by asavie/xdp, through package syscall
+	theirs bool   // it was mapped by a socket of xdp/asavie, through package syscall
 	chunk  int
 	shift  int // log2(chunk)
 	huge   bool

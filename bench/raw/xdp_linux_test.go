@@ -1,6 +1,8 @@
 package raw
 
 import (
+	_ "github.com/activeblaze/blaze/xdp/asavie" // for Socket "asavie"
+
 	"errors"
 	"fmt"
 	"net"

@@ -28,6 +28,7 @@ import (
 	"syscall"
 
 	"github.com/activeblaze/blaze/bench/workload"
+	_ "github.com/activeblaze/blaze/xdp/asavie" // for socket=asavie
 )
 
 // Exit codes.

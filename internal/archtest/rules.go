@@ -101,12 +101,9 @@ var coreImports = []string{
 // they are most. A module more is weight and risk for each application: think twice.
 var Linked = []string{
 	Module,
-	"github.com/asavie/xdp",
 	"github.com/cilium/ebpf",
 	"github.com/klauspost/cpuid/v2",
 	"github.com/klauspost/reedsolomon",
-	"github.com/vishvananda/netlink",
-	"github.com/vishvananda/netns",
 	"golang.org/x/sys",
 	"google.golang.org/protobuf",
 }

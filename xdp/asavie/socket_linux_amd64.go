@@ -1,4 +1,4 @@
-package xdp
+package asavie
 
 import (
 	"bufio"
@@ -6,91 +6,78 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"unsafe"
+	"syscall"
 
+	"github.com/activeblaze/blaze/xdp/internal/afxdp"
 	asavie "github.com/asavie/xdp"
 	"golang.org/x/sys/unix"
 )
 
-// foreign is a Socket over github.com/asavie/xdp v0.3.3, for comparison and as a check of our
-// own. That package's faults are contained here:
-//
-//   - It publishes ring indexes with plain stores: this file is for amd64, where these are
-//     ordered.
-//   - Transmit panics when the link is down. Send recovers.
-//   - Transmit does not tell that the kernel has sent only a part: Unsent looks at the ring,
-//     through a second mapping, and Kick sends the rest. (That Transmit does not tell of packets
-//     which the device threw away cannot be cured: they are counted nowhere.)
-//   - Complete does not tell which buffers: Complete reads the ring itself.
-//   - Its free list hands out buffers that are in use, and takes time that grows with their
-//     number: it is not used.
-//   - Close, and a NewSocket that fails, leave the rings mapped, which keeps the queue taken:
-//     unmapped here.
-//   - Close unmaps packet memory, although others may hold buffers of it: it is not called.
-//   - Its flags are package variables, and its program evicts others and outlives a crash: the
-//     first are set under a lock, the second is not used.
-//   - It maps packet memory itself, so it cannot replace a socket whose interface was removed:
-//     the driver says so and stays down.
+func init() { afxdp.OpenAsavie = open }
+
+// maxBatch is the most packets that one call of asavie/xdp is given.
+const maxBatch = 256
+
+// foreign is a socket of asavie/xdp. The package comment lists the faults that it contains.
 type foreign struct {
 	s        *asavie.Socket
 	fd       int
 	memory   []byte
-	complete ring[uint64]
-	tx       ring[unix.XDPDesc]
+	complete afxdp.Ring[uint64]
+	tx       afxdp.Ring[unix.XDPDesc]
 	rings    []mapping // those that it leaves behind
 	descs    []asavie.Desc
 	panicked bool
 	zeroCopy bool
 }
 
-// openAsavie opens a Socket over asavie/xdp.
-func openAsavie(cfg socketConfig) (_ Socket, err error) {
-	s := &foreign{fd: -1, descs: make([]asavie.Desc, maxBatch), zeroCopy: cfg.zeroCopy}
+// open tries once to open a socket.
+func open(o afxdp.Options) (_ afxdp.Socket, err error) {
+	s := &foreign{fd: -1, descs: make([]asavie.Desc, maxBatch), zeroCopy: o.ZeroCopy}
 	defer func() {
 		if err != nil {
-			s.Close()
-			err = errors.Join(err, cfg.memory.unmap())
+			// Packet memory was mapped through package syscall, which unmaps only what it has mapped.
+			err = errors.Join(err, s.Close())
+			if s.memory != nil {
+				err = errors.Join(err, syscall.Munmap(s.memory))
+			}
 		}
 	}()
-	if err := cfg.memory.unmap(); err != nil { // of an attempt in another mode
-		return nil, err
-	}
-	options := asavie.SocketOptions{
-		NumFrames: cfg.memory.count, FrameSize: cfg.memory.chunk,
-		FillRingNumDescs: cfg.fill, RxRingNumDescs: cfg.fill, TxRingNumDescs: cfg.tx, CompletionRingNumDescs: cfg.tx,
-	}
-	if err := bind(cfg, func(*unix.SockaddrXDP) error { return s.new(cfg, &options) }); err != nil {
+	if err := s.new(&o); err != nil {
 		return nil, err
 	}
 	s.fd = s.s.FD()
 	unix.CloseOnExec(s.fd)
-	s.memory = s.s.GetFrame(asavie.Desc{Len: uint32(options.NumFrames * options.FrameSize)})
-	cfg.memory.mem, cfg.memory.mapped, cfg.memory.theirs = s.memory, s.memory, true
-	var at unix.XDPMmapOffsets
-	if err := getsockopt(s.fd, unix.XDP_MMAP_OFFSETS, unsafe.Pointer(&at), unsafe.Sizeof(at)); err != nil {
+	s.memory = s.s.GetFrame(asavie.Desc{Len: uint32(o.Buffers * o.Size)})
+	at, err := afxdp.Offsets(s.fd)
+	if err != nil {
 		return nil, err
 	}
-	mappingMu.Lock()
-	defer mappingMu.Unlock()
-	if s.complete, err = mapRing[uint64](s.fd, unix.XDP_UMEM_PGOFF_COMPLETION_RING, cfg.tx, &at.Cr); err != nil {
-		return nil, err
+	afxdp.Mapping.Lock()
+	s.complete, err = afxdp.MapRing[uint64](s.fd, unix.XDP_UMEM_PGOFF_COMPLETION_RING, o.TX, &at.Cr)
+	if err == nil {
+		s.tx, err = afxdp.MapRing[unix.XDPDesc](s.fd, unix.XDP_PGOFF_TX_RING, o.TX, &at.Tx)
 	}
-	if s.tx, err = mapRing[unix.XDPDesc](s.fd, unix.XDP_PGOFF_TX_RING, cfg.tx, &at.Tx); err != nil {
+	afxdp.Mapping.Unlock()
+	if err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// new tries once. The errors of asavie/xdp are texts.
-func (s *foreign) new(cfg socketConfig, options *asavie.SocketOptions) (err error) {
-	mappingMu.Lock() // also for the flags
-	defer mappingMu.Unlock()
+// new makes the socket. The errors of asavie/xdp are texts; those of the kernel are wrapped here.
+func (s *foreign) new(o *afxdp.Options) (err error) {
+	afxdp.Mapping.Lock() // also for the flags
+	defer afxdp.Mapping.Unlock()
 	asavie.DefaultSocketFlags = unix.XDP_COPY
-	if cfg.zeroCopy {
+	if o.ZeroCopy {
 		asavie.DefaultSocketFlags = unix.XDP_ZEROCOPY
 	}
 	before := ringMappings()
-	s.s, err = asavie.NewSocket(cfg.ifindex, cfg.queue, options)
+	s.s, err = asavie.NewSocket(o.Interface, o.Queue, &asavie.SocketOptions{
+		NumFrames: o.Buffers, FrameSize: o.Size,
+		FillRingNumDescs: o.Fill, RxRingNumDescs: o.Fill, TxRingNumDescs: o.TX, CompletionRingNumDescs: o.TX,
+	})
 	for start, m := range ringMappings() {
 		if _, there := before[start]; !there {
 			s.rings = append(s.rings, m)
@@ -103,14 +90,8 @@ func (s *foreign) new(cfg socketConfig, options *asavie.SocketOptions) (err erro
 	s.unmapRings()
 	for _, e := range [...]unix.Errno{unix.EBUSY, unix.EOPNOTSUPP, unix.EINVAL, unix.EPERM, unix.ENOBUFS} {
 		if strings.HasSuffix(err.Error(), e.Error()) {
-			err = fmt.Errorf("asavie/xdp: %w: %w", err, e)
+			return fmt.Errorf("asavie/xdp: %w: %w", err, e)
 		}
-	}
-	if errors.Is(err, unix.EPERM) {
-		return socketError(err)
-	}
-	if errors.Is(err, unix.ENOBUFS) {
-		return memlockError(options.NumFrames*options.FrameSize, err)
 	}
 	return err
 }
@@ -195,17 +176,11 @@ func (s *foreign) Send(packets []unix.XDPDesc) (n int) {
 }
 
 func (s *foreign) Unsent() int {
-	s.tx.own = *s.tx.producer // this thread is the one that writes it
-	return s.tx.pending()
+	return s.tx.PendingOf() // this thread is the one that writes it
 }
 
 func (s *foreign) Complete(addresses []uint64) int {
-	c := &s.complete
-	n := min(c.waiting(), len(addresses))
-	for i := range n {
-		addresses[i] = c.entries[(c.own+uint32(i))&c.mask]
-	}
-	c.own += uint32(n)
+	n := s.complete.Peek(addresses)
 	if n > 0 {
 		s.s.Complete(n)
 	}
@@ -219,19 +194,19 @@ func (s *foreign) NeedKick() bool {
 	return again
 }
 
-func (s *foreign) Kick() unix.Errno                   { return kick(s.fd) }
+func (s *foreign) Kick() unix.Errno                   { return afxdp.Kick(s.fd) }
 func (s *foreign) NeedPoll() bool                     { return false }
 func (s *foreign) Poll() unix.Errno                   { return 0 }
 func (s *foreign) FD() int                            { return s.fd }
 func (s *foreign) Options() (bool, int)               { return s.zeroCopy, 0 }
-func (s *foreign) Stats() (unix.XDPStatistics, error) { return socketStats(s.fd) }
+func (s *foreign) Stats() (unix.XDPStatistics, error) { return afxdp.Stats(s.fd) }
 
 func (s *foreign) Close() error {
 	// Under the lock: where a ring of ours was, a ring that another socket makes could be taken
 	// for one that was there before.
-	mappingMu.Lock()
-	defer mappingMu.Unlock()
-	errs := []error{s.complete.unmap(), s.tx.unmap()}
+	afxdp.Mapping.Lock()
+	defer afxdp.Mapping.Unlock()
+	errs := []error{s.complete.Unmap(), s.tx.Unmap()}
 	if s.s != nil {
 		s.unmapRings()
 		errs = append(errs, unix.Close(s.s.FD()))

@@ -1,4 +1,4 @@
-package xdp
+package afxdp
 
 import (
 	"fmt"
@@ -8,14 +8,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A ring is shared with the kernel: one side produces entries, the other consumes them. Each
+// A Ring is shared with the kernel: one side produces entries, the other consumes them. Each
 // index has one writer. Go's atomic stores and loads are at least release and acquire, which is
 // what net/xdp/xsk_queue.h asks of this side: entries are written before the producer's index
 // is published, and read before the consumer's is.
 //
 // Our own index is kept here and the other side's is looked at only when what we know of it is
 // used up, since that costs a transfer between cores.
-type ring[T uint64 | unix.XDPDesc] struct {
+type Ring[T uint64 | unix.XDPDesc] struct {
 	producer, consumer, flags *uint32
 	entries                   []T
 	mask                      uint32
@@ -24,8 +24,8 @@ type ring[T uint64 | unix.XDPDesc] struct {
 	mem                       []byte
 }
 
-// mapRing maps the ring of size entries that the socket has at offset.
-func mapRing[T uint64 | unix.XDPDesc](fd int, offset int64, size int, at *unix.XDPRingOffset) (r ring[T], err error) {
+// MapRing maps the ring of size entries that the socket has at offset.
+func MapRing[T uint64 | unix.XDPDesc](fd int, offset int64, size int, at *unix.XDPRingOffset) (r Ring[T], err error) {
 	var entry T
 	length := int(at.Desc) + size*int(unsafe.Sizeof(entry))
 	r.mem, err = unix.Mmap(fd, offset, length, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
@@ -39,19 +39,19 @@ func mapRing[T uint64 | unix.XDPDesc](fd int, offset int64, size int, at *unix.X
 	return r, nil
 }
 
-// unmap ends the mapping. A ring that stays mapped keeps the queue taken.
-func (r *ring[T]) unmap() error {
+// Unmap ends the mapping. A ring that stays mapped keeps the queue taken.
+func (r *Ring[T]) Unmap() error {
 	if r.mem == nil {
 		return nil
 	}
 	err := unix.Munmap(r.mem)
-	*r = ring[T]{}
+	*r = Ring[T]{}
 	return err
 }
 
-// produce appends as many entries as there is room for, publishes them at once and returns how
+// Produce appends as many entries as there is room for, publishes them at once and returns how
 // many.
-func (r *ring[T]) produce(entries []T) int {
+func (r *Ring[T]) Produce(entries []T) int {
 	free := uint32(len(r.entries)) - (r.own - r.seen)
 	if free < uint32(len(entries)) {
 		r.seen = atomic.LoadUint32(r.consumer)
@@ -69,8 +69,8 @@ func (r *ring[T]) produce(entries []T) int {
 	return int(n)
 }
 
-// consume takes up to len(to) entries out and returns how many.
-func (r *ring[T]) consume(to []T) int {
+// Consume takes up to len(to) entries out and returns how many.
+func (r *Ring[T]) Consume(to []T) int {
 	if r.seen == r.own {
 		r.seen = atomic.LoadUint32(r.producer)
 	}
@@ -86,19 +86,38 @@ func (r *ring[T]) consume(to []T) int {
 	return int(n)
 }
 
-// pending is how many entries that we produced the kernel has not taken.
-func (r *ring[T]) pending() int {
+// Pending is how many entries that we produced the kernel has not taken.
+func (r *Ring[T]) Pending() int {
 	r.seen = atomic.LoadUint32(r.consumer)
 	return int(r.own - r.seen)
 }
 
-// waiting is how many entries the kernel has produced that we have not taken.
-func (r *ring[T]) waiting() int {
+// Waiting is how many entries the kernel has produced that we have not taken.
+func (r *Ring[T]) Waiting() int {
 	r.seen = atomic.LoadUint32(r.producer)
 	return int(r.seen - r.own)
 }
 
-// wantsWakeup tells that the kernel has gone to sleep over the ring (need-wakeup).
-func (r *ring[T]) wantsWakeup() bool {
+// WantsWakeup reports whether the kernel has gone to sleep over the ring (need-wakeup).
+func (r *Ring[T]) WantsWakeup() bool {
 	return atomic.LoadUint32(r.flags)&unix.XDP_RING_NEED_WAKEUP != 0
 }
+
+// Peek is Consume for a ring whose consumer index somebody else publishes.
+func (r *Ring[T]) Peek(to []T) int {
+	n := min(uint32(r.Waiting()), uint32(len(to)))
+	for i := range n {
+		to[i] = r.entries[(r.own+i)&r.mask]
+	}
+	r.own += n
+	return int(n)
+}
+
+// PendingOf is Pending for a ring that somebody else on this thread produces into.
+func (r *Ring[T]) PendingOf() int {
+	r.own = *r.producer
+	return r.Pending()
+}
+
+// Mem returns the ring's mapping.
+func (r *Ring[T]) Mem() []byte { return r.mem }

@@ -208,7 +208,7 @@ func (c *Channel) newStart() (*start, error) {
 		if err != nil {
 			return nil, err
 		}
-		cfg.Further = append(cfg.Further, member.Further{Driver: port.Driver, Pool: port.Pool, Rand: random, CPU: conf.engineCPU(i + 1)})
+		cfg.Branches = append(cfg.Branches, member.Branch{Driver: port.Driver, Pool: port.Pool, Rand: random, CPU: conf.engineCPU(i + 1)})
 	}
 	if !conf.Invoker {
 		cfg.Queue = conf.commandQueue()

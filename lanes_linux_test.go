@@ -11,17 +11,17 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze"
-	"github.com/activeblaze/blaze/internal/member"
+	"github.com/activeblaze/blaze/internal/lanes"
 	"github.com/activeblaze/blaze/internal/testnet"
 	"github.com/activeblaze/blaze/nack"
 )
 
 // laneTopic is a topic that is hashed to lane, of lanes, and to the lane that is also asked for, of
 // as many as are asked for.
-func laneTopic(lane, lanes int, also ...int) string {
+func laneTopic(lane, count int, also ...int) string {
 	for i := 0; ; i++ {
 		t := fmt.Sprint("lane.", i)
-		if int(member.LaneOf(t, lanes)) == lane && (len(also) == 0 || int(member.LaneOf(t, also[1])) == also[0]) {
+		if int(lanes.Of(t, count)) == lane && (len(also) == 0 || int(lanes.Of(t, also[1])) == also[0]) {
 			return t
 		}
 	}

@@ -132,7 +132,7 @@ func (s *Stats) attached(a *attach.Attachment) {
 
 // stats reads the counters of one engine, on its thread.
 func (r *start) stats(i int) *EngineStats {
-	e := &EngineStats{Engine: r.Engine(i).Stats(), Nack: r.Member().NackStats(i), Shard: ShardStats(r.Member().ShardStats(i))}
+	e := &EngineStats{Engine: r.Engine(i).Stats(), Nack: r.Member().NackStats(i), Shard: ShardStats(r.Member().BranchStats(i))}
 	port := r.res.Ports[i]
 	e.XDP, e.InjectedLoss = port.XDP(), port.InjectedLoss()
 	e.Buffers = BufferStats{Count: port.Pool.Count(), Free: port.Pool.Free(), Size: port.Pool.Size()}

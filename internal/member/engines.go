@@ -42,7 +42,7 @@ func (u *unit) Waiting() bool { return u.listeners.resumed.Load() || u.branch.Wa
 // makeUnits makes a unit with its core for each engine.
 func (m *Member) makeUnits() {
 	cfg := &m.cfg
-	if report := cfg.RepairNS; report != nil && len(cfg.Further) > 0 {
+	if report := cfg.RepairNS; report != nil && len(cfg.Branches) > 0 {
 		var mu sync.Mutex
 		cfg.RepairNS = func(ns int64) {
 			mu.Lock()
@@ -51,7 +51,7 @@ func (m *Member) makeUnits() {
 		}
 	}
 	var cores []*nack.Protocol
-	for i, l := range m.table.share(1 + len(cfg.Further)) {
+	for i, l := range m.table.share(1 + len(cfg.Branches)) {
 		u := &unit{listeners: l}
 		u.nack = nack.New(m.nackConfig(i, u))
 		m.units, cores = append(m.units, u), append(cores, u.nack)
@@ -95,7 +95,7 @@ func (c *Config) parts(engine int) (d engine.Driver, p *buf.Pool, r *rand.Rand, 
 	if engine == 0 {
 		return c.Driver, c.Pool, c.Rand, c.CPU
 	}
-	f := &c.Further[engine-1]
+	f := &c.Branches[engine-1]
 	return f.Driver, f.Pool, f.Rand, f.CPU
 }
 
@@ -146,8 +146,8 @@ func (m *Member) Engines() (all []*engine.Engine) {
 // thread, as the next three do.
 func (m *Member) NackStats(engine int) nack.Stats { return m.units[engine].nack.Stats() }
 
-// ShardStats returns the counters of what passed between an engine and the others.
-func (m *Member) ShardStats(engine int) fanin.Stats { return m.units[engine].branch.Stats() }
+// BranchStats returns the counters of what passed between an engine and the others.
+func (m *Member) BranchStats(engine int) fanin.Stats { return m.units[engine].branch.Stats() }
 
 // SilentAt reports whether an engine has nothing left to send.
 func (m *Member) SilentAt(engine int) bool {

@@ -111,7 +111,7 @@ func (w *wires) add(queues int, protocol wire.Protocol) *card {
 		Eviction: time.Second, Idle: engine.Block, CPU: -1,
 	}
 	for i := 1; i < queues; i++ {
-		cfg.Further = append(cfg.Further, Further{
+		cfg.Branches = append(cfg.Branches, Branch{
 			Driver: c.ports[i], Pool: c.pools[i], Rand: rand.New(rand.NewPCG(uint64(n), uint64(2+i))), CPU: -1,
 		})
 	}
@@ -255,7 +255,7 @@ func TestOneReceiverForAStream(t *testing.T) {
 					})
 					var forwarded, stray, full uint64
 					for i := range r.units {
-						st := r.ShardStats(i)
+						st := r.BranchStats(i)
 						forwarded, stray, full = forwarded+st.Forwarded, stray+st.Stray, full+st.InboxFull
 					}
 					if seed == 0 {

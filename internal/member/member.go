@@ -55,17 +55,17 @@ type Config struct {
 	Idle engine.Idle
 	CPU  int // negative: not pinned
 
-	// Further are the engines besides the first, which only receive. Without a Queue there are none.
-	Further []Further
+	// Branches are the engines besides the first, which only receive. Without a Queue there are none.
+	Branches []Branch
 
 	Events   func(nack.Event) // of all engines, on the first one's thread
 	RepairNS func(ns int64)   // one call at a time
 
-	Filter Filter // its zero value: every lane of the group is heard
+	Filter lanes.Filter // its zero value: every lane of the group is received
 }
 
-// Further is what an engine besides the first is made of. Nothing in it is shared.
-type Further struct {
+// Branch is what an engine besides the first is made of. The engines share nothing of it.
+type Branch struct {
 	Driver engine.Driver
 	Pool   *buf.Pool
 	Rand   *rand.Rand

@@ -163,7 +163,7 @@ func (n *network) run(datagrams int) {
 	}
 }
 
-// tail tells the receivers what was sent, as a heartbeat does. It is false when all have it.
+// tail shows the receivers what was sent, as a heartbeat does. It is false when all have it.
 func (n *network) tail() (more bool) {
 	for _, r := range n.receivers {
 		if r.next <= uint64(len(n.w.sent)) {
@@ -252,7 +252,7 @@ func (r *member) take(b []byte) {
 		r.came(number, slices.Clone(b.Bytes()))
 		b.Release()
 	}
-	// Only now: what a repair symbol tells of may have been rebuilt by it.
+	// Only now: what a repair symbol shows may have been rebuilt by it.
 	if r.n.mode != plainNack {
 		r.notice(r.d.High())
 	}
@@ -370,7 +370,7 @@ func (r *member) look() {
 	}
 }
 
-// giveUp tells that datagram n will not come. It is told in its place.
+// giveUp reports, in its place, that datagram n will not come.
 func (r *member) giveUp(n uint64) {
 	if _, missing := r.missing[n]; !missing {
 		return

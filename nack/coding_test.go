@@ -218,8 +218,8 @@ func TestHybridIsNackWhereThatIsQuicker(t *testing.T) {
 	}
 }
 
-// FEC alone: nothing is asked for; what blocks cannot give back is told as LossUnrepaired, in its
-// place (the Sink checks), and every message is either delivered or told lost.
+// FEC alone: nothing is asked for; what blocks cannot give back is reported as LossUnrepaired, in its
+// place (the Sink checks), and every message is either delivered or reported as lost.
 func TestFECLossesAreHonest(t *testing.T) {
 	for _, loss := range []float64{0.01, 0.1, 0.3} {
 		net, sender, s := newCoded(t, fecStream, 2, loss, 50*time.Microsecond, FEC{})
@@ -323,8 +323,8 @@ func TestFECGivesUpSoon(t *testing.T) {
 	net.done()
 }
 
-// The last two datagrams before silence are lost, and a repair symbol tells of them before any
-// heartbeat does: they are given up before their message numbers are known, and told then.
+// The last two datagrams before silence are lost, and a repair symbol shows them before any
+// heartbeat does: they are given up before their message numbers are known, and reported then.
 func TestFECTailIsTold(t *testing.T) {
 	net, sender, s := newCoded(t, fecStream, 1, 0, 50*time.Microsecond, FEC{Fixed: 1, Max: 1})
 	pour(net, sender, s, 100, 20*time.Microsecond)

@@ -119,7 +119,7 @@ func state(n *node) string {
 	return out
 }
 
-// Forgeries that cannot be told from the truth have a bounded effect on the stream that they
+// Forgeries that look like the truth have a bounded effect on the stream that they
 // name, and none on others.
 func TestForgeriesAreBounded(t *testing.T) {
 	for _, c := range []struct {

@@ -8,7 +8,7 @@ import (
 	"github.com/activeblaze/blaze/wire"
 )
 
-// A receiver leaves in the lane of every stream that it hears, and only there if it sends
+// A receiver leaves in the lane of every stream that it receives, and only there if it sends
 // nothing: a sender may hear no other lanes than those that it sends on.
 func TestReceiverLeavesInEveryLane(t *testing.T) {
 	lane := func(p wire.Protocol, l uint16) wire.StreamID { return wire.NewStreamID(p, l) }
@@ -77,7 +77,7 @@ func TestReceiverLeavesInEveryLane(t *testing.T) {
 	}
 }
 
-// A sender that hears only the lanes that it sends on learns that a receiver leaves.
+// A sender that receives only the lanes that it sends on notices that a receiver leaves.
 func TestFilteringSenderHearsTheFarewell(t *testing.T) {
 	net := newNetwork(t, 13)
 	sender, r := net.add(), net.add()
@@ -134,7 +134,7 @@ func TestUnwantedLanes(t *testing.T) {
 	}
 }
 
-// A Start tells the number of lanes also when the stream is older than the member that hears it.
+// A Start has the number of lanes also when the stream is older than the member that receives it.
 func TestLanesOfAnOlderStream(t *testing.T) {
 	net := newNetwork(t, 15)
 	net.faults.delay = 100 * time.Microsecond

@@ -26,7 +26,7 @@ type network struct {
 	nodes   []*node
 	faults  faults
 	extra   int  // buffers that each member has besides
-	hostile bool // somebody forges: honest datagrams may seem implausible
+	hostile bool // a member forges: honest datagrams may seem implausible
 
 	filter func(from, to *node, d *wire.Datagram) bool // false: this copy is lost
 

@@ -391,3 +391,47 @@ func TestStreamTablesCountsStreams(t *testing.T) {
 	runtime.KeepAlive(data)
 	l.done()
 }
+
+// All that hostile senders can make a member hold, at one time: unfinished messages, FEC streams with
+// losses, windows with one datagram far ahead, forged receivers. It is what the budget has.
+func TestHostileSendersStayInTheBudget(t *testing.T) {
+	const window, datagram, streams = 8 << 20, 1472, 256
+	buffers := Buffers(window, datagram, 1, 4) + FECBuffers(FEC{}, 1)
+	before := heapAlloc()
+	l := newLone(t, buffers, func(c *Config) { c.Window, c.Self = window, wire.MemberID{1} })
+	id := wire.NewStreamID(wire.NACK, 0)
+	l.p.Open(l.now, id)
+	budget := int64(buffers)*(datagram+Headroom+96) + int64(AssemblyBytes(1<<20)+Tables(window, datagram, 1<<20)+
+		StreamTables(window, datagram, streams)) + FECTables(FEC{}, datagram, 1)
+	for i := range 64 {
+		h := l.header(i, wire.FEC)
+		for n := range uint64(80) {
+			_ = l.step(forgeData(h, 1+2*n, 1+n, 1000))
+			_ = l.step(forge(h, func(b []byte) []byte {
+				return wire.AppendRepair(b, &wire.Repair{Block: 1 + n/10*20, Scheme: 1, Stride: 1, Sources: 20, Repairs: 2, Symbol: make([]byte, 1100)})
+			}))
+		}
+	}
+	for i := range 1000 {
+		h := l.header(i, wire.NACK)
+		_ = l.step(forge(h, func(b []byte) []byte {
+			return wire.AppendStatus(b, wire.Status{Origin: wire.MemberID{1}, Next: 1, Highest: 1, Limit: 1})
+		}))
+	}
+	for i := range streams - 64 {
+		switch number := l.unfinished(i, 1<<20); i % 4 {
+		case 0:
+			_ = l.step(forgeData(l.header(i, wire.NACK), number+4000, 2, 1000))
+		case 1:
+			for k := range uint64(100) {
+				_ = l.step(forgeData(l.header(i, wire.NACK), number+2+2*k, 2, 1000))
+			}
+		}
+	}
+	took := heapAlloc() - before
+	t.Logf("%d KiB, %d KiB in the budget; %d streams, %d decoders", took>>10, budget>>10, len(l.p.streams), l.p.decoders)
+	if took > budget*11/10 {
+		t.Errorf("%d KiB, %d KiB are in the budget", took>>10, budget>>10)
+	}
+	l.done()
+}

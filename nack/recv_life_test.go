@@ -7,7 +7,7 @@ import (
 	"github.com/activeblaze/blaze/wire"
 )
 
-// A receiver that fell out of the sender's window is told so: its loss is no mere want of repair.
+// A receiver that fell out of the sender's window gets LossReset.
 func TestFallingOutOfTheWindowIsReset(t *testing.T) {
 	l := newLone(t, Buffers(1<<20, 1472, 1, 4))
 	h := l.header(0, wire.NACK)

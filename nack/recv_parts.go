@@ -14,6 +14,7 @@ type parts struct {
 	charged int        // bytes that the stream may use, of Config.Assembly
 	grown   clock.Time // when the last part came
 	refused uint64     // assemblies.freed when there was no memory for the next message, plus 1; 0: there was
+	tried   clock.Time // when that was
 	whole   bool       // all parts are here, and Sink has refused the message once
 
 	older, newer *stream // in assemblies
@@ -25,30 +26,32 @@ type parts struct {
 // their last part.
 //
 // A message that gets no charge waits, as one that Sink refuses: then flow control stops its sender
-// until other messages are done. A message that got no part for Config.Eviction, while another one
-// needs its memory, is given up.
+// until other messages are done. A message whose sender is silent for Config.Eviction is given up when
+// another message needs its memory; so is one that got no part for patientEvictions times as long.
 type assemblies struct {
 	limit, charged int
 	oldest, newest *stream
 	freed          uint64 // how often memory was given back
 }
 
-// assemblyMessages is how many messages of the largest size a member can put together at one time.
-const assemblyMessages = 4
+const (
+	assemblyMessages = 4 // of the largest size that a member can put together at one time
+	patientEvictions = 10
+)
 
 // AssemblyBytes is how many bytes a Protocol takes to put messages together: the default of
 // Config.Assembly.
 func AssemblyBytes(maxMessageSize int) int { return assemblyMessages * maxMessageSize }
 
 // begin charges s for a message of size bytes. It is false when there is no memory for it now.
-func (a *assemblies) begin(now clock.Time, s *stream, size int, stalled time.Duration) bool {
+func (a *assemblies) begin(now clock.Time, s *stream, size int, eviction time.Duration) bool {
 	need := max(cap(s.parts.bytes), size)
 	for x := a.oldest; a.charged-s.parts.charged+need > a.limit; {
-		for x != nil && (x == s || x.parts.whole) {
+		for x != nil && (x == s || !x.yields(now, eviction)) {
 			x = x.parts.newer
 		}
-		if x == nil || x.assembling && now.Sub(x.parts.grown) < stalled { // all that follow got a part later
-			s.parts.refused = a.freed + 1
+		if x == nil {
+			s.parts.refused, s.parts.tried = a.freed+1, now
 			return false
 		}
 		victim := x
@@ -66,10 +69,19 @@ func (a *assemblies) begin(now clock.Time, s *stream, size int, stalled time.Dur
 	return true
 }
 
-// waits reports whether s waits for memory, and none was given back since it was refused: then there
-// is no point in another try before the oldest message is old enough to be given up.
-func (a *assemblies) waits(now clock.Time, s *stream, stalled time.Duration) bool {
-	return s.parts.refused == a.freed+1 && a.oldest != nil && now.Sub(a.oldest.parts.grown) < stalled
+// yields reports whether other streams may have the memory of s: it is idle, or its message got no part
+// for eviction, and its sender is silent too. A sender that lives may be held up by another receiver;
+// then the message has more time.
+func (s *stream) yields(now clock.Time, eviction time.Duration) bool {
+	since := now.Sub(s.parts.grown)
+	return !s.assembling ||
+		!s.parts.whole && (since >= eviction && !s.own && now.Sub(s.heard) >= eviction || since >= patientEvictions*eviction)
+}
+
+// waits reports whether s waits for memory, and another try is of no use: none was given back since it
+// was refused.
+func (a *assemblies) waits(now clock.Time, s *stream, eviction time.Duration) bool {
+	return s.parts.refused == a.freed+1 && now.Sub(s.parts.tried) < eviction/4
 }
 
 // touch makes s the last one to lose its memory.

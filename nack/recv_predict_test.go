@@ -79,7 +79,7 @@ func (w *twin) turn(now clock.Time) {
 	w.p.Deliver(now)
 }
 
-// forged is data with other numbers, and with one whole message, as somebody hostile would write it.
+// forged is data with other numbers, and with one whole message, as a hostile member would write it.
 func forged(rnd *rand.Rand, data []byte, topic string, size int) []byte {
 	var d wire.Datagram
 	if wire.Decode(data, &d) != nil || d.Frames()[0].Kind != wire.FrameData {

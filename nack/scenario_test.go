@@ -43,7 +43,7 @@ func dropData(lost func(number uint64) bool) func(_, _ *node, d *wire.Datagram) 
 	}
 }
 
-// RM-12: the last datagram before silence is repaired quickly, for a heartbeat tells of it.
+// RM-12: the last datagram before silence is repaired quickly, for a heartbeat shows it.
 func TestTailLoss(t *testing.T) {
 	net, sender, s := pair(t, 1, 1)
 	net.filter = dropData(func(n uint64) bool { return n == 3 })
@@ -151,7 +151,7 @@ func TestPause(t *testing.T) {
 	if n := sender.p.Stats().BackPressure; n == 0 {
 		t.Error("back-pressure was not counted")
 	}
-	net.run(5 * time.Second) // it is alive: nobody evicts it
+	net.run(5 * time.Second) // it is alive: it is not evicted
 	if s.Receivers() != 2 {
 		t.Fatal("a paused receiver was evicted")
 	}
@@ -186,7 +186,7 @@ func TestPauseInsideDatagram(t *testing.T) {
 	net.done()
 }
 
-// RM-7: who joins late starts at the present, and hears no loss.
+// RM-7: a member that joins late starts at the present, and gets no loss.
 func TestLateJoin(t *testing.T) {
 	for seed := range uint64(20) {
 		net, sender, s := pair(t, seed, 1)
@@ -320,7 +320,7 @@ func TestEviction(t *testing.T) {
 	net.done()
 }
 
-// Fastest never waits: who falls behind is told exactly what it lost.
+// Fastest never waits: a receiver that falls behind gets exactly what it lost.
 func TestFastestTellsLoss(t *testing.T) {
 	net, sender, s := pair(t, 7, 1, func(c *Config) { c.Fastest, c.Window = true, 16*1472 })
 	r := net.nodes[1]
@@ -346,7 +346,7 @@ func TestFastestTellsLoss(t *testing.T) {
 	net.done()
 }
 
-// A farewell ends the stream: what is missing is told at once, exactly.
+// A farewell ends the stream: what is missing is reported at once, exactly.
 func TestLeave(t *testing.T) {
 	net, sender, s := pair(t, 8, 2)
 	net.offer(sender, s, 10, 64)
@@ -374,7 +374,7 @@ func TestLeave(t *testing.T) {
 	net.done()
 }
 
-// A receiver that leaves holds up nobody any more.
+// A receiver that leaves holds up no sender any more.
 func TestReceiverLeaves(t *testing.T) {
 	net, _, s := pair(t, 9, 2)
 	net.nodes[1].p.Close(net.now)
@@ -386,7 +386,7 @@ func TestReceiverLeaves(t *testing.T) {
 	net.done()
 }
 
-// A sender that falls silent, and one that is forgotten: what is missing is told; should it go
+// A sender that falls silent, and one that is forgotten: what is missing is reported; should it go
 // on, so does the stream, without a silent gap.
 func TestSenderGone(t *testing.T) {
 	for _, forget := range []bool{false, true} {
@@ -418,7 +418,7 @@ func TestSenderGone(t *testing.T) {
 	}
 }
 
-// BestEffort asks nobody: gaps are told at once and exactly, also at the end.
+// BestEffort never asks: gaps are reported at once and exactly, also at the end.
 func TestBestEffort(t *testing.T) {
 	net := newNetwork(t, 11)
 	net.faults.jitter = 0

@@ -45,7 +45,7 @@ type Stats struct {
 	StatusesSent      uint64
 	HeartbeatsHeard   uint64
 	Pauses            uint64 // times that Sink could not take a message
-	AssembliesDropped uint64 // messages given up half put together: no part came for Config.Eviction, and another message needed the memory
+	AssembliesDropped uint64 // messages given up half put together: its sender was silent, and another message needed the memory
 	LanesDiffer       uint64 // streams whose sender hashes over another number of lanes
 
 	// Receiving under FEC and Hybrid.

@@ -27,8 +27,8 @@ func (w *watcher) sent(d *Driver, b []byte, to buf.Endpoint) {
 		return
 	}
 	log, at := w.c.Log, w.c.Net.Now()
-	p, ok := log.ProcOf(w.frame.Transmitter)
-	if !ok {
+	p := log.ProcOf(w.frame.Transmitter)
+	if p == check.Nobody {
 		return
 	}
 	s := log.Find(w.frame.Transmitter, w.frame.Stream)

@@ -2,33 +2,21 @@ package check
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
-// Proc is one started process: a node may have several, one after the other. It is an index
-// into Log.Procs.
-type Proc int32
-
-// ProcInfo says who a Proc is.
-type ProcInfo struct {
-	Node        int
-	Incarnation int // counts the starts of the node, from 0
-	Member      wire.MemberID
-	Started     clock.Time
-	Ended       clock.Time // when it stopped or crashed; 0: it still runs
-	Crashed     bool
-}
-
 // Stream is one stream of a Proc. It is an index into Log.Streams; Unknown is none of them.
 type Stream int32
 
-// Unknown is the stream of a delivery that nobody has opened.
+// Unknown is the stream of a delivery that was never opened.
 const Unknown Stream = -1
 
-// StreamInfo says which stream a Stream is.
+// StreamInfo describes a Stream.
 type StreamInfo struct {
 	Sender  Proc
 	ID      wire.StreamID
@@ -37,13 +25,13 @@ type StreamInfo struct {
 	sent    []int32 // positions of the Sent records, by message number - 1
 }
 
-// Reliable tells whether the stream's protocol promises delivery.
+// Reliable reports whether the stream's protocol promises delivery.
 func (s *StreamInfo) Reliable() bool {
 	p := s.ID.Protocol()
 	return p != wire.BestEffort && p != wire.FEC
 }
 
-// Kind says what a Record tells.
+// Kind is what a Record is about.
 type Kind uint8
 
 // The kinds. The first group is what happened at the members' public edge, the second which
@@ -51,11 +39,11 @@ type Kind uint8
 const (
 	Sent      Kind = iota + 1 // Proc's message First of Stream was accepted
 	Delivered                 // Proc was handed message First of Stream
-	Gap                       // Proc was told that messages First..Last of Stream are gone
+	Gap                       // Proc was given the loss of messages First..Last of Stream
 	Stopped                   // Proc left and closed
 	Opened                    // Proc opened Stream
 
-	Crash    // Proc ended without a word
+	Crash    // Proc ended without a farewell
 	Pause    // Proc's turns stopped
 	Resume   // and went on
 	Cut      // nothing from Proc reaches Peer any more
@@ -67,7 +55,7 @@ const (
 	DataSent   // Proc sent datagram First of Stream for the first time; Last is the highest message number in it
 	RepairSent // Proc sent datagram First of Stream again; Length is its size
 	CopyLost   // the copy to Proc of datagram First of Stream was lost; Length 1: of a repair
-	BeatSent   // Proc sent a heartbeat that speaks of Stream
+	BeatSent   // Proc sent a heartbeat about Stream
 )
 
 var kindNames = [...]string{"?", "sent", "delivered", "gap", "stopped", "opened", "crash", "pause", "resume",
@@ -93,13 +81,12 @@ type Record struct {
 	Reason      core.LossReason
 }
 
-// Log is everything that is known about a run, in the order in which it happened.
+// Log is the record of a run, in the order in which it happened.
 type Log struct {
-	Procs   []ProcInfo
+	processes
 	Streams []StreamInfo
 	Records []Record
 
-	procs   map[wire.MemberID]Proc
 	streams map[streamKey]Stream
 }
 
@@ -110,21 +97,7 @@ type streamKey struct {
 
 // NewLog makes an empty log.
 func NewLog() *Log {
-	return &Log{procs: map[wire.MemberID]Proc{}, streams: map[streamKey]Stream{}}
-}
-
-// Start registers a process that begins at time at.
-func (l *Log) Start(at clock.Time, node int, member wire.MemberID) Proc {
-	p := Proc(len(l.Procs))
-	incarnation := 0
-	for i := range l.Procs {
-		if l.Procs[i].Node == node {
-			incarnation++
-		}
-	}
-	l.Procs = append(l.Procs, ProcInfo{Node: node, Incarnation: incarnation, Member: member, Started: at})
-	l.procs[member] = p
-	return p
+	return &Log{processes: newProcesses(), streams: map[streamKey]Stream{}}
 }
 
 // Open registers that p sends a stream from time at on. Doing it again changes nothing.
@@ -140,20 +113,12 @@ func (l *Log) Open(at clock.Time, p Proc, id wire.StreamID) Stream {
 	return s
 }
 
-// Find names the stream that a member sends, or Unknown.
+// Find returns the stream that a member sends, or Unknown.
 func (l *Log) Find(member wire.MemberID, id wire.StreamID) Stream {
-	if p, ok := l.procs[member]; ok {
-		if s, ok := l.streams[streamKey{p, id}]; ok {
-			return s
-		}
+	if s, ok := l.streams[streamKey{l.ProcOf(member), id}]; ok {
+		return s
 	}
 	return Unknown
-}
-
-// ProcOf names the process that has a member's id.
-func (l *Log) ProcOf(member wire.MemberID) (Proc, bool) {
-	p, ok := l.procs[member]
-	return p, ok
 }
 
 // Next is the number that the next message of s will have.
@@ -175,7 +140,7 @@ func (l *Log) Delivered(at clock.Time, p Proc, m *core.Delivery) uint64 {
 	return h
 }
 
-// Gap records that p was told of a loss.
+// Gap records that a loss was reported to p.
 func (l *Log) Gap(at clock.Time, p Proc, g *core.Loss) {
 	l.add(Record{At: at, Kind: Gap, Proc: p, Stream: l.Find(g.From, g.Stream), First: g.First, Last: g.Last, Reason: g.Reason})
 }
@@ -186,7 +151,7 @@ func (l *Log) Stop(at clock.Time, p Proc) {
 	l.add(Record{At: at, Kind: Stopped, Proc: p, Stream: Unknown})
 }
 
-// Crash records that p ended without a word.
+// Crash records that p ended without a farewell.
 func (l *Log) Crash(at clock.Time, p Proc) {
 	l.Procs[p].Ended, l.Procs[p].Crashed = at, true
 	l.add(Record{At: at, Kind: Crash, Proc: p, Stream: Unknown})
@@ -210,14 +175,11 @@ func (l *Log) Emitted(at clock.Time, s Stream, number, last uint64, length int) 
 	l.add(Record{At: at, Kind: DataSent, Proc: st.Sender, Stream: s, First: number, Last: last, Length: int32(length)})
 }
 
-// Only is a copy of l that tells of one stream and of no other, for runs in which other
-// streams were spoilt on purpose.
+// Only returns a copy of l with one stream and no other, for runs in which other streams were spoilt
+// on purpose.
 func (l *Log) Only(s Stream) *Log {
 	o := NewLog()
-	o.Procs = append(o.Procs, l.Procs...)
-	for id, p := range l.procs {
-		o.procs[id] = p
-	}
+	o.processes = processes{slices.Clone(l.Procs), maps.Clone(l.byMember)}
 	o.Streams = append(o.Streams, l.Streams...)
 	for i := range o.Streams {
 		o.Streams[i].sent = nil
@@ -246,7 +208,7 @@ func (l *Log) End() clock.Time {
 	return l.Records[len(l.Records)-1].At
 }
 
-// message finds the Sent record of message n of s.
+// message returns the Sent record of message n of s.
 func (l *Log) message(s Stream, n uint64) (*Record, bool) {
 	if s < 0 || int(s) >= len(l.Streams) || n == 0 || n > uint64(len(l.Streams[s].sent)) {
 		return nil, false
@@ -273,14 +235,6 @@ func (l *Log) String(i int) string {
 		out += " " + reasonName(r.Reason)
 	}
 	return out
-}
-
-func (l *Log) procName(p Proc) string {
-	if p < 0 || int(p) >= len(l.Procs) {
-		return "nobody"
-	}
-	i := &l.Procs[p]
-	return fmt.Sprintf("%d.%d", i.Node, i.Incarnation)
 }
 
 func (l *Log) streamName(s Stream) string {

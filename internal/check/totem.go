@@ -31,35 +31,6 @@ func Rings(l *RingLog, settled bool) []Violation {
 	return all
 }
 
-// ringReport collects violations of several properties.
-type ringReport struct {
-	l     *RingLog
-	found map[string][]Violation
-	order []string
-}
-
-func (r *ringReport) add(id string, at int, text string) {
-	if r.found == nil {
-		r.found = map[string][]Violation{}
-	}
-	if len(r.found[id]) == 0 {
-		r.order = append(r.order, id)
-	}
-	if len(r.found[id]) < plenty {
-		if at >= 0 {
-			text += " [" + r.l.String(at) + "]"
-		}
-		r.found[id] = append(r.found[id], Violation{ID: id, At: at, Text: text})
-	}
-}
-
-func (r *ringReport) done() (all []Violation) {
-	for _, id := range r.order {
-		all = append(all, r.found[id]...)
-	}
-	return all
-}
-
 // ringFacts is what is known of one ring.
 type ringFacts struct {
 	members []wire.MemberID // of its regular configuration; nil: nobody installed it
@@ -74,7 +45,7 @@ func (f *ringFacts) find(seq uint64) (int, bool) {
 type ringChecker struct {
 	l      *RingLog
 	byRing map[wire.RingID]*ringFacts
-	early  ringReport
+	early  reports
 
 	// Segments of each process, one for each regular configuration.
 	segs [][]segment
@@ -110,14 +81,14 @@ func (c *ringChecker) facts(id wire.RingID) *ringFacts {
 
 // collect sorts what was sequenced. TO-3: one number, one message.
 func (c *ringChecker) collect() {
-	c.early.l = c.l
+	c.early.log = c.l
 	for id, list := range c.l.numbers {
 		f := c.facts(id)
 		f.numbers = slices.Clone(list)
 		slices.SortStableFunc(f.numbers, func(a, b number) int { return cmp.Compare(a.seq, b.seq) })
 		for i := 1; i < len(f.numbers); i++ {
 			if a, b := &f.numbers[i-1], &f.numbers[i]; a.seq == b.seq {
-				c.early.add("TO-3", -1, "number "+utoa(a.seq)+" of ring "+ringName(id)+" is "+c.l.procName(a.proc)+"'s and "+c.l.procName(b.proc)+"'s")
+				c.early.add("TO-3", -1, "number %d of ring %s is %s's and %s's", a.seq, ringName(id), c.l.procName(a.proc), c.l.procName(b.proc))
 			}
 		}
 	}
@@ -142,7 +113,6 @@ type procState struct {
 func (c *ringChecker) walk() []Violation {
 	l := c.l
 	r := c.early
-	r.l = l
 	states := make([]procState, len(l.Procs))
 	c.segs = make([][]segment, len(l.Procs))
 	seen := make([]map[int64]bool, len(l.Procs)) // (from, number) delivered: TO-4
@@ -172,7 +142,7 @@ func (c *ringChecker) walk() []Violation {
 			sent := l.message(d.From, d.Number)
 			switch {
 			case sent == nil:
-				r.add("TO-1", i, "nobody sent this message")
+				r.add("TO-1", i, "no process sent this message")
 				continue
 			case sent.Hash != d.Hash || sent.Length != d.Length:
 				r.add("TO-1", i, "the bytes are not those that were sent")
@@ -183,11 +153,11 @@ func (c *ringChecker) walk() []Violation {
 			}
 			seen[d.Proc][key] = true
 			if d.Number <= s.message[d.From] {
-				r.add("TO-13", i, "behind message "+utoa(s.message[d.From]))
+				r.add("TO-13", i, "behind message %d", s.message[d.From])
 			}
 			s.message[d.From] = max(s.message[d.From], d.Number)
 			if w, ok := where[key]; ok && w != d.Ring {
-				r.add("TO-5", i, "another process delivered it as one of ring "+ringName(w))
+				r.add("TO-5", i, "another process delivered it as one of ring %s", ringName(w))
 			}
 			where[key] = d.Ring
 			s.hash = mix(mix(s.hash, uint64(key)), d.Hash)
@@ -208,7 +178,7 @@ func (c *ringChecker) walk() []Violation {
 }
 
 // view checks a configuration: TO-2, TO-11, TO-14, TO-15.
-func (c *ringChecker) view(r *ringReport, i int, s *procState) {
+func (c *ringChecker) view(r *reports, i int, s *procState) {
 	l := c.l
 	d := &l.Records[i]
 	self := l.Procs[d.Proc].Member
@@ -236,7 +206,7 @@ func (c *ringChecker) view(r *ringReport, i int, s *procState) {
 		f.members = d.Members
 		nodes := map[int]bool{}
 		for _, m := range d.Members {
-			p := l.procOf(m)
+			p := l.ProcOf(m)
 			if p < 0 {
 				continue
 			}
@@ -273,16 +243,16 @@ func (c *ringChecker) seal(p Proc, s *procState, next wire.RingID, closed bool) 
 }
 
 // handed checks the order of datagrams: TO-6, TO-7.
-func (c *ringChecker) handed(r *ringReport, i int, s *procState) {
+func (c *ringChecker) handed(r *reports, i int, s *procState) {
 	d := &c.l.Records[i]
 	f := c.facts(d.Ring)
 	if n := len(s.handed); n > 0 && d.Seq <= s.handed[n-1] {
-		r.add("TO-6", i, "behind number "+utoa(s.handed[n-1]))
+		r.add("TO-6", i, "behind number %d", s.handed[n-1])
 		return
 	}
 	at, ok := f.find(d.Seq)
 	if !ok {
-		r.add("TO-1", i, "nobody sent this datagram")
+		r.add("TO-1", i, "no process sent this datagram")
 		return
 	}
 	if s.trans == nil {
@@ -301,14 +271,14 @@ func (c *ringChecker) handed(r *ringReport, i int, s *procState) {
 		have++
 	}
 	if have != before {
-		r.add("TO-7", i, utoa(uint64(have))+" of "+utoa(uint64(before))+" datagrams came before it that its sender had delivered")
+		r.add("TO-7", i, "%d of %d datagrams came before it that its sender had delivered", have, before)
 	}
 	s.handed = append(s.handed, d.Seq)
 }
 
 // origin checks that a message is part of the datagram that it was delivered from, and of that
 // ring from its first part on: TO-3, TO-23.
-func (c *ringChecker) origin(r *ringReport, i int) {
+func (c *ringChecker) origin(r *reports, i int) {
 	d := &c.l.Records[i]
 	f := c.facts(d.Ring)
 	at, ok := f.find(d.Seq)
@@ -318,7 +288,7 @@ func (c *ringChecker) origin(r *ringReport, i int) {
 	n := &f.numbers[at]
 	switch {
 	case n.proc != d.From || n.part == 0 && (d.Number < n.first || d.Number >= n.first+uint64(n.count)) || n.part > 0 && d.Number != n.first:
-		r.add("TO-3", i, "number "+utoa(d.Seq)+" is another message")
+		r.add("TO-3", i, "number %d is another message", d.Seq)
 	case n.part > 0:
 		// Walk back to its first part.
 		want := n.part - 1
@@ -341,7 +311,7 @@ func (c *ringChecker) origin(r *ringReport, i int) {
 // 9.4 and 9.5). Everything else is a violation: that it was never in the old ring, or that it
 // installed the new one and came from elsewhere.
 func (c *ringChecker) segments() []Violation {
-	r := ringReport{l: c.l}
+	r := reports{log: c.l}
 	type pair struct{ a, b wire.RingID }
 	first := map[pair]struct {
 		p Proc
@@ -368,16 +338,16 @@ func (c *ringChecker) segments() []Violation {
 				continue
 			}
 			if !slices.Equal(o.g.trans, g.trans) {
-				r.add("TO-9", g.at, "other transitional members than "+c.l.procName(o.p))
+				r.add("TO-9", g.at, "other transitional members than %s", c.l.procName(o.p))
 			}
 			if o.g.regular != g.regular {
-				r.add("TO-9", g.at, "delivered otherwise than "+c.l.procName(o.p)+" in the regular configuration")
+				r.add("TO-9", g.at, "delivered otherwise than %s in the regular configuration", c.l.procName(o.p))
 			}
 			if o.g.end != g.end {
-				r.add("TO-9", g.at, "delivered otherwise than "+c.l.procName(o.p)+" in the transitional configuration")
+				r.add("TO-9", g.at, "delivered otherwise than %s in the transitional configuration", c.l.procName(o.p))
 			}
 			if !slices.Contains(o.g.trans, c.l.Procs[p].Member) {
-				r.add("TO-12", g.at, "it went along, and is not in the transitional configuration of "+c.l.procName(o.p))
+				r.add("TO-12", g.at, "it went along, and is not in the transitional configuration of %s", c.l.procName(o.p))
 			}
 		}
 	}
@@ -385,27 +355,27 @@ func (c *ringChecker) segments() []Violation {
 }
 
 // transitional looks where a transitional member of g came from: TO-12.
-func (c *ringChecker) transitional(r *ringReport, g *segment, m wire.MemberID) {
-	q := c.l.procOf(m)
+func (c *ringChecker) transitional(r *reports, g *segment, m wire.MemberID) {
+	q := c.l.ProcOf(m)
 	if q < 0 {
-		r.add("TO-12", g.at, "a transitional member that nobody knows")
+		r.add("TO-12", g.at, "a transitional member that was never started")
 		return
 	}
 	list := c.segs[q]
 	i := slices.IndexFunc(list, func(s segment) bool { return s.ring == g.ring })
 	if i < 0 {
-		r.add("TO-12", g.at, c.l.procName(q)+" is a transitional member, and was never in the old ring")
+		r.add("TO-12", g.at, "%s is a transitional member, and was never in the old ring", c.l.procName(q))
 		return
 	}
 	if j := slices.IndexFunc(list, func(s segment) bool { return s.ring == g.next }); j >= 0 && j != i+1 {
-		r.add("TO-12", g.at, c.l.procName(q)+" is a transitional member, and came from another ring")
+		r.add("TO-12", g.at, "%s is a transitional member, and came from another ring", c.l.procName(q))
 	}
 }
 
 // owed checks what must have happened by the end: TO-8, TO-10.
 func (c *ringChecker) owed() []Violation {
 	l := c.l
-	r := ringReport{l: l}
+	r := reports{log: l}
 	delivered := make([]map[int64]bool, len(l.Procs))
 	for p := range delivered {
 		delivered[p] = map[int64]bool{}
@@ -417,8 +387,8 @@ func (c *ringChecker) owed() []Violation {
 	}
 	for _, s := range c.safe {
 		for _, m := range s.members {
-			if p := l.procOf(m); p >= 0 && l.Procs[p].Ended == 0 && !delivered[p][int64(s.from)<<40|int64(s.number)] {
-				r.add("TO-8", s.at, l.procName(p)+" never delivered it")
+			if p := l.ProcOf(m); p >= 0 && l.Procs[p].Ended == 0 && !delivered[p][int64(s.from)<<40|int64(s.number)] {
+				r.add("TO-8", s.at, "%s never delivered it", l.procName(p))
 			}
 		}
 	}
@@ -433,16 +403,4 @@ func (c *ringChecker) owed() []Violation {
 		}
 	}
 	return r.done()
-}
-
-func utoa(n uint64) string {
-	var b [20]byte
-	i := len(b)
-	for {
-		i--
-		b[i] = byte('0' + n%10)
-		if n /= 10; n == 0 {
-			return string(b[i:])
-		}
-	}
 }

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"slices"
 	"time"
 
 	"github.com/activeblaze/blaze/clock"
@@ -18,7 +19,7 @@ func (l *RingLog) Settle(at clock.Time, agreed, safe time.Duration) {
 // progress checks TO-20 and TO-21 after Settle.
 func (c *ringChecker) progress() []Violation {
 	l := c.l
-	r := ringReport{l: l}
+	r := reports{log: l}
 	if l.settledAt == 0 {
 		return nil
 	}
@@ -42,7 +43,7 @@ func (c *ringChecker) progress() []Violation {
 				bound = l.safe
 			}
 			if took := d.At.Sub(sent.At); took > bound {
-				r.add("TO-20", i, "delivered after "+took.String()+", and not within "+bound.String())
+				r.add("TO-20", i, "delivered after %v, and not within %v", took, bound)
 			}
 		case RingView:
 			if l.Procs[d.Proc].Ended == 0 {
@@ -57,27 +58,18 @@ func (c *ringChecker) progress() []Violation {
 		}
 		have := delivered[message{d.Proc, d.Number}]
 		for p := range l.Procs {
-			if l.Procs[p].Ended == 0 && !contains(have, Proc(p)) {
-				r.add("TO-20", i, l.procName(Proc(p))+" never delivered it")
+			if l.Procs[p].Ended == 0 && !slices.Contains(have, Proc(p)) {
+				r.add("TO-20", i, "%s never delivered it", l.procName(Proc(p)))
 			}
 		}
 	}
 	return r.done()
 }
 
-func contains(list []Proc, p Proc) bool {
-	for _, q := range list {
-		if p == q {
-			return true
-		}
-	}
-	return false
-}
-
-// together compares what those have delivered who are in one ring at the end: TO-9, of the
+// together compares what the processes that are in one ring at the end have delivered: TO-9, of the
 // configuration that is still open.
 func (c *ringChecker) together() []Violation {
-	r := ringReport{l: c.l}
+	r := reports{log: c.l}
 	first := map[wire.RingID]Proc{}
 	for p := range c.segs {
 		n := len(c.segs[p])
@@ -91,7 +83,7 @@ func (c *ringChecker) together() []Violation {
 			continue
 		}
 		if q := &c.segs[o][len(c.segs[o])-1]; q.regular != g.regular || q.end != g.end {
-			r.add("TO-9", g.at, "delivered otherwise than "+c.l.procName(o)+" in the last configuration")
+			r.add("TO-9", g.at, "delivered otherwise than %s in the last configuration", c.l.procName(o))
 		}
 	}
 	return r.done()

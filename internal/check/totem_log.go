@@ -9,14 +9,12 @@ import (
 	"github.com/activeblaze/blaze/wire"
 )
 
-// RingLog is everything that is known about a run of ring members, in the order in which it
-// happened.
+// RingLog is the record of a run of ring members, in the order in which it happened.
 type RingLog struct {
-	Procs   []ProcInfo
+	processes
 	Records []RingRecord
 	Healed  clock.Time // when the last fault had been undone; 0: never
 
-	procs   map[wire.MemberID]Proc
 	sent    [][]int32                // positions of the RingSent records, by process and message number - 1
 	tokens  map[wire.RingID]uint64   // the last token_seq that was accepted
 	online  map[string][]Violation   // found while the run went on
@@ -38,7 +36,7 @@ type number struct {
 	safe     bool
 }
 
-// RingKind says what a RingRecord tells.
+// RingKind is what a RingRecord is about.
 type RingKind uint8
 
 // The kinds.
@@ -46,9 +44,9 @@ const (
 	RingSent      RingKind = iota + 1 // Proc's message Number was accepted
 	RingDelivered                     // Proc was handed message Number of From; Ring and Seq say where it was ordered
 	RingHanded                        // Proc begins to hand over datagram Seq of Ring
-	RingView                          // Proc was told of a configuration
+	RingView                          // Proc was given a configuration
 	RingLeft                          // Proc left Operational
-	RingLost                          // Proc was told that a message of From was ordered elsewhere
+	RingLost                          // Proc was given the loss of a message of From, which was ordered elsewhere
 	RingEnded                         // Proc crashed, or left and closed
 )
 
@@ -73,22 +71,13 @@ type RingRecord struct {
 
 // NewRingLog makes an empty log.
 func NewRingLog() *RingLog {
-	return &RingLog{procs: map[wire.MemberID]Proc{}, tokens: map[wire.RingID]uint64{}, online: map[string][]Violation{}, numbers: map[wire.RingID][]number{}}
+	return &RingLog{processes: newProcesses(), tokens: map[wire.RingID]uint64{}, online: map[string][]Violation{}, numbers: map[wire.RingID][]number{}}
 }
 
 // Start registers a process that begins at time at.
 func (l *RingLog) Start(at clock.Time, node int, member wire.MemberID) Proc {
-	p := Proc(len(l.Procs))
-	incarnation := 0
-	for i := range l.Procs {
-		if l.Procs[i].Node == node {
-			incarnation++
-		}
-	}
-	l.Procs = append(l.Procs, ProcInfo{Node: node, Incarnation: incarnation, Member: member, Started: at})
-	l.procs[member] = p
 	l.sent = append(l.sent, nil)
-	return p
+	return l.processes.Start(at, node, member)
 }
 
 // Next is the number of p's next message.
@@ -103,7 +92,7 @@ func (l *RingLog) Sent(at clock.Time, p Proc, payload []byte, safe bool) {
 // Delivered records that p was handed a message of datagram seq of a ring. It returns its hash.
 func (l *RingLog) Delivered(at clock.Time, p Proc, m *core.Delivery, ring wire.RingID, seq uint64) uint64 {
 	h := Hash(m.Payload)
-	l.add(RingRecord{At: at, Kind: RingDelivered, Proc: p, From: l.procOf(m.From), Number: m.Sequence, Hash: h, Length: int32(len(m.Payload)), Ring: ring, Seq: seq})
+	l.add(RingRecord{At: at, Kind: RingDelivered, Proc: p, From: l.ProcOf(m.From), Number: m.Sequence, Hash: h, Length: int32(len(m.Payload)), Ring: ring, Seq: seq})
 	return h
 }
 
@@ -112,9 +101,9 @@ func (l *RingLog) Handed(at clock.Time, p Proc, ring wire.RingID, seq uint64) {
 	l.add(RingRecord{At: at, Kind: RingHanded, Proc: p, Ring: ring, Seq: seq})
 }
 
-// Lost records that p was told of messages that were ordered elsewhere.
+// Lost records that the loss of messages that were ordered elsewhere was reported to p.
 func (l *RingLog) Lost(at clock.Time, p Proc, from wire.MemberID, first uint64) {
-	l.add(RingRecord{At: at, Kind: RingLost, Proc: p, From: l.procOf(from), Number: first})
+	l.add(RingRecord{At: at, Kind: RingLost, Proc: p, From: l.ProcOf(from), Number: first})
 }
 
 // View records a configuration.
@@ -158,25 +147,11 @@ func (l *RingLog) Found(id, format string, args ...any) {
 
 func (l *RingLog) add(r RingRecord) { l.Records = append(l.Records, r) }
 
-func (l *RingLog) procOf(m wire.MemberID) Proc {
-	if p, ok := l.procs[m]; ok {
-		return p
-	}
-	return -1
-}
-
 func (l *RingLog) message(p Proc, n uint64) *RingRecord {
 	if p < 0 || n == 0 || n > uint64(len(l.sent[p])) {
 		return nil
 	}
 	return &l.Records[l.sent[p][n-1]]
-}
-
-func (l *RingLog) procName(p Proc) string {
-	if p < 0 || int(p) >= len(l.Procs) {
-		return "nobody"
-	}
-	return fmt.Sprintf("%d.%d", l.Procs[p].Node, l.Procs[p].Incarnation)
 }
 
 func ringName(r wire.RingID) string { return fmt.Sprintf("%x/%d", r.Rep[:2], r.Seq) }
@@ -201,7 +176,7 @@ func (l *RingLog) String(i int) string {
 		}
 		out += fmt.Sprintf(" %s %s from %s:", kind, ringName(r.Ring), ringName(r.Old))
 		for _, m := range r.Members {
-			out += " " + l.procName(l.procOf(m))
+			out += " " + l.procName(l.ProcOf(m))
 		}
 	}
 	return out
@@ -218,5 +193,5 @@ func (l *RingLog) Rings() int {
 	return len(ids)
 }
 
-// Online lists what Found has noted under one id.
+// Online returns what Found has noted under one id.
 func (l *RingLog) Online(id string) []Violation { return l.online[id] }

@@ -8,15 +8,18 @@ import (
 // Violation is one breach of one property.
 type Violation struct {
 	ID   string // of the property, as in docs/invariants.md
-	At   int    // position in Log.Records; -1: it concerns the run as a whole
+	At   int    // position in the log's Records; -1: it concerns the run as a whole
 	Text string
 }
 
 func (v Violation) Error() string { return v.ID + ": " + v.Text }
 
+// lines shows a record of a log as one line for people.
+type lines interface{ String(i int) string }
+
 // report collects violations of one property, and stops writing when there are plenty.
 type report struct {
-	log   *Log
+	log   lines // nil: no violation has a place in a log
 	id    string
 	found []Violation
 	more  int
@@ -44,6 +47,31 @@ func (r *report) done() []Violation {
 	return r.found
 }
 
+// reports collects violations of several properties.
+type reports struct {
+	log lines
+	all []*report // by property, in the order of their first violations
+}
+
+func (r *reports) add(id string, at int, format string, args ...any) {
+	for _, one := range r.all {
+		if one.id == id {
+			one.add(at, format, args...)
+			return
+		}
+	}
+	one := &report{log: r.log, id: id}
+	one.add(at, format, args...)
+	r.all = append(r.all, one)
+}
+
+func (r *reports) done() (all []Violation) {
+	for _, one := range r.all {
+		all = append(all, one.done()...)
+	}
+	return all
+}
+
 // Text joins violations into lines.
 func Text(vs []Violation) string {
 	var b strings.Builder
@@ -54,7 +82,7 @@ func Text(vs []Violation) string {
 	return b.String()
 }
 
-// IDs lists the properties that vs breach, each once, in order of appearance.
+// IDs returns the properties that vs breach, each once, in order of appearance.
 func IDs(vs []Violation) []string {
 	var ids []string
 	seen := map[string]bool{}

@@ -43,15 +43,15 @@ const (
 func coded(p wire.Protocol) bool { return p == wire.FEC || p == wire.Hybrid }
 
 // FECBuffers is how many buffers streams under FEC and Hybrid take besides those of Buffers:
-// the repair symbols that wait to leave on each of senders streams, and the blocks that are
-// decoded.
+// the repair symbols that wait to leave on each of senders streams, those that receivers ask for
+// among them, and the blocks that are decoded.
 func FECBuffers(f FEC, senders int) int {
 	source, interleave, most := f.Source, f.Interleave, max(f.Max, f.Fixed, f.Min, fec.DefaultMaxRepair)
 	if source == 0 {
 		source = fec.DefaultSource
 	}
 	interleave = max(interleave, 1)
-	return senders*interleave*most*4 + fullDecoders*fec.DecoderBuffers(decoderHistory, source*interleave)
+	return senders*(interleave*most*4+fec.MaxSymbol) + fullDecoders*fec.DecoderBuffers(decoderHistory, source*interleave)
 }
 
 // FECTables is how many bytes it takes to make the repair symbols of senders streams, and to decode

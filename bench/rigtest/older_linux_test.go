@@ -28,7 +28,7 @@ func TestOlderMember(t *testing.T) {
 	program := buildOlder(t)
 	for _, protocol := range []string{"nack", "hybrid", "totem"} {
 		t.Run(protocol, func(t *testing.T) {
-			const messages, pause = 30_000, 10 * time.Millisecond // three seconds, so that late views would be seen
+			const messages, pause = 150_000, 2 * time.Millisecond // three seconds, so that late views would be seen
 			r := build(t, rig.Bridge, 2, rig.Options{Loss: 0.02})
 			o := member.Order{URI: overUDP, Protocol: protocol, Members: 2, Messages: messages, Pause: pause}
 			first := startProgram(t, r, 0, program, o)

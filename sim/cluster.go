@@ -25,7 +25,7 @@ type Cluster struct {
 
 	// Sabotage, where set, stands between a member and its application: a planted defect.
 	Sabotage func(c *Cluster, node int, s nack.Sink) nack.Sink
-	// Expect is what the checkers may assume. Start and Settle fill in what they know.
+	// Expect is what the checkers may assume. Start and Settle fill in their parts.
 	Expect check.Options
 
 	Net     *Network
@@ -36,14 +36,14 @@ type Cluster struct {
 	rng      *rand.Rand
 	name     uint64 // hash of the cluster's name
 	faults   *injector
-	print    io.Writer // nil: nobody reads along
+	print    io.Writer // nil: nothing is printed
 	watch    *watcher
-	faulty   bool // somebody was paused or cut off
+	faulty   bool // a member was paused or cut off
 	last     bool // Settle's last messages are on their way
 	finished bool
 }
 
-// NewCluster makes a cluster for one seed. t hears of violations; it may be nil when
+// NewCluster makes a cluster for one seed. t is given the violations; it may be nil when
 // SettleFor ends the run.
 func NewCluster(t testing.TB, seed uint64) *Cluster {
 	return &Cluster{Seed: seed, t: t, Make: NewCoreNode, Log: check.NewLog(),
@@ -79,7 +79,7 @@ func (c *Cluster) Prepare(f Faults) {
 }
 
 // Join adds one member on a node of its own and returns the node's number. Where the load
-// says that it sends, it opens its streams.
+// has it send, it opens its streams.
 func (c *Cluster) Join() int {
 	m := &Member{Node: len(c.Members), c: c}
 	c.Members = append(c.Members, m)
@@ -209,7 +209,7 @@ func (c *Cluster) SettleFor(d time.Duration) []check.Violation {
 	c.EndLoad()
 	c.Expect.Bound = d
 	if c.Net.RunUntil(c.after(d), c.Settled) {
-		c.last = true // whoever has not heard of a stream yet must hear of it now
+		c.last = true // a member that has no sign of a stream yet must get one now
 		for _, m := range c.Members {
 			if m.Alive() && m.sends() {
 				m.offer()
@@ -223,7 +223,7 @@ func (c *Cluster) SettleFor(d time.Duration) []check.Violation {
 	return c.judge()
 }
 
-// Settled tells whether every message of every live sender has reached every live receiver,
+// Settled reports whether every message of every live sender has reached every live receiver,
 // or was reported lost there. A receiver that a fault may have kept from hearing of a stream
 // owes nothing until it does.
 func (c *Cluster) Settled() bool {

@@ -72,14 +72,14 @@ func (n *CoreNode) Offer(now clock.Time, id wire.StreamID, topic string, payload
 // Refused recognises back-pressure.
 func (n *CoreNode) Refused(err error) bool { return errors.Is(err, nack.ErrWindow) }
 
-// Leave tells the others.
+// Leave sends a farewell to the others.
 func (n *CoreNode) Leave(now clock.Time) {
 	n.leaving = true
 	n.Protocol.Close(now)
 	n.driver.Wake()
 }
 
-// Left tells whether a turn after Leave found nothing to send.
+// Left reports whether a turn after Leave found nothing to send.
 func (n *CoreNode) Left() bool { return n.leaving && n.Engine.Flushed() && n.Protocol.Quiet() }
 
 // Release gives every buffer back.

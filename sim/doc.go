@@ -1,7 +1,7 @@
 // Package sim runs whole members in one goroutine, on a network and a clock that it makes up.
 //
 // Everything that chance decides comes from one seed: which datagram is lost, doubled, late
-// or out of order, who is paused, cut off or killed, and what each member draws. The same
+// or out of order, which member is paused, cut off or killed, and what each member draws. The same
 // seed and the same build give the same run, event by event; Network.Hash proves it (RS-5).
 //
 //	sim.Run(t, 500, func(t *testing.T, s *sim.Cluster) { // 500 seeds; -seed=N replays one
@@ -15,5 +15,5 @@
 // the cuts between nodes; a Driver is what a member is given instead of a socket; a Cluster
 // holds nodes, their load and the log that package check judges.
 //
-// docs/simulation.md tells what is modelled and what is not.
+// docs/simulation.md has what is modelled and what is not.
 package sim

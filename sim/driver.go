@@ -134,7 +134,7 @@ func (d *Driver) endLoan() {
 				panic(fmt.Sprintf("sim: node %d changed a received datagram that was only lent to it", d.node))
 			}
 			for j := range s.copy {
-				s.copy[j] = 0xdb // whoever still reads it will notice
+				s.copy[j] = 0xdb // a later reader will notice
 			}
 		}
 		d.net.drop(s.packet)
@@ -174,7 +174,7 @@ func (d *Driver) Send(batch []buf.Send) (n int, err error) {
 	return len(batch), nil
 }
 
-// watch holds b as a NIC would, to see that nobody writes to it meanwhile.
+// watch holds b as a NIC would, to see that it is not written to meanwhile.
 func (d *Driver) watch(b *buf.Buf, depart clock.Time) {
 	b.Retain()
 	p := d.net.packet()
@@ -205,7 +205,7 @@ func (d *Driver) sent(p *packet) {
 	d.net.drop(p)
 }
 
-// Wait returns at once: in a simulation nobody sleeps.
+// Wait returns at once: in a simulation no thread sleeps.
 func (d *Driver) Wait(time.Duration) {}
 
 // Wake asks for a turn as soon as the member's thread is free.

@@ -108,7 +108,7 @@ func (in *injector) partition(lasts time.Duration) {
 			switch kind {
 			case 0: // full: two sides
 				cut = side[i] != side[j]
-			case 1: // one way: a side is not heard by the other
+			case 1: // one way: a side does not reach the other
 				cut = side[i] && !side[j]
 			case 2: // partial: any pairs
 				cut = in.rng.IntN(4) == 0

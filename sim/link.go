@@ -7,7 +7,7 @@ import (
 	"github.com/activeblaze/blaze/clock"
 )
 
-// Link says what happens to a datagram on its way from one node to another. Its zero value
+// Link is what happens to a datagram on its way from one node to another. Its zero value
 // carries everything at once, in order.
 type Link struct {
 	Loss      float64       // chance that a copy is lost, each on its own

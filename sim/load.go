@@ -10,7 +10,7 @@ import (
 // Load is what the members of a cluster send. Its zero value is one sender with a message
 // every 100µs on average, of 1 to 400 bytes.
 type Load struct {
-	Senders  int           // members 0..Senders-1 send; zero means 1, negative means nobody
+	Senders  int           // members 0..Senders-1 send; zero means 1, negative means none
 	Every    time.Duration // mean time between two bursts of one sender; zero means 100µs
 	Burst    int           // messages in a burst, 1..Burst evenly drawn; zero means 1
 	Size     int           // payload bytes, 1..Size evenly drawn; zero means 400
@@ -64,7 +64,7 @@ func (c *Cluster) StartLoad() {
 // EndLoad ends it; what met back-pressure is still sent.
 func (c *Cluster) EndLoad() { c.Load.Messages = -1 }
 
-// sends tells whether the load is on this member.
+// sends reports whether the load is on this member.
 func (m *Member) sends() bool { return m.Node < m.c.Load.Senders }
 
 // load makes one process send, burst after burst, until its messages are sent or it ends.

@@ -33,7 +33,7 @@ type Member struct {
 	Refused uint64     // offers that met back-pressure
 }
 
-// Alive tells whether a process runs on the node.
+// Alive reports whether a process runs on the node.
 func (m *Member) Alive() bool { return m.Core != nil }
 
 // at is the highest message of s that was delivered or reported lost here.
@@ -127,7 +127,7 @@ type sink struct {
 	proc check.Proc
 }
 
-// Ready tells whether the application reads.
+// Ready reports whether the application reads.
 func (s *sink) Ready() bool { return !s.m.stalled || s.m.Proc != s.proc }
 
 // Deliver records a message, unless the application is stalled.

@@ -13,18 +13,18 @@ import (
 // Config describes a network and its hosts. Its zero value works.
 type Config struct {
 	Seed      uint64
-	Link      Link          // between any two nodes, unless SetLink says otherwise
+	Link      Link          // between any two nodes, unless SetLink has set another
 	MTU       int           // bytes of an IP packet; zero means 1500
 	Room      int           // bytes of each socket's receive buffer; zero means 4 MiB
 	Bandwidth int64         // bits/s that a host sends at; zero means no limit
 	SendQueue time.Duration // what a host's send queue holds at Bandwidth; zero means 1ms
 	TurnCost  time.Duration // a member's turn takes this long; zero means 400ns
 	WorkCost  time.Duration // and this much for each unit of work that it did; zero means 150ns
-	Echo      bool          // members hear their own multicast, as without a socket filter
+	Echo      bool          // members receive their own multicast, as without a socket filter
 
 	// Guard lends each received datagram as a private copy and destroys it when the loan
-	// ends, and watches sent buffers until the NIC is done with them. It finds who keeps or
-	// changes what is not theirs.
+	// ends, and watches sent buffers until the NIC is done with them. It finds code that keeps or
+	// changes memory that is lent to it.
 	Guard bool
 }
 
@@ -57,11 +57,11 @@ type Network struct {
 	now     clock.Time
 	agenda  agenda
 	drivers []*Driver // by endpoint - 1; closed ones stay, so that endpoints are never reused
-	open    []*Driver // those that can hear, in order of attachment
+	open    []*Driver // those that can receive, in order of attachment
 	links   map[pair]Link
 	cuts    map[pair]bool
 	tap     Tap
-	watch   *watcher // nil: nobody records what is on the wire
+	watch   *watcher // nil: what is on the wire is not recorded
 	stats   Stats
 	trace   trace
 	free    []*packet
@@ -75,7 +75,7 @@ type pair struct{ from, to int }
 type Stats struct {
 	Sends      uint64 // datagrams that drivers took
 	Oversize   uint64 // sends dropped whole: larger than the MTU
-	NoListener uint64 // sends to an endpoint that nobody has any more
+	NoListener uint64 // sends to an endpoint that no driver has any more
 	Copies     uint64 // one for each destination of each send, and one for each duplicate
 	Duplicated uint64 // of these, made by the network
 	Reordered  uint64 // of these, held back so that later ones could overtake
@@ -162,7 +162,7 @@ func (n *Network) Run(t clock.Time) {
 	n.now = max(n.now, t)
 }
 
-// RunUntil lets time pass until done says so or t is reached; it tells which.
+// RunUntil lets time pass until done returns true or t is reached; it returns which.
 func (n *Network) RunUntil(t clock.Time, done func() bool) bool {
 	for !done() {
 		if !n.step(t) {
@@ -278,7 +278,7 @@ func (n *Network) arrival(l *Link, w *way, depart clock.Time) clock.Time {
 	return at
 }
 
-// missed tells the watcher that the copy to one driver is lost.
+// missed records at the watcher that the copy to one driver is lost.
 func (n *Network) missed(to *Driver) {
 	if n.watch != nil {
 		n.watch.lost(to)

@@ -15,24 +15,24 @@ type Node interface {
 	Turner
 	// Stream is the stream that a topic is sent on reliably.
 	Stream(topic string) wire.StreamID
-	// Open begins a stream, so that receivers hear of it before its first message.
+	// Open begins a stream, so that receivers have a sign of it before its first message.
 	Open(now clock.Time, id wire.StreamID)
 	// Offer sends one message, or fails and changes nothing.
 	Offer(now clock.Time, id wire.StreamID, topic string, payload []byte) error
-	// Refused tells whether err from Offer is back-pressure: the same message may pass later.
+	// Refused reports whether err from Offer is back-pressure: the same message may pass later.
 	Refused(err error) bool
-	// Leave begins an orderly end: what was accepted is sent, then the others are told.
+	// Leave begins an orderly end: what was accepted is sent, then a farewell.
 	// Turns go on until Left.
 	Leave(now clock.Time)
-	// Left tells whether nothing is left to be sent.
+	// Left reports whether nothing is left to be sent.
 	Left() bool
-	// Release gives back every buffer, and tells how many there are and how many are free.
+	// Release gives back every buffer, and returns how many there are and how many are free.
 	Release() (count, free int)
-	// Stats tells how many datagrams were received and how many of them were dropped, by reason.
+	// Stats returns how many datagrams were received and how many of them were dropped, by reason.
 	Stats() NodeStats
 }
 
-// NodeStats is what every member can tell about itself.
+// NodeStats is what every member counts.
 type NodeStats struct {
 	Received uint64   // datagrams
 	Taken    uint64   // of these, those that a protocol accepted

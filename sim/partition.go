@@ -32,5 +32,5 @@ func (n *Network) MendAll() {
 	clear(n.cuts)
 }
 
-// Severed tells whether datagrams from one node to another are lost by a Cut.
+// Severed reports whether datagrams from one node to another are lost by a Cut.
 func (n *Network) Severed(from, to int) bool { return n.cuts[pair{from, to}] }

@@ -33,7 +33,7 @@ func (w *watcher) nameOf(e buf.Endpoint) string {
 	return w.name(w.c.Net.drivers[e-1])
 }
 
-// describe tells what is in a datagram; d is scratch.
+// describe returns what is in a datagram; d is scratch.
 func describe(d *wire.Datagram, b []byte) string {
 	if err := wire.Decode(b, d); err != nil {
 		return " " + err.Error()

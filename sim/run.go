@@ -79,7 +79,7 @@ func which(t *testing.T, seeds int) (list []uint64) {
 	return list
 }
 
-// Full tells whether all seeds are asked for, so that other tests can do more as well.
+// Full reports whether all seeds are asked for, so that other tests can do more as well.
 func Full() bool { return os.Getenv("SIM_SEEDS") == "full" }
 
 // packageOf is the import path of the package that f was written in.

@@ -29,7 +29,7 @@ type RingCluster struct {
 	Change func(node int, c *totem.Config)
 	// Ident, where set, gives a process its id.
 	Ident func(node int) wire.MemberID
-	// Heard, where set, hears of every message, view and step of a member.
+	// Heard, where set, is called for every message, view and step of a member.
 	Heard func(node int, what any)
 	// SameIdents gives a node's next process the id of the one before: a defect.
 	SameIdents bool
@@ -98,13 +98,13 @@ type RingMember struct {
 	Refused, Delivered uint64
 }
 
-// Alive tells whether a process runs on the node.
+// Alive reports whether a process runs on the node.
 func (m *RingMember) Alive() bool { return m.Protocol != nil }
 
 // ID is the member's.
 func (m *RingMember) ID() wire.MemberID { return m.id }
 
-// NewRingCluster makes a cluster for one seed. t hears of violations; it may be nil.
+// NewRingCluster makes a cluster for one seed. t is given the violations; it may be nil.
 func NewRingCluster(t testing.TB, seed uint64) *RingCluster {
 	return &RingCluster{Seed: seed, t: t, Log: check.NewRingLog(), rng: rand.New(rand.NewPCG(seed, 0x72696e67))}
 }
@@ -318,7 +318,7 @@ func (m *RingMember) probe(proc check.Proc, p totem.Probe) {
 		log.Sequenced(proc, p.Ring, p.Seq, p.Messages, p.Count, p.Part, p.Safe, p.Position)
 	case totem.Handing:
 		m.ring, m.seq = p.Ring, p.Seq
-		// TO-18: in Recovery only an installation hands something over, which the log tells.
+		// TO-18: in Recovery only an installation hands something over, which the log shows.
 		if st := m.Protocol.State(); st == totem.Gather || st == totem.Commit {
 			log.Found("TO-18", "node %d hands over number %d in %v", m.Node, p.Seq, st)
 		}
@@ -400,7 +400,7 @@ func (c *RingCluster) Alive() (n int) {
 	return n
 }
 
-// OneRing tells whether all members that run have installed one ring of all of them.
+// OneRing reports whether all members that run have installed one ring of all of them.
 func (c *RingCluster) OneRing() bool {
 	var first *RingMember
 	for _, m := range c.Members {
@@ -417,7 +417,7 @@ func (c *RingCluster) OneRing() bool {
 	return true
 }
 
-// done tells whether everything that was accepted has been delivered at its sender, and is stable.
+// done reports whether everything that was accepted has been delivered at its sender, and is stable.
 func (c *RingCluster) done() bool {
 	for _, m := range c.Members {
 		if m.Alive() && !m.leaving && !m.Protocol.Acknowledged() {
@@ -546,7 +546,7 @@ func (c *RingCluster) close() (vs []check.Violation) {
 	return vs
 }
 
-// Describe tells where each member stands.
+// Describe returns where each member stands.
 func (c *RingCluster) Describe() (out string) {
 	for _, m := range c.Members {
 		if !m.Alive() {

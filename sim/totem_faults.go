@@ -10,7 +10,7 @@ import (
 type RingFaults struct {
 	Slow   float64       // all that one member sends, or all that it is sent, takes up to SlowBy
 	SlowBy time.Duration // zero means 150ms, which is longer than the token-loss time
-	Deaf   float64       // one member hears nothing of the group any more, but the token passes
+	Deaf   float64       // one member receives nothing of the group any more, but the token passes
 	Narrow float64       // datagrams of more than narrow bytes do not reach one member
 }
 
@@ -21,14 +21,14 @@ const narrow = 700
 type shape int
 
 const (
-	twoSides  shape = iota // two sides that do not hear each other
+	twoSides  shape = iota // two sides that do not reach each other
 	manySides              // three to five of them
-	oneWay                 // a side that the other does not hear
-	somePairs              // any ways: who hears whom is no longer transitive
-	deafDumb               // one member is not heard, or does not hear
+	oneWay                 // a side that does not reach the other
+	somePairs              // any ways: reachability is no longer transitive
+	deafDumb               // one member cannot send, or cannot receive
 	isolated               // one member is alone
 	shattered              // all are
-	bridge                 // two sides that do not hear each other, and one member that hears both
+	bridge                 // two sides that do not reach each other, and one member that reaches both
 	shapes                 // their number
 )
 
@@ -176,7 +176,7 @@ func (in *ringInjector) leave(lasts time.Duration) {
 	}
 }
 
-// restart starts the next process of a node, as soon as the one before has said its farewell.
+// restart starts the next process of a node, as soon as the one before has sent its farewell.
 func (in *ringInjector) restart(m *RingMember) {
 	if m.Alive() {
 		in.later(time.Millisecond, func() { in.restart(m) })

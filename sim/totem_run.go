@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// RunRings is Run for rings. At the end it tells what all of the runs went through.
+// RunRings is Run for rings. At the end it prints what all of the runs went through.
 func RunRings(t *testing.T, seeds int, scenario func(t *testing.T, s *RingCluster)) {
 	t.Helper()
 	var all tallies

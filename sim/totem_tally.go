@@ -14,7 +14,7 @@ import (
 )
 
 // RingTally counts what happened in one run, or in many: a thousand seeds without a violation
-// say little unless one knows what they went through.
+// mean little without what they went through.
 type RingTally struct {
 	Runs      int
 	Members   [totem.MaxMembers + 1]int // runs, by their number of members
@@ -136,7 +136,7 @@ func (t *RingTally) String() string {
 	return b.String()
 }
 
-// tallies adds the runs of one test, and tells at its end what they went through: to the log, and
+// tallies adds the runs of one test, and reports at its end what they went through: to the log, and
 // to the file that SIM_TALLY names.
 type tallies struct {
 	mu  sync.Mutex

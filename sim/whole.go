@@ -29,7 +29,7 @@ type WholeNode struct {
 	config  NodeConfig
 	pool    *buf.Pool
 	leaving bool
-	left    bool // the farewell is said
+	left    bool // the farewell is sent
 	until   clock.Time
 }
 
@@ -67,7 +67,7 @@ func (c consumer) Deliver(_ clock.Time, _ string, d *core.Delivery) { c.n.config
 
 func (c consumer) Lost(l *core.Loss) { c.n.config.Sink.Lost(l) }
 
-// Turn is one turn of the engine; a member that leaves says farewell once it has settled.
+// Turn is one turn of the engine; a member that leaves sends its farewell once it has settled.
 func (n *WholeNode) Turn(now clock.Time) int {
 	work := n.Member.Turn(now)
 	if n.leaving && !n.left && (n.Member.Settled() || now >= n.until) {
@@ -131,13 +131,13 @@ func (n *WholeNode) Refused(err error) bool {
 	return errors.Is(err, nack.ErrWindow) || errors.Is(err, errQueue)
 }
 
-// Leave waits for the receivers' reports, and then tells the others.
+// Leave waits for the receivers' reports, and then sends the farewell.
 func (n *WholeNode) Leave(now clock.Time) {
 	n.leaving, n.until = true, now.Add(linger)
 	n.config.Driver.Wake()
 }
 
-// Left tells whether everything is said.
+// Left reports whether everything is sent.
 func (n *WholeNode) Left() bool { return n.left && n.Member.Silent() }
 
 // Release gives every buffer back.

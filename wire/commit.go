@@ -14,7 +14,7 @@ type Commit struct {
 	Entries CommitEntries // 1..MaxRing members; the first is Ring.Rep
 }
 
-// CommitEntry is what a Commit says of one member.
+// CommitEntry is the part of a Commit about one member.
 type CommitEntry struct {
 	ID       MemberID
 	Old      uint8 // the member's old ring: its place in Rings

@@ -57,7 +57,7 @@ const (
 	tagPayload = 3<<3 | typeBytes  // Packed.payload, 0x1A
 )
 
-// Next is Step for those who want a copy of the message. Packed does not fit the registers, so
+// Next is Step for callers that want a copy of the message. Packed does not fit the registers, so
 // that the copy takes longer than the step.
 func (it *MessageIter) Next() (m Packed, ok bool) {
 	ok = it.Step()
@@ -313,7 +313,7 @@ func (m *Packed) scan(b []byte) error {
 	return nil
 }
 
-// validText tells whether b is UTF-8, as a protobuf string must be. ASCII is quick.
+// validText reports whether b is UTF-8, as a protobuf string must be. ASCII is quick.
 func validText(b []byte) bool {
 	for len(b) >= 8 {
 		if binary.LittleEndian.Uint64(b)&0x8080808080808080 != 0 {

@@ -1,6 +1,6 @@
 package wire
 
-// MaxFrames is how many frames one datagram may have.
+// MaxFrames is the most frames that one datagram may have.
 const MaxFrames = 16
 
 // MaxDatagram is the longest datagram, in bytes, that this package writes: what fits into UDP
@@ -24,7 +24,7 @@ const (
 	fieldSymbolNak = 25
 )
 
-// FrameKind says what a frame is. Its value is the frame's field number in Datagram.
+// FrameKind is what a frame is. Its value is the frame's field number in Datagram.
 type FrameKind uint8
 
 // The kinds of frames.
@@ -79,7 +79,7 @@ type Datagram struct {
 }
 
 // Frames lends the frames in their order on the wire, until the next Decode into d.
-// Generated code that writes a datagram puts equal kinds together, so that order says
+// Generated code that writes a datagram puts equal kinds together, so the order means
 // nothing beyond one kind.
 func (d *Datagram) Frames() []Frame { return d.frames[:d.n] }
 
@@ -106,7 +106,7 @@ func (f *Frame) pairs(head int) []byte {
 // of b, which must stay as it is while d is used. Nothing is allocated.
 //
 // It fails with ErrMalformed, ErrRange, ErrVersion or ErrChecksum; then d is unspecified.
-// Version and CRC are judged before frames are. Fields and frames that this build does not know
+// Version and CRC are judged before frames are. Unknown fields and frames
 // are skipped.
 func Decode(b []byte, d *Datagram) error {
 	d.n = 0

@@ -73,7 +73,7 @@ func compareDecoders(t *testing.T, b []byte) {
 	}
 }
 
-// repeatsTopic tells whether a message has the topic of the one before it in full.
+// repeatsTopic reports whether a message has the topic of the one before it in full.
 func repeatsTopic(pb *wirepb.Datagram) bool {
 	for _, d := range pb.Data {
 		last := ""

@@ -12,7 +12,7 @@ func AppendGap(dst []byte, g Gap) []byte {
 }
 
 // ParseGap decodes the Gap that is b, canonical or not. It fails with ErrMalformed or ErrRange,
-// keeps no reference to b and skips fields that it does not know.
+// keeps no reference to b and skips unknown fields.
 func ParseGap(b []byte) (Gap, error) {
 	first, count, ok := scanPair(b)
 	switch {

@@ -8,9 +8,9 @@ import (
 // Header is what every datagram begins with.
 type Header struct {
 	Cluster     uint64   // ClusterHash of Config.Cluster
-	Transmitter MemberID // who put this datagram on the wire; not always the origin of its data
+	Transmitter MemberID // the member that sent this datagram; not always the origin of its data
 	Incarnation uint32   // of the transmitter
-	Stream      StreamID // the stream that the frames speak of
+	Stream      StreamID // the stream that the frames are about
 }
 
 // HeaderLen is the length of a canonical header in bytes. The first frame follows it.
@@ -81,7 +81,7 @@ func Peek(b []byte) (h Header, ok bool) {
 	return h, true
 }
 
-// isCanonicalHeader tells whether the tags of a canonical header are in their places.
+// isCanonicalHeader reports whether the tags of a canonical header are in their places.
 func isCanonicalHeader(b []byte) bool {
 	return len(b) >= HeaderLen &&
 		b[atVersion] == tagVersion && b[atCluster] == tagCluster && b[atCRC] == tagCRC &&
@@ -155,7 +155,7 @@ func (h *Header) scan(b []byte) error {
 	return nil
 }
 
-// isHeaderField tells whether the scanner stands on a field of the header.
+// isHeaderField reports whether the scanner stands on a field of the header.
 func (s *scanner) isHeaderField() bool {
 	switch s.field {
 	case 1, 3, 5, 6:

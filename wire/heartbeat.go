@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// Heartbeat tells what a sender holds, so that a lost tail is noticed.
+// Heartbeat reports what a sender holds, so that receivers notice a lost tail.
 type Heartbeat struct {
 	First        uint64 // lowest datagram that can still be repaired, 1..Last+1; Last+1: none
 	Last         uint64 // highest datagram sent, at most 2^64-2; 0 before the first
@@ -13,7 +13,7 @@ type Heartbeat struct {
 	NextMessage  uint64 // message number that the next message will get, at least FirstMessage
 	SentAt       uint64 // sender's clock, ns; Status.Echo returns it
 	RoundTrip    uint32 // ns, the sender's estimate over its receivers; 0: not known yet
-	Receivers    uint32 // receivers that the sender knows
+	Receivers    uint32 // receivers that the sender has
 	WantStatus   bool   // answer with a Status at once
 }
 

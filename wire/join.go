@@ -6,13 +6,13 @@ import "encoding/binary"
 // many that are known to have failed.
 const MaxSet = 2 * MaxRing
 
-// Join is what a member that gathers a ring says about the others.
+// Join is what a member that gathers a ring reports about the others.
 type Join struct {
 	Node    uint64  // FNV-1a, 64 bits, of the configured name; 0: it has none
 	Started uint64  // which of two members of one node is the newer
-	RingSeq uint64  // the largest ring sequence that the transmitter knows, at most MaxRingSeq
+	RingSeq uint64  // the largest ring sequence that the transmitter has seen, at most MaxRingSeq
 	Counter uint64  // counts the transmitter's Joins
-	Proc    Members // at most MaxSet members that it knows of
+	Proc    Members // at most MaxSet members that are known to it
 	Fail    Members // at most MaxSet members that it holds failed
 
 	// Datagram is the largest UDP payload that the transmitter takes, MinDatagram bytes or more.

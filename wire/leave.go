@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// Leave says that the transmitter stops: as the sender of the header's stream when HasLast is
+// Leave is sent when the transmitter stops: as the sender of the header's stream when HasLast is
 // set, and as a receiver of every stream in any case.
 type Leave struct {
 	HasLast     bool   // Last and NextMessage are on the wire; both are 0 otherwise

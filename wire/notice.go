@@ -2,13 +2,13 @@ package wire
 
 import "encoding/binary"
 
-// Notice is a word about a ring.
+// Notice is a short report about a ring.
 type Notice struct {
 	Ring RingID
 	Kind NoticeKind // 1 or more
 }
 
-// NoticeKind says what a Notice tells. Values that are not listed are from newer members.
+// NoticeKind is what a Notice is about. Values that are not listed are from newer members.
 type NoticeKind uint32
 
 // The kinds.

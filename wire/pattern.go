@@ -48,7 +48,7 @@ func (p *Pattern) Learn(b []byte, d *Datagram) bool {
 	return true
 }
 
-// Matches tells whether b is a valid datagram that differs from the one that was learned in its
+// Matches reports whether b is a valid datagram that differs from the one that was learned in its
 // CRC, its numbers and its payload only. Data.Number and Data.FirstMessage may have any value.
 func (p *Pattern) Matches(b []byte) bool {
 	return len(b) == p.size && p.size > 0 &&

@@ -342,7 +342,7 @@ func referenceLeave(f *wirepb.Leave) (any, error) {
 	return Leave{HasLast: true, Last: *f.Last, NextMessage: *f.NextMessage}, outside(*f.Last <= math.MaxUint64-1, *f.NextMessage >= 1)
 }
 
-// deepGroups tells whether b, or any bytes in it that might be a message, may nest groups so
+// deepGroups reports whether b, or any bytes in it that might be a message, may nest groups so
 // deeply that Decode refuses what generated code passes over: a rough upper bound.
 func deepGroups(b []byte) bool {
 	starts := 0

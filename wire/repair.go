@@ -6,8 +6,8 @@ import (
 )
 
 // Repair is one repair symbol of one block of the header's stream. The block's source symbols are
-// made of the Data frames with the numbers Block, Block+Stride, … , Source of them; SourceOf says
-// how. What the numbers mean beyond their bounds here is a matter of the scheme: package fec has
+// made of the Data frames with the numbers Block, Block+Stride, … , Source of them; SourceOf has
+// the way. What the numbers mean beyond their bounds here is a matter of the scheme: package fec has
 // scheme 1.
 type Repair struct {
 	Block   uint64 // number of the first source datagram; the last one is at most 2^64-2
@@ -20,8 +20,8 @@ type Repair struct {
 }
 
 // RepairOverhead is how much longer, in bytes, the datagram with a repair symbol is than the
-// longest source datagram of its block, at most. Who protects a stream makes its source
-// datagrams so much shorter than the largest datagram.
+// longest source datagram of its block, at most. A sender that uses FEC must keep its source
+// datagrams this much shorter than the largest datagram.
 const RepairOverhead = (2 + 3 + repairHead + 1 + 3 + sourceHead) - (1 + 2)
 
 const (

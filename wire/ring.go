@@ -156,12 +156,12 @@ func (m Members) Len() int { return len(m) / memberLen }
 // At is member i.
 func (m Members) At(i int) MemberID { return MemberID(m[i*memberLen:]) }
 
-// valid tells whether m is a set of at most limit members.
+// valid reports whether m is a set of at most limit members.
 func (m Members) valid(limit int) bool {
 	return len(m)%memberLen == 0 && len(m) <= limit*memberLen && ascending(m, memberLen)
 }
 
-// ascending tells whether the MemberIDs at each step of size bytes grow strictly.
+// ascending reports whether the MemberIDs at each step of size bytes grow strictly.
 func ascending(b []byte, size int) bool {
 	for i := size; i < len(b); i += size {
 		if bytes.Compare(b[i-size:][:memberLen], b[i:][:memberLen]) >= 0 {

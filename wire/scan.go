@@ -34,7 +34,7 @@ type scanner struct {
 	bytes []byte // bytes: part of the input
 }
 
-// is tells whether the current field has this number and wire type. A known number with another
+// is reports whether the current field has this number and wire type. A known number with another
 // type is an unknown field, as in generated code.
 func (s *scanner) is(field uint32, typ uint8) bool { return s.field == field && s.typ == typ }
 

@@ -4,8 +4,8 @@ import "encoding/binary"
 
 // A source symbol is what FEC protects of a datagram: the body of its Data frame, behind its
 // length and the CRC that a datagram has that begins with the canonical header and has nothing
-// but that Data in it. So whoever rebuilds the symbol can write the whole datagram, and knows
-// whether it is right. What may differ between two transmissions of the same data (a Start behind
+// but that Data in it. So a receiver that rebuilds the symbol can write the whole datagram, and check
+// that it is right. What may differ between two transmissions of the same data (a Start behind
 // it, the layout of the header) is not part of it.
 //
 //	offset 0  length of the body, 2 bytes, little-endian

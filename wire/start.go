@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// Start says where the header's stream begins. It travels alone and with the stream's first
+// Start is where the header's stream begins. It travels alone and with the stream's first
 // datagrams.
 type Start struct {
 	First        uint64 // number of the stream's first datagram, 1..2^64-2
@@ -14,7 +14,7 @@ type Start struct {
 	Lanes        uint32 // streams that the sender hashes topics over, 1..MaxLanes
 }
 
-// MaxLanes is how many lanes a StreamID can tell apart.
+// MaxLanes is the number of lanes that a StreamID can name.
 const MaxLanes = 1 << 16
 
 // StartLen is the length of a start frame in bytes.

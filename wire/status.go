@@ -2,7 +2,7 @@ package wire
 
 import "encoding/binary"
 
-// Status tells a sender how far one receiver is.
+// Status reports to a sender how far one receiver is.
 type Status struct {
 	Origin            MemberID // the member whose stream it is
 	OriginIncarnation uint32
@@ -10,8 +10,8 @@ type Status struct {
 	Highest           uint64 // one above the highest datagram known to have been sent, at least Next
 	Limit             uint64 // the receiver has room for datagrams below this one; at least Next
 	Room              uint32 // bytes of socket buffer that the receiver's host really gave
-	Echo              uint64 // Heartbeat.SentAt of the last heartbeat heard; 0: none
-	Held              uint32 // ns between hearing that heartbeat and sending this
+	Echo              uint64 // Heartbeat.SentAt of the last heartbeat received; 0: none
+	Held              uint32 // ns between receiving that heartbeat and sending this
 	Missed            uint64 // datagrams that did not arrive at first, so far
 	Gone              uint64 // datagrams given up, so far
 }

@@ -14,7 +14,7 @@ type SymbolNak struct {
 	lists []byte
 }
 
-// Need says that a receiver lacks Count repair symbols of a block: any that it has not got yet.
+// Need is the Count repair symbols of a block that a receiver lacks: any that it does not have yet.
 type Need struct {
 	Block uint64 // number of the block's first source datagram, 1..2^64-2
 	Count uint32 // 1..127

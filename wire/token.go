@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// MaxWanted is how many numbers a Token asks for at most.
+// MaxWanted is the most numbers that a Token asks for.
 const MaxWanted = 64
 
 // Token is the token of a ring.
@@ -14,11 +14,11 @@ type Token struct {
 	TokenSeq uint64   // counts the hops, at most 2^64-2
 	Seq      uint64   // highest number given to a Data, at most 2^64-2
 	Aru      uint64   // all received up to, at most Seq
-	AruID    MemberID // who lowered it; zero: nobody
+	AruID    MemberID // the member that lowered it; zero: none
 	FCC      uint32   // datagrams sent in the last rotation
 	Backlog  uint32   // datagrams waiting in the ring
 	Recovery bool     // recovery messages are still to be sent
-	Wanted   Numbers  // 0..MaxWanted numbers that somebody lacks, each 1..Seq
+	Wanted   Numbers  // 0..MaxWanted numbers that a member lacks, each 1..Seq
 }
 
 // TokenMax is the length of the longest token frame in bytes.

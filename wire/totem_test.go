@@ -137,7 +137,7 @@ func referenceToken(f *wirepb.Token) (any, error) {
 	return plainToken{RingID{member(f.Rep), *f.RingSeq}, *f.TokenSeq, *f.Seq, *f.Aru, member(f.AruId), *f.Fcc, *f.Backlog, *f.Flags&1 != 0, string(f.Rtr)}, outside(ok)
 }
 
-// setOK tells whether b is strictly ascending MemberIDs.
+// setOK reports whether b is strictly ascending MemberIDs.
 func setOK(b []byte) bool {
 	if len(b)%16 != 0 || len(b) > 32*16 {
 		return false

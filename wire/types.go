@@ -6,7 +6,7 @@ import "errors"
 var (
 	ErrMalformed = errors.New("wire: malformed datagram")        // not a protobuf message, or a required field is missing
 	ErrRange     = errors.New("wire: field out of range")        // a count, length or number outside its bounds
-	ErrVersion   = errors.New("wire: unknown version")           // a version that this build does not speak
+	ErrVersion   = errors.New("wire: unknown version")           // a version that this build does not read
 	ErrChecksum  = errors.New("wire: CRC-32C does not match")    // damaged on the way
 	ErrTooLarge  = errors.New("wire: does not fit the datagram") // from the encoder
 )
@@ -41,7 +41,7 @@ func (s StreamID) Protocol() Protocol { return Protocol(s >> 24) }
 // Lane is the stream's lane.
 func (s StreamID) Lane() uint16 { return uint16(s) }
 
-// Kind says what the payload of a message is.
+// Kind is what the payload of a message is.
 type Kind uint8
 
 // The kinds. Values above KindMessage are from newer members; they are delivered as they are.

@@ -188,7 +188,7 @@ func (w *DataWriter) reserve(topic string, kind Kind, n int) (payload []byte, ok
 	return b[p:len(b):len(b)], true
 }
 
-// topicPart is the length of the field that says topic in the next message; 0 when the message
+// topicPart is the length of the field that holds topic in the next message; 0 when the message
 // before it has the same one.
 func (w *DataWriter) topicPart(topic string) int {
 	if w.repeats(topic) {
@@ -197,7 +197,7 @@ func (w *DataWriter) topicPart(topic string) int {
 	return 1 + varintLen(len(topic)) + len(topic)
 }
 
-// repeats tells whether topic is the last one in this datagram. It compares the bytes written,
+// repeats reports whether topic is the last one in this datagram. It compares the bytes written,
 // and keeps no string: the caller's may be memory that is used again.
 func (w *DataWriter) repeats(topic string) bool {
 	return len(topic) == w.topicLen && string(w.mem[w.topicAt:w.topicAt+w.topicLen]) == topic
@@ -275,7 +275,7 @@ func FragmentRoom(max int, topic string) int {
 // Count is the number of messages so far.
 func (w *DataWriter) Count() int { return w.count }
 
-// Empty tells whether the datagram has no message yet.
+// Empty reports whether the datagram has no message yet.
 func (w *DataWriter) Empty() bool { return w.count == 0 }
 
 // AppendStart has Finish put a Start frame behind the Data. It is false when that does not fit;
@@ -299,7 +299,7 @@ func (w *DataWriter) Finish() (off, n int) {
 	return off, n
 }
 
-// Close is Finish without Seal, for who has more to write behind the Data.
+// Close is Finish without Seal, for a caller that has more to write behind the Data.
 func (w *DataWriter) Close() (off, n int) {
 	if w.count == 0 {
 		return 0, 0

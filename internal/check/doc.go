@@ -3,6 +3,6 @@
 // reads a Log once and returns what is wrong with it, under the id of the property in
 // docs/invariants.md and with its place in the log.
 //
-// The package knows nothing of how the run was made, so that the same checkers serve tests,
+// The package is independent of how the run was made, so that the same checkers serve tests,
 // simulation and tools.
 package check

@@ -9,7 +9,7 @@ import (
 
 // RM8 (independence): loss at one receiver does not slow another one down. The 99th percentile
 // of the time from Sent to Delivered at node, of messages sent from time from on, is at most
-// 1 + x times what it was in the run of clean, in which nobody lost anything.
+// 1 + x times what it was in the run of clean, in which nothing was lost.
 func RM8(clean, lossy *Log, node int, from clock.Time, x float64) []Violation {
 	r := report{id: "RM-8"}
 	a, b := percentile99(clean, node, from), percentile99(lossy, node, from)

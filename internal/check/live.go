@@ -7,7 +7,7 @@ import (
 )
 
 // RM11 (eventual delivery): a message of a live sender reaches every live receiver, or its
-// absence is told there, within Bound after it was sent and the last fault was healed. What
+// absence is reported there, within Bound after it was sent and the last fault was healed. What
 // comes after that is late; what has not come by the end of the log never came.
 func RM11(l *Log, o Options) []Violation {
 	r := report{log: l, id: "RM-11"}
@@ -102,9 +102,9 @@ func owed(l *Log, o Options, calm clock.Time, next *table[uint64], f func(p Proc
 	}
 }
 
-// firstOwed is where a receiver that has heard nothing of s should have started: at 1 if it
+// firstOwed is where a receiver that has received nothing of s should have started: at 1 if it
 // was there first and no fault stood between, else at what was sent once the receiver had had
-// time to hear of the stream.
+// time to receive a sign of the stream.
 func firstOwed(l *Log, p *ProcInfo, s *StreamInfo, calm clock.Time, settle time.Duration) uint64 {
 	if p.Started <= s.Opened && calm <= s.Opened {
 		return 1

@@ -2,8 +2,8 @@ package check
 
 import "time"
 
-// Options say what the checkers may expect of a run. The zero value is strict: nothing is
-// evicted, nobody joins late, nothing was reported lost.
+// Options are what the checkers may expect of a run. The zero value is strict: nothing is
+// evicted, no member joins late, nothing was reported lost.
 type Options struct {
 	// Bound is how long a message may take to be delivered everywhere once no fault is
 	// injected any more: B(loss) of RM-11, and of RM-12 for the last one before a silence.
@@ -12,12 +12,12 @@ type Options struct {
 	// a receiver that joins (RM-7).
 	Flight time.Duration
 	// Eviction is how long a receiver or sender must have been unreachable before others may
-	// give it up (RM-6). Zero means that nobody ever may.
+	// give it up (RM-6). Zero means never.
 	Eviction time.Duration
-	// Fastest says that senders do not wait for receivers, so that data may leave the
+	// Fastest: senders do not wait for receivers, so that data may leave the
 	// retransmit window before it is repaired (RM-6).
 	Fastest bool
-	// Drop says that subscriptions drop what they have no room for (RM-6, RM-14).
+	// Drop: subscriptions drop what they have no room for (RM-6, RM-14).
 	Drop bool
 }
 

@@ -8,8 +8,8 @@ import (
 )
 
 // RM6 (reliable mode): a reliable stream has a gap only for a reason that exists. The sender
-// is gone because it ended, or could not be heard for Eviction; data is beyond retention, or
-// the receiver was reset, because it could not be heard for Eviction or senders are Fastest.
+// is gone because it ended, or could not be received from for Eviction; data is beyond retention, or
+// the receiver was reset, because it could not be received from for Eviction or senders are Fastest.
 func RM6(l *Log, o Options) []Violation {
 	r := report{log: l, id: "RM-6"}
 	q := newQuarantine(l, o.Eviction)
@@ -28,8 +28,8 @@ func RM6(l *Log, o Options) []Violation {
 				r.add(i, "the sender lives and could be heard")
 			}
 		case core.LossRetention, core.LossReset:
-			// Its sender also forgets a receiver that it did not hear of, so a gap that the end
-			// of the sender leaves may be told this way too.
+			// Its sender also forgets a receiver that it had no report from, so a gap that the end
+			// of the sender leaves may be reported this way too.
 			if !o.Fastest && !ended && !apart {
 				r.add(i, "the sender keeps what a live receiver lacks")
 			}
@@ -44,7 +44,7 @@ func RM6(l *Log, o Options) []Violation {
 	return r.done()
 }
 
-// quarantine remembers who could not be heard for how long.
+// quarantine holds which process could not be received from, and for how long.
 type quarantine struct {
 	eviction time.Duration
 	paused   []span   // by proc
@@ -103,7 +103,7 @@ func (q *quarantine) note(r *Record) {
 	}
 }
 
-// apart tells whether a and b may have given each other up by now.
+// apart reports whether a and b may have given each other up by now.
 func (q *quarantine) apart(a, b Proc, at clock.Time) bool {
 	if q.eviction == 0 {
 		return false

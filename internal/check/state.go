@@ -45,7 +45,7 @@ func mix(h, v uint64) uint64 {
 	return h ^ h>>32
 }
 
-// met tells whether something was met before, and then which one it was.
+// met reports whether something was met before, and returns which one it was.
 func (w *walker) met(at uintptr, n int, t reflect.Type) (nth uint64, again bool) {
 	key := visit{at, n, t}
 	if nth, again = w.seen[key]; !again {

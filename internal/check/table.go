@@ -17,7 +17,7 @@ func (t *table[T]) at(p Proc, s Stream) *T { return &t.rows[int(p)*t.streams+int
 // one receiver are reported in order, so adding at the end is the common case.
 type ranges struct{ list [][2]uint64 }
 
-// add puts first..last into the set; it tells whether any of it was there already.
+// add puts first..last into the set; it reports whether any of it was there already.
 func (r *ranges) add(first, last uint64) (overlap bool) {
 	i := r.search(first)
 	overlap = i < len(r.list) && r.list[i][0] <= last

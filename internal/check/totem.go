@@ -33,7 +33,7 @@ func Rings(l *RingLog, settled bool) []Violation {
 
 // ringFacts is what is known of one ring.
 type ringFacts struct {
-	members []wire.MemberID // of its regular configuration; nil: nobody installed it
+	members []wire.MemberID // of its regular configuration; nil: no process installed it
 	numbers []number        // ascending by seq
 }
 
@@ -62,7 +62,7 @@ type segment struct {
 	closed       bool   // the next regular configuration was installed
 }
 
-// promise is a safe message that somebody delivered, and who has to deliver it.
+// promise is a safe message that a process delivered, and the members that have to deliver it.
 type promise struct {
 	from    Proc
 	number  uint64

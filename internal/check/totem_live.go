@@ -8,7 +8,7 @@ import (
 	"github.com/activeblaze/blaze/wire"
 )
 
-// Settle says that from time at on nothing goes wrong, all processes that have not ended are in
+// Settle marks that from time at on nothing goes wrong, all processes that have not ended are in
 // one ring, and nothing waits to be sent: each message that is sent after that is delivered by all
 // of them within agreed, or within safe if it is a safe one (TO-20), and no configuration changes
 // any more (TO-21).

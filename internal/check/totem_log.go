@@ -42,7 +42,7 @@ type RingKind uint8
 // The kinds.
 const (
 	RingSent      RingKind = iota + 1 // Proc's message Number was accepted
-	RingDelivered                     // Proc was handed message Number of From; Ring and Seq say where it was ordered
+	RingDelivered                     // Proc was handed message Number of From; Ring and Seq are where it was ordered
 	RingHanded                        // Proc begins to hand over datagram Seq of Ring
 	RingView                          // Proc was given a configuration
 	RingLeft                          // Proc left Operational

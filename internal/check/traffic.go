@@ -8,7 +8,7 @@ import (
 
 // Repair bounds what repair may cost (RM-9).
 type Repair struct {
-	Naks  float64 // NAK datagrams for each datagram that somebody lost, averaged over the run
+	Naks  float64 // NAK datagrams for each datagram that a receiver lost, averaged over the run
 	Extra float64 // repairs beyond one for each such datagram and one for each repair that was lost, as a share of them
 }
 

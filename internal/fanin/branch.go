@@ -91,8 +91,8 @@ func New(self wire.MemberID, cores []*nack.Protocol) []*Branch {
 	return all
 }
 
-// Connect says how the Branch's engine is woken, and, at engine 0, which core runs the ring; nil:
-// none.
+// Connect sets the function that wakes the Branch's engine and, at engine 0, the core that runs the
+// ring; nil: none.
 func (b *Branch) Connect(notify func(), totem Stepper) { b.notify, b.totem = notify, totem }
 
 // Stats returns the counters. It belongs to the engine's thread.
@@ -148,7 +148,7 @@ func (b *Branch) route(now clock.Time, d *wire.Datagram, r buf.Received, pass bo
 		f := &frames[i]
 		t := b.engines(now, d, f, r.Group)
 		if to |= t; t&me == 0 {
-			f.Kind = 0 // which no core knows
+			f.Kind = 0 // which no core takes
 		} else {
 			here = true
 		}

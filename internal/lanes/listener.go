@@ -111,7 +111,7 @@ func (l *Listener) others(from wire.MemberID, lanes int) {
 		return
 	}
 	l.differs = true
-	err := l.give(l.wanted.All(0)) // its streams began unreceived, and somebody may have waited for them
+	err := l.give(l.wanted.All(0)) // its streams began unreceived, and a subscription may have waited for them
 	if l.filter.Differs != nil {
 		l.filter.Differs(from, lanes, err)
 	}

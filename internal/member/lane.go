@@ -29,10 +29,10 @@ type Lane struct {
 
 	mu      sync.Mutex
 	waiting atomic.Int32
-	change  chan struct{} // closed at the next change that somebody waits for
+	change  chan struct{} // closed at the next change; nil: no caller waits
 }
 
-// Receivers is the number of receivers that the stream's sender knows.
+// Receivers is the number of receivers that the stream's sender has.
 func (l *Lane) Receivers() int { return int(l.receivers.Load()) }
 
 // Changed returns a channel that is closed when room was made in the queue or a receiver came

@@ -72,7 +72,7 @@ type Branch struct {
 	CPU    int // negative: not pinned
 }
 
-// Ring is what only Totem needs to know.
+// Ring is what only Totem needs.
 type Ring struct {
 	Profile totem.Profile
 	Plain   bool
@@ -268,7 +268,7 @@ func (m *Member) Settled() bool {
 }
 
 // Stir wakes those who wait for room in a lane. Without queues nothing else does: it is called after a
-// turn that had something to do, by whoever turns.
+// turn that had something to do, by the thread that turns.
 func (m *Member) Stir() {
 	for _, l := range *m.open.Load() {
 		l.changed()

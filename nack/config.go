@@ -51,7 +51,7 @@ const FewReceivers = 3
 const MaxNaks = 20000
 
 const (
-	defaultStreams   = 256
+	defaultStreams   = 4096
 	defaultReceivers = 1024
 
 	minWindow    = 16        // datagrams
@@ -113,7 +113,7 @@ type Config struct {
 	Rand     *rand.Rand
 	Sink     Sink
 
-	MaxStreams   int // streams that are received; zero means 256
+	MaxStreams   int // streams that are received; zero means 4096
 	MaxReceivers int // receivers known for each stream that is sent; zero means 1024
 
 	// Events is called for what happens rarely. It may be nil.
@@ -169,13 +169,18 @@ func slotCount(window int) int { return 1 << bits.Len(uint(window)) }
 // EventKind is what happened.
 type EventKind uint8
 
-// The events.
+// The events. Those of one receiver, and of one stream that is received, come in order, and no two
+// alike come in a row: Started first, then Silent and Resumed in turn, then Left.
 const (
 	ReceiverJoined  EventKind = iota + 1 // a receiver of our stream reported for the first time, or again
-	ReceiverLeft                         // it said that it leaves, or was forgotten
+	ReceiverLeft                         // its farewell came, or it was forgotten
 	ReceiverEvicted                      // it was silent for longer than Config.Eviction
-	StreamStarted                        // a stream that we receive began, or went on after it had ended by silence
-	StreamEnded                          // its sender left, fell silent or was forgotten
+	ReceiverRefused                      // there is no room for it (Config.MaxReceivers): our stream does not wait for it
+	StreamStarted                        // a stream that we receive began
+	StreamSilent                         // nothing comes from its sender, which does not answer either
+	StreamResumed                        // something came after that
+	StreamLeft                           // its sender left or began anew, or a silent stream was forgotten
+	StreamRefused                        // there is no room for it (Config.MaxStreams): it is not received
 	StreamReset                          // we fell behind, further than the sender holds
 )
 
@@ -187,10 +192,18 @@ func (k EventKind) String() string {
 		return "receiver left"
 	case ReceiverEvicted:
 		return "receiver evicted"
+	case ReceiverRefused:
+		return "receiver refused"
 	case StreamStarted:
 		return "stream started"
-	case StreamEnded:
-		return "stream ended"
+	case StreamSilent:
+		return "stream silent"
+	case StreamResumed:
+		return "stream resumed"
+	case StreamLeft:
+		return "stream left"
+	case StreamRefused:
+		return "stream refused"
 	case StreamReset:
 		return "stream reset"
 	}
@@ -199,7 +212,8 @@ func (k EventKind) String() string {
 
 // Event is something that happens rarely.
 type Event struct {
-	Kind   EventKind
-	Member wire.MemberID // the receiver, or the stream's sender
-	Stream wire.StreamID
+	Kind     EventKind
+	Member   wire.MemberID // the receiver, or the stream's sender
+	Endpoint buf.Endpoint  // its own address
+	Stream   wire.StreamID
 }

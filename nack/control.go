@@ -138,7 +138,7 @@ func (p *Protocol) Close(now clock.Time) {
 // member that neither sends nor receives anything leaves in the first lane of NACK.
 func (p *Protocol) farewells() (ids []wire.StreamID) {
 	for _, s := range p.streams {
-		if s.state == live && len(ids) < maxFarewells && p.findSender(s.id) == nil && !slices.Contains(ids, s.id) {
+		if s.state.open() && len(ids) < maxFarewells && p.findSender(s.id) == nil && !slices.Contains(ids, s.id) {
 			ids = append(ids, s.id)
 		}
 	}

@@ -36,6 +36,8 @@ type Protocol struct {
 	workspace *fec.Workspace // theirs; nil: none has been needed
 
 	assemblies assemblies
+	refused    refusals // of streams
+	unwaited   bucket   // bounds the events of receivers that are refused
 	slots      slots
 	gapsLeft   int // of sharedGaps
 
@@ -87,6 +89,7 @@ func New(cfg Config) *Protocol {
 	p.gaps[0] = make([]wire.Gap, 0, wire.MaxGaps)
 	p.gaps[1] = make([]wire.Gap, 0, wire.MaxGaps)
 	p.gapsLeft = sharedGaps
+	p.refused.budget.tokens, p.unwaited.tokens = maxRefusals, maxRefusals
 	p.slots.limit = fullWindows * slotCount(p.window)
 	p.assemblies.limit = max(cfg.Assembly, cfg.MaxMessageSize) // or a message would wait for ever
 	p.needs = make([]wire.Need, 0, mostNeeds)
@@ -132,9 +135,9 @@ func (p *Protocol) Stats() Stats {
 	return s
 }
 
-func (p *Protocol) event(kind EventKind, member wire.MemberID, id wire.StreamID) {
+func (p *Protocol) event(kind EventKind, member wire.MemberID, at buf.Endpoint, id wire.StreamID) {
 	if p.cfg.Events != nil {
-		p.cfg.Events(Event{Kind: kind, Member: member, Stream: id})
+		p.cfg.Events(Event{Kind: kind, Member: member, Endpoint: at, Stream: id})
 	}
 }
 
@@ -280,7 +283,7 @@ func (p *Protocol) Forget(now clock.Time, member wire.MemberID) {
 		s.dropReceiver(member, ReceiverLeft)
 	}
 	for _, s := range p.streams {
-		if s.from == member && s.state == live {
+		if s.from == member && s.state.open() {
 			s.end(now, dormant)
 		}
 	}

@@ -179,7 +179,7 @@ func (s *stream) appendNak(now clock.Time, mem []byte) (_ []byte, to buf.Endpoin
 	if next != never {
 		s.arm(nakDue, next)
 	}
-	if s.asking.queued = more; ask.empty() || s.state != live {
+	if s.asking.queued = more; ask.empty() || !s.state.open() {
 		s.asking.queued = false
 		return nil, 0, false
 	}

@@ -60,8 +60,8 @@ func (s *stream) put(now clock.Time, m *wire.Data, b *buf.Buf, from origin) erro
 // came notes that datagram n is here: it closes a gap, or shows one.
 func (s *stream) came(now clock.Time, n uint64, b *buf.Buf, from origin) {
 	s.heard = now
-	if s.state == dormant {
-		s.revive(now)
+	if s.state != live {
+		s.wake(now)
 	}
 	s.p.stats.DataReceived++
 	s.status.received += cost(b.Len())
@@ -176,7 +176,7 @@ func (s *stream) pause() {
 
 // resumed reports the new room to the sender, after a pause.
 func (s *stream) resumed(now clock.Time) {
-	if s.state != live {
+	if !s.state.open() {
 		return
 	}
 	if s.limit() >= s.status.limit+s.windowSize()/4 {

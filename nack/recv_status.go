@@ -82,6 +82,16 @@ func (s *stream) sendStatus(now clock.Time) {
 	s.arm(statusDue, now.Add(every*3/4+time.Duration(s.p.cfg.Rand.Int64N(int64(every/2)))))
 }
 
+// askHeartbeat queues a report that its sender answers with a heartbeat: one without an echo.
+func (s *stream) askHeartbeat() {
+	st := &s.status
+	st.echo = 0
+	if !st.queued {
+		st.queued = true
+		s.p.queue(control{kind: sendStatus, stream: s})
+	}
+}
+
 // evicted reports whether the sender has evicted this receiver in the last moments, because no report
 // came from it for Config.Eviction: it did not run, or could not send.
 func (s *stream) evicted(now clock.Time) bool {
@@ -104,7 +114,7 @@ func (s *stream) limit() uint64 {
 func (s *stream) appendStatus(now clock.Time, mem []byte) ([]byte, buf.Endpoint) {
 	st := &s.status
 	st.queued = false
-	if s.state != live || s.p.closed {
+	if !s.state.open() || s.p.closed {
 		return nil, 0
 	}
 	st.received, st.datagrams = 0, 0

@@ -12,9 +12,13 @@ type streamState uint8
 
 const (
 	live    streamState = iota
-	dormant             // its sender fell silent or was forgotten; if the sender goes on, the stream does too
-	left                // its sender said farewell, or began anew
+	silent              // nothing came for a while, and its sender did not answer
+	dormant             // its sender was silent for long or was forgotten; if the sender goes on, the stream does too
+	left                // its sender's farewell came, or it began anew
 )
+
+// open reports whether the stream waits for what its sender sends, and reports to it.
+func (s streamState) open() bool { return s <= silent }
 
 // stream is the receiving half of one stream. Its parts are the reorder window, the assembly of
 // messages, the gaps and when they are asked for, the reports, and what ends it. A data frame
@@ -29,6 +33,7 @@ type stream struct {
 	nack        bool // gaps are noticed: they are asked for, or left to their blocks
 	own         bool // self delivery: no window, no reports
 	differs     bool // its sender hashes over another number of lanes, which was counted
+	asks        int8 // how often the sender was asked whether it is there, since it was last heard
 	buried      bool // state left, and its end has been delivered
 	paused      bool // Sink refused its next message
 	state       streamState

@@ -57,8 +57,9 @@ func (p *Protocol) join(now clock.Time, d *wire.Datagram, from buf.Endpoint) (*s
 		return nil, p.drop(DropLane)
 	}
 	if len(p.streams) >= p.cfg.MaxStreams && !p.evictStream() {
-		return nil, p.drop(DropStreams)
+		return nil, p.refuse(now, d, from)
 	}
+	p.refused.forget(streamKey{d.Transmitter, d.Stream})
 	s := &stream{
 		p: p, from: d.Transmitter, incarnation: d.Incarnation, id: d.Stream, endpoint: from,
 		nack:  d.Stream.Protocol() == wire.NACK || d.Stream.Protocol() == wire.Hybrid,
@@ -67,7 +68,7 @@ func (p *Protocol) join(now clock.Time, d *wire.Datagram, from buf.Endpoint) (*s
 	s.init()
 	p.known[streamKey{s.from, s.id}] = s
 	p.streams = append(p.streams, s)
-	p.event(StreamStarted, s.from, s.id)
+	s.event(StreamStarted)
 	return s, nil
 }
 
@@ -87,6 +88,7 @@ func (s *stream) begin(now clock.Time, n, message uint64) {
 	s.startDecoding(n)
 	s.report(now, false)
 	s.arm(silenceEnd, now.Add(s.silence()))
+	s.arm(senderDue, now.Add(askAfter))
 }
 
 func (s *stream) expectFrom(n, message uint64) {
@@ -102,12 +104,15 @@ func (p *Protocol) evictStream() bool {
 	}
 	var oldest *stream
 	for _, s := range p.streams {
-		if s.state != live && !s.paused && (oldest == nil || s.heard < oldest.heard) {
+		if !s.state.open() && !s.paused && (oldest == nil || s.heard < oldest.heard) {
 			oldest = s
 		}
 	}
 	if oldest == nil {
 		return false
+	}
+	if oldest.state == dormant {
+		oldest.event(StreamLeft)
 	}
 	p.remove(oldest)
 	return true

@@ -22,6 +22,10 @@ type receiver struct {
 	losses   losses // under FEC and Hybrid
 }
 
+// answerAfter is how long a stream must have sent no data before a report without an echo is
+// answered with a heartbeat: before that, data and heartbeats come without being asked for.
+const answerAfter = 100 * time.Millisecond
+
 // stepStatus takes in a receiver's report.
 func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, from buf.Endpoint) error {
 	if st.Next > s.sent {
@@ -29,6 +33,9 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 	}
 	r := s.admit(now, d.Transmitter, from)
 	if r == nil {
+		if _, ok := s.p.unwaited.take(now, refusalRate, maxRefusals); ok {
+			s.p.event(ReceiverRefused, d.Transmitter, from, s.id)
+		}
 		return s.p.drop(DropReceivers)
 	}
 	s.p.stats.StatusesReceived++
@@ -47,6 +54,9 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 		if held := uint64(st.Held); held <= uint64(now)-st.Echo {
 			r.rtt.sample(time.Duration(min(uint64(now)-st.Echo-held, uint64(rttMax))))
 		}
+	}
+	if st.Echo == 0 && now.Sub(s.beat.last) >= answerAfter {
+		s.beat.probe(s, now, from) // the receiver has heard nothing for a while
 	}
 	s.flow.stale = true
 	if s.flow.blocked && !s.held() {
@@ -79,7 +89,7 @@ func (s *Sender) admit(now clock.Time, member wire.MemberID, from buf.Endpoint) 
 		s.receivers[len(s.receivers)-1].losses.slot = s.encoding.control.Join()
 	}
 	s.flow.stale = true
-	s.p.event(ReceiverJoined, member, s.id)
+	s.p.event(ReceiverJoined, member, from, s.id)
 	s.beat.welcome(s, now)
 	return &s.receivers[len(s.receivers)-1]
 }
@@ -102,12 +112,12 @@ func (s *Sender) dropReceiver(member wire.MemberID, why EventKind) {
 	if s.encoding != nil {
 		s.encoding.control.Leave(s.receivers[i].losses.slot)
 	}
-	last := len(s.receivers) - 1
+	at, last := s.receivers[i].endpoint, len(s.receivers)-1
 	if i != last {
 		s.receivers[i] = s.receivers[last]
 		s.index[s.receivers[i].member] = i
 	}
 	s.receivers = s.receivers[:last]
 	s.flow.stale = true
-	s.p.event(why, member, s.id)
+	s.p.event(why, member, at, s.id)
 }

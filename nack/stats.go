@@ -61,6 +61,8 @@ type Stats struct {
 
 	Drops [DropReasons]uint64 // frames refused, by reason
 
+	StreamsRefused uint64 // streams turned away, since there was no room for them, each once while it is remembered
+
 	Streams   uint64 // received now
 	Receivers uint64 // known now, over all streams sent
 }

@@ -32,4 +32,5 @@ const (
 	LossReset                              // this receiver fell out of the window, or was evicted
 	LossSlowConsumer                       // the subscription's queue was full (SlowConsumer Drop)
 	LossMalformed                          // it came, and could not be read or put together
+	LossRefused                            // there is no room for the stream: First and Last are 0
 )

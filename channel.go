@@ -49,6 +49,7 @@ type Channel struct {
 
 	viewsMu sync.Mutex
 	views   atomic.Pointer[[]*func(View)] // replaced, never changed
+	streams streamHandlers
 
 	stock  intake.Stock  // where the messages that are queued wait
 	watch  *intake.Watch // names slow consumers
@@ -65,9 +66,10 @@ type counters struct {
 // start is one start of a channel.
 type start struct {
 	*run.Run
-	id   MemberID
-	res  *attach.Attachment
-	read []atomic.Pointer[EngineStats] // by engine: as they were when they were last asked for
+	id      MemberID
+	res     *attach.Attachment
+	streams *streamWatch
+	read    []atomic.Pointer[EngineStats] // by engine: as they were when they were last asked for
 }
 
 // NewChannel makes a channel in state Constructed. cfg is validated here and copied; its zero
@@ -164,6 +166,7 @@ func (c *Channel) Start() error {
 	c.run.Store(st)
 	c.state.Store(uint32(Started))
 	c.serve(true, func(s *Subscription) { s.queue.Start() })
+	st.Do(func() { st.streams.tell() })
 	// Not before Subscribe finds this start, or what one adds meanwhile would not be heard.
 	if err := st.Listen(func(m *member.Member) error { return m.ListenAll(st.Now()) }); err != nil {
 		_ = c.stop()
@@ -177,7 +180,7 @@ func (c *Channel) Start() error {
 // newStart draws a MemberID and starts the member's engines.
 func (c *Channel) newStart() (*start, error) {
 	conf := c.cfg.Load()
-	st := &start{res: c.res}
+	st := &start{res: c.res, streams: &streamWatch{c: c}}
 	if _, err := rand.Read(st.id[:]); err != nil {
 		return nil, fmt.Errorf("blaze: drawing a member ID: %w", err)
 	}
@@ -202,6 +205,7 @@ func (c *Channel) newStart() (*start, error) {
 	// Names need not be unique, so the ring is not told them: it would take the older of two
 	// members of one name for dead.
 	cfg.Ring = member.Ring{Profile: conf.Totem.profile(conf.Idle), Plain: conf.Totem.Plain, Views: (&viewer{c: c}).view}
+	cfg.MaxStreams, cfg.Events = conf.MaxStreams, st.streams.event
 	cfg.Filter = laneFilter(c.res, c.logger())
 	for i, port := range c.res.Ports[1:] {
 		random, err := newRand()

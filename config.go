@@ -75,6 +75,12 @@ type Config struct {
 	// FlowControl says whose pace a NACK sender follows. The default is Slowest.
 	FlowControl FlowControl
 
+	// MaxStreams is how many streams this member receives at a time, 1..65,536: each lane of each
+	// protocol of each sender is one. Over xdp:// with queues=N it is for each of the N engines.
+	// Streams that have ended give way. One that finds no room is not received: a line in the log,
+	// StreamRefused (OnStream) and LossRefused (OnLoss) report it. Each takes about 1 KiB. Zero means 4,096.
+	MaxStreams int
+
 	// MaxRate bounds what this member sends, in bits per second on the wire: under all its
 	// protocols together, with repairs, parity, control datagrams and the headers of Ethernet, IP and
 	// UDP. At least 64,000; zero means no bound. Control datagrams (tokens, requests for repair,
@@ -168,6 +174,7 @@ const (
 	minWindow, maxWindow, defaultWindow = 64 << 10, 1 << 30, 8 << 20
 	defaultMaxMessageSize               = 1 << 20
 	maxQueueLen, defaultQueueLen        = 1 << 20, 4096
+	maxStreams, defaultStreams          = 1 << 16, 4096
 	minRate                             = 64_000
 
 	minHeartbeat                     = time.Millisecond
@@ -272,6 +279,7 @@ func (c Config) checkSizes() error {
 		inRange("Lanes", c.Lanes, 1, maxLanes),
 		inRange("Window", c.Window, minWindow, maxWindow),
 		inRange("SubscriptionQueue", c.SubscriptionQueue, 1, maxQueueLen),
+		inRange("MaxStreams", c.MaxStreams, 1, maxStreams),
 	); err != nil {
 		return err
 	}
@@ -348,6 +356,7 @@ func (c Config) withDefaults() Config {
 	}
 	setDefault(&c.MaxMessageSize, min(defaultMaxMessageSize, c.Window/2))
 	setDefault(&c.SubscriptionQueue, defaultQueueLen)
+	setDefault(&c.MaxStreams, defaultStreams)
 	if c.HeartbeatInterval == 0 {
 		c.HeartbeatInterval = defaultHeartbeat
 		if c.FailureTimeout > 0 { // what is set to something impossible is the field that Validate names

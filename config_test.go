@@ -23,7 +23,7 @@ func TestZeroConfig(t *testing.T) {
 	got.Name = ""
 	want := Config{
 		Cluster: "default", BroadcastURI: "udp://239.255.66.76:6676", Protocol: NACK, Lanes: 1, Window: 8 << 20, MaxMessageSize: 1 << 20,
-		SubscriptionQueue: 4096, SlowConsumer: Pause, FlowControl: Slowest, HeartbeatInterval: 20 * time.Millisecond,
+		SubscriptionQueue: 4096, MaxStreams: 4096, SlowConsumer: Pause, FlowControl: Slowest, HeartbeatInterval: 20 * time.Millisecond,
 		FailureTimeout: 100 * time.Millisecond, Linger: time.Second, LockLease: 10 * time.Second, Idle: Backoff, Logger: slog.Default(),
 		FEC: FECConfig{SourceSymbols: 20, RepairSymbols: 2, MinRepair: 1, MaxRepair: 6, Interleave: 1},
 	}

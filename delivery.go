@@ -58,6 +58,7 @@ const (
 	LossReset        = LossReason(core.LossReset)        // this receiver fell out of the window, or was evicted
 	LossSlowConsumer = LossReason(core.LossSlowConsumer) // the subscription's queue was full (SlowConsumer Drop)
 	LossMalformed    = LossReason(core.LossMalformed)    // it came, and could not be read or put together
+	LossRefused      = LossReason(core.LossRefused)      // Config.MaxStreams: nothing of the stream is received; First and Last are 0
 )
 
 // String names the reason in a few words: "sender gone".
@@ -71,4 +72,5 @@ var lossReasonNames = []string{
 	LossReset:        "receiver reset",
 	LossSlowConsumer: "slow consumer",
 	LossMalformed:    "malformed",
+	LossRefused:      "stream refused",
 }

@@ -275,7 +275,7 @@ func TestForgeriesHarmNoOtherStream(t *testing.T) {
 	if s.Nack.Streams < 100 || s.Nack.Receivers < 10 {
 		t.Errorf("%d streams, %d receivers: the forgeries did not get far, so this shows little", s.Nack.Streams, s.Nack.Receivers)
 	}
-	if s.Nack.Streams > 256 || s.Nack.Receivers > 1024 {
+	if s.Nack.Streams > uint64(x.b.Config().MaxStreams) || s.Nack.Receivers > 1024 {
 		t.Errorf("%d streams, %d receivers: above their bounds", s.Nack.Streams, s.Nack.Receivers)
 	}
 }

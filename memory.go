@@ -55,7 +55,7 @@ func (c *Config) memory(datagram int) memory {
 	return memory{
 		buffers:    int64(c.poolBuffers(datagram)) * perBuffer,
 		tables:     int64(c.sendStreams()) * int64(nack.Tables(c.Window, datagram, c.MaxMessageSize)),
-		streams:    int64(nack.StreamTables(c.Window, datagram, 0)),
+		streams:    int64(nack.StreamTables(c.Window, datagram, c.MaxStreams)),
 		coding:     c.coding(datagram),
 		receive:    receiveSlots,
 		commands:   int64(c.sendQueues()) * int64(c.commandQueue()),

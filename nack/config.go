@@ -47,12 +47,15 @@ const Headroom = 16
 // FewReceivers is the largest number of receivers with which NAKs go by unicast, at once.
 const FewReceivers = 3
 
+// MaxReceivers is the default of Config.MaxReceivers.
+const MaxReceivers = 1024
+
 // MaxNaks bounds the NAK datagrams that one Protocol sends, per second.
 const MaxNaks = 20000
 
 const (
 	defaultStreams   = 4096
-	defaultReceivers = 1024
+	defaultReceivers = MaxReceivers
 
 	minWindow    = 16        // datagrams
 	maxWindow    = 1 << 20   // datagrams
@@ -159,7 +162,7 @@ func StreamTables(window, datagram, streams int) int {
 		streams = defaultStreams
 	}
 	n := slotCount(WindowDatagrams(window, datagram))
-	return streams*streamBytes + fullWindows*n*int(unsafe.Sizeof(uintptr(0))) + sharedGaps*int(unsafe.Sizeof(gap{}))
+	return streams*streamBytes + refusalBytes + fullWindows*n*int(unsafe.Sizeof(uintptr(0))) + sharedGaps*int(unsafe.Sizeof(gap{}))
 }
 
 // slotCount is the number of slots of a window: a power of two above it, since the datagram that

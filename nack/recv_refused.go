@@ -1,6 +1,8 @@
 package nack
 
 import (
+	"unsafe"
+
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/internal/core"
@@ -13,6 +15,9 @@ const (
 	// refusalRate is how many are reported a second after that: forged ones are counted only.
 	refusalRate = 100
 )
+
+// refusalBytes is what they take.
+const refusalBytes = maxRefusals * 3 * int(unsafe.Sizeof(streamKey{}))
 
 // refusals holds the streams that were turned away and reported, so that each is reported once.
 type refusals struct {

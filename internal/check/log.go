@@ -259,6 +259,8 @@ func reasonName(r core.LossReason) string {
 		return "slow consumer"
 	case core.LossMalformed:
 		return "malformed"
+	case core.LossRefused:
+		return "refused"
 	}
 	return fmt.Sprintf("reason %d", uint8(r))
 }

@@ -78,12 +78,13 @@ const (
 )
 
 // New returns the branches of a member's engines: the Branch of engine i is in front of cores[i].
-// Each one is to be connected before its engine turns.
-func New(self wire.MemberID, cores []*nack.Protocol) []*Branch {
+// Each core receives streams streams at most; 0: as many as it does by default. Each Branch is to be
+// connected before its engine turns.
+func New(self wire.MemberID, cores []*nack.Protocol, streams int) []*Branch {
 	if len(cores) > maxEngines {
 		panic("fanin: too many engines")
 	}
-	owners := newOwners(len(cores))
+	owners := newOwners(len(cores), streams)
 	all := make([]*Branch, len(cores))
 	for i, core := range cores {
 		all[i] = &Branch{Protocol: core, number: i, self: self, owners: owners, all: all, last: self, transfer: ring.NewBytes(TransferBytes)}

@@ -95,7 +95,7 @@ func newRig(t *testing.T, engines int) *rig {
 			Eviction: time.Second, Room: 1 << 20, Lanes: 1, Pool: pool, Rand: rand.New(rand.NewPCG(uint64(i), 2)), Sink: sink{},
 		}))
 	}
-	r.branches = New(testSelf, cores)
+	r.branches = New(testSelf, cores, 0)
 	for i, b := range r.branches {
 		e := engine.New(engine.Config{
 			Driver: r.ports[i], Source: source{b}, Self: testSelf, Cluster: testCluster,

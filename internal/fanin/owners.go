@@ -25,13 +25,13 @@ type owners struct {
 	known atomic.Pointer[map[wire.MemberID]int]
 }
 
-// ownedEach is how many transmitters there may be for each engine: twice the number of streams that
-// a core receives. So the cores run out of room first, and drop those that have been silent longest.
-// A transmitter that is in no core is soon taken out of this table.
-const ownedEach = 512
+// ownedEach is how many transmitters there may be for each engine besides those of its core's streams.
+// So the cores run out of room first, and drop those that have been silent longest. A transmitter that
+// is in no core is soon taken out of this table.
+const ownedEach = 256
 
-func newOwners(engines int) *owners {
-	o := &owners{bound: engines * ownedEach}
+func newOwners(engines, streams int) *owners {
+	o := &owners{bound: engines * (ownedEach + max(streams, ownedEach))}
 	o.known.Store(new(map[wire.MemberID]int))
 	return o
 }

@@ -59,7 +59,7 @@ func (m *Member) makeUnits() {
 	if len(cores) == 1 {
 		return
 	}
-	for i, b := range fanin.New(cfg.ID, cores) {
+	for i, b := range fanin.New(cfg.ID, cores, cfg.MaxStreams) {
 		m.units[i].branch = b
 	}
 }
@@ -71,7 +71,7 @@ func (m *Member) nackConfig(engine int, sink nack.Sink) nack.Config {
 	c := nack.Config{
 		Self: cfg.ID, Incarnation: cfg.Incarnation, Cluster: cfg.Cluster,
 		Datagram: driver.Datagram(), Window: cfg.Window, MaxMessageSize: cfg.MaxMessageSize,
-		Fastest: cfg.Fastest, Eviction: cfg.Eviction, Pacer: m.pacer, FEC: cfg.FEC,
+		Fastest: cfg.Fastest, Eviction: cfg.Eviction, MaxStreams: cfg.MaxStreams, Pacer: m.pacer, FEC: cfg.FEC,
 		Room: driver.Room(), Lanes: cfg.Lanes, Wanted: m.wanted.Wanted(),
 		Pool: pool, Rand: random, Sink: sink, RepairNS: cfg.RepairNS,
 	}

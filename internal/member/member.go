@@ -48,6 +48,7 @@ type Config struct {
 	MaxMessageSize int // bytes
 	Fastest        bool
 	SelfDelivery   bool
+	MaxStreams     int // received by each engine
 	Eviction       time.Duration
 	MaxRate        int64 // bits a second; 0: none
 	Queue          int   // bytes of each lane's command queue; 0: none, the application turns the engine

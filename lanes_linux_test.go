@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -295,24 +294,6 @@ func TestSubscribedLanesAndAnotherNumber(t *testing.T) {
 	if s := b.Stats().XDP.Filter; s.Unwanted != before.XDP.Filter.Unwanted {
 		t.Errorf("%d more are unwanted", s.Unwanted-before.XDP.Filter.Unwanted)
 	}
-}
-
-// lines is a log.
-type lines struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(b)
-}
-
-func (l *lines) count(s string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.buf.String(), s)
 }
 
 // With an Invoker the turning goroutine itself tells the driver.

@@ -47,14 +47,17 @@ const Headroom = 16
 // FewReceivers is the largest number of receivers with which NAKs go by unicast, at once.
 const FewReceivers = 3
 
-// MaxReceivers is the default of Config.MaxReceivers.
-const MaxReceivers = 1024
+// MaxStreams and MaxReceivers are the defaults of these fields of Config.
+const (
+	MaxStreams   = 4096
+	MaxReceivers = 1024
+)
 
 // MaxNaks bounds the NAK datagrams that one Protocol sends, per second.
 const MaxNaks = 20000
 
 const (
-	defaultStreams   = 4096
+	defaultStreams   = MaxStreams
 	defaultReceivers = MaxReceivers
 
 	minWindow    = 16        // datagrams

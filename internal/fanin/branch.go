@@ -78,8 +78,7 @@ const (
 )
 
 // New returns the branches of a member's engines: the Branch of engine i is in front of cores[i].
-// Each core receives streams streams at most; 0: as many as it does by default. Each Branch is to be
-// connected before its engine turns.
+// Each core receives streams streams at most. Each Branch is to be connected before its engine turns.
 func New(self wire.MemberID, cores []*nack.Protocol, streams int) []*Branch {
 	if len(cores) > maxEngines {
 		panic("fanin: too many engines")

@@ -1,6 +1,7 @@
 package fanin
 
 import (
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -92,10 +93,10 @@ func newRig(t *testing.T, engines int) *rig {
 		r.ports, r.pools = append(r.ports, &port{}), append(r.pools, pool)
 		cores = append(cores, nack.New(nack.Config{
 			Self: testSelf, Incarnation: 1, Cluster: testCluster, Datagram: testDatagram, Window: 1 << 18, MaxMessageSize: 1 << 16,
-			Eviction: time.Second, Room: 1 << 20, Lanes: 1, Pool: pool, Rand: rand.New(rand.NewPCG(uint64(i), 2)), Sink: sink{},
+			Eviction: time.Second, MaxStreams: testStreams, Room: 1 << 20, Lanes: 1, Pool: pool, Rand: rand.New(rand.NewPCG(uint64(i), 2)), Sink: sink{},
 		}))
 	}
-	r.branches = New(testSelf, cores, 0)
+	r.branches = New(testSelf, cores, testStreams)
 	for i, b := range r.branches {
 		e := engine.New(engine.Config{
 			Driver: r.ports[i], Source: source{b}, Self: testSelf, Cluster: testCluster,
@@ -178,16 +179,17 @@ func TestOwnersOfTheGoneAreForgotten(t *testing.T) {
 // Transmitters that somebody made up fill the table up to its bound and no further, and go.
 func TestOwnersAreBounded(t *testing.T) {
 	r := newRig(t, 2)
-	for n := range 3 * ownedEach {
+	bound := r.branches[0].owners.bound
+	for n := range bound + testStreams {
 		r.ports[n%2].put(datagram(wire.MemberID{0: 1, 1: byte(n), 2: byte(n >> 8)}, heartbeat))
 	}
 	for range 200 {
 		r.turn()
 	}
-	if n := len(*r.branches[0].owners.known.Load()); n != 2*ownedEach {
-		t.Errorf("%d transmitters are known, the bound is %d", n, 2*ownedEach)
+	if n := len(r.branches[0].owners.all()); n != bound {
+		t.Errorf("%d transmitters are known, the bound is %d", n, bound)
 	}
-	if a, b := r.branches[0].Stats(), r.branches[1].Stats(); a.Stray+b.Stray != ownedEach {
+	if a, b := r.branches[0].Stats(), r.branches[1].Stats(); a.Stray+b.Stray != testStreams {
 		t.Errorf("%+v %+v", a, b)
 	}
 	// They are silent, so a sender finds room. The table forgets those that are in no core, and a full
@@ -334,7 +336,7 @@ func TestForwardingWakes(t *testing.T) {
 // Engines that receive from a new transmitter at the same time agree on its owner.
 func TestOwnersAgree(t *testing.T) {
 	const engines, members = 4, 200
-	o := newOwners(engines)
+	o := newOwners(engines, testStreams)
 	var said [engines][members]int
 	var wg sync.WaitGroup
 	for e := range engines {
@@ -356,7 +358,7 @@ func TestOwnersAgree(t *testing.T) {
 		}
 	}
 	var mine []wire.MemberID
-	for m, e := range *o.known.Load() {
+	for m, e := range o.all() {
 		if e == 1 {
 			mine = append(mine, m)
 		}
@@ -390,4 +392,16 @@ func TestBranchAllocatesNothing(t *testing.T) {
 	if r.branches[1].Stats().Forwarded == 0 || r.branches[0].Stats().Taken != r.branches[1].Stats().Forwarded {
 		t.Errorf("%+v", r.branches[1].Stats())
 	}
+}
+
+// testStreams is how many streams each core receives.
+const testStreams = 256
+
+// all returns every entry.
+func (o *owners) all() map[wire.MemberID]int {
+	all := map[wire.MemberID]int{}
+	for i := range o.known {
+		maps.Copy(all, *o.known[i].Load())
+	}
+	return all
 }

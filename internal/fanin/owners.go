@@ -1,6 +1,7 @@
 package fanin
 
 import (
+	"encoding/binary"
 	"maps"
 	"sync"
 	"sync/atomic"
@@ -17,28 +18,45 @@ import (
 //   - Only the owner takes an entry away, and only when its core holds nothing of the transmitter.
 //     What comes then begins a stream anew, with one engine just as with several.
 //
-// Reading takes no lock: the map is replaced, never changed. That costs a copy for each new
-// transmitter, and the bound limits what a flood of made-up ones can cost.
+// Reading takes no lock: maps are replaced, never changed. Each one holds a part of the transmitters,
+// so a new one costs a small copy, and a flood of made-up ones costs no more for each.
 type owners struct {
 	bound int // transmitters
 	mu    sync.Mutex
-	known atomic.Pointer[map[wire.MemberID]int]
+	count int // guarded by mu
+	known [ownerParts]atomic.Pointer[map[wire.MemberID]int]
 }
 
-// ownedEach is how many transmitters there may be for each engine besides those of its core's streams.
-// So the cores run out of room first, and drop those that have been silent longest. A transmitter that
-// is in no core is soon taken out of this table.
-const ownedEach = 256
+const (
+	// ownedEach is how many transmitters there may be for each stream that the cores receive. So the
+	// cores run out of room first, and drop those that have been silent longest. A transmitter that is
+	// in no core is soon taken out of this table.
+	ownedEach = 2
+
+	ownerParts = 256
+	// crowded is how many times its fair share one part may hold.
+	crowded = 8
+)
 
 func newOwners(engines, streams int) *owners {
-	o := &owners{bound: engines * (ownedEach + max(streams, ownedEach))}
-	o.known.Store(new(map[wire.MemberID]int))
+	o := &owners{bound: engines * streams * ownedEach}
+	for i := range o.known {
+		o.known[i].Store(new(map[wire.MemberID]int))
+	}
 	return o
+}
+
+// part returns the map that a transmitter belongs in.
+func (o *owners) part(m *wire.MemberID) *atomic.Pointer[map[wire.MemberID]int] {
+	h := binary.LittleEndian.Uint64(m[:8]) ^ binary.LittleEndian.Uint64(m[8:])
+	h ^= h >> 32
+	h ^= h >> 16
+	return &o.known[(h^h>>8)%ownerParts]
 }
 
 // of returns the engine that owns a transmitter; ok is false when none does.
 func (o *owners) of(m wire.MemberID) (engine int, ok bool) {
-	engine, ok = (*o.known.Load())[m]
+	engine, ok = (*o.part(&m).Load())[m]
 	return engine, ok
 }
 
@@ -47,17 +65,19 @@ func (o *owners) of(m wire.MemberID) (engine int, ok bool) {
 func (o *owners) claim(m wire.MemberID, engine int) (owner int, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	known := *o.known.Load()
+	part := o.part(&m)
+	known := *part.Load()
 	if owner, ok = known[m]; ok {
 		return owner, true
 	}
-	if len(known) >= o.bound {
+	if o.count >= o.bound || len(known) > crowded*o.bound/ownerParts {
 		return 0, false
 	}
 	next := make(map[wire.MemberID]int, len(known)+1)
 	maps.Copy(next, known)
 	next[m] = engine
-	o.known.Store(&next)
+	part.Store(&next)
+	o.count++
 	return engine, true
 }
 
@@ -65,9 +85,12 @@ func (o *owners) claim(m wire.MemberID, engine int) (owner int, ok bool) {
 func (o *owners) release(gone []wire.MemberID) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	next := maps.Clone(*o.known.Load())
 	for _, m := range gone {
+		part := o.part(&m)
+		next := maps.Clone(*part.Load())
+		o.count -= len(next)
 		delete(next, m)
+		o.count += len(next)
+		part.Store(&next)
 	}
-	o.known.Store(&next)
 }

@@ -1,6 +1,7 @@
 package member
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"sync"
 
@@ -59,7 +60,7 @@ func (m *Member) makeUnits() {
 	if len(cores) == 1 {
 		return
 	}
-	for i, b := range fanin.New(cfg.ID, cores, cfg.MaxStreams) {
+	for i, b := range fanin.New(cfg.ID, cores, cmp.Or(cfg.MaxStreams, nack.MaxStreams)) {
 		m.units[i].branch = b
 	}
 }

@@ -48,7 +48,7 @@ type Config struct {
 	MaxMessageSize int // bytes
 	Fastest        bool
 	SelfDelivery   bool
-	MaxStreams     int // received by each engine
+	MaxStreams     int // received by each engine; 0: nack.MaxStreams
 	Eviction       time.Duration
 	MaxRate        int64 // bits a second; 0: none
 	Queue          int   // bytes of each lane's command queue; 0: none, the application turns the engine

@@ -95,12 +95,14 @@ func (m memory) total() int64 {
 // them: they are resident from the start, and a process without CAP_IPC_LOCK may not have more of
 // them than its limit (ulimit -l). auto:// counts as whichever driver takes more.
 //
-// Messages that wait for handlers are in the sum: the queues of all subscriptions together hold at most the larger of
-// Window and twice MaxMessageSize, each message counted with 64 bytes besides its payload. A subscription is full when it has
-// SubscriptionQueue messages, or four times as much memory as is still free: one that is slow alone can use four fifths.
+// Messages that wait for handlers are in the sum. The queues of all subscriptions together hold at most
+// three quarters of Window, or twice MaxMessageSize where that is more, each message counted with 64 bytes
+// besides its payload. A subscription is full when it has SubscriptionQueue messages, or eight times as
+// much memory as is still free: one that is slow alone can use eight ninths.
 //
-// Not in the sum: 24 KiB that each subscription takes with its first message, and 96 KiB or one larger message that each can
-// have when all the memory for queues is used up, both for each engine; and the socket buffers, which are the kernel's.
+// Not in the sum, for each subscription and engine: 24 KiB that it takes with its first message, and 76 KiB
+// or one larger message that it can have when the memory for queues is used up. Nor are the socket
+// buffers, which are the kernel's.
 func (c Config) MemoryBudget() int64 {
 	d := c.withDefaults()
 	mtu := defaultMTU
@@ -122,7 +124,7 @@ func (c Config) MemoryBudget() int64 {
 }
 
 // queueBytes bounds the memory in which messages wait for handlers, of all subscriptions together.
-func (c *Config) queueBytes() int64 { return int64(max(c.Window, 2*c.MaxMessageSize)) }
+func (c *Config) queueBytes() int64 { return int64(max(c.Window/4*3, 2*c.MaxMessageSize)) }
 
 // poolBuffers is the number of packet buffers for datagrams of the given size: the retransmit
 // window of every stream that this member may send, the shared reorder windows, and some for

@@ -1,11 +1,14 @@
 package blaze_test
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"runtime"
 	"testing"
 
 	"github.com/activeblaze/blaze"
+	"github.com/activeblaze/blaze/wire"
 )
 
 func heap() int64 {
@@ -50,4 +53,71 @@ func TestMemoryBudgetIsTrue(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whatever makes a member hold memory, all at once: messages that never become whole, FEC senders that
+// have gone, and slow subscriptions. The member stays within its budget, and the budget within what it was.
+func TestMemoryBudgetHoldsAgainstHostility(t *testing.T) {
+	socketsOnly(t)
+	for protocol, most := range map[blaze.Protocol]int64{blaze.NACK: 54 << 20, blaze.Hybrid: 62 << 20, blaze.Totem: 70 << 20} {
+		if budget := (blaze.Config{Protocol: protocol}).MemoryBudget(); budget > most*5/4 {
+			t.Errorf("%v: the zero Config's budget is %d KiB", protocol, budget>>10)
+		}
+	}
+	cfg := testConfig(t)
+	a := started(t, cfg)
+	p := publisher(t, a, "slow.a", 0)
+	before := heap()
+	b := started(t, cfg)
+	gate := make(chan struct{})
+	t.Cleanup(func() { close(gate) })
+	for range 8 {
+		if _, err := b.SubscribePayload("slow.>", func(*blaze.Delivery) { <-gate }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.WaitReceivers(within(t), 1); err != nil {
+		t.Fatal(err)
+	}
+	payload := make([]byte, 1344)
+	for b.Stats().Pauses == 0 {
+		if err := p.Offer(payload); err != nil && !errors.Is(err, blaze.ErrBackPressure) {
+			t.Fatal(err)
+		}
+	}
+
+	at, part := newAttacker(t, cfg), make([]byte, 1300)
+	mem := make([]byte, 1472+wire.DataOverhead)
+	forge := func(sender int, protocol wire.Protocol, add func(w *wire.DataWriter, i int) bool, count int) {
+		h := wire.Header{Cluster: wire.ClusterHash(cfg.Cluster), Incarnation: 1, Stream: wire.NewStreamID(protocol, 0)}
+		binary.LittleEndian.PutUint64(h.Transmitter[:], uint64(1000+sender))
+		for i := range count {
+			var w wire.DataWriter
+			w.Begin(mem, 1472, h, uint64(1+i), 1)
+			if !add(&w, i) {
+				t.Fatal("it does not fit")
+			}
+			off, n := w.Finish()
+			at.throw(mem[off : off+n])
+		}
+	}
+	for sender := range 64 {
+		forge(sender, wire.FEC, func(w *wire.DataWriter, i int) bool { return w.Add("a", wire.KindRaw, part[:100]) }, 80)
+	}
+	for sender := range 256 {
+		forge(100+sender, wire.NACK, func(w *wire.DataWriter, i int) bool {
+			return w.AddFragment("a", wire.KindRaw, uint32(i*len(part)), 1<<20, part)
+		}, 200)
+	}
+	eventually(t, "most of it has been received", func() bool {
+		s := b.Stats()
+		return s.Engine.Received+s.UDP.KernelDrops > at.sent
+	})
+	runtime.GC()
+	used, budget := heap()-before, cfg.MemoryBudget()
+	t.Logf("%d KiB used, %d KiB in the budget; %d streams", used>>10, budget>>10, b.Stats().Nack.Streams)
+	if used > budget*11/10 {
+		t.Errorf("%d KiB are used, the budget says %d", used>>10, budget>>10)
+	}
+	runtime.KeepAlive(b)
 }

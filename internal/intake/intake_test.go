@@ -192,7 +192,7 @@ func TestSlowOnesShare(t *testing.T) {
 		all = append(all, q)
 	}
 	grown := heap() - before
-	if most := limit + many*(OwnBytes+96<<10); grown > int64(most) {
+	if most := limit + many*(OwnBytes+80<<10); grown > int64(most) {
 		t.Errorf("%d full queues hold %d KiB, the limit is %d", many, grown>>10, most>>10)
 	}
 	for i, q := range all {

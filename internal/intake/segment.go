@@ -69,7 +69,7 @@ func (s *segment) reset(first uint64) {
 }
 
 const (
-	segmentItems, segmentBytes = 512, 64 << 10
+	segmentItems, segmentBytes = 192, 64 << 10
 	ownItems, ownBytes         = 64, 8 << 10
 
 	// OwnBytes is what an inlet has for itself: two small segments, taken when the first message comes.
@@ -86,9 +86,9 @@ func newSegment(items, bytes int) *segment {
 // Stock is the memory in which messages wait that an inlet's own segments do not hold. All intakes of an
 // owner share it. What nobody has used for a second goes back to the runtime.
 //
-// An intake is full when it has more than four times what is still free (the dynamic thresholds of
-// Choudhury and Hahne, 1998). So one slow consumer alone can have four fifths of the limit, ten have a
-// fortieth less than a tenth each, and a share is always left for one that becomes slow later.
+// An intake is full when it has eight times what is still free (the dynamic thresholds of Choudhury and
+// Hahne, 1998). So one slow consumer alone can have eight ninths of the limit, ten nearly a tenth each,
+// and something is always left for one that becomes slow later.
 type Stock struct {
 	limit atomic.Int64
 	held  atomic.Int64 // bytes of the segments that inlets have
@@ -105,7 +105,7 @@ type Stock struct {
 func (s *Stock) SetLimit(bytes int64) { s.limit.Store(bytes) }
 
 // room reports whether an inlet that has mine bytes may take a segment more.
-func (s *Stock) room(mine int64) bool { return mine == 0 || mine < 4*(s.limit.Load()-s.held.Load()) }
+func (s *Stock) room(mine int64) bool { return mine == 0 || mine < 8*(s.limit.Load()-s.held.Load()) }
 
 // take is a segment that holds one payload of n bytes at least.
 func (s *Stock) take(n int) *segment {

@@ -1,8 +1,10 @@
 package blaze_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
@@ -54,6 +56,28 @@ func TestAutoFallsBack(t *testing.T) {
 			}
 			a.Shutdown()
 		})
+	}
+}
+
+// An administrator gets one line at Start, which says what was taken and why, and none for the few
+// datagrams that come through the kernel.
+func TestAutoLogsOneLine(t *testing.T) {
+	testnet.NeedAFXDP(t)
+	na, nb := testnet.Pair(t)
+	for _, scheme := range []string{"auto", "xdp"} {
+		cfg := over(t, scheme, "v0", "")
+		other := over(t, scheme, "v1", "")
+		other.BroadcastURI, other.Cluster = strings.Replace(cfg.BroadcastURI, "v0", "v1", 1), cfg.Cluster
+		var log bytes.Buffer
+		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		a, b := startedIn(t, na, cfg), startedIn(t, nb, other)
+		b.SubscribePayload("a", func(*blaze.Delivery) {})
+		publisher(t, a, "a", 1)
+		a.Shutdown()
+		b.Shutdown()
+		if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, scheme+":// took xdp") || !strings.Contains(text, "mode=") {
+			t.Errorf("not one line:\n%s", text)
+		}
 	}
 }
 

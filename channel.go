@@ -142,6 +142,9 @@ func (c *Channel) init() error {
 		return err
 	}
 	c.res = res
+	s := c.lastStats() // until Start, what is open now shows, with the counters of the start before
+	s.attached(res)
+	c.last.Store(&s)
 	c.state.Store(uint32(Initialized))
 	return nil
 }

@@ -21,7 +21,7 @@ func (c *Config) attach(log *slog.Logger) (*attach.Attachment, error) {
 		return nil, err
 	}
 	a, err := attach.Open(attach.Config{
-		URI: c.BroadcastURI, Scheme: u.Scheme, Group: u.Group, Peers: u.Peers, Bind: u.Bind, Interface: u.Interface,
+		URI: c.BroadcastURI, Default: c.BroadcastURI == defaultBroadcastURI, Scheme: u.Scheme, Group: u.Group, Peers: u.Peers, Bind: u.Bind, Interface: u.Interface,
 		TTL: u.TTL, MTU: u.MTU, DSCP: u.DSCP, BusyPoll: u.BusyPoll, GSO: u.GSO,
 		Queue: u.Queue, Queues: u.Queues, Mode: u.Mode, ZeroCopy: u.ZeroCopy, Socket: u.Socket,
 		Subscribed: u.Lanes == "subscribed", Tap: u.Tap,

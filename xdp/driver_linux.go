@@ -151,7 +151,7 @@ func (d *Driver) open() (err error) {
 	}
 	d.state = state
 	zeroCopy, napi := d.line.socket.Options()
-	d.log.Info("xdp: open", "interface", l.name, "queue", cfg.Queue, "local", addrOf(d.local), "mode", d.Mode(), "reason", d.Reason(),
+	d.log.Debug("xdp: open", "interface", l.name, "queue", cfg.Queue, "local", addrOf(d.local), "mode", d.Mode(), "reason", d.Reason(),
 		"socket", cfg.Socket, "mtu", d.mtu, "zerocopy", zeroCopy, "napi", napi, "queues", l.queues,
 		"buffers", len(d.chunks), "huge", d.memory.huge, "state", state.String())
 	return nil

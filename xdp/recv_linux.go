@@ -131,8 +131,8 @@ func (d *Driver) receiveKernel(batch []buf.Received) (n int) {
 				d.lend(b.ID(), size)
 				d.stats.RecvKernel++
 				d.eager = eagerFor
-				if !d.passed {
-					d.tellPassed()
+				if !d.passed && d.stats.RecvKernel%passedEvery == 0 {
+					d.notePassed()
 				}
 				if d.tap != nil {
 					to := d.local
@@ -151,17 +151,23 @@ func (d *Driver) receiveKernel(batch []buf.Received) (n int) {
 	return n
 }
 
-// tellPassed logs, once, that the filter passes datagrams of the group. Of lanes that are not
-// wanted some should come that way.
-func (d *Driver) tellPassed() {
+// passedEvery is after how many datagrams from the kernel their share is looked at.
+const passedEvery = 1024
+
+// notePassed logs, once, that many datagrams of the group come through the kernel: a twentieth or
+// more. Of lanes that are not wanted some should come that way.
+func (d *Driver) notePassed() {
+	if d.stats.RecvKernel*20 < d.stats.RecvDatagrams {
+		return
+	}
 	d.countKernel()
 	f := &d.stats.Filter
 	if f.Unwanted > 0 && f.Oversize+f.Unmatched+f.NoSocket == 0 {
 		return
 	}
 	d.passed = true
-	d.log.Info("xdp: a datagram came through the kernel, which is slower; many of these would be worth a look",
-		"oversize", f.Oversize, "unmatched", f.Unmatched, "nosocket", f.NoSocket,
+	d.log.Info("xdp: many datagrams come through the kernel, which is slower",
+		"kernel", d.stats.RecvKernel, "all", d.stats.RecvDatagrams, "oversize", f.Oversize, "unmatched", f.Unmatched, "nosocket", f.NoSocket,
 		"remedy", "oversize: udp members with gso=off, or ethtool -K on the sender's interface tx-udp-segmentation off, or mode=native; nosocket: queues=N for all of the interface's, or ethtool -L combined 1, or a flow rule to the queue")
 }
 

@@ -3,10 +3,12 @@
 package attach
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/activeblaze/blaze/buf"
@@ -17,7 +19,8 @@ import (
 
 // Config says what to attach to. All fields are taken as valid.
 type Config struct {
-	URI string // as the user wrote it, for messages; the fields up to Tap are its parts
+	URI     string // as the user wrote it, for messages; the fields up to Tap are its parts
+	Default bool   // the user wrote none
 
 	Scheme         string // "udp", "xdp", "auto" or "pointcast"
 	Group          netip.AddrPort
@@ -69,6 +72,7 @@ func Open(cfg Config) (*Attachment, error) {
 	}
 	a.log, a.subscribed = cfg.Logger, cfg.Subscribed
 	a.addPorts(&cfg)
+	a.logOpen(&cfg)
 	return a, nil
 }
 
@@ -89,26 +93,36 @@ func openAuto(cfg *Config) (*Attachment, error) {
 		a, err := openXDP(cfg)
 		if err == nil {
 			a.Reason = "auto: " + a.Reason
-			cfg.Logger.Info("blaze: auto:// took xdp", "interface", cfg.Interface, "mode", a.Mode(), "why", a.Reason)
 			return a, nil
 		}
 		// Where udp cannot be had either, for the same reason or another, its error counts.
 		why = "auto: " + statement(err).Error()
 	}
-	a, err := openUDP(cfg, why)
-	if err == nil {
-		cfg.Logger.Info("blaze: auto:// took udp", "why", why)
+	return openUDP(cfg, why)
+}
+
+// loggedLoopback is whether a channel of this process has logged that it stays on loopback.
+var loggedLoopback atomic.Bool
+
+// logOpen writes the one line that Init has for an administrator.
+func (a *Attachment) logOpen(cfg *Config) {
+	switch {
+	case cfg.Scheme != "pointcast" && cfg.Interface == "":
+		level := slog.LevelInfo
+		if cfg.Default || loggedLoopback.Swap(true) {
+			level = slog.LevelDebug
+		}
+		cfg.Logger.Log(context.Background(), level, "blaze: no interface is named, so the channel stays on loopback: nothing leaves this host",
+			"uri", cfg.URI, "remedy", "add ?interface=NAME")
+	case a.xdp != nil || cfg.Scheme == "auto":
+		cfg.Logger.Info("blaze: "+cfg.Scheme+":// took "+a.Name, "interface", cfg.Interface, "mode", a.Mode(), "why", a.Reason)
 	}
-	return a, err
 }
 
 func openUDP(cfg *Config, why string) (*Attachment, error) {
 	name := "udp"
 	if cfg.Scheme == "pointcast" {
 		name = "pointcast"
-	} else if cfg.Interface == "" {
-		cfg.Logger.Info("blaze: no interface is named, so the channel stays on loopback: nothing leaves this host",
-			"uri", cfg.URI, "remedy", "add ?interface=NAME")
 	}
 	d, err := udp.Open(udp.Config{
 		Group: cfg.Group, Peers: cfg.Peers, Bind: cfg.Bind, Interface: cfg.Interface,

@@ -17,11 +17,19 @@ const MaxLen = 255
 // ErrInvalid is what every error of Validate and ValidatePattern wraps.
 var ErrInvalid = errors.New("invalid topic")
 
+// fault is an ErrInvalid that says why, for a caller that says of what.
+type fault string
+
+func (f fault) Error() string        { return string(f) }
+func (f fault) Is(target error) bool { return target == ErrInvalid }
+
+func invalid(format string, a ...any) error { return fault(fmt.Sprintf(format, a...)) }
+
 // Validate reports whether a message can be published on path: 1 to MaxLen bytes of UTF-8 without control
 // characters, one or more non-empty elements between dots, no * and no >. It allocates nothing when all is well.
 func Validate(path string) error {
 	if strings.ContainsAny(path, "*>") {
-		return fmt.Errorf("%w %q: * and > are for subscriptions", ErrInvalid, path)
+		return invalid("%q: * and > are for subscriptions", path)
 	}
 	return ValidatePattern(path)
 }
@@ -31,24 +39,24 @@ func Validate(path string) error {
 func ValidatePattern(pattern string) error {
 	switch {
 	case pattern == "":
-		return fmt.Errorf("%w: it is empty", ErrInvalid)
+		return invalid("it is empty")
 	case len(pattern) > MaxLen:
-		return fmt.Errorf("%w %.32q…: %d bytes, at most %d allowed", ErrInvalid, pattern, len(pattern), MaxLen)
+		return invalid("%.32q…: %d bytes, at most %d allowed", pattern, len(pattern), MaxLen)
 	case !utf8.ValidString(pattern):
-		return fmt.Errorf("%w %q: not UTF-8", ErrInvalid, pattern)
+		return invalid("%q: not UTF-8", pattern)
 	case strings.ContainsFunc(pattern, unicode.IsControl):
-		return fmt.Errorf("%w %q: it has a control character", ErrInvalid, pattern)
+		return invalid("%q: it has a control character", pattern)
 	}
 	for rest, more := pattern, true; more; {
 		var element string
 		element, rest, more = strings.Cut(rest, ".")
 		switch {
 		case element == "":
-			return fmt.Errorf("%w %q: an element is empty", ErrInvalid, pattern)
+			return invalid("%q: an element is empty", pattern)
 		case element == ">" && more:
-			return fmt.Errorf("%w %q: > must be the last element", ErrInvalid, pattern)
+			return invalid("%q: > must be the last element", pattern)
 		case element != "*" && element != ">" && strings.ContainsAny(element, "*>"):
-			return fmt.Errorf("%w %q: * and > must be whole elements", ErrInvalid, pattern)
+			return invalid("%q: * and > must be whole elements", pattern)
 		}
 	}
 	return nil

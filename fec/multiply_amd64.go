@@ -1,11 +1,11 @@
 package fec
 
-import "golang.org/x/sys/cpu"
+import "github.com/klauspost/cpuid/v2"
 
 // chunk is what mulAdd2AVX2 works on at a time, bytes.
 const chunk = 64
 
-var haveAVX2 = cpu.X86.HasAVX2
+var haveAVX2 = cpuid.CPU.Supports(cpuid.AVX2)
 
 // products are those of one constant with 0..15, and with 0..15 times 16.
 type products [32]byte

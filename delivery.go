@@ -57,7 +57,7 @@ const (
 	LossRetention    = LossReason(core.LossRetention)    // the sender no longer holds it: Config.Window
 	LossReset        = LossReason(core.LossReset)        // this receiver fell out of the window, or was evicted
 	LossSlowConsumer = LossReason(core.LossSlowConsumer) // the subscription's queue was full (SlowConsumer Drop)
-	LossMalformed    = LossReason(core.LossMalformed)    // it came, and could not be read or put together
+	LossMalformed    = LossReason(core.LossMalformed)    // it came, and could not be read or put together, or there was no memory to put it together
 	LossRefused      = LossReason(core.LossRefused)      // Config.MaxStreams: nothing of the stream is received; First and Last are 0
 )
 

@@ -4,8 +4,6 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,64 +12,24 @@ import (
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/internal/core"
+	"github.com/activeblaze/blaze/internal/script"
 	"github.com/activeblaze/blaze/wire"
 )
 
 var update = flag.Bool("update", false, "write what the scripts in testdata give as what they should give")
 
-// TestScripts runs the scripts in testdata. A script is a list of steps: commands, a line of
-// ----, and what comes of them. Messages have the numbers of their datagrams: each has one.
+// TestScripts runs the scripts in testdata. Messages have the numbers of their datagrams: each has one.
 //
 // Commands to a receiver: start; data n…; heartbeat first= last= receivers= rtt= want=;
 // leave last=; hear n..m, another receiver's NAK; pause; resume; forget.
 // Commands to a sender: open; offer count; nak from= gaps= again=; status from= next= highest= limit= room=.
 // To both: advance duration.
 func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no scripts", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) { runScript(t, file) })
-	}
+	script.Run(t, *update, func(t *testing.T) script.Player { return newPlayer(t) })
 }
 
-func runScript(t *testing.T, file string) {
-	in, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := newScript(t)
-	var out strings.Builder
-	for i, step := range strings.Split(strings.TrimSpace(string(in)), "\n\n") {
-		commands, want, _ := strings.Cut(step+"\n", "----\n")
-		for line := range strings.Lines(commands) {
-			if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
-				s.do(line)
-			}
-		}
-		got := strings.Join(s.out, "\n")
-		s.out = nil
-		if want = strings.TrimSpace(want); got != want && !*update {
-			t.Errorf("%s, step %d:\n%sgot:\n%s\nwant:\n%s", file, i+1, commands, got, want)
-		}
-		if i > 0 {
-			out.WriteString("\n")
-		}
-		out.WriteString(strings.TrimSuffix(commands+"----\n"+got, "\n") + "\n")
-	}
-	s.p.Release()
-	if s.p.cfg.Pool.Free() != s.p.cfg.Pool.Count() {
-		t.Error("buffers are missing")
-	}
-	if *update {
-		if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-type script struct {
+// player is a Protocol that a script drives.
+type player struct {
 	t      *testing.T
 	p      *Protocol
 	now    clock.Time
@@ -83,8 +41,8 @@ type script struct {
 
 var scriptPeer = wire.MemberID{9} // the sender that a scripted receiver hears
 
-func newScript(t *testing.T) *script {
-	s := &script{t: t, now: clock.Time(time.Second)}
+func newPlayer(t *testing.T) *player {
+	s := &player{t: t, now: clock.Time(time.Second)}
 	s.p = New(Config{
 		Self: wire.MemberID{1}, Incarnation: 1, Datagram: 1472, Window: 32 * 1472, Room: 1 << 20,
 		Pool: buf.NewPool(200, 1472+Headroom), Rand: rand.New(rand.NewPCG(1, 1)), Sink: s,
@@ -94,7 +52,7 @@ func newScript(t *testing.T) *script {
 	return s
 }
 
-func (s *script) say(format string, args ...any) {
+func (s *player) say(format string, args ...any) {
 	if len(s.run) > 0 {
 		r := "deliver"
 		for _, n := range s.run {
@@ -107,19 +65,34 @@ func (s *script) say(format string, args ...any) {
 	}
 }
 
-func (s *script) Deliver(m *core.Delivery) bool {
+func (s *player) Deliver(m *core.Delivery) bool {
 	if !s.refuse {
 		s.run = append(s.run, m.Sequence)
 	}
 	return !s.refuse
 }
 
-func (s *script) Lost(l *core.Loss) {
+func (s *player) Lost(l *core.Loss) {
 	s.say("lost %d..%d %s", l.First, l.Last, [...]string{"", "unrepaired", "sender gone", "retention", "reset", "slow consumer", "malformed"}[l.Reason])
 }
 
-// do runs one command and says what comes of it.
-func (s *script) do(line string) {
+// Output implements script.Player.
+func (s *player) Output() string {
+	out := strings.Join(s.out, "\n")
+	s.out = nil
+	return out
+}
+
+// End implements script.Player: every buffer is back.
+func (s *player) End() {
+	s.p.Release()
+	if s.p.cfg.Pool.Free() != s.p.cfg.Pool.Count() {
+		s.t.Error("buffers are missing")
+	}
+}
+
+// Do implements script.Player.
+func (s *player) Do(line string) {
 	name, rest, _ := strings.Cut(line, " ")
 	arg := map[string]uint64{}
 	gaps := map[string][]wire.Gap{}
@@ -202,7 +175,7 @@ func (s *script) do(line string) {
 	s.say("")
 }
 
-func (s *script) step(data []byte, from buf.Endpoint) {
+func (s *player) step(data []byte, from buf.Endpoint) {
 	var d wire.Datagram
 	var b buf.Buf
 	b.Lend(data)
@@ -215,7 +188,7 @@ func (s *script) step(data []byte, from buf.Endpoint) {
 }
 
 // advance passes time, from deadline to deadline.
-func (s *script) advance(d clock.Time) {
+func (s *player) advance(d clock.Time) {
 	end := s.now + d
 	for {
 		at, ok := s.p.Deadline()
@@ -229,7 +202,7 @@ func (s *script) advance(d clock.Time) {
 	s.now = end
 }
 
-func (s *script) turn() {
+func (s *player) turn() {
 	if at, ok := s.p.Deadline(); ok && at <= s.now {
 		s.p.Tick(s.now)
 	}

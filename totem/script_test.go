@@ -3,14 +3,13 @@ package totem_test
 import (
 	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/activeblaze/blaze/internal/core"
+	"github.com/activeblaze/blaze/internal/script"
 	"github.com/activeblaze/blaze/sim"
 	"github.com/activeblaze/blaze/totem"
 	"github.com/activeblaze/blaze/wire"
@@ -18,58 +17,20 @@ import (
 
 var update = flag.Bool("update", false, "write what the scripts in testdata give as what they should give")
 
-// TestScripts runs the scripts in testdata. A script is a list of steps: commands, a line of
-// ----, and what the members tell their applications because of them: views and messages, and
-// what the protocol did that it does not do in an ordinary rotation. Members are A, B, C … in the
-// order of their ids; message B2 is B's second.
+// TestScripts runs the scripts in testdata. What comes of a step is what members
+// deliver, views and messages, and what the protocol did that it does not do in an ordinary rotation.
+// Members are A, B, C … in the order of their ids; message B2 is B's second.
 //
 // Commands: start n; join; send B 3 [safe] [large]; run 10ms; settle (until there is one ring,
 // and how long that took); lose token|data|commit|join n (the next n copies); until C Recovery
 // [500ms] (run until C is in that state); crash B; restart B; leave B; pause B; resume B;
 // split A B | C D; mend; safe [none]; profile tuned|hold.
 func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no scripts", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) { runScript(t, file) })
-	}
+	script.Run(t, *update, func(t *testing.T) script.Player { return newPlayer(t) })
 }
 
-func runScript(t *testing.T, file string) {
-	in, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := newScript(t)
-	var out strings.Builder
-	for i, step := range strings.Split(strings.TrimSpace(string(in)), "\n\n") {
-		commands, want, _ := strings.Cut(step+"\n", "----\n")
-		for line := range strings.Lines(commands) {
-			if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
-				s.do(line)
-			}
-		}
-		got := s.flush()
-		if want = strings.TrimSpace(want); got != want && !*update {
-			t.Errorf("%s, step %d:\n%sgot:\n%s\nwant:\n%s", file, i+1, commands, got, want)
-		}
-		if i > 0 {
-			out.WriteString("\n")
-		}
-		out.WriteString(strings.TrimSuffix(commands+"----\n"+got, "\n") + "\n")
-	}
-	s.c.Heal()
-	s.c.Settle(2 * time.Second)
-	if *update {
-		if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-type script struct {
+// player is a small ring that a script drives.
+type player struct {
 	t      *testing.T
 	c      *sim.RingCluster
 	starts []byte
@@ -80,8 +41,8 @@ type script struct {
 	d      wire.Datagram
 }
 
-func newScript(t *testing.T) *script {
-	s := &script{t: t, c: sim.NewRingCluster(t, 1), runs: map[int][]string{}, stats: map[int]totem.Stats{}, lose: map[wire.FrameKind]int{}}
+func newPlayer(t *testing.T) *player {
+	s := &player{t: t, c: sim.NewRingCluster(t, 1), runs: map[int][]string{}, stats: map[int]totem.Stats{}, lose: map[wire.FrameKind]int{}}
 	s.c.Load.Every = -1
 	s.c.Ident = func(node int) wire.MemberID {
 		for len(s.starts) <= node {
@@ -107,7 +68,7 @@ func newScript(t *testing.T) *script {
 // name is a member's letter; after a restart it has a mark for each.
 func name(id wire.MemberID) string { return string(id[:1]) + strings.Repeat("'", int(id[1])-1) }
 
-func (s *script) heard(node int, what any) {
+func (s *player) heard(node int, what any) {
 	switch v := what.(type) {
 	case *core.Delivery:
 		s.runs[node] = append(s.runs[node], fmt.Sprintf("%s%d", name(v.From), v.Sequence))
@@ -125,15 +86,15 @@ func (s *script) heard(node int, what any) {
 	}
 }
 
-func (s *script) flushRun(node int) {
+func (s *player) flushRun(node int) {
 	if run := s.runs[node]; len(run) > 0 {
 		s.lines = append(s.lines, fmt.Sprintf("%s: %s", name(s.c.Members[node].ID()), strings.Join(run, " ")))
 		s.runs[node] = nil
 	}
 }
 
-// flush returns what was heard, with what was unusual.
-func (s *script) flush() string {
+// Output implements script.Player: what was delivered, with what was unusual.
+func (s *player) Output() string {
 	for node, m := range s.c.Members {
 		s.flushRun(node)
 		if !m.Alive() {
@@ -167,7 +128,14 @@ var frameKinds = map[string]wire.FrameKind{"token": wire.FrameToken, "data": wir
 
 var states = map[string]totem.State{"Gather": totem.Gather, "Commit": totem.Commit, "Recovery": totem.Recovery, "Operational": totem.Operational}
 
-func (s *script) do(line string) {
+// End implements script.Player: what the script left broken heals.
+func (s *player) End() {
+	s.c.Heal()
+	s.c.Settle(2 * time.Second)
+}
+
+// Do implements script.Player.
+func (s *player) Do(line string) {
 	words := strings.Fields(line)
 	number := func(i int) int {
 		n, err := strconv.Atoi(words[i])

@@ -31,6 +31,6 @@ const (
 	LossRetention                          // the sender no longer holds it
 	LossReset                              // this receiver fell out of the window, or was evicted
 	LossSlowConsumer                       // the subscription's queue was full (SlowConsumer Drop)
-	LossMalformed                          // it came, and could not be read or put together
+	LossMalformed                          // it came, and could not be read or put together, or there was no memory to put it together
 	LossRefused                            // there is no room for the stream: First and Last are 0
 )

@@ -6,13 +6,13 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/internal/iflock"
+	"github.com/activeblaze/blaze/internal/ip4"
 	"github.com/activeblaze/blaze/internal/oversize"
+	"github.com/activeblaze/blaze/internal/sleep"
 	"golang.org/x/sys/unix"
 )
 
@@ -45,14 +45,8 @@ type Driver struct {
 	told    []unix.Errno // errors of Send that were logged
 	long    oversize.Log
 
-	// Wait and Wake, see wait_linux.go.
-	_     [128]byte
-	state atomic.Uint32
-	_     [128]byte
-	poll  [3]unix.PollFd
-	limit unix.Timespec
-	wake  sync.Mutex // guards event against Close
-	event int
+	sleeper sleep.Sleeper
+	poll    [3]unix.PollFd // what Wait waits for
 }
 
 // Open opens the sockets that cfg describes. Its errors say what was tried and what helps;
@@ -62,7 +56,7 @@ func Open(cfg Config) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Driver{log: cfg.Logger, event: -1, opened: time.Now()}
+	d := &Driver{log: cfg.Logger, opened: time.Now()}
 	d.own.fd, d.group.fd = -1, -1
 	if err := d.open(cfg); err != nil {
 		d.Close()
@@ -90,7 +84,7 @@ func (d *Driver) open(cfg Config) (err error) {
 		return fmt.Errorf("udp: cannot read the own address: %w", err)
 	}
 	in := name.(*unix.SockaddrInet4)
-	d.local = endpoint(in.Addr, uint16(in.Port))
+	d.local = ip4.Endpoint(in.Addr, uint16(in.Port))
 
 	hearing := d.own.fd
 	if d.group.fd >= 0 {
@@ -110,11 +104,11 @@ func (d *Driver) open(cfg Config) (err error) {
 	}
 	d.out.init(cfg, d.local)
 
-	if d.event, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-		return fmt.Errorf("udp: cannot make an eventfd: %w", err)
+	if err = d.sleeper.Open(); err != nil {
+		return fmt.Errorf("udp: %w", err)
 	}
 	d.poll = [3]unix.PollFd{
-		{Fd: int32(d.event), Events: unix.POLLIN},
+		d.sleeper.Poll(),
 		{Fd: int32(d.own.fd), Events: unix.POLLIN},
 		{Fd: int32(d.group.fd), Events: unix.POLLIN}, // poll(2) passes over −1
 	}
@@ -131,7 +125,7 @@ func (d *Driver) open(cfg Config) (err error) {
 func (d *Driver) Local() buf.Endpoint { return d.local }
 
 // Addr is the address that e names; for buf.Group it is 0.0.0.0:0.
-func (d *Driver) Addr(e buf.Endpoint) netip.AddrPort { return addrOf(e) }
+func (d *Driver) Addr(e buf.Endpoint) netip.AddrPort { return ip4.Addr(e) }
 
 // Datagram is the largest UDP payload in bytes: the MTU less 28.
 func (d *Driver) Datagram() int { return d.link.mtu - headers }
@@ -187,9 +181,7 @@ func (d *Driver) Close() error {
 	closeFD(&d.group.fd)
 	closeFD(&d.own.fd)
 	d.lock.Release()
-	d.wake.Lock()
-	closeFD(&d.event)
-	d.wake.Unlock()
+	errs = append(errs, d.sleeper.Close())
 	return errors.Join(errs...)
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/internal/ip4"
 	"golang.org/x/sys/unix"
 )
 
@@ -333,7 +334,7 @@ func TestSourcePortZero(t *testing.T) {
 	defer unix.Close(raw)
 	cfg := groupConfig(t)
 	a, b := openLinux(t, cfg), openLinux(t, cfg)
-	_, port := split(b.Local())
+	_, port := ip4.Split(b.Local())
 	packet := []byte{0, 0, byte(port >> 8), byte(port), 0, 9, 0, 0, 'x'}
 	if err := unix.Sendto(raw, packet, 0, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 		t.Fatal(err)

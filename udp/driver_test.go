@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/internal/ip4"
 )
 
 // driver is what both implementations offer, as the engine declares it.
@@ -173,7 +174,7 @@ func check(t testing.TB, list []got, from buf.Endpoint, group bool, seed byte, s
 	for i, g := range list {
 		if g.from != from || g.group != group || !bytes.Equal(g.data, content(seed, i, sizes[i])) {
 			t.Fatalf("datagram %d: %d bytes from %v group=%v, want %d from %v group=%v (contents equal: %v)", i,
-				len(g.data), addrOf(g.from), g.group, sizes[i], addrOf(from), group, bytes.Equal(g.data, content(seed, i, sizes[i])))
+				len(g.data), ip4.Addr(g.from), g.group, sizes[i], ip4.Addr(from), group, bytes.Equal(g.data, content(seed, i, sizes[i])))
 		}
 	}
 }
@@ -357,8 +358,8 @@ func TestSmallBatch(t *testing.T) {
 func TestEndpoint(t *testing.T) {
 	for _, s := range []string{"127.0.0.1:1", "10.1.2.3:65535", "255.255.255.255:6676", "0.0.0.1:80"} {
 		a := netip.MustParseAddrPort(s)
-		if e := EndpointOf(a); e == buf.Group || addrOf(e) != a {
-			t.Errorf("%v became %v", a, addrOf(e))
+		if e := EndpointOf(a); e == buf.Group || ip4.Addr(e) != a {
+			t.Errorf("%v became %v", a, ip4.Addr(e))
 		}
 	}
 	for _, s := range []string{"0.0.0.0:5", "10.1.2.3:0", "[::1]:5"} {
@@ -366,8 +367,8 @@ func TestEndpoint(t *testing.T) {
 			t.Errorf("%s became %v", s, e)
 		}
 	}
-	if e := EndpointOf(netip.MustParseAddrPort("[::ffff:10.1.2.3]:9")); addrOf(e).String() != "10.1.2.3:9" {
-		t.Errorf("a mapped address became %v", addrOf(e))
+	if e := EndpointOf(netip.MustParseAddrPort("[::ffff:10.1.2.3]:9")); ip4.Addr(e).String() != "10.1.2.3:9" {
+		t.Errorf("a mapped address became %v", ip4.Addr(e))
 	}
 }
 

@@ -3,26 +3,9 @@ package udp
 import (
 	"unsafe"
 
-	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/internal/ip4"
 	"golang.org/x/sys/unix"
 )
-
-// sockaddr is struct sockaddr_in with its network byte order spelled out.
-type sockaddr struct {
-	family uint16
-	port   [2]byte
-	ip     [4]byte
-	_      [8]byte
-}
-
-func (s *sockaddr) set(e buf.Endpoint) {
-	ip, port := split(e)
-	s.family, s.port, s.ip = unix.AF_INET, [2]byte{byte(port >> 8), byte(port)}, ip
-}
-
-func (s *sockaddr) endpoint() buf.Endpoint {
-	return endpoint(s.ip, uint16(s.port[0])<<8|uint16(s.port[1]))
-}
 
 // mmsghdr is struct mmsghdr; the compiler pads it as C does.
 type mmsghdr struct {
@@ -38,7 +21,7 @@ type segment struct {
 }
 
 const (
-	sizeofSockaddr = uint32(unsafe.Sizeof(sockaddr{}))
+	sizeofSockaddr = uint32(unsafe.Sizeof(ip4.Sockaddr{}))
 	sizeofCmsghdr  = int(unsafe.Sizeof(unix.Cmsghdr{}))
 	sizeofSegment  = int(unsafe.Sizeof(segment{}))
 )

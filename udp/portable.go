@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/internal/ip4"
 	"github.com/activeblaze/blaze/internal/oversize"
 )
 
@@ -238,7 +239,7 @@ func (p *Portable) Send(batch []buf.Send) (n int, err error) {
 	for i := range batch {
 		data := batch[i].Buf.Bytes()
 		if to := batch[i].To; to != buf.Group {
-			p.write(data, addrOf(to))
+			p.write(data, ip4.Addr(to))
 			continue
 		}
 		for _, a := range p.dests {
@@ -293,7 +294,7 @@ func (p *Portable) Wake() {
 func (p *Portable) Local() buf.Endpoint { return p.local }
 
 // Addr is the address that e names; for buf.Group it is 0.0.0.0:0.
-func (p *Portable) Addr(e buf.Endpoint) netip.AddrPort { return addrOf(e) }
+func (p *Portable) Addr(e buf.Endpoint) netip.AddrPort { return ip4.Addr(e) }
 
 // Datagram is the largest UDP payload in bytes: the MTU less 28.
 func (p *Portable) Datagram() int { return p.link.mtu - headers }

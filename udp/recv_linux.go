@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/internal/ip4"
 	"golang.org/x/sys/unix"
 )
 
@@ -39,7 +40,7 @@ type inlet struct {
 
 // slot is what one packet is received into.
 type slot struct {
-	name sockaddr
+	name ip4.Sockaddr
 	iov  unix.Iovec
 	ctl  segment
 	mem  []byte
@@ -102,7 +103,7 @@ func (d *Driver) read(in *inlet) {
 // parse looks at packet i once; a packet that is dropped is left with n = −1.
 func (d *Driver) parse(in *inlet, i int) {
 	s, h := &in.slots[i], &in.hdrs[i]
-	s.from, s.n = s.name.endpoint(), int(h.len)
+	s.from, s.n = s.name.Endpoint(), int(h.len)
 	switch {
 	case h.hdr.Flags&unix.MSG_TRUNC != 0:
 		d.tooLong(s.from, s.n, 1)
@@ -145,7 +146,7 @@ func (d *Driver) dropLong(s *slot) {
 // tooLong notes that count datagrams of size bytes were dropped.
 func (d *Driver) tooLong(from buf.Endpoint, size, count int) {
 	d.stats.RecvTruncated += uint64(count)
-	d.long.Dropped(d.log, addrOf(from), size, true, d.Datagram(), d.stats.RecvTruncated)
+	d.long.Dropped(d.log, ip4.Addr(from), size, true, d.Datagram(), d.stats.RecvTruncated)
 }
 
 // Recv fills batch with datagrams that have come and returns how many. It does not sleep.

@@ -4,6 +4,7 @@ import (
 	"unsafe"
 
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/internal/ip4"
 	"golang.org/x/sys/unix"
 )
 
@@ -18,13 +19,13 @@ const (
 // outlet is the sending side: room for the arguments of one sendmmsg.
 type outlet struct {
 	hdrs   [maxPackets]mmsghdr
-	names  [maxPackets]sockaddr
+	names  [maxPackets]ip4.Sockaddr
 	ctls   [maxPackets]segment
 	pieces [maxPieces]unix.Iovec
 	spans  [maxPackets]span
 
-	dests   []sockaddr // what the group stands for: its address, or each peer's
-	toGroup bool       // dests is the group's one address
+	dests   []ip4.Sockaddr // what the group stands for: its address, or each peer's
+	toGroup bool           // dests is the group's one address
 
 	// A run that some peers have got and others not, since the socket was full: it starts
 	// with head, has count datagrams and goes to dests[next] next.
@@ -45,13 +46,13 @@ type span struct {
 func (o *outlet) init(cfg Config, local buf.Endpoint) {
 	if len(cfg.Peers) == 0 {
 		o.toGroup = true
-		o.dests = make([]sockaddr, 1)
-		o.dests[0].set(EndpointOf(cfg.Group))
+		o.dests = make([]ip4.Sockaddr, 1)
+		o.dests[0].Set(EndpointOf(cfg.Group))
 	}
 	for _, p := range cfg.Peers {
 		if e := EndpointOf(p); e != local {
-			var s sockaddr
-			s.set(e)
+			var s ip4.Sockaddr
+			s.Set(e)
 			o.dests = append(o.dests, s)
 		}
 	}
@@ -146,7 +147,7 @@ func (d *Driver) fill(batch []buf.Send) (packets, skipped int) {
 			if to == buf.Group {
 				h.Name = (*byte)(ptr(&o.dests[dest]))
 			} else {
-				o.names[packets].set(to)
+				o.names[packets].Set(to)
 				h.Name = (*byte)(ptr(&o.names[packets]))
 			}
 			h.Iov = &o.pieces[piece]

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/activeblaze/blaze/internal/sleep"
 	"golang.org/x/sys/unix"
 )
 
@@ -143,7 +144,7 @@ func (c *control) close() {
 }
 
 // ring makes run look at what was asked.
-func (c *control) ring() { signal(c.event) }
+func (c *control) ring() { sleep.Signal(c.event) }
 
 // ask wants the neighbour of ip to be known from now on.
 func (c *control) ask(ip [4]byte) {

@@ -10,6 +10,8 @@ import (
 	"github.com/activeblaze/blaze/bpf"
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/internal/iflock"
+	"github.com/activeblaze/blaze/internal/ip4"
+	"github.com/activeblaze/blaze/internal/sleep"
 	"golang.org/x/sys/unix"
 )
 
@@ -37,7 +39,7 @@ type Driver struct {
 	out    [burst]unix.XDPDesc // packets on their way to the TX ring
 	queued int
 
-	name sockaddr
+	name ip4.Sockaddr
 
 	mac       mac
 	toGroup   template
@@ -51,8 +53,8 @@ type Driver struct {
 	passed  bool         // it was logged that datagrams come through the kernel
 	before  Stats        // kernel's and filter's counters of earlier lines
 
-	sleeper
-	poll [4]unix.PollFd
+	sleeper sleep.Sleeper
+	poll    [4]unix.PollFd
 }
 
 // Open opens a driver as cfg describes. Its errors say what was tried and what helps; each is
@@ -63,7 +65,7 @@ func Open(cfg Config) (*Driver, error) {
 		return nil, err
 	}
 	d := &Driver{kernel: kernelSockets{-1, -1}, peers: new(peers), last: new(peer), state: Closed}
-	d.cfg, d.log, d.event = cfg, cfg.Logger, -1
+	d.cfg, d.log = cfg, cfg.Logger
 	d.supply.plenty(cfg.posts())
 	if err := d.open(); err != nil {
 		d.release()
@@ -99,7 +101,7 @@ func (d *Driver) open() (err error) {
 	if d.kernel, d.local, err = openKernel(&l, ip, cfg); err != nil {
 		return err
 	}
-	d.group = endpoint(cfg.Group.Addr().As4(), cfg.Group.Port())
+	d.group = ip4.Endpoint(cfg.Group.Addr().As4(), cfg.Group.Port())
 
 	chunkSize := chunkFor(d.mtu)
 	total := cfg.buffers()
@@ -128,12 +130,12 @@ func (d *Driver) open() (err error) {
 			q.tap = d.tap
 		}
 	}
-	if err := d.sleeper.open(); err != nil {
-		return err
+	if err := d.sleeper.Open(); err != nil {
+		return fmt.Errorf("xdp: %w", err)
 	}
 	c := &d.control
 	c.name, c.index, c.mac, c.kernel, c.wake, c.log = l.name, l.index, l.mac, &d.kernel, d.Wake, d.log
-	c.build, c.local = d.rebuild, addrOf(d.local).Addr()
+	c.build, c.local = d.rebuild, ip4.Addr(d.local).Addr()
 	state := Up
 	if !l.up() {
 		state = Down
@@ -151,7 +153,7 @@ func (d *Driver) open() (err error) {
 	}
 	d.state = state
 	zeroCopy, napi := d.line.socket.Options()
-	d.log.Debug("xdp: open", "interface", l.name, "queue", cfg.Queue, "local", addrOf(d.local), "mode", d.Mode(), "reason", d.Reason(),
+	d.log.Debug("xdp: open", "interface", l.name, "queue", cfg.Queue, "local", ip4.Addr(d.local), "mode", d.Mode(), "reason", d.Reason(),
 		"socket", cfg.Socket, "mtu", d.mtu, "zerocopy", zeroCopy, "napi", napi, "queues", l.queues,
 		"buffers", len(d.chunks), "huge", d.memory.huge, "state", state.String())
 	return nil
@@ -207,7 +209,7 @@ func (d *Driver) filterConfig() bpf.Config {
 	d.control.mu.Lock() // for Lanes
 	defer d.control.mu.Unlock()
 	return bpf.Config{
-		Group: d.cfg.Group, Unicast: addrOf(d.local), Cluster: d.cfg.Cluster, Lanes: d.cfg.Lanes, Queues: d.cfg.Queue + d.cfg.Queues,
+		Group: d.cfg.Group, Unicast: ip4.Addr(d.local), Cluster: d.cfg.Cluster, Lanes: d.cfg.Lanes, Queues: d.cfg.Queue + d.cfg.Queues,
 		VLAN:       []uint16{}, // packets with another network's tag are for the host's VLAN interfaces
 		FrameBytes: d.memory.chunk - frameStart, Breakdown: d.cfg.Breakdown, Loss: d.cfg.Loss, Seed: d.cfg.Seed,
 	}
@@ -215,7 +217,7 @@ func (d *Driver) filterConfig() bpf.Config {
 
 // setTemplates makes the headers from the own addresses.
 func (d *Driver) setTemplates() {
-	ip, _ := split(d.group)
+	ip, _ := ip4.Split(d.group)
 	d.toGroup.set(d.mac, groupMAC(ip), d.local, d.group, d.cfg.TTL, d.cfg.DSCP)
 	for i := range d.peers.slots {
 		if p := &d.peers.slots[i]; p.known != nobody {
@@ -346,7 +348,7 @@ func (d *Driver) install(n *line) {
 func (p *peers) answer(a answer, d *Driver) {
 	for i := range p.slots {
 		s := &p.slots[i]
-		if ip, _ := split(s.at); s.at == 0 || ip != a.ip {
+		if ip, _ := ip4.Split(s.at); s.at == 0 || ip != a.ip {
 			continue
 		}
 		switch {
@@ -360,7 +362,7 @@ func (p *peers) answer(a answer, d *Driver) {
 }
 
 // Addr is the address that e names; for buf.Group it is 0.0.0.0:0.
-func (d *Driver) Addr(e buf.Endpoint) netip.AddrPort { return addrOf(e) }
+func (d *Driver) Addr(e buf.Endpoint) netip.AddrPort { return ip4.Addr(e) }
 
 // State says whether packets flow.
 func (d *Driver) State() State { return d.state }
@@ -461,7 +463,7 @@ func (d *Driver) release() error {
 		errs = append(errs, d.tap.close())
 	}
 	d.kernel.close()
-	d.sleeper.close()
+	errs = append(errs, d.sleeper.Close())
 	if d.pool != nil && d.pool.Out() > 0 {
 		errs = append(errs, leak(d.pool, len(d.chunks)))
 	} else {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/engine"
+	"github.com/activeblaze/blaze/internal/ip4"
 	"golang.org/x/sys/unix"
 )
 
@@ -52,12 +53,12 @@ func TestTwoDriversTalk(t *testing.T) {
 				send(t, a, buf.Group, want)
 				r := expect(t, b)
 				if !bytes.Equal(r.Buf.Bytes(), want) || !r.Group || r.From != a.Local() {
-					t.Fatalf("group: %d bytes from %v, group %v", r.Buf.Len(), addrOf(r.From), r.Group)
+					t.Fatalf("group: %d bytes from %v, group %v", r.Buf.Len(), ip4.Addr(r.From), r.Group)
 				}
 				send(t, b, r.From, want)
 				r = expect(t, a)
 				if !bytes.Equal(r.Buf.Bytes(), want) || r.Group || r.From != b.Local() {
-					t.Fatalf("unicast: %d bytes from %v, group %v", r.Buf.Len(), addrOf(r.From), r.Group)
+					t.Fatalf("unicast: %d bytes from %v, group %v", r.Buf.Len(), ip4.Addr(r.From), r.Group)
 				}
 			}
 			if s := b.Stats(); s.RecvKernel != 0 || s.SendKernel != 0 || s.SendCopied != 0 || s.RecvInvalid != 0 {
@@ -86,7 +87,7 @@ func TestWhatTheFilterPassesArrives(t *testing.T) {
 		for _, to := range []buf.Endpoint{buf.Group, b.Local()} {
 			send(t, a, to, want)
 			if r := expect(t, b); !bytes.Equal(r.Buf.Bytes(), want) || r.Group != (to == buf.Group) || r.From != a.Local() {
-				t.Fatalf("%d bytes: came as %d from %v, group %v", n, r.Buf.Len(), addrOf(r.From), r.Group)
+				t.Fatalf("%d bytes: came as %d from %v, group %v", n, r.Buf.Len(), ip4.Addr(r.From), r.Group)
 			}
 		}
 	}
@@ -218,7 +219,7 @@ func TestUnknownNeighbour(t *testing.T) {
 	want := datagram(testConfig(0).Cluster, 1, 64)
 	send(t, a, b.Local(), want)
 	if r := expect(t, b); r.From != a.Local() || r.Group {
-		t.Fatalf("from %v", addrOf(r.From))
+		t.Fatalf("from %v", ip4.Addr(r.From))
 	}
 	if s := a.Stats(); s.SendKernel != 1 {
 		t.Fatalf("%d through the kernel's socket", s.SendKernel)
@@ -737,7 +738,7 @@ func TestMemberBehindARouter(t *testing.T) {
 	var batch [1]buf.Received
 	send(t, a, b.Local(), data)
 	if r := expect(t, b); r.From != a.Local() {
-		t.Fatalf("from %v", addrOf(r.From))
+		t.Fatalf("from %v", ip4.Addr(r.From))
 	}
 	wait(t, "the router's address", func() bool { a.Recv(batch[:]); return a.Stats().Neighbours > 0 })
 	if p := a.peers.find(b.Local()); !p.far {
@@ -746,11 +747,11 @@ func TestMemberBehindARouter(t *testing.T) {
 	for range 10 {
 		send(t, a, b.Local(), data)
 		if r := expect(t, b); r.From != a.Local() || !bytes.Equal(r.Buf.Bytes(), data) {
-			t.Fatalf("from %v", addrOf(r.From))
+			t.Fatalf("from %v", ip4.Addr(r.From))
 		}
 		send(t, b, a.Local(), data)
 		if r := expect(t, a); r.From != b.Local() {
-			t.Fatalf("from %v", addrOf(r.From))
+			t.Fatalf("from %v", ip4.Addr(r.From))
 		}
 	}
 	if sa, sb := a.Stats(), b.Stats(); sa.SendKernel != 1 || sb.SendKernel != 0 || sa.RecvKernel+sb.RecvKernel > 1 {
@@ -804,7 +805,7 @@ func TestNeighboursAfterPurge(t *testing.T) {
 	a := na.open(t, testConfig(0))
 	var batch [16]buf.Received
 	for i := range maxPeers + 100 {
-		to := endpoint([4]byte{10, 200, byte(i >> 8), byte(i)}, 1000)
+		to := ip4.Endpoint([4]byte{10, 200, byte(i >> 8), byte(i)}, 1000)
 		send(t, a, to, []byte("x"))
 		wait(t, fmt.Sprint("the neighbour of address ", i), func() bool {
 			a.Recv(batch[:])
@@ -855,7 +856,7 @@ func TestLongerThanOwn(t *testing.T) {
 			lines = append(lines, line)
 		}
 	}
-	for _, want := range []string{addrOf(a.Local()).String(), "bytes=1472", "largest=1452"} {
+	for _, want := range []string{ip4.Addr(a.Local()).String(), "bytes=1472", "largest=1452"} {
 		if len(lines) != 1 || !strings.Contains(lines[0], want) {
 			t.Errorf("want one line that names %s: %s", want, log.String())
 		}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/internal/ip4"
 	"github.com/activeblaze/blaze/internal/testnet"
 )
 
@@ -138,7 +139,7 @@ func TestAddressChanges(t *testing.T) {
 			t.Helper()
 			send(t, a, buf.Group, data)
 			if r := expect(t, b); r.From != a.Local() {
-				t.Errorf("%s: from %v", when, addrOf(r.From))
+				t.Errorf("%s: from %v", when, ip4.Addr(r.From))
 			}
 			send(t, b, a.Local(), data)
 			if r := expect(t, a); r.Group {

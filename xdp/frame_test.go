@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/internal/ip4"
 )
 
 func ep(s string) buf.Endpoint { return EndpointOf(netip.MustParseAddrPort(s)) }
@@ -184,7 +185,7 @@ func BenchmarkParse(b *testing.B) {
 // What is usual is read as parse would read it.
 func TestUsualHeaders(t *testing.T) {
 	var tpl template
-	tpl.set(mac{2, 1}, mac{2, 2}, endpoint([4]byte{10, 0, 0, 1}, 7), endpoint([4]byte{10, 0, 0, 2}, 8), 1, 46)
+	tpl.set(mac{2, 1}, mac{2, 2}, ip4.Endpoint([4]byte{10, 0, 0, 1}, 7), ip4.Endpoint([4]byte{10, 0, 0, 2}, 8), 1, 46)
 	first := make([]byte, packet+100)
 	tpl.put((*[packet]byte)(first), 100)
 	var u usual

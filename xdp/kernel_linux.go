@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/internal/ip4"
 	"golang.org/x/sys/unix"
 )
 
@@ -66,7 +67,7 @@ func openKernel(l *link, ip [4]byte, cfg *Config) (k kernelSockets, local buf.En
 		if err != nil {
 			return err
 		}
-		local = endpoint(ip, uint16(name.(*unix.SockaddrInet4).Port))
+		local = ip4.Endpoint(ip, uint16(name.(*unix.SockaddrInet4).Port))
 		return nil
 	})
 	step("cannot make a socket", socket(&k.group))
@@ -107,16 +108,8 @@ func (k *kernelSockets) close() {
 	}
 }
 
-// sockaddr is an IPv4 address as the kernel has it (struct sockaddr_in).
-type sockaddr struct {
-	family uint16
-	port   [2]byte // network byte order
-	addr   [4]byte
-	_      [8]byte
-}
-
 // receiveFrom reads one datagram into b. It does not block.
-func receiveFrom(fd int, b []byte, from *sockaddr) (n int, e unix.Errno) {
+func receiveFrom(fd int, b []byte, from *ip4.Sockaddr) (n int, e unix.Errno) {
 	size := uint32(unsafe.Sizeof(*from))
 	r, _, e := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)),
 		unix.MSG_DONTWAIT|unix.MSG_TRUNC, uintptr(unsafe.Pointer(from)), uintptr(unsafe.Pointer(&size)))
@@ -127,18 +120,8 @@ func receiveFrom(fd int, b []byte, from *sockaddr) (n int, e unix.Errno) {
 }
 
 // sendTo sends one datagram. It does not block.
-func sendTo(fd int, b []byte, to *sockaddr) unix.Errno {
+func sendTo(fd int, b []byte, to *ip4.Sockaddr) unix.Errno {
 	_, _, e := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)),
 		unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(to)), unsafe.Sizeof(*to))
 	return e
-}
-
-func (a *sockaddr) set(e buf.Endpoint) {
-	a.family = unix.AF_INET
-	a.port = [2]byte{byte(e >> 8), byte(e)}
-	a.addr, _ = split(e)
-}
-
-func (a *sockaddr) endpoint() buf.Endpoint {
-	return endpoint(a.addr, uint16(a.port[0])<<8|uint16(a.port[1]))
 }

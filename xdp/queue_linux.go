@@ -1,11 +1,14 @@
 package xdp
 
 import (
+	"fmt"
 	"sync/atomic"
 	"time"
 
 	"github.com/activeblaze/blaze/bpf"
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/internal/ip4"
+	"github.com/activeblaze/blaze/internal/sleep"
 	"golang.org/x/sys/unix"
 )
 
@@ -29,9 +32,9 @@ type Queue struct {
 	fresh  atomic.Pointer[handover] // for this thread to take
 	before Stats                    // kernel's counters of earlier sockets
 
-	name sockaddr
-	sleeper
-	poll [2]unix.PollFd
+	name    ip4.Sockaddr
+	sleeper sleep.Sleeper
+	poll    [2]unix.PollFd
 }
 
 // handover is a socket on its way from whoever made it to the thread that will use it. Who takes
@@ -51,7 +54,6 @@ func (d *Driver) makeQueues() (err error) {
 	}
 	for i := 1; i < d.cfg.Queues; i++ {
 		q := &Queue{of: d, number: d.cfg.Queue + i}
-		q.event = -1
 		d.queues = append(d.queues, q)
 		q.cfg, q.log, q.mtu, q.local, q.group = d.cfg.further(), d.log, d.mtu, d.local, d.group
 		q.supply.plenty(q.cfg.posts())
@@ -59,8 +61,8 @@ func (d *Driver) makeQueues() (err error) {
 			return err
 		}
 		q.furnish(0)
-		if err = q.sleeper.open(); err != nil {
-			return err
+		if err = q.sleeper.Open(); err != nil {
+			return fmt.Errorf("xdp: %w", err)
 		}
 	}
 	return nil
@@ -153,7 +155,7 @@ func (q *Queue) Send(batch []buf.Send) (n int, err error) {
 		if to == buf.Group {
 			to = q.group
 		}
-		q.name.set(to)
+		q.name.Set(to)
 		switch e := sendTo(q.of.kernel.own, s.Buf.Bytes(), &q.name); e {
 		case 0:
 			q.stats.SendKernel++
@@ -176,17 +178,17 @@ func (q *Queue) Wait(limit time.Duration) {
 	if q.fresh.Load() != nil || q.socket != nil && q.socket.Waiting() > 0 {
 		return
 	}
-	if !q.lieDown() {
+	if !q.sleeper.LieDown() {
 		q.stats.Wakes++
 		return
 	}
-	q.poll = [2]unix.PollFd{{Fd: int32(q.event), Events: unix.POLLIN}, {Fd: -1, Events: unix.POLLIN}}
+	q.poll = [2]unix.PollFd{q.sleeper.Poll(), {Fd: -1, Events: unix.POLLIN}}
 	q.stats.Waits++
 	if q.supply.plenty(q.cfg.posts()); q.socket != nil {
 		q.refill(q.socket)
 		q.poll[1].Fd = int32(q.socket.FD())
 	}
-	if _, woken := q.doze(q.poll[:], limit); woken {
+	if _, woken := q.sleeper.Doze(q.poll[:], limit); woken {
 		q.stats.Wakes++
 	}
 }
@@ -217,7 +219,7 @@ func (q *Queue) release() error {
 		q.drop()
 		q.reclaim()
 	}
-	q.sleeper.close()
+	_ = q.sleeper.Close()
 	if q.pool != nil && q.pool.Out() > 0 {
 		return leak(q.pool, len(q.chunks))
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/internal/ip4"
 )
 
 // end is what a Driver and a Queue have in common.
@@ -171,7 +172,7 @@ func TestQueueSends(t *testing.T) {
 		}
 		r := expect(t, a)
 		if !bytes.Equal(r.Buf.Bytes(), want) || r.From != b.Local() || r.Group != (to == buf.Group) {
-			t.Errorf("to %v: from %v, through the group %v", to, addrOf(r.From), r.Group)
+			t.Errorf("to %v: from %v, through the group %v", to, ip4.Addr(r.From), r.Group)
 		}
 	}
 	if s := a.Stats(); s.RecvKernel != 0 {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/internal/ip4"
 	"github.com/activeblaze/blaze/internal/oversize"
 	"github.com/activeblaze/blaze/wire"
 	"golang.org/x/sys/unix"
@@ -203,7 +204,7 @@ func (d *receiver) isTrain(p []byte) bool {
 // tooLong notes that a datagram of n bytes was dropped, which is more than this member's MTU allows.
 func (d *receiver) tooLong(from buf.Endpoint, n int) {
 	d.stats.RecvLong++
-	d.long.Dropped(d.log, addrOf(from), n, true, d.Datagram(), d.stats.RecvLong)
+	d.long.Dropped(d.log, ip4.Addr(from), n, true, d.Datagram(), d.stats.RecvLong)
 }
 
 // take lends the datagram of a packet that was accepted.

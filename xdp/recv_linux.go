@@ -116,7 +116,7 @@ func (d *Driver) receiveKernel(batch []buf.Received) (n int) {
 				}
 				break
 			}
-			from := d.name.endpoint()
+			from := d.name.Endpoint()
 			switch {
 			case uint16(from) == 0:
 				d.stats.RecvInvalid++

@@ -2,6 +2,7 @@ package xdp
 
 import (
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/internal/ip4"
 	"golang.org/x/sys/unix"
 )
 
@@ -109,7 +110,7 @@ func (d *Driver) head(e buf.Endpoint) *template {
 	}
 	if !p.asked {
 		p.asked = true
-		ip, _ := split(e)
+		ip, _ := ip4.Split(e)
 		d.control.ask(ip)
 	}
 	if p.known == nobody {
@@ -138,7 +139,7 @@ func (d *Driver) reach(p *peer, m mac) {
 
 // sendKernel sends through the ordinary socket, which finds the receiver's hardware address.
 func (d *Driver) sendKernel(s *buf.Send) {
-	d.name.set(s.To)
+	d.name.Set(s.To)
 	if e := sendTo(d.kernel.own, s.Buf.Bytes(), &d.name); e != 0 {
 		d.stats.SendDropped++
 		d.logOnce(e, "the kernel's socket refused a datagram, which was dropped")

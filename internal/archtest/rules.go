@@ -59,8 +59,8 @@ var Rules = []Rule{
 	{Dir: "engine", Uses: bottom, Clock: true},
 
 	// Drivers use no protocol, and satisfy the engine's interface without importing it.
-	{Dir: "udp", Uses: join(bottom, "internal/iflock", "internal/oversize"), Clock: true},
-	{Dir: "xdp", Uses: join(bottom, "bpf", "internal/iflock", "internal/oversize", "internal/plain"), Clock: true},
+	{Dir: "udp", Uses: join(bottom, "internal/iflock", "internal/ip4", "internal/oversize", "internal/sleep"), Clock: true},
+	{Dir: "xdp", Uses: join(bottom, "bpf", "internal/iflock", "internal/ip4", "internal/oversize", "internal/sleep", "internal/plain"), Clock: true},
 	{Dir: "bpf"},
 
 	// One member put together, of one engine or several. It is given its driver.

@@ -14,6 +14,8 @@ import (
 	"github.com/activeblaze/blaze/engine"
 	"github.com/activeblaze/blaze/internal/hook"
 	"github.com/activeblaze/blaze/internal/topic"
+	"github.com/activeblaze/blaze/internal/uri"
+	"github.com/activeblaze/blaze/internal/words"
 	"github.com/activeblaze/blaze/nack"
 )
 
@@ -165,8 +167,6 @@ type TotemConfig struct {
 }
 
 const (
-	defaultBroadcastURI = "udp://239.255.66.76:6676"
-
 	maxName   = 255
 	maxTopics = 1024
 	maxLanes  = 64
@@ -206,7 +206,7 @@ func (c Config) Validate() error {
 func (c Config) checkNames() error {
 	for _, f := range []struct{ field, value string }{{"Name", c.Name}, {"Cluster", c.Cluster}} {
 		if len(f.value) > maxName || !utf8.ValidString(f.value) {
-			return bad(f.field, strconv.Quote(abridged(f.value)), "must be valid UTF-8 of at most %d bytes", maxName)
+			return bad(f.field, strconv.Quote(words.Abridged(f.value)), "must be valid UTF-8 of at most %d bytes", maxName)
 		}
 	}
 	u, err := ParseURI(c.BroadcastURI)
@@ -346,7 +346,7 @@ func (c Config) clone() Config {
 func (c Config) withDefaults() Config {
 	c = c.clone()
 	setDefault(&c.Cluster, "default")
-	setDefault(&c.BroadcastURI, defaultBroadcastURI)
+	setDefault(&c.BroadcastURI, uri.Default)
 	if c.Name == "" {
 		c.Name = defaultName()
 	}
@@ -423,7 +423,7 @@ func known[E ~uint8](field string, names []string, e E) error {
 	if int(e) < len(names) {
 		return nil
 	}
-	return bad(field, strconv.Itoa(int(e)), "must be %s", alternatives(names))
+	return bad(field, strconv.Itoa(int(e)), "must be %s", words.Alternatives(names))
 }
 
 func firstError(errs ...error) error {

@@ -6,6 +6,8 @@ import (
 
 	"github.com/activeblaze/blaze/internal/attach"
 	"github.com/activeblaze/blaze/internal/hook"
+	"github.com/activeblaze/blaze/internal/lanes"
+	"github.com/activeblaze/blaze/internal/uri"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/wire"
 )
@@ -21,7 +23,7 @@ func (c *Config) attach(log *slog.Logger) (*attach.Attachment, error) {
 		return nil, err
 	}
 	a, err := attach.Open(attach.Config{
-		URI: c.BroadcastURI, Default: c.BroadcastURI == defaultBroadcastURI, Scheme: u.Scheme, Group: u.Group, Peers: u.Peers, Bind: u.Bind, Interface: u.Interface,
+		URI: c.BroadcastURI, Default: c.BroadcastURI == uri.Default, Scheme: u.Scheme, Group: u.Group, Peers: u.Peers, Bind: u.Bind, Interface: u.Interface,
 		TTL: u.TTL, MTU: u.MTU, DSCP: u.DSCP, BusyPoll: u.BusyPoll, GSO: u.GSO,
 		Queue: u.Queue, Queues: u.Queues, Mode: u.Mode, ZeroCopy: u.ZeroCopy, Socket: u.Socket,
 		Subscribed: u.Lanes == "subscribed", Tap: u.Tap,
@@ -37,4 +39,17 @@ func (c *Config) attach(log *slog.Logger) (*attach.Attachment, error) {
 		return nil, fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
 	return nil, fmt.Errorf("blaze: %w", err)
+}
+
+// laneFilter is the member's part in lanes=subscribed: its zero value where the URI does not ask
+// for that, or the driver cannot.
+func laneFilter(a *attach.Attachment, log *slog.Logger) lanes.Filter {
+	set := a.LaneFilter()
+	if set == nil {
+		return lanes.Filter{}
+	}
+	return lanes.Filter{Set: set, Differs: func(from wire.MemberID, lanes int, _ error) {
+		log.Warn("blaze: a member hashes topics over another number of lanes; with lanes=subscribed all members must have the same Config.Lanes; until the next Start every lane is heard",
+			"member", MemberID(from), "lanes", lanes)
+	}}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/activeblaze/blaze/engine"
 	"github.com/activeblaze/blaze/internal/intake"
+	"github.com/activeblaze/blaze/internal/words"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -202,12 +203,12 @@ func parseName[E ~uint8](what string, names []string, s string) (E, error) {
 	if i := slices.Index(names, strings.ToLower(s)); i >= 0 {
 		return E(i), nil
 	}
-	return 0, &configError{field: what, value: fmt.Sprintf("%q", s), want: "must be " + alternatives(names)}
+	return 0, &configError{field: what, value: fmt.Sprintf("%q", s), want: "must be " + words.Alternatives(names)}
 }
 
 func marshalName[E ~uint8](what string, names []string, e E) ([]byte, error) {
 	if int(e) >= len(names) {
-		return nil, &configError{field: what, value: fmt.Sprint(uint8(e)), want: "must be " + alternatives(names)}
+		return nil, &configError{field: what, value: fmt.Sprint(uint8(e)), want: "must be " + words.Alternatives(names)}
 	}
 	return []byte(names[e]), nil
 }
@@ -218,13 +219,4 @@ func unmarshalName[E ~uint8](what string, names []string, e *E, text []byte) err
 		*e = parsed
 	}
 	return err
-}
-
-// alternatives lists names as prose: "a", "a or b", "a, b or c".
-func alternatives(names []string) string {
-	last := len(names) - 1
-	if last < 1 {
-		return strings.Join(names, "")
-	}
-	return strings.Join(names[:last], ", ") + " or " + names[last]
 }

@@ -9,11 +9,16 @@ import (
 
 // validateTopic reports whether messages can be published on path (ErrTopic). It allocates nothing
 // when all is well.
-func validateTopic(path string) error {
-	if err := topic.Validate(path); err != nil {
-		return fmt.Errorf("%w: %w", ErrTopic, err)
+func validateTopic(path string) error { return topicError(topic.Validate(path)) }
+
+// validatePattern reports whether pattern, which may have wildcards, can be subscribed to (ErrTopic).
+func validatePattern(pattern string) error { return topicError(topic.ValidatePattern(pattern)) }
+
+func topicError(err error) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%w: %w", ErrTopic, err)
 }
 
 // foreignWildcards reports whether pattern looks like one of MQTT or AMQP, whose wildcards are ordinary
@@ -36,12 +41,4 @@ func (c *Channel) warnOfPattern(pattern string) {
 		c.logger().Warn("blaze: a pattern has #, + or /, which are ordinary characters in topics", "pattern", pattern,
 			"remedy", "separate elements with '.'; '*' matches one element, '>' at the end all below")
 	}
-}
-
-// validatePattern reports whether pattern, which may have wildcards, can be subscribed to (ErrTopic).
-func validatePattern(pattern string) error {
-	if err := topic.ValidatePattern(pattern); err != nil {
-		return fmt.Errorf("%w: %w", ErrTopic, err)
-	}
-	return nil
 }

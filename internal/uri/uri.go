@@ -1,4 +1,5 @@
-package blaze
+// Package uri reads and writes Config.BroadcastURI: the driver, the address and the driver's options.
+package uri
 
 import (
 	"fmt"
@@ -9,47 +10,36 @@ import (
 	"strings"
 	"time"
 
+	"github.com/activeblaze/blaze/internal/words"
 	"github.com/activeblaze/blaze/xdp"
 )
 
-// URI is a Config.BroadcastURI in its parts. ParseURI makes it, with the defaults filled in:
-//
-//	udp://239.255.66.76:6676?interface=eth0&ttl=1&mtu=1500&dscp=46&busypoll=50us&gso=auto
-//	xdp://239.255.66.76:6676?interface=eth0&queue=0&queues=4&mode=native&zerocopy=auto&socket=own&lanes=all&tap=FILE
-//	auto://239.255.66.76:6676?interface=eth0
-//	pointcast://10.0.0.1:6676,10.0.0.2:6676?bind=10.0.0.1:6676
-//
-// auto takes the options of udp and of xdp. An option may stand once.
+// URI is a Config.BroadcastURI in its parts: blaze.URI, which documents the fields, has the same ones.
 type URI struct {
-	Scheme string           // "udp", "xdp", "auto" or "pointcast": the driver
-	Group  netip.AddrPort   // the IPv4 multicast address; all but pointcast
-	Peers  []netip.AddrPort // the members' IPv4 addresses, at most 256; pointcast only
+	Scheme string
+	Group  netip.AddrPort
+	Peers  []netip.AddrPort
 
-	Interface string         // name of the network interface; empty: loopback, and nothing leaves the host
-	TTL       int            // routers that multicast may pass, plus one: 1..255; default 1. Not for pointcast
-	MTU       int            // bytes of an IP packet, 576..9000, over xdp 576..3498; 0: the interface's, at most 1500
-	DSCP      int            // mark of what is sent (RFC 2474), 0..63; default 0
-	BusyPoll  time.Duration  // the kernel polls the card this long, 0..1s, whole microseconds; default 0: as the host is set
-	GSO       string         // segmentation offload: "auto" (default), "on" or "off"
-	Bind      netip.AddrPort // pointcast: which of Peers is this member; zero: the first that is local and free
+	Interface string
+	TTL       int
+	MTU       int
+	DSCP      int
+	BusyPoll  time.Duration
+	GSO       string
+	Bind      netip.AddrPort
 
-	Queue    int    // xdp: the card's queue, 0..4095; default 0
-	Queues   int    // xdp: how many queues from Queue on are received from, 1..64, each by an engine on a thread of its own; 0: one. What comes in others takes the way through the kernel
-	Mode     string // xdp: "auto" (default), "native" or "generic"
-	ZeroCopy string // xdp: "auto" (default), "on" or "off"
-	Socket   string // xdp: "own" (default), or "asavie": the AF_XDP socket of github.com/asavie/xdp, in programs that import _ "github.com/activeblaze/blaze/xdp/asavie"
-	// Lanes, over xdp, is which lanes of the group this member hears: "all" (default), or
-	// "subscribed", by which the operator states that all members of the cluster have the same
-	// Config.Lanes. Then the member hears the lanes of the topics that it subscribes to (all of
-	// them with a wildcard), those that it sends on, lane 0 where it takes part in a ring, and
-	// every lane from its own Config.Lanes on; the host keeps the rest away from it. Lanes are
-	// only added until the next Start: a subscription that is closed leaves its lane heard. A
-	// member that is heard of with another number of lanes is logged, and all lanes are heard
-	// from then on. docs/operations.md tells when such a member is not heard of.
-	Lanes string
+	Queue    int
+	Queues   int
+	Mode     string
+	ZeroCopy string
+	Socket   string
+	Lanes    string
 
-	Tap string // xdp: a file that sent and received packets are written to, as pcapng; empty: none
+	Tap string
 }
+
+// Default is where the default Config sends.
+const Default = "udp://239.255.66.76:6676"
 
 const (
 	maxPeers    = 256
@@ -142,11 +132,11 @@ func intOption(name string, schemes []string, low, high int, at func(*URI) *int)
 		}}
 }
 
-func wordOption(name string, schemes []string, at func(*URI) *string, words ...string) uriOption {
+func wordOption(name string, schemes []string, at func(*URI) *string, allowed ...string) uriOption {
 	return uriOption{name, schemes,
 		func(u *URI, v string) string {
 			*at(u) = v
-			return unless(slices.Contains(words, v), "must be %s", alternatives(words))
+			return unless(slices.Contains(allowed, v), "must be %s", words.Alternatives(allowed))
 		},
 		func(u *URI) string { return *at(u) }}
 }
@@ -173,17 +163,15 @@ func defaultURI(scheme string) URI {
 	return u
 }
 
-// ParseURI reads a Config.BroadcastURI. Its errors match ErrConfig and name the part, its value
-// and what is allowed. IPv6 addresses are for a later version; their error matches
-// ErrUnsupported too.
-func ParseURI(s string) (URI, error) {
+// Parse reads a Config.BroadcastURI. Its errors are of type *Error.
+func Parse(s string) (URI, error) {
 	scheme, rest, ok := strings.Cut(s, "://")
 	if !ok {
-		return URI{}, badURI("", s, "must begin with a scheme and ://, as in "+defaultBroadcastURI)
+		return URI{}, bad("", s, "must begin with a scheme and ://, as in "+Default)
 	}
 	u := defaultURI(strings.ToLower(scheme))
 	if !slices.Contains(overAnything, u.Scheme) {
-		return URI{}, badURI("scheme", scheme, "must be "+alternatives(overAnything))
+		return URI{}, bad("scheme", scheme, "must be "+words.Alternatives(overAnything))
 	}
 	address, query, _ := strings.Cut(rest, "?")
 	if err := u.parseAddress(address); err != nil {
@@ -202,13 +190,13 @@ func ParseURI(s string) (URI, error) {
 func (u *URI) checkTogether() error {
 	switch {
 	case u.Bind.IsValid() && !slices.Contains(u.Peers, u.Bind):
-		return badURI("bind", u.Bind.String(), "must be one of the listed addresses: to another nobody would send")
+		return bad("bind", u.Bind.String(), "must be one of the listed addresses: to another nobody would send")
 	case u.Queue+max(u.Queues, 1) > maxQueue+1:
-		return badURI("queues", strconv.Itoa(u.Queues), fmt.Sprintf("with queue=%d must be at most %d, since no queue is above %d", u.Queue, maxQueue+1-u.Queue, maxQueue))
+		return bad("queues", strconv.Itoa(u.Queues), fmt.Sprintf("with queue=%d must be at most %d, since no queue is above %d", u.Queue, maxQueue+1-u.Queue, maxQueue))
 	case u.Queues > 1 && u.Socket == "asavie":
-		return badURI("queues", strconv.Itoa(u.Queues), "needs socket=own: sockets of asavie/xdp cannot share packet memory")
+		return bad("queues", strconv.Itoa(u.Queues), "needs socket=own: sockets of asavie/xdp cannot share packet memory")
 	case u.ZeroCopy == "on" && u.Mode == "generic":
-		return badURI("zerocopy", "on", "needs mode=native or mode=auto: generic mode always copies")
+		return bad("zerocopy", "on", "needs mode=native or mode=auto: generic mode always copies")
 	}
 	return nil
 }
@@ -223,7 +211,7 @@ func (u *URI) parseAddress(s string) error {
 			"where the network has no multicast, use pointcast://"
 	}
 	if want != "" {
-		return badURI("address", s, want)
+		return bad("address", s, want)
 	}
 	u.Group = group
 	return nil
@@ -231,7 +219,7 @@ func (u *URI) parseAddress(s string) error {
 
 func (u *URI) parsePeers(s string) error {
 	if n := strings.Count(s, ",") + 1; n > maxPeers {
-		return badURI("addresses", strconv.Itoa(n), fmt.Sprintf("must be at most %d; more members need multicast", maxPeers))
+		return bad("addresses", strconv.Itoa(n), fmt.Sprintf("must be at most %d; more members need multicast", maxPeers))
 	}
 	for text := range strings.SplitSeq(s, ",") {
 		peer, want := parseIPv4Port(text)
@@ -243,7 +231,7 @@ func (u *URI) parsePeers(s string) error {
 			want = "is listed twice"
 		}
 		if want != "" {
-			return badURI("address", text, want)
+			return bad("address", text, want)
 		}
 		u.Peers = append(u.Peers, peer)
 	}
@@ -257,22 +245,22 @@ func (u *URI) parseOptions(query string) error {
 		pair, query, _ = strings.Cut(query, "&")
 		name, value, ok := strings.Cut(pair, "=")
 		if !ok {
-			return badURI("option", pair, "must be name=value")
+			return bad("option", pair, "must be name=value")
 		}
 		option := u.option(name)
 		if option == nil {
-			return badURI("option", name, u.Scheme+":// has "+strings.Join(u.optionNames(), ", "))
+			return bad("option", name, u.Scheme+":// has "+strings.Join(u.optionNames(), ", "))
 		}
 		if seen[name] {
-			return badURI(name, value, "is given twice")
+			return bad(name, value, "is given twice")
 		}
 		seen[name] = true
 		plain, err := url.QueryUnescape(value)
 		if err != nil {
-			return badURI(name, value, "has a bad escape: % must be followed by two hexadecimal digits")
+			return bad(name, value, "has a bad escape: % must be followed by two hexadecimal digits")
 		}
 		if want := option.set(u, plain); want != "" {
-			return badURI(name, plain, want)
+			return bad(name, plain, want)
 		}
 	}
 	return nil
@@ -296,7 +284,7 @@ func (u *URI) optionNames() (names []string) {
 	return names
 }
 
-// String is u as ParseURI reads it. Options that have their default are left out.
+// String is u as Parse reads it. Options that have their default are left out.
 func (u URI) String() string {
 	var s strings.Builder
 	s.WriteString(u.Scheme + "://")
@@ -339,32 +327,28 @@ func parseIPv4Port(s string) (ap netip.AddrPort, want string) {
 	case s == "":
 		return netip.AddrPort{}, "must be an IPv4 address and a port, such as 239.255.66.76:6676"
 	case !hasPort:
-		return netip.AddrPort{}, "has no port; write " + abridged(s) + ":6676"
+		return netip.AddrPort{}, "has no port; write " + words.Abridged(s) + ":6676"
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		return netip.AddrPort{}, "must end with a port from 1 to 65535"
 	}
-	return netip.AddrPort{}, unless(false, "%q must be an IPv4 address; names are not looked up, and options begin with ?", abridged(host))
+	return netip.AddrPort{}, unless(false, "%q must be an IPv4 address; names are not looked up, and options begin with ?", words.Abridged(host))
 }
 
-// wantIPv4 is how badURI knows an IPv6 address, which is right and yet not possible.
+// wantIPv4 is how bad recognises an IPv6 address, which is right and yet not possible.
 const wantIPv4 = "must be an IPv4 address; IPv6 is for a later version"
 
-func badURI(part, value, want string) error {
-	e := &configError{field: "BroadcastURI", value: strconv.Quote(abridged(value)), want: want}
-	if part != "" {
-		e.field += ": " + part
-	}
-	if want == wantIPv4 {
-		e.cause = ErrUnsupported
-	}
-	return e
+// Error is what is wrong with one part of a URI.
+type Error struct {
+	Part        string // "ttl"; empty: the whole
+	Value       string
+	Want        string // what is allowed
+	Unsupported bool   // it would be right, and is for a later version
 }
 
-// abridged keeps errors short when somebody gives a book for a name.
-func abridged(s string) string {
-	if len(s) > 80 {
-		return strings.ToValidUTF8(s[:80], "") + "…"
-	}
-	return s
+// Error says all of it.
+func (e *Error) Error() string { return e.Part + " = " + strconv.Quote(e.Value) + ": " + e.Want }
+
+func bad(part, value, want string) error {
+	return &Error{Part: part, Value: value, Want: want, Unsupported: want == wantIPv4}
 }

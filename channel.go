@@ -59,8 +59,8 @@ type Channel struct {
 
 // counters are counted outside the engine's thread, or too rarely to matter.
 type counters struct {
-	intakes                                         intake.Counters // of all queues
-	disconnected, badMessages, backPressure, unsent atomic.Uint64
+	intakes                                                        intake.Counters // of all queues
+	disconnected, badMessages, backPressure, unsent, slowReceivers atomic.Uint64
 }
 
 // start is one start of a channel.
@@ -221,7 +221,7 @@ func (c *Channel) newStart() (*start, error) {
 		cfg.Queue = conf.commandQueue()
 	}
 	c.res.Discard()
-	if st.Run, err = run.Start(run.Config{Member: cfg, Invoker: conf.Invoker}); err != nil {
+	if st.Run, err = run.Start(run.Config{Member: cfg, Invoker: conf.Invoker, Held: c.heldBack(c.res)}); err != nil {
 		return nil, err
 	}
 	st.read = make([]atomic.Pointer[EngineStats], st.Engines())

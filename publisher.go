@@ -175,6 +175,9 @@ func (c *Channel) Broadcast(ctx context.Context, topic string, m *Message) error
 		return err != ErrBackPressure
 	}))
 	if waited != nil {
+		if l, ok := b.run.Limiting(b.to.Lane); ok && ctx.Err() != nil {
+			waited = fmt.Errorf("%v holds the stream back: %w", heldBy{l, b.run.res}, waited)
+		}
 		return fmt.Errorf("blaze: waiting to broadcast on %q: %w", topic, waited)
 	}
 	return err

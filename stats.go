@@ -1,10 +1,12 @@
 package blaze
 
 import (
+	"fmt"
 	"reflect"
 
 	"github.com/activeblaze/blaze/engine"
 	"github.com/activeblaze/blaze/internal/attach"
+	"github.com/activeblaze/blaze/internal/run"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/totem"
 	"github.com/activeblaze/blaze/udp"
@@ -42,6 +44,7 @@ type Stats struct {
 	LossesUntold  uint64 // losses that OnLoss could not be told, since more than 64 streams' waited
 	BadMessages   uint64 // payloads of kind Message that could not be decoded
 	BackPressure  uint64 // times that Broadcast had to wait
+	SlowReceivers uint64 // times that a receiver became slow: a stream waited for it for more than half of a second, which the log says
 	Unsent        uint64 // messages that were accepted and not sent when Stop had waited for Config.Linger
 }
 
@@ -113,7 +116,7 @@ func (c *Channel) collect(run *start) Stats {
 		State:  c.State(),
 		Pauses: c.intakes.Pauses.Load(), LongPauses: c.intakes.LongPauses.Load(), SlowConsumers: c.intakes.Slow.Load(), SlowDropped: c.intakes.Dropped.Load(),
 		Disconnected: c.disconnected.Load(), LossesUntold: c.intakes.LossesUntold.Load(),
-		BadMessages: c.badMessages.Load(), BackPressure: c.backPressure.Load(), Unsent: c.unsent.Load(),
+		BadMessages: c.badMessages.Load(), BackPressure: c.backPressure.Load(), Unsent: c.unsent.Load(), SlowReceivers: c.slowReceivers.Load(),
 	}
 	if t := run.Member().Totem(); t != nil {
 		s.Totem = t.Stats()
@@ -173,5 +176,31 @@ func sumValues(to, from reflect.Value) {
 		}
 	default:
 		panic("blaze: a counter of kind " + to.Kind().String())
+	}
+}
+
+// heldBy is a receiver that holds a stream back.
+type heldBy struct {
+	nack.Limit
+	at *attach.Attachment
+}
+
+func (l heldBy) String() string {
+	return fmt.Sprintf("receiver %v at %v, %d datagrams behind, with room for %d more,", MemberID(l.Member), l.at.Addr(l.Endpoint), l.Behind, l.Room)
+}
+
+// heldBack counts and logs what receivers do to the streams of one start.
+func (c *Channel) heldBack(at *attach.Attachment) func(run.Held) {
+	return func(h run.Held) {
+		log := c.logger().With("receiver", MemberID(h.Limit.Member), "address", at.Addr(h.Limit.Endpoint), "stream", fmt.Sprintf("%#x", uint32(h.Stream)))
+		if h.Recovered {
+			log.Info("blaze: the receiver does not hold its stream back any more")
+			return
+		}
+		if !h.Again {
+			c.slowReceivers.Add(1)
+		}
+		log.Warn("blaze: a receiver holds a stream back, and with it all others", "share", fmt.Sprintf("%.0f %%", 100*h.Share),
+			"behind", h.Limit.Behind, "room", h.Limit.Room, "remedy", "look at that receiver's log for its slow subscription; or use SlowConsumer Drop there, or FlowControl Fastest here")
 	}
 }

@@ -149,7 +149,16 @@ type Limit struct {
 
 // Limiting is the receiver that holds the stream up; ok is false when none does.
 func (s *Sender) Limiting() (l Limit, ok bool) {
-	if !s.flow.slowest || len(s.receivers) == 0 || !s.held() {
+	if !s.held() {
+		return l, false
+	}
+	return s.Slowest()
+}
+
+// Slowest is the receiver that holds the stream up, or would be the first to do so; ok is false when
+// the stream waits for no receiver.
+func (s *Sender) Slowest() (l Limit, ok bool) {
+	if !s.flow.slowest || len(s.receivers) == 0 {
 		return l, false
 	}
 	slowest := &s.receivers[0]

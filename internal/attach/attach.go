@@ -175,6 +175,14 @@ func (a *Attachment) Mode() string {
 	return "sockets"
 }
 
+// Addr is the address that the driver names e. Any goroutine may call it.
+func (a *Attachment) Addr(e buf.Endpoint) netip.AddrPort {
+	if a.xdp != nil {
+		return a.xdp.Addr(e)
+	}
+	return a.udp.Addr(e)
+}
+
 // UDP returns the counters of the sockets, which are zero over xdp.
 func (a *Attachment) UDP() udp.Stats {
 	if a.udp == nil {

@@ -3,6 +3,7 @@ package member
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/nack"
@@ -34,6 +35,31 @@ type Lane struct {
 
 // Receivers is the number of receivers that the stream's sender has.
 func (l *Lane) Receivers() int { return int(l.receivers.Load()) }
+
+// BlockedFor is how long receivers have held the lane back since it was opened. It belongs to the
+// first engine, as the next two do.
+func (l *Lane) BlockedFor(now clock.Time) time.Duration {
+	if l.sender == nil {
+		return 0 // not started yet
+	}
+	return l.sender.BlockedFor(now)
+}
+
+// Limiting is the receiver that holds the lane back now; ok is false when none does.
+func (l *Lane) Limiting() (limit nack.Limit, ok bool) {
+	if l.sender == nil {
+		return limit, false
+	}
+	return l.sender.Limiting()
+}
+
+// Slowest is Limiting, or the receiver that would be the first to hold the lane back.
+func (l *Lane) Slowest() (limit nack.Limit, ok bool) {
+	if l.sender == nil {
+		return limit, false
+	}
+	return l.sender.Slowest()
+}
 
 // Changed returns a channel that is closed when room was made in the queue or a receiver came
 // or went; done must be called when the caller no longer waits for it. Look at the state after

@@ -268,6 +268,9 @@ func (m *Member) Settled() bool {
 	return true
 }
 
+// Lanes are the lanes that are open, in the order in which they were opened.
+func (m *Member) Lanes() []*Lane { return *m.open.Load() }
+
 // Stir wakes those who wait for room in a lane. Without queues nothing else does: it is called after a
 // turn that had something to do, by the thread that turns.
 func (m *Member) Stir() {

@@ -20,6 +20,11 @@ var (
 type Config struct {
 	Member  member.Config
 	Invoker bool // no goroutines: the application turns the engine
+
+	// Held is called when a receiver has held a stream back for more than half of a second, every ten
+	// seconds while it does so, and when it has recovered. It runs on a goroutine of its own, one call
+	// at a time. Nil: nobody looks.
+	Held func(Held)
 }
 
 // Run is one start of a channel. Any goroutine may call its methods, where they do not say otherwise.
@@ -30,6 +35,8 @@ type Run struct {
 	workers []*worker      // one for each engine
 	invoker bool
 	filters bool // lanes that are not wanted are kept away
+	held    func(Held)
+	watch   watch
 
 	refused chan struct{} // closed by Refuse
 	gone    chan struct{} // closed by End, at its end
@@ -47,7 +54,7 @@ type Run struct {
 // Start puts a member together and, without an Invoker, runs its engines.
 func Start(cfg Config) (*Run, error) {
 	r := &Run{
-		member: member.New(cfg.Member), driver: cfg.Member.Driver, invoker: cfg.Invoker,
+		member: member.New(cfg.Member), driver: cfg.Member.Driver, invoker: cfg.Invoker, held: cfg.Held,
 		filters: cfg.Member.Filter.Set != nil, refused: make(chan struct{}), gone: make(chan struct{}),
 	}
 	r.engine = r.member.Engine()
@@ -93,6 +100,7 @@ func (r *Run) Listen(listen func(*member.Member) error) (err error) {
 
 // Lane opens the lane of a topic, or finds it open.
 func (r *Run) Lane(topic string) (l *member.Lane, safe bool, err error) {
+	r.startWatch()
 	if !r.invoker {
 		l, safe = r.member.Lane(0, topic) // the engine knows when
 		return l, safe, nil

@@ -16,6 +16,7 @@ func (r *Run) Refuse() {
 		r.mu.Unlock()
 	}
 	close(r.refused)
+	r.stopWatch()
 	r.member.Refuse()
 }
 

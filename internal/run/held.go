@@ -1,0 +1,131 @@
+package run
+
+import (
+	"sync"
+	"time"
+
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/engine"
+	"github.com/activeblaze/blaze/internal/member"
+	"github.com/activeblaze/blaze/nack"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// Held is a stream that a receiver holds back, for Config.Held.
+type Held struct {
+	Stream    wire.StreamID
+	Share     float64    // of the last second
+	Limit     nack.Limit // the receiver
+	Recovered bool       // no receiver holds it back any more; Limit is the one that was reported
+	Again     bool       // it was reported before, and has not recovered since
+}
+
+const (
+	heldEvery   = time.Second      // between two looks
+	reportEvery = 10 * time.Second // between two reports of one stream
+)
+
+// watch looks once a second which lanes were held back for more than half of that second. A single
+// pause says little: a receiver that is steadily slow takes a datagram, and pauses again.
+type watch struct {
+	mu    sync.Mutex
+	timer *time.Timer // nil: not started, or stopped
+	over  bool
+
+	// Of the goroutine that looks.
+	looked clock.Time
+	lanes  map[*member.Lane]*heldLane
+}
+
+// heldLane is what the watch keeps of a lane.
+type heldLane struct {
+	blocked  time.Duration // at the last look
+	held     bool          // reported, and not recovered
+	reported clock.Time    // when it last was; 0: never
+	limit    nack.Limit
+}
+
+// startWatch begins to look, when the first lane is opened.
+func (r *Run) startWatch() {
+	if r.held == nil {
+		return
+	}
+	w := &r.watch
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.timer == nil && !w.over {
+		w.looked, w.lanes = engine.Now(), map[*member.Lane]*heldLane{}
+		w.timer = time.AfterFunc(heldEvery, r.look)
+	}
+}
+
+func (r *Run) stopWatch() {
+	w := &r.watch
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.over = true
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+}
+
+func (r *Run) look() {
+	var reports []Held
+	if r.Do(func() { reports = r.watch.look(engine.Now(), r.member.Lanes()) }) != nil {
+		return
+	}
+	for _, h := range reports {
+		r.held(h)
+	}
+	w := &r.watch
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.over {
+		w.timer.Reset(heldEvery)
+	}
+}
+
+// look judges the time since the last look. It belongs to the first engine.
+func (w *watch) look(now clock.Time, lanes []*member.Lane) (reports []Held) {
+	elapsed := now.Sub(w.looked)
+	w.looked = now
+	for _, l := range lanes {
+		s := w.lanes[l]
+		if s == nil {
+			s = new(heldLane)
+			w.lanes[l] = s
+		}
+		limit, _ := l.Slowest()
+		if h, ok := s.look(now, elapsed, l.BlockedFor(now), limit); ok {
+			h.Stream = l.ID
+			reports = append(reports, h)
+		}
+	}
+	return reports
+}
+
+// look judges one lane, which was blocked for so long since it was opened.
+func (s *heldLane) look(now clock.Time, elapsed, blocked time.Duration, limit nack.Limit) (h Held, report bool) {
+	share := min(float64(blocked-s.blocked)/float64(max(elapsed, 1)), 1)
+	s.blocked = blocked
+	switch {
+	case share > 0.5 && limit.Member != (wire.MemberID{}):
+		again := s.held
+		if again && now.Sub(s.reported) < reportEvery {
+			return h, false
+		}
+		s.held, s.reported, s.limit = true, now, limit
+		return Held{Share: share, Limit: limit, Again: again}, true
+	case share == 0 && s.held:
+		s.held = false
+		return Held{Limit: s.limit, Recovered: true}, true
+	}
+	return h, false
+}
+
+// Limiting is the receiver that holds a lane back now, for the error of a wait for room; ok is false
+// when none does.
+func (r *Run) Limiting(lane *member.Lane) (l nack.Limit, ok bool) {
+	_ = r.Do(func() { l, ok = lane.Limiting() })
+	return l, ok
+}

@@ -1,11 +1,9 @@
 package blaze_test
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,33 +11,16 @@ import (
 	"github.com/activeblaze/blaze"
 )
 
-// lines is a log that a test reads while others write.
-type lines struct {
-	mu  sync.Mutex
-	all bytes.Buffer
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.all.Write(b)
-}
-
+// with returns the lines that contain what.
 func (l *lines) with(what string) (found []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for line := range strings.Lines(l.all.String()) {
+	for line := range strings.Lines(l.buf.String()) {
 		if strings.Contains(line, what) {
 			found = append(found, line)
 		}
 	}
 	return found
-}
-
-func (l *lines) count(what string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.all.String(), what)
 }
 
 // A receiver that is slow all the time is named at the sender: in the error of a Broadcast, in the log

@@ -123,9 +123,18 @@ func (s *heldLane) look(now clock.Time, elapsed, blocked time.Duration, limit na
 	return h, false
 }
 
-// Limiting is the receiver that holds a lane back now, for the error of a wait for room; ok is false
-// when none does.
+// Limiting is the receiver that holds a lane back, for the error of a wait for room; ok is false when
+// none does. At the very moment there may be room for a datagram: what counts is the time since the last
+// look.
 func (r *Run) Limiting(lane *member.Lane) (l nack.Limit, ok bool) {
-	_ = r.Do(func() { l, ok = lane.Limiting() })
+	_ = r.Do(func() {
+		if l, ok = lane.Limiting(); ok {
+			return
+		}
+		now := engine.Now()
+		if s := r.watch.lanes[lane]; s != nil && (s.held || 2*(lane.BlockedFor(now)-s.blocked) > now.Sub(r.watch.looked)) {
+			l, ok = lane.Slowest()
+		}
+	})
 	return l, ok
 }

@@ -194,3 +194,22 @@ func BenchmarkThroughput(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkManyStreams is a millisecond of a member that receives many idle streams: reports, and
+// deadlines that move.
+func BenchmarkManyStreams(b *testing.B) {
+	const streams = 4000
+	l := newLone(b, Buffers(1<<20, 1472, 1, 4), func(c *Config) { c.Eviction = time.Hour })
+	for i := range streams {
+		if err := l.step(forgeData(l.header(i, wire.NACK), 1, 1, 100)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	l.pass(time.Second)
+	b.ReportAllocs()
+	for b.Loop() {
+		l.pass(time.Millisecond)
+	}
+	b.StopTimer()
+	l.done()
+}

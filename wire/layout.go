@@ -15,8 +15,8 @@ import (
 // present together or not at all. A frame with lists of pairs has a head and the lists.
 type layout struct {
 	fields  []field
-	inRange func(*parts) bool // reports whether the fields are in their bounds; nil: the kinds' are all
-	exact   func(*parts) bool // reports whether the values are those of the canonical layout; nil: they are
+	inRange func(*parts) bool // reports whether the fields are in the bounds of the frame; nil: those of the pairs are all
+	exact   func(*parts) bool // reports whether the values are as the canonical layout has them; nil: they are
 
 	required, optional uint32 // bits of field numbers
 

@@ -57,10 +57,13 @@ func AppendRepair(dst []byte, r *Repair) []byte {
 func (f *Frame) Repair() Repair { return loadRepair(&f.parts) }
 
 func repairInRange(p *parts) bool {
-	r := loadRepair(p)
-	return r.Scheme >= 1 && r.Scheme <= maxSmall && r.Stride >= 1 && r.Stride <= maxSmall && r.Sources >= 1 && r.Sources <= maxSmall &&
-		r.Repairs <= maxSmall && r.Index <= maxSmall && len(r.Symbol) > 0 && r.Block >= 1 &&
-		r.Block <= math.MaxUint64-1-uint64(r.Stride)*uint64(r.Sources-1)
+	b := p.head
+	_ = b[repairHead-1]
+	block := binary.LittleEndian.Uint64(b[1:])
+	scheme, stride, sources, repairs, index := b[10], b[12], b[14], b[16], b[18]
+	return scheme >= 1 && scheme <= maxSmall && stride >= 1 && stride <= maxSmall && sources >= 1 && sources <= maxSmall &&
+		repairs <= maxSmall && index <= maxSmall && len(p.bytes[0]) > 0 &&
+		block >= 1 && block <= math.MaxUint64-1-uint64(stride)*uint64(sources-1)
 }
 
 func loadRepair(p *parts) Repair {

@@ -122,8 +122,15 @@ func StoredData(datagram []byte) Data {
 func (f *Frame) Ring() Ring { return loadRing(&f.parts) }
 
 func ringInRange(p *parts) bool {
-	r := loadRing(p)
-	return r.Origin < MaxRing && p.head[22] < MaxRing && (!r.Recovered || r.Number >= 1 && r.Number < math.MaxUint64)
+	b := p.head
+	if b[21] >= MaxRing || b[22] >= MaxRing { // in flags: Origin and Old
+		return false
+	}
+	if len(b) == ringBody {
+		return true
+	}
+	number := binary.LittleEndian.Uint64(b[ringBody+1:])
+	return number >= 1 && number < math.MaxUint64
 }
 
 func (r *Ring) setFlags(flags uint32) {

@@ -66,13 +66,17 @@ func AppendToken(dst []byte, t *Token) []byte {
 func (f *Frame) Token() Token { return loadToken(&f.parts) }
 
 func tokenInRange(p *parts) bool {
-	t := loadToken(p)
-	if t.Ring.Seq < 1 || t.Ring.Seq > MaxRingSeq || t.TokenSeq == math.MaxUint64 || t.Seq == math.MaxUint64 ||
-		t.Aru > t.Seq || len(t.Wanted)%8 != 0 || len(t.Wanted) > 8*MaxWanted {
+	b := p.head
+	_ = b[tokenHead-1]
+	ringSeq, tokenSeq := binary.LittleEndian.Uint64(b[19:]), binary.LittleEndian.Uint64(b[28:])
+	seq, aru := binary.LittleEndian.Uint64(b[37:]), binary.LittleEndian.Uint64(b[46:])
+	wanted := Numbers(p.bytes[0])
+	if ringSeq < 1 || ringSeq > MaxRingSeq || tokenSeq == math.MaxUint64 || seq == math.MaxUint64 ||
+		aru > seq || len(wanted)%8 != 0 || len(wanted) > 8*MaxWanted {
 		return false
 	}
-	for i := range t.Wanted.Len() {
-		if n := t.Wanted.At(i); n < 1 || n > t.Seq {
+	for i := range wanted.Len() {
+		if n := wanted.At(i); n < 1 || n > seq {
 			return false
 		}
 	}

@@ -162,7 +162,7 @@ type FECConfig struct {
 type TotemConfig struct {
 	Profile   TotemProfile  // the timers; the default is LAN
 	TokenLoss time.Duration // silence after which the token counts as lost, 1ms..1m; zero: the profile's
-	Hold      time.Duration // how long an idle ring's representative holds the token, at most 4ms (with Block 9.2ms; Isolated 800µs, Shared 80ms), in proportion to TokenLoss; zero: not at all, with Block the longest, or 40ms
+	Hold      time.Duration // how long an idle ring's representative holds the token, at most 4ms (with Block 9.2ms; Isolated 800µs, Shared 80ms), in proportion to TokenLoss; zero: the longest, Shared 40ms; with BusySpin not at all
 	Plain     bool          // the ring as first published: data before the token is passed on, not accelerated
 }
 

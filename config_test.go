@@ -176,7 +176,7 @@ func TestTotemProfilesAreValid(t *testing.T) {
 			for _, idle := range []Idle{BusySpin, Backoff, Block} {
 				cfg := Config{Idle: idle, Totem: TotemConfig{Profile: profile, TokenLoss: loss}}
 				quiet := cfg.Totem.profile(idle)
-				if hold := quiet.Hold; hold > 0 != (idle == Block) {
+				if hold := quiet.Hold; hold > 0 != (idle != BusySpin) {
 					t.Errorf("%v, %v: holds for %v", profile, idle, hold)
 				}
 				longest := longestHold(quiet)

@@ -77,17 +77,22 @@ func memberIDs(ids []wire.MemberID) []MemberID {
 	return out
 }
 
-// blockHold is how long an idle ring's token rests with Block, unless the profile says it: each
-// wake-up costs a hundred microseconds of CPU, the runtime's own share included. Nobody waits for the
-// hold's end: who has a message to send ends it. blockRetransmit leaves room for it, and for four
-// tokens within the token-loss time.
 const (
+	// blockHold is how long an idle ring's token rests with Block, unless the profile says it: each
+	// wake-up costs a hundred microseconds of CPU, the runtime's own share included. No message waits
+	// for the end of the hold: a member that has one to send ends it. blockRetransmit leaves room for
+	// the hold, and for four tokens within the token-loss time.
 	blockHold       = 9200 * time.Microsecond
 	blockRetransmit = 11500 * time.Microsecond
+
+	// backoffRotations is how many idle rotations there are with Backoff before the token rests. It
+	// is some ten milliseconds: to wake a ring that sleeps takes longer than a rotation of one
+	// that spins, and a ring with a message now and then should not sleep between them.
+	backoffRotations = 500
 )
 
-// profile is the ring's timers. Members that spin or yield have the token go round all the time; those
-// that sleep in the kernel let it rest while nothing happens.
+// profile returns the ring's timers. With BusySpin the token always goes round. With Backoff and Block
+// it rests while the ring is idle, and the members sleep in the kernel.
 func (t TotemConfig) profile(idle Idle) totem.Profile {
 	p := totem.Tuned()
 	switch t.Profile {
@@ -106,10 +111,13 @@ func (t TotemConfig) profile(idle Idle) totem.Profile {
 	switch {
 	case t.Hold > 0:
 		p.Hold = t.Hold
-	case idle != Block:
+	case idle == BusySpin:
 		p.Hold = 0
 	case p.Hold == 0:
 		p.Hold = longestHold(p)
+	}
+	if idle == Backoff {
+		p.IdleRotations = backoffRotations
 	}
 	return p
 }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -37,9 +38,15 @@ func TestIdleRingLatency(t *testing.T) {
 	})
 }
 
-// An idle ring whose token rests, as with Block: a message that is sent meanwhile is delivered within
-// two rotations of a token that does not rest.
+// An idle ring whose token rests, as with Block and Backoff: a message that is sent meanwhile is delivered
+// within two rotations of a token that does not rest.
 func TestHeldRingLatency(t *testing.T) {
+	for _, rotations := range []int{30, 500} { // Block, Backoff
+		t.Run(fmt.Sprint(rotations), func(t *testing.T) { heldRingLatency(t, rotations) })
+	}
+}
+
+func heldRingLatency(t *testing.T, rotations int) {
 	RunRings(t, 10, func(t *testing.T, s *RingCluster) {
 		s.Load = nowAndThen
 		s.Start(3+int(s.Seed%3), Faults{Delay: 10 * time.Microsecond})
@@ -50,7 +57,7 @@ func TestHeldRingLatency(t *testing.T) {
 
 		held := NewRingCluster(t, s.Seed)
 		held.Profile = totem.Tuned()
-		held.Profile.Hold = 4 * time.Millisecond
+		held.Profile.Hold, held.Profile.IdleRotations = 4*time.Millisecond, rotations
 		held.Load = nowAndThen
 		rested := func() (n uint64) {
 			for _, m := range held.Members {

@@ -94,3 +94,59 @@ func TestOutboxOrder(t *testing.T) {
 	}
 	r.done()
 }
+
+// The members of a ring that is idle wake for tokens and holds only, not for timers that were put off.
+func TestIdleRingWakesForNothing(t *testing.T) {
+	r := newRig(t, 3, func(c *Config) { c.Profile = Tuned(); c.Profile.Hold = 4 * time.Millisecond })
+	r.form()
+	r.run(20 * time.Millisecond)
+	wakes := 0
+	for end := r.now.Add(time.Second); r.now < end; r.now += 20_000 {
+		for i, n := range r.nodes {
+			if at, ok := n.p.Deadline(); !ok || at > r.now || len(n.inbox) > 0 {
+				continue
+			}
+			due := false
+			for _, at := range n.p.timers {
+				due = due || at <= r.now
+			}
+			if wakes++; !due {
+				t.Fatalf("member %d wakes and nothing is due", i)
+			}
+		}
+		r.turn()
+	}
+	// The end of each hold, and merge detection.
+	if wakes == 0 || wakes > 250+20 {
+		t.Errorf("woken %d times in a second by timers", wakes)
+	}
+	r.done()
+}
+
+// Where only the representative lets the token rest a message does not wait for the end of the hold either.
+func TestHoldOfAnotherProfile(t *testing.T) {
+	r := newRig(t, 0)
+	for i := range 3 {
+		r.add(func(c *Config) {
+			if c.Profile = Tuned(); i == 0 {
+				c.Profile.Hold = 4 * time.Millisecond
+			}
+		})
+	}
+	r.form()
+	for range 20 {
+		r.run(20 * time.Millisecond)
+		n := r.nodes[1+r.nodes[1].count%2]
+		want := r.nodes[0].count + 1
+		if err := n.p.Offer(r.now, "a", 0, []byte("x"), false); err != nil {
+			t.Fatal(err)
+		}
+		if !r.until(1300*time.Microsecond, func() bool { return r.nodes[0].count == want }) {
+			t.Fatal("a message waited for the end of the hold")
+		}
+	}
+	if r.nodes[0].p.Stats().Holds == 0 {
+		t.Error("the token never rested")
+	}
+	r.done()
+}

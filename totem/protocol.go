@@ -43,6 +43,7 @@ type Protocol struct {
 	timers [timerCount]clock.Time
 	at     clock.Time // no timer is earlier
 	armed  bool
+	stale  bool // the timer of at was put off
 
 	last       clock.Time // of the last call
 	gaps       gapMeter   // of the loop
@@ -68,6 +69,7 @@ const (
 	foundingEnd
 	paceReady
 	restEnd
+	askForToken
 	timerCount
 )
 
@@ -167,6 +169,7 @@ func (p *Protocol) Step(now clock.Time, d *wire.Datagram, r buf.Received) error 
 
 // arm sets a deadline.
 func (p *Protocol) arm(t timer, at clock.Time) {
+	p.stale = p.stale || p.timers[t] == p.at
 	p.timers[t] = at
 	if !p.armed || at < p.at {
 		p.at, p.armed = at, true
@@ -174,10 +177,29 @@ func (p *Protocol) arm(t timer, at clock.Time) {
 }
 
 // cancel removes a deadline.
-func (p *Protocol) cancel(t timer) { p.timers[t] = never }
+func (p *Protocol) cancel(t timer) {
+	p.stale = p.stale || p.timers[t] == p.at
+	p.timers[t] = never
+}
 
-// Deadline tells when Tick is next needed; ok is false when nothing is pending.
-func (p *Protocol) Deadline() (at clock.Time, ok bool) { return p.at, p.armed }
+// Deadline returns when Tick is next needed; ok is false when nothing is pending. A timer that was put
+// off wakes nobody: in an idle ring it would once in each rotation.
+func (p *Protocol) Deadline() (at clock.Time, ok bool) {
+	if p.stale {
+		p.earliest()
+	}
+	return p.at, p.armed
+}
+
+// earliest finds the timer that is due first.
+func (p *Protocol) earliest() {
+	p.at, p.armed, p.stale = never, false, false
+	for _, at := range p.timers {
+		if at < p.at {
+			p.at, p.armed = at, true
+		}
+	}
+}
 
 // Tick fires every deadline at or before now. Calling it early is harmless.
 func (p *Protocol) Tick(now clock.Time) {
@@ -191,12 +213,7 @@ func (p *Protocol) Tick(now clock.Time) {
 			p.expire(now, t)
 		}
 	}
-	p.at, p.armed = never, false
-	for _, at := range p.timers {
-		if at < p.at {
-			p.at, p.armed = at, true
-		}
-	}
+	p.earliest()
 }
 
 // expire does what a deadline asks for (section 12).
@@ -220,6 +237,8 @@ func (p *Protocol) expire(now clock.Time, t timer) {
 		p.endHold(now)
 	case restEnd:
 		p.endRest(now)
+	case askForToken:
+		p.askForToken()
 	case leaveAgain:
 		p.sendLeave(now)
 	case foundingEnd:
@@ -244,14 +263,33 @@ func (p *Protocol) Flush(now clock.Time) {
 			p.visitAlone(now)
 		case p.tok.held:
 			p.endHold(now)
-		case p.prof.Hold > 0 && p.tok.idle > 0 && !p.tok.asked:
+		case p.tok.idle > 0 && !p.tok.asked && p.cur.me != 0:
 			p.tok.asked = true
-			if to, ok := p.peers.endpoint(p.cur.id.Rep); ok && p.cur.me != 0 {
-				p.sendNotice(wire.HoldCancel, to)
+			if p.prof.Hold > 0 && p.tok.idle+2*minIdle >= p.prof.IdleRotations {
+				p.askForToken()
+			} else { // another member's profile may let it rest earlier
+				p.arm(askForToken, p.tok.accepted.Add(min(3*p.tok.rotation.mean, longestRotation)+askAfter))
 			}
 		}
 	}
 }
+
+// askForToken asks the representative for a token that may rest there, if it has not come meanwhile.
+func (p *Protocol) askForToken() {
+	if p.state != Operational || p.send.backlog() == 0 {
+		return
+	}
+	if to, ok := p.peers.endpoint(p.cur.id.Rep); ok {
+		p.sendNotice(wire.HoldCancel, to)
+	}
+}
+
+// A member with something to send waits for a token that went round lately: three rotations at most,
+// which count as longestRotation if they were measured over rests, and askAfter.
+const (
+	longestRotation = time.Millisecond
+	askAfter        = 100 * time.Microsecond
+)
 
 // PollSend hands out the next datagram to send, with one reference that passes to the caller.
 // ok is false when there is nothing that may be sent now.

@@ -47,7 +47,7 @@ type tokens struct {
 	held  bool   // t is accepted and rests, since the ring is idle
 	rests bool   // t is accepted and rests, since the rate is used up
 	short int    // visits in a row at which the rate let nothing be sent
-	asked bool   // a HoldCancel has been sent since the last visit
+	asked bool   // since the last visit the token was asked for, or will be
 	accel bool   // somebody in this ring sends after the token
 
 	accepted clock.Time // when the last one was; 0: none yet
@@ -181,12 +181,16 @@ func (k *tokens) accept(p *Protocol, now clock.Time) {
 		k.idle = 0
 	}
 	k.resting = p.prof.Hold > 0 && k.idle+1 >= max(p.prof.IdleRotations, minIdle)
-	k.high, k.asked = t.high, false
+	if k.asked {
+		k.asked = false
+		p.cancel(askForToken)
+	}
+	k.high = t.high
 	p.cancel(tokenRetransmit)
 	p.arm(tokenLoss, now.Add(p.tokenLossTime()))
 }
 
-// mayHold tells whether the token may rest here: only with the representative, when nothing is
+// mayHold reports whether the token may rest here: only with the representative, when nothing is
 // wanted, sent or not stable, and nothing waits to be sent (5.6).
 func (k *tokens) mayHold(p *Protocol) bool {
 	return p.prof.Hold > 0 && p.state == Operational && p.cur.me == 0 && k.idle >= max(p.prof.IdleRotations, minIdle) && p.send.backlog() == 0

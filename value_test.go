@@ -191,7 +191,7 @@ func TestValueString(t *testing.T) {
 	for _, v := range append(sample(), Value{}) {
 		got = append(got, v.String())
 	}
-	want := `-128 0x00ff é true -32768 2147483647 -9223372036854775808 1.5 -0.1 text {} "inner" <none>`
+	want := `-128 0x00ff é true -32768 2147483647 -9223372036854775808 1.5 -0.1 text "inner" <none>`
 	if s := strings.Join(got, " "); s != want {
 		t.Errorf("got  %s\nwant %s", s, want)
 	}

@@ -388,15 +388,19 @@ func TestWake(t *testing.T) {
 		}
 		d.Wait(0)
 		woken := make(chan bool)
-		go func() { d.Wait(-1); d.Wait(-1); woken <- true }()
+		go func() {
+			for range 2 {
+				d.Wait(-1)
+				woken <- true
+			}
+		}()
 		for range 2 {
 			d.Wake()
-			time.Sleep(time.Millisecond) // so that the second is one of its own
-		}
-		select {
-		case <-woken:
-		case <-time.After(5 * time.Second):
-			t.Fatal("Wake does not end Wait")
+			select {
+			case <-woken:
+			case <-time.After(5 * time.Second):
+				t.Fatal("Wake does not end Wait")
+			}
 		}
 	})
 }

@@ -252,8 +252,10 @@ func TestHotPathAllocatesNothing(t *testing.T) {
 			a.Recv(batch[:])
 		}
 		turn()
-		time.Sleep(50 * time.Millisecond) // the control's answers allocate
-		turn()
+		wait(t, "the control's answers, which allocate", func() bool {
+			turn()
+			return a.stats.Neighbours > 0 && b.stats.Neighbours > 0
+		})
 		if n := testing.AllocsPerRun(1000, turn); n != 0 {
 			t.Errorf("%v allocations", n)
 		}
@@ -528,6 +530,16 @@ func TestKilledProcessLeavesACleanInterface(t *testing.T) {
 	})
 }
 
+// asleep waits until the driver's thread has lain down.
+func asleep(t *testing.T, d *Driver) {
+	for end := time.Now().Add(5 * time.Second); !d.sleeper.Asleep(); runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Error("the driver does not sleep")
+			return
+		}
+	}
+}
+
 // Wait ends by traffic, by Wake from before and during it, and by time.
 func TestWait(t *testing.T) {
 	na, nb := pair(t)
@@ -537,7 +549,7 @@ func TestWait(t *testing.T) {
 	b.Wait(-1) // would hang
 	b.Wait(time.Microsecond)
 	go func() {
-		time.Sleep(5 * time.Millisecond)
+		asleep(t, b)
 		b.Wake()
 	}()
 	b.Wait(-1)
@@ -550,7 +562,7 @@ func TestWait(t *testing.T) {
 			}
 			close(done)
 		}()
-		time.Sleep(5 * time.Millisecond)
+		asleep(t, b)
 		send(t, a, buf.Group, data)
 		<-done
 	}

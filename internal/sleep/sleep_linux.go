@@ -65,6 +65,9 @@ func (s *Sleeper) LieDown() bool {
 	return false
 }
 
+// Asleep reports whether the thread sleeps, or has lain down to. It is for tests.
+func (s *Sleeper) Asleep() bool { return s.state.Load() == asleep }
+
 // Doze sleeps, after LieDown, until one of fds is ready, the first of which is Poll's, or limit has
 // passed; a negative limit means for ever. It returns how many are ready, and whether a Wake has
 // ended the sleep.

@@ -52,22 +52,6 @@ func (f *Filter) Attach(ifindex int, mode Mode) error {
 	return nil
 }
 
-// Detach takes the program off its interface. The Filter can be attached again. It does
-// nothing when it is not attached.
-func (f *Filter) Detach() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.detach()
-}
-
-// Attached is the index of the interface that the program is on; 0 before Attach, after Detach
-// and when the interface was removed.
-func (f *Filter) Attached() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.attachedTo()
-}
-
 func (f *Filter) detach() error {
 	if f.link == nil {
 		return nil

@@ -16,8 +16,8 @@ const (
 	DefaultFrameBytes = 2048 - 256
 )
 
-// Config says what the filter lets through to the sockets. The addresses, the cluster and the
-// lanes can be changed while it runs; the rest is fixed by Load.
+// Config says what the filter lets through to the sockets. The lanes can be
+// changed while it runs; the rest is fixed by Load.
 type Config struct {
 	// Group is the IPv4 multicast address and port of the group. Zero: no group.
 	Group netip.AddrPort

@@ -9,11 +9,11 @@ import (
 // Errors. Methods wrap them, and the kernel's own, with what was tried.
 var (
 	ErrConfig       = errors.New("bpf: configuration")
-	ErrNotSupported = errors.New("bpf: not supported")                  // see FeatureError
-	ErrPrivilege    = errors.New("bpf: not permitted")                  // see PrivilegeError
-	ErrForeign      = errors.New("bpf: the interface has a program")    // see ForeignError
-	ErrAttached     = errors.New("bpf: the filter is already attached") // Detach it first
-	ErrClosed       = errors.New("bpf: the filter was closed")          // from every method after Close
+	ErrNotSupported = errors.New("bpf: not supported")               // see FeatureError
+	ErrPrivilege    = errors.New("bpf: not permitted")               // see PrivilegeError
+	ErrForeign      = errors.New("bpf: the interface has a program") // see ForeignError
+	ErrAttached     = errors.New("bpf: the filter is already attached")
+	ErrClosed       = errors.New("bpf: the filter was closed") // from every method after Close
 )
 
 // A FeatureError says what kernel or driver lack, and since when the kernel has it.

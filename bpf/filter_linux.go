@@ -122,27 +122,12 @@ func mmap(m *ebpf.Map, size int) ([]byte, error) {
 	return mem, nil
 }
 
-// Program is the loaded program, for test runs. It is the Filter's: do not close it.
-func (f *Filter) Program() *ebpf.Program { return f.objects.BlazeFilter }
-
 // Register makes the AF_XDP socket fd the one that gets the datagrams of queue. The kernel
 // drops them when the socket is bound to another queue or interface. A socket that is closed
 // leaves by itself.
 func (f *Filter) Register(queue, fd int) error {
 	return f.socket("register", queue, func() error {
 		return f.objects.BlazeSockets.Update(uint32(queue), uint32(fd), ebpf.UpdateAny)
-	})
-}
-
-// Unregister leaves the queue without a socket: its packets go to the kernel from now on. It
-// does nothing where there is none.
-func (f *Filter) Unregister(queue int) error {
-	return f.socket("unregister", queue, func() error {
-		err := f.objects.BlazeSockets.Delete(uint32(queue))
-		if errors.Is(err, ebpf.ErrKeyNotExist) {
-			err = nil
-		}
-		return err
 	})
 }
 

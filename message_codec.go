@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 	"unsafe"
 
+	"github.com/activeblaze/blaze/internal/pb"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -159,22 +160,22 @@ func (o *object) size() int {
 func (m *Message) append(dst []byte) []byte {
 	for i := range m.entries {
 		e := &m.entries[i]
-		dst = appendLength(dst, messageEntries, e.size())
-		dst = appendLength(dst, entryKey, len(e.key))
+		dst = pb.AppendLength(dst, messageEntries, e.size())
+		dst = pb.AppendLength(dst, entryKey, len(e.key))
 		dst = append(dst, e.key...)
-		dst = appendLength(dst, entryValue, e.value.size())
+		dst = pb.AppendLength(dst, entryValue, e.value.size())
 		dst = e.value.append(dst)
 	}
 	switch m.body.kind {
 	case StringKind:
-		dst = appendLength(dst, messageText, int(m.body.num))
+		dst = pb.AppendLength(dst, messageText, int(m.body.num))
 		dst = append(dst, m.body.text()...)
 	case BytesKind:
-		dst = appendLength(dst, messageBytes, int(m.body.num))
+		dst = pb.AppendLength(dst, messageBytes, int(m.body.num))
 		dst = append(dst, m.body.bytes()...)
 	case objectKind:
 		o := m.body.object()
-		dst = appendLength(dst, messageObject, o.size())
+		dst = pb.AppendLength(dst, messageObject, o.size())
 		dst = o.append(dst)
 	}
 	return dst
@@ -183,52 +184,40 @@ func (m *Message) append(dst []byte) []byte {
 func (v Value) append(dst []byte) []byte {
 	switch v.kind {
 	case ByteKind:
-		return appendSigned(dst, valueInt8, v.num)
+		return pb.AppendSigned(dst, valueInt8, v.num)
 	case BytesKind:
-		return append(appendLength(dst, valueBytes, int(v.num)), v.bytes()...)
+		return append(pb.AppendLength(dst, valueBytes, int(v.num)), v.bytes()...)
 	case CharKind:
-		return appendVarint(dst, valueChar, v.num)
+		return pb.AppendVarint(dst, valueChar, v.num)
 	case BoolKind:
-		return appendVarint(dst, valueBool, v.num)
+		return pb.AppendVarint(dst, valueBool, v.num)
 	case Int16Kind:
-		return appendSigned(dst, valueInt16, v.num)
+		return pb.AppendSigned(dst, valueInt16, v.num)
 	case Int32Kind:
-		return appendSigned(dst, valueInt32, v.num)
+		return pb.AppendSigned(dst, valueInt32, v.num)
 	case Int64Kind:
-		return appendSigned(dst, valueInt64, v.num)
+		return pb.AppendSigned(dst, valueInt64, v.num)
 	case Float32Kind:
 		return protowire.AppendFixed32(protowire.AppendTag(dst, valueFloat32, protowire.Fixed32Type), uint32(v.num))
 	case Float64Kind:
 		return protowire.AppendFixed64(protowire.AppendTag(dst, valueFloat64, protowire.Fixed64Type), v.num)
 	case StringKind:
-		return append(appendLength(dst, valueText, int(v.num)), v.text()...)
+		return append(pb.AppendLength(dst, valueText, int(v.num)), v.text()...)
 	case MapKind:
 		m := v.message()
-		return m.append(appendLength(dst, valueMap, m.size()))
+		return m.append(pb.AppendLength(dst, valueMap, m.size()))
 	}
 	return dst // NoKind: an empty Value
 }
 
 func (o *object) append(dst []byte) []byte {
 	if o.typeURL != "" {
-		dst = append(appendLength(dst, objectType, len(o.typeURL)), o.typeURL...)
+		dst = append(pb.AppendLength(dst, objectType, len(o.typeURL)), o.typeURL...)
 	}
 	if len(o.value) > 0 {
-		dst = append(appendLength(dst, objectBytes, len(o.value)), o.value...)
+		dst = append(pb.AppendLength(dst, objectBytes, len(o.value)), o.value...)
 	}
 	return dst
-}
-
-func appendLength(dst []byte, field protowire.Number, n int) []byte {
-	return protowire.AppendVarint(protowire.AppendTag(dst, field, protowire.BytesType), uint64(n))
-}
-
-func appendVarint(dst []byte, field protowire.Number, v uint64) []byte {
-	return protowire.AppendVarint(protowire.AppendTag(dst, field, protowire.VarintType), v)
-}
-
-func appendSigned(dst []byte, field protowire.Number, bits uint64) []byte {
-	return appendVarint(dst, field, protowire.EncodeZigZag(int64(bits)))
 }
 
 // parse adds what b encodes to m, and m keeps b: protobuf says that an embedded message which
@@ -240,32 +229,32 @@ func (m *Message) parse(b []byte, depth int) error {
 	}
 	m.entries = slices.Grow(m.entries, countEntries(b))
 	for len(b) > 0 {
-		f, n := nextField(b)
+		f, n := pb.Next(b)
 		if n < 0 {
 			return errEncoding
 		}
 		b = b[n:]
-		if f.typ != protowire.BytesType {
+		if f.Type != protowire.BytesType {
 			continue
 		}
 		var err error
-		switch f.num {
+		switch f.Number {
 		case messageEntries:
 			var e entry
-			if err = e.parse(f.bytes, depth); err == nil {
+			if err = e.parse(f.Bytes, depth); err == nil {
 				m.entries = append(m.entries, e)
 			}
 		case messageText:
 			var s string
-			s, err = textOf(f.bytes)
+			s, err = textOf(f.Bytes)
 			m.body = StringValue(s)
 		case messageBytes:
-			m.body = BytesValue(f.bytes)
+			m.body = BytesValue(f.Bytes)
 		case messageObject:
 			if m.body.kind != objectKind {
 				m.body = objectValue(new(object))
 			}
-			err = m.body.object().parse(f.bytes)
+			err = m.body.object().parse(f.Bytes)
 		}
 		if err != nil {
 			return err
@@ -279,11 +268,11 @@ func (m *Message) parse(b []byte, depth int) error {
 func countEntries(b []byte) int {
 	count := 0
 	for len(b) > 0 {
-		f, n := nextField(b)
+		f, n := pb.Next(b)
 		if n < 0 {
 			break
 		}
-		if f.num == messageEntries && f.typ == protowire.BytesType {
+		if f.Number == messageEntries && f.Type == protowire.BytesType {
 			count++
 		}
 		b = b[n:]
@@ -293,20 +282,20 @@ func countEntries(b []byte) int {
 
 func (e *entry) parse(b []byte, depth int) error {
 	for len(b) > 0 {
-		f, n := nextField(b)
+		f, n := pb.Next(b)
 		if n < 0 {
 			return errEncoding
 		}
 		b = b[n:]
-		if f.typ != protowire.BytesType {
+		if f.Type != protowire.BytesType {
 			continue
 		}
 		var err error
-		switch f.num {
+		switch f.Number {
 		case entryKey:
-			e.key, err = textOf(f.bytes)
+			e.key, err = textOf(f.Bytes)
 		case entryValue:
-			err = e.value.parse(f.bytes, depth)
+			err = e.value.parse(f.Bytes, depth)
 		}
 		if err != nil {
 			return err
@@ -320,36 +309,36 @@ func (e *entry) parse(b []byte, depth int) error {
 
 func (v *Value) parse(b []byte, depth int) error {
 	for len(b) > 0 {
-		f, n := nextField(b)
+		f, n := pb.Next(b)
 		if n < 0 {
 			return errEncoding
 		}
 		b = b[n:]
 		var err error
-		switch f.typ {
+		switch f.Type {
 		case protowire.VarintType:
-			err = v.setVarint(f.num, f.bits)
+			err = v.setVarint(f.Number, f.Bits)
 		case protowire.Fixed32Type:
-			if f.num == valueFloat32 {
-				*v = Value{kind: Float32Kind, num: f.bits}
+			if f.Number == valueFloat32 {
+				*v = Value{kind: Float32Kind, num: f.Bits}
 			}
 		case protowire.Fixed64Type:
-			if f.num == valueFloat64 {
-				*v = Value{kind: Float64Kind, num: f.bits}
+			if f.Number == valueFloat64 {
+				*v = Value{kind: Float64Kind, num: f.Bits}
 			}
 		case protowire.BytesType:
-			switch f.num {
+			switch f.Number {
 			case valueBytes:
-				*v = BytesValue(f.bytes)
+				*v = BytesValue(f.Bytes)
 			case valueText:
 				var s string
-				s, err = textOf(f.bytes)
+				s, err = textOf(f.Bytes)
 				*v = StringValue(s)
 			case valueMap:
 				if v.kind != MapKind {
 					*v = MapValue(new(Message))
 				}
-				err = v.message().parse(f.bytes, depth-1)
+				err = v.message().parse(f.Bytes, depth-1)
 			}
 		}
 		if err != nil {
@@ -390,23 +379,23 @@ func (v *Value) setVarint(field protowire.Number, bits uint64) error {
 
 func (o *object) parse(b []byte) error {
 	for len(b) > 0 {
-		f, n := nextField(b)
+		f, n := pb.Next(b)
 		if n < 0 {
 			return errEncoding
 		}
 		b = b[n:]
-		if f.typ != protowire.BytesType {
+		if f.Type != protowire.BytesType {
 			continue
 		}
-		switch f.num {
+		switch f.Number {
 		case objectType:
-			s, err := textOf(f.bytes)
+			s, err := textOf(f.Bytes)
 			if err != nil {
 				return err
 			}
 			o.typeURL = s
 		case objectBytes:
-			o.value = f.bytes
+			o.value = f.Bytes
 		}
 	}
 	return nil
@@ -454,42 +443,6 @@ func rising(entries []entry) bool {
 		}
 	}
 	return true
-}
-
-// A field is one field of a protobuf message, whatever its number.
-type field struct {
-	num   protowire.Number
-	typ   protowire.Type
-	bits  uint64 // of a varint or fixed field
-	bytes []byte // of a length-delimited field; do not append to it
-}
-
-// nextField reads the field that b begins with; n is its length, or negative. Groups are skipped.
-func nextField(b []byte) (f field, n int) {
-	var tag, length int
-	f.num, f.typ, tag = protowire.ConsumeTag(b)
-	if tag < 0 || f.num > protowire.MaxValidNumber {
-		return f, -1
-	}
-	b = b[tag:]
-	switch f.typ {
-	case protowire.VarintType:
-		f.bits, length = protowire.ConsumeVarint(b)
-	case protowire.Fixed32Type:
-		var bits uint32
-		bits, length = protowire.ConsumeFixed32(b)
-		f.bits = uint64(bits)
-	case protowire.Fixed64Type:
-		f.bits, length = protowire.ConsumeFixed64(b)
-	case protowire.BytesType:
-		f.bytes, length = protowire.ConsumeBytes(b)
-	default:
-		length = protowire.ConsumeFieldValue(f.num, f.typ, b)
-	}
-	if length < 0 {
-		return f, -1
-	}
-	return f, tag + length
 }
 
 // textOf is b as a string, which shares b's memory: nobody writes to it any more.

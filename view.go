@@ -1,12 +1,47 @@
 package blaze
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/activeblaze/blaze/totem"
 	"github.com/activeblaze/blaze/wire"
 )
+
+// View is a configuration of Totem's ring: who is a member, told in its place in the stream of
+// messages.
+type View struct {
+	ID       ViewID
+	Kind     ViewKind
+	Members  []MemberID // in order of their ids
+	Previous ViewID     // the regular view before this one; zero in a member's first
+	Together []MemberID // those of Members that came here from Previous with this member
+}
+
+// ViewID names one ring. No two memberships ever share one. A transitional view bears the ID of
+// the regular view that follows it.
+type ViewID struct {
+	Sequence       uint64 // rises with every view that a member installs
+	Representative MemberID
+}
+
+// String is "sequence@representative".
+func (v ViewID) String() string { return fmt.Sprintf("%d@%v", v.Sequence, v.Representative) }
+
+// ViewKind tells the two kinds of views apart.
+type ViewKind uint8
+
+// The kinds of views.
+const (
+	ViewTransitional ViewKind = iota + 1 // those of the old view that go on together; ends the old view
+	ViewRegular                          // the new membership
+)
+
+// String is "transitional" or "regular".
+func (k ViewKind) String() string {
+	return nameOf("ViewKind", []string{"unknown", "transitional", "regular"}, k)
+}
 
 // OnView has h called with every configuration of the ring of Totem, in its place among the
 // messages that Inline handlers see: what is delivered after a view and before the next one was

@@ -3,6 +3,7 @@
 //
 //   - Members over udp and xdp in one conversation, on a switch that loses packets.
 //   - A member of an older commit and one of this one, under NACK, Hybrid and Totem.
+//   - An idle ring rests.
 //   - A member that is killed leaves a clean interface, and the next one starts.
 //   - The host is not harmed: TCP and ping go on beside the group's traffic.
 //   - Thousands of starts and stops leave nothing behind.

@@ -27,6 +27,7 @@ type Order struct {
 	Members  int           `json:"members"`  // of the conversation
 	Messages uint64        `json:"messages"` // that each of them sends
 	Pause    time.Duration `json:"pause"`    // after each hundred messages
+	Idle     string        `json:"idle"`     // backoff, block; empty: backoff
 }
 
 // Ready is its answer when it has started.
@@ -97,6 +98,13 @@ func Run(in io.Reader, out io.Writer) error {
 		cfg.Protocol, cfg.NoSelfDelivery = blaze.Totem, false // its own messages have a place in the order too
 	default:
 		return fmt.Errorf("protocol %q", o.Protocol)
+	}
+	if o.Idle != "" {
+		idle, err := blaze.ParseIdle(o.Idle)
+		if err != nil {
+			return err
+		}
+		cfg.Idle = idle
 	}
 	ch, err := blaze.NewChannel(cfg)
 	if err != nil {

@@ -5,14 +5,12 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
-	mrand "math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/engine"
 	"github.com/activeblaze/blaze/internal/attach"
 	"github.com/activeblaze/blaze/internal/intake"
@@ -187,14 +185,9 @@ func (c *Channel) newStart() (*start, error) {
 	if _, err := rand.Read(st.id[:]); err != nil {
 		return nil, fmt.Errorf("blaze: drawing a member ID: %w", err)
 	}
-	random, err := newRand()
-	if err != nil {
-		return nil, err
-	}
 	cfg := member.Config{
 		ID: wire.MemberID(st.id), Cluster: wire.ClusterHash(conf.Cluster),
 		Driver: c.res.Ports[0].Driver, Pool: c.res.Ports[0].Pool, Table: c.table,
-		Rand:     random,
 		Protocol: conf.Protocol.wire(), Lanes: conf.Lanes,
 		Window: conf.Window, MaxMessageSize: conf.MaxMessageSize,
 		Fastest: conf.FlowControl == Fastest, SelfDelivery: !conf.NoSelfDelivery,
@@ -211,16 +204,13 @@ func (c *Channel) newStart() (*start, error) {
 	cfg.MaxStreams, cfg.Events = conf.MaxStreams, st.streams.event
 	cfg.Filter = laneFilter(c.res, c.logger())
 	for i, port := range c.res.Ports[1:] {
-		random, err := newRand()
-		if err != nil {
-			return nil, err
-		}
-		cfg.Branches = append(cfg.Branches, member.Branch{Driver: port.Driver, Pool: port.Pool, Rand: random, CPU: conf.engineCPU(i + 1)})
+		cfg.Branches = append(cfg.Branches, member.Branch{Driver: port.Driver, Pool: port.Pool, CPU: conf.engineCPU(i + 1)})
 	}
 	if !conf.Invoker {
 		cfg.Queue = conf.commandQueue()
 	}
 	c.res.Discard()
+	var err error
 	if st.Run, err = run.Start(run.Config{Member: cfg, Invoker: conf.Invoker, Held: c.heldBack(c.res)}); err != nil {
 		return nil, err
 	}
@@ -234,15 +224,6 @@ func (c *Config) engineCPU(engine int) int {
 		return c.EngineCPUs[engine]
 	}
 	return -1
-}
-
-// newRand is a source of random numbers of its own for one engine.
-func newRand() (*mrand.Rand, error) {
-	var seed [32]byte
-	if _, err := rand.Read(seed[:]); err != nil {
-		return nil, fmt.Errorf("blaze: drawing a seed: %w", err)
-	}
-	return mrand.New(mrand.NewChaCha8(seed)), nil
 }
 
 // Stop ends this start of the channel. It waits, at most Config.Linger, until what was accepted
@@ -346,7 +327,11 @@ func (c *Channel) stop() error {
 	c.state.Store(uint32(Stopped))
 
 	left := st.Settle(deadline)
-	if untaken := c.awaitHandlers(deadline); untaken > 0 {
+	untaken := 0
+	for _, s := range c.queued() {
+		untaken += s.queue.Await(deadline)
+	}
+	if untaken > 0 {
 		left = append(left, fmt.Sprintf("%d messages not taken by their handlers", untaken))
 	}
 	st.End(func(unsent uint64) {
@@ -375,21 +360,6 @@ func (c *Channel) stop() error {
 		return fmt.Errorf("blaze: Stop: not all was received within Config.Linger (%v): %s", linger, strings.Join(left, "; "))
 	}
 	return nil
-}
-
-// awaitHandlers waits until the handlers have taken what is queued for them, and returns how
-// many messages they have not. The handler that calls Stop is not waited for.
-func (c *Channel) awaitHandlers(deadline clock.Time) (untaken int) {
-	for _, s := range c.queued() {
-		for wait := 20 * time.Microsecond; !s.queue.Idle() && !s.queue.Called(); wait = min(2*wait, time.Millisecond) {
-			if engine.Now() > deadline {
-				untaken += s.queue.Len()
-				break
-			}
-			time.Sleep(wait)
-		}
-	}
-	return untaken
 }
 
 // Turn is one turn of the engine on the caller's goroutine, with Config.Invoker. It returns how

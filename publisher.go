@@ -65,12 +65,11 @@ func (p *Publisher) bind() (*binding, error) {
 	if run == nil {
 		return nil, fmt.Errorf("%w: publishing on %q in state %v: Start the channel first", ErrState, p.topic, p.c.State())
 	}
-	b := &binding{run: run, max: p.c.cfg.Load().MaxMessageSize}
-	lane, safe, err := run.Lane(p.topic)
+	to, err := run.Topic(p.topic)
 	if err != nil {
-		return nil, fmt.Errorf("%w: the channel stops", ErrClosed)
+		return nil, outward(err)
 	}
-	b.to.Name, b.to.Lane, b.to.Safe = p.topic, lane, safe
+	b := &binding{run: run, to: to, max: p.c.cfg.Load().MaxMessageSize}
 	p.bound.Store(b)
 	return b, nil
 }

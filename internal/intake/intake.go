@@ -189,6 +189,18 @@ func (q *Intake) Idle() bool {
 	return true
 }
 
+// Await waits, at most until the deadline, until the handler has taken what is queued. It returns how
+// many messages and losses it has not taken. A handler does not wait for itself.
+func (q *Intake) Await(deadline clock.Time) (untaken int) {
+	for wait := 20 * time.Microsecond; !q.Idle() && !q.Called(); wait = min(2*wait, time.Millisecond) {
+		if q.cfg.Watch.now() > deadline {
+			return q.Len()
+		}
+		time.Sleep(wait)
+	}
+	return 0
+}
+
 // Len is how many messages and losses are queued.
 func (q *Intake) Len() (n int) {
 	for _, in := range *q.inlets.Load() {

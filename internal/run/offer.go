@@ -14,6 +14,18 @@ type Topic struct {
 	Safe bool // Totem: delivery when every member has it
 }
 
+// Topic opens the lane of a topic, or finds it open.
+func (r *Run) Topic(name string) (t Topic, err error) {
+	r.startWatch()
+	t.Name = name
+	if r.invoker {
+		err = r.Do(func() { t.Lane, t.Safe = r.member.Lane(r.Now(), name) })
+	} else {
+		t.Lane, t.Safe = r.member.Lane(0, name) // the engine knows when
+	}
+	return t, err
+}
+
 // Offer accepts a message, or returns nack.ErrWindow (the window is full), ErrClosed, or the sender's
 // error. It never waits.
 func (r *Run) Offer(t *Topic, kind wire.Kind, payload []byte) error {

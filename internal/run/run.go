@@ -51,8 +51,12 @@ type Run struct {
 	after     []func()   // guarded by mu: to call when the turn that runs is over
 }
 
-// Start puts a member together and, without an Invoker, runs its engines.
+// Start puts a member together and, without an Invoker, runs its engines. Engines that have no source
+// of random numbers get one.
 func Start(cfg Config) (*Run, error) {
+	if err := seed(&cfg.Member); err != nil {
+		return nil, err
+	}
 	r := &Run{
 		member: member.New(cfg.Member), driver: cfg.Member.Driver, invoker: cfg.Invoker, held: cfg.Held,
 		filters: cfg.Member.Filter.Set != nil, refused: make(chan struct{}), gone: make(chan struct{}),
@@ -96,17 +100,6 @@ func (r *Run) Listen(listen func(*member.Member) error) (err error) {
 		_ = r.Do(func() { err = listen(r.member) })
 	}
 	return err
-}
-
-// Lane opens the lane of a topic, or finds it open.
-func (r *Run) Lane(topic string) (l *member.Lane, safe bool, err error) {
-	r.startWatch()
-	if !r.invoker {
-		l, safe = r.member.Lane(0, topic) // the engine knows when
-		return l, safe, nil
-	}
-	err = r.Do(func() { l, safe = r.member.Lane(r.Now(), topic) })
-	return l, safe, err
 }
 
 // Now is the time of the first engine's turn that runs or ran last. It belongs to that engine.

@@ -103,11 +103,11 @@ func start(t *testing.T, cfg Config) (*Run, *Topic) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	to := &Topic{Name: "a"}
-	if to.Lane, to.Safe, err = r.Lane("a"); err != nil {
+	to, err := r.Topic("a")
+	if err != nil {
 		t.Fatal(err)
 	}
-	return r, to
+	return r, &to
 }
 
 // stop stops a run, and returns what was missing and how many messages were not sent.

@@ -68,7 +68,7 @@ func (e *ForeignError) Unwrap() error        { return e.Err }
 // An Attachment is one XDP program on an interface.
 type Attachment struct {
 	Mode Mode   // 0: offloaded to the card
-	ID   uint32 // as bpftool knows it
+	ID   uint32 // as bpftool shows it
 	Name string // empty when it may not be read: that needs CAP_SYS_ADMIN
 }
 

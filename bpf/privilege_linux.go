@@ -53,7 +53,7 @@ func capable(capability uint) bool {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData // 32 capabilities each
 	if unix.Capget(&header, &data[0]) != nil {
-		return true // unknown: the kernel will tell
+		return true // unknown: the kernel's answer decides
 	}
 	has := func(c uint) bool { return data[c/32].Effective>>(c%32)&1 != 0 }
 	return has(capability) || has(unix.CAP_SYS_ADMIN)

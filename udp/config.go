@@ -56,10 +56,10 @@ type Config struct {
 	GSO string
 
 	// RecvBuffer and SendBuffer are the sizes that are asked for the sockets, in bytes,
-	// 4 KiB..1 GiB. Zero means 16 MiB and 4 MiB. The host may grant less; Room tells.
+	// 4 KiB..1 GiB. Zero means 16 MiB and 4 MiB. The host may grant less; Room has what it granted.
 	RecvBuffer, SendBuffer int
 
-	// Logger takes the few lines that a driver has to say. Nil means slog.Default().
+	// Logger takes the few lines that a driver logs. Nil means slog.Default().
 	Logger *slog.Logger
 }
 

@@ -1,9 +1,9 @@
 // Package udp carries an engine's datagrams over ordinary sockets, on any host and without
 // privileges.
 //
-// A driver has two sockets. The group's socket hears the multicast group; several members of
-// one host share its port and each hears everything. The member's own socket has the address
-// that others know the member by: unicast comes in through it, and everything goes out
+// A driver has two sockets. The group's socket receives what is sent to the multicast group; several members of
+// one host share its port and each receives everything. The member's own socket has the address
+// that others send to: unicast comes in through it, and everything goes out
 // through it, multicast too. With a list of peers (pointcast) there is the second one only,
 // and what goes to the group is sent to each peer.
 //
@@ -13,7 +13,7 @@
 //   - A datagram that came through the group is handed out before a unicast datagram that the
 //     kernel queued after it. Totem counts on it: data sent before the token is stepped before
 //     the token. (The portable driver keeps this order as well as it can, see Portable.)
-//   - A member does not hear what it sent to the group itself.
+//   - A member does not receive what it sent to the group itself.
 //   - Recv and Send never sleep, and allocate nothing.
 //
 // # On Linux
@@ -23,7 +23,7 @@
 // far more than batching: a packet of 45 datagrams passes through the kernel's stack once.
 // A socket filter drops the member's own multicast before it is queued.
 //
-// The calls in Recv and Send are raw: they do not tell Go's scheduler, so that no other thread
+// The calls in Recv and Send are raw: they bypass Go's scheduler, so that no other thread
 // takes over the processor meanwhile. They are bounded by the batch. Wait is an ordinary
 // blocking system call.
 //

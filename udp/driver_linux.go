@@ -22,7 +22,7 @@ type Driver struct {
 	own   inlet // the member's own socket: unicast comes in, everything goes out
 	group inlet // the group's socket; fd is −1 with peers
 
-	// fence tells when unicast may be handed out: when it is 0 or less, all that was in the
+	// fence shows when unicast may be handed out: when it is 0 or less, all that was in the
 	// group's socket before the unicast was read has been handed out. In bytes.
 	fence int
 	lent  [maxBatch]buf.Buf
@@ -42,7 +42,7 @@ type Driver struct {
 	ownSent uint64 // packets sent to the group, which the filter has dropped
 	stats   Stats
 	log     *slog.Logger
-	told    []unix.Errno // errors of Send that were logged
+	logged  []unix.Errno // errors of Send that were logged
 	long    oversize.Log
 
 	sleeper sleep.Sleeper
@@ -131,7 +131,7 @@ func (d *Driver) Addr(e buf.Endpoint) netip.AddrPort { return ip4.Addr(e) }
 func (d *Driver) Datagram() int { return d.link.mtu - headers }
 
 // Room is the size in bytes of the receive buffer that the host granted to the socket that
-// the group is heard through. It is half of what SO_RCVBUF reads back, since the kernel
+// receives the group's datagrams. It is half of what SO_RCVBUF reads back, since the kernel
 // doubles what it is asked for, to make up for its own overhead (socket(7)). The kernel
 // charges what a packet takes in memory, not its payload. Over loopback, packets of full-sized
 // segments fit about twice Room in bytes of payload and full-sized single datagrams 1.1 times
@@ -187,8 +187,8 @@ func (d *Driver) Close() error {
 
 // logOnce logs an error of Send the first time that it happens.
 func (d *Driver) logOnce(e unix.Errno, what string) {
-	if len(d.told) < 16 && !slices.Contains(d.told, e) {
-		d.told = append(d.told, e)
+	if len(d.logged) < 16 && !slices.Contains(d.logged, e) {
+		d.logged = append(d.logged, e)
 		d.log.Warn("udp: "+what, "error", e)
 	}
 }

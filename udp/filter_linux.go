@@ -13,7 +13,7 @@ const (
 	portSource = 0
 )
 
-// attachFilter makes the kernel drop packets from own before they are queued. A member hears
+// attachFilter makes the kernel drop packets from own before they are queued. A member receives
 // its own multicast otherwise, and a copy and a place in the receive buffer are spent for
 // nothing. It is classic BPF, which needs no privilege.
 func attachFilter(fd int, own buf.Endpoint) error {

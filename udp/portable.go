@@ -24,7 +24,7 @@ import (
 //   - What came through the group and what came by unicast are read by two goroutines. What
 //     of the group has been read is handed out first, but a datagram can be overtaken by
 //     unicast that came just after it. Totem then asks for it once.
-//   - The group's socket hears whatever comes to its port (see net.ListenMulticastUDP).
+//   - The group's socket receives whatever comes to its port (see net.ListenMulticastUDP).
 //   - Config.BusyPoll is not supported; DSCP is not on Windows, where policy decides.
 type Portable struct {
 	own, group *reader // group is nil with peers
@@ -300,7 +300,7 @@ func (p *Portable) Addr(e buf.Endpoint) netip.AddrPort { return ip4.Addr(e) }
 func (p *Portable) Datagram() int { return p.link.mtu - headers }
 
 // Room is the size in bytes of the receive buffer that the host granted to the socket that
-// the group is heard through, as the system counts it (on Linux: half of what it reads back).
+// receives the group's datagrams, as the system counts it (on Linux: half of what it reads back).
 func (p *Portable) Room() int { return p.room }
 
 // Stats returns a copy of the counters. It belongs to the driver's goroutine.

@@ -46,5 +46,5 @@ func grantedRoom(c *net.UDPConn) (n int, err error) {
 
 func inUse(err error) bool { return errors.Is(err, syscall.EADDRINUSE) }
 
-// tooLong tells whether a datagram did not fit. Unix cuts it off without an error.
+// tooLong reports whether a datagram did not fit. Unix cuts it off without an error.
 func tooLong(error) bool { return false }

@@ -26,7 +26,7 @@ func setOptions(c *net.UDPConn, from netip.Addr, cfg Config) error {
 }
 
 // setGroupOptions prepares the group's socket. On Windows it is the receiving socket that
-// decides whether other members of this host are heard.
+// decides whether datagrams of other members of this host arrive.
 func setGroupOptions(c *net.UDPConn) error {
 	err := control(c, func(fd uintptr) error {
 		return syscall.SetsockoptInt(syscall.Handle(fd), syscall.IPPROTO_IP, syscall.IP_MULTICAST_LOOP, 1)
@@ -48,5 +48,5 @@ func grantedRoom(c *net.UDPConn) (n int, err error) {
 
 func inUse(err error) bool { return errors.Is(err, windows.WSAEADDRINUSE) }
 
-// tooLong tells whether a datagram did not fit.
+// tooLong reports whether a datagram did not fit.
 func tooLong(err error) bool { return errors.Is(err, windows.WSAEMSGSIZE) }

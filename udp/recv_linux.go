@@ -79,7 +79,7 @@ func (in *inlet) arm(i int) {
 	h.SetControllen(sizeofSegment)
 }
 
-// empty tells whether all that was read has been handed out.
+// empty reports whether all that was read has been handed out.
 func (in *inlet) empty() bool { return in.at == in.got }
 
 // read receives packets. All earlier ones must have been handed out.
@@ -194,7 +194,7 @@ func (d *Driver) Recv(batch []buf.Received) int {
 // that is added to the round trip of everything that comes through the other socket.
 const ownEvery = 3 * time.Microsecond
 
-// lookAtOwn tells whether it is time to read the member's own socket: when something was sent,
+// lookAtOwn reports whether it is time to read the member's own socket: when something was sent,
 // which may be answered there, or when it has not been read for ownEvery.
 func (d *Driver) lookAtOwn() bool {
 	if d.group.fd < 0 {

@@ -63,7 +63,7 @@ func (o *outlet) init(cfg Config, local buf.Endpoint) {
 }
 
 // Send hands batch[:n] to the kernel, which copies it: the buffers are the caller's again.
-// The error tells why it stopped short: ErrAgain when the socket is full, ErrClosed. A
+// The error is why it stopped short: ErrAgain when the socket is full, ErrClosed. A
 // datagram that the kernel refuses for any other reason (no route, a link that is down) is
 // dropped, counted and logged once; it does not hold up what comes behind it.
 //

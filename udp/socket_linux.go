@@ -43,7 +43,7 @@ func openGroup(cfg Config) (own, group int, l link, err error) {
 	if err = option("SO_REUSEADDR", unix.SetsockoptInt(group, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)); err != nil {
 		return own, group, l, err
 	}
-	// Bound to the group's address, the socket hears nothing else that comes to the port.
+	// Bound to the group's address, the socket receives nothing else that comes to the port.
 	if err = bind(group, cfg.Group); err != nil {
 		return own, group, l, bindError(cfg.Group, err)
 	}
@@ -54,7 +54,7 @@ func openGroup(cfg Config) (own, group int, l link, err error) {
 		}
 		return own, group, l, fmt.Errorf("udp: join %v on interface %s: %w", cfg.Group.Addr(), l.Name, err)
 	}
-	// Otherwise the socket would hear the group on interfaces that other programs joined.
+	// Otherwise the socket would receive the group's datagrams on interfaces that other programs joined.
 	err = option("IP_MULTICAST_ALL", unix.SetsockoptInt(group, unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 0))
 	return own, group, l, err
 }
@@ -86,7 +86,7 @@ func openSocket(cfg Config) (fd int, err error) {
 	setBuffer(fd, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, cfg.SendBuffer)
 	err = firstErr(
 		// Never fragments: a packet that is too large for the interface is an error here, not
-		// two packets. What routers say about the path is not believed (anyone can say it).
+		// two packets. What routers report about the path is not believed (anyone can send it).
 		option("IP_MTU_DISCOVER", unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE)),
 		option("IP_TOS", unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TOS, cfg.DSCP<<2)),
 	)

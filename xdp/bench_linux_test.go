@@ -113,7 +113,7 @@ func BenchmarkBare(b *testing.B) {
 				o.Set(0, copy(o.Mem(), datagram(cx.Cluster, 1, 64)))
 				at := uint64(o.ID())<<d.memory.shift + frameStart
 				d.toGroup.put((*[packet]byte)(d.memory.mem[at:]), o.Len())
-				ends[i], pings[i] = d.line.socket, unix.XDPDesc{Addr: at, Len: uint32(packet + o.Len())}
+				ends[i], pings[i] = d.attachment.socket, unix.XDPDesc{Addr: at, Len: uint32(packet + o.Len())}
 			}
 			var got [1]unix.XDPDesc
 			var done [1]uint64
@@ -141,8 +141,8 @@ func BenchmarkBare(b *testing.B) {
 			b.ReportMetric(float64(took[len(took)/2]), "p50-ns")
 			b.ReportMetric(float64(took[len(took)*99/100]), "p99-ns")
 			x.state, y.state = Closed, Closed // their accounts are wrong now
-			x.line.close()
-			y.line.close()
+			x.attachment.close()
+			y.attachment.close()
 			x.control.close()
 			y.control.close()
 		})

@@ -113,7 +113,7 @@ type Config struct {
 	Tap      string
 	TapBytes int64
 
-	// Logger takes the few lines that a driver has to say. Nil means slog.Default().
+	// Logger takes the few lines that a driver logs. Nil means slog.Default().
 	Logger *slog.Logger
 }
 
@@ -136,7 +136,7 @@ const (
 	unicastTTL = 64
 )
 
-// State says whether packets flow.
+// State reports whether packets flow.
 type State uint8
 
 // The states.

@@ -17,14 +17,14 @@ import (
 // neighbours and the ordinary sockets, on a thread of its own, and leaves what it finds where
 // the engine's thread looks at one word for each call of Recv.
 type control struct {
-	// news tells the engine's thread to call take. readable tells it that an ordinary socket
+	// news asks the engine's thread to call take. readable means that an ordinary socket
 	// has something to read.
 	news     atomic.Bool
 	readable atomic.Bool
 	_        [128]byte
 
 	mu      sync.Mutex
-	asks    [][4]byte // addresses whose neighbour the engine's thread wants to know
+	asks    [][4]byte // addresses whose neighbour the engine's thread asked for
 	forget  bool      // the table of peers was emptied: no address of before is needed any more
 	probe   bool      // the engine's thread found the link down
 	rebuild bool      // it has closed the socket and wants a new one
@@ -35,14 +35,14 @@ type control struct {
 	index     int // of the interface; 0: it is gone
 	mac       mac
 	local     netip.Addr // the member's own
-	told      bool       // why the interface that is back cannot be used was logged
-	state     State      // as it was last told
+	warned    bool       // why the interface that is back cannot be used was logged
+	state     State      // as it was last reported
 	requests  *netlink
 	events    *netlink
 	epoll     int
 	event     int
 	kernel    *kernelSockets
-	build     func(*link) (*line, error) // makes a new socket on an interface that has returned
+	build     func(*link) (*attachment, error) // makes a new socket on an interface that has returned
 	wake      func()
 	log       *slog.Logger
 	namespace int                // the network namespace, for the thread of run
@@ -52,8 +52,8 @@ type control struct {
 
 // watch is a destination whose neighbour is kept known.
 type watch struct {
-	hop  [4]byte
-	told neighbour
+	hop      [4]byte
+	reported neighbour
 }
 
 // news is what control leaves for the engine's thread.
@@ -61,7 +61,7 @@ type news struct {
 	answers   []answer
 	state     State
 	changed   bool // state is news
-	fresh     *line
+	fresh     *attachment
 	mac       mac
 	newMAC    bool
 	addresses uint64
@@ -161,7 +161,7 @@ func (c *control) forgetAll() {
 	c.mu.Unlock()
 }
 
-// look wants to hear when the link is up: the engine's thread found it down.
+// look asks for news of when the link is up: the engine's thread found it down.
 func (c *control) look() {
 	c.mu.Lock()
 	c.probe = true
@@ -323,7 +323,7 @@ func (c *control) watch(ip [4]byte) {
 	}
 	hop, ok := c.requests.nextHop(ip, c.index)
 	if !ok {
-		return // through another interface: the kernel's socket knows how
+		return // through another interface: the kernel's socket finds the way
 	}
 	w := &watch{hop: hop}
 	c.watched[ip] = w
@@ -337,10 +337,10 @@ func (c *control) watch(ip [4]byte) {
 
 // tell passes on how ip is reached, if that is news.
 func (c *control) tell(ip [4]byte, w *watch, n neighbour) {
-	if n.valid == w.told.valid && (!n.valid || n.mac == w.told.mac) {
+	if n.valid == w.reported.valid && (!n.valid || n.mac == w.reported.mac) {
 		return
 	}
-	w.told = n
+	w.reported = n
 	c.leave(func(m *news) { m.answers = append(m.answers, answer{ip, n.mac, n.valid, w.hop != ip}) }, false)
 }
 
@@ -368,13 +368,13 @@ func (c *control) lookAt(rebuild bool) bool {
 		}
 		fresh, err := c.build(&l)
 		if err != nil {
-			if !c.told {
-				c.told = true
+			if !c.warned {
+				c.warned = true
 				c.log.Warn("xdp: the interface is back, and cannot be used yet", "interface", c.name, "error", err)
 			}
 			return false
 		}
-		c.told = false
+		c.warned = false
 		c.index = l.index
 		c.mac = l.mac
 		clear(c.watched)
@@ -392,7 +392,7 @@ func (c *control) lookAt(rebuild bool) bool {
 }
 
 func (c *control) report(s State) {
-	// Up is always told: the engine's thread may have found the link down by itself.
+	// Up is always reported: the engine's thread may have found the link down by itself.
 	if s == c.state && s != Up {
 		return
 	}

@@ -4,7 +4,7 @@
 //
 // # Packet memory
 //
-// There is one pool of buffers, and the kernel knows all of it (UMEM). The kernel receives into
+// There is one pool of buffers, and all of it is registered with the kernel (UMEM). The kernel receives into
 // it, the cores keep in it what they need longer, and a datagram is sent from where it lies:
 // the driver writes the packet's headers into the headroom in front of it. So nothing is copied
 // in this process. A buffer that the kernel sends from has a reference more until the
@@ -32,7 +32,7 @@
 //
 // Linux 5.9 or later, and CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_IPC_LOCK. The interface's
 // queue has one owner: a second driver that asks for it gets an error that names the first. What
-// is sent through AF_XDP is not heard on the same host, and tcpdump does not see it; Config.Tap
+// is sent through AF_XDP does not arrive on the same host, and tcpdump does not see it; Config.Tap
 // writes it down.
 //
 // Sources: the kernel's Documentation/networking/af_xdp.rst, include/uapi/linux/if_xdp.h and

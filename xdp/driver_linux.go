@@ -18,7 +18,7 @@ import (
 const (
 	burst = 32 // packets that the kernel sends for one kick
 
-	// roomEach is what Room says for each buffer that waits for packets. Senders count the
+	// roomEach is what Room counts for each buffer that waits for packets. Senders count the
 	// length of a datagram and roomOverhead bytes; a buffer holds one datagram however short it is,
 	// so this is about what the shortest one counts for.
 	roomEach     = 320
@@ -29,8 +29,8 @@ const (
 // be called from others.
 type Driver struct {
 	receiver
-	line   *line    // nil while the interface is gone
-	queues []*Queue // Config.Split: the further queues, each on a thread of its own
+	attachment *attachment // nil while the interface is gone
+	queues     []*Queue    // Config.Split: the further queues, each on a thread of its own
 
 	state  State
 	eager  int  // calls of Recv that read the ordinary sockets, asked or not
@@ -49,9 +49,9 @@ type Driver struct {
 
 	kernel  kernelSockets
 	control control
-	told    []unix.Errno // errors of sending that were logged
+	logged  []unix.Errno // errors of sending that were logged
 	passed  bool         // it was logged that datagrams come through the kernel
-	before  Stats        // kernel's and filter's counters of earlier lines
+	before  Stats        // kernel's and filter's counters of earlier attachments
 
 	sleeper sleep.Sleeper
 	poll    [4]unix.PollFd
@@ -94,7 +94,7 @@ func (d *Driver) open() (err error) {
 		return err
 	}
 	defer func() {
-		if d.line == nil {
+		if d.attachment == nil {
 			lock.Release()
 		}
 	}()
@@ -115,11 +115,11 @@ func (d *Driver) open() (err error) {
 	if err := d.makeQueues(); err != nil {
 		return err
 	}
-	if d.line, err = connect(cfg, &l, d.filterConfig(), d.memories()...); err != nil {
+	if d.attachment, err = connect(cfg, &l, d.filterConfig(), d.memories()...); err != nil {
 		return err
 	}
-	d.line.lock = lock
-	d.memory.mem = d.line.socket.Memory()
+	d.attachment.lock = lock
+	d.memory.mem = d.attachment.socket.Memory()
 	d.furnish(cfg.TxRing)
 	d.setTemplates()
 	if cfg.Tap != "" {
@@ -152,7 +152,7 @@ func (d *Driver) open() (err error) {
 		q.install()
 	}
 	d.state = state
-	zeroCopy, napi := d.line.socket.Options()
+	zeroCopy, napi := d.attachment.socket.Options()
 	d.log.Debug("xdp: open", "interface", l.name, "queue", cfg.Queue, "local", ip4.Addr(d.local), "mode", d.Mode(), "reason", d.Reason(),
 		"socket", cfg.Socket, "mtu", d.mtu, "zerocopy", zeroCopy, "napi", napi, "queues", l.queues,
 		"buffers", len(d.chunks), "huge", d.memory.huge, "state", state.String())
@@ -229,8 +229,8 @@ func (d *Driver) setTemplates() {
 
 // start fills the fill ring and lets the filter send packets here.
 func (d *Driver) start() error {
-	d.refill(d.line.socket)
-	if err := d.line.register(d.cfg.Queue); err != nil {
+	d.refill(d.attachment.socket)
+	if err := d.attachment.register(d.cfg.Queue); err != nil {
 		return err
 	}
 	d.handOver()
@@ -238,8 +238,8 @@ func (d *Driver) start() error {
 }
 
 // rebuild connects again, to an interface that has returned. The control's thread calls it, while
-// the engine's has no line.
-func (d *Driver) rebuild(l *link) (*line, error) {
+// the engine's has no attachment.
+func (d *Driver) rebuild(l *link) (*attachment, error) {
 	if d.cfg.Socket != "own" {
 		return nil, fmt.Errorf("%w: a socket of asavie/xdp owns its packet memory, so it cannot be replaced while it runs; restart the member", ErrUnsupported)
 	}
@@ -261,7 +261,7 @@ func (d *Driver) rebuild(l *link) (*line, error) {
 
 // heed takes in what the control has found out.
 func (d *Driver) heed() {
-	d.usual.size = 0
+	d.lastHeader.size = 0
 	n := d.control.take()
 	d.stats.Addresses += n.addresses
 	for _, a := range n.answers {
@@ -281,11 +281,11 @@ func (d *Driver) heed() {
 	switch {
 	case n.state == Gone:
 		d.enter(Gone)
-		if d.line != nil {
+		if d.attachment != nil {
 			d.drop()
 			d.control.want()
 		}
-	case d.line != nil:
+	case d.attachment != nil:
 		d.enter(n.state)
 	}
 }
@@ -318,25 +318,25 @@ func (d *Driver) failed(e unix.Errno) {
 	}
 }
 
-// drop closes the line to an interface that was removed, and takes all buffers back.
+// drop closes the attachment to an interface that was removed, and takes all buffers back.
 func (d *Driver) drop() {
 	d.countKernel()
 	d.before = d.stats
-	if err := d.line.close(); err != nil {
+	if err := d.attachment.close(); err != nil {
 		d.log.Warn("xdp: closing the socket of a removed interface", "error", err)
 	}
-	d.line = nil
+	d.attachment = nil
 	d.unsent = false
 	d.reclaim()
 }
 
-// install begins to use a line that the control has made.
-func (d *Driver) install(n *line) {
-	if d.line != nil { // cannot be: one is made only when there is none
+// install begins to use an attachment that the control has made.
+func (d *Driver) install(n *attachment) {
+	if d.attachment != nil { // cannot be: one is made only when there is none
 		n.close()
 		return
 	}
-	d.line = n
+	d.attachment = n
 	if err := d.start(); err != nil {
 		d.log.Warn("xdp: the new socket cannot be used", "error", err)
 		d.drop()
@@ -344,7 +344,7 @@ func (d *Driver) install(n *line) {
 	}
 }
 
-// answer applies what the kernel says of a neighbour to all peers at that address.
+// answer applies what the kernel reports of a neighbour to all peers at that address.
 func (p *peers) answer(a answer, d *Driver) {
 	for i := range p.slots {
 		s := &p.slots[i]
@@ -364,26 +364,26 @@ func (p *peers) answer(a answer, d *Driver) {
 // Addr is the address that e names; for buf.Group it is 0.0.0.0:0.
 func (d *Driver) Addr(e buf.Endpoint) netip.AddrPort { return ip4.Addr(e) }
 
-// State says whether packets flow.
+// State reports whether packets flow.
 func (d *Driver) State() State { return d.state }
 
 // Mode says how packets travel: such as "generic copy" or "native zero-copy"; "none" while the
 // interface is gone.
 func (d *Driver) Mode() string {
-	if d.line == nil {
+	if d.attachment == nil {
 		return "none"
 	}
-	z, _ := d.line.socket.Options()
-	return rung{d.line.mode, z}.String()
+	z, _ := d.attachment.socket.Options()
+	return rung{d.attachment.mode, z}.String()
 }
 
 // Reason says why Mode is what it is, and what else the driver found on this interface.
 func (d *Driver) Reason() string {
-	if d.line == nil {
+	if d.attachment == nil {
 		return "the interface is gone"
 	}
-	s := []string{d.line.reason}
-	if _, napi := d.line.socket.Options(); d.cfg.BusyPoll > 0 && napi == 0 {
+	s := []string{d.attachment.reason}
+	if _, napi := d.attachment.socket.Options(); d.cfg.BusyPoll > 0 && napi == 0 {
 		s = append(s, "no busy polling, since the interface's driver names no NAPI for the queue")
 	}
 	return strings.Join(s, "; ")
@@ -395,8 +395,8 @@ func (d *Driver) SetLanes(ranges [][2]uint32) error {
 	d.control.mu.Lock()
 	d.cfg.Lanes = slices.Clone(ranges) // for a socket that is made later
 	d.control.mu.Unlock()
-	if d.line != nil {
-		if err := d.line.filter.SetLanes(ranges); err != nil {
+	if d.attachment != nil {
+		if err := d.attachment.filter.SetLanes(ranges); err != nil {
 			return err
 		}
 	}
@@ -412,11 +412,11 @@ func (d *Driver) Stats() Stats {
 // countKernel refreshes the counters that the kernel keeps.
 func (d *Driver) countKernel() {
 	d.stats.PeersPurged = d.peers.purged
-	if d.line == nil {
+	if d.attachment == nil {
 		return
 	}
-	d.stats.countSocket(d.line.socket, &d.before)
-	f, b := d.line.filter.Counters(), &d.before.Filter
+	d.stats.countSocket(d.attachment.socket, &d.before)
+	f, b := d.attachment.filter.Counters(), &d.before.Filter
 	unwanted, unmatched := f.Lane, f.Cluster+f.Version+f.Layout+f.Length
 	d.stats.Filter = FilterStats{
 		Group: b.Group + f.Group, Unicast: b.Unicast + f.Unicast, Lost: b.Lost + f.Dropped,
@@ -437,7 +437,7 @@ func (d *Driver) Close() error {
 	if n := d.control.take(); n.fresh != nil {
 		n.fresh.close()
 	}
-	if d.state == Up && d.line != nil && d.unsent {
+	if d.state == Up && d.attachment != nil && d.unsent {
 		d.kick() // what was taken should leave, if it can
 	}
 	d.countKernel()
@@ -449,9 +449,9 @@ func (d *Driver) Close() error {
 // release frees whatever is there.
 func (d *Driver) release() error {
 	var errs []error
-	if d.line != nil {
-		errs = append(errs, d.line.close())
-		d.line = nil
+	if d.attachment != nil {
+		errs = append(errs, d.attachment.close())
+		d.attachment = nil
 	}
 	if d.pool != nil {
 		d.reclaim()
@@ -474,8 +474,8 @@ func (d *Driver) release() error {
 
 // logOnce logs an error the first time that it happens.
 func (d *Driver) logOnce(e unix.Errno, what string) {
-	if len(d.told) < 16 && !slices.Contains(d.told, e) {
-		d.told = append(d.told, e)
+	if len(d.logged) < 16 && !slices.Contains(d.logged, e) {
+		d.logged = append(d.logged, e)
 		d.log.Warn("xdp: "+what, "error", e)
 	}
 }

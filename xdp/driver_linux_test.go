@@ -448,7 +448,7 @@ func TestInterfaceRemovedAndBack(t *testing.T) {
 		wait(t, "the interface to go", func() bool {
 			send(t, d, buf.Group, data)
 			d.Recv(none[:])
-			return d.State() == Gone && d.line == nil
+			return d.State() == Gone && d.attachment == nil
 		})
 	}
 	join(t, na, nb)

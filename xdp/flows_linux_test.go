@@ -193,7 +193,7 @@ func TestInterfaceRemovedUnderAsavie(t *testing.T) {
 	wait(t, "the interface to go", func() bool {
 		send(t, a, buf.Group, data)
 		a.Recv(none[:])
-		return a.State() == Gone && a.line == nil
+		return a.State() == Gone && a.attachment == nil
 	})
 	join(t, na, nb)
 	wait(t, "a warning", func() bool {

@@ -129,23 +129,23 @@ func parse(b []byte, r *received) bool {
 	return uint16(r.from) != 0 // RFC 768: the sender wants no answer; endpoint 0 is the group
 }
 
-// usual is the headers of an untagged packet that was accepted, and its length. The next one from the
+// lastHeader is the headers of the untagged packet that was accepted last, and its length. The next one from the
 // same sender to the same address is often as long, and then has the same headers: the identification
 // is 0 in ours, and the checksum of UDP is not looked at.
-type usual struct {
+type lastHeader struct {
 	size  int // of the packet; 0: nothing is known
 	bytes [packet - 2]byte
 }
 
 // learn remembers a packet that parse has read.
-func (u *usual) learn(b []byte, r *received) {
+func (u *lastHeader) learn(b []byte, r *received) {
 	if r.off == packet {
 		u.size = len(b)
 		copy(u.bytes[:], b)
 	}
 }
 
-// matches tells whether parse would read in b what it read in the packet that was learned.
-func (u *usual) matches(b []byte) bool {
+// matches reports whether parse would read in b what it read in the packet that was learned.
+func (u *lastHeader) matches(b []byte) bool {
 	return len(b) == u.size && u.size > 0 && string(b[:len(u.bytes)]) == string(u.bytes[:])
 }

@@ -182,13 +182,13 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
-// What is usual is read as parse would read it.
+// What matches the last headers is read as parse would read it.
 func TestUsualHeaders(t *testing.T) {
 	var tpl template
 	tpl.set(mac{2, 1}, mac{2, 2}, ip4.Endpoint([4]byte{10, 0, 0, 1}, 7), ip4.Endpoint([4]byte{10, 0, 0, 2}, 8), 1, 46)
 	first := make([]byte, packet+100)
 	tpl.put((*[packet]byte)(first), 100)
-	var u usual
+	var u lastHeader
 	if u.matches(first) || u.matches(nil) {
 		t.Fatal("nothing was learned, and it matches")
 	}
@@ -213,7 +213,7 @@ func TestUsualHeaders(t *testing.T) {
 	}
 	tagged := append(bytes.Clone(first[:12]), 0x81, 0, 0, 0)
 	tagged = append(tagged, first[12:]...)
-	var v usual
+	var v lastHeader
 	if !parse(tagged, &want) {
 		t.Fatal("not parsed")
 	}

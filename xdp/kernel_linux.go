@@ -56,7 +56,7 @@ func openKernel(l *link, ip [4]byte, cfg *Config) (k kernelSockets, local buf.En
 	step("IP_MTU_DISCOVER", option(&k.own, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE))
 	step("IP_TOS", option(&k.own, unix.IPPROTO_IP, unix.IP_TOS, cfg.DSCP<<2))
 	step("IP_TTL", option(&k.own, unix.IPPROTO_IP, unix.IP_TTL, unicastTTL))
-	// What a Queue has to say to the group leaves here.
+	// What a Queue sends to the group leaves here.
 	step("IP_MULTICAST_TTL", option(&k.own, unix.IPPROTO_IP, unix.IP_MULTICAST_TTL, cfg.TTL))
 	step("IP_MULTICAST_LOOP", option(&k.own, unix.IPPROTO_IP, unix.IP_MULTICAST_LOOP, 0))
 	step(fmt.Sprintf("bind %v of interface %s", netip.AddrFrom4(ip), l.name), func() error {
@@ -76,7 +76,7 @@ func openKernel(l *link, ip [4]byte, cfg *Config) (k kernelSockets, local buf.En
 		return unix.Bind(k.group, &unix.SockaddrInet4{Addr: cfg.Group.Addr().As4(), Port: int(cfg.Group.Port())})
 	})
 	step("SO_ATTACH_FILTER", func() error { return k.want(cfg.Cluster, cfg.Lanes) })
-	// Otherwise the socket would hear the group on interfaces that other programs joined.
+	// Otherwise the socket would receive the group's datagrams on interfaces that other programs joined.
 	step("IP_MULTICAST_ALL", option(&k.group, unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 0))
 	step(fmt.Sprintf("join %v on interface %s", cfg.Group.Addr(), l.name), func() error { return k.join(l.index, cfg) })
 	return k, local, err

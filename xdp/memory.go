@@ -16,7 +16,7 @@ const (
 	// hugePage is what packet memory is rounded up to where the host has such pages to spare.
 	hugePage = 2 << 20
 
-	chunkTable = 32      // bytes that the driver knows of each buffer, at most
+	chunkTable = 32      // bytes that the driver keeps of each buffer, at most
 	ringHeader = 384     // bytes in front of a ring's entries, at most
 	otherState = 1 << 17 // bytes: the filter's maps, the driver itself, its watcher
 	queueState = 1 << 14 // bytes: a Queue itself

@@ -28,10 +28,10 @@ func TestMemoryIsTrue(t *testing.T) {
 		change(&cfg)
 		d := na.open(t, cfg)
 		all := []*own{}
-		if s, ok := d.line.socket.(*queues); ok {
+		if s, ok := d.attachment.socket.(*queues); ok {
 			all = s.all
 		} else {
-			all = append(all, d.line.socket.(*own))
+			all = append(all, d.attachment.socket.(*own))
 		}
 		used := len(d.memory.mapped)
 		for _, s := range all {

@@ -20,7 +20,7 @@ type netlink struct {
 
 var netlinkSeq atomic.Uint32
 
-// openNetlink opens a socket for requests, and one that hears of changes when groups is not 0.
+// openNetlink opens a socket for requests, and one that receives changes when groups is not 0.
 func openNetlink(groups uint32) (*netlink, error) {
 	kind := unix.SOCK_RAW | unix.SOCK_CLOEXEC
 	if groups != 0 {
@@ -161,7 +161,7 @@ type link struct {
 func (l *link) loopback() bool { return l.flags&unix.IFF_LOOPBACK != 0 }
 func (l *link) virtual() bool  { return l.kind != "" || l.loopback() }
 
-// up tells that the interface is up and has a carrier.
+// up reports whether the interface is up and has a carrier.
 func (l *link) up() bool { return l.flags&unix.IFF_UP != 0 && l.flags&unix.IFF_LOWER_UP != 0 }
 
 // link asks for the interface with the index, or, when that is 0, the one called name.
@@ -326,7 +326,7 @@ func (nl *netlink) neighbour(ip [4]byte, index int) (n neighbour, ok bool) {
 	return n, ok && err == nil
 }
 
-// refresh tells the kernel that the neighbour is in use, which the kernel cannot see: it then
+// refresh reports to the kernel that the neighbour is in use, which the kernel cannot see: it then
 // asks for its address (RFC 826) when that is unknown or has not been confirmed for a while.
 func (nl *netlink) refresh(ip [4]byte, index int) error {
 	return nl.request(unix.RTM_NEWNEIGH, unix.NLM_F_ACK|unix.NLM_F_CREATE, neighbourMessage(ip, index, unix.NUD_NONE, unix.NTF_USE), func(int, []byte) {})

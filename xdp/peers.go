@@ -12,7 +12,7 @@ type peer struct {
 	head  template
 }
 
-// source says who told a peer's hardware address.
+// source is where a peer's hardware address comes from.
 type source uint8
 
 const (

@@ -37,7 +37,7 @@ type Queue struct {
 	poll    [2]unix.PollFd
 }
 
-// handover is a socket on its way from whoever made it to the thread that will use it. Who takes
+// handover is a socket on its way from whoever made it to the thread that will use it. Whoever takes
 // the pointer owns the socket.
 type handover struct {
 	socket Socket
@@ -77,12 +77,12 @@ func (d *Driver) memories() []*umem {
 	return all
 }
 
-// handOver gives the further queues their sockets on the driver's line.
+// handOver gives the further queues their sockets on the driver's attachment.
 func (d *Driver) handOver() {
-	more := d.line.more
-	d.line.more = nil
+	more := d.attachment.more
+	d.attachment.more = nil
 	for i, q := range d.queues {
-		if old := q.fresh.Swap(&handover{more[i], d.line.filter}); old != nil {
+		if old := q.fresh.Swap(&handover{more[i], d.attachment.filter}); old != nil {
 			old.socket.Close() // the interface came and went before q looked
 		}
 		q.Wake()

@@ -286,7 +286,7 @@ func TestQueuesOpenAndClose(t *testing.T) {
 		b := nb.open(t, cb)
 		send(t, a, buf.Group, datagram(cb.Cluster, 1, 8))
 		accountAll(t, ends(b))
-		b.Queues()[1].fresh.Store(&handover{b.Queues()[1].socket, b.line.filter}) // as if it were another
+		b.Queues()[1].fresh.Store(&handover{b.Queues()[1].socket, b.attachment.filter}) // as if it were another
 		b.Queues()[1].socket = nil
 		if err := b.Close(); err != nil {
 			t.Fatal(err)

@@ -156,7 +156,7 @@ func TestSeveralQueuesRemovedAndBack(t *testing.T) {
 	b := nb.open(t, cb)
 	nb.ip(t, "link del v1")
 	var none [1]buf.Received
-	wait(t, "the interface to go", func() bool { b.Recv(none[:]); return b.State() == Gone && b.line == nil })
+	wait(t, "the interface to go", func() bool { b.Recv(none[:]); return b.State() == Gone && b.attachment == nil })
 	if a, err := b.Accounting(); err != nil || a.Free != a.Total {
 		t.Errorf("without an interface: %+v, %v", a, err)
 	}

@@ -31,11 +31,11 @@ type receiver struct {
 	empty  [2 * maxBatch]uint32 // buffers on their way to the fill ring
 	spares int
 
-	addresses [maxBatch]uint64
-	packets   [maxBatch]unix.XDPDesc
-	header    received // of the packet that accept took last
-	usual     usual    // what header was read from
-	parsed    bool     // header was read from that packet, and not from one before it
+	addresses  [maxBatch]uint64
+	packets    [maxBatch]unix.XDPDesc
+	header     received   // of the packet that accept took last
+	lastHeader lastHeader // what header was read from
+	parsed     bool       // header was read from that packet, and not from one before it
 
 	local, group buf.Endpoint
 	mtu          int
@@ -46,30 +46,30 @@ type receiver struct {
 	stats        Stats
 }
 
-// chunk is what a driver knows of a buffer beside its references.
+// chunk is what a driver keeps of a buffer beside its references.
 type chunk struct {
-	heads          // the headers in its headroom
+	written        // the headers in its headroom
 	posts   uint16 // packets in the TX and completion rings that lie in it; each has a reference
 	filled  bool   // it is with the kernel, to receive into
 	stamped bool   // its packet's time of arrival is in front of it
 }
 
-// heads tells which headers lie in front of a datagram. The same headers need not be written again.
-type heads struct {
+// written is which headers lie in front of a datagram. The same headers need not be written again.
+type written struct {
 	to       buf.Endpoint
 	template uint32
 	n, off   uint16
 }
 
-// noHeads is no endpoint.
-const noHeads = ^buf.Endpoint(0)
+// nothingWritten is no endpoint.
+const nothingWritten = ^buf.Endpoint(0)
 
 // furnish makes the pool of the packet memory; slack buffers more may still be being sent.
 func (d *receiver) furnish(slack int) {
 	d.pool = buf.NewPoolOver(d.memory.mem, d.memory.chunk, headroom, d.cfg.reserve(), slack)
 	d.chunks = make([]chunk, len(d.memory.mem)/d.memory.chunk)
 	for i := range d.chunks {
-		d.chunks[i].to = noHeads
+		d.chunks[i].to = nothingWritten
 	}
 }
 
@@ -121,7 +121,7 @@ func (d *receiver) refill(s Socket) {
 		n := s.Fill(d.addresses[:want])
 		d.posted += n
 		d.stats.Fills += uint64(n)
-		// The kernel shows a packet before it says that it has taken the buffer (xsk_flush in
+		// The kernel shows a packet before it reports that it has taken the buffer (xsk_flush in
 		// net/xdp/xsk.c), so the ring may seem full for a moment.
 		for _, a := range d.addresses[n:want] {
 			id := uint32(a >> d.memory.shift)
@@ -147,7 +147,7 @@ func (d *receiver) accept(p *unix.XDPDesc) (r buf.Received, ok bool) {
 		return r, false
 	}
 	c := &d.chunks[id]
-	c.filled, c.heads = false, heads{to: noHeads} // what we wrote there is gone
+	c.filled, c.written = false, written{to: nothingWritten} // what we wrote there is gone
 	c.stamped = d.cfg.Breakdown
 	d.posted--
 	if off < frameStart || off+int(p.Len) > d.memory.chunk {
@@ -161,10 +161,10 @@ func (d *receiver) accept(p *unix.XDPDesc) (r buf.Received, ok bool) {
 		d.tap.packet(tapIn, frame)
 	}
 	h := &d.header
-	if d.parsed = !d.usual.matches(frame); !d.parsed {
+	if d.parsed = !d.lastHeader.matches(frame); !d.parsed {
 		return d.take(id, off, h), true
 	}
-	d.usual.size = 0
+	d.lastHeader.size = 0
 	switch {
 	case !parse(frame, h):
 		d.stats.RecvInvalid++
@@ -176,7 +176,7 @@ func (d *receiver) accept(p *unix.XDPDesc) (r buf.Received, ok bool) {
 		d.tooLong(h.from, h.n)
 	default:
 		if h.n <= d.Datagram() { // each train is looked at
-			d.usual.learn(frame, h)
+			d.lastHeader.learn(frame, h)
 		}
 		if h.to == d.group && h.from != d.talker {
 			d.talker = h.from
@@ -262,7 +262,7 @@ func (d *receiver) Datagram() int { return d.mtu - ipSize - udpSize }
 func (d *receiver) Room() int { return d.cfg.FillRing * roomEach }
 
 // Accounting says where all buffers are. It is for quiet points and reads every buffer's state.
-// The error tells what does not add up: a fault of this package, or of who holds buffers.
+// The error names what does not add up: a fault of this package, or of another holder of buffers.
 func (d *receiver) Accounting() (a Accounting, err error) {
 	lent, spare := map[uint32]bool{}, map[uint32]bool{}
 	places := make([]int, len(d.chunks)) // of which a buffer can be in one

@@ -18,13 +18,13 @@ func (d *Driver) Recv(batch []buf.Received) int {
 	}
 	batch = batch[:min(len(batch), maxBatch)]
 	d.endLoan()
-	if d.line == nil {
+	if d.attachment == nil {
 		return d.receiveKernel(batch)
 	}
 	if d.sending > 0 {
 		d.complete()
 	}
-	d.refill(d.line.socket)
+	d.refill(d.attachment.socket)
 	if d.unsent {
 		d.kick()
 	}
@@ -44,7 +44,7 @@ func (d *Driver) Recv(batch []buf.Received) int {
 
 // receive takes packets out of the RX ring and lends their datagrams.
 func (d *Driver) receive(batch []buf.Received) (n int) {
-	s := d.line.socket
+	s := d.attachment.socket
 	if s.NeedPoll() {
 		d.stats.Wakeups++
 		if e := s.Poll(); e == unix.ENETDOWN || e == unix.ENXIO {
@@ -64,7 +64,7 @@ func (d *Driver) receive(batch []buf.Received) (n int) {
 	return n
 }
 
-// heard learns the sender's hardware address: packets to it go where its packets come from.
+// heard notes the sender's hardware address: packets to it go where its packets come from.
 func (d *Driver) heard(h *received) {
 	p := d.last
 	if p.at != h.from {
@@ -112,7 +112,7 @@ func (d *Driver) receiveKernel(batch []buf.Received) (n int) {
 			if e != 0 {
 				b.Release()
 				if e == unix.EINTR || e == unix.ECONNREFUSED {
-					continue // ICMP speaks of something that was sent
+					continue // ICMP is about something that was sent
 				}
 				break
 			}

@@ -7,7 +7,7 @@ import (
 )
 
 // Send takes batch[:n] in order. A datagram in a buffer of Pool is sent from where it lies, and
-// its buffer must not be changed until its last reference is gone. The error tells why Send
+// its buffer must not be changed until its last reference is gone. The error is why Send
 // stopped short: ErrAgain when as many packets as the TX ring holds are on their way, ErrClosed.
 // A datagram that cannot be sent for another reason is dropped and counted; it does not hold up
 // what comes behind it.
@@ -15,7 +15,7 @@ func (d *Driver) Send(batch []buf.Send) (n int, err error) {
 	switch {
 	case d.state == Closed:
 		return 0, ErrClosed
-	case d.state != Up || d.line == nil:
+	case d.state != Up || d.attachment == nil:
 		d.stats.SendDown += uint64(len(batch))
 		return len(batch), nil
 	}
@@ -62,7 +62,7 @@ func (d *Driver) put(s *buf.Send) bool {
 	c, write := (*chunk)(nil), true
 	if b.In(d.pool) {
 		c = &d.chunks[b.ID()]
-		if c.heads == (heads{s.To, d.templates, uint16(n), uint16(b.Offset())}) {
+		if c.written == (written{s.To, d.templates, uint16(n), uint16(b.Offset())}) {
 			write = false // they are there already: it is sent again
 		} else if c.posts > 0 {
 			c = nil // other headers, while the kernel may be reading these
@@ -82,7 +82,7 @@ func (d *Driver) put(s *buf.Send) bool {
 	at := int(b.ID())<<d.memory.shift + frameStart + b.Offset()
 	if write {
 		head.put((*[packet]byte)(d.memory.mem[at:]), n)
-		c.heads = heads{s.To, d.templates, uint16(n), uint16(b.Offset())}
+		c.written = written{s.To, d.templates, uint16(n), uint16(b.Offset())}
 	}
 	c.posts++
 	d.out[d.queued] = unix.XDPDesc{Addr: uint64(at), Len: uint32(packet + n)}
@@ -104,7 +104,7 @@ func (d *Driver) head(e buf.Endpoint) *template {
 	if p.at != e {
 		if p = d.peers.find(e); p.at != e {
 			p = d.addPeer(e)
-			d.usual.size = 0 // who was known may have been forgotten for it
+			d.lastHeader.size = 0 // its peer may have been forgotten for it
 		}
 		d.last = p
 	}
@@ -158,7 +158,7 @@ func (d *Driver) push() {
 	if d.cfg.OnKick != nil {
 		d.cfg.OnKick()
 	}
-	n := d.line.socket.Send(d.out[:d.queued])
+	n := d.attachment.socket.Send(d.out[:d.queued])
 	for i := n; i < d.queued; i++ { // cannot be: the ring has room for all that is on its way
 		id := uint32(d.out[i].Addr >> d.memory.shift)
 		d.chunks[id].posts--
@@ -175,7 +175,7 @@ func (d *Driver) push() {
 // does not take, because the device is busy, is left for the next Recv or Send.
 func (d *Driver) kick() {
 	d.unsent = false
-	s := d.line.socket
+	s := d.attachment.socket
 	if !s.NeedKick() {
 		return
 	}
@@ -214,7 +214,7 @@ func (d *Driver) kick() {
 // complete takes back the buffers of packets that were sent.
 func (d *Driver) complete() {
 	for {
-		n := d.line.socket.Complete(d.addresses[:])
+		n := d.attachment.socket.Complete(d.addresses[:])
 		for _, a := range d.addresses[:n] {
 			id := uint32(a >> d.memory.shift)
 			if a>>d.memory.shift >= uint64(len(d.chunks)) || d.chunks[id].posts == 0 {

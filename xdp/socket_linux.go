@@ -28,17 +28,17 @@ type Socket interface {
 	Unsent() int
 	// Complete takes the addresses of packets that were sent out of the completion ring.
 	Complete(addresses []uint64) int
-	// NeedKick tells that the kernel sends only after a Kick.
+	// NeedKick reports whether the kernel sends only after a Kick.
 	NeedKick() bool
 	// Kick makes the kernel send, a limited number of packets: EAGAIN asks for another Kick.
 	Kick() unix.Errno
-	// NeedPoll tells that the kernel receives only after a Poll.
+	// NeedPoll reports whether the kernel receives only after a Poll.
 	NeedPoll() bool
 	// Poll makes the kernel receive.
 	Poll() unix.Errno
 	// FD is readable while packets wait in the RX ring.
 	FD() int
-	// Options tells how the socket was really bound.
+	// Options returns how the socket was really bound.
 	Options() (zeroCopy bool, napi int)
 	// Stats are the kernel's counters of this socket.
 	Stats() (unix.XDPStatistics, error)

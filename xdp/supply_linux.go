@@ -28,7 +28,7 @@ const (
 	prompt     = 8       // packets at once, at most, of a thread that keeps up
 	behind     = 32      // packets at once of one that falls behind
 
-	telling = 1 << 12 // datagrams that say how long the next ones will be
+	telling = 1 << 12 // datagrams from which the length of the next ones is guessed
 	alone   = 64      // datagrams for each turn, at least, of one sender
 )
 

@@ -64,7 +64,7 @@ func unmapMemory(mem []byte) error {
 }
 
 // mapAligned maps memory that the kernel may put into huge pages (transparent ones), as it does
-// for who asks unless an administrator has switched that off, and has it present.
+// for a process that asks, unless an administrator has switched that off, and has it present.
 func mapAligned(size int) ([]byte, error) {
 	// A huge page lies at a multiple of its size: more is mapped, and the ends are given back.
 	all, err := mapMemory(size+hugePage, 0)

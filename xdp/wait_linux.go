@@ -9,7 +9,7 @@ import (
 // Wait sleeps until there is something to receive, Wake is called or limit has passed; a
 // negative limit means for ever. It may return early. Other goroutines run meanwhile.
 func (d *Driver) Wait(limit time.Duration) {
-	if d.state == Closed || d.line != nil && d.line.socket.Waiting() > 0 || d.control.readable.Load() || d.control.news.Load() {
+	if d.state == Closed || d.attachment != nil && d.attachment.socket.Waiting() > 0 || d.control.readable.Load() || d.control.news.Load() {
 		return
 	}
 	if !d.sleeper.LieDown() {
@@ -22,12 +22,12 @@ func (d *Driver) Wait(limit time.Duration) {
 		{Fd: int32(d.kernel.own), Events: unix.POLLIN},
 		{Fd: int32(d.kernel.group), Events: unix.POLLIN},
 	}
-	if d.line != nil {
-		d.poll[1].Fd = int32(d.line.socket.FD())
+	if d.attachment != nil {
+		d.poll[1].Fd = int32(d.attachment.socket.FD())
 	}
 	d.stats.Waits++
-	if d.supply.plenty(d.cfg.posts()); d.line != nil {
-		d.refill(d.line.socket)
+	if d.supply.plenty(d.cfg.posts()); d.attachment != nil {
+		d.refill(d.attachment.socket)
 	}
 	n, woken := d.sleeper.Doze(d.poll[:], limit)
 	if n > 0 && d.poll[2].Revents|d.poll[3].Revents != 0 {

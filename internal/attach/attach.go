@@ -202,7 +202,7 @@ func (a *Attachment) Discard() {
 func (a *Attachment) Close() error {
 	first := a.Ports[0]
 	// Buffers that are not given back are our own bug, and worth knowing at once: packet memory
-	// leaks. A driver whose memory they are knows better than the pool where they are.
+	// leaks. A driver that owns the memory accounts for it better than the pool.
 	if free, all := first.Pool.Free(), first.Pool.Count(); free != all && a.xdp == nil {
 		panic(fmt.Sprintf("blaze: %d of %d buffers were not given back", all-free, all))
 	}

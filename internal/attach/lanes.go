@@ -7,7 +7,8 @@ type laneFilter interface {
 }
 
 // LaneFilter returns the function that changes which lanes come, for the first engine's thread. It
-// takes ranges of a first and a last lane; nil: all. It returns nil where the URI does not ask for lanes=subscribed, or the driver cannot.
+// takes ranges of a first and a last lane; nil: all. It returns nil where the URI does not ask for
+// lanes=subscribed, or the driver cannot.
 func (a *Attachment) LaneFilter() func(ranges [][2]uint32) error {
 	f, ok := a.Ports[0].below.(laneFilter)
 	if !ok || !a.subscribed {

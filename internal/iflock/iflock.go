@@ -1,4 +1,4 @@
-// Package iflock tells members of one host apart that cannot share a network interface.
+// Package iflock keeps members of one host apart that cannot share a network interface.
 //
 // An AF_XDP member takes the group's packets off the interface before the kernel's sockets see
 // them, and what it sends is not heard on its own host. So it is alone there: a second member of

@@ -1,4 +1,4 @@
-// Package traced makes a driver tell when datagrams pass it, so that it can be measured where the
+// Package traced calls a tracer when datagrams pass a driver, so that it can be measured where the
 // time of a message goes.
 package traced
 
@@ -8,22 +8,22 @@ import (
 	"github.com/activeblaze/blaze/internal/hook"
 )
 
-// Driver is another driver that tells.
+// Driver is another driver that calls a tracer.
 type Driver struct {
 	engine.Driver
 	arrivals Arrivals
 	tracer   hook.Tracer
 }
 
-// Arrivals knows when the packet of a received datagram was first seen on this host.
+// Arrivals returns when the packet of a received datagram was first seen on this host.
 type Arrivals interface {
 	Arrival(b *buf.Buf) (ns int64, ok bool)
 }
 
-// Wrap makes d tell t.
+// Wrap makes d call t.
 func Wrap(d engine.Driver, a Arrivals, t hook.Tracer) *Driver { return &Driver{d, a, t} }
 
-// Recv tells what came.
+// Recv calls the tracer with what came.
 func (d *Driver) Recv(batch []buf.Received) int {
 	n := d.Driver.Recv(batch)
 	if n > 0 {
@@ -33,7 +33,7 @@ func (d *Driver) Recv(batch []buf.Received) int {
 	return n
 }
 
-// Send tells that something is to be sent.
+// Send calls the tracer before something is sent.
 func (d *Driver) Send(batch []buf.Send) (int, error) {
 	d.tracer.Sending()
 	return d.Driver.Send(batch)

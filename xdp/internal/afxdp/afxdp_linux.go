@@ -42,7 +42,7 @@ var OpenAsavie func(Options) (Socket, error)
 // are those of its own socket.
 var Mapping sync.Mutex
 
-// The two calls of the hot path are raw: they do not tell Go's scheduler, so that no other
+// The two calls of the hot path are raw: they bypass Go's scheduler, so that no other
 // thread takes over the processor. Neither sleeps, and the kernel limits what each does.
 
 // Kick makes the kernel send.

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// line is what connects the driver to an interface: the filter on it, and the socket behind.
-type line struct {
+// attachment is what connects the driver to an interface: the filter on it, and the socket behind.
+type attachment struct {
 	socket Socket
 	more   []Socket // Config.Split: of the further queues, until they are handed over
 	filter *bpf.Filter
@@ -54,7 +54,7 @@ func ladder(cfg *Config, l *link) (rungs []rung, why string) {
 
 // connect climbs down the ladder until a rung holds. Nothing is received before start. memories are
 // the driver's packet memory and, with Config.Split, that of each further queue.
-func connect(cfg *Config, l *link, filter bpf.Config, memories ...*umem) (*line, error) {
+func connect(cfg *Config, l *link, filter bpf.Config, memories ...*umem) (*attachment, error) {
 	rungs, why := ladder(cfg, l)
 	var failed []string
 	var last error
@@ -84,8 +84,8 @@ func connect(cfg *Config, l *link, filter bpf.Config, memories ...*umem) (*line,
 }
 
 // try connects in one way.
-func try(cfg *Config, l *link, r rung, filter bpf.Config, memories []*umem) (_ *line, err error) {
-	n := &line{mode: r.mode}
+func try(cfg *Config, l *link, r rung, filter bpf.Config, memories []*umem) (_ *attachment, err error) {
+	n := &attachment{mode: r.mode}
 	defer func() {
 		if err != nil {
 			n.close()
@@ -142,7 +142,7 @@ func classify(err error) (kind, statement error) {
 }
 
 // register lets the filter send packets to the socket.
-func (n *line) register(queue int) error {
+func (n *attachment) register(queue int) error {
 	if s, ok := n.socket.(*queues); ok {
 		return s.register(n.filter, queue)
 	}
@@ -151,7 +151,7 @@ func (n *line) register(queue int) error {
 
 // close takes the filter off the interface and closes the socket, in this order: what comes in
 // between goes to the kernel.
-func (n *line) close() error {
+func (n *attachment) close() error {
 	var errs []error
 	if n.filter != nil {
 		errs = append(errs, n.filter.Close())

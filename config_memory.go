@@ -46,6 +46,7 @@ type memory struct {
 	commands   int64 // messages on their way from the application to the engine, for each lane
 	reassembly int64 // messages that are being put together
 	inboxes    int64 // what several engines have for each other
+	ring       int64 // large messages of a ring: those that wait for the token, and those that are being put together
 	intakes    int64 // messages that wait for the handlers of subscriptions, all together
 }
 
@@ -61,7 +62,16 @@ func (c *Config) memory(datagram int) memory {
 		commands:   int64(c.sendQueues()) * int64(c.commandQueue()),
 		reassembly: int64(nack.AssemblyBytes(c.MaxMessageSize)),
 		intakes:    c.queueBytes(),
+		ring:       c.ringBytes(),
 	}
+}
+
+// ringBytes is what a ring's large messages take, on their way out and in.
+func (c *Config) ringBytes() int64 {
+	if !c.usesTotem() {
+		return 0
+	}
+	return int64(totem.QueueBytes(c.MaxMessageSize) + totem.AssemblyBytes(c.MaxMessageSize))
 }
 
 // memoryXDP is c's over AF_XDP, where one packet memory is for the cores and for the driver's rings.
@@ -82,7 +92,7 @@ func (c *Config) memoryXDP(mtu, queues int) memory {
 }
 
 func (m memory) total() int64 {
-	return m.buffers + m.tables + m.streams + m.coding + m.receive + m.commands + m.reassembly + m.inboxes + m.intakes
+	return m.buffers + m.tables + m.streams + m.coding + m.receive + m.commands + m.reassembly + m.inboxes + m.intakes + m.ring
 }
 
 // MemoryBudget is how many bytes Init and Start will take for c, with its defaults filled in:

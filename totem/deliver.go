@@ -18,7 +18,7 @@ type deliverer struct {
 
 	members idSet // of the ring whose messages are handed over
 	from    [MaxMembers]*origin
-	parts   [MaxMembers]assembly
+	parts   assemblies
 	origins [64]origin
 	ages    uint64
 
@@ -42,14 +42,7 @@ type origin struct {
 	age  uint64
 }
 
-// assembly is one message in parts.
-type assembly struct {
-	message uint64 // 0: none
-	size    uint32
-	bytes   []byte
-}
-
-// stalled tells that the application reads nothing while ring after ring is installed.
+// stalled reports whether the application reads nothing while ring after ring is installed.
 func (d *deliverer) stalled() bool { return len(d.todo)-d.next > d.limit }
 
 // deliver hands over what may be delivered (section 7).
@@ -106,10 +99,10 @@ func (p *Protocol) show(v *View) {
 	if v.Kind == Regular {
 		d := &p.deliv
 		if p.cfg.defect != crossingParts {
-			for i := range d.parts {
-				if d.parts[i].message != 0 {
+			for i := range d.parts.list {
+				if a := &d.parts.list[i]; a.message != 0 {
 					p.stats.PartsDropped++
-					d.parts[i].message = 0
+					d.parts.end(a)
 				}
 			}
 		}
@@ -160,7 +153,7 @@ func (p *Protocol) hand(b *buf.Buf, index uint8, ring wire.RingID, seq uint64) b
 		return true
 	}
 	if m.Fragment {
-		return p.handPart(&m, o, &d.parts[index], own)
+		return p.handPart(&m, o, &d.parts.list[index], own)
 	}
 	if d.done == 0 && !p.follows(o, m.FirstMessage) {
 		return true
@@ -190,22 +183,24 @@ func (p *Protocol) handPart(m *wire.Data, o *origin, a *assembly, own bool) bool
 	it.Step()
 	if d.done == 0 {
 		if m.Offset == 0 {
-			a.message = 0
+			d.parts.end(a)
 			if int64(m.Size) <= int64(p.cfg.MaxMessageSize) {
-				a.message, a.size, a.bytes = m.FirstMessage, m.Size, a.bytes[:0]
+				p.beginParts(a, m)
 			}
 		}
-		if a.message != m.FirstMessage || a.size != m.Size || len(a.bytes) != int(m.Offset) {
+		if a.message != m.FirstMessage || a.size != int(m.Size) || len(a.bytes) != int(m.Offset) || len(a.bytes)+len(it.Payload) > a.size {
 			p.stats.PartsDropped++
-			a.message = 0
+			d.parts.end(a)
 			return true
 		}
 		a.bytes = append(a.bytes, it.Payload...)
-		if len(a.bytes) < int(a.size) {
+		d.parts.ages++
+		a.grown = d.parts.ages
+		if len(a.bytes) < a.size {
 			return true
 		}
 		if !p.follows(o, a.message) {
-			a.message = 0
+			d.parts.end(a)
 			return true
 		}
 	}
@@ -216,7 +211,7 @@ func (p *Protocol) handPart(m *wire.Data, o *origin, a *assembly, own bool) bool
 	}
 	d.done = 0
 	o.next++
-	a.message = 0
+	d.parts.end(a)
 	return true
 }
 

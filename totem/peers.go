@@ -224,7 +224,7 @@ func (h *holdDowns) flapping(p *Protocol, now clock.Time) bool {
 	return oldest != 0 && now.Sub(oldest) < flapWindow*p.prof.TokenLoss
 }
 
-// gapMeter knows the longest of some times in the last ten to twenty seconds.
+// gapMeter holds the longest of some times in the last ten to twenty seconds.
 type gapMeter struct {
 	now, before time.Duration
 	since       clock.Time
@@ -233,13 +233,24 @@ type gapMeter struct {
 const gapMemory = 10 * time.Second
 
 func (g *gapMeter) add(now clock.Time, gap time.Duration) {
-	if now.Sub(g.since) > gapMemory {
+	switch age := now.Sub(g.since); {
+	case age > 2*gapMemory:
+		g.before, g.now, g.since = 0, 0, now
+	case age > gapMemory:
 		g.before, g.now, g.since = g.now, 0, now
 	}
 	g.now = max(g.now, gap)
 }
 
-func (g *gapMeter) longest() time.Duration { return max(g.now, g.before) }
+func (g *gapMeter) longest(now clock.Time) time.Duration {
+	switch age := now.Sub(g.since); {
+	case age > 2*gapMemory:
+		return 0
+	case age > gapMemory:
+		return g.now
+	}
+	return max(g.now, g.before)
+}
 
 // stoodStill is the pause rule (section 13, 12): Joins and commit tokens that waited in the
 // receive queue meanwhile speak of a time that is over, and would form strange rings.

@@ -102,6 +102,7 @@ func New(cfg Config) *Protocol {
 	p.send.init(p, queueSize(size))
 	p.out.init(p)
 	p.deliv.limit = 2 * size
+	p.deliv.parts.limit = AssemblyBytes(cfg.MaxMessageSize)
 	return p
 }
 

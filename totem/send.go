@@ -18,7 +18,8 @@ type sendQueue struct {
 	head    uint64
 	tail    uint64
 	parts   int // datagrams that the large messages still need
-	bytes   int // payload of the large messages
+	bytes   int // memory of the large messages' payloads
+	idle    int // and of spare
 
 	datagram int // length of the longest datagram that the ring takes
 	cut      cut // of the first entry, when it was packed for a ring that takes longer ones
@@ -68,6 +69,10 @@ type large struct {
 func (q *sendQueue) init(p *Protocol, size int) {
 	q.p, q.entries, q.mask, q.message, q.datagram = p, make([]entry, size), uint64(size)-1, 1, p.cfg.Datagram
 }
+
+// QueueBytes is how many bytes of payload a Protocol holds in messages that need several datagrams and wait
+// for the token, and for the next of them. One message of any size that is allowed always fits.
+func QueueBytes(maxMessageSize int) int { return maxMessageSize }
 
 // room is the longest datagram up to its Ring, with what recovery adds. Every member of the ring takes
 // it, and so any of them can send it again.
@@ -164,24 +169,38 @@ func (p *Protocol) offerLarge(topic string, kind wire.Kind, payload []byte, safe
 	for i < maxLarge && q.larges[i].used {
 		i++
 	}
-	if i == maxLarge || q.full() || q.bytes > 0 && q.bytes+len(payload) > max(p.cfg.Window, p.cfg.MaxMessageSize) {
+	if i == maxLarge || q.full() || q.bytes > 0 && q.bytes+len(payload) > QueueBytes(p.cfg.MaxMessageSize) {
 		p.stats.BackPressure++
 		return ErrWindow
 	}
 	q.close()
 	l := &q.larges[i]
-	memory := []byte(nil)
-	if n := len(q.spare); n > 0 {
-		memory, q.spare = q.spare[n-1], q.spare[:n-1]
-	}
-	*l = large{used: true, payload: append(memory[:0], payload...), room: room, topic: topic, kind: kind, message: q.message}
+	*l = large{used: true, payload: append(q.memory(len(payload)), payload...), room: room, topic: topic, kind: kind, message: q.message}
 	q.parts += l.left() - 1 // its entry counts as one
-	q.bytes += len(payload)
+	q.bytes += cap(l.payload)
 	q.entries[q.tail&q.mask] = entry{large: i, safe: safe}
 	q.tail++
 	p.stats.Fragmented++
 	p.accepted(len(payload))
 	return nil
+}
+
+// memory returns empty memory for n bytes: what a message of about that length has left behind, or else new
+// memory in the place of what is idle.
+func (q *sendQueue) memory(n int) []byte {
+	for i, m := range q.spare {
+		if cap(m) >= n && cap(m) <= 2*n {
+			last := len(q.spare) - 1
+			q.spare[i], q.spare = q.spare[last], q.spare[:last]
+			q.idle -= cap(m)
+			return m
+		}
+	}
+	for last := len(q.spare) - 1; last >= 0 && q.bytes+q.idle+n > QueueBytes(q.p.cfg.MaxMessageSize); last-- {
+		q.idle -= cap(q.spare[last])
+		q.spare[last], q.spare = nil, q.spare[:last]
+	}
+	return make([]byte, 0, n)
 }
 
 // left is the number of parts that have no number yet.
@@ -226,8 +245,9 @@ func (q *sendQueue) next() (b *buf.Buf, safe bool) {
 		return b, e.safe
 	}
 	safe = e.safe
-	q.bytes -= len(l.payload)
-	q.spare = append(q.spare, l.payload)
+	q.bytes -= cap(l.payload)
+	q.spare = append(q.spare, l.payload[:0])
+	q.idle += cap(l.payload)
 	*l = large{}
 	*e = entry{}
 	q.head++

@@ -470,7 +470,7 @@ func (k *tokens) arrived(p *Protocol, round uint32, seq uint64) {
 // processors than members that all have work, a rotation takes ten times the mean now and then,
 // whenever a member waits for its processor.
 func (p *Protocol) tokenLossTime() time.Duration {
-	d := max(p.prof.TokenLoss, 10*p.tok.rotation.mean, 3*p.rotations.longest(), 3*p.gaps.longest())
+	d := max(p.prof.TokenLoss, 10*p.tok.rotation.mean, 3*p.rotations.longest(p.last), 3*p.gaps.longest(p.last))
 	return min(d, maxRaise*p.prof.TokenLoss)
 }
 

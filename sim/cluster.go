@@ -74,6 +74,7 @@ func (c *Cluster) Prepare(f Faults) {
 	if c.Expect.Eviction == 0 && (f.Partition > 0 || f.Pause > 0 || f.Crash > 0 || f.Stall > 0) {
 		c.Expect.Eviction = c.Member.Eviction
 	}
+	c.Expect.Heavy = c.Expect.Heavy || f.Loss > 0.05 || f.Burst.Enter > 0
 	c.Expect.Fastest = c.Expect.Fastest || c.Member.Fastest
 	c.Expect.Flight = max(c.Expect.Flight, time.Millisecond+f.link().Delay+f.Jitter+f.ReorderBy)
 }

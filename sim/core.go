@@ -35,7 +35,7 @@ func NewCoreNode(c NodeConfig) Node {
 		Datagram: c.Driver.Datagram(), Window: m.Window, MaxMessageSize: m.MaxMessageSize,
 		Fastest: m.Fastest, Eviction: m.Eviction, Pacer: core.NewPacer(m.MaxRate, c.Driver.Datagram()), Room: c.Driver.Room(), Lanes: m.Lanes,
 		SelfDelivery: m.SelfDelivery, Pool: pool, Rand: c.Rand, Sink: c.Sink,
-		FEC: m.FEC, MaxStreams: m.MaxStreams, MaxReceivers: m.MaxReceivers,
+		FEC: m.FEC, MaxStreams: m.MaxStreams, MaxReceivers: m.MaxReceivers, Events: c.Events,
 	})
 	e := engine.New(engine.Config{Driver: c.Driver, Self: c.Self, Cluster: c.Cluster, CPU: -1,
 		Protocols: map[wire.Protocol]engine.Protocol{wire.NACK: p, wire.BestEffort: p, wire.FEC: p, wire.Hybrid: p}})

@@ -57,9 +57,11 @@ func (m *Member) start() {
 	if c.Sabotage != nil {
 		s = c.Sabotage(c, m.Node, s)
 	}
+	proc := m.Proc
 	m.Core = c.Make(NodeConfig{
 		Self: id, Cluster: c.name, Driver: m.Driver, Sink: s, Now: c.Net.Now(), Member: c.Member,
-		Rand: rand.New(rand.NewPCG(c.Seed, uint64(m.Proc)<<8|2)),
+		Events: func(e nack.Event) { m.event(proc, e) },
+		Rand:   rand.New(rand.NewPCG(c.Seed, uint64(m.Proc)<<8|2)),
 	})
 	m.Driver.Drive(m.Core)
 	if m.sends() {
@@ -150,8 +152,30 @@ func (s *sink) Lost(l *core.Loss) {
 	now := m.c.Net.Now()
 	m.c.Log.Gap(now, s.proc, l)
 	m.c.Net.Note(uint64(now), 'g', uint64(s.proc), l.First, l.Last, uint64(l.Reason))
+	if l.Reason == core.LossRefused {
+		return
+	}
 	m.Gone += l.Last - l.First + 1
 	s.passed(now, l.From, l.Stream, l.Last)
+}
+
+// streamKinds are the records of the cores' events.
+var streamKinds = map[nack.EventKind]check.Kind{
+	nack.StreamStarted: check.StreamStarted, nack.StreamSilent: check.StreamSilent, nack.StreamResumed: check.StreamResumed,
+	nack.StreamLeft: check.StreamLeft, nack.StreamRefused: check.StreamRefused,
+	nack.ReceiverJoined: check.ReceiverJoined, nack.ReceiverLeft: check.ReceiverLeft, nack.ReceiverEvicted: check.ReceiverEvicted,
+}
+
+// event records what the core reports of streams and receivers.
+func (m *Member) event(proc check.Proc, e nack.Event) {
+	now, k := m.c.Net.Now(), streamKinds[e.Kind]
+	m.c.Net.Note(uint64(now), 'e', uint64(proc), uint64(e.Kind))
+	switch {
+	case k >= check.ReceiverJoined:
+		m.c.Log.Receiver(now, k, proc, e.Member, e.Stream)
+	case k != 0:
+		m.c.Log.Stream(now, k, proc, e.Member, e.Stream)
+	}
 }
 
 // passed notes how far the stream is.

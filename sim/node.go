@@ -46,6 +46,7 @@ type NodeConfig struct {
 	Cluster     uint64
 	Driver      *Driver
 	Sink        nack.Sink
+	Events      func(nack.Event)
 	Rand        *rand.Rand
 	Now         clock.Time
 	Member      MemberConfig

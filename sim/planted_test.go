@@ -36,6 +36,17 @@ func atNode(node int, deliver func(s *saboteur, m *core.Delivery) bool) func(c *
 	}
 }
 
+// atEvents sabotages what all members report of streams and receivers.
+func atEvents(f func(report func(nack.Event), e nack.Event)) func(c *Cluster) {
+	return func(c *Cluster) {
+		c.Make = func(nc NodeConfig) Node {
+			report := nc.Events
+			nc.Events = func(e nack.Event) { f(report, e) }
+			return NewCoreNode(nc)
+		}
+	}
+}
+
 // keep copies a message, so that it can be delivered later.
 func keep(m *core.Delivery) *core.Delivery {
 	c := *m
@@ -192,6 +203,62 @@ func TestPlantedDefects(t *testing.T) {
 				c.Crash(0)
 				c.Restart(0)
 				c.For(30 * time.Millisecond)
+			}},
+		{name: "silence reported twice", catcher: "RM-16", seeds: 1,
+			plant: atEvents(func(report func(nack.Event), e nack.Event) {
+				if report(e); e.Kind == nack.StreamSilent {
+					report(e)
+				}
+			}),
+			run: func(c *Cluster) {
+				c.Until(10 * time.Millisecond)
+				c.Crash(0)
+				c.For(time.Second)
+			}},
+		{name: "a receiver's end not reported", catcher: "RM-16", seeds: 1,
+			plant: func(c *Cluster) {
+				c.Member.Eviction = 100 * time.Millisecond
+				atEvents(func(report func(nack.Event), e nack.Event) {
+					if e.Kind != nack.ReceiverEvicted {
+						report(e)
+					}
+				})(c)
+			},
+			run: func(c *Cluster) {
+				c.Until(10 * time.Millisecond)
+				c.Pause(1)
+				c.For(time.Second)
+				c.Resume(1)
+				c.For(100 * time.Millisecond)
+			}},
+		{name: "refused stream is no loss", catcher: "RM-16", seeds: 1,
+			load: Load{Senders: 5},
+			plant: func(c *Cluster) {
+				c.Member.MaxStreams = 2
+				c.Sabotage = func(_ *Cluster, _ int, s nack.Sink) nack.Sink { return mute{s} }
+			}},
+		{name: "idle senders send no heartbeats", catcher: "RM-17", seeds: 1,
+			load: Load{Messages: 1},
+			wire: func(c *Cluster) {
+				c.Expect.Heavy = false // what is taken away here would be enough without the loss
+				rewrite(c, func(d *wire.Datagram, b []byte) []byte {
+					if c.Net.Now() > 100_000_000 && d.Frames()[0].Kind == wire.FrameHeartbeat {
+						return nil
+					}
+					return b
+				})
+			},
+			run: func(c *Cluster) { c.Until(2 * time.Second) }},
+		{name: "silence not reported", catcher: "RM-18", seeds: 1,
+			plant: atEvents(func(report func(nack.Event), e nack.Event) {
+				if e.Kind != nack.StreamSilent {
+					report(e)
+				}
+			}),
+			run: func(c *Cluster) {
+				c.Until(10 * time.Millisecond)
+				c.Crash(0)
+				c.For(time.Second)
 			}},
 		{name: "buffer not given back", catcher: "RS-2", seeds: 1,
 			plant: func(c *Cluster) {

@@ -51,6 +51,7 @@ func newWholeNode(c NodeConfig, queue int) Node {
 		ID: c.Self, Incarnation: c.Incarnation, Cluster: c.Cluster, Driver: c.Driver, Pool: n.pool, Table: table, Rand: c.Rand,
 		Protocol: m.Protocol, FEC: m.FEC, Lanes: m.Lanes, Window: m.Window, MaxMessageSize: m.MaxMessageSize,
 		Fastest: m.Fastest, SelfDelivery: m.SelfDelivery, Eviction: m.Eviction, MaxRate: m.MaxRate, Queue: queue, CPU: -1,
+		MaxStreams: m.MaxStreams, Events: c.Events,
 	})
 	return n
 }

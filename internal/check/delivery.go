@@ -166,7 +166,8 @@ func RS8(l *Log) []Violation {
 		switch d := &l.Records[i]; d.Kind {
 		case Stopped, Crash:
 			ended[d.Proc] = true
-		case Delivered, Gap:
+		case Delivered, Gap, LostWhole,
+			StreamStarted, StreamSilent, StreamResumed, StreamLeft, StreamRefused, ReceiverJoined, ReceiverLeft, ReceiverEvicted:
 			if ended[d.Proc] {
 				r.add(i, "after it was closed")
 			}

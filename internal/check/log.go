@@ -34,14 +34,24 @@ func (s *StreamInfo) Reliable() bool {
 // Kind is what a Record is about.
 type Kind uint8
 
-// The kinds. The first group is what happened at the members' public edge, the second which
-// faults were injected, the third what was seen on the wire.
+// The kinds. The first group is what happened at the members' public edge, the second what they
+// reported of streams, the third which faults were injected, the fourth what was seen on the wire.
 const (
 	Sent      Kind = iota + 1 // Proc's message First of Stream was accepted
 	Delivered                 // Proc was handed message First of Stream
 	Gap                       // Proc was given the loss of messages First..Last of Stream
 	Stopped                   // Proc left and closed
 	Opened                    // Proc opened Stream
+
+	StreamStarted   // Proc receives Stream
+	StreamSilent    // and nothing comes from its sender
+	StreamResumed   // and something came after that
+	StreamLeft      // and receives it no more
+	StreamRefused   // Proc has no room for Stream
+	ReceiverJoined  // Peer receives Proc's Stream
+	ReceiverLeft    // and has left
+	ReceiverEvicted // and was silent for too long
+	LostWhole       // Proc was given the loss of all of Stream, which was refused
 
 	Crash    // Proc ended without a farewell
 	Pause    // Proc's turns stopped
@@ -58,7 +68,8 @@ const (
 	BeatSent   // Proc sent a heartbeat about Stream
 )
 
-var kindNames = [...]string{"?", "sent", "delivered", "gap", "stopped", "opened", "crash", "pause", "resume",
+var kindNames = [...]string{"?", "sent", "delivered", "gap", "stopped", "opened",
+	"started", "silent", "resumed", "left", "refused", "receiver joined", "receiver left", "receiver evicted", "lost whole", "crash", "pause", "resume",
 	"cut", "mend", "healed", "finished", "nak", "data", "repair", "lost", "heartbeat"}
 
 func (k Kind) String() string {
@@ -142,7 +153,21 @@ func (l *Log) Delivered(at clock.Time, p Proc, m *core.Delivery) uint64 {
 
 // Gap records that a loss was reported to p.
 func (l *Log) Gap(at clock.Time, p Proc, g *core.Loss) {
+	if g.Reason == core.LossRefused && g.First == 0 && g.Last == 0 {
+		l.add(Record{At: at, Kind: LostWhole, Proc: p, Stream: l.Find(g.From, g.Stream), Reason: g.Reason})
+		return
+	}
 	l.add(Record{At: at, Kind: Gap, Proc: p, Stream: l.Find(g.From, g.Stream), First: g.First, Last: g.Last, Reason: g.Reason})
+}
+
+// Stream records an event of a stream that p receives, k: StreamStarted to StreamRefused.
+func (l *Log) Stream(at clock.Time, k Kind, p Proc, from wire.MemberID, id wire.StreamID) {
+	l.add(Record{At: at, Kind: k, Proc: p, Peer: l.ProcOf(from), Stream: l.Find(from, id)})
+}
+
+// Receiver records an event of a receiver of p's stream, k: ReceiverJoined to ReceiverEvicted.
+func (l *Log) Receiver(at clock.Time, k Kind, p Proc, member wire.MemberID, id wire.StreamID) {
+	l.add(Record{At: at, Kind: k, Proc: p, Peer: l.ProcOf(member), Stream: l.Find(l.Procs[p].Member, id)})
 }
 
 // Stop records that p left and closed.
@@ -224,7 +249,7 @@ func (l *Log) String(i int) string {
 		out += " " + l.streamName(r.Stream)
 	}
 	switch {
-	case r.Kind == Cut || r.Kind == Mend:
+	case r.Kind == Cut || r.Kind == Mend || r.Kind >= ReceiverJoined && r.Kind <= ReceiverEvicted:
 		out += " " + l.procName(r.Peer)
 	case r.First == r.Last && r.First != 0:
 		out += fmt.Sprintf(" %d", r.First)

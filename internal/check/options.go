@@ -19,11 +19,13 @@ type Options struct {
 	Fastest bool
 	// Drop: subscriptions drop what they have no room for (RM-6, RM-14).
 	Drop bool
+	// Heavy: so much is lost that a sender may seem silent without a cause (RM-17).
+	Heavy bool
 }
 
 // Safety runs the checkers of properties that hold at every prefix of a run.
 func Safety(l *Log, o Options) []Violation {
-	return join(RM1(l), RM2(l), RM3(l), RM4(l), RM5(l), RM6(l, o), RM7(l, o), RM13(l), RS8(l))
+	return join(RM1(l), RM2(l), RM3(l), RM4(l), RM5(l), RM6(l, o), RM7(l, o), RM13(l), RM16(l), RM17(l, o), RM18(l), RS8(l))
 }
 
 // Liveness runs the checkers of properties that need a stable period.

@@ -7,7 +7,7 @@ type Entry struct {
 	Key     string
 	Value   []byte
 	Version uint64    // rises with every change of the map
-	Owner   MemberID  // who put it
+	Owner   MemberID  // the member that put it
 	Expires time.Time // zero: never
 }
 
@@ -28,7 +28,7 @@ type MapEvent struct {
 	By       MemberID // whose operation it was; zero where it was nobody's
 }
 
-// MapEventKind says what changed.
+// MapEventKind is the kind of a change.
 type MapEventKind uint8
 
 // The changes of a Map.

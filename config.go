@@ -19,15 +19,15 @@ import (
 	"github.com/activeblaze/blaze/nack"
 )
 
-// Config says what a channel is made of. The zero Config works: every zero field takes the
+// Config holds a channel's settings. The zero Config works: every zero field takes the
 // default that it documents. NewChannel copies it; nothing that is changed later has an effect.
 type Config struct {
 	// Name is the member's name, for people and logs; it need not be unique. At most 255
 	// bytes of UTF-8. Empty means host name and process id: "host-4711".
 	Name string
 
-	// Cluster separates applications on one network: only members of one Cluster hear each
-	// other. Its hash is in every datagram. At most 255 bytes of UTF-8. Empty means "default".
+	// Cluster separates applications on one network: members of one Cluster receive each other's
+	// messages and nobody else's. Its hash is in every datagram. At most 255 bytes of UTF-8. Empty means "default".
 	Cluster string
 
 	// BroadcastURI picks the driver, the address and the driver's options: see URI.
@@ -35,7 +35,7 @@ type Config struct {
 	BroadcastURI string
 
 	// Protocol is what topics are sent under that no entry of Topics matches. A receiver
-	// follows the sender's choice. The default is NACK. Messages under Totem are heard only by
+	// follows the sender's choice. The default is NACK. Messages under Totem reach only
 	// members that send topics under Totem themselves: they form the ring.
 	Protocol Protocol
 
@@ -54,7 +54,7 @@ type Config struct {
 
 	// Lanes is the number of streams that topics are hashed over, 1..64: hosts filter lanes
 	// that they do not want (URI.Lanes), and a loss holds back its own lane only. Each lane has a
-	// window of its own. Totem has one ring whatever Lanes says. Zero means 1.
+	// window of its own. Totem has one ring, whatever the number of lanes. Zero means 1.
 	Lanes int
 
 	// Window is how many bytes of a stream are kept by its sender, to be asked for again, and
@@ -68,13 +68,14 @@ type Config struct {
 	MaxMessageSize int
 
 	// SubscriptionQueue is how many messages wait for a handler that runs on a goroutine of
-	// its own, 1..1,048,576, rounded up to a power of two, from each engine. Zero means 4,096.
+	// its own, 1..1,048,576, from each engine. Zero means 4,096. All queues of a channel share memory
+	// for messages that wait, a line of MemoryBudget; large messages may fill it before this number.
 	SubscriptionQueue int
 
-	// SlowConsumer says what happens when such a queue is full. The default is Pause.
+	// SlowConsumer decides what happens when such a queue is full. The default is Pause.
 	SlowConsumer SlowConsumer
 
-	// FlowControl says whose pace a NACK sender follows. The default is Slowest.
+	// FlowControl decides whose pace a NACK sender follows. The default is Slowest.
 	FlowControl FlowControl
 
 	// MaxStreams is how many streams this member receives at a time, 1..65,536: each lane of each
@@ -90,7 +91,7 @@ type Config struct {
 	// some 0.4 Mbit/s.
 	MaxRate int64
 
-	// NoSelfDelivery keeps a channel from hearing its own broadcasts.
+	// NoSelfDelivery: a channel does not receive its own broadcasts.
 	NoSelfDelivery bool
 
 	// HeartbeatInterval is the membership's heartbeat, 1ms..1m (NACK's own heartbeats adapt).
@@ -113,7 +114,7 @@ type Config struct {
 	// Zero means dynamic: more than half of the last primary component.
 	ExpectedMembers int
 
-	// MasterWeight decides who is master: the highest weight, then the longest-serving.
+	// MasterWeight decides which member is master: the highest weight, then the longest-serving.
 	// Any number; the default is 0.
 	MasterWeight int
 
@@ -124,17 +125,18 @@ type Config struct {
 	// Idle is what the engine's thread does without work. The default is Backoff.
 	Idle Idle
 
-	// Invoker leaves out the engine's thread: the application calls Turn from one thread, and
-	// Offer, Claim and Subscribe only from it. That thread turns all queues=N, too.
+	// Invoker leaves out the engine's thread. The application calls Turn, Offer, Claim and Subscribe
+	// from one goroutine at a time, which may change. Stop, Shutdown and Stats may come from any. Turn
+	// serves all queues of queues=N.
 	Invoker bool
 
 	// EngineCPUs pins the engines' threads, one CPU number for each queue, no number twice: over
-	// xdp:// with queues=N there are N engines, elsewhere one, which the first number is for. With fewer
-	// numbers the rest is not pinned, and numbers too many are not used. Empty means not pinned. It
-	// has no place beside Invoker.
+	// xdp:// with queues=N there are N engines, elsewhere one, which the first number is for. If
+	// there are fewer numbers than engines, the remaining engines are not pinned; extra numbers are
+	// ignored. Empty means not pinned. It must be empty with Invoker.
 	EngineCPUs []int
 
-	// Logger takes the few lines that a channel has to say. Nil means slog.Default().
+	// Logger gets the few lines that a channel writes to the log. Nil means slog.Default().
 	Logger *slog.Logger
 
 	hooks hook.Options // for this repository's measurements and tests; hook.Set puts them here
@@ -143,7 +145,7 @@ type Config struct {
 // TopicConfig is one exception for the topics that match Pattern.
 type TopicConfig struct {
 	Pattern  string   // a topic, with wildcards as in Subscribe
-	Protocol Protocol // the default is NACK, whatever Config.Protocol says
+	Protocol Protocol // the default is NACK, whatever Config.Protocol is
 	Safe     bool     // Totem only, as Config.Safe
 }
 

@@ -49,7 +49,7 @@ func laneFilter(a *attach.Attachment, log *slog.Logger) lanes.Filter {
 		return lanes.Filter{}
 	}
 	return lanes.Filter{Set: set, Differs: func(from wire.MemberID, lanes int, _ error) {
-		log.Warn("blaze: a member hashes topics over another number of lanes; with lanes=subscribed all members must have the same Config.Lanes; until the next Start every lane is heard",
+		log.Warn("blaze: a member hashes topics over another number of lanes; with lanes=subscribed all members must have the same Config.Lanes; all lanes are received until the next Start",
 			"member", MemberID(from), "lanes", lanes)
 	}}
 }

@@ -175,7 +175,7 @@ func (c *Config) codedStreams() (n int) {
 	return n
 }
 
-// usesTotem tells whether topics can be sent under Totem.
+// usesTotem reports whether topics can be sent under Totem.
 func (c *Config) usesTotem() bool {
 	return c.Protocol == Totem || slices.ContainsFunc(c.Topics, func(t TopicConfig) bool { return t.Protocol == Totem })
 }

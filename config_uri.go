@@ -36,14 +36,14 @@ type URI struct {
 	Mode     string // xdp: "auto" (default), "native" or "generic"
 	ZeroCopy string // xdp: "auto" (default), "on" or "off"
 	Socket   string // xdp: "own" (default), or "asavie": the AF_XDP socket of github.com/asavie/xdp, in programs that import _ "github.com/activeblaze/blaze/xdp/asavie"
-	// Lanes, over xdp, is which lanes of the group this member hears: "all" (default), or
-	// "subscribed", by which the operator states that all members of the cluster have the same
-	// Config.Lanes. Then the member hears the lanes of the topics that it subscribes to (all of
+	// Lanes, over xdp, picks the lanes of the group that this member receives: "all" (default), or
+	// "subscribed". By the latter the operator states that all members of the cluster have the same
+	// Config.Lanes. Then the member receives the lanes of the topics that it subscribes to (all of
 	// them with a wildcard), those that it sends on, lane 0 where it takes part in a ring, and
-	// every lane from its own Config.Lanes on; the host keeps the rest away from it. Lanes are
-	// only added until the next Start: a subscription that is closed leaves its lane heard. A
-	// member that is heard of with another number of lanes is logged, and all lanes are heard
-	// from then on. docs/operations.md tells when such a member is not heard of.
+	// every lane from its own Config.Lanes on. The host keeps the rest away from it. Until the next
+	// Start lanes are only added: the lane of a closed subscription stays. A member with another
+	// number of lanes is logged when it is noticed, and all lanes are received from then on.
+	// docs/operations.md describes the two cases in which it is not noticed.
 	Lanes string
 
 	Tap string // xdp: a file that sent and received packets are written to, as pcapng; empty: none

@@ -17,7 +17,7 @@ type Protocol uint8
 // The protocols. NACK is the default.
 const (
 	NACK       Protocol = iota // receivers ask for what they miss
-	BestEffort                 // nothing is repaired; what is lost is told
+	BestEffort                 // nothing is repaired; losses are reported
 	FEC                        // Reed–Solomon repair symbols, nothing is asked for
 	Hybrid                     // FEC, with NACK behind it
 	Totem                      // total order over a ring of members
@@ -57,7 +57,7 @@ func (p Protocol) wire() wire.Protocol {
 	}
 }
 
-// SlowConsumer says what happens when a subscription's queue is full.
+// SlowConsumer decides what happens when a subscription's queue is full.
 type SlowConsumer uint8
 
 // What happens to a slow consumer. Pause is the default.
@@ -86,13 +86,13 @@ func (s *SlowConsumer) UnmarshalText(text []byte) error {
 	return unmarshalName("slow consumer", slowConsumerNames, s, text)
 }
 
-// FlowControl says whose pace a sender follows.
+// FlowControl decides whose pace a sender follows.
 type FlowControl uint8
 
 // The paces. Slowest is the default.
 const (
 	Slowest FlowControl = iota // that of the slowest live receiver
-	Fastest                    // its own: who falls behind sees Loss
+	Fastest                    // its own: a receiver that falls behind has losses
 )
 
 var flowControlNames = []string{"slowest", "fastest"}
@@ -115,7 +115,7 @@ type Idle uint8
 
 // The idle strategies. Backoff is the default.
 const (
-	Backoff  Idle = iota // spins, then yields, then sleeps for ever longer (short) times
+	Backoff  Idle = iota // spins, then yields, then sleeps until a datagram, a command or a deadline comes
 	BusySpin             // never gives up its CPU: the lowest latency, and a CPU of its own is needed
 	Block                // sleeps in the kernel until a packet or a command comes
 )

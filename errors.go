@@ -5,9 +5,9 @@ import (
 	"fmt"
 )
 
-// Sentinels, for errors.Is. What a call returns wraps one of them and says which thing, in
-// which state or with which value, was refused. When a context ends, the error wraps ctx.Err()
-// instead and says what was being waited for.
+// Sentinels, for errors.Is. The error of a call wraps one of them and names the thing, state or value
+// that was refused. When a context ends, the error wraps ctx.Err() instead and names what the call
+// waited for.
 var (
 	// ErrState means that the channel's state forbids the call: SetConfig after Init, say.
 	ErrState = errors.New("blaze: not in this state")
@@ -36,8 +36,8 @@ var (
 	// ErrExists means that there can be one only, and there is: an in-box's handler.
 	ErrExists = errors.New("blaze: exists already")
 
-	// ErrTopic means that a topic or pattern is not a dotted path of non-empty elements, or has
-	// a wildcard where none may stand.
+	// ErrTopic means that a topic or pattern is not a dotted path of non-empty elements, has a
+	// control character, or has a wildcard where none may stand.
 	ErrTopic = errors.New("blaze: bad topic")
 
 	// ErrKind means that a Value holds another kind, or that no kind of Value fits.
@@ -66,7 +66,7 @@ var (
 	// is allowed.
 	ErrConfig = errors.New("blaze: bad configuration")
 
-	// ErrUnsupported means that this host or build cannot do it: the error says what is missing.
+	// ErrUnsupported means that this host or build cannot do it: the error names what is missing.
 	ErrUnsupported = errors.New("blaze: not supported")
 
 	// ErrMalformed means that bytes are not the encoding of a Message, or that a Message has no
@@ -78,7 +78,7 @@ var (
 // in cause when there is one.
 type configError struct {
 	field string // "Window", "BroadcastURI: ttl"
-	value string // as given; empty when the message says it
+	value string // as given; empty when want has it
 	want  string // what is allowed, or the remedy
 	cause error  // may be nil
 }

@@ -200,8 +200,7 @@ func ExampleSlowConsumer() {
 	// blaze: closed: subscription to "ticks" was disconnected: its queue of 4 messages was full, with 4 waiting (Config.SlowConsumer Disconnect)
 }
 
-// Under Totem all members form a ring and receive all messages in one order. OnView reports who belongs
-// to it, in its place among the messages.
+// Under Totem all members form a ring and receive all messages in one order. OnView reports its members, in its place among the messages.
 func ExampleChannel_OnView() {
 	cfg := blaze.Config{Protocol: blaze.Totem}
 	a := start(cfg)
@@ -220,6 +219,32 @@ func ExampleChannel_OnView() {
 
 	// Output:
 	// a ring of 2, one of them new: true
+}
+
+// OnStream reports the senders that a member receives: that one starts, falls silent, resumes or leaves.
+func ExampleChannel_OnStream() {
+	receiver := start(blaze.Config{})
+	defer receiver.Shutdown()
+	events := make(chan blaze.StreamEvent, 16)
+	defer receiver.OnStream(func(e blaze.StreamEvent) { events <- e })()
+
+	sender := start(blaze.Config{})
+	p, err := sender.Publisher("ticks")
+	must(err)
+	must(p.Offer([]byte("tick")))
+	for e := range events {
+		if e.From == sender.ID() {
+			fmt.Println(e.Kind, "under", e.Protocol)
+			if e.Kind == blaze.StreamLeft {
+				break
+			}
+			must(sender.Shutdown())
+		}
+	}
+
+	// Output:
+	// started under nack
+	// left under nack
 }
 
 // Topics can have a protocol of their own. Orders are delivered when every member has them (Safe), prices
@@ -292,7 +317,7 @@ func ExampleChannel_Turn() {
 	// received 1
 }
 
-// Stats is a copy of all counters; docs/operations.md says when each of them grows.
+// Stats is a copy of all counters; docs/operations.md describes when each of them grows.
 func ExampleChannel_Stats() {
 	c := start(blaze.Config{})
 	defer c.Shutdown()

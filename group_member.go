@@ -22,15 +22,15 @@ type MemberEvent struct {
 	Group  string // of MemberJoinedGroup and MemberLeftGroup
 }
 
-// MemberEventKind says what changed.
+// MemberEventKind is the kind of a change.
 type MemberEventKind uint8
 
 // The changes of membership.
 const (
 	MemberStarted     MemberEventKind = iota + 1
-	MemberStopped                     // it said that it leaves
+	MemberStopped                     // it left
 	MemberFailed                      // suspected, confirmed, removed
-	MemberJoinedGroup                 // Group says which
+	MemberJoinedGroup                 // Group is its name
 	MemberLeftGroup
 )
 

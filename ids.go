@@ -10,7 +10,7 @@ import (
 // It is comparable; bytes.Compare of two of them is the order in which members are listed.
 type MemberID [16]byte
 
-// IsZero tells whether id is the zero MemberID, which names nobody.
+// IsZero reports whether id is the zero MemberID, which is no member's.
 func (id MemberID) IsZero() bool { return id == MemberID{} }
 
 // String is id in lower-case hexadecimal, in four groups of eight digits:

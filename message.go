@@ -102,7 +102,7 @@ func (m *Message) Object() (proto.Message, error) {
 	o := m.body.object()
 	t, err := protoregistry.GlobalTypes.FindMessageByURL(o.typeURL)
 	if err != nil {
-		return nil, fmt.Errorf("%w: this program knows no protobuf message %q: %w", ErrUnsupported, o.typeURL, err)
+		return nil, fmt.Errorf("%w: this program has no protobuf message %q: %w", ErrUnsupported, o.typeURL, err)
 	}
 	p := t.New().Interface()
 	if err := proto.Unmarshal(o.value, p); err != nil {
@@ -199,7 +199,7 @@ func (v Value) clone(deep bool) Value {
 	return v // the bytes of an object never change
 }
 
-// Equal tells whether m and o have the same entries and the same body. Where they came from does
+// Equal reports whether m and o have the same entries and the same body. Where they came from does
 // not matter. Objects are equal when their types and encodings are.
 func (m *Message) Equal(o *Message) bool {
 	if m == o {
@@ -260,7 +260,7 @@ func (m *Message) From() MemberID { return m.from }
 // Sequence is m's number in its stream, from 1; zero on a message that was made here.
 func (m *Message) Sequence() uint64 { return m.sequence }
 
-// Redelivered tells that a queue handed m to another consumer before, which may have worked on it.
+// Redelivered reports whether a queue handed m to another consumer before, which may have worked on it.
 func (m *Message) Redelivered() bool { return m.redelivered }
 
 // setReceived notes where m came from.
@@ -272,7 +272,7 @@ func (m *Message) find(key string) (int, bool) {
 	return slices.BinarySearchFunc(m.entries, key, func(e entry, key string) int { return strings.Compare(e.key, key) })
 }
 
-// nests tells whether m is at most depth messages deep. It stops at the first that is deeper,
+// nests reports whether m is at most depth messages deep. It stops at the first that is deeper,
 // so that a message that contains itself ends it at once.
 func (m *Message) nests(depth int) bool {
 	if depth == 0 {

@@ -80,7 +80,7 @@ func (m *Message) UnmarshalBinary(b []byte) error {
 	return nil
 }
 
-// check tells whether m can be encoded: depth messages may nest, m included.
+// check reports whether m can be encoded: depth messages may nest, m included.
 func (m *Message) check(depth int) error {
 	if depth == 0 {
 		return errNesting
@@ -220,8 +220,8 @@ func (o *object) append(dst []byte) []byte {
 	return dst
 }
 
-// parse adds what b encodes to m, and m keeps b: protobuf says that an embedded message which
-// comes twice is merged. Entries are left in the order in which they come; settle puts them
+// parse adds what b encodes to m, and m keeps b: an embedded message that
+// comes twice is merged, as in protobuf. Entries are left in the order in which they come; settle puts them
 // right once, at the end, so that no order of entries costs more than a sort.
 func (m *Message) parse(b []byte, depth int) error {
 	if depth == 0 {
@@ -263,7 +263,7 @@ func (m *Message) parse(b []byte, depth int) error {
 	return nil
 }
 
-// countEntries tells how many entries b has, so that there is one allocation for them. What is
+// countEntries counts the entries of b, so that there is one allocation for them. What is
 // wrong with b is found by parse.
 func countEntries(b []byte) int {
 	count := 0
@@ -349,7 +349,7 @@ func (v *Value) parse(b []byte, depth int) error {
 }
 
 func (v *Value) setVarint(field protowire.Number, bits uint64) error {
-	// A 32-bit field whose varint is longer is cut, as protobuf says.
+	// A 32-bit field whose varint is longer is cut, as in protobuf.
 	small := int32(protowire.DecodeZigZag(bits & math.MaxUint32))
 	switch field {
 	case valueInt8:

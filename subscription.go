@@ -30,8 +30,8 @@ type subscribeOptions struct {
 // also at the same time, so what handlers share needs a lock or atomics.
 func Inline() SubscribeOption { return func(o *subscribeOptions) { o.inline = true } }
 
-// OnLoss has h told of messages that will never come, in their place in the stream, and run
-// where the subscription's handler runs.
+// OnLoss calls h with the numbers of messages that will never come, in their place in the stream. It
+// runs where the subscription's handler runs.
 func OnLoss(h func(Loss)) SubscribeOption { return func(o *subscribeOptions) { o.onLoss = h } }
 
 // Subscription is a handler for the messages of a topic or pattern. It outlives Stop and
@@ -43,7 +43,7 @@ type Subscription struct {
 	onLoss  func(Loss)
 	queue   *intake.Intake  // nil: Inline
 	size    int             // of the queue, messages
-	to      member.Consumer // what the table knows of it
+	to      member.Consumer // its entry in the table
 
 	closed   atomic.Bool
 	mu       sync.Mutex
@@ -52,7 +52,8 @@ type Subscription struct {
 	delivery Delivery // lent to the handler by its goroutine, or to an Inline one by the first engine
 }
 
-// Done is closed when the subscription has ended; Err then says why.
+// Done is closed when the subscription has ended; Err then returns the reason. Under SlowConsumer
+// Disconnect OnLoss gets what was queued after that.
 func (s *Subscription) Done() <-chan struct{} { return s.done }
 
 // Err is nil while the subscription lives and after Close, else why it ended.
@@ -122,7 +123,7 @@ func (s *Subscription) disconnect(waiting int) {
 		ErrClosed, s.pattern, s.size, waiting))
 }
 
-// slow writes to the log that the subscription is slow, or that it is so no more.
+// slow logs that the subscription is slow, or that it has recovered.
 func (s *Subscription) slow(r intake.Slow) {
 	text, level := "blaze: a slow consumer holds up its streams: its queue was full for more than half of the last second", slog.LevelWarn
 	switch {
@@ -189,7 +190,7 @@ func (c *Channel) SubscribePayload(topic string, h func(*Delivery), opts ...Subs
 	s := &Subscription{c: c, pattern: topic, handler: h, onLoss: o.onLoss, done: make(chan struct{})}
 	if err := c.add(s, o.inline); err != nil {
 		_ = s.Close()
-		return nil, fmt.Errorf("blaze: Subscribe %q: its lane cannot be heard: %w", topic, err)
+		return nil, fmt.Errorf("blaze: Subscribe %q: its lane cannot be received: %w", topic, err)
 	}
 	return s, nil
 }

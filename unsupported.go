@@ -15,7 +15,7 @@ const (
 	clusters = "ClusterChannel: only Channel is there"
 )
 
-// GroupChannel is a Channel that knows who is here: point-to-point messages, in-boxes, queues,
+// GroupChannel is a Channel with membership: point-to-point messages, in-boxes, queues,
 // request and reply. This version does not have it.
 type GroupChannel struct{ *Channel }
 
@@ -45,7 +45,7 @@ func (g *GroupChannel) Member(id MemberID) (Member, bool) { return Member{}, fal
 // MemberNamed is the longest-serving member with this name.
 func (g *GroupChannel) MemberNamed(name string) (Member, bool) { return Member{}, false }
 
-// OnMember has h told of every change of membership until cancel is called.
+// OnMember calls h with every change of membership until cancel is called.
 func (g *GroupChannel) OnMember(h func(MemberEvent)) (cancel func()) { return func() {} }
 
 // WaitMembers waits until n members are there, this one included.
@@ -114,10 +114,10 @@ func (c *ClusterChannel) Map(name string) *Map { return new(Map) }
 // Master is the member that is master now.
 func (c *ClusterChannel) Master() (Member, bool) { return Member{}, false }
 
-// IsMaster tells whether this member is.
+// IsMaster reports whether this member is.
 func (c *ClusterChannel) IsMaster() bool { return false }
 
-// OnMaster has h told of every new master until cancel is called.
+// OnMaster calls h with every new master until cancel is called.
 func (c *ClusterChannel) OnMaster(h func(master Member)) (cancel func()) { return func() {} }
 
 // SetMasterWeight changes this member's weight: the highest, then the longest-serving, is master.
@@ -129,7 +129,7 @@ func (c *ClusterChannel) SetMasterWeight(ctx context.Context, weight int) error 
 // a master elected.
 func (c *ClusterChannel) WaitReady(ctx context.Context) error { return unsupported(clusters) }
 
-// Primary tells whether this member is in the primary component.
+// Primary reports whether this member is in the primary component.
 func (c *ClusterChannel) Primary() bool { return false }
 
 // Map is a map from strings to bytes that all members of a cluster replicate.
@@ -169,7 +169,7 @@ func (m *Map) Len() int { return 0 }
 // All goes through a consistent snapshot of this replica.
 func (m *Map) All() iter.Seq2[string, Entry] { return func(func(string, Entry) bool) {} }
 
-// Watch has h told what is there under prefix, and then of every change, until cancel is called.
+// Watch calls h with what is there under prefix, and then with every change, until cancel is called.
 func (m *Map) Watch(prefix string, h func(MapEvent)) (cancel func()) { return func() {} }
 
 // Lock waits in line for the lock of key.

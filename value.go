@@ -19,12 +19,12 @@ type Value struct {
 	kind ValueKind
 }
 
-// ValueKind says what a Value holds.
+// ValueKind is the type of what a Value holds.
 type ValueKind uint8
 
 // The kinds of values.
 const (
-	NoKind      ValueKind = iota // the zero Value, or a kind that only a later version knows
+	NoKind      ValueKind = iota // the zero Value, or a kind of a later version
 	ByteKind                     // int8
 	BytesKind                    // []byte
 	CharKind                     // rune: a Unicode code point
@@ -162,7 +162,7 @@ func valueOfUint64(u uint64) (Value, error) {
 	return Int64Value(int64(u)), nil
 }
 
-// Kind says what v holds.
+// Kind is the type of what v holds.
 func (v Value) Kind() ValueKind { return v.kind }
 
 // The accessors below widen where nothing can be lost, by type and not by value:
@@ -299,7 +299,7 @@ func (v Value) String() string {
 	return "<" + v.kind.String() + ">"
 }
 
-// Equal tells whether v and w have the same kind and hold the same. Floating point numbers
+// Equal reports whether v and w have the same kind and hold the same. Floating point numbers
 // compare as numbers, except that NaN equals NaN; maps compare as Message.Equal does.
 func (v Value) Equal(w Value) bool {
 	if v.kind != w.kind {
@@ -331,7 +331,7 @@ func integer[T int8 | int16 | int32 | int64](v Value, want ValueKind) (T, error)
 	return 0, v.not(want)
 }
 
-// widensTo tells whether v is an integer of a kind that is narrower than want.
+// widensTo reports whether v is an integer of a kind that is narrower than want.
 func (v Value) widensTo(want ValueKind) bool {
 	switch v.kind {
 	case ByteKind:

@@ -81,7 +81,7 @@ func (in *inlet) room() (why uint32) {
 	return 0
 }
 
-// noRoom does what the policy says.
+// noRoom does what the policy asks for.
 func (in *inlet) noRoom(now clock.Time) (ready bool) {
 	q := in.q
 	if !in.full {

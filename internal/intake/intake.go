@@ -14,7 +14,7 @@ import (
 	"github.com/activeblaze/blaze/wire"
 )
 
-// Policy says what happens when an intake is full.
+// Policy decides what happens when an intake is full.
 type Policy uint8
 
 // The policies.
@@ -74,7 +74,7 @@ type Intake struct {
 	inlets atomic.Pointer[[]*inlet] // by engine; replaced, never changed; empty when it has ended
 	ended  atomic.Bool
 	end    chan struct{} // closed when it has ended
-	told   bool          // End: what is queued is reported as lost; written before ended
+	report bool          // End: what is queued is reported as lost; written before ended
 
 	wake   chan struct{} // one token: there may be something to take
 	parked ring.Signal
@@ -130,7 +130,7 @@ func (q *Intake) Lost(l *core.Loss) { q.At(0).Lost(l) }
 // End has the intake take nothing more. What is queued is not handled any more; with report it is
 // reported as lost. The goroutine ends after the handler that runs. Any goroutine may call it, once.
 func (q *Intake) End(report bool) {
-	q.told = report
+	q.report = report
 	q.ended.Store(true)
 	close(q.end)
 }
@@ -209,7 +209,7 @@ func (q *Intake) Len() (n int) {
 	return n
 }
 
-// Expire says that what is queued is not for the next start. The engines do not run.
+// Expire marks what is queued as not for the next start. The engines do not run.
 func (q *Intake) Expire() {
 	for _, in := range *q.inlets.Load() {
 		in.losses = in.losses[:0]
@@ -228,7 +228,7 @@ func (q *Intake) drop() {
 	if !q.ended.Load() || len(inlets) == 0 {
 		return
 	}
-	if q.told {
+	if q.report {
 		q.reportRest(inlets)
 	}
 	q.mu.Lock()

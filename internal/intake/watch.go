@@ -9,7 +9,7 @@ import (
 )
 
 // Watch finds the slow consumers among the intakes of an owner: those that were full for more than half
-// of the last second. A pause says little, since it ends when one message has been taken.
+// of the last second. The length of one pause shows little: it ends when one message has been taken.
 //
 // It looks once a second, and only while an intake is or was full.
 type Watch struct {
@@ -34,7 +34,7 @@ const (
 	slowEvery  = 10 * time.Second // between two reports of an intake
 )
 
-// watched is what the Watch knows of an Intake; it is the Watch's own, under its lock.
+// watched is the Watch's part of an Intake; it is the Watch's own, under its lock.
 type watched struct {
 	slow     bool
 	reported bool       // its owner was given a Slow that has not recovered

@@ -311,7 +311,7 @@ func (u URI) String() string {
 	return s.String()
 }
 
-// parseIPv4Port reads "a.b.c.d:port". Where it cannot, want says what is allowed.
+// parseIPv4Port reads "a.b.c.d:port". Where it cannot, want is what is allowed.
 func parseIPv4Port(s string) (ap netip.AddrPort, want string) {
 	ap, err := netip.ParseAddrPort(s)
 	host, port, hasPort := s, "", false
@@ -346,7 +346,7 @@ type Error struct {
 	Unsupported bool   // it would be right, and is for a later version
 }
 
-// Error says all of it.
+// Error has all of it.
 func (e *Error) Error() string { return e.Part + " = " + strconv.Quote(e.Value) + ": " + e.Want }
 
 func bad(part, value, want string) error {

@@ -35,6 +35,7 @@ type Engine struct {
 	route     [256]Protocol // by wire.Protocol; nil: not spoken here
 	protocols []Protocol    // each once, in order of their numbers
 	turn      int           // with several protocols: the one whose data is polled first
+	sentAt    []clock.Time  // with several protocols: when each had something to send last
 	predictor Predictor     // the first of them that is one; nil: none
 
 	batch   [Batch]buf.Received
@@ -65,6 +66,7 @@ func New(cfg Config) *Engine {
 			}
 		}
 	}
+	e.sentAt = make([]clock.Time, len(e.protocols))
 	return e
 }
 
@@ -206,33 +208,52 @@ const (
 	// controlShare is how many control datagrams one protocol puts into a batch before the next
 	// one's turn.
 	controlShare = 8
-	// dataShare is the same for data. It also bounds how long a token waits for the turn that
-	// sends it, and so it is shorter than the system call alone would like.
+	// dataShare is the same for data, while another protocol is active. It also bounds how long a
+	// token waits for the turn that sends it, and so it is shorter than the system call alone would like.
 	dataShare = 16
+	// activeFor is how long a protocol is active after it had something to send.
+	activeFor = time.Millisecond
 )
 
 // share fills e.sends[n:] from several protocols: the control of all of them first, and then a share
 // of data for each. The protocol that came first last time comes last. It returns the new n.
 func (e *Engine) share(now clock.Time, n int) int {
 	for i := range e.protocols {
-		p := e.protocols[(e.turn+i)%len(e.protocols)]
+		k := (e.turn + i) % len(e.protocols)
 		for end := min(n+controlShare, len(e.sends)); n < end; n++ {
-			s, ok := p.PollControl(now)
+			s, ok := e.protocols[k].PollControl(now)
 			if !ok {
 				break
 			}
-			e.sends[n] = s
+			e.sends[n], e.sentAt[k] = s, now
 		}
 	}
 	first, before := e.turn, n
 	for i := range e.protocols {
 		k := (first + i) % len(e.protocols)
-		n = e.poll(now, e.protocols[k], n, min(n+dataShare, len(e.sends)))
+		end := len(e.sends)
+		if !e.alone(now, k) {
+			end = min(n+dataShare, end)
+		}
+		was := n
+		if n = e.poll(now, e.protocols[k], n, end); n > was {
+			e.sentAt[k] = now
+		}
 		if n > before && e.turn == first {
 			e.turn = (k + 1) % len(e.protocols)
 		}
 	}
 	return n
+}
+
+// alone reports whether no protocol but number k is active.
+func (e *Engine) alone(now clock.Time, k int) bool {
+	for i, at := range e.sentAt {
+		if i != k && at != 0 && now.Sub(at) < activeFor {
+			return false
+		}
+	}
+	return true
 }
 
 // Deadline returns when the next turn is needed even if nothing comes; ok is false when none is.

@@ -64,7 +64,7 @@ func TestBusyProtocolsShare(t *testing.T) {
 // Where the driver takes one datagram a turn they take turns too.
 func TestBusyProtocolsShareASlowDriver(t *testing.T) {
 	e, d, all := newGreedy(2)
-	for now := clock.Time(1); now <= 1000; now++ {
+	for now := clock.Time(1); now <= 3000; now++ {
 		d.room = 1
 		e.Turn(now)
 	}
@@ -116,5 +116,38 @@ func TestOneProtocolFillsTheBatch(t *testing.T) {
 	e, d, _ := newGreedy(1)
 	if e.Turn(1); len(d.sent) != Batch {
 		t.Errorf("%d datagrams in a turn, %d would fit", len(d.sent), Batch)
+	}
+}
+
+// Of several protocols one that is alone at work has the whole batch too, until another one wakes. That
+// one has its share at once.
+func TestLoneProtocolFillsTheBatch(t *testing.T) {
+	e, d, all := newGreedy(2)
+	all[1].idle = true
+	now := clock.Time(1)
+	turn := func() (data int) {
+		d.sent = nil
+		e.Turn(now)
+		for _, b := range d.sent {
+			if b[0] == 0 && b[1] == 'd' {
+				data++
+			}
+		}
+		return data
+	}
+	if n := turn(); n != Batch {
+		t.Errorf("%d datagrams in a turn alone", n)
+	}
+	all[1].control = append(all[1].control, all[1].send('c')) // a token
+	if n := turn(); n != dataShare || d.sent[0][0] != 1 {
+		t.Errorf("%d datagrams beside the other one's token, which is first: %v", n, d.sent[0][0] == 1)
+	}
+	now = now.Add(activeFor / 2)
+	if n := turn(); n != dataShare {
+		t.Errorf("%d datagrams while the token is on its way", n)
+	}
+	now = now.Add(activeFor)
+	if n := turn(); n != Batch {
+		t.Errorf("%d datagrams when the other one sends no more", n)
 	}
 }

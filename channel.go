@@ -167,7 +167,7 @@ func (c *Channel) Start() error {
 	c.run.Store(st)
 	c.state.Store(uint32(Started))
 	c.serve(true, func(s *Subscription) { s.queue.Start() })
-	st.Do(func() { st.streams.tell() })
+	st.Engine(0).Post(st.streams.tell)
 	// Not before Subscribe finds this start, or what one adds meanwhile would not be heard.
 	if err := st.Listen(func(m *member.Member) error { return m.ListenAll(st.Now()) }); err != nil {
 		_ = c.stop()
@@ -334,6 +334,7 @@ func (c *Channel) stop() error {
 	if untaken > 0 {
 		left = append(left, fmt.Sprintf("%d messages not taken by their handlers", untaken))
 	}
+	st.streams.ended.Store(true)
 	st.End(func(unsent uint64) {
 		if unsent > 0 {
 			c.unsent.Add(unsent)

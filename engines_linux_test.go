@@ -177,6 +177,43 @@ func TestEachQueueHasAnEngine(t *testing.T) {
 	}
 }
 
+// The streams of all engines are reported in one order, one call at a time; a handler that comes late
+// gets those that are there.
+func TestOnStreamOfSeveralEngines(t *testing.T) {
+	testnet.NeedAFXDP(t)
+	const queues = 2
+	hub, cfg := testnet.NewHub(t), quiet(t)
+	r, _ := receiver(t, hub, cfg, queues)
+	log := onStream(t, r)
+	from, topics := senders(t, hub, cfg, queues)
+	publishers(t, from, topics)
+	publisher(t, r, "back", len(from))
+	const started, joined, left = blaze.StreamStarted, blaze.ReceiverJoined, blaze.StreamLeft
+	for _, s := range from {
+		log.until(t, s.ID(), started, joined)
+	}
+	for i, e := range r.Stats().Engines {
+		if e.Nack.Streams == 0 {
+			t.Errorf("engine %d receives no stream", i)
+		}
+	}
+	late := onStream(t, r)
+	for i, s := range from {
+		id := s.ID()
+		late.until(t, id, started, joined)
+		if err := s.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, fmt.Sprint("sender ", i, " has left"), func() bool { return len(log.of(id)) == 4 && len(late.of(id)) == 4 })
+		for _, l := range []*streamLog{log, late} {
+			all := l.kinds(id) // both ends come in one datagram or two, at two engines
+			if all[0] != started || all[1] != joined || !slices.Contains(all[2:], left) || !slices.Contains(all[2:], blaze.ReceiverLeft) {
+				t.Errorf("told %v of sender %d", all, i)
+			}
+		}
+	}
+}
+
 // A sender dies without a farewell, and the next one comes from its place: with another name, so
 // that any engine may have it.
 func TestEnginesOutliveSenders(t *testing.T) {

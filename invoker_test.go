@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -129,6 +130,57 @@ func TestInvokerBroadcastsFromElsewhere(t *testing.T) {
 	}
 	end.Store(true)
 	wait.Wait()
+}
+
+// Streams are reported in Turn and nowhere else, and there a handler may call anything.
+func TestInvokerOnStream(t *testing.T) {
+	cfg := testConfig(t)
+	other := started(t, cfg)
+	cfg.Invoker = true
+	c := started(t, cfg)
+	turning := false
+	turn := func(what string, until func() bool) {
+		t.Helper()
+		eventually(t, what, func() bool {
+			turning = true
+			c.Turn()
+			turning = false
+			return until()
+		})
+	}
+	var outer, inner []blaze.StreamEventKind
+	c.OnStream(func(e blaze.StreamEvent) {
+		if !turning {
+			t.Errorf("%v outside of Turn", e)
+		}
+		if outer = append(outer, e.Kind); len(outer) == 1 {
+			c.Stats()
+			c.OnStream(func(e blaze.StreamEvent) { inner = append(inner, e.Kind) })
+		}
+		if e.Kind == blaze.StreamLeft {
+			c.Stop()
+		}
+	})
+	if _, err := other.Publisher("a"); err != nil {
+		t.Fatal(err)
+	}
+	turn("a stream begins", func() bool { return len(outer) == 1 && len(inner) == 1 })
+	late := 0
+	c.OnStream(func(blaze.StreamEvent) {
+		if late++; !turning {
+			t.Error("what is there is reported outside of Turn")
+		}
+		c.Stats()
+	})
+	turn("a handler that comes late is told what is there", func() bool { return late == 1 })
+	if err := other.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	turn("the handler has stopped its channel", func() bool { return c.State() == blaze.Stopped })
+	want := []blaze.StreamEventKind{blaze.StreamStarted, blaze.StreamLeft}
+	if !slices.Equal(outer, want) || !slices.Equal(inner, want) || late != 2 {
+		t.Errorf("told %v and %v, want %v; the late one %d", outer, inner, want, late)
+	}
 }
 
 // In its handler an Invoker may call everything.

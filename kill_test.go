@@ -112,19 +112,22 @@ func TestKilledReceiver(t *testing.T) {
 	t.Logf("the sender stood still for %v; %d messages", stall.Round(time.Millisecond), sent)
 }
 
-// A sender that is killed does not disturb the streams of others, and its stream ends.
+// A sender that is killed does not disturb the streams of others, and its stream is reported silent.
 func TestKilledSender(t *testing.T) {
 	socketsOnly(t)
 	cfg := testConfig(t)
 	a, b := started(t, cfg), started(t, cfg)
+	log := onStream(t, b)
 	var fromVictim atomic.Uint64
 	b.SubscribePayload("sender.k", func(*blaze.Delivery) { fromVictim.Add(1) }, blaze.Inline())
 	var got atomic.Uint64
 	b.SubscribePayload("k", func(*blaze.Delivery) { got.Add(1) }, blaze.Inline())
 	victim := child(t, "sender", cfg)
 	eventually(t, "messages of the other process", func() bool { return fromVictim.Load() > 10 })
+	from := log.first(t).From
 	publisher(t, a, "k", 1)
 	victim.Process.Kill()
+	killed := time.Now()
 	for i := range uint64(1000) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		if err := a.Broadcast(ctx, "k", blaze.NewTextMessage("x")); err != nil {
@@ -132,5 +135,11 @@ func TestKilledSender(t *testing.T) {
 		}
 		cancel()
 		eventually(t, "each message arrives while a dead sender is being forgotten", func() bool { return got.Load() == i+1 })
+	}
+	log.until(t, from, blaze.StreamStarted, blaze.StreamSilent)
+	took := log.of(from)[1].at.Sub(killed)
+	t.Logf("the silence of the sender is reported %v after it was killed", took.Round(time.Millisecond))
+	if took > 3*time.Second { // one, on a machine that does nothing else
+		t.Errorf("the silence of the sender is reported after %v", took)
 	}
 }

@@ -62,6 +62,7 @@ func (k StreamEventKind) String() string {
 // by nothing.
 //
 // h runs on the engine's thread, as an Inline handler does, one call at a time, and must not block.
+// With Config.Invoker it runs in Turn. It may call everything that an Inline handler may.
 // OnStream may be called in every state of the channel. cancel ends it; h may still be running when
 // cancel returns.
 func (c *Channel) OnStream(h func(StreamEvent)) (cancel func()) {
@@ -71,7 +72,7 @@ func (c *Channel) OnStream(h func(StreamEvent)) (cancel func()) {
 	entry := &streamHandler{h: h}
 	c.streams.change(func(all []*streamHandler) []*streamHandler { return append(slices.Clone(all), entry) })
 	if st := c.run.Load(); st != nil {
-		st.Do(func() { st.streams.tell() })
+		st.Engine(0).Post(st.streams.tell)
 	}
 	return func() {
 		c.streams.change(func(all []*streamHandler) []*streamHandler {
@@ -111,10 +112,14 @@ type streamWatch struct {
 	c       *Channel
 	present member.Streams
 	refused [2]refusalLog // streams, receivers
+	ended   atomic.Bool   // the engines are about to end: no handler is called any more
 }
 
 // event takes in an event of the cores.
 func (w *streamWatch) event(e nack.Event) {
+	if w.ended.Load() {
+		return
+	}
 	switch e.Kind {
 	case nack.StreamRefused:
 		w.refused[0].warn(w.c, e, "blaze: more streams than Config.MaxStreams, so messages are not received",
@@ -137,7 +142,7 @@ func (w *streamWatch) event(e nack.Event) {
 // tell gives each handler that is new what is there.
 func (w *streamWatch) tell() {
 	for _, s := range w.c.streams.list() {
-		if s.of == w {
+		if s.of == w || w.ended.Load() {
 			continue
 		}
 		s.of = w

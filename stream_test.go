@@ -18,15 +18,26 @@ import (
 // streamLog is what OnStream told of one channel.
 type streamLog struct {
 	mu     sync.Mutex
-	events []blaze.StreamEvent
+	events []timedEvent
 	change chan struct{}
+
+	running atomic.Int32 // calls
+}
+
+type timedEvent struct {
+	blaze.StreamEvent
+	at time.Time
 }
 
 func onStream(t *testing.T, c *blaze.Channel) *streamLog {
 	l := &streamLog{change: make(chan struct{}, 1)}
 	t.Cleanup(c.OnStream(func(e blaze.StreamEvent) {
+		if n := l.running.Add(1); n != 1 {
+			t.Errorf("%d calls at a time", n)
+		}
+		defer l.running.Add(-1)
 		l.mu.Lock()
-		l.events = append(l.events, e)
+		l.events = append(l.events, timedEvent{e, time.Now()})
 		l.mu.Unlock()
 		select {
 		case l.change <- struct{}{}:
@@ -36,16 +47,39 @@ func onStream(t *testing.T, c *blaze.Channel) *streamLog {
 	return l
 }
 
-// kinds is what was told of one member, in order.
-func (l *streamLog) kinds(of blaze.MemberID) (all []blaze.StreamEventKind) {
+// of are the events of one member, in order.
+func (l *streamLog) of(id blaze.MemberID) (all []timedEvent) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, e := range l.events {
-		if e.From == of {
-			all = append(all, e.Kind)
+		if e.From == id {
+			all = append(all, e)
 		}
 	}
 	return all
+}
+
+// kinds is what was told of one member, in order.
+func (l *streamLog) kinds(of blaze.MemberID) (all []blaze.StreamEventKind) {
+	for _, e := range l.of(of) {
+		all = append(all, e.Kind)
+	}
+	return all
+}
+
+// first waits for the first event.
+func (l *streamLog) first(t *testing.T) blaze.StreamEvent {
+	t.Helper()
+	var e blaze.StreamEvent
+	eventually(t, "an event", func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if len(l.events) > 0 {
+			e = l.events[0].StreamEvent
+		}
+		return len(l.events) > 0
+	})
+	return e
 }
 
 // until waits for the events of one member.
@@ -114,6 +148,49 @@ func TestOnStreamCancel(t *testing.T) {
 		t.Errorf("%d calls, one of them before the handler cancelled", n)
 	}
 	b.OnStream(nil)()
+}
+
+// A handler may call anything: another OnStream, which gets what is there, Offer, Stats, and Stop.
+func TestOnStreamHandlerMayCallAnything(t *testing.T) {
+	cfg := testConfig(t)
+	a, b := started(t, cfg), started(t, cfg)
+	inner := make(chan blaze.StreamEvent, 10)
+	got := make(chan bool, 1)
+	if _, err := a.SubscribePayload("back", func(*blaze.Delivery) { got <- true }); err != nil {
+		t.Fatal(err)
+	}
+	b.OnStream(func(e blaze.StreamEvent) {
+		switch e.Kind {
+		case blaze.StreamStarted:
+			if s := b.Stats(); s.Nack.Streams != 1 {
+				t.Errorf("%d streams when the first one began", s.Nack.Streams)
+			}
+			b.OnStream(func(e blaze.StreamEvent) { inner <- e })
+			if _, err := b.Publisher("back"); err != nil {
+				t.Error(err)
+			}
+		case blaze.ReceiverJoined:
+			if err := b.Broadcast(context.Background(), "back", blaze.NewTextMessage("x")); err != nil {
+				t.Error(err)
+			}
+		case blaze.StreamLeft:
+			if err := b.Stop(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	publisher(t, a, "x", 1)
+	if e := next(t, inner, "event for the handler that a handler added"); e.Kind != blaze.StreamStarted || e.From != a.ID() {
+		t.Errorf("it is told %v", e)
+	}
+	next(t, got, "message that the handler sent")
+	if err := a.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the handler has stopped its channel", func() bool { return b.State() == blaze.Stopped })
+	if e := next(t, inner, "event"); e.Kind != blaze.ReceiverJoined {
+		t.Errorf("the second event is %v", e)
+	}
 }
 
 // What does not fit Config.MaxStreams is named: in the log, by an event and at OnLoss, once.

@@ -76,17 +76,21 @@ func (m *Member) nackConfig(engine int, sink nack.Sink) nack.Config {
 		Room: driver.Room(), Lanes: cfg.Lanes, Wanted: m.wanted.Wanted(),
 		Pool: pool, Rand: random, Sink: sink, RepairNS: cfg.RepairNS,
 	}
+	post := func(f func()) { m.Engine().Post(f) } // rare
+	c.Events = m.event
+	if len(cfg.Branches) > 0 {
+		// Those of the first engine, too: a stream may end at one engine and begin at another.
+		c.Events = func(e nack.Event) { post(func() { m.event(e) }) }
+	}
 	if engine == 0 {
 		c.SelfDelivery = cfg.SelfDelivery
 		if cfg.uses(wire.Totem) {
 			c.Reserved = totem.Buffers(cfg.Window, c.Datagram)
 		}
-		c.Events, c.OtherLanes = m.event, m.wanted.Others(nil)
+		c.OtherLanes = m.wanted.Others(nil)
 		return c
 	}
 	c.Pacer = m.pacer.Branch(&m.spent)
-	post := func(f func()) { m.Engine().Post(f) } // rare
-	c.Events = func(e nack.Event) { post(func() { m.event(e) }) }
 	c.OtherLanes = m.wanted.Others(post)
 	return c
 }

@@ -63,34 +63,6 @@ func ExampleChannel() {
 	// stopped
 }
 
-// A receiver learns which senders there are, and when one has gone. A sender's crash would be
-// StreamSilent, within a second.
-func ExampleChannel_OnStream() {
-	sender, receiver := start(blaze.Config{}), start(blaze.Config{})
-	defer receiver.Shutdown()
-
-	left := make(chan bool)
-	cancel := receiver.OnStream(func(e blaze.StreamEvent) {
-		fmt.Println(e.Protocol, "stream", e.Kind)
-		if e.Kind == blaze.StreamLeft {
-			close(left)
-		}
-	})
-	defer cancel()
-
-	p, err := sender.Publisher("prices.acme")
-	must(err)
-	ctx, done := context.WithTimeout(context.Background(), 10*time.Second)
-	defer done()
-	must(p.WaitReceivers(ctx, 1))
-	must(sender.Shutdown())
-	<-left
-
-	// Output:
-	// nack stream started
-	// nack stream left
-}
-
 // A pattern matches with * for one element and > for all below. Elements are separated by dots.
 func ExampleChannel_Subscribe() {
 	c := start(blaze.Config{})

@@ -61,7 +61,7 @@ func (b *Buf) Bytes() []byte { return b.mem[b.off : b.off+b.n] }
 // Len is the datagram's length in bytes.
 func (b *Buf) Len() int { return b.n }
 
-// Mem is the whole buffer, to write a datagram into; Set then says where it lies.
+// Mem is the whole buffer, to write a datagram into; Set then marks where it lies.
 func (b *Buf) Mem() []byte { return b.mem }
 
 // Set makes mem[off:off+n] the datagram. It panics when that lies outside the buffer.
@@ -78,13 +78,13 @@ func (b *Buf) ID() uint32 { return b.id }
 // Offset is where the datagram begins in Mem.
 func (b *Buf) Offset() int { return b.off }
 
-// In tells whether b is a counted buffer of p.
+// In reports whether b is a counted buffer of p.
 func (b *Buf) In(p *Pool) bool { return b.pool == p }
 
 // Refs is the number of references that are held.
 func (b *Buf) Refs() int { return int(b.refs) }
 
-// Sole tells the driver that took b that nobody else holds it: it may use it again.
+// Sole reports to the driver that took b whether nothing else holds it: then it may use it again.
 func (b *Buf) Sole() bool { return b.mine && b.refs == 1 }
 
 // Retain adds a reference. It panics on a lent buffer (use Pool.Keep) and on a free one.
@@ -130,9 +130,9 @@ func NewPool(count, size int) *Pool {
 // chunk bytes, in each of which the first headroom bytes are the driver's, for the headers of
 // packets, and never part of Mem.
 //
-// reserve buffers are the driver's share, to be had with Take, and Get never touches them. For
-// up to slack buffers more the driver may still be sending what everybody else has released.
-// Neither is in Count or Free.
+// reserve buffers are the driver's share. It gets them with Take, and Get never touches them. slack
+// more buffers allow for datagrams that the driver is still sending after all others have released
+// them. Count and Free include neither.
 func NewPoolOver(mem []byte, chunk, headroom, reserve, slack int) *Pool {
 	count := len(mem) / chunk
 	if headroom < 0 || headroom > chunk || reserve < 0 || slack < 0 || reserve+slack > count {

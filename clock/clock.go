@@ -18,7 +18,7 @@ func (t Time) Add(d time.Duration) Time { return t + Time(d) }
 // Sub returns t − u.
 func (t Time) Sub(u Time) time.Duration { return time.Duration(t - u) }
 
-// Before tells whether t is earlier than u.
+// Before reports whether t is earlier than u.
 func (t Time) Before(u Time) bool { return t < u }
 
 // Earlier returns the earlier of two deadlines, each with whether there is one.

@@ -6,6 +6,6 @@
 // the simulation calls it with virtual time, and an application that polls by itself
 // (blaze.Config.Invoker) calls it between its own work.
 //
-// The engine knows neither drivers nor protocols. It declares what it needs of them, Driver and
+// The engine is independent of drivers and protocols. It declares what it needs of them, Driver and
 // Protocol, in terms of wire, buf and clock only, so that none of them imports it.
 package engine

@@ -121,7 +121,7 @@ func (e *Engine) take(now clock.Time, r buf.Received, packet bool) {
 		e.stats.Predicted++
 		return
 	}
-	// The two commonest things to ignore are told apart before the checksum is spent on them.
+	// The two commonest kinds to ignore are recognised before the checksum is spent on them.
 	if h, ok := wire.Peek(b); ok {
 		if h.Cluster != e.cfg.Cluster {
 			e.stats.Drops[DropCluster]++
@@ -310,8 +310,8 @@ func (e *Engine) Run() error {
 	return nil
 }
 
-// sleep blocks in the kernel. A command that comes while it makes up its mind is not lost:
-// whoever queues one looks at the signal afterwards, and sleep looks at the queues after it
+// sleep blocks in the kernel. A command that comes while it decides is not lost:
+// a goroutine that queues one looks at the signal afterwards, and sleep looks at the queues after it
 // has armed the signal.
 func (e *Engine) sleep(now clock.Time) {
 	e.signal.Arm()
@@ -339,7 +339,7 @@ func (e *Engine) sleep(now clock.Time) {
 // was two thirds of the CPU that a member took.
 const rescheduleAfter = 4 * time.Millisecond
 
-// Notify wakes the engine if it sleeps. Whoever has queued a command calls it; any goroutine may.
+// Notify wakes the engine if it sleeps. A goroutine that has queued a command calls it; any may.
 func (e *Engine) Notify() {
 	if e.signal.Notify() {
 		e.driver.Wake()
@@ -378,7 +378,7 @@ func (e *Engine) Stats() Stats { return e.stats }
 
 // control is the queue of rare work for the engine's thread: subscribing, statistics, closing.
 type control struct {
-	pending atomic.Bool // tells that queue is not empty, without the lock
+	pending atomic.Bool // queue is not empty; read without the lock
 	mu      sync.Mutex
 	queue   []func()
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"errors"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -338,7 +339,7 @@ func TestRunBlocksUntilNotified(t *testing.T) {
 	go func() { ended <- e.Run() }()
 	for i := range 200 {
 		for n := d.waits.Load(); d.waits.Load() == n && n == 0; {
-			time.Sleep(10 * time.Microsecond)
+			runtime.Gosched()
 		}
 		s.waiting.Add(1)
 		e.Notify()

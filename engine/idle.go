@@ -2,7 +2,7 @@ package engine
 
 import "time"
 
-// Idle says what the loop does when a turn found nothing to do.
+// Idle is what the loop does when a turn found nothing to do.
 type Idle uint8
 
 // The idle strategies. In all of them a turn that did work is followed by another at once.

@@ -45,7 +45,7 @@ type Protocol interface {
 	Deadline() (at clock.Time, ok bool)
 	// Tick fires every deadline at or before now. Calling it early is harmless.
 	Tick(now clock.Time)
-	// Flush says that no command is waiting: what was kept back to be packed goes out now.
+	// Flush means that no command is waiting: what was kept back to be packed goes out now.
 	Flush(now clock.Time)
 	// PollSend hands out the next datagram to send, with one reference that passes to the
 	// caller; ok is false when there is nothing that may be sent now. Control comes before data

@@ -19,7 +19,7 @@ const (
 // takeTrain takes a packet whose checksum is wrong because it is several datagrams of equal
 // length in a row, the last of them perhaps shorter: that is how a sender's segmentation offload
 // looks to an XDP program in generic mode on a virtual interface, where nothing has cut the
-// packet up yet. It tells whether the packet was one.
+// packet up yet. It reports whether the packet was one.
 //
 // The datagrams' beginnings show where to cut; that the first one then has a right checksum
 // shows that the cut is right. A datagram that merely carries such bytes has a right checksum
@@ -52,7 +52,7 @@ func (e *Engine) cut(now clock.Time, r buf.Received, b []byte, size int) {
 	e.stats.ReceivedBytes -= uint64(len(b))
 	for len(b) > 0 {
 		n := min(size, len(b))
-		// A view, and not r.Buf itself: who keeps one datagram must not keep where the next lies.
+		// A view, and not r.Buf itself: a protocol that keeps one datagram must not keep where the next lies.
 		e.wagon.Lend(b[:n:n])
 		e.take(now, buf.Received{Buf: &e.wagon, From: r.From, Group: r.Group}, false)
 		b = b[n:]

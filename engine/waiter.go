@@ -7,14 +7,14 @@ import (
 )
 
 // Waiter passes the time of a loop that has nothing to do, as Backoff describes it: it spins, then
-// yields, then tells the caller to sleep. How long a yield takes shows who else wants the processor,
+// yields, then has the caller sleep. How long a yield takes shows what else wants the processor,
 // and the Waiter acts on it:
 //
-//   - Nobody does: spinning harms nobody.
-//   - Somebody who yields too, such as another member on a host with fewer processors than members.
-//     Then whoever spins holds up the one that has the work, so the Waiter yields at once.
-//   - Somebody who computes. Then a yield may last a whole time slice, but who sleeps is preferred
-//     when he wakes, so the Waiter tells the caller to sleep at once.
+//   - Nothing does: spinning does no harm.
+//   - A thread that yields too, such as another member on a host with fewer processors than members.
+//     Then a thread that spins holds up the one that has the work, so the Waiter yields at once.
+//   - A thread that computes. Then a yield may last a whole time slice, but a thread that slept is
+//     preferred when it wakes, so the Waiter has the caller sleep at once.
 //
 // The zero value is ready. It belongs to one thread.
 type Waiter struct {
@@ -24,17 +24,17 @@ type Waiter struct {
 }
 
 const (
-	// aloneYield is what a yield takes at most when nobody else wants the processor: a system call.
+	// aloneYield is what a yield takes at most when nothing else wants the processor: a system call.
 	aloneYield = 2 * time.Microsecond
 	// sharedYields and hoggedWaits are how long the Waiter remembers what it has seen.
 	sharedYields = 32
 	hoggedWaits  = 64
 )
 
-// Worked tells that there was something to do.
+// Worked notes that there was something to do.
 func (w *Waiter) Worked() { w.since = 0 }
 
-// Wait spins or yields once, or tells that it is time to sleep. now is the time of the turn that
+// Wait spins or yields once, or reports that it is time to sleep. now is the time of the turn that
 // found nothing.
 func (w *Waiter) Wait(now clock.Time) (sleep bool) {
 	if w.since == 0 {

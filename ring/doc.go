@@ -14,7 +14,7 @@
 // move by compare-and-swap. Whatever one side writes often lies at least 128 bytes from what the
 // other side reads, since adjacent-line prefetch makes pairs of 64-byte lines travel together.
 // Each side keeps a copy of the other's position and looks at the real one only when the copy
-// says "full" or "empty": most operations then touch no line that the other core writes, but
+// makes the ring full or empty: most operations then touch no line that the other core writes, but
 // for the data itself.
 //
 // # Memory order

@@ -42,11 +42,11 @@ type Signal struct {
 	_     pad
 }
 
-// Arm says that the consumer is about to sleep. It must look at all its queues after Arm and
+// Arm marks that the consumer is about to sleep. It must look at all its queues after Arm and
 // before it sleeps.
 func (s *Signal) Arm() { s.armed.Store(1) }
 
-// Disarm says that the consumer is awake; producers leave it alone from here on. It tells
+// Disarm marks that the consumer is awake; producers leave it alone from here on. It reports
 // whether some producer's Notify was true since Arm: the wake-up of that producer has come or
 // will come.
 func (s *Signal) Disarm() (notified bool) { return s.armed.Swap(0) == 0 }

@@ -32,7 +32,7 @@ func (c *commit) members() (s idSet) {
 	return s
 }
 
-// fill fills this member's entry in, with what it knows of its old ring.
+// fill fills in this member's entry, with how far it is in its old ring.
 func (c *commit) fill(i int, old *ring, received bool) {
 	k := 0
 	for k < c.rings.Len() && c.rings.At(k) != old.id {
@@ -89,8 +89,8 @@ func (p *Protocol) enterCommit(now clock.Time, members *idSet, why Reason) {
 	p.armCommitLoss(now)
 }
 
-// armCommitLoss waits for the next commit token, a little longer than for a regular one and by
-// chance: members that give up at the same moment would meet again and again at the wrong one.
+// armCommitLoss sets the time to wait for the next commit token. It is a little longer than for a regular one, and
+// random: members that give up at the same moment would meet again and again at the wrong one.
 func (p *Protocol) armCommitLoss(now clock.Time) {
 	d := p.tokenLossTime()
 	p.arm(tokenLoss, now.Add(d+time.Duration(p.cfg.Rand.Int64N(int64(d)/4+1))))
@@ -163,7 +163,7 @@ func (p *Protocol) stepCommit(now clock.Time, d *wire.Datagram, w *wire.Commit) 
 	return p.drop(DropState)
 }
 
-// fits tells whether a full commit token is the one whose entry this member has filled in.
+// fits reports whether a full commit token is the one whose entry this member has filled in.
 func (p *Protocol) fits(w *wire.Commit) bool {
 	if w.Entries.Len() != p.cur.members.n {
 		return false
@@ -182,7 +182,7 @@ func (p *Protocol) originate(now clock.Time) {
 	p.tok.forget()
 	p.tok.originated = true
 	p.tok.t = token{}
-	p.tok.resting = true // the time since the last ring's token says nothing
+	p.tok.resting = true // the time since the last ring's token is no rotation
 	p.tok.accept(p, now)
 	p.visit(now)
 }

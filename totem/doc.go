@@ -14,7 +14,7 @@
 // A Protocol is a state machine without I/O. It is in one of four states, which carry the names
 // of the papers: Gather, Commit, Recovery and Operational.
 //
-// Where we differ from the papers (docs/totem.md, section 17, says why):
+// Where we differ from the papers (docs/totem.md, section 17, has the reasons):
 //   - Members are named by the id of their start, also in the ring's identifier; so no two
 //     rings have the same name, and nothing has to be stored.
 //   - The fair share of a member is reckoned from the larger of its backlogs at this visit and

@@ -87,7 +87,7 @@ const (
 	maxStride = 1 << 20
 )
 
-// learnSeq takes over the largest ring sequence that a Join tells.
+// learnSeq takes over the largest ring sequence of a Join.
 func (p *Protocol) learnSeq(now clock.Time, seq uint64) {
 	if seq > p.maxRingSeq+maxStride {
 		if now < p.leapAfter {
@@ -122,7 +122,7 @@ func (p *Protocol) stepJoin(now clock.Time, d *wire.Datagram, j *wire.Join, r bu
 		return p.drop(DropHeld)
 	}
 	if e := p.peers.find(q); e != nil && j.Counter <= e.joins {
-		return p.drop(DropStale) // late, twice, or recorded by a stranger, who would get the token
+		return p.drop(DropStale) // late, twice, or recorded by a stranger, to which the token would go
 	}
 	e := p.peers.learn(p, now, q, j, r.From)
 	if e.left {
@@ -153,7 +153,7 @@ func (p *Protocol) stepJoin(now clock.Time, d *wire.Datagram, j *wire.Join, r bu
 			return p.drop(DropForeign)
 		case leaving && !member || member && !leaving && j.RingSeq < p.cur.id.Seq:
 			return p.drop(DropStale)
-		case !member && !p.hears(now, q):
+		case !member && !p.admits(now, q):
 			return p.drop(DropHeld)
 		}
 		p.beginGather(now)
@@ -172,7 +172,7 @@ func (p *Protocol) stepJoin(now clock.Time, d *wire.Datagram, j *wire.Join, r bu
 	return p.processJoin(now, q, j, leaving)
 }
 
-// wellFormed tells whether everybody who has failed was known before, but for a sender that
+// wellFormed reports whether every member that has failed was known before, but for a sender that
 // leaves. So a set of failed members always has room for one more, and no ghost stays.
 func wellFormed(j *wire.Join, q wire.MemberID) bool {
 	for i := range j.Fail.Len() {
@@ -219,7 +219,7 @@ func (p *Protocol) processJoin(now clock.Time, q wire.MemberID, j *wire.Join, le
 		p.checkConsensus(now)
 		return nil
 	case p.proc.contains(j.Proc) && p.fail.contains(j.Fail):
-		// q is behind; this member's Join will tell it.
+		// q is behind; this member's Join will bring it up to date.
 	default:
 		proc, fail := p.proc, p.fail
 		ok := true
@@ -249,8 +249,8 @@ func (p *Protocol) processJoin(now clock.Time, q wire.MemberID, j *wire.Join, le
 	return nil
 }
 
-// tooMany refuses a Join that would make the ring too large. Those who are not in it already are
-// not heard for a while, or they would make it form anew again and again.
+// tooMany refuses a Join that would make the ring too large. Members that are not in it already
+// are ignored for a while, or they would make it form anew again and again.
 func (p *Protocol) tooMany(now clock.Time, j *wire.Join, q wire.MemberID) error {
 	p.event(Event{Kind: TooManyMembers, Member: q})
 	for i := range j.Proc.Len() {
@@ -265,7 +265,7 @@ func (p *Protocol) tooMany(now clock.Time, j *wire.Join, q wire.MemberID) error 
 	return p.drop(DropMembers)
 }
 
-// checkConsensus looks whether everybody agrees (8.5).
+// checkConsensus checks whether all members agree (8.5).
 func (p *Protocol) checkConsensus(now clock.Time) {
 	if p.state != Gather || p.reached || p.closed {
 		return
@@ -322,8 +322,8 @@ func (p *Protocol) lostToken(now clock.Time) {
 	p.enterGather(now, why)
 }
 
-// hears tells whether a foreign member may make this one leave its ring (8.7).
-func (p *Protocol) hears(now clock.Time, f wire.MemberID) bool {
+// admits reports whether a foreign member may make this one leave its ring (8.7).
+func (p *Protocol) admits(now clock.Time, f wire.MemberID) bool {
 	if p.holds.holds(p, now, f) {
 		return false
 	}
@@ -339,8 +339,8 @@ func (p *Protocol) hears(now clock.Time, f wire.MemberID) bool {
 	return true
 }
 
-// full tells whether the ring has no room for one more. Who has started anew since is dead, and
-// its place is free.
+// full reports whether the ring has no room for one more. A member that has started anew since is dead,
+// and its place is free.
 func (p *Protocol) full() bool {
 	n := p.memb.n
 	if n < MaxMembers {
@@ -367,7 +367,7 @@ func (p *Protocol) foreign(now clock.Time, f wire.MemberID, seq uint32) error {
 				return p.drop(DropStale) // it was late
 			}
 			// It went on without this member.
-		} else if !p.hears(now, f) {
+		} else if !p.admits(now, f) {
 			return p.drop(DropHeld)
 		}
 		p.beginGather(now)
@@ -390,7 +390,7 @@ func (p *Protocol) foreign(now clock.Time, f wire.MemberID, seq uint32) error {
 	return p.drop(DropState)
 }
 
-// stepNotice takes in a word about a ring.
+// stepNotice takes in a Notice about a ring.
 func (p *Protocol) stepNotice(now clock.Time, d *wire.Datagram, n *wire.Notice) error {
 	switch {
 	case n.Kind == wire.HoldCancel && n.Ring == p.cur.id && p.state == Operational && p.cur.members.has(d.Transmitter):

@@ -8,16 +8,16 @@ import (
 	"github.com/activeblaze/blaze/wire"
 )
 
-// peer is what this member knows of another.
+// peer is what this member has learned about another.
 type peer struct {
 	id      wire.MemberID
 	at      buf.Endpoint
 	node    uint64 // hash of its name; 0: it has none
 	started uint64
 	largest int    // UDP payload that it takes; 0: not known
-	ringSeq uint64 // the largest ring sequence that its Joins have told
+	ringSeq uint64 // the largest ring sequence of its Joins
 	joins   uint64 // Join.Counter of its last one
-	left    bool   // it said so, and never comes back: an id is of one start
+	left    bool   // it sent a Leave, and never comes back: an id is of one start
 	seen    clock.Time
 }
 
@@ -36,7 +36,7 @@ func (t *peers) find(id wire.MemberID) *peer {
 	return nil
 }
 
-// endpoint is where a member hears.
+// endpoint is where a member receives.
 func (t *peers) endpoint(id wire.MemberID) (buf.Endpoint, bool) {
 	if e := t.find(id); e != nil {
 		return e.at, true
@@ -44,8 +44,8 @@ func (t *peers) endpoint(id wire.MemberID) (buf.Endpoint, bool) {
 	return 0, false
 }
 
-// learn writes down what a Join says of its sender. When the table is full, it takes the place
-// of the one that was not heard for longest, of those that are not needed now.
+// learn records what a Join states about its sender. When the table is full, the sender takes the place
+// of the member that was silent for longest, among those that are not needed now.
 func (t *peers) learn(p *Protocol, now clock.Time, id wire.MemberID, j *wire.Join, at buf.Endpoint) *peer {
 	e := t.find(id)
 	if e == nil {
@@ -97,7 +97,7 @@ func (t *peers) superseded(id wire.MemberID) bool {
 	return false
 }
 
-// holdDowns are members that nothing is heard of for a while, because they make rings break:
+// holdDowns are members that are ignored for a while, because they make rings break:
 // one that can send but not receive would make the ring form anew for ever (8.7).
 type holdDowns struct {
 	list  [32]holdDown
@@ -152,7 +152,7 @@ func (h *holdDowns) raise(p *Protocol, now clock.Time, id wire.MemberID) {
 	p.event(Event{Kind: HeldDown, Member: id})
 }
 
-// mute notes that a foreign member made this one leave its ring and then did not answer: it may hear
+// mute notes that a foreign member made this one leave its ring and then did not answer: it may receive
 // nothing. After the second time it is held down; a single one may be the loss of a few datagrams.
 func (h *holdDowns) mute(p *Protocol, now clock.Time, id wire.MemberID) {
 	e, found := h.entry(p, id)
@@ -164,7 +164,7 @@ func (h *holdDowns) mute(p *Protocol, now clock.Time, id wire.MemberID) {
 	e.until, e.delay = now, 5*p.prof.TokenLoss
 }
 
-// answered ends the hold-down of a member that hears after all: it has named this one. Or else two
+// answered ends the hold-down of a member that receives after all: it has named this one. Otherwise, two
 // members could hold each other down in turn.
 func (h *holdDowns) answered(id wire.MemberID) {
 	for i := range h.list {
@@ -198,7 +198,7 @@ func (h *holdDowns) pardon() {
 	}
 }
 
-// holds tells whether nothing is to be heard of a member now.
+// holds reports whether a member is ignored now.
 func (h *holdDowns) holds(p *Protocol, now clock.Time, id wire.MemberID) bool {
 	node := uint64(0)
 	if o := p.peers.find(id); o != nil {
@@ -218,7 +218,7 @@ func (h *holdDowns) installed(now clock.Time) {
 	h.turn = (h.turn + 1) % flapLimit
 }
 
-// flapping tells whether rings are formed too often.
+// flapping reports whether rings are formed too often.
 func (h *holdDowns) flapping(p *Protocol, now clock.Time) bool {
 	oldest := h.rings[h.turn]
 	return oldest != 0 && now.Sub(oldest) < flapWindow*p.prof.TokenLoss
@@ -255,7 +255,7 @@ func (g *gapMeter) longest(now clock.Time) time.Duration {
 // stoodStill is the pause rule (section 13, 12): Joins and commit tokens that waited in the
 // receive queue meanwhile speak of a time that is over, and would form strange rings.
 func (p *Protocol) stoodStill(now clock.Time, gap time.Duration) {
-	loss := p.tokenLossTime() // as it stood before: nobody else knows of this gap
+	loss := p.tokenLossTime() // as it stood before: no other member saw this gap
 	p.gaps.add(now, gap)
 	if gap <= p.prof.TokenLoss/2 {
 		return

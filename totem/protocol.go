@@ -73,7 +73,7 @@ const (
 	timerCount
 )
 
-// never is the deadline of who waits for nothing.
+// never is the deadline of a timer that is not set.
 const never = clock.Time(1<<63 - 1)
 
 // New makes a Protocol. It panics when Pool, Rand or Sink is missing, or when Profile is not valid.
@@ -106,7 +106,7 @@ func New(cfg Config) *Protocol {
 	return p
 }
 
-// start enters the first Gather, in the first call that says what time it is.
+// start enters the first Gather, in the first call, which brings the time.
 func (p *Protocol) start(now clock.Time) {
 	p.created, p.last = true, now
 	p.proc, p.founding = setOf(p.cfg.Self), true
@@ -123,7 +123,7 @@ func (p *Protocol) observe(now clock.Time) {
 		return
 	}
 	if p.armed && now > p.at {
-		// Whoever turns us would have called by p.at. What came before may have been sleep.
+		// The engine would have called by p.at. What came before may have been sleep.
 		p.stoodStill(now, now.Sub(max(p.at, p.last)))
 	}
 	p.last = now
@@ -250,7 +250,7 @@ func (p *Protocol) expire(now clock.Time, t timer) {
 	}
 }
 
-// Flush says that no command is waiting. What is being packed waits for the token all the same;
+// Flush means that no command is waiting. What is being packed waits for the token all the same;
 // a ring of one needs none, and a token that is held is asked for.
 func (p *Protocol) Flush(now clock.Time) {
 	p.observe(now)
@@ -318,7 +318,7 @@ func (p *Protocol) Deliver(now clock.Time) int {
 	return n
 }
 
-// Close says farewell: three Leaves, a join interval apart. Others then form a ring without this
+// Close sends three Leaves, a join interval apart. Others then form a ring without this
 // member at once. What has not been sent yet is not sent any more, and nothing is delivered.
 func (p *Protocol) Close(now clock.Time) {
 	p.observe(now)
@@ -335,11 +335,11 @@ func (p *Protocol) Close(now clock.Time) {
 	p.sendLeave(now)
 }
 
-// Idle tells that PollSend has nothing to hand out, MaxRate aside, and after Close that the last
-// Leave has been handed out.
+// Idle reports whether PollSend has nothing to hand out, the rate aside, and after Close whether the
+// last Leave has been handed out.
 func (p *Protocol) Idle() bool { return p.out.empty() && (!p.closed || p.leaves == 0) }
 
-// Acknowledged tells that all that was accepted was sent, and that every member of the ring has it.
+// Acknowledged reports whether all that was accepted was sent, and every member of the ring has it.
 func (p *Protocol) Acknowledged() bool {
 	return p.state == Operational && p.send.backlog() == 0 && p.send.last <= p.cur.stable
 }
@@ -364,8 +364,8 @@ func (p *Protocol) Ring() wire.RingID { return p.cur.id }
 // Members lends the members of the last ring that was installed, ascending.
 func (p *Protocol) Members() []wire.MemberID { return p.memb.list() }
 
-// Received is how far this member has received everything of a ring; ok is false when it knows
-// that ring no longer, or not yet.
+// Received is how far this member has received everything of a ring; ok is false when that ring
+// is forgotten, or not yet known here.
 func (p *Protocol) Received(ring wire.RingID) (aru uint64, ok bool) {
 	switch {
 	case p.state != Gather && p.state != Commit && p.cur.id == ring:
@@ -395,7 +395,7 @@ func (p *Protocol) probe(kind ProbeKind, ring wire.RingID, seq uint64) {
 	}
 }
 
-// enter changes the state and tells why.
+// enter changes the state, for a reason that is counted.
 func (p *Protocol) enter(s State, why Reason) {
 	p.state = s
 	p.stats.Entered[s]++

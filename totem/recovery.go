@@ -17,7 +17,7 @@ type recovery struct {
 	deliverSet idSet
 
 	transSet idSet  // members that come from this member's old ring
-	high     uint64 // H: the highest number that any of them has delivered or knows stable
+	high     uint64 // H: the highest number that any of them has delivered or seen to be stable
 	old      uint8  // the old ring's place in commit.rings
 	obliged  bool   // all of transSet had received all before
 
@@ -58,7 +58,7 @@ func (p *Protocol) enterRecovery(now clock.Time) {
 		rec.received, rec.deliverSet = false, rec.transSet
 		for seq := max(low, old.discarded) + 1; seq <= old.high; seq++ {
 			if s := old.at(seq); s != nil && s.recovered {
-				p.stats.Impossible++ // whoever installed the old ring has these
+				p.stats.Impossible++ // every member that installed the old ring has these
 			} else if s != nil {
 				s.queued = true
 				rec.left++
@@ -123,9 +123,9 @@ func (p *Protocol) recovered(m *wire.Data, g *wire.Ring, stored *slot) {
 	old.put(slot{buf: stored.buf, seq: m.Number, origin: g.Origin, safe: g.Safe})
 }
 
-// recoveryRules are the token's rules in recovery (9.3). It tells whether the ring is to be
-// installed after the token has been forwarded: two visits without the flag mean that nobody has
-// anything left to send, and two more that everybody has all of it.
+// recoveryRules are the token's rules in recovery (9.3). It reports whether the ring is to be
+// installed after the token has been forwarded: two visits without the flag mean that no member has
+// anything left to send, and two more that all members have all of it.
 func (p *Protocol) recoveryRules(t *token) bool {
 	rec := &p.rec
 	if rec.left > 0 {
@@ -197,7 +197,7 @@ func (p *Protocol) install(now clock.Time) {
 	}
 	// (b)
 	p.later(todo{view: &View{Kind: Transitional, Ring: p.cur.id, Old: old.id, Members: append([]wire.MemberID(nil), rec.transSet.list()...), Incarnation: p.cfg.Incarnation}})
-	// (c) What can be promised only among those who come along. After a hole a message may
+	// (c) What can be promised only among the members that come along. After a hole a message may
 	// depend on one that is lost, unless its sender comes along.
 	hole := false
 	for ; seq <= old.high; seq++ {
@@ -241,7 +241,7 @@ func (p *Protocol) install(now clock.Time) {
 	}
 }
 
-// wasExcluded tells whether a member of the old ring is in the new one and did not come from the
+// wasExcluded reports whether a member of the old ring is in the new one and did not come from the
 // old one: it has installed another ring meanwhile, without this member.
 func (p *Protocol) wasExcluded(members *idSet) bool {
 	for _, id := range p.old.members.list() {

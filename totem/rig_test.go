@@ -92,7 +92,7 @@ func (r *rig) add(change ...func(*Config)) *rigNode {
 	return n
 }
 
-// turn is one turn of every node, as an engine does it. It tells whether anything happened.
+// turn is one turn of every node, as an engine does it. It reports whether anything happened.
 func (r *rig) turn() (work bool) {
 	for _, n := range r.nodes {
 		if n.down {

@@ -132,7 +132,7 @@ func (p *Protocol) accepted(n int) {
 	p.stats.MessageBytes += uint64(n)
 }
 
-// full tells whether no other entry fits. One is kept for what is being packed.
+// full reports whether no other entry fits. One is kept for what is being packed.
 func (q *sendQueue) full() bool { return q.tail-q.head+1 >= uint64(len(q.entries)) }
 
 func (q *sendQueue) begin(b *buf.Buf, safe bool) {

@@ -80,7 +80,7 @@ func (s *idSet) equals(m wire.Members) bool {
 	return true
 }
 
-// contains tells whether all of m are in s.
+// contains reports whether all of m are in s.
 func (s *idSet) contains(m wire.Members) bool {
 	for i := range m.Len() {
 		if !s.has(m.At(i)) {
@@ -103,7 +103,7 @@ func setOf(id wire.MemberID) (s idSet) {
 	return s
 }
 
-// membersHave tells whether id is in m.
+// membersHave reports whether id is in m.
 func membersHave(m wire.Members, id wire.MemberID) bool {
 	for i := range m.Len() {
 		if m.At(i) == id {

@@ -41,7 +41,7 @@ type Stats struct {
 	TokenLoss time.Duration // as it stands
 }
 
-// DropReason says why a datagram was refused.
+// DropReason is why a datagram was refused.
 type DropReason int
 
 // The reasons.

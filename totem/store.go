@@ -16,7 +16,7 @@ type slot struct {
 	queued    bool // of an old ring: waits to be sent again in recovery
 }
 
-// ring is what a member knows of one ring: the one that it is in or that is being formed, or the
+// ring is what a member holds of one ring: the one that it is in or that is being formed, or the
 // old one, whose messages are kept until the next is installed.
 type ring struct {
 	id      wire.RingID
@@ -54,7 +54,7 @@ func (r *ring) at(seq uint64) *slot {
 	return nil
 }
 
-// accepts tells whether datagram seq is new and within the window.
+// accepts reports whether datagram seq is new and within the window.
 func (r *ring) accepts(seq uint64) bool {
 	return seq > max(r.delivered, r.stable) && seq <= r.discarded+uint64(len(r.slots)) && r.at(seq) == nil
 }

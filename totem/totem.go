@@ -52,8 +52,8 @@ type Sink interface {
 	// cannot be taken now: the same message is offered again in a later Protocol.Deliver, and
 	// nothing after it is offered before.
 	Deliver(m *core.Delivery) bool
-	// Lost tells that messages of a member were ordered in a part of the network that this
-	// member was cut off from.
+	// Lost reports messages of a member that this one cannot deliver: they were ordered in a part of the
+	// network that this member was cut off from, or there was no memory to put one together.
 	Lost(l *core.Loss)
 }
 
@@ -63,8 +63,8 @@ type Config struct {
 	Incarnation uint32 // counts up when this member learns that the others excluded it
 	Cluster     uint64 // wire.ClusterHash
 
-	// Node is wire.ClusterHash of the member's configured name; 0: it has none. Started tells
-	// which of two members with one name is the newer: any clock, larger is newer. A newer one
+	// Node is wire.ClusterHash of the member's configured name; 0: it has none. Started is
+	// which of two members with one name is the newer: of any clock, larger is newer. A newer one
 	// proves that the older one is dead.
 	Node    uint64
 	Started uint64
@@ -82,11 +82,11 @@ type Config struct {
 	Rand *rand.Rand
 	Sink Sink
 
-	// Views hears of configurations, in their place in the stream of messages. It may be nil.
+	// Views is called with each configuration, in its place in the stream of messages. It may be nil.
 	Views func(View)
-	// Events hears of what happens rarely. It may be nil.
+	// Events is called with what happens rarely. It may be nil.
 	Events func(Event)
-	// Probe hears of every step that a checker wants to know. It is nil outside of tests.
+	// Probe is called with every step that a checker needs. It is nil outside of tests.
 	Probe func(Probe)
 
 	Profile Profile
@@ -160,7 +160,7 @@ func Buffers(window, datagram int) int {
 	return 2*n + queueSize(n) + 256
 }
 
-// EventKind says what happened.
+// EventKind is what happened.
 type EventKind uint8
 
 // The events.
@@ -169,7 +169,7 @@ const (
 	TooManyMembers                      // Event.Member would make the ring larger than MaxMembers
 	SameName                            // Event.Member is alive and has this member's name
 	RemovedStuck                        // Event.Member does not receive and was put out of the ring
-	HeldDown                            // nothing is heard of Event.Member for a while
+	HeldDown                            // Event.Member is ignored for a while
 	PauseNoticed                        // the loop stood still for longer than half the token-loss time
 	WasExcluded                         // the others went on without this member
 )
@@ -210,7 +210,7 @@ func (s State) String() string {
 	return "unknown state"
 }
 
-// Reason says why a state was entered.
+// Reason is why a state was entered.
 type Reason uint8
 
 // The reasons.
@@ -252,7 +252,7 @@ type Probe struct {
 	Position uint64 // of Sequenced: the highest number of Ring that was delivered here
 }
 
-// ProbeKind says which step.
+// ProbeKind is which step it was.
 type ProbeKind uint8
 
 // The steps.

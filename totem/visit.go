@@ -22,7 +22,7 @@ type token struct {
 	n       int // of wanted
 }
 
-// tokens is what a member knows of the token of its ring.
+// tokens is what a member has seen of the token of its ring.
 type tokens struct {
 	t          token
 	seq        uint64 // my_token_seq: of the last token that was accepted
@@ -303,7 +303,7 @@ func (p *Protocol) retransmit(t *token, room int) (n int) {
 	left := 0
 	for _, seq := range t.wanted[:t.n] {
 		if seq <= p.cur.stable {
-			p.stats.Impossible++ // whoever asks would have it
+			p.stats.Impossible++ // a member that asks would have it
 			continue
 		}
 		s := p.cur.at(seq)
@@ -436,7 +436,7 @@ func (p *Protocol) pass(now clock.Time, b *buf.Buf, seq, high uint64) {
 	k.forget()
 	to, ok := p.peers.endpoint(r.members.ids[(r.me+1)%r.members.n])
 	if !ok {
-		to = buf.Group // nobody else takes it for its own
+		to = buf.Group // no other member takes it for its own
 	}
 	b.Retain()
 	k.copy, k.copyTo, k.copySeq, k.copyHigh = b, to, seq, high

@@ -578,6 +578,7 @@ func TestSlowConsumer(t *testing.T) {
 		case blaze.Disconnect:
 			next(t, s.Done(), "disconnection")
 			close(hold)
+			eventually(t, "the loss of what was queued", func() bool { mu.Lock(); defer mu.Unlock(); return len(losses) > 0 })
 			return 0, nil, s, b
 		case blaze.Drop:
 			eventually(t, "drops", func() bool { return b.Stats().SlowDropped >= count-queue-1 })

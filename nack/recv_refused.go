@@ -57,6 +57,13 @@ func (r *refusals) forget(k streamKey) {
 	}
 }
 
+// Refuse turns a stream away for which there is no room elsewhere: it is reported as one beyond
+// Config.MaxStreams is.
+func (p *Protocol) Refuse(now clock.Time, d *wire.Datagram, from buf.Endpoint) {
+	p.start(now)
+	_ = p.refuse(now, d, from)
+}
+
 // refuse turns a stream away for which there is no room. The first time that is an event, and a loss
 // that names no message.
 func (p *Protocol) refuse(now clock.Time, d *wire.Datagram, from buf.Endpoint) error {

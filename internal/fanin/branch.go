@@ -146,7 +146,7 @@ func (b *Branch) route(now clock.Time, d *wire.Datagram, r buf.Received, pass bo
 	frames := d.Frames()
 	for i := range frames {
 		f := &frames[i]
-		t := b.engines(now, d, f, r.Group)
+		t := b.engines(now, d, f, r)
 		if to |= t; t&me == 0 {
 			f.Kind = 0 // which no core takes
 		} else {
@@ -167,13 +167,15 @@ func (b *Branch) route(now clock.Time, d *wire.Datagram, r buf.Received, pass bo
 }
 
 // engines returns the set of engines that a frame is for.
-func (b *Branch) engines(now clock.Time, d *wire.Datagram, f *wire.Frame, group bool) uint64 {
+func (b *Branch) engines(now clock.Time, d *wire.Datagram, f *wire.Frame, r buf.Received) uint64 {
 	switch f.Kind {
 	case wire.FrameData, wire.FrameHeartbeat, wire.FrameStart, wire.FrameRepair:
-		if owner, ok := b.owner(now, d.Transmitter, group); ok {
+		if owner, ok := b.owner(now, d.Transmitter, r.Group); ok {
 			return 1 << owner
 		}
-		b.stats.Stray++
+		if b.stats.Stray++; r.Group {
+			b.Refuse(now, d, r.From) // the table is full
+		}
 	case wire.FrameLeave:
 		to := uint64(1)
 		if owner, ok := b.owners.of(d.Transmitter); ok && f.Leave().HasLast {

@@ -63,11 +63,11 @@ func (p *port) Datagram() int       { return testDatagram }
 func (p *port) Room() int           { return 1 << 20 }
 func (p *port) Close() error        { return nil }
 
-// sink is where a core's messages end.
-type sink struct{}
+// sink is where a core's messages end. It keeps the losses.
+type sink struct{ lost []core.Loss }
 
-func (sink) Deliver(*core.Delivery) bool { return true }
-func (sink) Lost(*core.Loss)             {}
+func (*sink) Deliver(*core.Delivery) bool { return true }
+func (s *sink) Lost(l *core.Loss)         { s.lost = append(s.lost, *l) }
 
 // source is a Branch as its engine's Source.
 type source struct{ *Branch }
@@ -81,6 +81,7 @@ type rig struct {
 	rand     *rand.Rand
 	ports    []*port
 	pools    []*buf.Pool
+	sinks    []*sink
 	branches []*Branch
 	engines  []*engine.Engine
 }
@@ -91,9 +92,10 @@ func newRig(t *testing.T, engines int) *rig {
 	for i := range engines {
 		pool := buf.NewPool(nack.Buffers(1<<18, testDatagram, 1, 4), testDatagram+nack.Headroom)
 		r.ports, r.pools = append(r.ports, &port{}), append(r.pools, pool)
+		r.sinks = append(r.sinks, &sink{})
 		cores = append(cores, nack.New(nack.Config{
 			Self: testSelf, Incarnation: 1, Cluster: testCluster, Datagram: testDatagram, Window: 1 << 18, MaxMessageSize: 1 << 16,
-			Eviction: time.Second, MaxStreams: testStreams, Room: 1 << 20, Lanes: 1, Pool: pool, Rand: rand.New(rand.NewPCG(uint64(i), 2)), Sink: sink{},
+			Eviction: time.Second, MaxStreams: testStreams, Room: 1 << 20, Lanes: 1, Pool: pool, Rand: rand.New(rand.NewPCG(uint64(i), 2)), Sink: r.sinks[i],
 		}))
 	}
 	r.branches = New(testSelf, cores, testStreams)
@@ -192,6 +194,21 @@ func TestOwnersAreBounded(t *testing.T) {
 	if a, b := r.branches[0].Stats(), r.branches[1].Stats(); a.Stray+b.Stray != testStreams {
 		t.Errorf("%+v %+v", a, b)
 	}
+	refused := 0
+	for i, b := range r.branches {
+		for _, l := range r.sinks[i].lost {
+			if l.Reason != core.LossRefused {
+				t.Errorf("engine %d reports %+v", i, l)
+			}
+		}
+		refused += int(b.Protocol.Stats().StreamsRefused)
+		if n := len(r.sinks[i].lost); n != int(b.Protocol.Stats().StreamsRefused) {
+			t.Errorf("engine %d refused %d streams and reports %d as lost", i, b.Protocol.Stats().StreamsRefused, n)
+		}
+	}
+	if want := bound + testStreams - 2*testStreams; refused != want {
+		t.Errorf("%d streams are reported as refused, want %d: all that no core has", refused, want)
+	}
 	// They are silent, so a sender finds room. The table forgets those that are in no core, and a full
 	// core drops those that have been silent longest.
 	honest := wire.MemberID{0: 2}
@@ -200,6 +217,21 @@ func TestOwnersAreBounded(t *testing.T) {
 		return r.branches[1].Hears(honest)
 	})
 	r.done()
+}
+
+// Few streams are allowed, and their transmitters happen to be in one part of the table: there is room
+// for them nevertheless.
+func TestOwnersOfOnePart(t *testing.T) {
+	o := newOwners(2, 4)
+	for n := range 4 {
+		m := wire.MemberID{0: 1, 1: byte(n), 8: 0, 9: byte(n)} // both halves cancel out
+		if _, ok := o.claim(m, n%2); !ok {
+			t.Errorf("no room for transmitter %d of 4", n+1)
+		}
+		if o.part(&m) != o.part(&wire.MemberID{0: 1}) {
+			t.Fatal("it is in another part")
+		}
+	}
 }
 
 // Which engines a frame is for, at each engine. The transmitter is known to engine 1, another one
@@ -259,7 +291,7 @@ func TestWhomAFrameIsFor(t *testing.T) {
 			t.Fatalf("%s: %v", c.why, err)
 		}
 		for i, s := range r.branches {
-			if got := s.engines(1, &d, &d.Frames()[0], c.group); got != c.want {
+			if got := s.engines(1, &d, &d.Frames()[0], buf.Received{Group: c.group}); got != c.want {
 				t.Errorf("%s: engine %d says %03b, want %03b", c.why, i, got, c.want)
 			}
 		}

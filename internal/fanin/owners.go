@@ -34,7 +34,7 @@ const (
 	ownedEach = 2
 
 	ownerParts = 256
-	// crowded is how many times its fair share one part may hold.
+	// crowded is how many times its fair share one part may hold, and how many it may hold at least.
 	crowded = 8
 )
 
@@ -70,7 +70,7 @@ func (o *owners) claim(m wire.MemberID, engine int) (owner int, ok bool) {
 	if owner, ok = known[m]; ok {
 		return owner, true
 	}
-	if o.count >= o.bound || len(known) > crowded*o.bound/ownerParts {
+	if o.count >= o.bound || len(known) >= crowded*max(o.bound/ownerParts, 1) {
 		return 0, false
 	}
 	next := make(map[wire.MemberID]int, len(known)+1)

@@ -200,7 +200,8 @@ func (c *Channel) newStart() (*start, error) {
 	cfg.Safe, cfg.FEC = conf.Safe, conf.FEC.nack()
 	// Names need not be unique, so the ring is not told them: it would take the older of two
 	// members of one name for dead.
-	cfg.Ring = member.Ring{Profile: conf.Totem.profile(conf.Idle), Plain: conf.Totem.Plain, Views: (&viewer{c: c}).view}
+	views := &viewer{c: c}
+	cfg.Ring = member.Ring{Profile: conf.Totem.profile(conf.Idle), Plain: conf.Totem.Plain, Views: views.view, Events: views.event}
 	cfg.MaxStreams, cfg.Events = conf.MaxStreams, st.streams.event
 	cfg.Filter = laneFilter(c.res, c.logger())
 	for i, port := range c.res.Ports[1:] {

@@ -122,11 +122,11 @@ func (w *streamWatch) event(e nack.Event) {
 	}
 	switch e.Kind {
 	case nack.StreamRefused:
-		w.refused[0].warn(w.c, e, "blaze: more streams than Config.MaxStreams, so messages are not received",
-			"Config.MaxStreams, or fewer Lanes at the senders", w.c.cfg.Load().MaxStreams)
+		w.refused[0].warn(w.c, "blaze: more streams than Config.MaxStreams, so messages are not received",
+			"Config.MaxStreams, or fewer Lanes at the senders", w.c.cfg.Load().MaxStreams, e.Member, attrsOf(e)...)
 	case nack.ReceiverRefused:
-		w.refused[1].warn(w.c, e, "blaze: a stream has more receivers than it can wait for; the others may lose messages",
-			"fewer receivers for each stream", nack.MaxReceivers)
+		w.refused[1].warn(w.c, "blaze: a stream has more receivers than it can wait for; the others may lose messages",
+			"fewer receivers for each stream", nack.MaxReceivers, e.Member, attrsOf(e)...)
 	}
 	w.tell()
 	w.present.Note(e)
@@ -180,6 +180,11 @@ func streamEventKind(k nack.EventKind) StreamEventKind {
 	return 0
 }
 
+// attrsOf names an event's stream and address in the log.
+func attrsOf(e nack.Event) []any {
+	return []any{"address", addrOf(e.Endpoint), "stream", fmt.Sprintf("%#x", uint32(e.Stream))}
+}
+
 // refusalEvery is the time between two lines about what was refused.
 const refusalEvery = 10 * time.Second
 
@@ -189,14 +194,14 @@ type refusalLog struct {
 	count uint64 // since then
 }
 
-func (r *refusalLog) warn(c *Channel, e nack.Event, what, remedy string, limit int) {
+// warn logs what was refused to a member, the bound and the remedy, besides more.
+func (r *refusalLog) warn(c *Channel, what, remedy string, limit int, member wire.MemberID, more ...any) {
 	r.count++
 	now := engine.Now()
 	if r.last != 0 && now.Sub(r.last) < refusalEvery {
 		return
 	}
-	c.logger().Warn(what, "member", MemberID(e.Member), "address", addrOf(e.Endpoint), "stream", fmt.Sprintf("%#x", uint32(e.Stream)),
-		"limit", limit, "refused", r.count, "remedy", remedy)
+	c.logger().Warn(what, append([]any{"member", MemberID(member), "limit", limit, "refused", r.count, "remedy", remedy}, more...)...)
 	r.last, r.count = now, 0
 }
 

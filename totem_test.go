@@ -2,6 +2,7 @@ package blaze_test
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -125,6 +126,19 @@ func TestTotalOrder(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A ring has at most 16 members. That another one does not join is in the log.
+func TestFullRingIsLogged(t *testing.T) {
+	cfg := totemConfig(t)
+	cfg.Idle, cfg.Totem.Hold = blaze.Block, 80*time.Millisecond
+	cfg.Window, cfg.MaxMessageSize = 256<<10, 4<<10
+	var log lines
+	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	for range 17 {
+		started(t, cfg)
+	}
+	eventually(t, "a line in the log", func() bool { return log.count("the ring has as many members as it can have") > 0 })
 }
 
 // A member alone is a ring of one, large messages are ordered whole, and NACK topics live beside.

@@ -80,6 +80,15 @@ type viewer struct {
 	c        *Channel
 	previous ViewID     // the last regular view
 	together []MemberID // the members of the transitional view that came after it
+	full     refusalLog
+}
+
+// event takes in an event of the ring's core.
+func (v *viewer) event(e totem.Event) {
+	if e.Kind == totem.TooManyMembers {
+		v.full.warn(v.c, "blaze: the ring has as many members as it can have, so another one does not join",
+			"fewer members with topics under Totem", totem.MaxMembers, e.Member)
+	}
 }
 
 func (v *viewer) view(w totem.View) {

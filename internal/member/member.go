@@ -78,6 +78,7 @@ type Ring struct {
 	Profile totem.Profile
 	Plain   bool
 	Views   func(totem.View)
+	Events  func(totem.Event)
 }
 
 // Member is one member put together.
@@ -110,7 +111,7 @@ func New(cfg Config) *Member {
 			Self: cfg.ID, Incarnation: cfg.Incarnation, Cluster: cfg.Cluster,
 			Datagram: cfg.Driver.Datagram(), Window: cfg.Window, MaxMessageSize: cfg.MaxMessageSize,
 			Room: cfg.Driver.Room(), Pacer: m.pacer, Pool: cfg.Pool, Rand: cfg.Rand, Sink: m.units[0],
-			Views: m.view, Profile: cfg.Ring.Profile, Plain: cfg.Ring.Plain, SelfDelivery: cfg.SelfDelivery,
+			Views: m.view, Events: cfg.Ring.Events, Profile: cfg.Ring.Profile, Plain: cfg.Ring.Plain, SelfDelivery: cfg.SelfDelivery,
 		})
 	}
 	m.makeEngines()

@@ -197,7 +197,7 @@ func TestRealInterface(t *testing.T) {
 		}
 		var log strings.Builder
 		ch, err := blaze.NewChannel(blaze.Config{
-			BroadcastURI: "auto://239.255.66.76:6676?interface=" + rig.Interface, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+			BroadcastURI: "auto://239.255.66.76:6676?interface=" + rig.Interface, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		})
 		if err != nil {
 			return err

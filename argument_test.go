@@ -39,6 +39,7 @@ func TestEngineOnACPUThatIsNotThere(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("threads are pinned on Linux only")
 	}
+	socketsOnly(t)
 	cfg := testConfig(t)
 	cfg.EngineCPUs = []int{999}
 	c, err := blaze.NewChannel(cfg)

@@ -2,6 +2,7 @@ package blaze_test
 
 import (
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,6 +18,12 @@ func TestBusyProtocols(t *testing.T) {
 	cfg.Totem.Profile = blaze.Shared // it outlasts other processes' turns
 	cfg.Topics = []blaze.TopicConfig{{Pattern: "ring.>", Protocol: blaze.Totem}}
 	c, d := started(t, cfg), started(t, cfg)
+	most := time.Duration(3) // times
+	if strings.HasPrefix(cfg.BroadcastURI, "xdp://") {
+		// Between virtual interfaces the sender's system call carries each packet through to the receiver:
+		// some 4 µs for each of the 16 datagrams that lie before a token.
+		most = 14
+	}
 	var plain, ordered atomic.Int64
 	for pattern, n := range map[string]*atomic.Int64{"plain": &plain, "ring.x": &ordered} {
 		if _, err := d.SubscribePayload(pattern, func(*blaze.Delivery) { n.Add(1) }, blaze.Inline()); err != nil {
@@ -67,7 +74,7 @@ func TestBusyProtocols(t *testing.T) {
 		alone := undisturbed(false)
 		beside := undisturbed(true)
 		t.Logf("rotation %v alone, %v beside BestEffort at full speed", alone, beside)
-		if beside <= 3*alone && beside < time.Millisecond {
+		if beside <= most*alone && beside < time.Millisecond {
 			break
 		}
 		if round == 12 {

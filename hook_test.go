@@ -10,6 +10,7 @@ import (
 // Options of a measurement belong to the Config that they were set in, and to its copies; a channel
 // beside them has none.
 func TestHooksBelongToAConfig(t *testing.T) {
+	socketsOnly(t)
 	plain := testConfig(t)
 	losing := plain
 	hook.Set(&losing, hook.Options{Drop: 1, Seed: 1})

@@ -10,6 +10,7 @@ import (
 // A ring whose members have different MTUs: full datagrams, 2 % of them lost at each member, and all is
 // delivered everywhere in the ring as it was formed.
 func TestRingOfSeveralMTUs(t *testing.T) {
+	socketsOnly(t)
 	starts := 20
 	if testing.Short() {
 		starts = 3

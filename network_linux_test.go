@@ -44,8 +44,8 @@ func inNetwork(t testing.TB, cfg blaze.Config, start func()) {
 	h.(*testnet.Hub).Member().Do(start)
 }
 
-// socketsOnly skips what cannot run over AF_XDP, since it starts members in its own namespace,
-// or in processes.
+// socketsOnly skips what cannot run over AF_XDP, since it starts members in its own namespace or in
+// processes, or gives them URIs of its own.
 func socketsOnly(t testing.TB) {
 	t.Helper()
 	if overXDP {

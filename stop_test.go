@@ -215,6 +215,7 @@ func TestAbortWakesBroadcast(t *testing.T) {
 
 // Stop, Stats and Start may come from any goroutine while another one turns and offers.
 func TestInvokerStopFromElsewhere(t *testing.T) {
+	socketsOnly(t)
 	cfg := testConfig(t)
 	cfg.Invoker = true
 	cfg.Linger = 20 * time.Millisecond

@@ -434,16 +434,23 @@ func TestCloseWaitsForTheHandler(t *testing.T) {
 	for _, opts := range [][]blaze.SubscribeOption{nil, {blaze.Inline()}} {
 		cfg := testConfig(t)
 		a, b := started(t, cfg), started(t, cfg)
-		var running, calls atomic.Int64
+		var running, calls, arrived atomic.Int64
 		entered := make(chan struct{}, 1000)
+		ended := make(chan (<-chan struct{}), 1) // closed when Close has begun
 		s, err := b.SubscribePayload("w", func(*blaze.Delivery) {
 			running.Store(1)
 			calls.Add(1)
 			entered <- struct{}{}
-			time.Sleep(2 * time.Millisecond)
+			<-<-ended
+			for range 100 {
+				runtime.Gosched() // a Close that does not wait returns meanwhile
+			}
 			running.Store(0)
 		}, opts...)
 		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.SubscribePayload("w", func(*blaze.Delivery) { arrived.Add(1) }, blaze.Inline()); err != nil {
 			t.Fatal(err)
 		}
 		p := publisher(t, a, "w", 1)
@@ -451,20 +458,17 @@ func TestCloseWaitsForTheHandler(t *testing.T) {
 			offer(t, p, nil)
 		}
 		next(t, entered, "first message")
+		ended <- s.Done()
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
 		if running.Load() != 0 {
 			t.Fatal("Close returned while the handler was running")
 		}
-		n := calls.Load()
-		if n == 100 {
-			t.Fatal("the handler had all messages before Close, so this test shows nothing")
-		}
 		offer(t, p, nil)
-		time.Sleep(10 * time.Millisecond)
-		if calls.Load() != n {
-			t.Fatal("the handler ran after Close")
+		eventually(t, "all messages arrived", func() bool { return arrived.Load() == 101 })
+		if n := calls.Load(); n != 1 {
+			t.Fatalf("the handler ran after Close: %d calls", n)
 		}
 		if err := s.Close(); err != nil {
 			t.Error(err)
@@ -519,7 +523,7 @@ func TestStopGivesUpOnAHandler(t *testing.T) {
 		}
 	}
 	offer(t, p, []byte{later})
-	time.Sleep(5 * time.Millisecond)
+	eventually(t, "the last message arrived", func() bool { return arrived.Load() == 12 })
 	if len(entered) != 0 {
 		t.Error("a handler was called beside the one that runs")
 	}
@@ -533,10 +537,11 @@ func TestStopGivesUpOnAHandler(t *testing.T) {
 	}
 	closed := make(chan error, 1)
 	go func() { closed <- s.Close() }()
+	next(t, s.Done(), "beginning of Close")
 	select {
 	case <-closed:
 		t.Error("Close returned while the handler was running")
-	case <-time.After(5 * time.Millisecond):
+	default:
 	}
 	release <- struct{}{}
 	if err := next(t, closed, "end of Close"); err != nil {
@@ -673,6 +678,18 @@ func TestBackPressureIsVisible(t *testing.T) {
 	eventually(t, "all that was accepted is delivered", func() bool { return count.Load() == sent })
 }
 
+// asked is a context that closes waits when somebody waits for its end.
+type asked struct {
+	context.Context
+	once  sync.Once
+	waits chan struct{}
+}
+
+func (a *asked) Done() <-chan struct{} {
+	a.once.Do(func() { close(a.waits) })
+	return a.Context.Done()
+}
+
 func TestStopEndsWhoWaits(t *testing.T) {
 	a := started(t, testConfig(t))
 	p, err := a.Publisher("nobody")
@@ -680,8 +697,9 @@ func TestStopEndsWhoWaits(t *testing.T) {
 		t.Fatal(err)
 	}
 	waited := make(chan error, 1)
-	go func() { waited <- p.WaitReceivers(context.Background(), 1) }()
-	time.Sleep(5 * time.Millisecond)
+	ctx := &asked{Context: context.Background(), waits: make(chan struct{})}
+	go func() { waited <- p.WaitReceivers(ctx, 1) }()
+	next(t, ctx.waits, "wait")
 	if err := a.Stop(); err != nil {
 		t.Fatal(err)
 	}

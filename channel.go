@@ -19,9 +19,9 @@ import (
 	"github.com/activeblaze/blaze/wire"
 )
 
-// Channel carries messages on topics between the members of a cluster: what one broadcasts,
-// all that subscribe to it receive, in the order in which it was sent, repaired as
-// Config.Protocol says.
+// Channel carries messages on topics between the members of a cluster. What one member broadcasts is
+// received by all that subscribe to its topic, in the order in which it was sent. Config.Protocol
+// chooses how losses are repaired.
 //
 // Its life is Constructed → Initialized → Started → Stopped, from where it can start again, and
 // Shutdown leads back to Constructed. A transition that is already done is no error.
@@ -168,7 +168,7 @@ func (c *Channel) Start() error {
 	c.state.Store(uint32(Started))
 	c.serve(true, func(s *Subscription) { s.queue.Start() })
 	st.Engine(0).Post(st.streams.tell)
-	// Not before Subscribe finds this start, or what one adds meanwhile would not be heard.
+	// Not before Subscribe finds this start, or a subscription that is added meanwhile would get nothing.
 	if err := st.Listen(func(m *member.Member) error { return m.ListenAll(st.Now()) }); err != nil {
 		_ = c.stop()
 		return err
@@ -198,7 +198,7 @@ func (c *Channel) newStart() (*start, error) {
 		cfg.Rules = append(cfg.Rules, member.Rule{Pattern: t.Pattern, Protocol: t.Protocol.wire(), Safe: t.Safe})
 	}
 	cfg.Safe, cfg.FEC = conf.Safe, conf.FEC.nack()
-	// Names need not be unique, so the ring is not told them: it would take the older of two
+	// Names need not be unique, so the ring does not get them: it would take the older of two
 	// members of one name for dead.
 	views := &viewer{c: c}
 	cfg.Ring = member.Ring{Profile: conf.Totem.profile(conf.Idle), Plain: conf.Totem.Plain, Views: views.view, Events: views.event}
@@ -227,23 +227,26 @@ func (c *Config) engineCPU(engine int) int {
 	return -1
 }
 
-// Stop ends this start of the channel. It waits, at most Config.Linger, until what was accepted
-// has been sent and, under reliable protocols, reported received by the receivers that are
-// known, and until the handlers have taken what is queued for them; what was left is in the
-// error. Then it tells the others that this member leaves. The channel can Start again.
+// Stop ends this start of the channel. From its beginning nothing more is accepted. It waits, at most
+// Config.Linger, for three things: that what was accepted has been sent and, under reliable protocols,
+// reported received by all known receivers; that open claims are committed or aborted; and that the
+// handlers have taken what is queued for them. What was missing is in the error, and Stats.Unsent counts
+// the messages that were not sent. Then Stop announces that this member leaves. The channel can Start
+// again.
 //
 // A handler that runs for another second is left running, and named in the error. The handlers of
 // the next start wait for it.
 //
-// A handler may call Stop: the handler that does is not waited for, and where that is an Inline
-// handler Stop returns at once and is carried out when the handler has returned.
+// A handler may call Stop, and Stop does not wait for that handler. In an Inline handler Stop returns at
+// once, and is carried out when the handler has returned. So it is in any handler while another
+// goroutine starts or stops the channel.
 func (c *Channel) Stop() error {
 	return c.leave(func() error { return c.stop() })
 }
 
 // Shutdown stops the channel where that is needed and gives back every socket, goroutine and
-// piece of memory. Subscriptions stay for the next Start. What is said of handlers at Stop
-// holds here too.
+// piece of memory. Subscriptions stay for the next Start. In a handler it behaves as
+// Stop does.
 func (c *Channel) Shutdown() error {
 	return c.leave(func() error {
 		err := c.stop()
@@ -381,7 +384,7 @@ func (c *Channel) barrier() {
 	}
 }
 
-// resume tells the engines that a consumer which held one of them up has room again.
+// resume wakes the engines: a consumer that held one of them up has room again.
 func (c *Channel) resume() {
 	c.table.Resume()
 	if st := c.turning(); st != nil {
@@ -389,7 +392,7 @@ func (c *Channel) resume() {
 	}
 }
 
-// add takes in a new subscription. When it returns what it can hear is heard.
+// add takes in a new subscription. When it returns, messages for it are received.
 func (c *Channel) add(s *Subscription, runInline bool) error {
 	if s.to = (inline{s, &s.delivery}); !runInline {
 		s.queue = s.newIntake(c.cfg.Load())
@@ -419,7 +422,7 @@ func (c *Channel) forget(s *Subscription) {
 	delete(c.subs, s)
 }
 
-// serve says whether queues run from now on, and does f with each subscription that has one.
+// serve sets whether queues run from now on, and calls f for each subscription that has one.
 func (c *Channel) serve(on bool, f func(*Subscription)) {
 	c.subsMu.Lock()
 	c.serving = on

@@ -8,7 +8,7 @@ import (
 	"github.com/activeblaze/blaze/wire"
 )
 
-// Kind says what the payload of a Delivery is. Kinds above KindMessage are from newer members;
+// Kind is what the payload of a Delivery is. Kinds above KindMessage are from newer members;
 // they are delivered as they are.
 type Kind uint8
 
@@ -26,17 +26,17 @@ type Delivery struct {
 	Payload  []byte   // valid while the handler runs: copy to keep
 	Kind     Kind     // what Payload is
 	Topic    string   // the topic that it was sent on
-	From     MemberID // who sent it
+	From     MemberID // the member that sent it
 	Sequence uint64   // its number in its stream, from 1
 	Received int64    // when its last datagram was taken from the network: CLOCK_MONOTONIC, ns
 }
 
-// Loss tells that the messages First to Last (inclusive) of one stream will never come. It is
-// told in its place in the stream, to every subscription that could have matched: the topics of
-// what is lost are not known.
+// Loss reports that the messages First to Last (inclusive) of one stream will never come. It comes in
+// its place in the stream, to every subscription that could have matched: the topics of lost messages
+// are not known.
 type Loss struct {
 	From   MemberID
-	Stream uint32 // protocol and lane, as datagrams name them: tells apart the streams of one sender
+	Stream uint32 // protocol and lane, as datagrams name them: different for each stream of one sender
 	First  uint64 // message numbers, inclusive
 	Last   uint64
 	Reason LossReason
@@ -47,7 +47,7 @@ func (l Loss) String() string {
 	return fmt.Sprintf("messages %d to %d of %v stream %#x: %v", l.First, l.Last, l.From, l.Stream, l.Reason)
 }
 
-// LossReason says why messages are gone.
+// LossReason is why messages are lost.
 type LossReason uint8
 
 // The reasons.

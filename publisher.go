@@ -117,8 +117,8 @@ func outward(err error) error {
 	return err
 }
 
-// Receivers is the number of members that receive the publisher's stream, as far as their
-// reports tell; under Totem, of the ring's other members; 0 while the channel is not started.
+// Receivers returns the number of members that have reported that they receive the publisher's stream.
+// Under Totem it is the number of the ring's other members. It is 0 while the channel is not started.
 func (p *Publisher) Receivers() int {
 	b, err := p.bind()
 	if err != nil {
@@ -144,7 +144,10 @@ func (p *Publisher) WaitReceivers(ctx context.Context, n int) error {
 }
 
 // Broadcast sends a message to all members that subscribe to the topic. It returns when the
-// message has been accepted for sending; under back pressure it waits for that until ctx ends.
+// message has been accepted for sending; under back pressure it waits for that until ctx ends. The error
+// then names the receiver that holds the stream back, where one does. In an Inline handler it does not
+// wait, and the error is ErrBackPressure.
+//
 // The caller may change m as soon as it has returned.
 func (c *Channel) Broadcast(ctx context.Context, topic string, m *Message) error {
 	if m == nil {

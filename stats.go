@@ -38,13 +38,13 @@ type Stats struct {
 
 	Pauses        uint64 // times that a full subscription held up its streams (SlowConsumer Pause)
 	LongPauses    uint64 // of those, the ones of 100 ms and more
-	SlowConsumers uint64 // times that a subscription became slow: full for more than half of a second, which the log says
+	SlowConsumers uint64 // times that a subscription became slow: full for more than half of a second, which the log reports
 	SlowDropped   uint64 // messages dropped for a full subscription (SlowConsumer Drop)
 	Disconnected  uint64 // subscriptions ended for being full (SlowConsumer Disconnect)
-	LossesUntold  uint64 // losses that OnLoss could not be told, since more than 64 streams' waited
+	LossesUntold  uint64 // losses that OnLoss did not get, since those of more than 64 streams waited
 	BadMessages   uint64 // payloads of kind Message that could not be decoded
 	BackPressure  uint64 // times that Broadcast had to wait
-	SlowReceivers uint64 // times that a receiver became slow: a stream waited for it for more than half of a second, which the log says
+	SlowReceivers uint64 // times that a receiver became slow: a stream waited for it for more than half of a second, which the log reports
 	Unsent        uint64 // messages that were accepted and not sent when Stop had waited for Config.Linger
 }
 
@@ -68,7 +68,7 @@ type ShardStats struct {
 	Stray     uint64 // frames for no engine: the transmitter is not known yet, or has just changed its engine
 }
 
-// BufferStats tells of the packet memory.
+// BufferStats describes the packet memory.
 type BufferStats struct {
 	Count, Free, Size int // buffers, those not in use, bytes in each
 }
@@ -127,7 +127,7 @@ func (c *Channel) collect(run *start) Stats {
 	return s
 }
 
-// attached takes in what a says of itself. It belongs to the first engine's thread.
+// attached takes in what describes a. It belongs to the first engine's thread.
 func (s *Stats) attached(a *attach.Attachment) {
 	s.Transport, s.Reason, s.Mode, s.Socket = a.Name, a.Reason, a.Mode(), a.Socket
 	s.Room, s.Payload = a.Ports[0].Driver.Room(), a.Ports[0].Driver.Datagram()

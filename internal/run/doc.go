@@ -20,7 +20,7 @@
 //
 //	Refuse   from here on nothing is accepted: Offer and Claim return ErrClosed
 //	Settle   waits until what was accepted is sent and reported received, and gives up the rest
-//	End      says farewell, ends the engines, counts what was not sent, gives the memory back
+//	End      announces that the member leaves, ends the engines, counts what was not sent, gives the memory back
 //
 // After End no call reaches the member: with an Invoker Run.ended, which is read under Run.mu, decides;
 // without, the end of the engines' goroutines. Between Refuse and End a message is either sent or

@@ -26,7 +26,7 @@ const (
 )
 
 // watch looks once a second which lanes were held back for more than half of that second. A single
-// pause says little: a receiver that is steadily slow takes a datagram, and pauses again.
+// pause means little: a receiver that is steadily slow takes a datagram, and pauses again.
 type watch struct {
 	mu    sync.Mutex
 	timer *time.Timer // nil: not started, or stopped

@@ -21,7 +21,7 @@ func (r *Run) Topic(name string) (t Topic, err error) {
 	if r.invoker {
 		err = r.Do(func() { t.Lane, t.Safe = r.member.Lane(r.Now(), name) })
 	} else {
-		t.Lane, t.Safe = r.member.Lane(0, name) // the engine knows when
+		t.Lane, t.Safe = r.member.Lane(0, name) // in the engine's next turn
 	}
 	return t, err
 }

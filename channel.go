@@ -35,6 +35,7 @@ type Channel struct {
 	id     atomic.Pointer[MemberID]
 	table  *member.Table
 	res    *attach.Attachment    // from Init to Shutdown
+	starts uint64                // guarded by mu
 	run    atomic.Pointer[start] // from Start to Stop
 	ending atomic.Pointer[start] // from Stop until its engines have ended
 	bcasts topicCache
@@ -64,6 +65,7 @@ type counters struct {
 // start is one start of a channel.
 type start struct {
 	*run.Run
+	serial  uint64 // counts the channel's starts
 	id      MemberID
 	res     *attach.Attachment
 	streams *streamWatch
@@ -163,7 +165,8 @@ func (c *Channel) Start() error {
 	if err != nil {
 		return c.cfg.Load().pinError(err)
 	}
-	c.id.Store(&st.id)
+	id := st.id // not a pointer into the start, which would stay with it
+	c.id.Store(&id)
 	c.run.Store(st)
 	c.state.Store(uint32(Started))
 	c.serve(true, func(s *Subscription) { s.queue.Start() })
@@ -181,7 +184,8 @@ func (c *Channel) Start() error {
 // newStart draws a MemberID and starts the member's engines.
 func (c *Channel) newStart() (*start, error) {
 	conf := c.cfg.Load()
-	st := &start{res: c.res, streams: &streamWatch{c: c}}
+	c.starts++
+	st := &start{serial: c.starts, res: c.res, streams: &streamWatch{c: c}}
 	if _, err := rand.Read(st.id[:]); err != nil {
 		return nil, fmt.Errorf("blaze: drawing a member ID: %w", err)
 	}
@@ -350,6 +354,7 @@ func (c *Channel) stop() error {
 		}
 		c.last.Store(&last)
 	})
+	c.bcasts.clear()
 	patience, cancel := context.WithTimeout(context.Background(), max(deadline.Sub(engine.Now()), handlerGrace))
 	defer cancel()
 	c.serve(false, func(s *Subscription) {

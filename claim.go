@@ -16,14 +16,14 @@ type Claim struct{ c run.Claim }
 // without, they lie in the engine's queue, any number may be open, and any goroutine may claim.
 // It fails like Offer.
 func (p *Publisher) Claim(n int) (Claim, error) {
-	b, err := p.bind()
+	st, b, err := p.bind()
 	if err != nil {
 		return Claim{}, err
 	}
 	if n < 0 || n > b.max {
 		return Claim{}, p.tooLarge(b, n)
 	}
-	c, err := b.run.Claim(&b.to, wire.KindRaw, n)
+	c, err := st.Claim(&b.to, wire.KindRaw, n)
 	if err != nil {
 		return Claim{}, outward(err)
 	}

@@ -21,11 +21,12 @@ type Publisher struct {
 	closed atomic.Bool
 }
 
-// binding is a publisher's place in one start of its channel.
+// binding is a publisher's place in one start of its channel. It does not hold the start: a publisher that
+// is not used any more would keep all of its memory.
 type binding struct {
-	run *start
-	to  run.Topic
-	max int // Config.MaxMessageSize
+	serial uint64 // of the start
+	to     run.Topic
+	max    int // Config.MaxMessageSize
 }
 
 // Publisher returns a publisher for a topic: a path of non-empty elements without wildcards,
@@ -37,7 +38,7 @@ func (c *Channel) Publisher(topic string) (*Publisher, error) {
 	}
 	p := &Publisher{c: c, topic: topic}
 	if c.State() == Started {
-		if _, err := p.bind(); err != nil && !errors.Is(err, ErrState) {
+		if _, _, err := p.bind(); err != nil && !errors.Is(err, ErrState) {
 			return nil, err
 		}
 	}
@@ -53,25 +54,25 @@ func (p *Publisher) Close() error {
 	return nil
 }
 
-// bind finds the publisher's lane in the channel's present start.
-func (p *Publisher) bind() (*binding, error) {
-	run := p.c.run.Load()
-	if b := p.bound.Load(); b != nil && b.run == run && !p.closed.Load() {
-		return b, nil
+// bind finds the channel's present start, and the publisher's lane in it.
+func (p *Publisher) bind() (*start, *binding, error) {
+	st, b := p.c.run.Load(), p.bound.Load()
+	if st != nil && b != nil && b.serial == st.serial && !p.closed.Load() {
+		return st, b, nil
 	}
 	if p.closed.Load() {
-		return nil, fmt.Errorf("%w: publisher of %q", ErrClosed, p.topic)
+		return nil, nil, fmt.Errorf("%w: publisher of %q", ErrClosed, p.topic)
 	}
-	if run == nil {
-		return nil, fmt.Errorf("%w: publishing on %q in state %v: Start the channel first", ErrState, p.topic, p.c.State())
+	if st == nil {
+		return nil, nil, fmt.Errorf("%w: publishing on %q in state %v: Start the channel first", ErrState, p.topic, p.c.State())
 	}
-	to, err := run.Topic(p.topic)
+	to, err := st.Topic(p.topic)
 	if err != nil {
-		return nil, outward(err)
+		return nil, nil, outward(err)
 	}
-	b := &binding{run: run, to: to, max: p.c.cfg.Load().MaxMessageSize}
+	b = &binding{serial: st.serial, to: to, max: p.c.cfg.Load().MaxMessageSize}
 	p.bound.Store(b)
-	return b, nil
+	return st, b, nil
 }
 
 // Offer hands a payload over for sending, as raw bytes, and never blocks. ErrBackPressure means
@@ -79,18 +80,18 @@ func (p *Publisher) bind() (*binding, error) {
 // Config.MaxMessageSize is ErrTooLarge; an empty or nil one is a message without content. The caller may
 // reuse the payload at once.
 func (p *Publisher) Offer(payload []byte) error {
-	b, err := p.bind()
+	st, b, err := p.bind()
 	if err != nil {
 		return err
 	}
-	return p.offer(b, wire.KindRaw, payload)
+	return p.offer(st, b, wire.KindRaw, payload)
 }
 
-func (p *Publisher) offer(b *binding, kind wire.Kind, payload []byte) error {
+func (p *Publisher) offer(st *start, b *binding, kind wire.Kind, payload []byte) error {
 	if len(payload) > b.max {
 		return p.tooLarge(b, len(payload))
 	}
-	return outward(b.run.Offer(&b.to, kind, payload))
+	return outward(st.Offer(&b.to, kind, payload))
 }
 
 func (p *Publisher) tooLarge(b *binding, n int) error {
@@ -120,7 +121,7 @@ func outward(err error) error {
 // Receivers returns the number of members that have reported that they receive the publisher's stream.
 // Under Totem it is the number of the ring's other members. It is 0 while the channel is not started.
 func (p *Publisher) Receivers() int {
-	b, err := p.bind()
+	_, b, err := p.bind()
 	if err != nil {
 		return 0
 	}
@@ -131,12 +132,12 @@ func (p *Publisher) Receivers() int {
 // afterwards reaches each of them. It ends with ctx's error, with ErrClosed when the channel
 // stops, or with ErrState when it is not started.
 func (p *Publisher) WaitReceivers(ctx context.Context, n int) error {
-	b, err := p.bind()
+	st, b, err := p.bind()
 	if err != nil {
 		return err
 	}
 	lane := b.to.Lane
-	err = outward(b.run.Await(ctx, lane, func() bool { return lane.Receivers() >= n }))
+	err = outward(st.Await(ctx, lane, func() bool { return lane.Receivers() >= n }))
 	if err != nil {
 		return fmt.Errorf("blaze: waiting for %d receivers of %q, %d are known: %w", n, p.topic, lane.Receivers(), err)
 	}
@@ -157,7 +158,7 @@ func (c *Channel) Broadcast(ctx context.Context, topic string, m *Message) error
 	if err != nil {
 		return err
 	}
-	b, err := p.bind()
+	st, b, err := p.bind()
 	if err != nil {
 		return err
 	}
@@ -168,17 +169,17 @@ func (c *Channel) Broadcast(ctx context.Context, topic string, m *Message) error
 		return err
 	}
 	*scratch = payload
-	if err = p.offer(b, wire.KindMessage, payload); err != ErrBackPressure {
+	if err = p.offer(st, b, wire.KindMessage, payload); err != ErrBackPressure {
 		return err
 	}
 	c.backPressure.Add(1)
-	waited := outward(b.run.Await(ctx, b.to.Lane, func() bool {
-		err = p.offer(b, wire.KindMessage, payload)
+	waited := outward(st.Await(ctx, b.to.Lane, func() bool {
+		err = p.offer(st, b, wire.KindMessage, payload)
 		return err != ErrBackPressure
 	}))
 	if waited != nil {
-		if l, ok := b.run.Limiting(b.to.Lane); ok && ctx.Err() != nil {
-			waited = fmt.Errorf("%v holds the stream back: %w", heldBy{l, b.run.res}, waited)
+		if l, ok := st.Limiting(b.to.Lane); ok && ctx.Err() != nil {
+			waited = fmt.Errorf("%v holds the stream back: %w", heldBy{l, st.res}, waited)
 		}
 		return fmt.Errorf("blaze: waiting to broadcast on %q: %w", topic, waited)
 	}
@@ -204,9 +205,13 @@ func (t *topicCache) get(c *Channel, topic string) (*Publisher, error) {
 		return nil, err
 	}
 	if t.count.Add(1) > maxCachedTopics {
-		t.all.Clear()
-		t.count.Store(1)
+		t.clear()
 	}
 	t.all.Store(topic, p)
 	return p, nil
+}
+
+func (t *topicCache) clear() {
+	t.all.Clear()
+	t.count.Store(0)
 }

@@ -307,3 +307,44 @@ func TestHandlerCallsTransitionsDuringStop(t *testing.T) {
 		}
 	}
 }
+
+// After Shutdown a program that keeps the channel, its publishers and its subscriptions keeps little
+// memory with them: a publisher's command ring, until it is used again.
+func TestShutdownGivesMemoryBack(t *testing.T) {
+	socketsOnly(t)
+	cfg := testConfig(t)
+	before := heap()
+	c, err := blaze.NewChannel(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.SubscribePayload("a", func(*blaze.Delivery) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p *blaze.Publisher
+	for range 2 {
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if p, err = c.Publisher("a"); err != nil {
+			t.Fatal(err)
+		}
+		offer(t, p, []byte("x"))
+		if err := c.Broadcast(within(t), "b", blaze.NewTextMessage("x")); err != nil {
+			t.Fatal(err)
+		}
+		started := heap()
+		if err := c.Shutdown(); err != nil {
+			t.Fatal(err)
+		}
+		if kept, used := heap()-before, started-before; kept > used/8 {
+			t.Errorf("%d KiB are in use after Shutdown, %d before", kept>>10, used>>10)
+		} else {
+			t.Logf("%d KiB are in use after Shutdown, %d before", kept>>10, used>>10)
+		}
+	}
+	runtime.KeepAlive(p)
+	runtime.KeepAlive(s)
+	runtime.KeepAlive(c)
+}

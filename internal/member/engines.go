@@ -183,6 +183,9 @@ func (m *Member) Release() {
 	if m.totem != nil {
 		m.totem.Release()
 	}
+	for _, l := range *m.open.Load() {
+		l.sender = nil // a publisher may keep the lane, and with it the cores and the packet memory
+	}
 }
 
 // Listen adds what a subscription to pattern can receive to the wanted lanes. A stream in a lane

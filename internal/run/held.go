@@ -29,10 +29,10 @@ const (
 // pause means little: a receiver that is steadily slow takes a datagram, and pauses again.
 type watch struct {
 	mu    sync.Mutex
-	timer *time.Timer // nil: not started, or stopped
-	over  bool
+	timer *time.Timer // nil: not started
+	run   *Run        // nil: it stops. The runtime keeps a stopped timer for a while, and the run must not stay with it
 
-	// Of the goroutine that looks.
+	// Of the first engine.
 	looked clock.Time
 	lanes  map[*member.Lane]*heldLane
 }
@@ -45,42 +45,41 @@ type heldLane struct {
 	limit    nack.Limit
 }
 
-// startWatch begins to look, when the first lane is opened.
-func (r *Run) startWatch() {
-	if r.held == nil {
-		return
-	}
-	w := &r.watch
+// start begins to look, when the first lane is opened.
+func (w *watch) start() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.timer == nil && !w.over {
+	if w.timer == nil && w.run != nil && w.run.held != nil {
 		w.looked, w.lanes = engine.Now(), map[*member.Lane]*heldLane{}
-		w.timer = time.AfterFunc(heldEvery, r.look)
+		w.timer = time.AfterFunc(heldEvery, w.tick)
 	}
 }
 
-func (r *Run) stopWatch() {
-	w := &r.watch
+func (w *watch) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.over = true
-	if w.timer != nil {
+	if w.run = nil; w.timer != nil {
 		w.timer.Stop()
 	}
 }
 
-func (r *Run) look() {
+func (w *watch) tick() {
+	w.mu.Lock()
+	r := w.run
+	w.mu.Unlock()
+	if r == nil {
+		return
+	}
 	var reports []Held
-	if r.Do(func() { reports = r.watch.look(engine.Now(), r.member.Lanes()) }) != nil {
+	if r.Do(func() { reports = w.look(engine.Now(), r.member.Lanes()) }) != nil {
 		return
 	}
 	for _, h := range reports {
 		r.held(h)
 	}
-	w := &r.watch
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.over {
+	if w.run != nil {
 		w.timer.Reset(heldEvery)
 	}
 }

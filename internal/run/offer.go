@@ -16,7 +16,7 @@ type Topic struct {
 
 // Topic opens the lane of a topic, or finds it open.
 func (r *Run) Topic(name string) (t Topic, err error) {
-	r.startWatch()
+	r.watch.start()
 	t.Name = name
 	if r.invoker {
 		err = r.Do(func() { t.Lane, t.Safe = r.member.Lane(r.Now(), name) })

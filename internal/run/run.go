@@ -36,7 +36,7 @@ type Run struct {
 	invoker bool
 	filters bool // lanes that are not wanted are kept away
 	held    func(Held)
-	watch   watch
+	watch   *watch
 
 	refused chan struct{} // closed by Refuse
 	gone    chan struct{} // closed by End, at its end
@@ -61,7 +61,7 @@ func Start(cfg Config) (*Run, error) {
 		member: member.New(cfg.Member), driver: cfg.Member.Driver, invoker: cfg.Invoker, held: cfg.Held,
 		filters: cfg.Member.Filter.Set != nil, refused: make(chan struct{}), gone: make(chan struct{}),
 	}
-	r.engine = r.member.Engine()
+	r.engine, r.watch = r.member.Engine(), &watch{run: r}
 	for _, e := range r.member.Engines() {
 		r.workers = append(r.workers, &worker{engine: e, ended: make(chan struct{})})
 	}

@@ -16,7 +16,7 @@ func (r *Run) Refuse() {
 		r.mu.Unlock()
 	}
 	close(r.refused)
-	r.stopWatch()
+	r.watch.stop()
 	r.member.Refuse()
 }
 

@@ -381,6 +381,7 @@ type control struct {
 	pending atomic.Bool // queue is not empty; read without the lock
 	mu      sync.Mutex
 	queue   []func()
+	spare   []func() // the memory of queue, while what was in it runs
 }
 
 func (c *control) post(f func()) {
@@ -393,11 +394,13 @@ func (c *control) post(f func()) {
 func (c *control) run() int {
 	c.mu.Lock()
 	q := c.queue
-	c.queue = nil
+	c.queue, c.spare = c.spare, nil
 	c.pending.Store(false)
 	c.mu.Unlock()
 	for _, f := range q {
 		f()
 	}
+	clear(q)
+	c.spare = q[:0]
 	return len(q)
 }

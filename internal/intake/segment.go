@@ -131,10 +131,16 @@ func (s *Stock) uncount(g *segment) {
 	}
 }
 
-// pop is for an engine's thread: it does not wait for the lock.
+// popTries is how often pop looks for the lock. A goroutine holds it for some instructions, unless it was
+// taken from the CPU.
+const popTries = 200
+
+// pop is for an engine's thread: it does not sleep for the lock.
 func (s *Stock) pop() (g *segment) {
-	if !s.mu.TryLock() {
-		return nil
+	for tries := 0; !s.mu.TryLock(); tries++ {
+		if tries == popTries {
+			return nil
+		}
 	}
 	if n := len(s.free); n > 0 {
 		g, s.free = s.free[n-1], s.free[:n-1]

@@ -32,6 +32,8 @@ type watch struct {
 	timer *time.Timer // nil: not started
 	run   *Run        // nil: it stops. The runtime keeps a stopped timer for a while, and the run must not stay with it
 
+	judge func() // turn, made once: a look allocates nothing
+
 	// Of the first engine.
 	looked clock.Time
 	lanes  map[*member.Lane]*heldLane
@@ -50,7 +52,7 @@ func (w *watch) start() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.timer == nil && w.run != nil && w.run.held != nil {
-		w.looked, w.lanes = engine.Now(), map[*member.Lane]*heldLane{}
+		w.looked, w.lanes, w.judge = engine.Now(), map[*member.Lane]*heldLane{}, w.turn
 		w.timer = time.AfterFunc(heldEvery, w.tick)
 	}
 }
@@ -63,25 +65,36 @@ func (w *watch) stop() {
 	}
 }
 
+// tick has the first engine look.
 func (w *watch) tick() {
 	w.mu.Lock()
 	r := w.run
 	w.mu.Unlock()
+	switch {
+	case r == nil:
+	case r.invoker:
+		_ = r.Do(w.judge)
+	default:
+		r.engine.Post(w.judge)
+	}
+}
+
+// turn looks, and has the next look made. It belongs to the first engine.
+func (w *watch) turn() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := w.run
 	if r == nil {
 		return
 	}
-	var reports []Held
-	if r.Do(func() { reports = w.look(engine.Now(), r.member.Lanes()) }) != nil {
-		return
+	if reports := w.look(engine.Now(), r.member.Lanes()); len(reports) > 0 {
+		go func() { // they are logged
+			for _, h := range reports {
+				r.held(h)
+			}
+		}()
 	}
-	for _, h := range reports {
-		r.held(h)
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.run != nil {
-		w.timer.Reset(heldEvery)
-	}
+	w.timer.Reset(heldEvery)
 }
 
 // look judges the time since the last look. It belongs to the first engine.

@@ -15,19 +15,18 @@ type Claim struct{ c run.Claim }
 // bytes lie in the datagram itself and only one claim at a time may be open on a stream;
 // without, they lie in the engine's queue, any number may be open, and any goroutine may claim.
 // It fails like Offer.
-func (p *Publisher) Claim(n int) (Claim, error) {
+func (p *Publisher) Claim(n int) (c Claim, err error) {
 	st, b, err := p.bind()
 	if err != nil {
-		return Claim{}, err
+		return c, err
 	}
 	if n < 0 || n > b.max {
-		return Claim{}, p.tooLarge(b, n)
+		return c, p.tooLarge(b, n)
 	}
-	c, err := st.Claim(&b.to, wire.KindRaw, n)
-	if err != nil {
-		return Claim{}, outward(err)
+	if err = st.Claim(&c.c, &b.to, wire.KindRaw, n); err != nil {
+		err = outward(err)
 	}
-	return Claim{c}, nil
+	return c, err
 }
 
 // Bytes is the room that was claimed, to be filled before Commit. Its contents are not zeroed.

@@ -76,34 +76,36 @@ const (
 	inCopy        // in memory of its own: with an Invoker, what does not fit one datagram
 )
 
-// Claim takes room for a payload of n bytes. It fails like Offer.
-func (r *Run) Claim(t *Topic, kind wire.Kind, n int) (Claim, error) {
-	c := Claim{run: r, topic: t, kind: kind}
+// Claim takes room for a payload of n bytes and makes it c, which is no claim yet. It fails like Offer,
+// and c stays no claim. (A result would be copied twice on its way to the application.)
+func (r *Run) Claim(c *Claim, t *Topic, kind wire.Kind, n int) error {
 	if !r.invoker {
-		var ok bool
-		if c.record, c.Payload, ok = t.Lane.Claim(t.Name, kind, n, t.Safe); !ok {
-			return Claim{}, r.full()
+		record, payload, ok := t.Lane.Claim(t.Name, kind, n, t.Safe)
+		if !ok {
+			return r.full()
 		}
-		c.lies = inRing
-		return c, nil
+		c.Payload, c.run, c.topic, c.kind, c.record, c.lies = payload, r, t, kind, record, inRing
+		return nil
 	}
 	inside, err := r.enter()
 	if err != nil {
-		return Claim{}, err
+		return err
 	}
+	var payload []byte
 	if err = ErrClosed; !r.refuses {
-		c.Payload, err = t.Lane.Frame(r.Now(), t.Name, kind, n)
+		payload, err = t.Lane.Frame(r.Now(), t.Name, kind, n)
 	}
 	r.leave(inside)
 	switch err {
 	case nil:
 		c.lies = inFrame
 	case nack.ErrTooLarge: // for one datagram: it will be sent in fragments, from a copy
-		c.Payload, c.lies = make([]byte, n), inCopy
+		payload, c.lies = make([]byte, n), inCopy
 	default:
-		return Claim{}, err
+		return err
 	}
-	return c, nil
+	c.Payload, c.run, c.topic, c.kind = payload, r, t, kind
+	return nil
 }
 
 // Open reports whether c was neither committed nor aborted.

@@ -132,7 +132,8 @@ func TestUnsentIsCounted(t *testing.T) {
 			}
 			r.Turn()
 		}
-		claim, err := r.Claim(to, wire.KindRaw, 0)
+		var claim Claim
+		err := r.Claim(&claim, to, wire.KindRaw, 0)
 		open := err == nil
 		left, unsent := stop(r, 5*time.Millisecond)
 		// One batch of datagrams is on its way to the driver: they count as sent, and are in left.
@@ -165,7 +166,8 @@ func TestStopOfARunAtRest(t *testing.T) {
 func TestCallsAfterTheEnd(t *testing.T) {
 	both(t, func(t *testing.T, cfg Config, d *silence) {
 		r, to := start(t, cfg)
-		claim, err := r.Claim(to, wire.KindRaw, 3)
+		var claim Claim
+		err := r.Claim(&claim, to, wire.KindRaw, 3)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -179,7 +181,7 @@ func TestCallsAfterTheEnd(t *testing.T) {
 		if err := r.Offer(to, wire.KindRaw, []byte("x")); err != ErrClosed {
 			t.Errorf("Offer: %v", err)
 		}
-		if _, err := r.Claim(to, wire.KindRaw, 3); err != ErrClosed {
+		if err := r.Claim(new(Claim), to, wire.KindRaw, 3); err != ErrClosed {
 			t.Errorf("Claim: %v", err)
 		}
 		if err := claim.Commit(); err != ErrClosed || claim.Open() {

@@ -56,8 +56,10 @@ func TestNoAllocation(t *testing.T) {
 	}
 
 	buffer := make([]byte, 0, 1500)
+	inbox := []byte("orders")
 	gaps := make([]Gap, 10)
 	needs := make([]Need, 10)
+	about, lists := make([]About, 3), make(RecordLists, 0, 200).AppendGroup("g").AppendQueue("q", 1, 0)
 	control := func() {
 		b := AppendHeader(buffer, testHeader())
 		b = AppendNak(b, testOrigin, 1, gaps, gaps)
@@ -72,7 +74,24 @@ func TestNoAllocation(t *testing.T) {
 		b = AppendSymbolNak(b, testOrigin, 1, needs)
 		b = AppendJoin(b, &Join{})
 		b = AppendCommit(b, &Commit{})
+		b = AppendPairAck(b, &PairAck{})
+		b = AppendBeat(b, Beat{})
+		b = AppendProbe(b, Probe{})
+		b = AppendWord(b, about)
+		b = AppendHello(b, &Hello{}, lists)
+		b = AppendMembers(b, &Table{}, lists)
 		Seal(b)
+	}
+	var pw PairWriter
+	pair := func() {
+		pw.Begin(mem, 1500)
+		for pw.Add(&Item{Kind: ItemRequest, Call: 1, Name: inbox, Payload: payload}) {
+			sum += pw.Room("orders")
+		}
+		pw.Finish(testHeader(), &Pair{})
+	}
+	if n := testing.AllocsPerRun(10, pair); n != 0 {
+		t.Errorf("writing pairs: %v allocations", n)
 	}
 	if n := testing.AllocsPerRun(10, control); n != 0 {
 		t.Errorf("writing control frames: %v allocations", n)
@@ -136,7 +155,48 @@ func readAll(d *Datagram) (sum int) {
 			for x, ok := it.Next(); ok; x, ok = it.Next() {
 				sum += int(x.Count)
 			}
+		case FramePair:
+			p := f.Pair()
+			it := p.Items()
+			for it.Step() {
+				sum += len(it.Name) + len(it.Payload)
+			}
+		case FramePairAck:
+			a := f.PairAck()
+			for i := range a.Refused.Len() {
+				sum += int(a.Refused.At(i).Reason)
+			}
+		case FrameBeat:
+			sum += int(f.Beat().Members)
+		case FrameHello:
+			h := f.Hello()
+			sum += readRecordAll(&h.Record)
+		case FrameMembers:
+			m := f.Members()
+			it := m.Records()
+			for r, ok := it.Next(); ok; r, ok = it.Next() {
+				sum += readRecordAll(&r)
+			}
+		case FrameProbe:
+			sum += int(f.Probe().Kind)
+		case FrameWord:
+			w := f.Word()
+			it := w.About()
+			for a, ok := it.Next(); ok; a, ok = it.Next() {
+				sum += int(a.Age)
+			}
 		}
+	}
+	return sum
+}
+
+func readRecordAll(r *Record) (sum int) {
+	groups, queues := r.Groups(), r.Queues()
+	for g, ok := groups.Next(); ok; g, ok = groups.Next() {
+		sum += len(g)
+	}
+	for q, ok := queues.Next(); ok; q, ok = queues.Next() {
+		sum += int(q.Handlers)
 	}
 	return sum
 }

@@ -184,7 +184,7 @@ func TestBounds(t *testing.T) {
 		{"leave: only last", frame(FrameLeave, marshal(&wirepb.Leave{Last: proto.Uint64(1)})), ErrMalformed},
 		{"leave: only next message", frame(FrameLeave, marshal(&wirepb.Leave{NextMessage: proto.Uint64(1)})), ErrMalformed},
 
-		{"a frame of a newer version", frame(30, []byte("?")), nil},
+		{"a frame of a newer version", frame(32, []byte("?")), nil},
 		{"a frame with another wire type is unknown", protowire.AppendVarint(protowire.AppendTag(nil, 14, protowire.VarintType), 1), nil},
 		{"a field with another wire type is unknown, and so it is missing",
 			frame(FrameLeave, protowire.AppendFixed64(appendFixed32(nil, 1, 1), 2)), ErrMalformed},

@@ -22,6 +22,13 @@ const (
 	fieldNotice    = 22
 	fieldRepair    = 24
 	fieldSymbolNak = 25
+	fieldPair      = 23
+	fieldPairAck   = 26
+	fieldBeat      = 27
+	fieldHello     = 28
+	fieldMembers   = 29
+	fieldProbe     = 30
+	fieldWord      = 31
 )
 
 // FrameKind is what a frame is. Its value is the frame's field number in Datagram.
@@ -42,9 +49,17 @@ const (
 	FrameNotice    FrameKind = fieldNotice
 	FrameRepair    FrameKind = fieldRepair
 	FrameSymbolNak FrameKind = fieldSymbolNak
+	FramePair      FrameKind = fieldPair
+	FramePairAck   FrameKind = fieldPairAck
+	FrameBeat      FrameKind = fieldBeat
+	FrameHello     FrameKind = fieldHello
+	FrameMembers   FrameKind = fieldMembers
+	FrameProbe     FrameKind = fieldProbe
+	FrameWord      FrameKind = fieldWord
 )
 
-// maxFrame is the largest field number that a frame can have.
+// maxFrame is the largest field number that a frame can have: the last one that frameAt's fast path
+// reaches.
 const maxFrame = 31
 
 // layouts has the layout of each kind of frame but Data.
@@ -61,6 +76,13 @@ var layouts = [maxFrame + 1]*layout{
 	FrameNotice:    noticeLayout,
 	FrameRepair:    repairLayout,
 	FrameSymbolNak: symbolNakLayout,
+	FramePair:      pairLayout,
+	FramePairAck:   pairAckLayout,
+	FrameBeat:      beatLayout,
+	FrameHello:     helloLayout,
+	FrameMembers:   membersLayout,
+	FrameProbe:     probeLayout,
+	FrameWord:      wordLayout,
 }
 
 // isFrame reports whether a field of a Datagram is a frame that this build knows.
@@ -162,7 +184,7 @@ func frameAt(b []byte, p int) (kind FrameKind, begin, end int) {
 		if p < len(b) && b[p] < 0x80 && int(b[p]) < len(b)-p {
 			return kind, p + 1, p + 1 + int(b[p])
 		}
-	case tag&0x87 == 0x82 && isFrame(fieldStart+uint32(tag>>3&0xF)) && p < len(b) && b[p] == 0x01: // 0x82, 0x8A … 0xCA
+	case tag&0x87 == 0x82 && isFrame(fieldStart+uint32(tag>>3&0xF)) && p < len(b) && b[p] == 0x01: // 0x82, 0x8A … 0xFA
 		kind = fieldStart + FrameKind(tag>>3&0xF)
 		p++
 	default:

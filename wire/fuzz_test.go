@@ -73,7 +73,7 @@ func compareDecoders(t *testing.T, b []byte) {
 	}
 }
 
-// repeatsTopic reports whether a message has the topic of the one before it in full.
+// repeatsTopic reports whether a message has the topic of the one before it in full, or an item the name.
 func repeatsTopic(pb *wirepb.Datagram) bool {
 	for _, d := range pb.Data {
 		last := ""
@@ -84,6 +84,18 @@ func repeatsTopic(pb *wirepb.Datagram) bool {
 			if m.Topic != nil {
 				last = *m.Topic
 			}
+		}
+	}
+	for _, p := range pb.Pair {
+		last, is := "", false
+		for _, i := range p.Items {
+			if !ItemKind(i.GetHead()&0xF).Named() || i.Name == nil {
+				continue
+			}
+			if is && *i.Name == last {
+				return true
+			}
+			last, is = *i.Name, true
 		}
 	}
 	return false
@@ -165,8 +177,8 @@ func (m *maker) topic() string {
 func (m *maker) datagram() plain {
 	const last = math.MaxUint64
 	p := plain{Header: Header{Cluster: m.u64(0, last), Transmitter: m.id(), Incarnation: m.u32(), Stream: StreamID(m.u32())}}
-	for kind := FrameData; kind <= FrameSymbolNak; kind++ {
-		if !isFrame(uint32(kind)) {
+	for kind := FrameData; kind <= FrameWord; kind++ {
+		if !isFrame(uint32(kind)) || m.n(3) == 2 {
 			continue
 		}
 		for range m.n(3) {
@@ -202,6 +214,8 @@ func (m *maker) datagram() plain {
 				p.Frames = append(p.Frames, l)
 			case FrameRepair, FrameSymbolNak:
 				p.Frames = append(p.Frames, m.fec(kind))
+			case FramePair, FramePairAck, FrameBeat, FrameHello, FrameMembers, FrameProbe, FrameWord:
+				p.Frames = append(p.Frames, m.group(kind))
 			default:
 				p.Frames = append(p.Frames, m.totem(kind))
 			}

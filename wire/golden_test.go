@@ -73,6 +73,38 @@ var golden = []struct {
 	{"notice", []any{Notice{Ring: testRing, Kind: MergeDetect}}},
 	{"repair", []any{plainRepair{Block: 1000, Scheme: 1, Stride: 1, Sources: 20, Repairs: 2, Index_: 1, Symbol: "\x1e\x00a symbol\x00"}}},
 	{"symbol-nak", []any{plainSymbolNak{Origin: testOrigin, OriginIncarnation: 4, Needs: []Need{{1000, 1}, {1060, 2}}}}},
+	{"pair", []any{plainPair{To: testOrigin, Session: 3, ToIncarnation: 4, Channel: ChannelInboxes, AckAtOnce: true, Number: 12, Oldest: 11, Known: 29, FirstItem: 30, Items: []plainItem{
+		{Kind: ItemSend, PayloadKind: KindMessage, Call: 1<<16 | 5, Name: "", Payload: "m"}, // the default in-box
+		{Kind: ItemRequest, Call: 1<<16 | 6, Name: "orders", Payload: "buy"},
+		{Kind: ItemRequest, Call: 7, Name: "orders", Payload: "sell"}, // the name is left out
+	}}}},
+	{"pair-answers", []any{plainPair{To: testOrigin, Session: 3, ToIncarnation: 4, Number: 2, Oldest: 2, Known: 5, FirstItem: 5, Items: []plainItem{
+		{Kind: ItemReply, Call: 6, Payload: "bought"},
+		{Kind: ItemResult, Result: ResultReturned, Call: 8, Attempt: 2, Backlog: 40, Service: 120},
+		{Kind: ItemCancel, Call: 9, Attempt: 1},
+		{Kind: ItemNothing},
+		{Kind: 15, Call: 10, Name: "newer"},
+		{Kind: ItemReply, Fragment: true, Call: 11, Offset: 1300, Size: 1304, Payload: "tail"},
+	}}}},
+	{"pair-queue", []any{
+		plainPair{To: testOrigin, Session: 3, ToIncarnation: 4, Channel: ChannelQueues, Number: 7, Oldest: 7, Known: 6, FirstItem: 6, Items: []plainItem{
+			{Kind: ItemQueue, Redelivered: true, Call: 12, Attempt: 2, Name: "work", Payload: "x"},
+			{Kind: ItemQueueRequest, Call: 13, Attempt: 1, Name: "work"},
+		}},
+		plainPairAck{To: testOrigin, Session: 9, Channel: ChannelAnswers, Next: 4, Held: 5, Taken: 17, Limit: 1028, Delay: 800},
+	}},
+	{"pair-question", []any{plainPair{To: testOrigin, Session: 3, Channel: ChannelInboxes, AckAtOnce: true, Number: 13, Oldest: 13, Known: 31, FirstItem: 33}}},
+	{"pair-ack", []any{plainPairAck{To: testOrigin, Session: 3, Channel: ChannelInboxes, Next: 12, Held: 1 << 63, Taken: 33, Limit: 1036, Delay: 5,
+		Refused: string(Refusals(nil).Append(Refusal{30, RefusedNoHandler}).Append(Refusal{32, RefusedNoRoom}))}}},
+	{"pair-ack-dead", []any{plainPairAck{To: testOrigin, Session: 3, Dead: true, Next: 1, Taken: 1, Limit: 1}}},
+	{"beat", []any{Beat{Version: 2, Interval: 20000, Members: 3, Digest: 0x0123456789ABCDEF, Stall: 350}}},
+	{"hello", []any{plainHello{Ask: true, Attempt: 1, Nonce: 77, Record: testRecord}}},
+	{"hello-partial", []any{plainHello{Nonce: 77, Record: plainRecord{ID: testOrigin, Incarnation: 4, Version: 90000, Interval: 1000, Partial: true}}}},
+	{"members", []any{plainTable{More: true, Nonces: "nonce_01nonce_02", Records: []plainRecord{
+		testRecord, {ID: testOrigin, Incarnation: 1, Version: 1, Started: 1700000000e9, Address: 0x0A00000219E4, Interval: 20000, Name: "gateway"}}}}},
+	{"members-compare", []any{plainTable{Compare: true, Records: []plainRecord{{ID: testOrigin, Version: 1, Interval: 20000, Partial: true}}}}},
+	{"probe", []any{Probe{To: testOrigin, Kind: ProbeRemoved, Incarnation: 4, Nonce: 78}}},
+	{"word", []any{plainWord{[]About{{ID: testOrigin, Incarnation: 4, Kind: AboutVouch, Age: 12000}, {ID: idOf(ids(1)), Incarnation: 1, Kind: AboutVerdict}}}}},
 	{"empty", nil},
 	{"all", []any{
 		plainData{Number: 7, FirstMessage: 100, Messages: []plainPacked{{"a", KindRaw, "1"}}},
@@ -84,6 +116,11 @@ var golden = []struct {
 		Leave{HasLast: true, Last: 8, NextMessage: 102},
 	}},
 }
+
+// testRecord is a record with all that a record can have.
+var testRecord = plainRecord{ID: MemberID{0xA0, 0xA1, 0xA2, 0xA3, 0xA4, 0xA5, 0xA6, 0xA7, 0xA8, 0xA9, 0xAA, 0xAB, 0xAC, 0xAD, 0xAE, 0xAF},
+	Incarnation: 3, Version: 2, Started: 1700000000e9, Address: 0x0A00000119E4, Interval: 20000, Name: "pricer-1",
+	Groups: []string{"prices", "prices.€"}, Queues: []plainConsumes{{"exclusive", 1, 2}, {"work", 4, 0}}}
 
 // goldenBytes reads testdata/NAME.hex: bytes in hexadecimal, "#" and the rest of a line ignored.
 func goldenBytes(tb testing.TB, name string) []byte {

@@ -12,7 +12,8 @@ import (
 //
 // A frame has, in this order, required fields of fixed size (the head), fields of bytes, and optional
 // fields of fixed size (the tail). Each of the three may be missing. The fields of the tail are
-// present together or not at all. A frame with lists of pairs has a head and the lists.
+// present together or not at all. A frame with lists of pairs has a head and the lists. A frame with
+// messages of several fields inside has them last, in place of the tail.
 type layout struct {
 	fields  []field
 	inRange func(*parts) bool // reports whether the fields are in the bounds of the frame; nil: those of the pairs are all
@@ -25,6 +26,20 @@ type layout struct {
 
 	first, last byte // the numbers of the lists; 0: none
 	pairs       pairBounds
+
+	nested nested
+}
+
+// nested is the one field of a frame whose values are messages of several fields. They are judged one
+// after the other. state is the judge's own: it passes from one message to the next, from zero on.
+type nested struct {
+	number byte // 0: the frame has none
+	most   int  // messages; a field that is not repeated has 1
+
+	// canonical reports whether b is in the canonical layout and in range.
+	canonical func(b []byte, state uint32) (next uint32, ok bool)
+	// judge judges b in any layout.
+	judge func(b []byte, state uint32) (next uint32, err error)
 }
 
 // field is one field of a frame.
@@ -45,6 +60,8 @@ const (
 	kindTrue   // an optional bool, which is written when it is true
 	kindBytes
 	kindPairs // a repeated message of a fixed64 and a fixed32, from 1 each
+	kindMessage
+	kindMessages // repeated
 )
 
 // The fields that a layout is made of.
@@ -55,19 +72,22 @@ var (
 	small    = field{kind: kindSmall}
 	blob     = field{kind: kindBytes}
 	pairs    = field{kind: kindPairs}
+	inside   = field{kind: kindMessage}
+	listed   = field{kind: kindMessages}
 )
 
 // flags is a fixed32 of which only bits have a meaning. The canonical layout has no others.
 func flags(bits uint32) field { return field{kind: kindFixed32, bits: bits} }
 
-// optional makes a field of fixed size one of the tail.
+// optional makes a field of fixed size one of the tail. A field of bytes that is optional stays where it
+// is, and is left out when it is empty.
 func optional(f field) field {
 	f.opt = true
 	return f
 }
 
 // newLayout makes the layout of a frame with these fields. inRange judges the bounds that go beyond
-// those of the fields' kinds. It is nil for a frame with lists, and for no other.
+// those of the fields' kinds. It is nil for a frame with lists of pairs, and for no other.
 func newLayout(inRange func(*parts) bool, fields ...field) *layout {
 	l := &layout{fields: fields, inRange: inRange}
 	for i := range fields {
@@ -79,8 +99,16 @@ func newLayout(inRange func(*parts) bool, fields ...field) *layout {
 			}
 			l.last = byte(number)
 			continue
+		case f.kind == kindMessages:
+			l.nested.number = byte(number)
+			continue
+		case f.kind == kindMessage:
+			l.nested.number = byte(number)
 		case f.kind == kindBytes:
 			f.place, l.bytes = len(l.bytes), append(l.bytes, byte(number))
+			if f.opt {
+				continue
+			}
 		case f.opt:
 			f.place = l.tail.add(number, f)
 			l.optional |= 1 << number
@@ -109,6 +137,12 @@ func (p pairBounds) inRange(first uint64, count uint32) bool {
 // withPairs returns l with bounds of the pairs.
 func (l *layout) withPairs(b pairBounds) *layout {
 	l.pairs = b
+	return l
+}
+
+// withNested returns l with the judges of the messages inside, of which there are at most so many.
+func (l *layout) withNested(most int, canonical func([]byte, uint32) (uint32, bool), judge func([]byte, uint32) (uint32, error)) *layout {
+	l.nested.most, l.nested.canonical, l.nested.judge = most, canonical, judge
 	return l
 }
 
@@ -187,6 +221,8 @@ type parts struct {
 	bytes [2][]byte // the fields of bytes, in their order
 	tail  []byte    // behind fields of bytes; empty where the optional fields are missing
 	lists []byte    // all fields, where the layout is not canonical; otherwise the lists follow the head
+	// The number of messages inside. lists begins with them, or earlier, in either layout.
+	count uint16
 }
 
 // scratch is where scan writes the head and the tail of a frame.
@@ -203,6 +239,8 @@ func (l *layout) split(b []byte, p *parts) bool {
 	switch rest := b[n:]; {
 	case l.first != 0:
 		return l.splitPairs(rest)
+	case l.nested.number != 0:
+		return l.splitNested(rest, p)
 	case len(l.bytes) > 0:
 		return l.splitBytes(rest, p)
 	case len(rest) > 0 && (len(rest) != len(l.tail.bytes) || !l.tail.matches(rest)):
@@ -215,14 +253,48 @@ func (l *layout) split(b []byte, p *parts) bool {
 
 // splitBytes is split from the first field of bytes on.
 func (l *layout) splitBytes(b []byte, p *parts) bool {
-	for i, number := range l.bytes {
-		var ok bool
-		if p.bytes[i], b, ok = canonicalBytes(b, number); !ok {
-			return false
-		}
+	b, ok := l.takeBytes(b, p)
+	if !ok {
+		return false
 	}
 	p.tail = b
 	return (len(b) == 0 || len(b) == len(l.tail.bytes) && l.tail.matches(b)) && l.inRange(p)
+}
+
+// takeBytes splits the fields of bytes off.
+func (l *layout) takeBytes(b []byte, p *parts) (rest []byte, ok bool) {
+	for i, number := range l.bytes {
+		if l.fields[number-1].opt && (len(b) == 0 || b[0] != number<<3|typeBytes) {
+			p.bytes[i] = nil
+			continue
+		}
+		if p.bytes[i], b, ok = canonicalBytes(b, number); !ok || l.fields[number-1].opt && len(p.bytes[i]) == 0 {
+			return nil, false
+		}
+	}
+	return b, true
+}
+
+// splitNested is split from the end of the head on, for a frame with messages inside.
+func (l *layout) splitNested(b []byte, p *parts) bool {
+	b, ok := l.takeBytes(b, p)
+	if !ok {
+		return false
+	}
+	p.lists, p.count = b, 0
+	for state := uint32(0); len(b) > 0; p.count++ {
+		var body []byte
+		if body, b, ok = canonicalBytes(b, l.nested.number); !ok || int(p.count) == l.nested.most {
+			return false
+		}
+		if state, ok = l.nested.canonical(body, state); !ok {
+			return false
+		}
+	}
+	if l.fields[l.nested.number-1].kind == kindMessage && p.count != 1 {
+		return false
+	}
+	return l.inRange(p)
 }
 
 // pairLen is the length of a canonical pair, without the list's tag and the length.
@@ -286,7 +358,7 @@ func (l *layout) scan(b []byte, p *parts, mem *scratch) error {
 	end := n + copy(mem[n:], l.tail.bytes)
 	*p = parts{head: mem[:n], lists: b}
 	seen, wrong := uint32(0), uint32(0) // bits of field numbers
-	count := 0
+	count, state := 0, uint32(0)
 	s := scanner{rest: b}
 	for s.next() {
 		if s.field > uint32(len(l.fields)) {
@@ -329,6 +401,14 @@ func (l *layout) scan(b []byte, p *parts, mem *scratch) error {
 				return ErrRange
 			}
 			count++
+		case kindMessage, kindMessages:
+			var err error
+			if count++; count > 1 && f.kind == kindMessage {
+				return ErrMalformed // protobuf would merge them
+			}
+			if state, err = l.nested.judge(s.bytes, state); err != nil {
+				return err
+			}
 		}
 	}
 	if o := seen & l.optional; s.bad || seen&l.required != l.required || o != 0 && o != l.optional {
@@ -336,7 +416,11 @@ func (l *layout) scan(b []byte, p *parts, mem *scratch) error {
 	} else if o != 0 {
 		p.head, p.tail = mem[:end], mem[n:end]
 	}
-	if wrong != 0 || l.first != 0 && (count < 1 || count > l.pairs.most) || l.inRange != nil && !l.inRange(p) {
+	if wrong != 0 || l.first != 0 && (count < 1 || count > l.pairs.most) || l.nested.number != 0 && count > l.nested.most {
+		return ErrRange
+	}
+	p.count = uint16(min(count, math.MaxUint16))
+	if l.inRange != nil && !l.inRange(p) {
 		return ErrRange
 	}
 	return nil

@@ -59,7 +59,7 @@ func (w rewriter) rewrite(b []byte, desc protoreflect.MessageDescriptor) []byte 
 	}
 	if w.permute {
 		order := map[protowire.Number]int{}
-		for _, i := range w.rng.Perm(40) {
+		for _, i := range w.rng.Perm(41) {
 			order[protowire.Number(i)] = len(order)
 		}
 		slices.SortStableFunc(fields, func(a, b field) int { return order[a.num] - order[b.num] })
@@ -88,7 +88,7 @@ func (w rewriter) stranger(b []byte) []byte {
 	if !w.unknown {
 		return b
 	}
-	num := protowire.Number([]int{11, 30, 1000, 1<<29 - 1}[w.rng.IntN(4)])
+	num := protowire.Number([]int{11, 40, 1000, 1<<29 - 1}[w.rng.IntN(4)])
 	switch w.rng.IntN(6) {
 	case 0:
 		b = protowire.AppendVarint(protowire.AppendTag(b, num, protowire.VarintType), math.MaxUint64)
@@ -262,6 +262,8 @@ func TestEdgesOfNumbers(t *testing.T) {
 					if !errors.Is(err, ErrVersion) {
 						t.Errorf("version %d: %v", edge, err)
 					}
+				case fd.FullName() == "blaze.wire.v1.Item.head": // it may ask for fields that are missing
+					refused++
 				case !errors.Is(err, ErrRange):
 					t.Errorf("%s, %s = %d: %v, want ErrRange", g.name, fd.FullName(), edge, err)
 				default:

@@ -19,7 +19,7 @@ import (
 // are sorted by kind, stably, because generated code does not keep the order between kinds.
 type plain struct {
 	Header Header
-	Frames []any // plainData, plainNak, Heartbeat, Status, Start, Leave, Ring, plainToken, plainJoin, plainCommit, Notice
+	Frames []any // plainData, plainNak, Heartbeat, Status, Start, Leave, Ring, plainToken, plainJoin, plainCommit, Notice, and those of groups
 }
 
 type plainData struct {
@@ -41,7 +41,10 @@ type plainNak struct {
 	Gaps, Again       []Gap
 }
 
-func (p plain) String() string { return fmt.Sprintf("%+v", struct{ plain }{p}) }
+func (p plain) String() string {
+	type bare plain // which has no String
+	return fmt.Sprintf("%+v", bare(p))
+}
 
 // plainOf reads everything that d hands out.
 func plainOf(d *Datagram) plain {
@@ -73,6 +76,8 @@ func plainOf(d *Datagram) plain {
 			p.Frames = append(p.Frames, f.Leave())
 		case FrameRepair, FrameSymbolNak:
 			p.Frames = append(p.Frames, plainFEC(f))
+		case FramePair, FramePairAck, FrameBeat, FrameHello, FrameMembers, FrameProbe, FrameWord:
+			p.Frames = append(p.Frames, plainGroup(f))
 		default:
 			p.Frames = append(p.Frames, plainTotem(f))
 		}
@@ -111,6 +116,8 @@ func appendPlain(p plain) []byte {
 			b = AppendLeave(b, f)
 		case plainRepair, plainSymbolNak:
 			b = appendPlainFEC(b, f)
+		case plainPair, plainPairAck, Beat, plainHello, plainTable, Probe, plainWord:
+			b = appendPlainGroup(b, f)
 		default:
 			b = appendPlainTotem(b, f)
 		}
@@ -191,6 +198,8 @@ func reference(b []byte) (plain, error) {
 	}
 	referenceTotem(&pb, add)
 	referenceFEC(&pb, add)
+	referenceGroup(&pb, b, add)
+	slices.SortStableFunc(p.Frames, func(a, b any) int { return cmp.Compare(kindOf(a), kindOf(b)) })
 	if len(p.Frames) > 16 {
 		err = ErrRange
 	}

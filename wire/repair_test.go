@@ -152,8 +152,6 @@ func TestBoundsFEC(t *testing.T) {
 		{"symbol nak: 0 symbols", AppendSymbolNak(nil, testOrigin, 1, []Need{{1, 0}}), ErrRange},
 		{"symbol nak: 127 symbols", AppendSymbolNak(nil, testOrigin, 1, []Need{{1, 127}}), nil},
 		{"symbol nak: 128 symbols", AppendSymbolNak(nil, testOrigin, 1, []Need{{1, 128}}), ErrRange},
-		{"frame 23 is nobody's", frame(23, []byte("?")), nil},
-		{"frame 26 is nobody's", frame(26, []byte("?")), nil},
 	} {
 		b := datagramOf(c.bytes)
 		var d Datagram

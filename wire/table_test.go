@@ -42,7 +42,9 @@ func TestLayoutsAgreeWithProto(t *testing.T) {
 		if n := len(l.head.bytes) + len(l.tail.bytes); n > len(scratch{}) {
 			t.Errorf("%s: %d bytes of fixed size do not fit scratch", frame.Name(), n)
 		}
-		if len(l.bytes) > len(parts{}.bytes) || (l.first != 0) != (l.inRange == nil) || l.first != 0 && len(l.bytes)+len(l.tail.bytes) > 0 {
+		inside := l.nested.number != 0
+		if len(l.bytes) > len(parts{}.bytes) || (l.first != 0) != (l.inRange == nil) || l.first != 0 && len(l.bytes)+len(l.tail.bytes) > 0 ||
+			inside && (l.first != 0 || len(l.tail.bytes) > 0 || int(l.nested.number) != len(l.fields) || l.nested.most == 0) {
 			t.Errorf("%s: this layout is not supported", frame.Name())
 		}
 	}
@@ -71,6 +73,8 @@ func kindFits(k fieldKind, fd protoreflect.FieldDescriptor) bool {
 		return fd.Kind() == protoreflect.BoolKind && !fd.IsList()
 	case kindMember, kindBytes:
 		return fd.Kind() == protoreflect.BytesKind && !fd.IsList()
+	case kindMessage, kindMessages:
+		return fd.Message() != nil && fd.IsList() == (k == kindMessages)
 	case kindPairs:
 		if !fd.IsList() || fd.Message() == nil || fd.Message().Fields().Len() != 2 {
 			return false

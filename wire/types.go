@@ -30,6 +30,7 @@ const (
 	FEC        Protocol = 3
 	Hybrid     Protocol = 4
 	Totem      Protocol = 5
+	Group      Protocol = 6 // membership and what goes from one member to another; not a protocol of topics
 )
 
 // NewStreamID combines p and lane (0..65535).

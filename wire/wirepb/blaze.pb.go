@@ -100,8 +100,16 @@ type Datagram struct {
 	Commit []*Commit `protobuf:"bytes,21,rep,name=commit,proto3" json:"commit,omitempty"`
 	Notice []*Notice `protobuf:"bytes,22,rep,name=notice,proto3" json:"notice,omitempty"`
 	// Forward error correction. The header's stream is protocol 3 or 4.
-	Repair        []*Repair    `protobuf:"bytes,24,rep,name=repair,proto3" json:"repair,omitempty"`
-	SymbolNak     []*SymbolNak `protobuf:"bytes,25,rep,name=symbol_nak,json=symbolNak,proto3" json:"symbol_nak,omitempty"`
+	Repair    []*Repair    `protobuf:"bytes,24,rep,name=repair,proto3" json:"repair,omitempty"`
+	SymbolNak []*SymbolNak `protobuf:"bytes,25,rep,name=symbol_nak,json=symbolNak,proto3" json:"symbol_nak,omitempty"`
+	// Groups. The header's stream is protocol 6, lane 0; its incarnation is that of the group layer.
+	Pair          []*Pair    `protobuf:"bytes,23,rep,name=pair,proto3" json:"pair,omitempty"`
+	PairAck       []*PairAck `protobuf:"bytes,26,rep,name=pair_ack,json=pairAck,proto3" json:"pair_ack,omitempty"`
+	Beat          []*Beat    `protobuf:"bytes,27,rep,name=beat,proto3" json:"beat,omitempty"`
+	Hello         []*Hello   `protobuf:"bytes,28,rep,name=hello,proto3" json:"hello,omitempty"`
+	Members       []*Members `protobuf:"bytes,29,rep,name=members,proto3" json:"members,omitempty"`
+	Probe         []*Probe   `protobuf:"bytes,30,rep,name=probe,proto3" json:"probe,omitempty"`
+	Word          []*Word    `protobuf:"bytes,31,rep,name=word,proto3" json:"word,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -265,6 +273,55 @@ func (x *Datagram) GetRepair() []*Repair {
 func (x *Datagram) GetSymbolNak() []*SymbolNak {
 	if x != nil {
 		return x.SymbolNak
+	}
+	return nil
+}
+
+func (x *Datagram) GetPair() []*Pair {
+	if x != nil {
+		return x.Pair
+	}
+	return nil
+}
+
+func (x *Datagram) GetPairAck() []*PairAck {
+	if x != nil {
+		return x.PairAck
+	}
+	return nil
+}
+
+func (x *Datagram) GetBeat() []*Beat {
+	if x != nil {
+		return x.Beat
+	}
+	return nil
+}
+
+func (x *Datagram) GetHello() []*Hello {
+	if x != nil {
+		return x.Hello
+	}
+	return nil
+}
+
+func (x *Datagram) GetMembers() []*Members {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+func (x *Datagram) GetProbe() []*Probe {
+	if x != nil {
+		return x.Probe
+	}
+	return nil
+}
+
+func (x *Datagram) GetWord() []*Word {
+	if x != nil {
+		return x.Word
 	}
 	return nil
 }
@@ -1556,6 +1613,904 @@ func (x *Need) GetCount() uint32 {
 	return 0
 }
 
+// Pair carries items from one member to one other, in order, by unicast. It is acknowledged.
+type Pair struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	To            []byte                 `protobuf:"bytes,1,opt,name=to,proto3,oneof" json:"to,omitempty"`                                              // required; 16 bytes: the member that it is for
+	Session       *uint32                `protobuf:"fixed32,2,opt,name=session,proto3,oneof" json:"session,omitempty"`                                  // required; from 1; the transmitter gives each number to one pair once
+	ToIncarnation *uint32                `protobuf:"fixed32,3,opt,name=to_incarnation,json=toIncarnation,proto3,oneof" json:"to_incarnation,omitempty"` // required; of `to`, as known when the session began
+	Flags         *uint32                `protobuf:"fixed32,4,opt,name=flags,proto3,oneof" json:"flags,omitempty"`                                      // required; bits 0 and 1 channel (0 answers, 1 in-boxes, 2 queues), bit 2 acknowledge at once
+	Number        *uint64                `protobuf:"fixed64,5,opt,name=number,proto3,oneof" json:"number,omitempty"`                                    // required; of this datagram in its channel, from 1; without items: the next one
+	Oldest        *uint64                `protobuf:"fixed64,6,opt,name=oldest,proto3,oneof" json:"oldest,omitempty"`                                    // required; the lowest number that has not been acknowledged
+	Known         *uint64                `protobuf:"fixed64,7,opt,name=known,proto3,oneof" json:"known,omitempty"`                                      // required; the lowest item whose outcome the transmitter does not have yet
+	FirstItem     *uint64                `protobuf:"fixed64,8,opt,name=first_item,json=firstItem,proto3,oneof" json:"first_item,omitempty"`             // required; number of the first item below, from 1
+	Items         []*Item                `protobuf:"bytes,9,rep,name=items,proto3" json:"items,omitempty"`                                              // none: a question for an acknowledgement, which takes no number
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pair) Reset() {
+	*x = Pair{}
+	mi := &file_blaze_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pair) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pair) ProtoMessage() {}
+
+func (x *Pair) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pair.ProtoReflect.Descriptor instead.
+func (*Pair) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Pair) GetTo() []byte {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *Pair) GetSession() uint32 {
+	if x != nil && x.Session != nil {
+		return *x.Session
+	}
+	return 0
+}
+
+func (x *Pair) GetToIncarnation() uint32 {
+	if x != nil && x.ToIncarnation != nil {
+		return *x.ToIncarnation
+	}
+	return 0
+}
+
+func (x *Pair) GetFlags() uint32 {
+	if x != nil && x.Flags != nil {
+		return *x.Flags
+	}
+	return 0
+}
+
+func (x *Pair) GetNumber() uint64 {
+	if x != nil && x.Number != nil {
+		return *x.Number
+	}
+	return 0
+}
+
+func (x *Pair) GetOldest() uint64 {
+	if x != nil && x.Oldest != nil {
+		return *x.Oldest
+	}
+	return 0
+}
+
+func (x *Pair) GetKnown() uint64 {
+	if x != nil && x.Known != nil {
+		return *x.Known
+	}
+	return 0
+}
+
+func (x *Pair) GetFirstItem() uint64 {
+	if x != nil && x.FirstItem != nil {
+		return *x.FirstItem
+	}
+	return 0
+}
+
+func (x *Pair) GetItems() []*Item {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+// Item is one message of a Pair, or a fragment of one, or a report about one.
+//
+// Its head: bits 0 to 3 kind (1 send, 2 request, 3 queue item, 4 queue request, 5 reply, 6 result,
+// 7 cancel, 8 record, 9 nothing), bits 4 to 7 the payload's Kind, bit 8 redelivered, bit 9 a
+// fragment, bits 12 to 15 result (0 handled, 1 error, 2 no reply, 3 returned unhandled).
+type Item struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Head    *uint32                `protobuf:"fixed32,1,opt,name=head,proto3,oneof" json:"head,omitempty"`       // required; see above
+	Call    *uint64                `protobuf:"fixed64,2,opt,name=call,proto3,oneof" json:"call,omitempty"`       // required; the caller's number of the call; of a reply, result and cancel: of the call that it is about
+	Attempt *uint32                `protobuf:"fixed32,3,opt,name=attempt,proto3,oneof" json:"attempt,omitempty"` // of queue items, results and cancels; absent: 0
+	Backlog *uint32                `protobuf:"fixed32,4,opt,name=backlog,proto3,oneof" json:"backlog,omitempty"` // of results: messages that wait for the handlers of this queue there; absent: 0
+	Service *uint32                `protobuf:"fixed32,5,opt,name=service,proto3,oneof" json:"service,omitempty"` // of results: us that one call of a handler takes, smoothed; absent: 0
+	// In-box or queue. Absent, of the kinds 1 to 4: that of the last item before it in this Pair that
+	// has one; the first of them has it always. Absent, of other kinds: none.
+	Name          *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Offset        *uint32 `protobuf:"fixed32,7,opt,name=offset,proto3,oneof" json:"offset,omitempty"` // required with bit 9; bytes of payload before this part
+	Size          *uint32 `protobuf:"fixed32,8,opt,name=size,proto3,oneof" json:"size,omitempty"`     // required with bit 9; bytes of the whole payload
+	Payload       []byte  `protobuf:"bytes,9,opt,name=payload,proto3,oneof" json:"payload,omitempty"` // absent: empty
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Item) Reset() {
+	*x = Item{}
+	mi := &file_blaze_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Item) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Item) ProtoMessage() {}
+
+func (x *Item) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Item.ProtoReflect.Descriptor instead.
+func (*Item) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Item) GetHead() uint32 {
+	if x != nil && x.Head != nil {
+		return *x.Head
+	}
+	return 0
+}
+
+func (x *Item) GetCall() uint64 {
+	if x != nil && x.Call != nil {
+		return *x.Call
+	}
+	return 0
+}
+
+func (x *Item) GetAttempt() uint32 {
+	if x != nil && x.Attempt != nil {
+		return *x.Attempt
+	}
+	return 0
+}
+
+func (x *Item) GetBacklog() uint32 {
+	if x != nil && x.Backlog != nil {
+		return *x.Backlog
+	}
+	return 0
+}
+
+func (x *Item) GetService() uint32 {
+	if x != nil && x.Service != nil {
+		return *x.Service
+	}
+	return 0
+}
+
+func (x *Item) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *Item) GetOffset() uint32 {
+	if x != nil && x.Offset != nil {
+		return *x.Offset
+	}
+	return 0
+}
+
+func (x *Item) GetSize() uint32 {
+	if x != nil && x.Size != nil {
+		return *x.Size
+	}
+	return 0
+}
+
+func (x *Item) GetPayload() []byte {
+	if x != nil {
+		return x.Payload
+	}
+	return nil
+}
+
+// PairAck acknowledges one channel of a pair. It may share a datagram with Pair frames.
+type PairAck struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	To      []byte                 `protobuf:"bytes,1,opt,name=to,proto3,oneof" json:"to,omitempty"`             // required; 16 bytes: the member whose datagrams it is about
+	Session *uint32                `protobuf:"fixed32,2,opt,name=session,proto3,oneof" json:"session,omitempty"` // required; theirs
+	Flags   *uint32                `protobuf:"fixed32,3,opt,name=flags,proto3,oneof" json:"flags,omitempty"`     // required; bits 0 and 1 channel, bit 2: this session is dead here, begin another
+	Next    *uint64                `protobuf:"fixed64,4,opt,name=next,proto3,oneof" json:"next,omitempty"`       // required; lowest datagram not received
+	Held    *uint64                `protobuf:"fixed64,5,opt,name=held,proto3,oneof" json:"held,omitempty"`       // required; bit i: datagram next + 1 + i is here
+	Taken   *uint64                `protobuf:"fixed64,6,opt,name=taken,proto3,oneof" json:"taken,omitempty"`     // required; one above the last item that was taken or refused
+	Limit   *uint64                `protobuf:"fixed64,7,opt,name=limit,proto3,oneof" json:"limit,omitempty"`     // required; there is room for datagrams below this one
+	Delay   *uint32                `protobuf:"fixed32,8,opt,name=delay,proto3,oneof" json:"delay,omitempty"`     // required; us that this acknowledgement was kept back
+	// 12 bytes each, little-endian, ascending: number of an item that was refused, and the reason
+	// (1 no handler, 2 no room, 3 not the active consumer, 4 stopping, 5 unknown kind); absent: none
+	Refused       []byte `protobuf:"bytes,9,opt,name=refused,proto3,oneof" json:"refused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PairAck) Reset() {
+	*x = PairAck{}
+	mi := &file_blaze_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PairAck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PairAck) ProtoMessage() {}
+
+func (x *PairAck) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PairAck.ProtoReflect.Descriptor instead.
+func (*PairAck) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *PairAck) GetTo() []byte {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *PairAck) GetSession() uint32 {
+	if x != nil && x.Session != nil {
+		return *x.Session
+	}
+	return 0
+}
+
+func (x *PairAck) GetFlags() uint32 {
+	if x != nil && x.Flags != nil {
+		return *x.Flags
+	}
+	return 0
+}
+
+func (x *PairAck) GetNext() uint64 {
+	if x != nil && x.Next != nil {
+		return *x.Next
+	}
+	return 0
+}
+
+func (x *PairAck) GetHeld() uint64 {
+	if x != nil && x.Held != nil {
+		return *x.Held
+	}
+	return 0
+}
+
+func (x *PairAck) GetTaken() uint64 {
+	if x != nil && x.Taken != nil {
+		return *x.Taken
+	}
+	return 0
+}
+
+func (x *PairAck) GetLimit() uint64 {
+	if x != nil && x.Limit != nil {
+		return *x.Limit
+	}
+	return 0
+}
+
+func (x *PairAck) GetDelay() uint32 {
+	if x != nil && x.Delay != nil {
+		return *x.Delay
+	}
+	return 0
+}
+
+func (x *PairAck) GetRefused() []byte {
+	if x != nil {
+		return x.Refused
+	}
+	return nil
+}
+
+// Beat is a member's sign of life, to all.
+type Beat struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Version       *uint32                `protobuf:"fixed32,1,opt,name=version,proto3,oneof" json:"version,omitempty"`   // required; of its record
+	Interval      *uint32                `protobuf:"fixed32,2,opt,name=interval,proto3,oneof" json:"interval,omitempty"` // required; us: its next beat comes within it
+	Members       *uint32                `protobuf:"fixed32,3,opt,name=members,proto3,oneof" json:"members,omitempty"`   // required; members that it has in its table, itself included
+	Digest        *uint64                `protobuf:"fixed64,4,opt,name=digest,proto3,oneof" json:"digest,omitempty"`     // required; of the table: XOR over ids, incarnations and versions
+	Stall         *uint32                `protobuf:"fixed32,5,opt,name=stall,proto3,oneof" json:"stall,omitempty"`       // required; us: the longest that its loop stood still in the last 10 s
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Beat) Reset() {
+	*x = Beat{}
+	mi := &file_blaze_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Beat) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Beat) ProtoMessage() {}
+
+func (x *Beat) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Beat.ProtoReflect.Descriptor instead.
+func (*Beat) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Beat) GetVersion() uint32 {
+	if x != nil && x.Version != nil {
+		return *x.Version
+	}
+	return 0
+}
+
+func (x *Beat) GetInterval() uint32 {
+	if x != nil && x.Interval != nil {
+		return *x.Interval
+	}
+	return 0
+}
+
+func (x *Beat) GetMembers() uint32 {
+	if x != nil && x.Members != nil {
+		return *x.Members
+	}
+	return 0
+}
+
+func (x *Beat) GetDigest() uint64 {
+	if x != nil && x.Digest != nil {
+		return *x.Digest
+	}
+	return 0
+}
+
+func (x *Beat) GetStall() uint32 {
+	if x != nil && x.Stall != nil {
+		return *x.Stall
+	}
+	return 0
+}
+
+// Hello announces a member, to all or to the one that asked.
+type Hello struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Flags         *uint32                `protobuf:"fixed32,1,opt,name=flags,proto3,oneof" json:"flags,omitempty"` // required; bit 0: who is there?; bits 8 to 15: attempt
+	Nonce         *uint64                `protobuf:"fixed64,2,opt,name=nonce,proto3,oneof" json:"nonce,omitempty"` // required; random, of this start; the answer to bit 0 returns it
+	Record        *Record                `protobuf:"bytes,3,opt,name=record,proto3,oneof" json:"record,omitempty"` // required; of the transmitter. Unlike plain protobuf, twice is malformed
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Hello) Reset() {
+	*x = Hello{}
+	mi := &file_blaze_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Hello) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Hello) ProtoMessage() {}
+
+func (x *Hello) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Hello.ProtoReflect.Descriptor instead.
+func (*Hello) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Hello) GetFlags() uint32 {
+	if x != nil && x.Flags != nil {
+		return *x.Flags
+	}
+	return 0
+}
+
+func (x *Hello) GetNonce() uint64 {
+	if x != nil && x.Nonce != nil {
+		return *x.Nonce
+	}
+	return 0
+}
+
+func (x *Hello) GetRecord() *Record {
+	if x != nil {
+		return x.Record
+	}
+	return nil
+}
+
+// Record is a member's description of itself.
+type Record struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`                     // required; 16 bytes
+	Incarnation   *uint32                `protobuf:"fixed32,2,opt,name=incarnation,proto3,oneof" json:"incarnation,omitempty"` // required
+	Version       *uint32                `protobuf:"fixed32,3,opt,name=version,proto3,oneof" json:"version,omitempty"`         // required; counts the changes
+	Started       *uint64                `protobuf:"fixed64,4,opt,name=started,proto3,oneof" json:"started,omitempty"`         // required; ns since 1970
+	Address       *uint64                `protobuf:"fixed64,5,opt,name=address,proto3,oneof" json:"address,omitempty"`         // required; its own endpoint: IPv4 << 16 | port
+	Interval      *uint32                `protobuf:"fixed32,6,opt,name=interval,proto3,oneof" json:"interval,omitempty"`       // required; us between two of its beats
+	Flags         *uint32                `protobuf:"fixed32,7,opt,name=flags,proto3,oneof" json:"flags,omitempty"`             // required; bit 0: groups and queues are left out, ask for the record
+	Name          *string                `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`                 // absent: it has none
+	Groups        []string               `protobuf:"bytes,9,rep,name=groups,proto3" json:"groups,omitempty"`                   // strictly ascending
+	Queues        []*Consumes            `protobuf:"bytes,10,rep,name=queues,proto3" json:"queues,omitempty"`                  // strictly ascending by queue
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Record) Reset() {
+	*x = Record{}
+	mi := &file_blaze_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Record) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Record) ProtoMessage() {}
+
+func (x *Record) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Record.ProtoReflect.Descriptor instead.
+func (*Record) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Record) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *Record) GetIncarnation() uint32 {
+	if x != nil && x.Incarnation != nil {
+		return *x.Incarnation
+	}
+	return 0
+}
+
+func (x *Record) GetVersion() uint32 {
+	if x != nil && x.Version != nil {
+		return *x.Version
+	}
+	return 0
+}
+
+func (x *Record) GetStarted() uint64 {
+	if x != nil && x.Started != nil {
+		return *x.Started
+	}
+	return 0
+}
+
+func (x *Record) GetAddress() uint64 {
+	if x != nil && x.Address != nil {
+		return *x.Address
+	}
+	return 0
+}
+
+func (x *Record) GetInterval() uint32 {
+	if x != nil && x.Interval != nil {
+		return *x.Interval
+	}
+	return 0
+}
+
+func (x *Record) GetFlags() uint32 {
+	if x != nil && x.Flags != nil {
+		return *x.Flags
+	}
+	return 0
+}
+
+func (x *Record) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *Record) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *Record) GetQueues() []*Consumes {
+	if x != nil {
+		return x.Queues
+	}
+	return nil
+}
+
+// Consumes names a queue that a member takes messages from.
+type Consumes struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Queue         *string                `protobuf:"bytes,1,opt,name=queue,proto3,oneof" json:"queue,omitempty"`         // required
+	Handlers      *uint32                `protobuf:"fixed32,2,opt,name=handlers,proto3,oneof" json:"handlers,omitempty"` // required; 1 or more
+	Rank          *uint32                `protobuf:"fixed32,3,opt,name=rank,proto3,oneof" json:"rank,omitempty"`         // required; 0: not exclusive; else 1 + its place in line
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Consumes) Reset() {
+	*x = Consumes{}
+	mi := &file_blaze_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Consumes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Consumes) ProtoMessage() {}
+
+func (x *Consumes) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Consumes.ProtoReflect.Descriptor instead.
+func (*Consumes) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Consumes) GetQueue() string {
+	if x != nil && x.Queue != nil {
+		return *x.Queue
+	}
+	return ""
+}
+
+func (x *Consumes) GetHandlers() uint32 {
+	if x != nil && x.Handlers != nil {
+		return *x.Handlers
+	}
+	return 0
+}
+
+func (x *Consumes) GetRank() uint32 {
+	if x != nil && x.Rank != nil {
+		return *x.Rank
+	}
+	return 0
+}
+
+// Members is what the transmitter's table holds, or a part of that.
+type Members struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Flags         *uint32                `protobuf:"fixed32,1,opt,name=flags,proto3,oneof" json:"flags,omitempty"` // required; bit 0: compare (ids, incarnations and versions only), bit 1: more follow
+	Nonces        []byte                 `protobuf:"bytes,2,opt,name=nonces,proto3,oneof" json:"nonces,omitempty"` // required; 8 bytes each, at most 8: of the Hellos that this answers
+	Members       []*Record              `protobuf:"bytes,3,rep,name=members,proto3" json:"members,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Members) Reset() {
+	*x = Members{}
+	mi := &file_blaze_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Members) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Members) ProtoMessage() {}
+
+func (x *Members) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Members.ProtoReflect.Descriptor instead.
+func (*Members) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Members) GetFlags() uint32 {
+	if x != nil && x.Flags != nil {
+		return *x.Flags
+	}
+	return 0
+}
+
+func (x *Members) GetNonces() []byte {
+	if x != nil {
+		return x.Nonces
+	}
+	return nil
+}
+
+func (x *Members) GetMembers() []*Record {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+// Probe is a question to one member, or an answer.
+//
+// Its kind: 1 are you there, 2 I am, 3 am I in, 4 you are (incarnation), 5 you are removed
+// (incarnation), 6 send your record, 7 I am not `to`.
+type Probe struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	To            []byte                 `protobuf:"bytes,1,opt,name=to,proto3,oneof" json:"to,omitempty"`                     // required; 16 bytes: the member that it is for
+	Kind          *uint32                `protobuf:"fixed32,2,opt,name=kind,proto3,oneof" json:"kind,omitempty"`               // required; 1 or more, see above
+	Incarnation   *uint32                `protobuf:"fixed32,3,opt,name=incarnation,proto3,oneof" json:"incarnation,omitempty"` // required; 1, 3, 6: of the transmitter; 2, 7: of the member that answers; 4, 5: of `to`, as known
+	Nonce         *uint64                `protobuf:"fixed64,4,opt,name=nonce,proto3,oneof" json:"nonce,omitempty"`             // required; 2, 4, 5 and 7 return it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Probe) Reset() {
+	*x = Probe{}
+	mi := &file_blaze_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Probe) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Probe) ProtoMessage() {}
+
+func (x *Probe) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Probe.ProtoReflect.Descriptor instead.
+func (*Probe) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Probe) GetTo() []byte {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *Probe) GetKind() uint32 {
+	if x != nil && x.Kind != nil {
+		return *x.Kind
+	}
+	return 0
+}
+
+func (x *Probe) GetIncarnation() uint32 {
+	if x != nil && x.Incarnation != nil {
+		return *x.Incarnation
+	}
+	return 0
+}
+
+func (x *Probe) GetNonce() uint64 {
+	if x != nil && x.Nonce != nil {
+		return *x.Nonce
+	}
+	return 0
+}
+
+// Word is a report about other members, to all.
+type Word struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	About         []*About               `protobuf:"bytes,1,rep,name=about,proto3" json:"about,omitempty"` // 1 or more
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Word) Reset() {
+	*x = Word{}
+	mi := &file_blaze_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Word) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Word) ProtoMessage() {}
+
+func (x *Word) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Word.ProtoReflect.Descriptor instead.
+func (*Word) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Word) GetAbout() []*About {
+	if x != nil {
+		return x.About
+	}
+	return nil
+}
+
+// About is the part of a Word that is about one member.
+type About struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`                     // required; 16 bytes
+	Incarnation   *uint32                `protobuf:"fixed32,2,opt,name=incarnation,proto3,oneof" json:"incarnation,omitempty"` // required
+	Kind          *uint32                `protobuf:"fixed32,3,opt,name=kind,proto3,oneof" json:"kind,omitempty"`               // required; 1 doubt, 2 vouch, 3 verdict: removed as failed, 4 left by its own word, 5 I leave
+	Age           *uint32                `protobuf:"fixed32,4,opt,name=age,proto3,oneof" json:"age,omitempty"`                 // required; of a vouch: us since the transmitter itself heard it; else 0
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *About) Reset() {
+	*x = About{}
+	mi := &file_blaze_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *About) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*About) ProtoMessage() {}
+
+func (x *About) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use About.ProtoReflect.Descriptor instead.
+func (*About) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *About) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *About) GetIncarnation() uint32 {
+	if x != nil && x.Incarnation != nil {
+		return *x.Incarnation
+	}
+	return 0
+}
+
+func (x *About) GetKind() uint32 {
+	if x != nil && x.Kind != nil {
+		return *x.Kind
+	}
+	return 0
+}
+
+func (x *About) GetAge() uint32 {
+	if x != nil && x.Age != nil {
+		return *x.Age
+	}
+	return 0
+}
+
 // Message is what blaze.Message looks like when it is a payload of KIND_MESSAGE.
 type Message struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -1572,7 +2527,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_blaze_proto_msgTypes[18]
+	mi := &file_blaze_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1584,7 +2539,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_blaze_proto_msgTypes[18]
+	mi := &file_blaze_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1597,7 +2552,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_blaze_proto_rawDescGZIP(), []int{18}
+	return file_blaze_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Message) GetEntries() map[string]*Value {
@@ -1686,7 +2641,7 @@ type Value struct {
 
 func (x *Value) Reset() {
 	*x = Value{}
-	mi := &file_blaze_proto_msgTypes[19]
+	mi := &file_blaze_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1698,7 +2653,7 @@ func (x *Value) String() string {
 func (*Value) ProtoMessage() {}
 
 func (x *Value) ProtoReflect() protoreflect.Message {
-	mi := &file_blaze_proto_msgTypes[19]
+	mi := &file_blaze_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1711,7 +2666,7 @@ func (x *Value) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Value.ProtoReflect.Descriptor instead.
 func (*Value) Descriptor() ([]byte, []int) {
-	return file_blaze_proto_rawDescGZIP(), []int{19}
+	return file_blaze_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Value) GetKind() isValue_Kind {
@@ -1894,7 +2849,7 @@ var File_blaze_proto protoreflect.FileDescriptor
 
 const file_blaze_proto_rawDesc = "" +
 	"\n" +
-	"\vblaze.proto\x12\rblaze.wire.v1\x1a\x19google/protobuf/any.proto\"\xf6\x06\n" +
+	"\vblaze.proto\x12\rblaze.wire.v1\x1a\x19google/protobuf/any.proto\"\xae\t\n" +
 	"\bDatagram\x12\x1d\n" +
 	"\aversion\x18\x01 \x01(\aH\x00R\aversion\x88\x01\x01\x12\x1d\n" +
 	"\acluster\x18\x02 \x01(\x06H\x01R\acluster\x88\x01\x01\x12\x1b\n" +
@@ -1915,7 +2870,14 @@ const file_blaze_proto_rawDesc = "" +
 	"\x06notice\x18\x16 \x03(\v2\x15.blaze.wire.v1.NoticeR\x06notice\x12-\n" +
 	"\x06repair\x18\x18 \x03(\v2\x15.blaze.wire.v1.RepairR\x06repair\x127\n" +
 	"\n" +
-	"symbol_nak\x18\x19 \x03(\v2\x18.blaze.wire.v1.SymbolNakR\tsymbolNakB\n" +
+	"symbol_nak\x18\x19 \x03(\v2\x18.blaze.wire.v1.SymbolNakR\tsymbolNak\x12'\n" +
+	"\x04pair\x18\x17 \x03(\v2\x13.blaze.wire.v1.PairR\x04pair\x121\n" +
+	"\bpair_ack\x18\x1a \x03(\v2\x16.blaze.wire.v1.PairAckR\apairAck\x12'\n" +
+	"\x04beat\x18\x1b \x03(\v2\x13.blaze.wire.v1.BeatR\x04beat\x12*\n" +
+	"\x05hello\x18\x1c \x03(\v2\x14.blaze.wire.v1.HelloR\x05hello\x120\n" +
+	"\amembers\x18\x1d \x03(\v2\x16.blaze.wire.v1.MembersR\amembers\x12*\n" +
+	"\x05probe\x18\x1e \x03(\v2\x14.blaze.wire.v1.ProbeR\x05probe\x12'\n" +
+	"\x04word\x18\x1f \x03(\v2\x13.blaze.wire.v1.WordR\x04wordB\n" +
 	"\n" +
 	"\b_versionB\n" +
 	"\n" +
@@ -2113,7 +3075,147 @@ const file_blaze_proto_rawDesc = "" +
 	"\x05block\x18\x01 \x01(\x06H\x00R\x05block\x88\x01\x01\x12\x19\n" +
 	"\x05count\x18\x02 \x01(\aH\x01R\x05count\x88\x01\x01B\b\n" +
 	"\x06_blockB\b\n" +
-	"\x06_count\"\x86\x02\n" +
+	"\x06_count\"\x84\x03\n" +
+	"\x04Pair\x12\x13\n" +
+	"\x02to\x18\x01 \x01(\fH\x00R\x02to\x88\x01\x01\x12\x1d\n" +
+	"\asession\x18\x02 \x01(\aH\x01R\asession\x88\x01\x01\x12*\n" +
+	"\x0eto_incarnation\x18\x03 \x01(\aH\x02R\rtoIncarnation\x88\x01\x01\x12\x19\n" +
+	"\x05flags\x18\x04 \x01(\aH\x03R\x05flags\x88\x01\x01\x12\x1b\n" +
+	"\x06number\x18\x05 \x01(\x06H\x04R\x06number\x88\x01\x01\x12\x1b\n" +
+	"\x06oldest\x18\x06 \x01(\x06H\x05R\x06oldest\x88\x01\x01\x12\x19\n" +
+	"\x05known\x18\a \x01(\x06H\x06R\x05known\x88\x01\x01\x12\"\n" +
+	"\n" +
+	"first_item\x18\b \x01(\x06H\aR\tfirstItem\x88\x01\x01\x12)\n" +
+	"\x05items\x18\t \x03(\v2\x13.blaze.wire.v1.ItemR\x05itemsB\x05\n" +
+	"\x03_toB\n" +
+	"\n" +
+	"\b_sessionB\x11\n" +
+	"\x0f_to_incarnationB\b\n" +
+	"\x06_flagsB\t\n" +
+	"\a_numberB\t\n" +
+	"\a_oldestB\b\n" +
+	"\x06_knownB\r\n" +
+	"\v_first_item\"\xe2\x02\n" +
+	"\x04Item\x12\x17\n" +
+	"\x04head\x18\x01 \x01(\aH\x00R\x04head\x88\x01\x01\x12\x17\n" +
+	"\x04call\x18\x02 \x01(\x06H\x01R\x04call\x88\x01\x01\x12\x1d\n" +
+	"\aattempt\x18\x03 \x01(\aH\x02R\aattempt\x88\x01\x01\x12\x1d\n" +
+	"\abacklog\x18\x04 \x01(\aH\x03R\abacklog\x88\x01\x01\x12\x1d\n" +
+	"\aservice\x18\x05 \x01(\aH\x04R\aservice\x88\x01\x01\x12\x17\n" +
+	"\x04name\x18\x06 \x01(\tH\x05R\x04name\x88\x01\x01\x12\x1b\n" +
+	"\x06offset\x18\a \x01(\aH\x06R\x06offset\x88\x01\x01\x12\x17\n" +
+	"\x04size\x18\b \x01(\aH\aR\x04size\x88\x01\x01\x12\x1d\n" +
+	"\apayload\x18\t \x01(\fH\bR\apayload\x88\x01\x01B\a\n" +
+	"\x05_headB\a\n" +
+	"\x05_callB\n" +
+	"\n" +
+	"\b_attemptB\n" +
+	"\n" +
+	"\b_backlogB\n" +
+	"\n" +
+	"\b_serviceB\a\n" +
+	"\x05_nameB\t\n" +
+	"\a_offsetB\a\n" +
+	"\x05_sizeB\n" +
+	"\n" +
+	"\b_payload\"\xd3\x02\n" +
+	"\aPairAck\x12\x13\n" +
+	"\x02to\x18\x01 \x01(\fH\x00R\x02to\x88\x01\x01\x12\x1d\n" +
+	"\asession\x18\x02 \x01(\aH\x01R\asession\x88\x01\x01\x12\x19\n" +
+	"\x05flags\x18\x03 \x01(\aH\x02R\x05flags\x88\x01\x01\x12\x17\n" +
+	"\x04next\x18\x04 \x01(\x06H\x03R\x04next\x88\x01\x01\x12\x17\n" +
+	"\x04held\x18\x05 \x01(\x06H\x04R\x04held\x88\x01\x01\x12\x19\n" +
+	"\x05taken\x18\x06 \x01(\x06H\x05R\x05taken\x88\x01\x01\x12\x19\n" +
+	"\x05limit\x18\a \x01(\x06H\x06R\x05limit\x88\x01\x01\x12\x19\n" +
+	"\x05delay\x18\b \x01(\aH\aR\x05delay\x88\x01\x01\x12\x1d\n" +
+	"\arefused\x18\t \x01(\fH\bR\arefused\x88\x01\x01B\x05\n" +
+	"\x03_toB\n" +
+	"\n" +
+	"\b_sessionB\b\n" +
+	"\x06_flagsB\a\n" +
+	"\x05_nextB\a\n" +
+	"\x05_heldB\b\n" +
+	"\x06_takenB\b\n" +
+	"\x06_limitB\b\n" +
+	"\x06_delayB\n" +
+	"\n" +
+	"\b_refused\"\xd7\x01\n" +
+	"\x04Beat\x12\x1d\n" +
+	"\aversion\x18\x01 \x01(\aH\x00R\aversion\x88\x01\x01\x12\x1f\n" +
+	"\binterval\x18\x02 \x01(\aH\x01R\binterval\x88\x01\x01\x12\x1d\n" +
+	"\amembers\x18\x03 \x01(\aH\x02R\amembers\x88\x01\x01\x12\x1b\n" +
+	"\x06digest\x18\x04 \x01(\x06H\x03R\x06digest\x88\x01\x01\x12\x19\n" +
+	"\x05stall\x18\x05 \x01(\aH\x04R\x05stall\x88\x01\x01B\n" +
+	"\n" +
+	"\b_versionB\v\n" +
+	"\t_intervalB\n" +
+	"\n" +
+	"\b_membersB\t\n" +
+	"\a_digestB\b\n" +
+	"\x06_stall\"\x90\x01\n" +
+	"\x05Hello\x12\x19\n" +
+	"\x05flags\x18\x01 \x01(\aH\x00R\x05flags\x88\x01\x01\x12\x19\n" +
+	"\x05nonce\x18\x02 \x01(\x06H\x01R\x05nonce\x88\x01\x01\x122\n" +
+	"\x06record\x18\x03 \x01(\v2\x15.blaze.wire.v1.RecordH\x02R\x06record\x88\x01\x01B\b\n" +
+	"\x06_flagsB\b\n" +
+	"\x06_nonceB\t\n" +
+	"\a_record\"\x9a\x03\n" +
+	"\x06Record\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\fH\x00R\x02id\x88\x01\x01\x12%\n" +
+	"\vincarnation\x18\x02 \x01(\aH\x01R\vincarnation\x88\x01\x01\x12\x1d\n" +
+	"\aversion\x18\x03 \x01(\aH\x02R\aversion\x88\x01\x01\x12\x1d\n" +
+	"\astarted\x18\x04 \x01(\x06H\x03R\astarted\x88\x01\x01\x12\x1d\n" +
+	"\aaddress\x18\x05 \x01(\x06H\x04R\aaddress\x88\x01\x01\x12\x1f\n" +
+	"\binterval\x18\x06 \x01(\aH\x05R\binterval\x88\x01\x01\x12\x19\n" +
+	"\x05flags\x18\a \x01(\aH\x06R\x05flags\x88\x01\x01\x12\x17\n" +
+	"\x04name\x18\b \x01(\tH\aR\x04name\x88\x01\x01\x12\x16\n" +
+	"\x06groups\x18\t \x03(\tR\x06groups\x12/\n" +
+	"\x06queues\x18\n" +
+	" \x03(\v2\x17.blaze.wire.v1.ConsumesR\x06queuesB\x05\n" +
+	"\x03_idB\x0e\n" +
+	"\f_incarnationB\n" +
+	"\n" +
+	"\b_versionB\n" +
+	"\n" +
+	"\b_startedB\n" +
+	"\n" +
+	"\b_addressB\v\n" +
+	"\t_intervalB\b\n" +
+	"\x06_flagsB\a\n" +
+	"\x05_name\"\x7f\n" +
+	"\bConsumes\x12\x19\n" +
+	"\x05queue\x18\x01 \x01(\tH\x00R\x05queue\x88\x01\x01\x12\x1f\n" +
+	"\bhandlers\x18\x02 \x01(\aH\x01R\bhandlers\x88\x01\x01\x12\x17\n" +
+	"\x04rank\x18\x03 \x01(\aH\x02R\x04rank\x88\x01\x01B\b\n" +
+	"\x06_queueB\v\n" +
+	"\t_handlersB\a\n" +
+	"\x05_rank\"\x87\x01\n" +
+	"\aMembers\x12\x19\n" +
+	"\x05flags\x18\x01 \x01(\aH\x00R\x05flags\x88\x01\x01\x12\x1b\n" +
+	"\x06nonces\x18\x02 \x01(\fH\x01R\x06nonces\x88\x01\x01\x12/\n" +
+	"\amembers\x18\x03 \x03(\v2\x15.blaze.wire.v1.RecordR\amembersB\b\n" +
+	"\x06_flagsB\t\n" +
+	"\a_nonces\"\xa1\x01\n" +
+	"\x05Probe\x12\x13\n" +
+	"\x02to\x18\x01 \x01(\fH\x00R\x02to\x88\x01\x01\x12\x17\n" +
+	"\x04kind\x18\x02 \x01(\aH\x01R\x04kind\x88\x01\x01\x12%\n" +
+	"\vincarnation\x18\x03 \x01(\aH\x02R\vincarnation\x88\x01\x01\x12\x19\n" +
+	"\x05nonce\x18\x04 \x01(\x06H\x03R\x05nonce\x88\x01\x01B\x05\n" +
+	"\x03_toB\a\n" +
+	"\x05_kindB\x0e\n" +
+	"\f_incarnationB\b\n" +
+	"\x06_nonce\"2\n" +
+	"\x04Word\x12*\n" +
+	"\x05about\x18\x01 \x03(\v2\x14.blaze.wire.v1.AboutR\x05about\"\x9b\x01\n" +
+	"\x05About\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\fH\x00R\x02id\x88\x01\x01\x12%\n" +
+	"\vincarnation\x18\x02 \x01(\aH\x01R\vincarnation\x88\x01\x01\x12\x17\n" +
+	"\x04kind\x18\x03 \x01(\aH\x02R\x04kind\x88\x01\x01\x12\x15\n" +
+	"\x03age\x18\x04 \x01(\aH\x03R\x03age\x88\x01\x01B\x05\n" +
+	"\x03_idB\x0e\n" +
+	"\f_incarnationB\a\n" +
+	"\x05_kindB\x06\n" +
+	"\x04_age\"\x86\x02\n" +
 	"\aMessage\x12=\n" +
 	"\aentries\x18\x01 \x03(\v2#.blaze.wire.v1.Message.EntriesEntryR\aentries\x12\x14\n" +
 	"\x04text\x18\x02 \x01(\tH\x00R\x04text\x12\x16\n" +
@@ -2154,7 +3256,7 @@ func file_blaze_proto_rawDescGZIP() []byte {
 }
 
 var file_blaze_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_blaze_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_blaze_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_blaze_proto_goTypes = []any{
 	(Kind)(0),         // 0: blaze.wire.v1.Kind
 	(*Datagram)(nil),  // 1: blaze.wire.v1.Datagram
@@ -2175,10 +3277,21 @@ var file_blaze_proto_goTypes = []any{
 	(*Repair)(nil),    // 16: blaze.wire.v1.Repair
 	(*SymbolNak)(nil), // 17: blaze.wire.v1.SymbolNak
 	(*Need)(nil),      // 18: blaze.wire.v1.Need
-	(*Message)(nil),   // 19: blaze.wire.v1.Message
-	(*Value)(nil),     // 20: blaze.wire.v1.Value
-	nil,               // 21: blaze.wire.v1.Message.EntriesEntry
-	(*anypb.Any)(nil), // 22: google.protobuf.Any
+	(*Pair)(nil),      // 19: blaze.wire.v1.Pair
+	(*Item)(nil),      // 20: blaze.wire.v1.Item
+	(*PairAck)(nil),   // 21: blaze.wire.v1.PairAck
+	(*Beat)(nil),      // 22: blaze.wire.v1.Beat
+	(*Hello)(nil),     // 23: blaze.wire.v1.Hello
+	(*Record)(nil),    // 24: blaze.wire.v1.Record
+	(*Consumes)(nil),  // 25: blaze.wire.v1.Consumes
+	(*Members)(nil),   // 26: blaze.wire.v1.Members
+	(*Probe)(nil),     // 27: blaze.wire.v1.Probe
+	(*Word)(nil),      // 28: blaze.wire.v1.Word
+	(*About)(nil),     // 29: blaze.wire.v1.About
+	(*Message)(nil),   // 30: blaze.wire.v1.Message
+	(*Value)(nil),     // 31: blaze.wire.v1.Value
+	nil,               // 32: blaze.wire.v1.Message.EntriesEntry
+	(*anypb.Any)(nil), // 33: google.protobuf.Any
 }
 var file_blaze_proto_depIdxs = []int32{
 	2,  // 0: blaze.wire.v1.Datagram.data:type_name -> blaze.wire.v1.Data
@@ -2194,21 +3307,33 @@ var file_blaze_proto_depIdxs = []int32{
 	15, // 10: blaze.wire.v1.Datagram.notice:type_name -> blaze.wire.v1.Notice
 	16, // 11: blaze.wire.v1.Datagram.repair:type_name -> blaze.wire.v1.Repair
 	17, // 12: blaze.wire.v1.Datagram.symbol_nak:type_name -> blaze.wire.v1.SymbolNak
-	3,  // 13: blaze.wire.v1.Data.fragment:type_name -> blaze.wire.v1.Fragment
-	4,  // 14: blaze.wire.v1.Data.messages:type_name -> blaze.wire.v1.Packed
-	0,  // 15: blaze.wire.v1.Packed.kind:type_name -> blaze.wire.v1.Kind
-	6,  // 16: blaze.wire.v1.Nak.gaps:type_name -> blaze.wire.v1.Gap
-	6,  // 17: blaze.wire.v1.Nak.again:type_name -> blaze.wire.v1.Gap
-	18, // 18: blaze.wire.v1.SymbolNak.needs:type_name -> blaze.wire.v1.Need
-	21, // 19: blaze.wire.v1.Message.entries:type_name -> blaze.wire.v1.Message.EntriesEntry
-	22, // 20: blaze.wire.v1.Message.object:type_name -> google.protobuf.Any
-	19, // 21: blaze.wire.v1.Value.map:type_name -> blaze.wire.v1.Message
-	20, // 22: blaze.wire.v1.Message.EntriesEntry.value:type_name -> blaze.wire.v1.Value
-	23, // [23:23] is the sub-list for method output_type
-	23, // [23:23] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	19, // 13: blaze.wire.v1.Datagram.pair:type_name -> blaze.wire.v1.Pair
+	21, // 14: blaze.wire.v1.Datagram.pair_ack:type_name -> blaze.wire.v1.PairAck
+	22, // 15: blaze.wire.v1.Datagram.beat:type_name -> blaze.wire.v1.Beat
+	23, // 16: blaze.wire.v1.Datagram.hello:type_name -> blaze.wire.v1.Hello
+	26, // 17: blaze.wire.v1.Datagram.members:type_name -> blaze.wire.v1.Members
+	27, // 18: blaze.wire.v1.Datagram.probe:type_name -> blaze.wire.v1.Probe
+	28, // 19: blaze.wire.v1.Datagram.word:type_name -> blaze.wire.v1.Word
+	3,  // 20: blaze.wire.v1.Data.fragment:type_name -> blaze.wire.v1.Fragment
+	4,  // 21: blaze.wire.v1.Data.messages:type_name -> blaze.wire.v1.Packed
+	0,  // 22: blaze.wire.v1.Packed.kind:type_name -> blaze.wire.v1.Kind
+	6,  // 23: blaze.wire.v1.Nak.gaps:type_name -> blaze.wire.v1.Gap
+	6,  // 24: blaze.wire.v1.Nak.again:type_name -> blaze.wire.v1.Gap
+	18, // 25: blaze.wire.v1.SymbolNak.needs:type_name -> blaze.wire.v1.Need
+	20, // 26: blaze.wire.v1.Pair.items:type_name -> blaze.wire.v1.Item
+	24, // 27: blaze.wire.v1.Hello.record:type_name -> blaze.wire.v1.Record
+	25, // 28: blaze.wire.v1.Record.queues:type_name -> blaze.wire.v1.Consumes
+	24, // 29: blaze.wire.v1.Members.members:type_name -> blaze.wire.v1.Record
+	29, // 30: blaze.wire.v1.Word.about:type_name -> blaze.wire.v1.About
+	32, // 31: blaze.wire.v1.Message.entries:type_name -> blaze.wire.v1.Message.EntriesEntry
+	33, // 32: blaze.wire.v1.Message.object:type_name -> google.protobuf.Any
+	30, // 33: blaze.wire.v1.Value.map:type_name -> blaze.wire.v1.Message
+	31, // 34: blaze.wire.v1.Message.EntriesEntry.value:type_name -> blaze.wire.v1.Value
+	35, // [35:35] is the sub-list for method output_type
+	35, // [35:35] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_blaze_proto_init() }
@@ -2234,12 +3359,22 @@ func file_blaze_proto_init() {
 	file_blaze_proto_msgTypes[15].OneofWrappers = []any{}
 	file_blaze_proto_msgTypes[16].OneofWrappers = []any{}
 	file_blaze_proto_msgTypes[17].OneofWrappers = []any{}
-	file_blaze_proto_msgTypes[18].OneofWrappers = []any{
+	file_blaze_proto_msgTypes[18].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[19].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[20].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[21].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[22].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[23].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[24].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[25].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[26].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[28].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[29].OneofWrappers = []any{
 		(*Message_Text)(nil),
 		(*Message_Bytes)(nil),
 		(*Message_Object)(nil),
 	}
-	file_blaze_proto_msgTypes[19].OneofWrappers = []any{
+	file_blaze_proto_msgTypes[30].OneofWrappers = []any{
 		(*Value_Int8)(nil),
 		(*Value_Bytes)(nil),
 		(*Value_Char)(nil),
@@ -2258,7 +3393,7 @@ func file_blaze_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_blaze_proto_rawDesc), len(file_blaze_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   21,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

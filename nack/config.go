@@ -38,6 +38,7 @@ var (
 	ErrReceivers   = errors.New("nack: no room for another receiver")
 	ErrNoBuffer    = errors.New("nack: no buffer to keep a datagram in")
 	ErrLane        = errors.New("nack: a stream in a lane that is not wanted")
+	ErrBarred      = errors.New("nack: of a member that was removed")
 )
 
 // Headroom is how much larger than Config.Datagram the buffers of Config.Pool must be, in

@@ -283,7 +283,7 @@ func FuzzCore(f *testing.F) {
 				net.turn(b)
 				continue
 			case 4:
-				b.p.Forget(net.now, a.id)
+				b.p.Forget(net.now, a.id, false)
 				continue
 			case 5:
 				_ = s.Offer(net.now, "prices.eu", 0, payload(a.id, s.message, int(min(x, 255)*200)))

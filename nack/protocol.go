@@ -37,6 +37,7 @@ type Protocol struct {
 
 	assemblies assemblies
 	refused    refusals // of streams
+	barred     barred
 	unwaited   bucket   // bounds the events of receivers that are refused
 	slots      slots
 	gapsLeft   int // of sharedGaps
@@ -152,6 +153,9 @@ func (p *Protocol) Step(now clock.Time, d *wire.Datagram, r buf.Received) (err e
 	p.start(now)
 	if q := d.Stream.Protocol(); q < wire.BestEffort || q > wire.Hybrid {
 		return p.drop(DropProtocol)
+	}
+	if p.barred.has(d.Transmitter) {
+		return p.drop(DropBarred)
 	}
 	frames := d.Frames()
 	if len(frames) > 1 {
@@ -273,20 +277,6 @@ func (p *Protocol) stepLeave(now clock.Time, d *wire.Datagram, l *wire.Leave) er
 		s.leave(now, l)
 	}
 	return nil
-}
-
-// Forget drops a member that failed or left: its streams end, and what is missing of them is
-// reported as LossSenderGone in its place; it no longer counts as a receiver. Should it still be
-// there and go on, so do its streams, and what was missed meanwhile is repaired or reported.
-func (p *Protocol) Forget(now clock.Time, member wire.MemberID) {
-	for _, s := range p.senders {
-		s.dropReceiver(member, ReceiverLeft)
-	}
-	for _, s := range p.streams {
-		if s.from == member && s.state.open() {
-			s.end(now, dormant)
-		}
-	}
 }
 
 // arm makes sure that Deadline is not later than at.

@@ -173,7 +173,7 @@ func TestDecodersAreGivenToStreamsThatWait(t *testing.T) {
 	if s.decoding != nil {
 		t.Fatal("there was a decoder too many")
 	}
-	l.p.Forget(l.now, l.header(0, wire.FEC).Transmitter)
+	l.p.Forget(l.now, l.header(0, wire.FEC).Transmitter, false)
 	err := l.step(forge(h, func(b []byte) []byte {
 		return wire.AppendHeartbeat(b, wire.Heartbeat{First: 1, Last: 1, FirstMessage: 1, NextMessage: 2, SentAt: 1})
 	}))
@@ -356,7 +356,7 @@ func TestWindowsAreBounded(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		l.p.Forget(l.now, h.Transmitter)
+		l.p.Forget(l.now, h.Transmitter, false)
 		if err := l.step(forgeData(h, 201, 201, 100)); err != nil {
 			t.Fatal(err)
 		}

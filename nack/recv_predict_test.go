@@ -185,7 +185,7 @@ func TestPredictedIsAsStepped(t *testing.T) {
 				late = late[1:]
 			}
 			if rnd.IntN(200) == 0 {
-				both(func(w *twin) { w.p.Forget(now, wire.MemberID{1}) })
+				both(func(w *twin) { w.p.Forget(now, wire.MemberID{1}, false) })
 			}
 			both(func(w *twin) { w.refuses = false; w.turn(now) })
 			if !reflect.DeepEqual(a.log, b.log) {

@@ -401,7 +401,7 @@ func TestSenderGone(t *testing.T) {
 		net.run(8 * time.Microsecond)
 		sender.down = true
 		if forget {
-			r.p.Forget(net.now, sender.id)
+			r.p.Forget(net.now, sender.id, false)
 		} else {
 			net.run(4 * time.Second)
 		}

@@ -143,7 +143,7 @@ func (s *player) Do(line string) {
 	case "hear":
 		s.step(forge(other, func(b []byte) []byte { return wire.AppendNak(b, scriptPeer, 1, gaps[""], nil) }), 2)
 	case "forget":
-		s.p.Forget(s.now, scriptPeer)
+		s.p.Forget(s.now, scriptPeer, false)
 	case "pause", "resume":
 		s.refuse = name == "pause"
 	case "open":

@@ -82,10 +82,11 @@ const (
 	DropReceivers
 	DropNoBuffer
 	DropLane
+	DropBarred
 	DropReasons // their number
 )
 
-var dropNames = [DropReasons]string{"stale", "window", "protocol", "incarnation", "implausible", "not sent", "streams", "receivers", "no buffer", "lane"}
+var dropNames = [DropReasons]string{"stale", "window", "protocol", "incarnation", "implausible", "not sent", "streams", "receivers", "no buffer", "lane", "barred"}
 
 func (r DropReason) String() string {
 	if r < 0 || r >= DropReasons {
@@ -94,7 +95,7 @@ func (r DropReason) String() string {
 	return dropNames[r]
 }
 
-var dropErrors = [DropReasons]error{ErrStale, ErrWindow, ErrProtocol, ErrIncarnation, ErrImplausible, ErrNotSent, ErrStreams, ErrReceivers, ErrNoBuffer, ErrLane}
+var dropErrors = [DropReasons]error{ErrStale, ErrWindow, ErrProtocol, ErrIncarnation, ErrImplausible, ErrNotSent, ErrStreams, ErrReceivers, ErrNoBuffer, ErrLane, ErrBarred}
 
 // drop counts a refused frame and returns its error.
 func (p *Protocol) drop(r DropReason) error {

@@ -24,7 +24,7 @@ import (
 //     other receiver's request stand for its own,
 //   - Status: engine 0, if it is about our streams,
 //   - Leave: engine 0 besides, since a member that leaves is no receiver any more,
-//   - everything of Totem: engine 0.
+//   - everything of Totem and of groups: engine 0.
 //
 // The core's Predicted needs no rule. It takes only what follows in a stream that the core has, and
 // that makes this engine the owner.
@@ -37,6 +37,7 @@ type Branch struct {
 	owners *owners
 	all    []*Branch // by engine
 	totem  Stepper   // engine 0's; nil: no topic is sent under Totem
+	group  Stepper   // engine 0's; nil: the member is in no group
 	notify func()    // wakes the engine
 
 	last  wire.MemberID   // the last transmitter that this engine owns; self: none
@@ -51,7 +52,7 @@ type Branch struct {
 	stats    Stats
 }
 
-// Stepper is the part of a ring's core that a Branch calls.
+// Stepper is the part of a core that a Branch calls: that of a ring, or of a group.
 type Stepper interface {
 	Step(now clock.Time, d *wire.Datagram, r buf.Received) error
 }
@@ -91,9 +92,11 @@ func New(self wire.MemberID, cores []*nack.Protocol, streams int) []*Branch {
 	return all
 }
 
-// Connect sets the function that wakes the Branch's engine and, at engine 0, the core that runs the
-// ring; nil: none.
-func (b *Branch) Connect(notify func(), totem Stepper) { b.notify, b.totem = notify, totem }
+// Connect sets the function that wakes the Branch's engine and, at engine 0, the cores of the ring and of
+// the group; nil: there is none.
+func (b *Branch) Connect(notify func(), totem, group Stepper) {
+	b.notify, b.totem, b.group = notify, totem, group
+}
 
 // Stats returns the counters. It belongs to the engine's thread.
 func (b *Branch) Stats() Stats {
@@ -116,7 +119,7 @@ func (b *Branch) Step(now clock.Time, d *wire.Datagram, r buf.Received) error {
 // ofTransmitter reports whether all frames are about the transmitter's own stream, and so for its
 // owner alone.
 func ofTransmitter(d *wire.Datagram) bool {
-	if d.Stream.Protocol() == wire.Totem {
+	if ofFirst(d) {
 		return false
 	}
 	frames := d.Frames()
@@ -130,15 +133,25 @@ func ofTransmitter(d *wire.Datagram) bool {
 	return true
 }
 
+// ofFirst reports whether a datagram is for the first engine, whatever is in it.
+func ofFirst(d *wire.Datagram) bool {
+	q := d.Stream.Protocol()
+	return q == wire.Totem || q == wire.Group
+}
+
 // route steps the frames that are for this engine, and forwards the datagram to the engines that
 // other frames are for. Those engines route it again, with pass false: a datagram is forwarded once.
 func (b *Branch) route(now clock.Time, d *wire.Datagram, r buf.Received, pass bool) error {
-	if d.Stream.Protocol() == wire.Totem {
+	if ofFirst(d) {
+		core := b.totem
+		if d.Stream.Protocol() == wire.Group {
+			core = b.group
+		}
 		switch {
 		case b.number != 0:
 			b.forward(0, r)
-		case b.totem != nil:
-			return b.totem.Step(now, d, r)
+		case core != nil:
+			return core.Step(now, d, r)
 		}
 		return nil
 	}

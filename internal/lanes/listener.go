@@ -27,12 +27,13 @@ type Listener struct {
 }
 
 // NewListener returns a Listener for a member that hashes topics over lanes, and nil without a
-// Filter. The driver is given the lanes with the first Topics, or Lane.
-func NewListener(f Filter, lanes int, ring bool) *Listener {
+// Filter. The driver is given the lanes with the first Topics, or Lane. With first the member wants lane 0
+// in any case: it is one of a ring, or of a group.
+func NewListener(f Filter, lanes int, first bool) *Listener {
 	if f.Set == nil {
 		return nil
 	}
-	return &Listener{filter: f, wanted: NewWanted(lanes, ring)}
+	return &Listener{filter: f, wanted: NewWanted(lanes, first)}
 }
 
 // Want adds what subscriptions to patterns can receive, as if they had been there from the

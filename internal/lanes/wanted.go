@@ -28,13 +28,13 @@ type Wanted struct {
 const unwanted = clock.Time(-1)
 
 // NewWanted returns what a member wants that hashes topics over lanes and has not subscribed or
-// sent yet. A ring is in lane 0, whatever lanes is.
-func NewWanted(lanes int, ring bool) *Wanted {
+// sent yet. A ring, and the members of groups, are in lane 0, whatever lanes is: with first it is wanted.
+func NewWanted(lanes int, first bool) *Wanted {
 	w := &Wanted{since: make([]atomic.Int64, max(lanes, 1))}
 	for l := range w.since {
 		w.since[l].Store(int64(unwanted))
 	}
-	if ring {
+	if first {
 		w.since[0].Store(0)
 	}
 	return w

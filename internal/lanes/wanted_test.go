@@ -29,7 +29,7 @@ func TestWanted(t *testing.T) {
 	for _, row := range []struct {
 		name     string
 		lanes    int
-		ring     bool
+		first    bool
 		patterns []string
 		sends    []uint16
 		below    []uint32 // of the lanes below lanes
@@ -40,8 +40,8 @@ func TestWanted(t *testing.T) {
 		{"two topics of one lane", 8, false, []string{inLane(5, 8), inLane(5, 8) + ""}, nil, []uint32{5}},
 		{"sends only", 8, false, nil, []uint16{6, 2}, []uint32{2, 6}},
 		{"sends and subscribes", 8, false, topic(1), []uint16{4, 1}, []uint32{1, 4}},
-		{"a ring", 8, true, nil, nil, []uint32{0}},
-		{"a ring and a topic", 8, true, topic(3), nil, []uint32{0, 3}},
+		{"a ring, or a group", 8, true, nil, nil, []uint32{0}},
+		{"a ring, or a group, and a topic", 8, true, topic(3), nil, []uint32{0, 3}},
 		{"one element is open", 8, false, []string{"prices.*.bund"}, nil, []uint32{0, 1, 2, 3, 4, 5, 6, 7}},
 		{"the end is open", 8, false, []string{"prices.>"}, nil, []uint32{0, 1, 2, 3, 4, 5, 6, 7}},
 		{"everything", 8, false, []string{">"}, nil, []uint32{0, 1, 2, 3, 4, 5, 6, 7}},
@@ -51,7 +51,7 @@ func TestWanted(t *testing.T) {
 		{"as many as there can be", 64, false, []string{inLane(63, 64)}, []uint16{31}, []uint32{31, 63}},
 		{"sends where others hash", 8, false, nil, []uint16{9}, nil},
 	} {
-		w := NewWanted(row.lanes, row.ring)
+		w := NewWanted(row.lanes, row.first)
 		for _, p := range row.patterns {
 			w.Topic(p, 5)
 			if w.Topic(p, 6) {
@@ -78,7 +78,7 @@ func TestWanted(t *testing.T) {
 		for l := range uint32(1 << 16) {
 			at, ok := w.Since(uint16(l))
 			since := clock.Time(5)
-			if l >= n || l == 0 && row.ring {
+			if l >= n || l == 0 && row.first {
 				since = 0
 			}
 			if want := l >= n || slices.Contains(row.below, l); ok != want || ok && at != since {

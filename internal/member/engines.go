@@ -132,9 +132,9 @@ func (m *Member) makeEngines() {
 		if u.branch == nil {
 			continue
 		}
-		u.branch.Connect(u.engine.Notify, nil)
+		u.branch.Connect(u.engine.Notify, nil, nil)
 		if i == 0 && m.totem != nil {
-			u.branch.Connect(u.engine.Notify, m.totem)
+			u.branch.Connect(u.engine.Notify, m.totem, nil)
 		}
 	}
 }

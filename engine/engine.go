@@ -25,6 +25,11 @@ type Config struct {
 	Protocols map[wire.Protocol]Protocol
 	Idle      Idle
 	CPU       int // the loop's thread is pinned to it; negative: not pinned
+
+	// Stalled is called first of all in a turn that comes StallLimit or more too late: before anything
+	// is received that waited meanwhile. gap is by how much, see stall. It may be nil.
+	Stalled    func(now clock.Time, gap time.Duration)
+	StallLimit time.Duration // more than 0 with Stalled
 }
 
 // Engine runs protocols over a driver. Make it with New; Turn or Run it from one goroutine.
@@ -45,6 +50,8 @@ type Engine struct {
 	wagon   buf.Buf // a view of one datagram of a train
 
 	now       clock.Time // of the turn that runs, or ran last
+	looping   bool       // in Run: turns come one after the other, unless slept
+	slept     bool       // the loop has slept since the last turn
 	scheduled clock.Time // Block: when the runtime last had the choice to run something else here
 	stats     Stats
 
@@ -82,6 +89,12 @@ func (e *Engine) runs(p Protocol) bool {
 // Turn is one duty cycle at the time now. It returns how much there was to do: datagrams
 // received and sent, commands and deliveries; 0 means that the caller may idle until Deadline.
 func (e *Engine) Turn(now clock.Time) (work int) {
+	if e.cfg.Stalled != nil {
+		if gap := e.stall(now); gap >= e.cfg.StallLimit {
+			e.cfg.Stalled(now, gap)
+		}
+		e.slept = false
+	}
 	e.now = now
 	n := e.driver.Recv(e.batch[:])
 	for i := range n {
@@ -290,6 +303,8 @@ func (e *Engine) Run() error {
 			return err
 		}
 	}
+	e.looping = true
+	defer func() { e.looping = false }()
 	var w Waiter
 	busy := true // the last turn did work
 	last := Now()
@@ -330,6 +345,7 @@ func (e *Engine) sleep(now clock.Time) {
 		runtime.Gosched()
 	}
 	e.stats.Sleeps++
+	e.slept = true
 	e.driver.Wait(d)
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"os/exec"
 	"runtime"
@@ -17,6 +18,7 @@ import (
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/engine"
 	"github.com/activeblaze/blaze/internal/ip4"
+	"github.com/activeblaze/blaze/udp"
 	"golang.org/x/sys/unix"
 )
 
@@ -872,5 +874,54 @@ func TestLongerThanOwn(t *testing.T) {
 		if len(lines) != 1 || !strings.Contains(lines[0], want) {
 			t.Errorf("want one line that names %s: %s", want, log.String())
 		}
+	}
+}
+
+// A member learns another one's address from a third, and has never received anything from there. What it
+// sends goes through the ordinary socket until the neighbour is known, and arrives from the same endpoint.
+func TestEndpointNeverHeardFrom(t *testing.T) {
+	na, nb := pair(t)
+	nb.ip(t, "addr add 10.9.0.3/24 dev v1")
+	a := na.open(t, testConfig(0))
+	b, err := nb.openUDP(t, 1) // the one that tells
+	if err != nil {
+		t.Fatal(err)
+	}
+	third := netip.MustParseAddrPort("10.9.0.3:7777")
+	var c *udp.Driver
+	nb.do(func() {
+		c, err = udp.Open(udp.Config{Peers: []netip.AddrPort{third}, Logger: slog.New(slog.DiscardHandler)})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	var batch [1]buf.Received
+	arrives := func(seq uint64) {
+		t.Helper()
+		data := datagram(testConfig(0).Cluster, seq, 30)
+		send(t, a, c.Local(), data)
+		wait(t, "the datagram at the third member", func() bool {
+			a.Recv(batch[:])
+			if c.Recv(batch[:]) == 0 {
+				return false
+			}
+			if !bytes.Equal(batch[0].Buf.Bytes(), data) || batch[0].From != a.Local() {
+				t.Fatalf("%d bytes from %v, want %d from %v", batch[0].Buf.Len(), c.Addr(batch[0].From), len(data), c.Addr(a.Local()))
+			}
+			return true
+		})
+	}
+	send(t, a, b.Local(), datagram(testConfig(0).Cluster, 1, 30))
+	before := a.Stats().SendKernel
+	arrives(2)
+	if n := a.Stats().SendKernel - before; n != 1 {
+		t.Errorf("%d datagrams to the unknown endpoint went through the ordinary socket, want 1", n)
+	}
+	wait(t, "the neighbour", func() bool { a.Recv(batch[:]); return a.peers.find(c.Local()).known != nobody })
+	before = a.Stats().SendKernel
+	arrives(3)
+	if n := a.Stats().SendKernel - before; n != 0 {
+		t.Errorf("%d datagrams to a known neighbour went through the ordinary socket", n)
 	}
 }

@@ -33,6 +33,13 @@ type Driver interface {
 	Close() error
 }
 
+// PeerSetter is a Driver without multicast that members are found for while it runs. SetPeers has the group
+// stand for these endpoints from now on, besides those that the driver was opened with. It keeps no
+// reference to them. It is called from the engine's thread.
+type PeerSetter interface {
+	SetPeers(members []buf.Endpoint)
+}
+
 // Protocol is a reliability protocol: a state machine without I/O. All calls come from the
 // engine's thread, and now never goes backwards.
 type Protocol interface {

@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/activeblaze/blaze/buf"
@@ -29,8 +30,10 @@ type Driver struct {
 	local  buf.Endpoint
 	turner Turner
 
-	group, direct backlog // two sockets, each with Room
-	ways          []way   // state of the links to the others, by endpoint - 1
+	group, direct backlog        // two sockets, each with Room
+	listed, peers []buf.Endpoint // Pointcast: what it was opened with, and all that the group stands for
+	pointcast     bool
+	ways          []way // state of the links to the others, by endpoint - 1
 
 	slots []slot // what Recv has lent
 	lent  int
@@ -87,6 +90,20 @@ func (n *Network) Attach(node int) *Driver {
 	n.open = append(n.open, d)
 	n.trace.mix(uint64(n.now), 'a', uint64(node), uint64(d.local))
 	return d
+}
+
+// Pointcast makes the driver one without multicast: what it sends to the group goes to each of the listed
+// endpoints instead, its own one aside, and to those that SetPeers adds. It arrives as unicast.
+func (d *Driver) Pointcast(listed ...buf.Endpoint) {
+	d.pointcast, d.listed = true, listed
+	d.SetPeers(nil)
+}
+
+// SetPeers implements engine.PeerSetter. With multicast it does nothing.
+func (d *Driver) SetPeers(members []buf.Endpoint) {
+	all := slices.Concat(d.listed, members)
+	slices.Sort(all)
+	d.peers = slices.DeleteFunc(slices.Compact(all), func(e buf.Endpoint) bool { return e == d.local })
 }
 
 // Drive makes the network call t's turns, the first one now.

@@ -75,7 +75,7 @@ type pair struct{ from, to int }
 type Stats struct {
 	Sends      uint64 // datagrams that drivers took
 	Oversize   uint64 // sends dropped whole: larger than the MTU
-	NoListener uint64 // sends to an endpoint that no driver has any more
+	NoListener uint64 // sends to an endpoint that no driver has any more; with Pointcast once for each
 	Copies     uint64 // one for each destination of each send, and one for each duplicate
 	Duplicated uint64 // of these, made by the network
 	Reordered  uint64 // of these, held back so that later ones could overtake
@@ -205,20 +205,31 @@ func (n *Network) transmit(d *Driver, b []byte, to buf.Endpoint, depart clock.Ti
 	}
 	p := n.packet()
 	p.bytes = append(p.bytes[:0], b...)
-	p.from, p.group, p.sum = d.local, to == buf.Group, crc
+	p.from, p.group, p.sum = d.local, to == buf.Group && !d.pointcast, crc
 	switch {
+	case to == buf.Group && d.pointcast:
+		for _, e := range d.peers {
+			n.direct(d, e, p, depart)
+		}
 	case p.group:
 		for _, o := range n.open {
 			if o != d || n.cfg.Echo {
 				n.carry(d, o, p, depart)
 			}
 		}
-	case to > buf.Endpoint(len(n.drivers)) || n.drivers[to-1].closed:
-		n.stats.NoListener++
 	default:
-		n.carry(d, n.drivers[to-1], p, depart)
+		n.direct(d, to, p, depart)
 	}
 	n.drop(p)
+}
+
+// direct carries a datagram to one endpoint.
+func (n *Network) direct(d *Driver, to buf.Endpoint, p *packet, depart clock.Time) {
+	if to > buf.Endpoint(len(n.drivers)) || n.drivers[to-1].closed {
+		n.stats.NoListener++
+		return
+	}
+	n.carry(d, n.drivers[to-1], p, depart)
 }
 
 // carry decides about one copy.

@@ -283,3 +283,55 @@ func TestTapSeesEveryCopyAndMayChangeIt(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Without multicast, what goes to the group goes to the listed endpoints and to those of SetPeers, each once
+// and as unicast, also where a driver has closed.
+func TestPointcast(t *testing.T) {
+	net, ks := talk(Config{Guard: true, Link: Link{Delay: 5 * time.Microsecond}}, 4, 0, 0)
+	groups := 0
+	net.SetTap(func(f *Flight) bool {
+		if f.Group {
+			groups++
+		}
+		return true
+	})
+	a := ks[0].d
+	a.Pointcast(a.Local(), ks[1].d.Local())
+	said := 0
+	say := func(want ...int) {
+		t.Helper()
+		b := ks[0].pool.Get()
+		b.Set(0, 100)
+		said++
+		binary.LittleEndian.PutUint32(b.Bytes(), uint32(said))
+		if _, err := a.Send([]buf.Send{{Buf: b}}); err != nil {
+			t.Fatal(err)
+		}
+		net.Run(net.Now().Add(time.Millisecond))
+		b.Release()
+		for i, k := range ks {
+			n := 0
+			for _, h := range k.heard {
+				if h == uint32(said) {
+					n++
+				}
+			}
+			if n != want[i] {
+				t.Errorf("datagram %d came %d times to %d, want %d", said, n, i, want[i])
+			}
+		}
+	}
+	say(0, 1, 0, 0)
+	a.SetPeers([]buf.Endpoint{ks[2].d.Local(), ks[1].d.Local(), a.Local()})
+	say(0, 1, 1, 0)
+	ks[1].d.Close()
+	say(0, 0, 1, 0)
+	a.SetPeers([]buf.Endpoint{ks[3].d.Local()})
+	say(0, 0, 0, 1)
+	if groups != 0 {
+		t.Errorf("%d copies came as multicast", groups)
+	}
+	if s := net.Stats(); s.NoListener != 2 || net.Conserved() != nil {
+		t.Errorf("%+v %v", s, net.Conserved())
+	}
+}

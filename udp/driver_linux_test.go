@@ -465,3 +465,41 @@ func TestRoom(t *testing.T) {
 		}
 	}
 }
+
+// The members change while some of them have got a datagram and others not, since the socket is full: nobody
+// gets it twice, and of those that stay everybody gets it.
+func TestSetPeersSocketFull(t *testing.T) {
+	cfg := peerConfig(t, 100)
+	members := make([]buf.Endpoint, 98)
+	for i := range members {
+		members[i] = EndpointOf(cfg.Peers[i+2])
+	}
+	for _, mode := range []string{"auto", "off"} {
+		for _, keep := range []int{len(members), len(members) / 2, 0} {
+			d := openLinux(t, Config{Peers: cfg.Peers[:2], GSO: mode, Logger: quiet})
+			far := standIn(t, d)
+			d.SetPeers(members)
+			batch := outgoing(buf.Group, 1, 1000, 1000, 900)
+			came, changes := 0, 0
+			for i := 0; i < len(batch); {
+				n, err := d.Send(batch[i:])
+				if i += n; err != nil && !errors.Is(err, ErrAgain) {
+					t.Fatal(err)
+				}
+				for _, p := range drain(t, far) {
+					came += len(p)
+				}
+				if err != nil {
+					// Those at the end of the list stay: some of them have not got it yet.
+					changes++
+					d.SetPeers(members[len(members)-keep:])
+				}
+			}
+			most, least := 99*2900, (1+keep)*2900
+			if came > most || came < least || changes == 0 || keep == len(members) && came != most {
+				t.Errorf("%s, %d stay: %d bytes came, want %d to %d; %d changes", mode, keep, came, least, most, changes)
+			}
+			d.Close()
+		}
+	}
+}

@@ -30,6 +30,7 @@ type driver interface {
 	Datagram() int
 	Room() int
 	Stats() Stats
+	SetPeers(members []buf.Endpoint)
 	Close() error
 }
 

@@ -31,6 +31,7 @@ type Portable struct {
 	bell       chan struct{}
 	timer      *time.Timer
 	lent       []*parcel // handed out by the last Recv
+	peers      peers
 	dests      []netip.AddrPort
 
 	local  buf.Endpoint
@@ -95,11 +96,8 @@ func (p *Portable) open(cfg Config) (own, group *net.UDPConn, err error) {
 		return own, group, err
 	}
 	if len(cfg.Peers) > 0 {
-		for _, a := range cfg.Peers {
-			if EndpointOf(a) != p.local {
-				p.dests = append(p.dests, a)
-			}
-		}
+		p.peers = newPeers(cfg, p.local)
+		p.SetPeers(nil)
 	} else {
 		if group, err = net.ListenMulticastUDP("udp4", p.link.Interface, net.UDPAddrFromAddrPort(cfg.Group)); err != nil {
 			return own, nil, bindError(cfg.Group, err)
@@ -247,6 +245,18 @@ func (p *Portable) Send(batch []buf.Send) (n int, err error) {
 		}
 	}
 	return len(batch), nil
+}
+
+// SetPeers has the group stand for these members from now on, besides the addresses of Config.Peers; at most
+// MaxMembers of them. It keeps no reference to members. With multicast it does nothing.
+func (p *Portable) SetPeers(members []buf.Endpoint) {
+	if p.group != nil {
+		return
+	}
+	p.dests = p.dests[:0]
+	for _, e := range p.peers.with(members) {
+		p.dests = append(p.dests, ip4.Addr(e))
+	}
 }
 
 func (p *Portable) write(data []byte, to netip.AddrPort) {

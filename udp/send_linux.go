@@ -1,6 +1,7 @@
 package udp
 
 import (
+	"slices"
 	"unsafe"
 
 	"github.com/activeblaze/blaze/buf"
@@ -24,6 +25,7 @@ type outlet struct {
 	pieces [maxPieces]unix.Iovec
 	spans  [maxPackets]span
 
+	peers   peers
 	dests   []ip4.Sockaddr // what the group stands for: its address, or each peer's
 	toGroup bool           // dests is the group's one address
 
@@ -44,22 +46,54 @@ type span struct {
 }
 
 func (o *outlet) init(cfg Config, local buf.Endpoint) {
-	if len(cfg.Peers) == 0 {
-		o.toGroup = true
-		o.dests = make([]ip4.Sockaddr, 1)
-		o.dests[0].Set(EndpointOf(cfg.Group))
-	}
-	for _, p := range cfg.Peers {
-		if e := EndpointOf(p); e != local {
-			var s ip4.Sockaddr
-			s.Set(e)
-			o.dests = append(o.dests, s)
-		}
+	if o.toGroup = len(cfg.Peers) == 0; o.toGroup {
+		o.setDests([]buf.Endpoint{EndpointOf(cfg.Group)})
+	} else {
+		o.peers = newPeers(cfg, local)
+		o.setDests(o.peers.with(nil))
 	}
 	for i := range o.hdrs {
 		o.ctls[i].initSend()
 		o.hdrs[i].hdr.Namelen = sizeofSockaddr
 	}
+}
+
+func (o *outlet) setDests(to []buf.Endpoint) {
+	o.dests = make([]ip4.Sockaddr, len(to))
+	for i, e := range to {
+		o.dests[i].Set(e)
+	}
+}
+
+// SetPeers has the group stand for these members from now on, besides the addresses of Config.Peers; at most
+// MaxMembers of them. It keeps no reference to members. With multicast it does nothing.
+func (d *Driver) SetPeers(members []buf.Endpoint) {
+	o := &d.out
+	if o.toGroup {
+		return
+	}
+	to := o.peers.with(members)
+	if o.head != nil {
+		// Some have got what comes next, and do not get it again: they come first.
+		got := make([]buf.Endpoint, 0, o.next)
+		for i := range o.dests[:o.next] {
+			got = append(got, o.dests[i].Endpoint())
+		}
+		slices.SortStableFunc(to, func(a, b buf.Endpoint) int {
+			switch x, y := slices.Contains(got, a), slices.Contains(got, b); {
+			case x == y:
+				return 0
+			case x:
+				return -1
+			}
+			return 1
+		})
+		o.next = 0
+		for o.next < len(to) && slices.Contains(got, to[o.next]) {
+			o.next++
+		}
+	}
+	o.setDests(to)
 }
 
 // Send hands batch[:n] to the kernel, which copies it: the buffers are the caller's again.
@@ -120,6 +154,7 @@ func (d *Driver) fill(batch []buf.Send) (packets, skipped int) {
 			if to != buf.Group {
 				d.stats.SendDropped++
 			}
+			o.head = nil
 			return 0, 1 // nobody else is listed; or an endpoint that never was one
 		}
 		limit := maxPieces - pieces
@@ -138,6 +173,10 @@ func (d *Driver) fill(batch []buf.Send) (packets, skipped int) {
 		dests := 1
 		if to == buf.Group {
 			dests = len(o.dests)
+		}
+		if first >= dests { // all that are left have got it; it is at the front of the batch
+			o.head = nil
+			return 0, count
 		}
 		for dest := first; dest < dests; dest++ {
 			if packets == maxPackets {

@@ -79,7 +79,47 @@ func describe(d *wire.Datagram, b []byte) string {
 		case wire.FrameLeave:
 			l := f.Leave()
 			fmt.Fprintf(&s, " leave %d", l.Last)
+		case wire.FramePair, wire.FramePairAck, wire.FrameBeat, wire.FrameHello, wire.FrameMembers, wire.FrameProbe, wire.FrameWord:
+			describeGroup(&s, f)
 		}
 	}
 	return s.String()
+}
+
+// describeGroup writes what a frame of groups carries.
+func describeGroup(s *strings.Builder, f *wire.Frame) {
+	switch f.Kind {
+	case wire.FramePair:
+		p := f.Pair()
+		fmt.Fprintf(s, " pair %d to %x session %d channel %d: items %d..%d, oldest %d known %d", p.Number, p.To[:2], p.Session, p.Channel,
+			p.FirstItem, p.FirstItem+uint64(p.Count)-1, p.Oldest, p.Known)
+	case wire.FramePairAck:
+		a := f.PairAck()
+		fmt.Fprintf(s, " pair ack to %x session %d channel %d: next %d held %x taken %d limit %d refused %d", a.To[:2], a.Session, a.Channel,
+			a.Next, a.Held, a.Taken, a.Limit, a.Refused.Len())
+		if a.Dead {
+			s.WriteString(" dead")
+		}
+	case wire.FrameBeat:
+		b := f.Beat()
+		fmt.Fprintf(s, " beat version %d interval %dus members %d digest %x", b.Version, b.Interval, b.Members, b.Digest)
+	case wire.FrameHello:
+		h := f.Hello()
+		fmt.Fprintf(s, " hello ask %v attempt %d of %x incarnation %d version %d", h.Ask, h.Attempt, h.Record.ID[:2], h.Record.Incarnation, h.Record.Version)
+	case wire.FrameMembers:
+		m := f.Members()
+		fmt.Fprintf(s, " members %d compare %v more %v", m.Count, m.Compare, m.More)
+	case wire.FrameProbe:
+		p := f.Probe()
+		fmt.Fprintf(s, " probe %d to %x incarnation %d", p.Kind, p.To[:2], p.Incarnation)
+	case wire.FrameWord:
+		w := f.Word()
+		for it := w.About(); ; {
+			a, ok := it.Next()
+			if !ok {
+				return
+			}
+			fmt.Fprintf(s, " word %d of %x incarnation %d age %dus", a.Kind, a.ID[:2], a.Incarnation, a.Age)
+		}
+	}
 }

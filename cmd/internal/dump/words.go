@@ -87,6 +87,8 @@ func Protocol(p wire.Protocol) string {
 		return "hybrid"
 	case wire.Totem:
 		return "totem"
+	case wire.Group:
+		return "group"
 	}
 	return fmt.Sprintf("protocol %d", p)
 }
@@ -190,7 +192,7 @@ func ringFrame(f *wire.Frame) string {
 		}
 		return fmt.Sprintf("notice %d of ring %s", n.Kind, ring(n.Ring))
 	}
-	return fmt.Sprintf("frame %d", f.Kind)
+	return groupFrame(f)
 }
 
 // maxMessages is how many messages of a datagram are printed one by one.

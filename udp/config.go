@@ -23,7 +23,8 @@ type Config struct {
 	Group netip.AddrPort
 
 	// Peers are the members of a group without multicast, the driver's own address among
-	// them. What is sent to the group goes to each of them. At most 256.
+	// them. What is sent to the group goes to each of them. At most 256; SetPeers adds others
+	// while the driver runs.
 	Peers []netip.AddrPort
 
 	// Bind is the own address with Peers, and must be one of them. Zero takes the first

@@ -23,6 +23,8 @@ type layout struct {
 
 	head, tail template
 	bytes      []byte // the numbers of the fields of bytes
+	sparse     bool   // some of these are optional
+	varies     bool   // there are some, or messages inside: the tail is no template at a fixed place
 
 	first, last byte // the numbers of the lists; 0: none
 	pairs       pairBounds
@@ -100,13 +102,15 @@ func newLayout(inRange func(*parts) bool, fields ...field) *layout {
 			l.last = byte(number)
 			continue
 		case f.kind == kindMessages:
-			l.nested.number = byte(number)
+			l.nested.number, l.varies = byte(number), true
 			continue
 		case f.kind == kindMessage:
-			l.nested.number = byte(number)
+			l.nested.number, l.varies = byte(number), true
 		case f.kind == kindBytes:
+			l.varies = true
 			f.place, l.bytes = len(l.bytes), append(l.bytes, byte(number))
 			if f.opt {
+				l.sparse = true
 				continue
 			}
 		case f.opt:
@@ -239,9 +243,10 @@ func (l *layout) split(b []byte, p *parts) bool {
 	switch rest := b[n:]; {
 	case l.first != 0:
 		return l.splitPairs(rest)
-	case l.nested.number != 0:
-		return l.splitNested(rest, p)
-	case len(l.bytes) > 0:
+	case l.varies:
+		if l.nested.number != 0 {
+			return l.splitNested(rest, p)
+		}
 		return l.splitBytes(rest, p)
 	case len(rest) > 0 && (len(rest) != len(l.tail.bytes) || !l.tail.matches(rest)):
 		return false
@@ -253,22 +258,31 @@ func (l *layout) split(b []byte, p *parts) bool {
 
 // splitBytes is split from the first field of bytes on.
 func (l *layout) splitBytes(b []byte, p *parts) bool {
-	b, ok := l.takeBytes(b, p)
-	if !ok {
-		return false
+	if l.sparse {
+		var ok bool
+		if b, ok = l.takeBytes(b, p); !ok {
+			return false
+		}
+	} else {
+		for i, number := range l.bytes {
+			var ok bool
+			if p.bytes[i], b, ok = canonicalBytes(b, number); !ok {
+				return false
+			}
+		}
 	}
 	p.tail = b
 	return (len(b) == 0 || len(b) == len(l.tail.bytes) && l.tail.matches(b)) && l.inRange(p)
 }
 
-// takeBytes splits the fields of bytes off.
+// takeBytes splits the fields of bytes off, some of which may be missing.
 func (l *layout) takeBytes(b []byte, p *parts) (rest []byte, ok bool) {
 	for i, number := range l.bytes {
-		if l.fields[number-1].opt && (len(b) == 0 || b[0] != number<<3|typeBytes) {
+		if l.sparse && l.fields[number-1].opt && (len(b) == 0 || b[0] != number<<3|typeBytes) {
 			p.bytes[i] = nil
 			continue
 		}
-		if p.bytes[i], b, ok = canonicalBytes(b, number); !ok || l.fields[number-1].opt && len(p.bytes[i]) == 0 {
+		if p.bytes[i], b, ok = canonicalBytes(b, number); !ok || l.sparse && l.fields[number-1].opt && len(p.bytes[i]) == 0 {
 			return nil, false
 		}
 	}

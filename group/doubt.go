@@ -1,0 +1,376 @@
+package group
+
+import (
+	"time"
+
+	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// doubt is what is held against one member.
+type doubt struct {
+	from     clock.Time // since when it is doubted, by anybody; 0: it is not
+	due      clock.Time // when this member says so next; 0: it does not
+	said     int        // how often it did
+	doubters [3]wire.MemberID
+	count    int // of doubters
+}
+
+// doubter is what a member's own judgement rests on, and the notices that it owes.
+type doubter struct {
+	distrust clock.Time // nobody is removed before
+	owed     []*tombstone
+	compare  comparison
+
+	second          clock.Time // the counts below are of the second from here on
+	words, excluded int
+}
+
+const (
+	doubtsSaid   = 5    // how often one doubt is said
+	wordsHandled = 2000 // a second
+	exclusions   = 10   // a second
+)
+
+func (e *entry) life() clock.Time { return max(e.heard, e.vouched) }
+
+// heard notes a sign of life.
+func (p *Protocol) heard(now clock.Time, e *entry) {
+	if e.doubt.from != 0 {
+		p.stats.Refuted++
+	}
+	if limit := e.timeout * 9 / 10; e.heard != 0 {
+		p.stats.ClosestCall = max(p.stats.ClosestCall, min(uint64(now.Sub(e.life())*1000/limit), 1000))
+	}
+	e.heard, e.doubt, e.holdFor, e.hold = now, doubt{}, 0, 0
+	if p.cfg.defect == dropVouch {
+		e.vouchAt = 0
+	}
+}
+
+// listen looks whether another protocol received anything of a member.
+func (p *Protocol) listen(now clock.Time, e *entry) {
+	if p.cfg.Heard == nil {
+		return
+	}
+	if at := min(p.cfg.Heard(e.id), now); at > e.heard {
+		if e.doubt.from != 0 {
+			p.stats.Refuted++
+		}
+		e.heard, e.doubt, e.holdFor, e.hold = at, doubt{}, 0, 0
+	}
+}
+
+// tickEntries looks after each member that is here.
+func (p *Protocol) tickEntries(now clock.Time) {
+	order := p.table.order
+	for i := 0; i < len(order); {
+		e := order[i]
+		p.tickEntry(now, e)
+		if order = p.table.order; i < len(order) && order[i] == e {
+			i++
+		}
+	}
+}
+
+func (p *Protocol) tickEntry(now clock.Time, e *entry) {
+	if e.probeAt != 0 {
+		if now >= e.probeAt {
+			p.question(now, e)
+			again := p.h()
+			if e.tries++; e.tries > 5 {
+				again = p.t()
+			}
+			e.probeAt = now.Add(again)
+		}
+		p.arm(e.probeAt)
+	}
+	if e.vouchAt != 0 {
+		if now >= e.vouchAt {
+			e.vouchAt, e.vouchedLast = 0, now
+			p.stats.VouchesSent++
+			p.say(wire.About{ID: e.id, Incarnation: e.incarnation, Kind: wire.AboutVouch, Age: micros(now.Sub(e.heard))})
+		} else {
+			p.arm(e.vouchAt)
+		}
+	}
+	if now.Sub(e.life()) >= e.suspect {
+		p.listen(now, e)
+	}
+	silence := now.Sub(e.life())
+	if silence < e.suspect {
+		p.arm(e.life().Add(e.suspect))
+		return
+	}
+	if p.cfg.defect == silenceAlone && silence >= e.timeout*9/10 {
+		p.convict(now, e)
+		return
+	}
+	d := &e.doubt
+	switch {
+	case now < e.hold:
+		p.arm(e.hold)
+	case d.due == 0 && d.said == 0:
+		d.due = now.Add(p.within(e.timeout / 10))
+		p.arm(d.due)
+	case d.due != 0 && now >= d.due:
+		if d.from == 0 {
+			d.from = now
+			p.stats.Suspected++
+		}
+		d.due = 0
+		if d.said++; d.said < doubtsSaid && p.cfg.defect != doubtOnce {
+			d.due = now.Add(e.timeout / 10)
+		}
+		if d.count < len(d.doubters) {
+			p.say(wire.About{ID: e.id, Incarnation: e.incarnation, Kind: wire.AboutDoubt})
+			p.question(now, e)
+		}
+	}
+	if d.due != 0 {
+		p.arm(d.due)
+	}
+	if d.from == 0 {
+		return
+	}
+	if at := p.verdictAt(now, e); now >= at {
+		p.convict(now, e)
+	} else {
+		p.arm(at)
+	}
+}
+
+// verdictAt is when a member that is doubted is removed if nothing of it is received until then.
+func (p *Protocol) verdictAt(now clock.Time, e *entry) clock.Time {
+	stood := e.timeout / 4
+	if e.holdFor > 0 && p.cfg.defect != doubtOnce {
+		stood = e.timeout * 45 / 100 // of one that only others receive, silence means nothing
+	}
+	at := max(e.life().Add(e.timeout*9/10), p.doubt.distrust, e.doubt.from.Add(stood))
+	if now >= at && len(p.table.order) > 1 {
+		for _, o := range p.table.order {
+			if o != e && now.Sub(o.heard) < o.suspect {
+				return at
+			}
+		}
+		// Nothing comes of anybody: this member's own link may be the reason.
+		return max(at, e.life().Add(e.timeout*14/10))
+	}
+	return at
+}
+
+// convict removes a member as failed, and says so.
+func (p *Protocol) convict(now clock.Time, e *entry) {
+	p.say(wire.About{ID: e.id, Incarnation: e.incarnation, Kind: wire.AboutVerdict})
+	p.remove(now, e, failed)
+}
+
+// mayHandle counts the Words of this second.
+func (p *Protocol) mayHandle(now clock.Time) bool {
+	d := &p.doubt
+	if now.Sub(d.second) >= time.Second || d.second == 0 {
+		d.second, d.words, d.excluded = now, 0, 0
+	}
+	d.words++
+	return d.words <= wordsHandled
+}
+
+// stepWord takes in a Word of a member that has an entry.
+func (p *Protocol) stepWord(now clock.Time, from *entry, w *wire.Word, r buf.Received) error {
+	if !p.mayHandle(now) {
+		return p.drop(DropRate)
+	}
+	list := w.About()
+	for a, ok := list.Next(); ok; a, ok = list.Next() {
+		if a.Kind == wire.AboutLeave {
+			if a.ID != from.id {
+				return p.drop(DropForeign)
+			}
+			p.remove(now, from, left)
+			return nil
+		}
+		if a.ID == from.id {
+			continue
+		}
+		if a.ID == p.cfg.Self {
+			switch a.Kind {
+			case wire.AboutDoubt:
+				p.beatNow(now)
+			case wire.AboutVerdict:
+				p.pairs.removedThere(from, a.Incarnation)
+				p.excludedBy(now, a.Incarnation)
+			}
+			continue
+		}
+		e := p.find(a.ID)
+		if e == nil {
+			if t := p.table.tombs[a.ID]; t != nil && a.Kind == wire.AboutVerdict && a.Incarnation >= t.incarnation {
+				t.due = 0 // the notice that was owed
+			}
+			continue
+		}
+		p.listen(now, e)
+		switch a.Kind {
+		case wire.AboutDoubt:
+			p.doubted(now, e, from)
+		case wire.AboutVouch:
+			p.vouched(now, e, time.Duration(a.Age)*time.Microsecond)
+		case wire.AboutVerdict, wire.AboutLeft:
+			if a.Incarnation < e.incarnation {
+				continue
+			}
+			limit := e.timeout * 3 / 4
+			switch {
+			case now < p.doubt.distrust:
+			case now.Sub(e.heard) < limit && p.cfg.defect != believeVerdicts:
+			case a.Kind == wire.AboutLeft:
+				p.remove(now, e, left)
+			default:
+				p.remove(now, e, failed)
+			}
+		}
+	}
+	return nil
+}
+
+// doubted takes in that another member doubts one.
+func (p *Protocol) doubted(now clock.Time, e *entry, from *entry) {
+	recent := e.suspect * 3 / 4
+	switch {
+	case now.Sub(e.heard) < recent:
+		// Its own answer reaches all but the member that doubts it.
+		p.beginVouch(now, e)
+	case now.Sub(e.life()) >= recent:
+		d := &e.doubt
+		if d.from == 0 {
+			d.from = now
+			p.stats.Suspected++
+		}
+		for _, id := range d.doubters[:d.count] {
+			if id == from.id {
+				return
+			}
+		}
+		if d.count < len(d.doubters) {
+			d.doubters[d.count] = from.id
+			d.count++
+		}
+		p.arm(now)
+	}
+}
+
+func (p *Protocol) beginVouch(now clock.Time, e *entry) {
+	if e.vouchAt != 0 || e.vouchedLast != 0 && now.Sub(e.vouchedLast) < e.timeout/16 {
+		return
+	}
+	e.vouchAt = now.Add(p.within(e.timeout / 16))
+	p.arm(e.vouchAt)
+}
+
+// vouched takes in that another member received something of one.
+func (p *Protocol) vouched(now clock.Time, e *entry, age time.Duration) {
+	p.stats.VouchesHeard++
+	if p.cfg.defect == noVouches {
+		return
+	}
+	e.vouchAt = 0
+	e.vouched = max(e.vouched, now.Add(-min(age, e.timeout)))
+	e.doubt = doubt{}
+	if now.Sub(e.heard) >= e.suspect*3/4 {
+		p.stats.Vouched++
+		e.holdFor = min(max(2*e.holdFor, e.timeout/4), time.Second)
+		e.hold = now.Add(e.holdFor)
+	}
+	p.arm(now)
+}
+
+// doubtLeave looks at what comes of a member that has left: if it goes on, the Leave was not its own.
+func (p *Protocol) doubtLeave(now clock.Time, t *tombstone, d *wire.Datagram, r buf.Received) {
+	since := now.Sub(t.at)
+	if r.From != t.endpoint || since < p.h()/2 || since > p.t() || d.Incarnation < t.incarnation {
+		return
+	}
+	for i := range d.Frames() {
+		if d.Frames()[i].Kind == wire.FrameBeat {
+			t.left = false
+			p.owe(now, t)
+			return
+		}
+	}
+}
+
+// stepProbe takes in a question or an answer of a member that has an entry.
+func (p *Protocol) stepProbe(now clock.Time, d *wire.Datagram, q *wire.Probe, r buf.Received, e *entry) error {
+	if q.Kind == wire.ProbeNotTo {
+		return p.stepNotTo(now, q)
+	}
+	if q.To != p.cfg.Self {
+		if asks(q.Kind) {
+			p.probe(r.From, wire.Probe{To: q.To, Kind: wire.ProbeNotTo, Incarnation: p.incarnation, Nonce: q.Nonce})
+		}
+		return p.drop(DropForeign)
+	}
+	switch q.Kind {
+	case wire.ProbeThere:
+		p.probe(r.From, wire.Probe{To: e.id, Kind: wire.ProbeHere, Incarnation: p.incarnation, Nonce: q.Nonce})
+	case wire.ProbeHere:
+		if e.nonce == 0 || q.Nonce != e.nonce {
+			return p.drop(DropUnasked)
+		}
+		p.confirm(now, e)
+	case wire.ProbeAmIIn:
+		p.probe(r.From, wire.Probe{To: e.id, Kind: wire.ProbeIn, Incarnation: e.incarnation, Nonce: q.Nonce})
+	case wire.ProbeIn:
+		p.gateAnswer(now, q)
+	case wire.ProbeRemoved:
+		p.pairs.removedThere(e, q.Incarnation)
+		p.excludedBy(now, q.Incarnation)
+	case wire.ProbeRecord:
+		p.sendHello(r.From, p.hello(false, 0, q.Nonce))
+	}
+	return nil
+}
+
+// stepNotTo takes in that another member has the endpoint of one that was asked.
+func (p *Protocol) stepNotTo(now clock.Time, q *wire.Probe) error {
+	e := p.find(q.To)
+	if e == nil || e.nonce == 0 || q.Nonce != e.nonce {
+		return p.drop(DropUnasked)
+	}
+	p.convict(now, e)
+	return nil
+}
+
+// asks reports whether a Probe of this kind is a question.
+func asks(k wire.ProbeKind) bool {
+	return k == wire.ProbeThere || k == wire.ProbeAmIIn || k == wire.ProbeRecord
+}
+
+// aboutMe reads in a datagram of an id that has no entry what it says of this member: that it was removed.
+func (p *Protocol) aboutMe(now clock.Time, f *wire.Frame) (known bool) {
+	switch f.Kind {
+	case wire.FrameWord:
+		if !p.mayHandle(now) {
+			p.stats.Drops[DropRate]++
+			return false
+		}
+		w := f.Word()
+		list := w.About()
+		for a, ok := list.Next(); ok; a, ok = list.Next() {
+			if a.ID == p.cfg.Self && a.Kind == wire.AboutVerdict {
+				p.excludedBy(now, a.Incarnation)
+			} else if t := p.table.tombs[a.ID]; t != nil && a.Kind == wire.AboutVerdict && a.Incarnation >= t.incarnation {
+				t.due = 0
+			}
+		}
+	case wire.FrameProbe:
+		q := f.Probe()
+		if q.To == p.cfg.Self && q.Kind == wire.ProbeRemoved {
+			p.excludedBy(now, q.Incarnation)
+		} else if q.Kind == wire.ProbeNotTo {
+			known = p.stepNotTo(now, &q) == nil
+		}
+	}
+	return known
+}

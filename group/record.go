@@ -1,0 +1,453 @@
+package group
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// ErrTooLarge refuses a group or a queue that a record has no room for.
+var ErrTooLarge = errors.New("group: too many groups or queues")
+
+// ownRecord is what this member announces.
+type ownRecord struct {
+	groups   []string // ascending
+	queues   []consumes
+	version  uint32
+	record   []byte // canonical
+	lists    wire.RecordLists
+	announce bool // it changed in this turn
+}
+
+type consumes struct {
+	queue          string
+	handlers, rank uint32
+}
+
+// build makes the encoding anew.
+func (o *ownRecord) build(p *Protocol) {
+	o.lists = o.lists[:0]
+	for _, g := range o.groups {
+		o.lists = o.lists.AppendGroup(g)
+	}
+	for _, q := range o.queues {
+		o.lists = o.lists.AppendQueue(q.queue, q.handlers, q.rank)
+	}
+	r := p.ownHead()
+	o.record = wire.AppendRecord(o.record[:0], &r, o.lists)
+}
+
+// ownHead is this member's record without its lists.
+func (p *Protocol) ownHead() wire.Record {
+	return wire.Record{ID: p.cfg.Self, Incarnation: p.incarnation, Version: p.own.version, Started: p.cfg.Started,
+		Address: uint64(p.cfg.Local), Interval: micros(p.every(len(p.table.order) + 1)), Name: []byte(p.cfg.Name)}
+}
+
+// change counts a change of this member's record, and has it announced.
+func (p *Protocol) change(now clock.Time) {
+	p.observe(now)
+	p.own.version++
+	p.own.build(p)
+	p.own.announce = true
+	p.table.changed = now
+	p.stats.Changes++
+	p.mirrorSelf(now, Changed)
+}
+
+// room reports whether the record has room for bytes more.
+func (p *Protocol) room(name string) bool { return len(p.own.record)+len(name)+32 <= wire.MaxRecord }
+
+// Join makes this member one of a group. Its name is valid, of 1..wire.MaxName bytes. Joining again is no
+// error.
+func (p *Protocol) Join(now clock.Time, group string) error {
+	at, ok := slices.BinarySearch(p.own.groups, group)
+	if ok {
+		return nil
+	}
+	if len(p.own.groups) == wire.MaxGroups || !p.room(group) {
+		return ErrTooLarge
+	}
+	p.own.groups = slices.Insert(p.own.groups, at, group)
+	p.change(now)
+	p.tellSelfGroup(now, JoinedGroup, group)
+	return nil
+}
+
+// Leave undoes Join.
+func (p *Protocol) Leave(now clock.Time, group string) {
+	if at, ok := slices.BinarySearch(p.own.groups, group); ok {
+		p.own.groups = slices.Delete(p.own.groups, at, at+1)
+		p.change(now)
+		p.tellSelfGroup(now, LeftGroup, group)
+	}
+}
+
+// Consume announces that this member takes messages from a queue, with so many handlers; rank as in
+// wire.Consumes. Without handlers it does so no longer.
+func (p *Protocol) Consume(now clock.Time, queue string, handlers, rank uint32) error {
+	at, ok := slices.BinarySearchFunc(p.own.queues, queue, func(c consumes, q string) int { return cmp.Compare(c.queue, q) })
+	c := consumes{queue, handlers, rank}
+	switch {
+	case handlers == 0 && !ok || ok && p.own.queues[at] == c:
+		return nil
+	case handlers == 0:
+		p.own.queues = slices.Delete(p.own.queues, at, at+1)
+	case ok:
+		p.own.queues[at] = c
+	case len(p.own.queues) == wire.MaxConsumes || !p.room(queue):
+		return ErrTooLarge
+	default:
+		p.own.queues = slices.Insert(p.own.queues, at, c)
+	}
+	p.change(now)
+	return nil
+}
+
+// hello is a Hello of this member.
+func (p *Protocol) hello(ask bool, attempt uint8, nonce uint64) wire.Hello {
+	return wire.Hello{Ask: ask, Attempt: attempt, Nonce: nonce, Record: p.ownHead()}
+}
+
+// partialHello is a Hello without groups and queues.
+func (p *Protocol) partialHello(nonce uint64) wire.Hello {
+	h := p.hello(false, 0, nonce)
+	h.Record.Partial = len(p.own.lists) > 0
+	return h
+}
+
+func (p *Protocol) sendHello(to buf.Endpoint, h wire.Hello) {
+	lists := p.own.lists
+	if wire.HeaderLen+wire.HelloSize(wire.RecordLen(len(h.Record.Name), len(lists))) > p.cfg.Datagram {
+		h.Record.Partial = true
+	}
+	if h.Record.Partial {
+		lists = nil
+	}
+	p.put(wire.AppendHello(p.begin(), &h, lists), to)
+	p.stats.HellosSent++
+}
+
+func (p *Protocol) stepHello(now clock.Time, d *wire.Datagram, h *wire.Hello, r buf.Received) error {
+	if h.Record.ID != d.Transmitter || h.Record.Incarnation != d.Incarnation {
+		return p.drop(DropForeign)
+	}
+	p.stats.HellosHeard++
+	trusted := !h.Ask && h.Nonce == p.nonce
+	if trusted {
+		p.join.done = true
+	}
+	p.take(now, &h.Record, r.From, trusted)
+	if h.Ask {
+		p.join.asked(p, now, d.Transmitter, h, r.From)
+	}
+	return nil
+}
+
+// take takes in a record. from is where it came from, if its owner sent it, else 0. trusted: it came with
+// this member's nonce.
+func (p *Protocol) take(now clock.Time, r *wire.Record, from buf.Endpoint, trusted bool) {
+	if r.ID == p.cfg.Self {
+		return
+	}
+	e := p.find(r.ID)
+	if e != nil {
+		p.update(now, e, r)
+		return
+	}
+	if t := p.table.tombs[r.ID]; t != nil {
+		if t.left || r.Incarnation <= t.incarnation {
+			if from != 0 {
+				p.owe(now, t)
+			}
+			return
+		}
+		if r.Incarnation > t.incarnation+maxJump {
+			p.stats.Drops[DropIncarnation]++
+			return
+		}
+	}
+	returned := p.table.tombs[r.ID] != nil
+	if e = p.add(now, r, from, trusted); e == nil {
+		return
+	}
+	p.keep(e, r)
+	p.mirrorEntry(now, e, Started)
+	if !p.waits(e.id) {
+		if p.cfg.Admit != nil && returned {
+			p.cfg.Admit(e.id)
+		}
+		p.tellStart(now, e)
+	}
+	p.pairs.returned(now, e)
+	p.gateMeets(now, e.id, e.endpoint)
+}
+
+// keep stores a record in its entry.
+func (p *Protocol) keep(e *entry, r *wire.Record) {
+	lists := r.AppendLists(nil)
+	p.table.records -= len(e.record)
+	head := *r
+	if p.table.records+wire.RecordLen(len(r.Name), len(lists)) > MaxRecords {
+		p.stats.Drops[DropFull]++
+		lists, head.Partial = nil, true
+	}
+	e.record = wire.AppendRecord(nil, &head, lists)
+	e.partial = r.Partial
+	p.table.records += len(e.record)
+}
+
+// update takes a newer record of a member that is here.
+func (p *Protocol) update(now clock.Time, e *entry, r *wire.Record) {
+	switch {
+	case r.Incarnation < e.incarnation || r.Incarnation > e.incarnation+maxJump:
+		return
+	case r.Incarnation > e.incarnation:
+		p.raise(now, e, r.Incarnation)
+	}
+	if r.Version < e.version || r.Version == e.version && !(e.partial && !r.Partial) {
+		return
+	}
+	old := e.record
+	if r.Partial && len(old) > 0 {
+		// The groups that are known stay until all of it comes.
+		if e.partial = true; r.Version == e.version {
+			return
+		}
+		p.askRecord(now, e)
+		return
+	}
+	p.table.digest ^= digestOf(e.id, e.incarnation, e.version) ^ digestOf(e.id, e.incarnation, r.Version)
+	e.version = r.Version
+	p.table.changed = now
+	p.keep(e, r)
+	p.mirrorEntry(now, e, Changed)
+	if e.told {
+		p.tellGroups(now, e, old)
+	}
+}
+
+// joiner is how a member gets to know the others at its start, and how it answers those that ask.
+type joiner struct {
+	done    bool // somebody answered
+	attempt int
+	due     clock.Time
+
+	nonces []byte // of the Hellos that the next table answers
+	table  clock.Time
+}
+
+// Numbers of section 6.2 of the design: with up to fewMembers each answers for itself.
+const (
+	fewMembers = 8
+	tableEvery = 5 * time.Millisecond
+)
+
+var attempts = [...]time.Duration{0, 5 * time.Millisecond, 15 * time.Millisecond, 40 * time.Millisecond}
+
+func (j *joiner) begin(p *Protocol, now clock.Time) {
+	p.sendHello(buf.Group, p.hello(true, 0, p.nonce))
+	j.attempt, j.due = 1, now.Add(attempts[1])
+	p.arm(j.due)
+}
+
+func (j *joiner) tick(p *Protocol, now clock.Time) {
+	if j.done || j.attempt >= len(attempts) {
+		return
+	}
+	if now >= j.due {
+		p.sendHello(buf.Group, p.hello(true, uint8(j.attempt), p.nonce))
+		if j.attempt++; j.attempt == len(attempts) {
+			return
+		}
+		j.due = j.due.Add(attempts[j.attempt] - attempts[j.attempt-1])
+	}
+	p.arm(j.due)
+}
+
+// asked answers a Hello that asks.
+func (j *joiner) asked(p *Protocol, now clock.Time, id wire.MemberID, h *wire.Hello, from buf.Endpoint) {
+	if p.leaving {
+		return
+	}
+	others := len(p.table.order) + 1
+	if p.find(id) != nil {
+		others--
+	}
+	switch {
+	case others <= fewMembers:
+		if q := p.find(id); q != nil || p.mayAsk(now, id, from) != nil {
+			p.sendHello(from, p.hello(false, 0, h.Nonce))
+		}
+	case int(h.Attempt) >= len(attempts) || p.place(id) != int(h.Attempt):
+	case j.table != 0 && now.Sub(j.table) < tableEvery || len(j.nonces) >= 8*wire.MaxNonces:
+	default:
+		j.nonces = binary.LittleEndian.AppendUint64(j.nonces, h.Nonce)
+	}
+}
+
+// answer sends the table to all that have asked in this turn.
+func (j *joiner) answer(p *Protocol, now clock.Time) {
+	if len(j.nonces) == 0 {
+		return
+	}
+	p.sendTable(buf.Group, j.nonces, func(*entry) bool { return true }, true)
+	j.nonces, j.table = j.nonces[:0], now
+	p.stats.TablesSent++
+}
+
+// sendTable sends the records of those entries, and with self this member's own. Lists that do not fit are
+// left out.
+func (p *Protocol) sendTable(to buf.Endpoint, nonces []byte, wanted func(e *entry) bool, self bool) {
+	limit := p.cfg.Datagram - wire.HeaderLen - wire.MembersOverhead
+	var records []byte
+	n := 0
+	send := func(more bool) {
+		t := wire.Table{More: more, Nonces: nonces}
+		p.put(wire.AppendMembers(p.begin(), &t, records), to)
+		records, n = records[:0], 0
+	}
+	add := func(r *wire.Record, lists wire.RecordLists) {
+		if wire.TableRecordSize(wire.RecordLen(len(r.Name), len(lists))) > limit {
+			r.Partial, lists = true, nil
+		}
+		if n == wire.MaxRecords || len(records)+wire.TableRecordSize(wire.RecordLen(len(r.Name), len(lists))) > limit {
+			send(true)
+		}
+		records = wire.AppendTableRecord(records, r, lists)
+		n++
+	}
+	if self {
+		r := p.ownHead()
+		add(&r, p.own.lists)
+	}
+	for _, e := range p.table.order {
+		if r, err := wire.ParseRecord(e.record); err == nil && wanted(e) {
+			r.Incarnation, r.Version = e.incarnation, e.version
+			add(&r, r.AppendLists(nil))
+		}
+	}
+	if n > 0 {
+		send(false)
+	}
+}
+
+// returnsNonce reports whether a table answers this member's own Hello.
+func (p *Protocol) returnsNonce(t *wire.Table) bool {
+	for b := []byte(t.Nonces); len(b) >= 8; b = b[8:] {
+		if binary.LittleEndian.Uint64(b) == p.nonce {
+			return true
+		}
+	}
+	return false
+}
+
+// stepMembers takes in a table. e is its transmitter's entry: nil, if it is not known but returns this
+// member's nonce.
+func (p *Protocol) stepMembers(now clock.Time, e *entry, t *wire.Table, nonce bool, r buf.Received) error {
+	if t.Compare {
+		if e == nil {
+			return p.drop(DropUnknown)
+		}
+		return p.stepCompare(now, e, t)
+	}
+	if r.Group {
+		p.join.table = now
+	}
+	if nonce {
+		p.join.done = true
+	}
+	records := t.Records()
+	for m, ok := records.Next(); ok; m, ok = records.Next() {
+		p.take(now, &m, 0, nonce)
+	}
+	return nil
+}
+
+// comparison is a Compare that is coming in, in several datagrams perhaps.
+type comparison struct {
+	from wire.MemberID
+	at   clock.Time
+	mark uint64
+	self bool // it named this member as it is
+}
+
+// sendCompare sends what this member's table holds, without lists.
+func (p *Protocol) sendCompare(e *entry) {
+	p.stats.Compares++
+	limit := min(wire.MaxRecords, (p.cfg.Datagram-wire.HeaderLen-wire.MembersOverhead)/wire.TableRecordSize(wire.RecordLen(0, 0)))
+	var records []byte
+	n := 0
+	send := func(more bool) {
+		t := wire.Table{Compare: true, More: more}
+		p.put(wire.AppendMembers(p.begin(), &t, records), e.endpoint)
+		records, n = records[:0], 0
+	}
+	add := func(r wire.Record) {
+		if n == limit {
+			send(true)
+		}
+		r.Name, r.Partial = nil, true
+		records = wire.AppendTableRecord(records, &r, nil)
+		n++
+	}
+	add(p.ownHead())
+	for _, o := range p.table.order {
+		add(wire.Record{ID: o.id, Incarnation: o.incarnation, Version: o.version, Started: o.begun, Address: uint64(o.endpoint), Interval: micros(o.interval)})
+	}
+	send(false)
+}
+
+// stepCompare answers a Compare with what its transmitter lacks, and asks for what this member lacks.
+func (p *Protocol) stepCompare(now clock.Time, e *entry, t *wire.Table) error {
+	c := &p.doubt.compare
+	if c.from != e.id || now.Sub(c.at) > p.h() {
+		if e.answered != 0 && now.Sub(e.answered) < 5*p.h() {
+			return p.drop(DropRate)
+		}
+		*c = comparison{from: e.id, mark: c.mark + 1}
+	}
+	c.at = now
+	records := t.Records()
+	for r, ok := records.Next(); ok; r, ok = records.Next() {
+		if r.ID == p.cfg.Self {
+			c.self = r.Incarnation == p.incarnation && r.Version == p.own.version
+			continue
+		}
+		if x := p.find(r.ID); x != nil {
+			switch {
+			case r.Incarnation > x.incarnation || r.Incarnation == x.incarnation && r.Version > x.version:
+				p.askRecord(now, x)
+				fallthrough
+			case r.Incarnation == x.incarnation && r.Version == x.version:
+				x.mark = c.mark
+			}
+			continue
+		}
+		if tomb := p.table.tombs[r.ID]; tomb != nil {
+			if tomb.left {
+				p.say(wire.About{ID: r.ID, Incarnation: tomb.incarnation, Kind: wire.AboutLeft})
+				continue
+			}
+			if r.Incarnation <= tomb.incarnation {
+				p.owe(now, tomb)
+				continue
+			}
+		}
+		p.ask(now, r.ID, buf.Endpoint(r.Address))
+	}
+	if t.More {
+		return nil
+	}
+	p.sendTable(e.endpoint, nil, func(x *entry) bool { return x.mark != c.mark && x != e }, !c.self)
+	e.answered, c.from = now, wire.MemberID{}
+	return nil
+}
+
+func before(a, b wire.MemberID) bool { return bytes.Compare(a[:], b[:]) < 0 }

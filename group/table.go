@@ -1,0 +1,376 @@
+package group
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// entry is one member that is here. The member itself has none.
+type entry struct {
+	id          wire.MemberID
+	endpoint    buf.Endpoint
+	incarnation uint32
+	since       uint32 // the incarnation with which it came
+	begun       uint64 // when it was started, ns since 1970
+	version     uint32
+	record      []byte // as it announced itself, canonical
+	partial     bool   // record has no groups and queues yet
+	told        bool   // handlers were given its start
+
+	interval time.Duration // of its beats
+	timeout  time.Duration // T of this member
+	suspect  time.Duration // S
+
+	heard, vouched clock.Time
+	doubt          doubt
+	hold           clock.Time // no doubt of one's own before
+	holdFor        time.Duration
+	vouchAt        clock.Time // a vouch is due; 0: none
+	vouchedLast    clock.Time // when this member last vouched for it
+
+	confirmed, trusted bool // it answered a probe; its record came with this member's nonce
+	nonce              uint64
+	asked              clock.Time // when nonce was sent
+	probeAt            clock.Time // the next probe that is to confirm it; 0: none
+	tries              int
+	roundTrip          time.Duration
+
+	recordAsked clock.Time
+	different   int        // beats in a row with another digest
+	compared    clock.Time // when a Compare was last sent to it
+	answered    clock.Time // when one of it was last answered
+	mark        uint64     // of the Compare that named it
+
+	pair        *pair
+	lastSession uint32
+	floor       uint32 // one above the incarnation of this member that it removed, by its own word
+}
+
+// tombstone is what is kept of a member that was here.
+type tombstone struct {
+	id          wire.MemberID
+	endpoint    buf.Endpoint
+	incarnation uint32
+	lastSession uint32
+	left        bool
+	at          clock.Time
+	due, last   clock.Time // of the notice that it is owed; 0: none
+	seek        clock.Time // without multicast: when a beat is next sent there
+	seeks       int
+}
+
+const keepTombstone = time.Hour
+
+// table is who is here, and who was.
+type table struct {
+	entries     map[wire.MemberID]*entry
+	order       []*entry // by age
+	tombs       map[wire.MemberID]*tombstone
+	graves      []*tombstone // the oldest first
+	unconfirmed int
+	records     int        // bytes
+	digest      uint64     // of the entries, without the member itself
+	changed     clock.Time // when the table was last another
+}
+
+func (t *table) init() {
+	t.entries = make(map[wire.MemberID]*entry, MaxMembers)
+	t.tombs = make(map[wire.MemberID]*tombstone)
+}
+
+// mix64 is the finalizer of SplitMix64.
+func mix64(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+func digestOf(id wire.MemberID, incarnation, version uint32) uint64 {
+	return mix64(binary.LittleEndian.Uint64(id[:]) ^ uint64(incarnation)<<32 ^ uint64(version))
+}
+
+// Digest identifies what the table holds, the member itself included.
+func (p *Protocol) Digest() uint64 {
+	return p.table.digest ^ digestOf(p.cfg.Self, p.incarnation, p.own.version)
+}
+
+func byAge(a, b *entry) int {
+	return cmp.Or(cmp.Compare(a.begun, b.begun), bytes.Compare(a.id[:], b.id[:]))
+}
+
+// place is how many members are older than this one, but for one.
+func (p *Protocol) place(but wire.MemberID) int {
+	self := entry{id: p.cfg.Self, begun: p.cfg.Started}
+	n, _ := slices.BinarySearchFunc(p.table.order, &self, byAge)
+	if e := p.find(but); e != nil && byAge(e, &self) < 0 {
+		n--
+	}
+	return n
+}
+
+// add makes an entry, if there is room for it: nil if not.
+func (p *Protocol) add(now clock.Time, r *wire.Record, from buf.Endpoint, trusted bool) *entry {
+	t := &p.table
+	switch {
+	case len(t.order)+1 >= MaxMembers || t.records+wire.RecordLen(len(r.Name), 0) > MaxRecords:
+		p.stats.Drops[DropFull]++
+		return nil
+	case !trusted && t.unconfirmed >= MaxUnconfirmed:
+		p.stats.Drops[DropUnconfirmed]++
+		return nil
+	}
+	e := &entry{id: r.ID, endpoint: from, incarnation: r.Incarnation, since: r.Incarnation, begun: r.Started, version: r.Version,
+		heard: now, trusted: trusted, probeAt: now}
+	if e.endpoint == 0 {
+		e.endpoint = buf.Endpoint(r.Address)
+	}
+	if trusted {
+		e.probeAt = now.Add(p.within(p.h()))
+	} else {
+		t.unconfirmed++
+	}
+	e.timings(p, r.Interval)
+	if tomb := t.tombs[r.ID]; tomb != nil {
+		e.lastSession = tomb.lastSession
+		p.bury(tomb)
+		p.stats.Returned++
+	}
+	t.entries[e.id] = e
+	at, _ := slices.BinarySearchFunc(t.order, e, byAge)
+	t.order = slices.Insert(t.order, at, e)
+	t.digest ^= digestOf(e.id, e.incarnation, e.version)
+	t.changed = now
+	p.forgetQuestion(e.id)
+	p.arm(e.probeAt)
+	p.listPeers()
+	return e
+}
+
+// bury removes a tombstone.
+func (p *Protocol) bury(t *tombstone) {
+	delete(p.table.tombs, t.id)
+	if i := slices.Index(p.table.graves, t); i >= 0 {
+		p.table.graves = slices.Delete(p.table.graves, i, i+1)
+	}
+}
+
+// timings takes the interval that a member announces.
+func (e *entry) timings(p *Protocol, us uint32) {
+	e.interval = time.Duration(us) * time.Microsecond
+	h, t := p.h(), p.t()
+	e.timeout = t
+	if e.interval > h {
+		e.timeout = time.Duration(float64(t) * float64(e.interval) / float64(h))
+	}
+	e.suspect = min(max(e.timeout*45/100, e.interval*3/2), e.timeout*3/4)
+}
+
+// raise takes a higher incarnation of a member that was not removed here. That is no event.
+func (p *Protocol) raise(now clock.Time, e *entry, to uint32) {
+	p.table.digest ^= digestOf(e.id, e.incarnation, e.version) ^ digestOf(e.id, to, e.version)
+	e.incarnation = to
+	p.table.changed = now
+	if p.cfg.defect == startedAgain {
+		p.tellEntry(now, e, Started)
+	}
+	p.mirrorEntry(now, e, Changed)
+}
+
+// gone is why a member is no longer here.
+type gone uint8
+
+const (
+	failed gone = iota + 1
+	left
+)
+
+// remove ends an entry.
+func (p *Protocol) remove(now clock.Time, e *entry, why gone) {
+	t := &p.table
+	delete(t.entries, e.id)
+	if i := slices.Index(t.order, e); i >= 0 {
+		t.order = slices.Delete(t.order, i, i+1)
+	}
+	if !e.confirmed && !e.trusted {
+		t.unconfirmed--
+	}
+	t.records -= len(e.record)
+	t.digest ^= digestOf(e.id, e.incarnation, e.version)
+	t.changed = now
+	if p.cfg.defect != noTombstones {
+		for len(t.graves) >= MaxTombstones {
+			p.bury(t.graves[0])
+		}
+		tomb := &tombstone{id: e.id, endpoint: e.endpoint, incarnation: e.incarnation, lastSession: e.lastSession, left: why == left, at: now,
+			seek: now.Add(time.Second)}
+		t.tombs[e.id] = tomb
+		t.graves = append(t.graves, tomb)
+	}
+	kind := Failed
+	if why == left {
+		kind = Stopped
+		p.stats.Left++
+	} else {
+		p.stats.Removed++
+	}
+	p.mirrorEntry(now, e, kind)
+	p.pairs.gone(now, e, why)
+	p.end(now, e, kind)
+	p.listPeers()
+}
+
+// moved notes where a member's datagrams come from.
+func (p *Protocol) moved(now clock.Time, e *entry, from buf.Endpoint) {
+	if e.endpoint == from {
+		return
+	}
+	p.suspectEndpoint(now, e.id, from)
+	e.endpoint = from
+	p.listPeers()
+}
+
+// suspectEndpoint looks whether another member had the endpoint that id sends from. One endpoint belongs
+// to one member: the other one is doubted, and whoever lives there now is asked.
+func (p *Protocol) suspectEndpoint(now clock.Time, id wire.MemberID, from buf.Endpoint) {
+	for _, e := range p.table.order {
+		if e.endpoint == from && e.id != id && now.Sub(e.asked) >= p.h()/4 {
+			p.question(now, e)
+		}
+	}
+}
+
+// question probes a member.
+func (p *Protocol) question(now clock.Time, e *entry) {
+	e.nonce, e.asked = p.cfg.Rand.Uint64(), now
+	p.probe(e.endpoint, wire.Probe{To: e.id, Kind: wire.ProbeThere, Incarnation: p.incarnation, Nonce: e.nonce})
+}
+
+// confirm notes that a member answered a probe.
+func (p *Protocol) confirm(now clock.Time, e *entry) {
+	if !e.confirmed && !e.trusted {
+		p.table.unconfirmed--
+	}
+	e.confirmed, e.probeAt = true, 0
+	e.roundTrip = now.Sub(e.asked)
+	e.nonce = 0
+}
+
+// listPeers gives a driver without multicast the list of all.
+func (p *Protocol) listPeers() {
+	if p.cfg.Peers == nil {
+		return
+	}
+	p.peers = append(p.peers[:0], p.cfg.Addresses...)
+	for _, e := range p.table.order {
+		if !slices.Contains(p.peers, e.endpoint) {
+			p.peers = append(p.peers, e.endpoint)
+		}
+	}
+	p.cfg.Peers(p.peers)
+}
+
+// Info is what the table holds of one member.
+type Info struct {
+	ID          wire.MemberID
+	Incarnation uint32
+	Version     uint32
+	Endpoint    buf.Endpoint
+	Record      []byte // canonical, as wire.ParseRecord takes it; lent
+}
+
+// Members appends what the table holds, the oldest first, the member itself included.
+func (p *Protocol) Members(list []Info) []Info {
+	at := p.place(p.cfg.Self)
+	for i, e := range p.table.order {
+		if i == at {
+			list = append(list, p.selfInfo())
+		}
+		list = append(list, e.info())
+	}
+	if at >= len(p.table.order) {
+		list = append(list, p.selfInfo())
+	}
+	return list
+}
+
+func (e *entry) info() Info {
+	return Info{ID: e.id, Incarnation: e.incarnation, Version: e.version, Endpoint: e.endpoint, Record: e.record}
+}
+
+func (p *Protocol) selfInfo() Info {
+	return Info{ID: p.cfg.Self, Incarnation: p.incarnation, Version: p.own.version, Endpoint: p.cfg.Local, Record: p.own.record}
+}
+
+// question about the record of an id that has no entry.
+type question struct {
+	id       wire.MemberID
+	endpoint buf.Endpoint
+	at       clock.Time // when it was last asked
+	second   clock.Time // count is of the second from here on
+	count    int
+}
+
+// mayAsk reports whether a datagram may be sent to an id that has no entry: one an interval for each id,
+// MaxQuestions ids at a time, and as many a second to one address.
+func (p *Protocol) mayAsk(now clock.Time, id wire.MemberID, to buf.Endpoint) *question {
+	var q *question
+	toAddress, oldest := 0, -1
+	for i := range p.asks {
+		o := &p.asks[i]
+		if now.Sub(o.second) >= time.Second {
+			o.second, o.count = now, 0
+		}
+		if o.endpoint == to {
+			toAddress += o.count
+		}
+		if o.id == id {
+			q = o
+		}
+		if now.Sub(o.at) >= time.Second {
+			oldest = i
+		}
+	}
+	switch {
+	case toAddress >= MaxQuestions:
+		return nil
+	case q != nil:
+		if now.Sub(q.at) < p.h() {
+			return nil
+		}
+	case len(p.asks) < MaxQuestions:
+		p.asks = append(p.asks, question{second: now})
+		q = &p.asks[len(p.asks)-1]
+	case oldest >= 0:
+		q = &p.asks[oldest]
+		q.second, q.count = now, 0
+	default:
+		return nil
+	}
+	q.id, q.endpoint, q.at = id, to, now
+	q.count++
+	return q
+}
+
+// ask asks an id that has no entry for its record.
+func (p *Protocol) ask(now clock.Time, id wire.MemberID, to buf.Endpoint) {
+	if p.mayAsk(now, id, to) != nil {
+		p.probe(to, wire.Probe{To: id, Kind: wire.ProbeRecord, Incarnation: p.incarnation, Nonce: p.nonce ^ 1})
+	}
+}
+
+// forgetQuestion frees the place of a question that was answered.
+func (p *Protocol) forgetQuestion(id wire.MemberID) {
+	for i := range p.asks {
+		if p.asks[i].id == id {
+			p.asks[i].at = p.last.Add(-time.Second)
+		}
+	}
+}

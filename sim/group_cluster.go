@@ -1,0 +1,392 @@
+package sim
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/engine"
+	"github.com/activeblaze/blaze/group"
+	"github.com/activeblaze/blaze/internal/check"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// GroupCluster is a number of members of a group on one network, and the log of what happened. Set its
+// fields before Start.
+type GroupCluster struct {
+	Seed   uint64
+	Config Config // of the network; Seed and Link are filled in by Prepare
+	Rules  check.GroupRules
+	// Change, where set, has the last word on a member's configuration.
+	Change func(node int, c *group.Config)
+	// Groups is the mean time between two changes of one member's groups; 0: none.
+	Groups time.Duration
+	// Late is up to how late a member's loop may be for a deadline; some turns are. 0: never.
+	Late time.Duration
+
+	Net     *Network
+	Log     *check.GroupLog
+	Members []*GroupMember
+
+	t        testing.TB
+	rng      *rand.Rand
+	healed   bool
+	finished bool
+}
+
+// GroupMember is a node with the process that runs on it now.
+type GroupMember struct {
+	Node     int
+	Proc     check.Proc
+	Engine   *engine.Engine
+	Protocol *group.Protocol // nil when no process runs
+	Driver   *Driver
+	Served   uint64 // turns in which something could be handed to a handler
+
+	c       *GroupCluster
+	id      wire.MemberID
+	pool    *buf.Pool
+	rng     *rand.Rand
+	paused  bool
+	leaving bool
+	resumed bool // and nothing was served since
+
+	last, wake clock.Time // of the last turn, and the deadline after it
+}
+
+// Alive reports whether a process runs on the node.
+func (m *GroupMember) Alive() bool { return m.Protocol != nil }
+
+// ID is the member's.
+func (m *GroupMember) ID() wire.MemberID { return m.id }
+
+// NewGroupCluster makes a cluster for one seed. t is given the violations; it may be nil.
+func NewGroupCluster(t testing.TB, seed uint64) *GroupCluster {
+	return &GroupCluster{Seed: seed, t: t, Log: check.NewGroupLog(), rng: rand.New(rand.NewPCG(seed, 0x67726f7570))}
+}
+
+// Prepare makes the network, without members.
+func (c *GroupCluster) Prepare(l Link) {
+	c.Config.Seed, c.Config.Link = c.Seed, l
+	c.Net = New(c.Config)
+}
+
+// Start makes n members, at about the same time.
+func (c *GroupCluster) Start(n int, l Link) {
+	c.Prepare(l)
+	for range n {
+		c.Join()
+		c.For(between(c.rng, 2*time.Millisecond))
+	}
+}
+
+// Join adds one member on a node of its own and returns the node's number.
+func (c *GroupCluster) Join() int {
+	m := &GroupMember{Node: len(c.Members), c: c}
+	c.Members = append(c.Members, m)
+	m.start()
+	return m.Node
+}
+
+// groupBuffers is how many packet buffers a simulated member has.
+const groupBuffers = 2048
+
+func (m *GroupMember) start() {
+	c := m.c
+	binary.LittleEndian.PutUint64(m.id[:], c.rng.Uint64())
+	binary.LittleEndian.PutUint64(m.id[8:], c.rng.Uint64())
+	m.Driver = c.Net.Attach(m.Node)
+	m.Proc = c.Log.Start(c.Net.Now(), m.Node, m.id)
+	m.paused, m.leaving, m.resumed, m.last, m.wake = false, false, false, 0, 0
+	m.rng = rand.New(rand.NewPCG(c.Seed, uint64(m.Proc)<<8|1))
+	proc := m.Proc
+	cfg := group.Config{
+		Self: m.id, Cluster: wire.ClusterHash("sim"), Local: m.Driver.Local(), Name: fmt.Sprintf("node %d", m.Node),
+		Started: 1_000_000_000 + uint64(c.Net.Now()), Datagram: m.Driver.Datagram(),
+		HeartbeatInterval: 20 * time.Millisecond, FailureTimeout: 100 * time.Millisecond,
+		Rand:   rand.New(rand.NewPCG(c.Seed, uint64(m.Proc)<<8|2)),
+		Mirror: func(now clock.Time, ch *group.Change) { m.mirror(proc, now, ch) },
+		Tell:   func(now clock.Time, ch *group.Change) { m.tell(proc, now, ch) },
+	}
+	m.pool = buf.NewPool(groupBuffers+2*engine.Batch, cfg.Datagram+wire.DataOverhead)
+	cfg.Pool = m.pool
+	if c.Change != nil {
+		c.Change(m.Node, &cfg)
+	}
+	m.Protocol = group.New(cfg)
+	m.Engine = engine.New(engine.Config{Driver: m.Driver, Self: m.id, Cluster: cfg.Cluster, CPU: -1,
+		Protocols: map[wire.Protocol]engine.Protocol{wire.Group: m.Protocol}})
+	m.Driver.Drive(m)
+	m.changes()
+}
+
+// Turn is the engine's, with what is called first of all after a stall.
+func (m *GroupMember) Turn(now clock.Time) int {
+	if m.last != 0 {
+		if gap := now.Sub(max(m.last, min(m.wake, now))); gap >= m.Protocol.StallLimit() {
+			m.Protocol.Stalled(now, gap)
+		}
+	}
+	p := m.Protocol
+	work := m.Engine.Turn(now)
+	if m.Protocol == p {
+		m.last, m.wake = now, now
+		if at, ok := m.Engine.Deadline(); ok && work == 0 {
+			m.wake = max(at, now)
+		}
+		if !p.Gated() {
+			m.Served++
+			if m.resumed {
+				m.resumed = false
+				m.c.Log.Add(check.GroupRecord{At: now, Kind: check.GroupServed, Proc: m.Proc, Incarnation: p.Incarnation()})
+			}
+		}
+	}
+	return work
+}
+
+// Deadline is the engine's, and later where the loop is late.
+func (m *GroupMember) Deadline() (at clock.Time, ok bool) {
+	at, ok = m.Engine.Deadline()
+	if late := m.c.Late; ok && late > 0 && m.rng.IntN(8) == 0 {
+		at = at.Add(between(m.rng, late))
+	}
+	return at, ok
+}
+
+func (m *GroupMember) mirror(proc check.Proc, now clock.Time, ch *group.Change) {
+	if ch.ID != m.id && ch.Kind == group.Failed {
+		m.c.Log.Add(check.GroupRecord{At: now, Kind: check.GroupRemoved, Proc: proc, Subject: m.c.Log.ProcOf(ch.ID), Incarnation: ch.Incarnation})
+	}
+}
+
+func (m *GroupMember) tell(proc check.Proc, now clock.Time, ch *group.Change) {
+	kind := [...]check.GroupKind{group.Started: check.GroupStarted, group.Stopped: check.GroupStopped, group.Failed: check.GroupFailed,
+		group.JoinedGroup: check.GroupJoined, group.LeftGroup: check.GroupLeft}[ch.Kind]
+	subject := m.c.Log.ProcOf(ch.ID)
+	m.c.Log.Add(check.GroupRecord{At: now, Kind: kind, Proc: proc, Subject: subject, Incarnation: ch.Incarnation, Group: string(ch.Group)})
+	m.c.Net.Note(uint64(now), 'g', uint64(proc), uint64(kind), uint64(subject), uint64(ch.Incarnation))
+	if ch.ID == m.id && ch.Kind == group.Failed {
+		// The teller is another goroutine: it begins a little later.
+		m.c.Net.After(between(m.rng, 100*time.Microsecond), func() {
+			if m.Proc == proc && m.Alive() {
+				m.whenRuns(proc, func() { m.Protocol.SelfTold(m.c.Net.Now()) })
+			}
+		})
+	}
+}
+
+// whenRuns calls f as soon as the process does not stand still.
+func (m *GroupMember) whenRuns(proc check.Proc, f func()) {
+	switch {
+	case m.Proc != proc || !m.Alive():
+	case m.paused:
+		m.c.Net.After(time.Millisecond, func() { m.whenRuns(proc, f) })
+	default:
+		f()
+		m.Driver.Wake()
+	}
+}
+
+// changes has a process join and leave groups.
+func (m *GroupMember) changes() {
+	every, proc := m.c.Groups, m.Proc
+	if every <= 0 {
+		return
+	}
+	var next func()
+	wait := func() { m.c.Net.After(time.Duration(m.rng.ExpFloat64()*float64(every)), next) }
+	next = func() {
+		if m.Proc != proc || !m.Alive() || m.leaving || m.c.finished {
+			return
+		}
+		if !m.paused {
+			name := string(rune('a' + m.rng.IntN(6)))
+			if m.rng.IntN(2) == 0 {
+				m.Protocol.Join(m.c.Net.Now(), name)
+			} else {
+				m.Protocol.Leave(m.c.Net.Now(), name)
+			}
+			m.Driver.Wake()
+		}
+		wait()
+	}
+	wait()
+}
+
+// Crash ends the member on node i without a word.
+func (c *GroupCluster) Crash(i int) {
+	m := c.Members[i]
+	if !m.Alive() {
+		return
+	}
+	c.Log.Ended(c.Net.Now(), m.Proc, true)
+	m.Driver.Close()
+	m.Protocol, m.Engine = nil, nil
+}
+
+// Leave ends the member on node i in order.
+func (c *GroupCluster) Leave(i int) {
+	m := c.Members[i]
+	if !m.Alive() || m.leaving {
+		return
+	}
+	m.leaving = true
+	p := m.Protocol
+	p.Close(c.Net.Now())
+	c.Log.Ended(c.Net.Now(), m.Proc, false)
+	m.Driver.Wake()
+	var wait func()
+	wait = func() {
+		switch {
+		case m.Protocol != p:
+		case m.paused || !p.Left() || !m.Engine.Flushed():
+			c.Net.After(100*time.Microsecond, wait)
+		default:
+			m.Driver.Close()
+			m.release()
+			m.Protocol, m.Engine = nil, nil
+		}
+	}
+	wait()
+}
+
+// release looks for what a process forgot to give back.
+func (m *GroupMember) release() {
+	m.Engine.Release()
+	m.Protocol.Release()
+	if m.pool.Free() != m.pool.Count() {
+		m.c.Log.Found("RS-2", "node %d: %d of %d buffers are free", m.Node, m.pool.Free(), m.pool.Count())
+	}
+}
+
+// Restart starts a new member on node i, where the old one has ended.
+func (c *GroupCluster) Restart(i int) {
+	if m := c.Members[i]; !m.Alive() {
+		m.start()
+	}
+}
+
+// Pause stops the turns of node i.
+func (c *GroupCluster) Pause(i int) {
+	m := c.Members[i]
+	if m.paused || !m.Alive() {
+		return
+	}
+	m.paused = true
+	m.Driver.Pause()
+	c.Log.Add(check.GroupRecord{At: c.Net.Now(), Kind: check.GroupPaused, Proc: m.Proc})
+}
+
+// Resume undoes Pause.
+func (c *GroupCluster) Resume(i int) {
+	m := c.Members[i]
+	if !m.paused || !m.Alive() {
+		return
+	}
+	m.paused, m.resumed = false, true
+	c.Log.Add(check.GroupRecord{At: c.Net.Now(), Kind: check.GroupResumed, Proc: m.Proc})
+	m.Driver.Resume()
+}
+
+// For lets d pass.
+func (c *GroupCluster) For(d time.Duration) { c.Net.Run(c.Net.Now().Add(d)) }
+
+// Heal ends all faults: the network loses nothing any more, and everybody runs.
+func (c *GroupCluster) Heal() {
+	c.healed = true
+	c.Net.MendAll()
+	c.Net.SetTap(nil)
+	for i := range c.Members {
+		c.Resume(i)
+		c.Restart(i)
+	}
+	c.Net.ClearLinks()
+	c.Net.SetDefault(Link{Delay: c.Net.Default().Delay})
+	c.Log.Healed = c.Net.Now()
+}
+
+// Settle lets 2 s pass, in which all tables have to become equal and right (GM-1), and judges the run.
+func (c *GroupCluster) Settle() {
+	for _, v := range c.SettleFor() {
+		if c.t != nil {
+			c.t.Helper()
+			c.t.Errorf("seed %d: %v", c.Seed, v)
+		}
+	}
+}
+
+// SettleFor is Settle that returns what the checkers found.
+func (c *GroupCluster) SettleFor() []check.Violation {
+	c.finished = true
+	c.For(2 * time.Second)
+	c.converged()
+	vs := check.Groups(c.Log, c.Rules)
+	for _, m := range c.Members {
+		if m.Alive() {
+			m.Driver.Close()
+			m.release()
+		}
+	}
+	if n := len(c.Log.Records); n > 0 && len(check.Groups(c.Log, c.Rules)) > len(vs) {
+		vs = check.Groups(c.Log, c.Rules) // what release found
+	}
+	if err := c.Net.Conserved(); err != nil {
+		vs = append(vs, check.Violation{ID: "RS-7", At: -1, Text: err.Error()})
+	}
+	return vs
+}
+
+// converged: GM-1.
+func (c *GroupCluster) converged() {
+	var live []*GroupMember
+	for _, m := range c.Members {
+		if m.Alive() && !m.leaving {
+			live = append(live, m)
+		}
+	}
+	slices.SortFunc(live, func(a, b *GroupMember) int { return bytes.Compare(a.id[:], b.id[:]) })
+	for _, m := range live {
+		list := m.Protocol.Members(nil)
+		slices.SortFunc(list, func(a, b group.Info) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+		if len(list) != len(live) {
+			c.Log.Found("GM-1", "node %d holds %d members, %d run", m.Node, len(list), len(live))
+			continue
+		}
+		for i, o := range live {
+			is := &list[i]
+			want := o.Protocol.Members(nil)
+			at := slices.IndexFunc(want, func(x group.Info) bool { return x.ID == o.id })
+			w := &want[at]
+			if is.ID != w.ID || is.Incarnation != w.Incarnation || is.Version != w.Version || listsOf(is.Record) != listsOf(w.Record) {
+				c.Log.Found("GM-1", "node %d holds of node %d incarnation %d, version %d; it is at %d, %d", m.Node, o.Node,
+					is.Incarnation, is.Version, w.Incarnation, w.Version)
+				continue
+			}
+			given, here := check.GroupsOf(c.Log, m.Proc, o.Proc)
+			if !here || fmt.Sprint(given) != listsOf(w.Record) {
+				c.Log.Found("GR-4", "handlers of node %d were given of node %d: here %t, groups %v; it is in %s", m.Node, o.Node, here, given, listsOf(w.Record))
+			}
+		}
+	}
+}
+
+// listsOf is the groups of a record, as text.
+func listsOf(record []byte) string {
+	r, err := wire.ParseRecord(record)
+	if err != nil {
+		return err.Error()
+	}
+	var list []string
+	groups := r.Groups()
+	for g, ok := groups.Next(); ok; g, ok = groups.Next() {
+		list = append(list, string(g))
+	}
+	return fmt.Sprint(list)
+}

@@ -87,6 +87,9 @@ func (p *Protocol) askRecord(now clock.Time, e *entry) {
 	p.probe(e.endpoint, wire.Probe{To: e.id, Kind: wire.ProbeRecord, Incarnation: p.incarnation, Nonce: p.nonce ^ 1})
 }
 
+// seekAgain is after which times a lost member is looked for again, where there is no multicast.
+var seekAgain = [...]time.Duration{time.Second, 2 * time.Second, 5 * time.Second}
+
 // tickTombs sends the notices that are due, looks for the lost where there is no multicast, and forgets
 // whom nobody needs to remember.
 func (p *Protocol) tickTombs(now clock.Time) {
@@ -118,7 +121,7 @@ func (p *Protocol) tickTombs(now clock.Time) {
 		if tomb.seek <= now {
 			p.sendBeat(now, tomb.endpoint)
 			tomb.seeks++
-			tomb.seek = now.Add([...]time.Duration{time.Second, 2 * time.Second, 5 * time.Second}[min(tomb.seeks, 2)])
+			tomb.seek = now.Add(seekAgain[min(tomb.seeks, len(seekAgain))-1])
 		}
 		p.arm(tomb.seek)
 	}

@@ -226,6 +226,9 @@ func (p *Protocol) stepWord(now clock.Time, from *entry, w *wire.Word, r buf.Rec
 			case now.Sub(e.heard) < limit && p.cfg.defect != believeVerdicts:
 			case a.Kind == wire.AboutLeft:
 				p.remove(now, e, left)
+				if t := p.table.tombs[a.ID]; t != nil {
+					t.left = false // by hearsay: it may come back
+				}
 			default:
 				p.remove(now, e, failed)
 			}
@@ -288,7 +291,7 @@ func (p *Protocol) vouched(now clock.Time, e *entry, age time.Duration) {
 // doubtLeave looks at what comes of a member that has left: if it goes on, the Leave was not its own.
 func (p *Protocol) doubtLeave(now clock.Time, t *tombstone, d *wire.Datagram, r buf.Received) {
 	since := now.Sub(t.at)
-	if r.From != t.endpoint || since < p.h()/2 || since > p.t() || d.Incarnation < t.incarnation {
+	if r.From != t.endpoint && r.From != t.address || since < p.h()/2 || since > p.t() || d.Incarnation < t.incarnation {
 		return
 	}
 	for i := range d.Frames() {
@@ -327,7 +330,7 @@ func (p *Protocol) stepProbe(now clock.Time, d *wire.Datagram, q *wire.Probe, r 
 		p.pairs.removedThere(e, q.Incarnation)
 		p.excludedBy(now, q.Incarnation)
 	case wire.ProbeRecord:
-		p.sendHello(r.From, p.hello(false, 0, q.Nonce))
+		p.answerHello(now, e, r.From, q.Nonce)
 	}
 	return nil
 }
@@ -345,6 +348,15 @@ func (p *Protocol) stepNotTo(now clock.Time, q *wire.Probe) error {
 // asks reports whether a Probe of this kind is a question.
 func asks(k wire.ProbeKind) bool {
 	return k == wire.ProbeThere || k == wire.ProbeAmIIn || k == wire.ProbeRecord
+}
+
+// aboutMeOnly reads in a datagram that is refused what it says of this member: its transmitter may be refused
+// for the same reason as this member is there.
+func (p *Protocol) aboutMeOnly(now clock.Time, d *wire.Datagram) {
+	frames := d.Frames()
+	for i := range frames {
+		p.aboutMe(now, &frames[i])
+	}
 }
 
 // aboutMe reads in a datagram of an id that has no entry what it says of this member: that it was removed.

@@ -38,6 +38,7 @@ type Change struct {
 // waitingEnd is the end of a member that handlers are given when nothing of it is held up any more.
 type waitingEnd struct {
 	id     wire.MemberID
+	at     clock.Time // of the end
 	change Change
 }
 
@@ -150,8 +151,8 @@ func (p *Protocol) end(now clock.Time, e *entry, kind ChangeKind) {
 	if !e.told {
 		return // handlers were not given its start: an earlier end of it still waits
 	}
-	w := waitingEnd{id: e.id, change: e.change(kind)}
-	if p.pending(e.id) {
+	w := waitingEnd{id: e.id, at: now, change: e.change(kind)}
+	if len(p.ends) < MaxTombstones && p.pending(e.id) {
 		p.ends = append(p.ends, w)
 		p.stats.EventsHeld++
 		p.arm(now.Add(endEvery))
@@ -185,6 +186,7 @@ func (p *Protocol) tickEnds(now clock.Time) {
 			continue
 		}
 		p.tell(now, &w.change)
+		p.stats.EventHoldNS = max(p.stats.EventHoldNS, uint64(now.Sub(w.at)))
 		if e := p.find(w.id); e != nil {
 			if p.cfg.Admit != nil {
 				p.cfg.Admit(w.id)

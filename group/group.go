@@ -113,6 +113,7 @@ type Protocol struct {
 	out     []buf.Send
 	outNext int
 	scratch []byte
+	lists   wire.RecordLists // scratch memory
 
 	at      clock.Time // Tick looks at everything then
 	last    clock.Time // of the last call
@@ -193,8 +194,16 @@ func (p *Protocol) Step(now clock.Time, d *wire.Datagram, r buf.Received) error 
 	}
 	switch {
 	case d.Incarnation < e.incarnation:
+		if now.Sub(e.heard) >= p.t()/2 {
+			p.aboutMeOnly(now, d)
+			p.correct(now, e, d.Incarnation, r.From)
+		}
 		return p.drop(DropStale)
-	case d.Incarnation > e.incarnation+maxJump:
+	case jumps(e.incarnation, d.Incarnation):
+		if now.Sub(e.heard) >= p.t()/2 {
+			p.aboutMeOnly(now, d)
+			p.raise(now, e, p.climb(now, e.incarnation, &e.climbed))
+		}
 		return p.drop(DropIncarnation)
 	case d.Incarnation > e.incarnation:
 		p.raise(now, e, d.Incarnation)
@@ -255,6 +264,9 @@ func (p *Protocol) stepStranger(now clock.Time, d *wire.Datagram, r buf.Received
 			return p.drop(DropLeft)
 		}
 		if d.Incarnation <= t.incarnation {
+			if t.due == 0 && jumps(d.Incarnation, t.incarnation) {
+				p.probe(r.From, wire.Probe{To: t.id, Kind: wire.ProbeRemoved, Incarnation: d.Incarnation + maxJump})
+			}
 			p.owe(now, t)
 			p.gateMeets(now, t.id, r.From)
 			for i := range frames {
@@ -270,7 +282,8 @@ func (p *Protocol) stepStranger(now clock.Time, d *wire.Datagram, r buf.Received
 			}
 			return p.drop(DropRemoved)
 		}
-		if d.Incarnation > t.incarnation+maxJump {
+		if jumps(t.incarnation, d.Incarnation) {
+			t.incarnation = p.climb(now, t.incarnation, &t.climbed)
 			return p.drop(DropIncarnation)
 		}
 	}

@@ -134,6 +134,16 @@ func (p *Protocol) sendHello(to buf.Endpoint, h wire.Hello) {
 	p.stats.HellosSent++
 }
 
+// answerHello sends this member's record to one that asked, not more often than it has to ask.
+func (p *Protocol) answerHello(now clock.Time, e *entry, to buf.Endpoint, nonce uint64) {
+	if e.helloSent != 0 && now.Sub(e.helloSent) < helloEvery {
+		p.stats.Drops[DropRate]++
+		return
+	}
+	e.helloSent = now
+	p.sendHello(to, p.hello(false, 0, nonce))
+}
+
 func (p *Protocol) stepHello(now clock.Time, d *wire.Datagram, h *wire.Hello, r buf.Received) error {
 	if h.Record.ID != d.Transmitter || h.Record.Incarnation != d.Incarnation {
 		return p.drop(DropForeign)
@@ -158,7 +168,7 @@ func (p *Protocol) take(now clock.Time, r *wire.Record, from buf.Endpoint, trust
 	}
 	e := p.find(r.ID)
 	if e != nil {
-		p.update(now, e, r)
+		p.update(now, e, r, from != 0)
 		return
 	}
 	if t := p.table.tombs[r.ID]; t != nil {
@@ -168,19 +178,18 @@ func (p *Protocol) take(now clock.Time, r *wire.Record, from buf.Endpoint, trust
 			}
 			return
 		}
-		if r.Incarnation > t.incarnation+maxJump {
+		if jumps(t.incarnation, r.Incarnation) {
 			p.stats.Drops[DropIncarnation]++
 			return
 		}
 	}
-	returned := p.table.tombs[r.ID] != nil
 	if e = p.add(now, r, from, trusted); e == nil {
 		return
 	}
 	p.keep(e, r)
 	p.mirrorEntry(now, e, Started)
 	if !p.waits(e.id) {
-		if p.cfg.Admit != nil && returned {
+		if p.cfg.Admit != nil {
 			p.cfg.Admit(e.id)
 		}
 		p.tellStart(now, e)
@@ -199,20 +208,29 @@ func (p *Protocol) keep(e *entry, r *wire.Record) {
 		lists, head.Partial = nil, true
 	}
 	e.record = wire.AppendRecord(nil, &head, lists)
-	e.partial = r.Partial
+	e.partial, e.groups = r.Partial, 0
+	if lists != nil {
+		groups := r.Groups()
+		for _, ok := groups.Next(); ok; _, ok = groups.Next() {
+			e.groups++
+		}
+	}
 	p.table.records += len(e.record)
 }
 
-// update takes a newer record of a member that is here.
-func (p *Protocol) update(now clock.Time, e *entry, r *wire.Record) {
+// update takes a newer record of a member that is here. direct: the member itself sent it. Then a version that
+// is not newer counts too, if what is held is old: somebody else may have made that up.
+func (p *Protocol) update(now clock.Time, e *entry, r *wire.Record, direct bool) {
 	switch {
-	case r.Incarnation < e.incarnation || r.Incarnation > e.incarnation+maxJump:
+	case r.Incarnation < e.incarnation || jumps(e.incarnation, r.Incarnation):
 		return
 	case r.Incarnation > e.incarnation:
 		p.raise(now, e, r.Incarnation)
 	}
 	if r.Version < e.version || r.Version == e.version && !(e.partial && !r.Partial) {
-		return
+		if !direct || r.Partial || now.Sub(e.versionAt) < p.t()/2 || r.Version == e.version && p.holds(e, r) {
+			return
+		}
 	}
 	old := e.record
 	if r.Partial && len(old) > 0 {
@@ -224,13 +242,20 @@ func (p *Protocol) update(now clock.Time, e *entry, r *wire.Record) {
 		return
 	}
 	p.table.digest ^= digestOf(e.id, e.incarnation, e.version) ^ digestOf(e.id, e.incarnation, r.Version)
-	e.version = r.Version
+	e.version, e.versionAt = r.Version, now
 	p.table.changed = now
 	p.keep(e, r)
 	p.mirrorEntry(now, e, Changed)
 	if e.told {
 		p.tellGroups(now, e, old)
 	}
+}
+
+// holds reports whether the record that is held has the same groups and queues.
+func (p *Protocol) holds(e *entry, r *wire.Record) bool {
+	lists := r.AppendLists(p.lists[:0])
+	p.lists = lists
+	return bytes.HasSuffix(e.record, lists) && len(e.record) == wire.RecordLen(len(r.Name), len(lists))
 }
 
 // joiner is how a member gets to know the others at its start, and how it answers those that ask.
@@ -247,6 +272,7 @@ type joiner struct {
 const (
 	fewMembers = 8
 	tableEvery = 5 * time.Millisecond
+	helloEvery = 3 * time.Millisecond
 )
 
 var attempts = [...]time.Duration{0, 5 * time.Millisecond, 15 * time.Millisecond, 40 * time.Millisecond}
@@ -282,8 +308,10 @@ func (j *joiner) asked(p *Protocol, now clock.Time, id wire.MemberID, h *wire.He
 	}
 	switch {
 	case others <= fewMembers:
-		if q := p.find(id); q != nil || p.mayAsk(now, id, from) != nil {
-			p.sendHello(from, p.hello(false, 0, h.Nonce))
+		if e := p.find(id); e != nil {
+			p.answerHello(now, e, from, h.Nonce)
+		} else if p.mayAsk(now, id, from) != nil {
+			p.sendHello(from, p.partialHello(h.Nonce))
 		}
 	case int(h.Attempt) >= len(attempts) || p.place(id) != int(h.Attempt):
 	case j.table != 0 && now.Sub(j.table) < tableEvery || len(j.nonces) >= 8*wire.MaxNonces:

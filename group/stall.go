@@ -13,7 +13,7 @@ type gate struct {
 	closed bool
 	since  clock.Time
 	until  clock.Time
-	own    bool // this member knows that it was removed, and its handlers do not yet
+	own    int // ends of this member itself that its handlers were not given yet
 	asked  []inquiry
 	yes    int
 }
@@ -112,7 +112,7 @@ func (p *Protocol) inquired(id wire.MemberID) bool {
 // gateMeets has a member be asked, if the gate is closed and not enough are.
 func (p *Protocol) gateMeets(now clock.Time, id wire.MemberID, to buf.Endpoint) {
 	g := &p.gate
-	if !g.closed || g.own || len(g.asked) == inquiries || p.inquired(id) || p.cfg.defect == noGateAlone && len(g.asked) == 0 && len(p.table.order) == 0 {
+	if !g.closed || g.own > 0 || len(g.asked) == inquiries || p.inquired(id) || p.cfg.defect == noGateAlone && len(g.asked) == 0 && len(p.table.order) == 0 {
 		return
 	}
 	g.asked = append(g.asked, inquiry{id: id, to: to, nonce: p.cfg.Rand.Uint64(), next: now})
@@ -131,7 +131,7 @@ func (p *Protocol) tickGate(now clock.Time) {
 	p.arm(g.until)
 	for i := range g.asked {
 		a := &g.asked[i]
-		if a.answered || g.own {
+		if a.answered || g.own > 0 {
 			continue
 		}
 		if now >= a.next {
@@ -151,7 +151,7 @@ func (p *Protocol) gateAnswer(now clock.Time, q *wire.Probe) {
 			g.yes++
 		}
 	}
-	if g.closed && !g.own && g.yes > 0 && (g.yes >= 2 || g.yes == len(g.asked)) {
+	if g.closed && g.own == 0 && g.yes > 0 && (g.yes >= 2 || g.yes == len(g.asked)) {
 		p.openGate(now)
 	}
 }
@@ -159,7 +159,7 @@ func (p *Protocol) gateAnswer(now clock.Time, q *wire.Probe) {
 // flushGate ends a turn. A member that had nobody to ask opens when nothing waits to be received any more.
 func (p *Protocol) flushGate(now clock.Time) {
 	g := &p.gate
-	if !g.closed || g.own || len(g.asked) > 0 {
+	if !g.closed || g.own > 0 || len(g.asked) > 0 {
 		return
 	}
 	if p.cfg.defect == noGateAlone || !p.stepped && now.Sub(g.since) >= p.h()/4 {
@@ -175,7 +175,7 @@ func (p *Protocol) excludedBy(now clock.Time, incarnation uint32) {
 	switch {
 	case incarnation < p.incarnation || p.leaving:
 		return
-	case incarnation > p.incarnation+maxJump:
+	case jumps(p.incarnation, incarnation):
 		p.stats.Drops[DropIncarnation]++
 		return
 	}
@@ -188,7 +188,7 @@ func (p *Protocol) excludedBy(now clock.Time, incarnation uint32) {
 	}
 	p.stats.Excluded++
 	p.closeGate(now)
-	p.gate.own = true
+	p.gate.own++
 	p.tellSelf(now, Failed)
 	if p.cfg.defect != sameIncarnation {
 		p.incarnation = incarnation + 1
@@ -204,9 +204,12 @@ func (p *Protocol) excludedBy(now clock.Time, incarnation uint32) {
 	}
 }
 
-// SelfTold ends what an exclusion began: handlers were given this member's own end.
+// SelfTold is called for each own end that Tell was given, when handlers begin to be given it. The gate
+// opens with the last.
 func (p *Protocol) SelfTold(now clock.Time) {
-	if p.gate.closed && p.gate.own {
-		p.openGate(now)
+	if g := &p.gate; g.closed && g.own > 0 {
+		if g.own--; g.own == 0 {
+			p.openGate(now)
+		}
 	}
 }

@@ -4,7 +4,8 @@ import "errors"
 
 // Stats counts what a member of a group did.
 type Stats struct {
-	Members, Tombstones, Unconfirmed uint64 // now
+	Members, Groups         uint64 // now; Groups: memberships of the others
+	Tombstones, Unconfirmed uint64 // now
 
 	BeatsSent, BeatsHeard     uint64
 	HellosSent, HellosHeard   uint64
@@ -19,6 +20,7 @@ type Stats struct {
 	ClosestCall               uint64 // per mille of the time to a removal that a silence lasted which ended well
 	GateNS                    uint64
 	EventsHeld                uint64 // ends that waited for a full queue
+	EventHoldNS               uint64 // the longest of these waits that is over
 
 	Drops [DropReasons]uint64
 }
@@ -74,5 +76,8 @@ func (p *Protocol) drop(why Drop) error {
 func (p *Protocol) Stats() Stats {
 	s := p.stats
 	s.Members, s.Tombstones, s.Unconfirmed = uint64(len(p.table.order)+1), uint64(len(p.table.graves)), uint64(p.table.unconfirmed)
+	for _, e := range p.table.order {
+		s.Groups += uint64(e.groups)
+	}
 	return s
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"math"
 	"slices"
 	"time"
 
@@ -22,6 +23,7 @@ type entry struct {
 	version     uint32
 	record      []byte // as it announced itself, canonical
 	partial     bool   // record has no groups and queues yet
+	groups      int    // of record
 	told        bool   // handlers were given its start
 
 	interval time.Duration // of its beats
@@ -43,6 +45,10 @@ type entry struct {
 	roundTrip          time.Duration
 
 	recordAsked clock.Time
+	corrected   clock.Time // when it was last sent the incarnation that is held of it
+	versionAt   clock.Time // when version was taken
+	climbed     clock.Time // when incarnation was last raised towards one that jumps
+	helloSent   clock.Time // to it alone
 	different   int        // beats in a row with another digest
 	compared    clock.Time // when a Compare was last sent to it
 	answered    clock.Time // when one of it was last answered
@@ -57,8 +63,10 @@ type entry struct {
 type tombstone struct {
 	id          wire.MemberID
 	endpoint    buf.Endpoint
+	address     buf.Endpoint // as it was announced
 	incarnation uint32
 	lastSession uint32
+	climbed     clock.Time // when incarnation was last raised towards one that jumps
 	left        bool
 	at          clock.Time
 	due, last   clock.Time // of the notice that it is owed; 0: none
@@ -127,7 +135,7 @@ func (p *Protocol) add(now clock.Time, r *wire.Record, from buf.Endpoint, truste
 		p.stats.Drops[DropUnconfirmed]++
 		return nil
 	}
-	e := &entry{id: r.ID, endpoint: from, incarnation: r.Incarnation, since: r.Incarnation, begun: r.Started, version: r.Version,
+	e := &entry{id: r.ID, endpoint: from, incarnation: r.Incarnation, since: r.Incarnation, versionAt: now, begun: r.Started, version: r.Version,
 		heard: now, trusted: trusted, probeAt: now}
 	if e.endpoint == 0 {
 		e.endpoint = buf.Endpoint(r.Address)
@@ -162,12 +170,13 @@ func (p *Protocol) bury(t *tombstone) {
 	}
 }
 
-// timings takes the interval that a member announces.
+// timings takes the interval that a member announces. It gives no time beyond T to one that has not answered
+// a probe.
 func (e *entry) timings(p *Protocol, us uint32) {
 	e.interval = time.Duration(us) * time.Microsecond
 	h, t := p.h(), p.t()
 	e.timeout = t
-	if e.interval > h {
+	if e.interval > h && (e.confirmed || e.trusted) {
 		e.timeout = time.Duration(float64(t) * float64(e.interval) / float64(h))
 	}
 	e.suspect = min(max(e.timeout*45/100, e.interval*3/2), e.timeout*3/4)
@@ -182,6 +191,25 @@ func (p *Protocol) raise(now clock.Time, e *entry, to uint32) {
 		p.tellEntry(now, e, Started)
 	}
 	p.mirrorEntry(now, e, Changed)
+}
+
+// correct answers a datagram of an incarnation below the one that is held of a member, of which nothing else
+// comes: somebody forged the higher one. The member goes up to it, in steps that are not too large.
+func (p *Protocol) correct(now clock.Time, e *entry, incarnation uint32, to buf.Endpoint) {
+	if now.Sub(e.corrected) >= p.h() {
+		e.corrected = now
+		p.probe(to, wire.Probe{To: e.id, Kind: wire.ProbeRemoved, Incarnation: min(e.incarnation-1, incarnation+maxJump)})
+	}
+}
+
+// climb takes a datagram whose incarnation jumps, of a member of which nothing else comes. What is known goes
+// up in steps, so that a member is not refused for good that others have made go up far.
+func (p *Protocol) climb(now clock.Time, known uint32, last *clock.Time) uint32 {
+	if *last != 0 && now.Sub(*last) < p.h()/4 || uint64(known)+maxJump >= math.MaxUint32 {
+		return known
+	}
+	*last = now
+	return known + maxJump
 }
 
 // gone is why a member is no longer here.
@@ -211,6 +239,9 @@ func (p *Protocol) remove(now clock.Time, e *entry, why gone) {
 		}
 		tomb := &tombstone{id: e.id, endpoint: e.endpoint, incarnation: e.incarnation, lastSession: e.lastSession, left: why == left, at: now,
 			seek: now.Add(time.Second)}
+		if r, err := wire.ParseRecord(e.record); err == nil {
+			tomb.address = buf.Endpoint(r.Address)
+		}
 		t.tombs[e.id] = tomb
 		t.graves = append(t.graves, tomb)
 	}
@@ -259,6 +290,7 @@ func (p *Protocol) confirm(now clock.Time, e *entry) {
 		p.table.unconfirmed--
 	}
 	e.confirmed, e.probeAt = true, 0
+	e.timings(p, micros(e.interval))
 	e.roundTrip = now.Sub(e.asked)
 	e.nonce = 0
 }
@@ -276,6 +308,9 @@ func (p *Protocol) listPeers() {
 	}
 	p.cfg.Peers(p.peers)
 }
+
+// jumps reports whether an incarnation is further above the one that is known than a member goes.
+func jumps(known, to uint32) bool { return uint64(to) > uint64(known)+maxJump || to == math.MaxUint32 }
 
 // Info is what the table holds of one member.
 type Info struct {

@@ -1,22 +1,160 @@
 package sim
 
 import (
+	"fmt"
+	"os"
+	"slices"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/activeblaze/blaze/internal/check"
 )
 
-var groupLink = Link{Delay: 20 * time.Microsecond}
+// groupLate is how late a loop may be in these runs.
+const groupLate = groupTimeout / 5
+
+// groupOf draws the number of members of a run: 2 to 12.
+func groupOf(s *GroupCluster) int { return 2 + int(s.Seed%11) }
 
 // TestGroupQuiet: without loss, cuts and long pauses nobody is ever reported, and all tables are equal.
 func TestGroupQuiet(t *testing.T) {
-	RunGroups(t, 200, func(t *testing.T, s *GroupCluster) {
+	RunGroups(t, 245, func(t *testing.T, s *GroupCluster) {
 		s.Rules.Accurate = true
-		s.Groups, s.Late = 100*time.Millisecond, 20*time.Millisecond
-		link := groupLink
-		link.Jitter = 2 * time.Millisecond
-		s.Start(2+int(s.Seed%11), link)
+		s.Late = groupLate
+		s.Begin(groupOf(s), 0)
 		s.For(2 * time.Second)
 		s.Heal()
+		s.Settle()
+	})
+}
+
+// TestGroupLeave: who leaves is reported as stopped, and is never suspected.
+func TestGroupLeave(t *testing.T) {
+	RunGroups(t, 100, func(t *testing.T, s *GroupCluster) {
+		s.Rules.Accurate = true
+		s.Begin(groupOf(s), 0)
+		s.Inject(GroupFaults{Leave: 0.01})
+		s.For(2 * time.Second)
+		s.Heal()
+		s.Settle()
+		for i := range s.Log.Records {
+			// A member that starts while another one leaves may receive its answer and miss its Leaves.
+			r := &s.Log.Records[i]
+			if r.Kind == check.GroupFailed && s.Log.Procs[r.Proc].Started < s.Log.Procs[r.Subject].Ended.Add(-10*time.Millisecond) {
+				t.Errorf("failed: %s", s.Log.String(i))
+			}
+		}
+	})
+}
+
+// TestGroupCrash: GM-3. Crashes of up to a quarter are reported by all in time, and nobody else is.
+func TestGroupCrash(t *testing.T) {
+	var all []time.Duration
+	var mu sync.Mutex
+	t.Cleanup(func() {
+		if len(all) > 0 && os.Getenv("SIM_SEEDS") != "" {
+			slices.Sort(all)
+			fmt.Printf("%d reports of crashes: median %v, 99%% %v, longest %v\n", len(all), all[len(all)/2], all[len(all)*99/100], all[len(all)-1])
+		}
+	})
+	RunGroups(t, 600, func(t *testing.T, s *GroupCluster) {
+		n := groupOf(s)
+		s.Rules = check.GroupRules{Accurate: true, Detection: groupTimeout*9/10 + max(groupTimeout/10, groupLate/2) + 3*time.Millisecond}
+		s.Late = groupLate / 2
+		s.Begin(n, 0)
+		for range 1 + s.rng.IntN(max(n/4, 1)) {
+			s.For(between(s.rng, 50*time.Millisecond))
+			s.Crash(s.rng.IntN(n))
+		}
+		s.For(500 * time.Millisecond)
+		mu.Lock()
+		all = append(all, check.Detections(s.Log)...)
+		mu.Unlock()
+		s.Heal()
+		s.Settle()
+	})
+}
+
+// TestGroupLoss: independent loss of up to 20 % removes nobody that runs.
+func TestGroupLoss(t *testing.T) {
+	RunGroups(t, 340, func(t *testing.T, s *GroupCluster) {
+		n := groupOf(s)
+		s.Rules.Accurate = true
+		s.Late = groupLate / 2
+		loss := [...]float64{0.01, 0.05, 0.1, 0.2}[s.Seed%4]
+		if n < 3 {
+			loss = min(loss, 0.1) // two members have no witness
+		}
+		s.Begin(n, loss)
+		s.For(4 * time.Second)
+		s.Heal()
+		s.Settle()
+	})
+}
+
+// TestGroupStops: members that stand still for 0.2 to 15 T, while what arrives for them waits. They report
+// that they were removed before they serve anything (GR-13), and all are back within 2 s.
+func TestGroupStops(t *testing.T) {
+	RunGroups(t, 350, func(t *testing.T, s *GroupCluster) {
+		s.Stops(groupOf(s), 1500*time.Millisecond)
+		s.Settle()
+	})
+}
+
+// TestGroupShortStops: pauses of up to 0.4 T remove nobody.
+func TestGroupShortStops(t *testing.T) {
+	RunGroups(t, 200, func(t *testing.T, s *GroupCluster) {
+		s.ShortStops(groupOf(s))
+		s.Settle()
+	})
+}
+
+// TestGroupStopAlone: GR-13 of a member that holds nobody when it goes on.
+func TestGroupStopAlone(t *testing.T) {
+	RunGroups(t, 40, func(t *testing.T, s *GroupCluster) {
+		s.StopAlone()
+		s.Settle()
+	})
+}
+
+// TestGroupStutter: a member that stands still most of the time reports nobody.
+func TestGroupStutter(t *testing.T) {
+	RunGroups(t, 200, func(t *testing.T, s *GroupCluster) {
+		s.Stutter()
+		s.Settle()
+	})
+}
+
+// TestGroupOverflow: one member stands still and its socket overflows meanwhile. Nobody else is reported.
+func TestGroupOverflow(t *testing.T) {
+	RunGroups(t, 400, func(t *testing.T, s *GroupCluster) {
+		s.Overflow(0.05 * float64(s.Seed%2))
+		s.Settle()
+	})
+}
+
+// TestGroupEverything: crashes with restarts, leaves, stops, splits, one-way cuts, deaf and dumb members,
+// and loss of up to 30 %. All tables are equal and right 2 s after the last fault.
+func TestGroupEverything(t *testing.T) {
+	RunGroups(t, 440, func(t *testing.T, s *GroupCluster) {
+		s.Everything(groupOf(s))
+		s.Settle()
+	})
+}
+
+// TestGroupOneWay: one way between two members is cut, and nobody is reported.
+func TestGroupOneWay(t *testing.T) {
+	RunGroups(t, 770, func(t *testing.T, s *GroupCluster) {
+		s.OneWay([...]float64{0, 0, 0.01}[s.Seed%3])
+		s.Settle()
+	})
+}
+
+// TestGroupDeaf: a deaf member alone reports others.
+func TestGroupDeaf(t *testing.T) {
+	RunGroups(t, 790, func(t *testing.T, s *GroupCluster) {
+		s.Deaf(0.02 * float64(s.Seed%2))
 		s.Settle()
 	})
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/clock"
-	"github.com/activeblaze/blaze/wire"
 )
 
 // GroupLog is the record of a run of members of a group, in the order in which it happened.
@@ -87,7 +86,7 @@ type GroupRules struct {
 	Accurate bool
 	// Excused, where set, takes reports of subject by observer out of that.
 	Excused func(observer, subject Proc) bool
-	// Detection, if not 0, is the time within which each member reports a crash (GM-3).
+	// Detection, if not 0, is the time within which each member removes one that crashed (GM-3).
 	Detection time.Duration
 	// Exclusion, if not 0: a member that stood still for so long was removed by all others that run. It
 	// serves nothing before it was given its own failure (GR-13).
@@ -278,25 +277,25 @@ func (c *groupChecker) detection() {
 				switch r.Kind {
 				case GroupStarted:
 					here = true
-				case GroupFailed:
-					here, at = false, r.At
+				case GroupRemoved:
+					here, at = false, r.At // handlers may be given it later
 				}
 			}
 			switch {
 			case here:
-				c.r.add("GM-3", -1, "%s never reports the crash of %s", c.l.procName(Proc(o)), c.l.procName(Proc(s)))
+				c.r.add("GM-3", -1, "%s never notices the crash of %s", c.l.procName(Proc(o)), c.l.procName(Proc(s)))
 			case at > crash.Add(c.rules.Detection):
-				c.r.add("GM-3", -1, "%s reports the crash of %s after %v", c.l.procName(Proc(o)), c.l.procName(Proc(s)), at.Sub(crash))
+				c.r.add("GM-3", -1, "%s notices the crash of %s after %v", c.l.procName(Proc(o)), c.l.procName(Proc(s)), at.Sub(crash))
 			}
 		}
 	}
 }
 
-// Detections returns the times from each crash to its report, of all members.
+// Detections returns the times from each crash to the removals by all others.
 func Detections(l *GroupLog) (list []time.Duration) {
 	for i := range l.Records {
 		r := &l.Records[i]
-		if r.Kind == GroupFailed && r.Proc != r.Subject && r.Subject >= 0 {
+		if r.Kind == GroupRemoved && r.Subject >= 0 {
 			if p := &l.Procs[r.Subject]; p.Crashed && p.Ended != 0 && p.Ended <= r.At {
 				list = append(list, r.At.Sub(p.Ended))
 			}
@@ -304,6 +303,3 @@ func Detections(l *GroupLog) (list []time.Duration) {
 	}
 	return list
 }
-
-// MemberOf is the id of a process.
-func (l *GroupLog) MemberOf(p Proc) wire.MemberID { return l.Procs[p].Member }

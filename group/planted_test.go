@@ -1,0 +1,63 @@
+package group_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/activeblaze/blaze/group"
+	"github.com/activeblaze/blaze/internal/check"
+	"github.com/activeblaze/blaze/sim"
+)
+
+// TestPlantedDefects leaves out one rule at a time and demands that the right checker notices within a
+// number of seeds, and finds nothing there with the rule. A checker that never fails proves nothing.
+func TestPlantedDefects(t *testing.T) {
+	stops := func(c *sim.GroupCluster) { c.Stops(3+int(c.Seed%4), 600*time.Millisecond) }
+	oneWay := func(c *sim.GroupCluster) { c.OneWay(0) }
+	tests := []struct {
+		name     string
+		catchers []string // one of them
+		seeds    uint64
+		short    uint64 // the first seed of short runs
+		run      func(c *sim.GroupCluster)
+	}{
+		{name: "no shift of clocks and no distrust after a stall", catchers: []string{"GM-2", "GR-13"}, seeds: 10,
+			run: (*sim.GroupCluster).Stutter},
+		{name: "no gate", catchers: []string{"GR-13"}, seeds: 10, run: stops},
+		{name: "no gate where the table is empty", catchers: []string{"GR-13"}, seeds: 5,
+			run: (*sim.GroupCluster).StopAlone},
+		{name: "removal by silence alone", catchers: []string{"GM-2"}, seeds: 3, run: oneWay},
+		{name: "vouches ignored", catchers: []string{"GM-2"}, seeds: 3, run: oneWay},
+		{name: "a vouch dropped because it is heard", catchers: []string{"GM-2"}, seeds: 10, run: oneWay},
+		{name: "a verdict believed of one that is heard", catchers: []string{"GM-2"}, seeds: 3,
+			run: func(c *sim.GroupCluster) { c.Deaf(0) }},
+		{name: "a doubt said once only", catchers: []string{"GM-2"}, seeds: 400,
+			run: func(c *sim.GroupCluster) { c.OneWay(0.01) }},
+		{name: "return with the same incarnation", catchers: []string{"GM-1", "GR-4"}, seeds: 5, run: stops},
+		{name: "tombstones forgotten at once", catchers: []string{"GR-4"}, seeds: 5, run: stops},
+		{name: "started again when it was not removed", catchers: []string{"GR-4"}, seeds: 20, run: stops},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			first := uint64(0)
+			if !sim.Full() {
+				first = test.short
+			}
+			for seed := first; seed < first+test.seeds; seed++ {
+				c := sim.NewGroupCluster(nil, seed)
+				c.Change = func(_ int, cfg *group.Config) { group.Plant(cfg, test.name) }
+				test.run(c)
+				found := check.IDs(c.SettleFor())
+				for _, id := range test.catchers {
+					if slices.Contains(found, id) {
+						t.Logf("seed %d: %v", seed, found)
+						return
+					}
+				}
+			}
+			t.Errorf("%d seeds, and %v found nothing", test.seeds, test.catchers)
+		})
+	}
+}

@@ -1,0 +1,122 @@
+package group
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// rig is some members that are stepped by hand: a datagram that one sends arrives at once.
+type rig struct {
+	t       *testing.T
+	now     clock.Time
+	members []*rigMember
+	frames  wire.Datagram
+}
+
+type rigMember struct {
+	*Protocol
+	at     buf.Endpoint
+	told   []Change
+	pool   *buf.Pool
+	silent bool       // nothing of it arrives anywhere
+	deaf   bool       // nothing arrives at it
+	cut    *rigMember // nothing of this one arrives at it
+	down   bool
+	held   bool // Pending of everybody
+	sent   []wire.FrameKind
+}
+
+func newRig(t *testing.T, n int) *rig {
+	r := &rig{t: t, now: 1_000_000}
+	for range n {
+		r.add()
+	}
+	r.run(100 * time.Millisecond)
+	return r
+}
+
+func (r *rig) add() *rigMember {
+	n := byte(len(r.members) + 1)
+	m := &rigMember{at: buf.Endpoint(n), pool: buf.NewPool(512, 1500)}
+	m.Protocol = New(Config{Self: wire.MemberID{n}, Cluster: 7, Local: m.at, Started: uint64(n), Datagram: 1472, Pool: m.pool,
+		Rand: rand.New(rand.NewPCG(1, uint64(n))),
+		Tell: func(_ clock.Time, c *Change) {
+			k := *c
+			k.Group = append([]byte(nil), c.Group...)
+			m.told = append(m.told, k)
+		},
+		Pending: func(wire.MemberID) bool { return m.held },
+	})
+	r.members = append(r.members, m)
+	return m
+}
+
+// run lets d pass, in steps of 100 us.
+func (r *rig) run(d time.Duration) {
+	for end := r.now.Add(d); r.now < end; r.now += 100_000 {
+		for _, m := range r.members {
+			if m.down {
+				continue
+			}
+			if at, ok := m.Deadline(); ok && at <= r.now {
+				m.Tick(r.now)
+			}
+			m.Flush(r.now)
+			for s, ok := m.PollSend(r.now); ok; s, ok = m.PollSend(r.now) {
+				r.carry(m, s)
+			}
+			m.Deliver(r.now)
+		}
+	}
+}
+
+func (r *rig) carry(from *rigMember, s buf.Send) {
+	b := append([]byte(nil), s.Buf.Bytes()...)
+	s.Buf.Release()
+	if err := wire.Decode(b, &r.frames); err != nil {
+		r.t.Fatalf("member %d sends what cannot be read: %v", from.at, err)
+	}
+	for i := range r.frames.Frames() {
+		from.sent = append(from.sent, r.frames.Frames()[i].Kind)
+	}
+	if from.silent {
+		return
+	}
+	for _, m := range r.members {
+		if m != from && !m.down && !m.deaf && m.cut != from && (s.To == buf.Group || s.To == m.at) {
+			r.step(m, b, from.at, s.To == buf.Group)
+		}
+	}
+}
+
+func (r *rig) step(m *rigMember, b []byte, from buf.Endpoint, group bool) error {
+	if err := wire.Decode(b, &r.frames); err != nil {
+		r.t.Fatal(err)
+	}
+	var lent buf.Buf
+	lent.Lend(b)
+	return m.Step(r.now, &r.frames, buf.Received{Buf: &lent, From: from, Group: group})
+}
+
+// forge steps m with a frame in the name of id.
+func (r *rig) forge(m *rigMember, id wire.MemberID, incarnation uint32, from buf.Endpoint, frame func(b []byte) []byte) error {
+	b := frame(wire.AppendHeader(nil, wire.Header{Cluster: 7, Transmitter: id, Incarnation: incarnation, Stream: Stream}))
+	wire.Seal(b)
+	return r.step(m, b, from, true)
+}
+
+func (m *rigMember) last(id wire.MemberID) (kinds []ChangeKind) {
+	for _, c := range m.told {
+		if c.ID == id {
+			kinds = append(kinds, c.Kind)
+		}
+	}
+	return kinds
+}
+
+func (m *rigMember) id() wire.MemberID { return m.cfg.Self }

@@ -1,0 +1,107 @@
+package sim
+
+import (
+	"testing"
+	"time"
+
+	"github.com/activeblaze/blaze/internal/core"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// TestGroupBudget: GM-5. The beats of n idle members take no more than 1 Mbit/s of each host, and beats are
+// slower where there are many members, but no member is removed.
+func TestGroupBudget(t *testing.T) {
+	counts := []int{2, 8, 16, 32, 64}
+	if Full() {
+		counts = append(counts, 150)
+	}
+	for _, n := range counts {
+		s := NewGroupCluster(t, uint64(n))
+		s.Rules.Accurate = true
+		s.Start(n, Link{Delay: 20 * time.Microsecond})
+		s.For(time.Second)
+		bytes := 0
+		var d wire.Datagram
+		s.Net.SetTap(func(f *Flight) bool {
+			if f.To == 0 && wire.Decode(f.Bytes, &d) == nil && d.Frames()[0].Kind == wire.FrameBeat {
+				bytes += len(f.Bytes) + core.WireOverhead
+			}
+			return true
+		})
+		const lasts = 3 * time.Second
+		s.For(lasts)
+		if rate := float64(bytes*8) / lasts.Seconds(); rate > 1e6 {
+			t.Errorf("%d members: beats of %.0f bit/s", n, rate)
+		}
+		s.Heal()
+		s.Settle()
+	}
+}
+
+// TestGroupJoin: members that start together in a group that is there already hold all of it at once, whose
+// records come in tables.
+func TestGroupJoin(t *testing.T) {
+	RunGroups(t, 20, func(t *testing.T, s *GroupCluster) {
+		s.Rules.Accurate = true
+		s.Start(30, Link{Delay: 20 * time.Microsecond})
+		s.For(time.Second)
+		var joined []*GroupMember
+		for range 3 + s.rng.IntN(4) {
+			joined = append(joined, s.Members[s.Join()])
+		}
+		from := s.Net.Now()
+		all := func() bool {
+			for _, m := range joined {
+				if int(m.Protocol.Stats().Members) != len(s.Members) {
+					return false
+				}
+			}
+			return true
+		}
+		if !s.Net.RunUntil(from.Add(60*time.Millisecond), all) {
+			for _, m := range joined {
+				t.Errorf("node %d holds %d of %d members after %v", m.Node, m.Protocol.Stats().Members, len(s.Members), s.Net.Now().Sub(from))
+			}
+		}
+		s.Heal()
+		s.Settle()
+	})
+}
+
+// TestGroupSameSeed: RS-5. A seed repeats a run, to the byte.
+func TestGroupSameSeed(t *testing.T) {
+	for seed := range uint64(4) {
+		var hashes [2]uint64
+		for i := range hashes {
+			s := NewGroupCluster(t, seed)
+			s.Everything(5)
+			s.SettleFor()
+			hashes[i] = s.Net.Hash()
+		}
+		if hashes[0] != hashes[1] {
+			t.Errorf("seed %d: two runs differ", seed)
+		}
+	}
+}
+
+// TestGroupHalves: many members are split in two for long, so that each side removes the other, and merge.
+func TestGroupHalves(t *testing.T) {
+	RunGroups(t, 20, func(t *testing.T, s *GroupCluster) {
+		n := 12 + int(s.Seed%3)*12
+		s.Start(n, Link{Delay: 20 * time.Microsecond})
+		s.For(time.Second)
+		var half []int
+		for i := range n / 2 {
+			half = append(half, i)
+		}
+		s.Net.Partition(n, half...)
+		s.For(2 * time.Second)
+		for _, m := range s.Members {
+			if got := int(m.Protocol.Stats().Members); got != n/2 {
+				t.Errorf("node %d holds %d members, its side has %d", m.Node, got, n/2)
+			}
+		}
+		s.Heal()
+		s.Settle()
+	})
+}

@@ -38,7 +38,7 @@ type Protocol struct {
 	assemblies assemblies
 	refused    refusals // of streams
 	barred     barred
-	unwaited   bucket   // bounds the events of receivers that are refused
+	unwaited   bucket // bounds the events of receivers that are refused
 	slots      slots
 	gapsLeft   int // of sharedGaps
 

@@ -1734,8 +1734,8 @@ type Item struct {
 	Attempt *uint32                `protobuf:"fixed32,3,opt,name=attempt,proto3,oneof" json:"attempt,omitempty"` // of queue items, results and cancels; absent: 0
 	Backlog *uint32                `protobuf:"fixed32,4,opt,name=backlog,proto3,oneof" json:"backlog,omitempty"` // of results: messages that wait for the handlers of this queue there; absent: 0
 	Service *uint32                `protobuf:"fixed32,5,opt,name=service,proto3,oneof" json:"service,omitempty"` // of results: us that one call of a handler takes, smoothed; absent: 0
-	// In-box or queue. Absent, of the kinds 1 to 4: that of the last item before it in this Pair that
-	// has one; the first of them has it always. Absent, of other kinds: none.
+	// In-box or queue. Absent, of the kinds 1 to 4: that of the last item of these kinds before it in
+	// this Pair; the first of them has it always. Absent, of other kinds: none.
 	Name          *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Offset        *uint32 `protobuf:"fixed32,7,opt,name=offset,proto3,oneof" json:"offset,omitempty"` // required with bit 9; bytes of payload before this part
 	Size          *uint32 `protobuf:"fixed32,8,opt,name=size,proto3,oneof" json:"size,omitempty"`     // required with bit 9; bytes of the whole payload

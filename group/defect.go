@@ -16,5 +16,6 @@ const (
 	doubtOnce              // a doubt is said once only, and stands for a quarter of T also after a hold
 	sameIncarnation        // return with the same incarnation
 	noTombstones           // tombstones are forgotten at once
+	endAtOnce              // the end of a member is told while something of it is held up by a full queue
 	startedAgain           // a member that was not removed here is given as started when its incarnation rises
 )

@@ -152,7 +152,7 @@ func (p *Protocol) end(now clock.Time, e *entry, kind ChangeKind) {
 		return // handlers were not given its start: an earlier end of it still waits
 	}
 	w := waitingEnd{id: e.id, at: now, change: e.change(kind)}
-	if len(p.ends) < MaxTombstones && p.pending(e.id) {
+	if len(p.ends) < MaxTombstones && p.pending(e.id) && p.cfg.defect != endAtOnce {
 		p.ends = append(p.ends, w)
 		p.stats.EventsHeld++
 		p.arm(now.Add(endEvery))

@@ -3,16 +3,17 @@ package group
 // Defects are the rules that can be left out, by name. Only tests see them.
 var Defects = map[string]defect{
 	"no shift of clocks and no distrust after a stall": noShift,
-	"no gate":                                 noGate,
-	"no gate where the table is empty":        noGateAlone,
-	"removal by silence alone":                silenceAlone,
-	"vouches ignored":                         noVouches,
-	"a vouch dropped because it is heard":     dropVouch,
-	"a verdict believed of one that is heard": believeVerdicts,
-	"a doubt said once only":                  doubtOnce,
-	"return with the same incarnation":        sameIncarnation,
-	"tombstones forgotten at once":            noTombstones,
-	"started again when it was not removed":   startedAgain,
+	"no gate":                                        noGate,
+	"no gate where the table is empty":               noGateAlone,
+	"removal by silence alone":                       silenceAlone,
+	"vouches ignored":                                noVouches,
+	"a vouch dropped because it is heard":            dropVouch,
+	"a verdict believed of one that is heard":        believeVerdicts,
+	"a doubt said once only":                         doubtOnce,
+	"return with the same incarnation":               sameIncarnation,
+	"tombstones forgotten at once":                   noTombstones,
+	"events not held for what a full queue holds up": endAtOnce,
+	"started again when it was not removed":          startedAgain,
 }
 
 // Plant leaves out a rule.

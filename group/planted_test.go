@@ -36,6 +36,11 @@ func TestPlantedDefects(t *testing.T) {
 			run: func(c *sim.GroupCluster) { c.OneWay(0.01) }},
 		{name: "return with the same incarnation", catchers: []string{"GM-1", "GR-4"}, seeds: 5, run: stops},
 		{name: "tombstones forgotten at once", catchers: []string{"GR-4"}, seeds: 5, run: stops},
+		{name: "events not held for what a full queue holds up", catchers: []string{"GR-7"}, seeds: 20,
+			run: func(c *sim.GroupCluster) {
+				c.Data = time.Millisecond
+				c.Everything(5)
+			}},
 		{name: "started again when it was not removed", catchers: []string{"GR-4"}, seeds: 20, run: stops},
 	}
 	for _, test := range tests {

@@ -34,6 +34,7 @@ type Config struct {
 	Datagram int          // the largest UDP payload, bytes
 
 	MaxMessageSize int // bytes
+	PairBuffers    int // buffers of Pool that pairs hold at most; zero means DefaultBuffers
 
 	HeartbeatInterval time.Duration // zero means 20ms
 	FailureTimeout    time.Duration // zero means five intervals
@@ -59,6 +60,9 @@ type Config struct {
 	Tell   func(now clock.Time, c *Change)
 	// Gate is called when the gate closes and when it opens; see Gated. It may be nil.
 	Gate func(closed bool)
+
+	// Calls takes the ends of calls. It may be nil where there are none.
+	Calls CallSink
 
 	// Peers takes the list of endpoints that the group's datagrams go to, for a driver without
 	// multicast; nil: the driver has multicast. Addresses are always in the list.

@@ -1,29 +1,631 @@
 package group
 
 import (
+	"errors"
+	"slices"
+	"time"
+
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/wire"
 )
 
-// pairs is the traffic from this member to single others.
-type pairs struct{}
+// Bounds of pairs.
+const (
+	// DefaultBuffers is how many buffers all pairs of a member hold at most.
+	DefaultBuffers = 2048
 
-// pair is that to one of them.
-type pair struct{}
+	maxWindow     = 1024 // datagrams of one channel that are out at most
+	grantedWindow = 4    // datagrams that every busy channel may have out, however scarce buffers are
+	firstWindow   = 16   // before the receiver has said what it has room for
+)
 
-func newPairs(*Protocol) *pairs { return &pairs{} }
+// Errors of pairs. A frame that is answered with one has changed nothing.
+var (
+	errNotForMe    = errors.New("group: a pair frame for another member")
+	errDeadSession = errors.New("group: a session that is dead here")
+	errNoSession   = errors.New("group: an acknowledgement of no session of this member")
+	errRange       = errors.New("group: a number outside its window")
+)
 
-func (x *pairs) step(clock.Time, *wire.Datagram, *wire.Frame, buf.Received, *entry) error { return nil }
-func (x *pairs) stranger(clock.Time, *wire.Datagram, *wire.Frame, buf.Received)           {}
-func (x *pairs) gone(clock.Time, *entry, gone)                                            {}
-func (x *pairs) returned(clock.Time, *entry)                                              {}
-func (x *pairs) removedThere(e *entry, incarnation uint32)                                { e.floor = max(e.floor, incarnation+1) }
-func (x *pairs) tick(clock.Time)                                                          {}
-func (x *pairs) deadline() clock.Time                                                     { return 0 }
-func (x *pairs) pollControl(clock.Time) (s buf.Send, ok bool)                             { return s, false }
-func (x *pairs) poll(clock.Time) (s buf.Send, ok bool)                                    { return s, false }
-func (x *pairs) flush(clock.Time)                                                         {}
-func (x *pairs) deliver(clock.Time) int                                                   { return 0 }
-func (x *pairs) quiet() bool                                                              { return true }
-func (x *pairs) release()                                                                 {}
+// PairStats counts what pairs do.
+type PairStats struct {
+	PairsOpen             uint64 // pairs that exist now
+	PairDatagrams         uint64 // datagrams with items that were sent, repeats included
+	PairDatagramsReceived uint64 // pair frames with items that came
+	PairBytes             uint64 // bytes of PairDatagrams
+	PairRepeats           uint64 // datagrams that were sent again
+	PairQuestions         uint64 // pair frames without items that were sent
+	AcksSent              uint64 // acknowledgement frames that were sent
+	AcksReceived          uint64 // acknowledgement frames that came
+	SessionsDead          uint64 // sessions of this member that the other side declared dead
+	PairBlocked           uint64 // times that an item had to wait for a handler, the gate or memory
+	PairDrops             uint64 // pair frames that changed nothing: stale, out of their window, or for another member
+	PairNoBuffer          uint64 // datagrams that were dropped because the buffers of pairs were used up
+	Refused               uint64 // items that were refused here
+	Enqueued              uint64 // calls of Enqueue and RequestQueue that began
+	Assigned              uint64 // times that an item of a queue was handed to a consumer
+	Handled               uint64 // items of queues that were handled
+	Redelivered           uint64 // of Assigned: items that may have been begun before
+	ItemsReturned         uint64 // items of queues that a consumer returned unbegun
+	Sends                 uint64 // calls of Send that began
+	Requests              uint64 // calls of Request that began
+	Replies               uint64 // replies that were accepted for sending
+	RepliesUnasked        uint64 // replies that came and for which no call waits
+	CallsOpen             uint64 // calls that wait now
+}
+
+// pairs is the traffic from one member to one other, for all others.
+type pairs struct {
+	p         *Protocol
+	sessions  uint32 // the last session that was begun
+	all       []*pair
+	held      int // buffers, of Config.PairBuffers
+	kept      int // of them: of received datagrams
+	timers    timers
+	tellers   []*pair    // that have acknowledgements or questions to send
+	ready     []*sending // that have datagrams to send
+	opened    []*sending // that have an open datagram
+	starved   []*sending // that wait for buffers
+	blocked   []*receiving
+	calls     calls
+	inboxes   map[string]InboxHandler
+	loop      call // calls to oneself that wait, in order
+	loopAsked call // requests to oneself that wait for their reply
+	parts     partsPool
+	scratch   wire.Datagram  // of a datagram that was kept
+	again     *wire.Datagram // of one that goes again in another session
+	item      Item           // that is being handed on
+	ended     End            // of the call that is being ended
+	spare     []*receiving   // of blocked, while that is walked over
+	stats     PairStats
+
+	maxRefused int     // refusals that an acknowledgement has room for
+	notes      []*call // that are not in use
+
+	// Queues: the sender's half.
+	queues    map[string]*queue
+	queueList []*queue
+	enqueued  uint64
+	queuesAt  clock.Time // items are to be handed out; 0: not
+	stale     bool       // records changed: consumers are to be found anew
+
+	// Queues: the consumer's half.
+	works     map[string]*workQueue
+	workList  []*workQueue
+	work      Work // that is being handed on
+	next      bool // a handler is idle, or the gate has opened
+	spareWork []*workItem
+}
+
+func newPairs(p *Protocol) *pairs {
+	x := &pairs{p: p, inboxes: map[string]InboxHandler{}, queues: map[string]*queue{}, works: map[string]*workQueue{}}
+	x.loop.root()
+	x.loopAsked.root()
+	x.parts.size = max(p.cfg.MaxMessageSize, maxRecord)
+	x.maxRefused = 1
+	for x.maxRefused < wire.MaxRefused && wire.HeaderLen+wire.PairAckSize(x.maxRefused+1) <= p.cfg.Datagram {
+		x.maxRefused++
+	}
+	return x
+}
+
+// maxRecord bounds an item with a record, whatever MaxMessageSize says.
+const maxRecord = 256 << 10
+
+// pair is the traffic with one other member.
+type pair struct {
+	x     *pairs
+	e     *entry
+	index int // in pairs.all
+
+	// Outwards.
+	session       uint32 // 0: none yet
+	toIncarnation uint32
+	out           [wire.Channels]*sending
+	asked         call // requests that were packed and wait for their reply
+	rtt           rtt
+
+	// Inwards.
+	from            uint32 // the session; 0: none yet
+	fromIncarnation uint32 // of this member, as the other one knew it when the session began
+	in              [wire.Channels]*receiving
+
+	record recordSent // the last that was sent as an item
+
+	telling     bool   // it is in pairs.tellers
+	dead        uint32 // a session that is to be declared dead; 0: none
+	deadChannel wire.Channel
+}
+
+// at returns the pair with a member, and makes it when there is none.
+func (x *pairs) at(e *entry) *pair {
+	if e.pair == nil {
+		pr := &pair{x: x, e: e, index: len(x.all)}
+		pr.asked.root()
+		e.pair = pr
+		x.all = append(x.all, pr)
+		x.stats.PairsOpen++
+	}
+	return e.pair
+}
+
+func (x *pairs) is(d defect) bool { return x.p.cfg.defect == d }
+
+// buffers is how many are left for pairs.
+func (x *pairs) buffers() int {
+	return max(0, min(x.total()-x.held, x.p.cfg.Pool.Free()))
+}
+
+func (x *pairs) total() int {
+	if n := x.p.cfg.PairBuffers; n > 0 {
+		return n
+	}
+	return DefaultBuffers
+}
+
+// buffersFor is how many are left for datagrams of a channel. The last sixteenth is for answers, which
+// others may wait for.
+func (x *pairs) buffersFor(c wire.Channel) int {
+	n := x.buffers()
+	if c != wire.ChannelAnswers {
+		n -= x.total() / 16
+	}
+	return n
+}
+
+func (x *pairs) get(c wire.Channel) *buf.Buf {
+	if x.buffersFor(c) <= 0 {
+		return nil
+	}
+	b := x.p.cfg.Pool.Get()
+	if b != nil {
+		x.held++
+	}
+	return b
+}
+
+func (x *pairs) keep(b *buf.Buf) *buf.Buf {
+	// Sending may not have to wait for what others send: half of the buffers are for it alone.
+	if x.buffers() == 0 || x.kept >= x.total()/2 {
+		x.stats.PairNoBuffer++
+		return nil
+	}
+	kept := x.p.cfg.Pool.Keep(b)
+	if kept != nil {
+		x.held++
+		x.kept++
+	} else {
+		x.stats.PairNoBuffer++
+	}
+	return kept
+}
+
+// putKept gives back what keep returned.
+func (x *pairs) putKept(b *buf.Buf) {
+	x.kept--
+	x.put(b)
+}
+
+func (x *pairs) put(b *buf.Buf) {
+	x.held--
+	b.Release()
+}
+
+// window is how many datagrams one channel may hold, one way: twice what is left.
+func (x *pairs) window() uint64 {
+	return uint64(min(max(2*x.buffers(), grantedWindow), maxWindow))
+}
+
+// step takes in a Pair or a PairAck of a member that has an entry.
+func (x *pairs) step(now clock.Time, _ *wire.Datagram, f *wire.Frame, r buf.Received, e *entry) error {
+	var err error
+	if f.Kind == wire.FramePair {
+		p := f.Pair()
+		if p.To != x.p.cfg.Self {
+			err = errNotForMe
+		} else {
+			err = x.stepPair(now, &p, r, e)
+		}
+	} else {
+		a := f.PairAck()
+		if a.To != x.p.cfg.Self {
+			err = errNotForMe
+		} else {
+			err = x.stepAck(now, &a, e)
+		}
+	}
+	if err != nil {
+		x.stats.PairDrops++
+	}
+	return err
+}
+
+// stranger takes in a Pair or a PairAck of a member that has no entry. Only the notice that it may be owed
+// is an answer.
+func (x *pairs) stranger(clock.Time, *wire.Datagram, *wire.Frame, buf.Received) { x.stats.PairDrops++ }
+
+// stepPair finds out whether a session lives.
+func (x *pairs) stepPair(now clock.Time, p *wire.Pair, r buf.Received, e *entry) error {
+	pr := x.at(e)
+	if p.Session <= e.lastSession && !x.is(sessionForgotten) || p.Session < pr.from ||
+		p.ToIncarnation < e.floor && !x.is(noFloor) {
+		return pr.declareDead(p)
+	}
+	var in *receiving
+	if p.Session == pr.from {
+		in = pr.in[p.Channel]
+	}
+	if in == nil && p.Oldest > 1 {
+		return pr.declareDead(p) // what was acknowledged is lost here
+	}
+	if p.Session > pr.from {
+		pr.endReceiving()
+		pr.from, pr.fromIncarnation = p.Session, p.ToIncarnation
+	}
+	if in == nil {
+		in = newReceiving(pr, p.Channel)
+		pr.in[p.Channel] = in
+	}
+	return in.step(now, p, r)
+}
+
+func (pr *pair) declareDead(p *wire.Pair) error {
+	pr.dead, pr.deadChannel = p.Session, p.Channel
+	pr.tell()
+	return errDeadSession
+}
+
+// stepAck takes in an acknowledgement.
+func (x *pairs) stepAck(now clock.Time, a *wire.PairAck, e *entry) error {
+	pr := e.pair
+	x.stats.AcksReceived++
+	switch {
+	case pr == nil || pr.session == 0 || a.Session != pr.session:
+		return errNoSession
+	case a.Dead:
+		x.stats.SessionsDead++
+		pr.endSession(now)
+		return nil
+	case x.p.gated():
+		return nil // no call may succeed now; it comes again
+	}
+	out := pr.out[a.Channel]
+	if out == nil {
+		return errNoSession
+	}
+	return out.acknowledged(now, a)
+}
+
+// begin begins a session outwards, if there is none.
+func (pr *pair) begin() {
+	if pr.session == 0 {
+		pr.x.sessions++
+		pr.session, pr.toIncarnation = pr.x.sessions, pr.e.incarnation
+	}
+}
+
+// endSession ends the session outwards, which is dead at the other side. What was sent and has no outcome
+// fails with an outcome that is not known; replies and results go again in the next session. What was
+// not sent yet stays.
+func (pr *pair) endSession(now clock.Time) {
+	x := pr.x
+	for _, out := range pr.out {
+		if out == nil {
+			continue
+		}
+		again := out.channel == wire.ChannelAnswers && !x.is(resultsDie)
+		out.end(now, again)
+	}
+	for c := pr.asked.next; c != &pr.asked; c = pr.asked.next {
+		x.fail(now, c, End{Why: Gone, Unknown: true})
+	}
+	pr.session = 0
+	for _, out := range pr.out {
+		if out != nil {
+			out.pump(now)
+		}
+	}
+}
+
+// endReceiving ends the session inwards: what is held of it goes.
+func (pr *pair) endReceiving() {
+	pr.x.dropWorkOf(pr.e.id)
+	for i, in := range pr.in {
+		if in != nil {
+			in.release()
+			pr.in[i] = nil
+		}
+	}
+}
+
+// gone ends everything with a member that is no longer here.
+func (x *pairs) gone(now clock.Time, e *entry, _ gone) {
+	x.stale = true
+	x.dropWorkOf(e.id)
+	pr := e.pair
+	if pr == nil {
+		return
+	}
+	e.lastSession = max(e.lastSession, pr.from)
+	x.drop(now, pr, Gone)
+	e.pair = nil
+}
+
+// drop ends a pair.
+func (x *pairs) drop(now clock.Time, pr *pair, why Why) {
+	pr.endReceiving()
+	for _, out := range pr.out {
+		if out != nil {
+			out.release(now, why)
+		}
+	}
+	for c := pr.asked.next; c != &pr.asked; c = pr.asked.next {
+		x.fail(now, c, End{Why: why, Unknown: true})
+	}
+	x.tellers = slices.DeleteFunc(x.tellers, func(o *pair) bool { return o == pr })
+	last := len(x.all) - 1
+	x.all[pr.index] = x.all[last]
+	x.all[pr.index].index = pr.index
+	x.all[last] = nil
+	x.all = x.all[:last]
+	x.stats.PairsOpen--
+}
+
+// returned sends something in the session with a member, if something is outstanding in it, after this
+// member's own incarnation rose: a member that had removed this one answers that the session is dead.
+func (x *pairs) returned(now clock.Time, e *entry) {
+	if pr := e.pair; pr != nil && pr.outstanding() && !x.is(noNothing) {
+		pr.sendNothing(now)
+	}
+}
+
+// removedThere notes that a member has said that it had removed this one, with this incarnation. Its
+// sessions from before are dead.
+func (x *pairs) removedThere(e *entry, incarnation uint32) {
+	e.floor = max(e.floor, incarnation+1)
+	if pr := e.pair; pr != nil && pr.fromIncarnation < e.floor {
+		pr.endReceiving()
+	}
+}
+
+// outstanding reports whether something was sent that has no outcome yet.
+func (pr *pair) outstanding() bool {
+	if pr.session == 0 {
+		return false
+	}
+	if pr.asked.next != &pr.asked {
+		return true
+	}
+	for _, out := range pr.out {
+		if out != nil && out.seen < out.item {
+			return true
+		}
+	}
+	return false
+}
+
+// sendNothing sends an item that is nothing: it is acknowledged, or the session is found to be dead.
+func (pr *pair) sendNothing(now clock.Time) {
+	out := pr.channel(wire.ChannelQueues)
+	if out.canPack(now) {
+		out.add(now, &wire.Item{Kind: wire.ItemNothing})
+	}
+}
+
+// channel returns one channel outwards, and makes it when there is none.
+func (pr *pair) channel(c wire.Channel) *sending {
+	if pr.out[c] == nil {
+		pr.out[c] = newSending(pr, c)
+	}
+	return pr.out[c]
+}
+
+// tell has PollControl send what is pending for a pair.
+func (pr *pair) tell() {
+	if !pr.telling {
+		pr.telling = true
+		pr.x.tellers = append(pr.x.tellers, pr)
+	}
+}
+
+// deadline is the next time at which tick has something to do; 0: none.
+func (x *pairs) deadline() clock.Time {
+	if len(x.timers) == 0 || x.queuesAt != 0 && x.queuesAt < x.timers[0].at {
+		return x.queuesAt
+	}
+	return x.timers[0].at
+}
+
+func (x *pairs) tick(now clock.Time) {
+	for len(x.timers) > 0 && x.timers[0].at <= now {
+		t := x.timers[0]
+		x.timers.set(t, 0)
+		if t.out != nil {
+			t.out.fire(now)
+		} else {
+			t.in.fire(now)
+		}
+	}
+	x.tickQueues(now)
+}
+
+// flush closes the open datagrams: no command is waiting.
+func (x *pairs) flush(now clock.Time) {
+	x.tickQueues(now)
+	if len(x.starved) > 0 {
+		starved := x.starved
+		x.starved = nil
+		for _, out := range starved {
+			out.starving = false
+			out.pump(now)
+		}
+	}
+	for _, out := range x.opened {
+		out.close(now, true)
+	}
+	clear(x.opened)
+	x.opened = x.opened[:0]
+}
+
+// pollControl hands out the next datagram with acknowledgements and questions.
+func (x *pairs) pollControl(now clock.Time) (buf.Send, bool) {
+	for len(x.tellers) > 0 {
+		pr := x.tellers[0]
+		if !pr.pending() {
+			pr.telling = false
+			x.tellers = slices.Delete(x.tellers, 0, 1)
+			continue
+		}
+		b := x.p.cfg.Pool.Get() // it goes back at once: not one of those that pairs hold
+		if b == nil {
+			return buf.Send{}, false
+		}
+		room := min(len(b.Mem()), x.p.cfg.Datagram)
+		datagram := wire.AppendHeader(b.Mem()[:0], x.head())
+		for _, out := range pr.out {
+			if out != nil && out.asking && len(datagram)+wire.PairQuestionLen <= room {
+				out.asking = false
+				x.stats.PairQuestions++
+				datagram = wire.AppendPairQuestion(datagram, &wire.Pair{To: pr.e.id, Session: pr.session, ToIncarnation: pr.toIncarnation,
+					Channel: out.channel, AckAtOnce: true, Number: out.next, Oldest: out.oldest, Known: out.seen, FirstItem: out.item})
+			}
+		}
+		if pr.dead != 0 && len(datagram)+wire.PairAckSize(0) <= room {
+			datagram = wire.AppendPairAck(datagram, &wire.PairAck{To: pr.e.id, Session: pr.dead, Channel: pr.deadChannel, Dead: true, Next: 1, Taken: 1, Limit: 1})
+			pr.dead = 0
+			x.stats.AcksSent++
+		}
+		datagram = pr.appendAcks(now, datagram, room, true)
+		wire.Seal(datagram)
+		b.Set(0, len(datagram))
+		x.p.cfg.Pacer.Spend(now, len(datagram))
+		return buf.Send{Buf: b, To: pr.e.endpoint}, true
+	}
+	return buf.Send{}, false
+}
+
+// pending reports whether there is something to be sent as control.
+func (pr *pair) pending() bool {
+	if pr.dead != 0 {
+		return true
+	}
+	for i := range pr.in {
+		if in := pr.in[i]; in != nil && in.urgent {
+			return true
+		}
+		if out := pr.out[i]; out != nil && out.asking {
+			return true
+		}
+	}
+	return false
+}
+
+// appendAcks appends the acknowledgements that are owed, as far as they fit.
+func (pr *pair) appendAcks(now clock.Time, datagram []byte, room int, urgentOnly bool) []byte {
+	for _, in := range pr.in {
+		if in != nil && in.owed && (!urgentOnly || in.urgent || len(datagram) > wire.HeaderLen) && len(datagram)+wire.PairAckSize(in.refused.Len()) <= room {
+			datagram = in.appendAck(now, datagram)
+		}
+	}
+	return datagram
+}
+
+// head is the header of a datagram.
+func (x *pairs) head() wire.Header {
+	return wire.Header{Cluster: x.p.cfg.Cluster, Transmitter: x.p.cfg.Self, Incarnation: x.p.incarnation, Stream: Stream}
+}
+
+// poll hands out the next datagram with items.
+func (x *pairs) poll(now clock.Time) (buf.Send, bool) {
+	if len(x.ready) == 0 || x.p.gated() {
+		return buf.Send{}, false
+	}
+	if pacer := x.p.cfg.Pacer; !pacer.Ready(now) {
+		x.p.arm(pacer.At())
+		return buf.Send{}, false
+	}
+	for len(x.ready) > 0 {
+		out := x.ready[0]
+		b := out.take(now)
+		x.ready = slices.Delete(x.ready, 0, 1)
+		if b != nil && out.unsent() {
+			x.ready = append(x.ready, out) // each in turn
+		} else {
+			out.listed = false
+		}
+		if b != nil {
+			x.stats.PairDatagrams++
+			x.stats.PairBytes += uint64(b.Len())
+			x.p.cfg.Pacer.Spend(now, b.Len())
+			return buf.Send{Buf: b, To: out.pair.e.endpoint}, true
+		}
+	}
+	return buf.Send{}, false
+}
+
+// deliver hands up what had to wait, and calls to oneself. It returns the number of items.
+func (x *pairs) deliver(now clock.Time) (n int) {
+	if x.p.gated() {
+		return 0
+	}
+	if len(x.blocked) > 0 {
+		blocked := x.blocked
+		x.blocked = x.spare[:0]
+		for _, in := range blocked {
+			in.blocked = false
+			if !in.ended {
+				n += in.drain(now)
+			}
+		}
+		clear(blocked)
+		x.spare = blocked
+	}
+	n += x.startWaiting(now)
+	return n + x.deliverLoop(now)
+}
+
+// quiet reports whether nothing is outstanding, in either direction.
+func (x *pairs) quiet() bool {
+	for _, pr := range x.all {
+		if pr.pending() {
+			return false
+		}
+		for _, out := range pr.out {
+			if out != nil && (out.oldest < out.next || out.buf != nil || out.waits()) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// release ends all calls and gives back all buffers.
+func (x *pairs) release() {
+	for _, q := range x.queueList {
+		for _, k := range q.waiting {
+			x.fail(x.p.last, k.c, End{Why: Closed, Unknown: k.marked})
+		}
+	}
+	x.queueList = nil
+	clear(x.queues)
+	for len(x.all) > 0 {
+		pr := x.all[len(x.all)-1]
+		x.drop(x.p.last, pr, Closed)
+		pr.e.pair = nil
+	}
+	for c := x.loop.next; c != &x.loop; c = x.loop.next {
+		x.calls.end(x, c, End{Why: Closed})
+	}
+	for c := x.loopAsked.next; c != &x.loopAsked; c = x.loopAsked.next {
+		x.fail(x.p.last, c, End{Why: Closed, Unknown: true})
+	}
+	x.ready, x.opened, x.starved, x.blocked = nil, nil, nil, nil
+}
+
+const (
+	ackDelay   = time.Millisecond       // an acknowledgement waits at most so long for a datagram to go with
+	maxTimeout = 50 * time.Millisecond  // between two repetitions
+	firstAsk   = 5 * time.Millisecond   // a question about what was acknowledged and not taken
+	maxAsk     = 100 * time.Millisecond // between two of them
+)

@@ -56,6 +56,7 @@ func (p *Protocol) change(now clock.Time) {
 	p.own.version++
 	p.own.build(p)
 	p.own.announce = true
+	p.pairs.recordsChanged()
 	p.table.changed = now
 	p.stats.Changes++
 	p.mirrorSelf(now, Changed)
@@ -122,9 +123,12 @@ func (p *Protocol) partialHello(nonce uint64) wire.Hello {
 	return h
 }
 
-func (p *Protocol) sendHello(to buf.Endpoint, h wire.Hello) {
+// sendHello sends h with the lists, where they fit a datagram. It reports whether they were left out
+// because they do not.
+func (p *Protocol) sendHello(to buf.Endpoint, h wire.Hello) (cut bool) {
 	lists := p.own.lists
 	if wire.HeaderLen+wire.HelloSize(wire.RecordLen(len(h.Record.Name), len(lists))) > p.cfg.Datagram {
+		cut = len(lists) > 0
 		h.Record.Partial = true
 	}
 	if h.Record.Partial {
@@ -132,6 +136,7 @@ func (p *Protocol) sendHello(to buf.Endpoint, h wire.Hello) {
 	}
 	p.put(wire.AppendHello(p.begin(), &h, lists), to)
 	p.stats.HellosSent++
+	return cut
 }
 
 // answerHello sends this member's record to one that asked, not more often than it has to ask.
@@ -141,7 +146,9 @@ func (p *Protocol) answerHello(now clock.Time, e *entry, to buf.Endpoint, nonce 
 		return
 	}
 	e.helloSent = now
-	p.sendHello(to, p.hello(false, 0, nonce))
+	if p.sendHello(to, p.hello(false, 0, nonce)) {
+		p.pairs.sendRecord(now, e)
+	}
 }
 
 func (p *Protocol) stepHello(now clock.Time, d *wire.Datagram, h *wire.Hello, r buf.Received) error {
@@ -216,6 +223,7 @@ func (p *Protocol) keep(e *entry, r *wire.Record) {
 		}
 	}
 	p.table.records += len(e.record)
+	p.pairs.recordsChanged()
 }
 
 // update takes a newer record of a member that is here. direct: the member itself sent it. Then a version that

@@ -23,6 +23,8 @@ type Stats struct {
 	EventHoldNS               uint64 // the longest of these waits that is over
 
 	Drops [DropReasons]uint64
+
+	PairStats
 }
 
 // Drop is why a datagram, or what it asked for, was refused.
@@ -79,5 +81,6 @@ func (p *Protocol) Stats() Stats {
 	for _, e := range p.table.order {
 		s.Groups += uint64(e.groups)
 	}
+	s.PairStats = p.pairs.stats
 	return s
 }

@@ -67,6 +67,7 @@ type tombstone struct {
 	incarnation uint32
 	lastSession uint32
 	climbed     clock.Time // when incarnation was last raised towards one that jumps
+	floor       uint32
 	left        bool
 	at          clock.Time
 	due, last   clock.Time // of the notice that it is owed; 0: none
@@ -147,7 +148,7 @@ func (p *Protocol) add(now clock.Time, r *wire.Record, from buf.Endpoint, truste
 	}
 	e.timings(p, r.Interval)
 	if tomb := t.tombs[r.ID]; tomb != nil {
-		e.lastSession = tomb.lastSession
+		e.lastSession, e.floor = tomb.lastSession, tomb.floor
 		p.bury(tomb)
 		p.stats.Returned++
 	}
@@ -223,6 +224,7 @@ const (
 // remove ends an entry.
 func (p *Protocol) remove(now clock.Time, e *entry, why gone) {
 	t := &p.table
+	p.pairs.gone(now, e, why) // which says what the tombstone keeps
 	delete(t.entries, e.id)
 	if i := slices.Index(t.order, e); i >= 0 {
 		t.order = slices.Delete(t.order, i, i+1)
@@ -237,7 +239,7 @@ func (p *Protocol) remove(now clock.Time, e *entry, why gone) {
 		for len(t.graves) >= MaxTombstones {
 			p.bury(t.graves[0])
 		}
-		tomb := &tombstone{id: e.id, endpoint: e.endpoint, incarnation: e.incarnation, lastSession: e.lastSession, left: why == left, at: now,
+		tomb := &tombstone{id: e.id, endpoint: e.endpoint, incarnation: e.incarnation, lastSession: e.lastSession, floor: e.floor, left: why == left, at: now,
 			seek: now.Add(time.Second)}
 		if r, err := wire.ParseRecord(e.record); err == nil {
 			tomb.address = buf.Endpoint(r.Address)
@@ -253,7 +255,6 @@ func (p *Protocol) remove(now clock.Time, e *entry, why gone) {
 		p.stats.Removed++
 	}
 	p.mirrorEntry(now, e, kind)
-	p.pairs.gone(now, e, why)
 	p.end(now, e, kind)
 	p.listPeers()
 }

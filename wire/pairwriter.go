@@ -147,3 +147,9 @@ func SetPairAcknowledged(datagram []byte, oldest, known uint64, atOnce bool) {
 	binary.LittleEndian.PutUint64(b[43:], oldest)
 	binary.LittleEndian.PutUint64(b[52:], known)
 }
+
+// SetIncarnation puts another incarnation into the canonical header of a datagram, which has to be sealed
+// afterwards.
+func SetIncarnation(datagram []byte, incarnation uint32) {
+	binary.LittleEndian.PutUint32(datagram[atIncarnation+1:], incarnation)
+}

@@ -1,0 +1,415 @@
+package group
+
+import (
+	"bytes"
+	"slices"
+	"time"
+
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// The sender's half of queues. Each member that enqueues holds its own messages and hands them out: one
+// message to one consumer at a time.
+
+const (
+	maxRefusers   = 8
+	againRefused  = time.Millisecond       // a refused item is handed out again
+	firstAgain    = 10 * time.Millisecond  // an item that every consumer failed on
+	lastAgain     = time.Second            // doubling up to this
+	nothingEvery  = 250 * time.Millisecond // a session with outstanding items is tried so often
+	leastOut      = 2                      // items that a consumer is given ahead
+	mostOut       = 64
+	handlersAhead = 2 // items for each handler
+)
+
+// queue is a queue of which this member has items.
+type queue struct {
+	name      string
+	waiting   []*queued // in the order of the calls
+	items     int       // waiting and handed out
+	consumers []consumer
+	last      int // place of the consumer that was chosen last
+}
+
+// consumer is one member that takes from a queue.
+type consumer struct {
+	id       wire.MemberID
+	e        *entry // nil: this member
+	handlers int
+	rank     uint32
+	out      int // items of this member that it was handed
+	backlog  int // items that wait there for handlers, as it said last
+	service  time.Duration
+}
+
+// queued is what a call has besides when it is an item of a queue.
+type queued struct {
+	c         *call
+	q         *queue
+	order     uint64
+	attempt   uint32
+	marked    bool // it may have been begun before
+	handed    bool // to member
+	member    wire.MemberID
+	handedAt  clock.Time
+	refusers  []wire.MemberID // that failed on it; at most maxRefusers
+	notBefore clock.Time
+	pause     time.Duration
+}
+
+func (k *queued) requested() bool { return k.c.kind == wire.ItemQueueRequest }
+
+// Enqueue begins a call that ends when a handler of a consumer has handled the message. Call.Inbox is the
+// queue, and To has no meaning.
+func (p *Protocol) Enqueue(now clock.Time, c *Call) { p.pairs.enqueue(now, c, wire.ItemQueue) }
+
+// RequestQueue begins a call that ends with a handler's reply.
+func (p *Protocol) RequestQueue(now clock.Time, c *Call) {
+	p.pairs.enqueue(now, c, wire.ItemQueueRequest)
+}
+
+func (x *pairs) enqueue(now clock.Time, in *Call, kind wire.ItemKind) {
+	x.p.observe(now)
+	c := x.calls.begin(x, in, kind)
+	x.stats.Enqueued++
+	if len(in.Payload) > x.p.cfg.MaxMessageSize {
+		x.calls.end(x, c, End{Why: TooLarge})
+		return
+	}
+	q := x.queues[c.name]
+	if q == nil {
+		q = &queue{name: c.name}
+		x.queues[c.name] = q
+		x.queueList = append(x.queueList, q)
+		if !x.stale {
+			x.findConsumers(q)
+		}
+	}
+	x.enqueued++
+	c.queued = &queued{c: c, q: q, order: x.enqueued}
+	q.items++
+	q.waiting = append(q.waiting, c.queued)
+	x.assign(now, q)
+}
+
+// recordsChanged notes that who consumes what may be another.
+func (x *pairs) recordsChanged() { x.stale = true }
+
+// refreshConsumers looks who consumes what, after records changed.
+func (x *pairs) refreshConsumers(now clock.Time) {
+	if !x.stale {
+		return
+	}
+	x.stale = false
+	x.refreshActive()
+	for _, q := range x.queueList {
+		x.findConsumers(q)
+		x.assign(now, q)
+	}
+}
+
+// findConsumers takes the consumers of a queue from the table, in the order of ids.
+func (x *pairs) findConsumers(q *queue) {
+	was := q.consumers
+	q.consumers = nil
+	x.p.consumersOf(q.name, func(c consumer) {
+		for i := range was {
+			if o := &was[i]; o.id == c.id && o.e == c.e {
+				c.out, c.backlog, c.service = o.out, o.backlog, o.service
+			}
+		}
+		q.consumers = append(q.consumers, c)
+	})
+	slices.SortFunc(q.consumers, func(a, b consumer) int { return bytes.Compare(a.id[:], b.id[:]) })
+}
+
+// assign hands out what waits, as far as consumers have room.
+func (x *pairs) assign(now clock.Time, q *queue) {
+	switch {
+	case x.stale:
+		x.refreshConsumers(now) // which hands out
+		return
+	case x.p.gated():
+		x.wakeQueues(now.Add(againRefused))
+		return
+	}
+	for i := 0; i < len(q.waiting); {
+		k := q.waiting[i]
+		if k.notBefore > now {
+			x.wakeQueues(k.notBefore)
+			i++
+			continue
+		}
+		c := q.choose(k)
+		if c == nil {
+			if len(k.refusers) == 0 {
+				return // nor for those behind it
+			}
+			if len(q.consumers) > 0 && k.everybodyFailed() { // those that had not are gone
+				k.refusers = k.refusers[:0]
+				k.notBefore = now.Add(firstAgain)
+				x.wakeQueues(k.notBefore)
+			}
+			i++
+			continue
+		}
+		q.waiting = slices.Delete(q.waiting, i, i+1)
+		x.handOut(now, k, c)
+	}
+}
+
+// choose returns the consumer for an item: the one with the least to do, each in turn among equals.
+func (q *queue) choose(k *queued) *consumer {
+	active := exclusiveOf(q.consumers)
+	best, bestAt := (*consumer)(nil), 0
+	for i := range q.consumers {
+		at := (q.last + 1 + i) % len(q.consumers)
+		c := &q.consumers[at]
+		if active != nil && c != active || c.out >= c.window() || slices.Contains(k.refusers, c.id) {
+			continue
+		}
+		if best == nil || c.load()*best.handlers < best.load()*c.handlers {
+			best, bestAt = c, at
+		}
+	}
+	if best != nil {
+		q.last = bestAt
+	}
+	return best
+}
+
+// load is how much a consumer has to do.
+func (c *consumer) load() int { return c.out + max(0, c.backlog-c.out) }
+
+// window is how many items a consumer is handed at most.
+func (c *consumer) window() int {
+	n := handlersAhead * c.handlers
+	if c.e != nil && c.service > 0 {
+		n += int(c.e.roundTrip / max(c.service, time.Microsecond))
+	}
+	return min(max(n, leastOut), mostOut)
+}
+
+// handOut gives an item to a consumer.
+func (x *pairs) handOut(now clock.Time, k *queued, to *consumer) {
+	c := k.c
+	k.attempt++
+	k.handed, k.member, k.handedAt = true, to.id, now
+	to.out++
+	x.stats.Assigned++
+	if k.marked {
+		x.stats.Redelivered++
+	}
+	c.packed, c.whole = 0, false
+	if to.e != nil {
+		c.pair = x.at(to.e)
+		out := c.pair.channel(wire.ChannelQueues)
+		out.beatSoon(now)
+		first := !out.waits()
+		c.link(&out.waiting)
+		if first {
+			out.pump(now)
+		}
+		return
+	}
+	c.pair = nil
+	c.link(&x.loopAsked)
+	w := wire.Item{Kind: c.kind, PayloadKind: c.payloadOf, Redelivered: k.marked, Call: c.number, Attempt: k.attempt, Name: nameBytes(c.name), Payload: c.payload}
+	if v, _ := x.accept(now, x.p.cfg.Self, nil, &w, c.payload, 0); v != Take {
+		x.refusedItem(now, c)
+	}
+}
+
+// consumer returns the consumer that has an item.
+func (k *queued) consumer() *consumer {
+	for i := range k.q.consumers {
+		if c := &k.q.consumers[i]; k.handed && c.id == k.member {
+			return c
+		}
+	}
+	return nil
+}
+
+// takeBack takes an item from its consumer.
+func (k *queued) takeBack() {
+	if c := k.consumer(); c != nil && c.out > 0 {
+		c.out--
+	}
+	k.handed = false
+}
+
+// wait puts an item back in line, in the order of the calls.
+func (x *pairs) wait(now clock.Time, c *call, marked bool, pause time.Duration) {
+	k := c.queued
+	c.unlink()
+	k.takeBack()
+	k.marked = k.marked || marked && !x.is(noMark)
+	k.notBefore = 0
+	if pause > 0 {
+		k.notBefore = now.Add(pause)
+		x.wakeQueues(k.notBefore)
+	}
+	at, _ := slices.BinarySearchFunc(k.q.waiting, k.order, func(o *queued, order uint64) int {
+		if o.order < order {
+			return -1
+		}
+		return 1
+	})
+	k.q.waiting = slices.Insert(k.q.waiting, at, k)
+	x.wakeQueues(now.Add(pause))
+}
+
+// refusedItem takes back an item that a consumer did not take: it was not begun.
+func (x *pairs) refusedItem(now clock.Time, c *call) { x.wait(now, c, false, againRefused) }
+
+// lostItem takes back an item whose consumer is gone, or whose session is dead.
+func (x *pairs) lostItem(now clock.Time, c *call) { x.wait(now, c, c.packed > 0 || c.whole, 0) }
+
+// result takes in what became of an item; from is nil for this member.
+func (x *pairs) result(now clock.Time, from wire.MemberID, i *wire.Item) {
+	c := x.calls.find(i.Call)
+	if c == nil || c.queued == nil {
+		return // the call has ended
+	}
+	k := c.queued
+	current := k.handed && k.member == from && i.Attempt == k.attempt
+	for at := range k.q.consumers {
+		if o := &k.q.consumers[at]; o.id == from {
+			o.backlog, o.service = int(i.Backlog), time.Duration(i.Service)*time.Microsecond
+		}
+	}
+	switch i.Result {
+	case wire.ResultHandled, wire.ResultNoReply:
+		if i.Attempt == 0 || i.Attempt > k.attempt {
+			return
+		}
+		why := Answered
+		if k.requested() {
+			why = NoReply
+		}
+		x.stats.Handled++
+		x.settle(now, c, current)
+		x.calls.end(x, c, End{Why: why})
+	case wire.ResultReturned:
+		if current {
+			x.stats.ItemsReturned++
+			x.wait(now, c, true, 0)
+		}
+	default: // an error; of an earlier attempt it says nothing
+		if !current {
+			return
+		}
+		if len(k.refusers) == maxRefusers {
+			k.refusers = slices.Delete(k.refusers, 0, 1)
+		}
+		k.refusers = append(k.refusers, from)
+		pause := time.Duration(0)
+		if k.everybodyFailed() {
+			k.refusers = k.refusers[:0]
+			k.pause = min(max(2*k.pause, firstAgain), lastAgain)
+			pause = k.pause
+		}
+		x.wait(now, c, !x.is(noMarkError), pause)
+	}
+}
+
+// everybodyFailed reports whether no consumer is left that may be given the item and has not failed on it.
+func (k *queued) everybodyFailed() bool {
+	if active := exclusiveOf(k.q.consumers); active != nil {
+		return slices.Contains(k.refusers, active.id)
+	}
+	for i := range k.q.consumers {
+		if !slices.Contains(k.refusers, k.q.consumers[i].id) {
+			return false
+		}
+	}
+	return true
+}
+
+// settle ends an item: it leaves its queue. Unless the answer came from where it is, that consumer is
+// asked to drop it.
+func (x *pairs) settle(now clock.Time, c *call, current bool) {
+	k := c.queued
+	if k.handed && !current {
+		x.sendCancel(now, c)
+	}
+	k.takeBack()
+	if i := slices.Index(k.q.waiting, k); i >= 0 {
+		k.q.waiting = slices.Delete(k.q.waiting, i, i+1)
+	}
+	c.queued = nil
+	if k.q.items--; k.q.items == 0 {
+		delete(x.queues, k.q.name)
+		x.queueList = slices.DeleteFunc(x.queueList, func(o *queue) bool { return o == k.q })
+	} else {
+		x.wakeQueues(now)
+	}
+}
+
+// sendCancel asks the consumer that has an item to drop it.
+func (x *pairs) sendCancel(now clock.Time, c *call) {
+	k := c.queued
+	switch {
+	case c.pair == nil:
+		x.cancelWork(x.p.cfg.Self, c.number)
+	case c.packed > 0 || c.whole:
+		note := x.note(wire.ItemCancel, c.number, k.attempt)
+		x.queue(now, note, k.member, wire.ChannelQueues)
+	}
+}
+
+// wakeQueues has tick hand out items at a time.
+func (x *pairs) wakeQueues(at clock.Time) {
+	if x.queuesAt == 0 || at < x.queuesAt {
+		x.queuesAt = at
+	}
+}
+
+// tickQueues hands out what is due.
+func (x *pairs) tickQueues(now clock.Time) {
+	x.refreshConsumers(now)
+	if x.is(assignedAgain) {
+		x.handOutAgain(now)
+	}
+	if x.queuesAt == 0 || now < x.queuesAt {
+		return
+	}
+	x.queuesAt = 0
+	for i := 0; i < len(x.queueList); i++ { // a queue may end meanwhile: another is passed over, and woken
+		x.assign(now, x.queueList[i])
+	}
+}
+
+// handOutAgain is a planted defect: it takes silence for an end.
+func (x *pairs) handOutAgain(now clock.Time) {
+	for _, pr := range x.all {
+		for c := pr.asked.next; c != &pr.asked; c = c.next {
+			if c.queued != nil && now.Sub(c.queued.handedAt) > 2*time.Millisecond {
+				x.wait(now, c, true, 0)
+				break
+			}
+		}
+	}
+}
+
+// beatSoon has a session with outstanding items tried now and then.
+func (s *sending) beatSoon(now clock.Time) {
+	if s.beatAt == 0 && !s.pair.x.is(noNothing) {
+		s.beatAt = now.Add(nothingEvery)
+		s.arm()
+	}
+}
+
+// beat sends an item that is nothing while items are outstanding and all is acknowledged: it is
+// acknowledged, or the session turns out to be dead.
+func (s *sending) beat(now clock.Time) {
+	s.beatAt = 0
+	if s.pair.asked.next == &s.pair.asked && s.unknown.next == &s.unknown && !s.waits() {
+		return
+	}
+	s.beatAt = now.Add(nothingEvery)
+	if s.oldest == s.next && s.canPack(now) {
+		s.add(now, &wire.Item{Kind: wire.ItemNothing})
+	}
+}

@@ -1,0 +1,248 @@
+package group
+
+import (
+	"slices"
+	"time"
+
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// The consumer's half of queues: what was accepted and waits for a handler, and what handlers have begun.
+
+// Work is one item of a queue as a handler is given it. Everything in it is lent until Begin returns.
+type Work struct {
+	From        wire.MemberID
+	Queue       string
+	Call        uint64 // of the sender; Reply and Done are given it
+	Attempt     uint32
+	Sequence    uint64 // of the item in the sender's channel; 0: of this member itself
+	Kind        wire.Kind
+	Wanted      bool // a reply
+	Redelivered bool // it may have been begun before, here or elsewhere
+	Payload     []byte
+
+	known uint32 // the incarnation of this member that the sender had in mind
+}
+
+// WorkHandler begins items. For each it has Done called once, later or at once. It may call Reply and Done,
+// and nothing else of the Protocol.
+type WorkHandler interface {
+	Begin(now clock.Time, w *Work)
+}
+
+// workQueue is one queue that this member consumes.
+type workQueue struct {
+	name    string
+	h       WorkHandler
+	idle    int // handlers that have nothing to do
+	most    int // items that may wait
+	bytes   int // that they may have
+	held    int // that they have
+	items   []*workItem
+	running []begunWork
+	service time.Duration // smoothed: how long a handler takes
+	active  bool          // this member is to take from it; false: another consumer is
+	closing bool
+}
+
+// workItem is an item that no handler has begun.
+type workItem struct{ Work }
+
+// begunWork is an item that a handler has begun.
+type begunWork struct {
+	from    wire.MemberID
+	call    uint64
+	attempt uint32
+	at      clock.Time
+}
+
+// HandleQueue has h take what comes from a queue, with so many handlers at a time. At most so many items, and
+// bytes of them, wait for a handler. It announces nothing: see Consume.
+func (p *Protocol) HandleQueue(now clock.Time, queue string, h WorkHandler, handlers, most, bytes int) error {
+	p.observe(now)
+	x := p.pairs
+	if x.works[queue] != nil {
+		return ErrExists
+	}
+	w := &workQueue{name: queue, h: h, idle: handlers, most: most, bytes: bytes, active: true}
+	x.works[queue] = w
+	x.workList = append(x.workList, w)
+	x.stale = true
+	return nil
+}
+
+// CloseQueue ends what HandleQueue began: nothing more is taken, what no handler has begun goes back. What
+// was begun ends with Done.
+func (p *Protocol) CloseQueue(now clock.Time, queue string) {
+	p.observe(now)
+	x := p.pairs
+	w := x.works[queue]
+	if w == nil || w.closing {
+		return
+	}
+	w.closing = true
+	items := w.items
+	w.items, w.held = nil, 0
+	for _, i := range items {
+		x.sendResult(now, w, i.From, i.Call, i.Attempt, wire.ResultReturned)
+		x.freeWork(i)
+	}
+	x.dropClosed(w)
+}
+
+func (x *pairs) dropClosed(w *workQueue) {
+	if w.closing && len(w.running) == 0 {
+		delete(x.works, w.name)
+		x.workList = slices.DeleteFunc(x.workList, func(o *workQueue) bool { return o == w })
+	}
+}
+
+// accept takes an item of a queue, or refuses it.
+func (x *pairs) accept(now clock.Time, from wire.MemberID, in *receiving, i *wire.Item, payload []byte, number uint64) (Verdict, wire.RefusalReason) {
+	w := x.works[string(i.Name)]
+	switch {
+	case w == nil:
+		return Refuse, wire.RefusedNoHandler
+	case w.closing:
+		return Refuse, wire.RefusedStopping
+	case len(payload) > x.p.cfg.MaxMessageSize:
+		return Refuse, wire.RefusedNoRoom
+	}
+	if x.stale {
+		x.refreshActive()
+	}
+	if !w.active {
+		return Refuse, wire.RefusedNotActive
+	}
+	work := Work{From: from, Queue: w.name, Call: i.Call, Attempt: i.Attempt, Sequence: number, Kind: i.PayloadKind,
+		Wanted: i.Kind == wire.ItemQueueRequest, Redelivered: i.Redelivered}
+	if in != nil {
+		work.known = in.pair.fromIncarnation
+	}
+	if w.idle > 0 && len(w.items) == 0 {
+		work.Payload = payload
+		x.startWork(now, w, &work)
+		return Take, 0
+	}
+	if len(w.items) >= w.most || w.held+len(payload) > w.bytes {
+		return Refuse, wire.RefusedNoRoom
+	}
+	kept := x.newWork()
+	kept.Work, kept.Payload = work, append(kept.Payload[:0], payload...)
+	w.items = append(w.items, kept)
+	w.held += len(payload)
+	return Take, 0
+}
+
+// newWork returns an item whose memory was used before, if there is one.
+func (x *pairs) newWork() *workItem {
+	if last := len(x.spareWork) - 1; last >= 0 {
+		i := x.spareWork[last]
+		x.spareWork = x.spareWork[:last]
+		return i
+	}
+	return new(workItem)
+}
+
+const maxSpareWork = 1024
+
+func (x *pairs) freeWork(i *workItem) {
+	if payload := i.Payload[:0]; len(x.spareWork) < maxSpareWork && cap(payload) <= 64<<10 {
+		*i = workItem{}
+		i.Payload = payload
+		x.spareWork = append(x.spareWork, i)
+	}
+}
+
+// startWork has a handler begin an item.
+func (x *pairs) startWork(now clock.Time, w *workQueue, i *Work) {
+	w.idle--
+	w.running = append(w.running, begunWork{i.From, i.Call, i.Attempt, now})
+	x.work = *i
+	w.h.Begin(now, &x.work)
+}
+
+// Done says what became of an item that a handler has begun.
+func (p *Protocol) Done(now clock.Time, queue string, from wire.MemberID, call uint64, attempt uint32, result wire.Result) {
+	p.observe(now)
+	x := p.pairs
+	w := x.works[queue]
+	if w == nil {
+		return
+	}
+	at := slices.IndexFunc(w.running, func(b begunWork) bool { return b.from == from && b.call == call && b.attempt == attempt })
+	if at < 0 {
+		return
+	}
+	took := now.Sub(w.running[at].at)
+	if w.service == 0 {
+		w.service = max(took, 1)
+	}
+	w.service += (took - w.service) / 8
+	w.running = slices.Delete(w.running, at, at+1)
+	w.idle++
+	x.sendResult(now, w, from, call, attempt, result)
+	x.dropClosed(w)
+	x.next = true // a handler is idle
+}
+
+// startWaiting has idle handlers begin what waits.
+func (x *pairs) startWaiting(now clock.Time) (n int) {
+	if !x.next {
+		return 0
+	}
+	x.next = false
+	for at := 0; at < len(x.workList); at++ {
+		w := x.workList[at]
+		for w.idle > 0 && len(w.items) > 0 {
+			i := w.items[0]
+			w.items = slices.Delete(w.items, 0, 1)
+			w.held -= len(i.Payload)
+			x.startWork(now, w, &i.Work)
+			x.freeWork(i)
+			n++
+		}
+	}
+	return n
+}
+
+// sendResult reports to the sender of an item what became of it.
+func (x *pairs) sendResult(now clock.Time, w *workQueue, to wire.MemberID, number uint64, attempt uint32, r wire.Result) {
+	backlog, service := uint32(len(w.items)), uint32(min(max(w.service/time.Microsecond, 1), 1<<31))
+	if to == x.p.cfg.Self {
+		x.result(now, to, &wire.Item{Call: number, Attempt: attempt, Result: r, Backlog: backlog, Service: service})
+		return
+	}
+	if x.p.find(to) == nil {
+		return // it hands the item out anew, or is no more
+	}
+	note := x.note(wire.ItemResult, number, attempt)
+	note.outcome, note.backlog, note.service = r, backlog, service
+	x.queue(now, note, to, wire.ChannelAnswers)
+}
+
+// cancelWork drops an item that its sender does not want any more, unless a handler has begun it.
+func (x *pairs) cancelWork(from wire.MemberID, number uint64) {
+	x.dropWork(func(i *workItem) bool { return i.From == from && i.Call == number })
+}
+
+// dropWorkOf drops what a member has sent and no handler has begun: it hands it out anew.
+func (x *pairs) dropWorkOf(from wire.MemberID) {
+	if !x.is(keepUnbegun) {
+		x.dropWork(func(i *workItem) bool { return i.From == from })
+	}
+}
+
+func (x *pairs) dropWork(which func(i *workItem) bool) {
+	for _, w := range x.workList {
+		w.items = slices.DeleteFunc(w.items, func(i *workItem) bool {
+			if !which(i) {
+				return false
+			}
+			w.held -= len(i.Payload)
+			x.freeWork(i)
+			return true
+		})
+	}
+}

@@ -68,8 +68,7 @@ type call struct {
 	number     uint64
 	pair       *pair // nil: to oneself
 	about      uint64
-	first      uint64 // its items in the channel
-	item       uint64 // the last one
+	item       uint64 // its last item in the channel
 	name       string
 	payload    []byte
 	packed     int // bytes of the payload in datagrams

@@ -108,7 +108,6 @@ type pairNode struct {
 	number  uint64
 	open    map[uint64]*pairMade
 	paused  [3]bool
-	later   []func() // replies that are given later
 	closed  [3]bool
 	working [2]bool // it consumes these queues
 	handler [2]int  // counts the handlers' starts

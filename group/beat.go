@@ -62,7 +62,7 @@ func (p *Protocol) stepBeat(now clock.Time, e *entry, b *wire.Beat) {
 	if i := time.Duration(b.Interval) * time.Microsecond; i != e.interval {
 		e.timings(p, b.Interval)
 	}
-	if b.Version != e.version || e.partial {
+	if b.Version != e.version || e.partial || e.contested {
 		p.askRecord(now, e)
 	}
 	if b.Digest == p.Digest() {

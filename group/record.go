@@ -236,7 +236,15 @@ func (p *Protocol) update(now clock.Time, e *entry, r *wire.Record, direct bool)
 		p.raise(now, e, r.Incarnation)
 	}
 	if r.Version < e.version || r.Version == e.version && !(e.partial && !r.Partial) {
-		if !direct || r.Partial || now.Sub(e.versionAt) < p.t()/2 || r.Version == e.version && p.holds(e, r) {
+		if !direct || r.Partial {
+			return
+		}
+		if r.Version == e.version {
+			if e.contested = !p.holds(e, r); !e.contested {
+				return
+			}
+		}
+		if now.Sub(e.versionAt) < p.t()/2 {
 			return
 		}
 	}

@@ -304,3 +304,19 @@ func TestForgedVersion(t *testing.T) {
 		t.Error("the tables differ")
 	}
 }
+
+// Nor does a forged record with the version of the member's own.
+func TestForgedRecord(t *testing.T) {
+	r := newRig(t, 3)
+	a, b := r.members[0], r.members[1]
+	r.run(100 * time.Millisecond)
+	r.forge(a, b.id(), 0, b.at, func(d []byte) []byte {
+		return wire.AppendHello(d, &wire.Hello{Record: wire.Record{ID: b.id(), Interval: 20_000, Address: 2}}, wire.RecordLists(nil).AppendGroup("forged"))
+	})
+	r.want(a, b.id(), Started, JoinedGroup)
+	r.run(300 * time.Millisecond)
+	r.want(a, b.id(), Started, JoinedGroup, LeftGroup)
+	if a.find(b.id()).contested {
+		t.Error("it is not settled")
+	}
+}

@@ -47,6 +47,7 @@ type entry struct {
 	recordAsked clock.Time
 	corrected   clock.Time // when it was last sent the incarnation that is held of it
 	versionAt   clock.Time // when version was taken
+	contested   bool       // two records of that version came: one of them is made up
 	climbed     clock.Time // when incarnation was last raised towards one that jumps
 	helloSent   clock.Time // to it alone
 	different   int        // beats in a row with another digest

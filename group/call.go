@@ -257,6 +257,9 @@ func (p *Protocol) Reply(now clock.Time, to wire.MemberID, about uint64, kind wi
 		return ErrTooLong
 	}
 	if to == p.cfg.Self {
+		if p.gated() {
+			return ErrWindow // no call may end well now
+		}
 		c := x.calls.find(about)
 		if c != nil && c.queued != nil && c.queued.requested() {
 			x.stats.Replies++
@@ -298,11 +301,7 @@ func (p *Protocol) ReplyCall(now clock.Time, c *Call, about uint64) {
 		return
 	}
 	if c.To == p.cfg.Self {
-		why := Answered
-		if p.Reply(now, c.To, about, c.Kind, c.Payload) != nil {
-			why = Refused
-		}
-		x.calls.end(x, one, End{Why: why})
+		one.link(&x.loopReplies)
 		return
 	}
 	x.queue(now, one, c.To, wire.ChannelAnswers)
@@ -332,6 +331,14 @@ func (x *pairs) answered(now clock.Time, pr *pair, number uint64, kind wire.Kind
 
 // deliverLoop hands on calls to oneself, and returns how many.
 func (x *pairs) deliverLoop(now clock.Time) (n int) {
+	for c := x.loopReplies.next; c != &x.loopReplies; c = x.loopReplies.next {
+		why := Answered
+		if x.p.Reply(now, x.p.cfg.Self, c.about, c.payloadOf, c.payload) != nil {
+			why = Refused
+		}
+		x.calls.end(x, c, End{Why: why})
+		n++
+	}
 	for c := x.loop.next; c != &x.loop; c = x.loop.next {
 		x.item = Item{From: x.p.cfg.Self, Call: c.number, Kind: c.payloadOf, Wanted: c.kind == wire.ItemRequest, Payload: c.payload, Inbox: nameBytes(c.name)}
 		i := &x.item

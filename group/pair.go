@@ -57,28 +57,29 @@ type PairStats struct {
 
 // pairs is the traffic from one member to one other, for all others.
 type pairs struct {
-	p         *Protocol
-	sessions  uint32 // the last session that was begun
-	all       []*pair
-	held      int // buffers, of Config.PairBuffers
-	kept      int // of them: of received datagrams
-	timers    timers
-	tellers   []*pair    // that have acknowledgements or questions to send
-	ready     []*sending // that have datagrams to send
-	opened    []*sending // that have an open datagram
-	starved   []*sending // that wait for buffers
-	blocked   []*receiving
-	calls     calls
-	inboxes   map[string]InboxHandler
-	loop      call // calls to oneself that wait, in order
-	loopAsked call // requests to oneself that wait for their reply
-	parts     partsPool
-	scratch   wire.Datagram  // of a datagram that was kept
-	again     *wire.Datagram // of one that goes again in another session
-	item      Item           // that is being handed on
-	ended     End            // of the call that is being ended
-	spare     []*receiving   // of blocked, while that is walked over
-	stats     PairStats
+	p           *Protocol
+	sessions    uint32 // the last session that was begun
+	all         []*pair
+	held        int // buffers, of Config.PairBuffers
+	kept        int // of them: of received datagrams
+	timers      timers
+	tellers     []*pair    // that have acknowledgements or questions to send
+	ready       []*sending // that have datagrams to send
+	opened      []*sending // that have an open datagram
+	starved     []*sending // that wait for buffers
+	blocked     []*receiving
+	calls       calls
+	inboxes     map[string]InboxHandler
+	loop        call // calls to oneself that wait, in order
+	loopReplies call // replies to oneself
+	loopAsked   call // requests to oneself that wait for their reply
+	parts       partsPool
+	scratch     wire.Datagram  // of a datagram that was kept
+	again       *wire.Datagram // of one that goes again in another session
+	item        Item           // that is being handed on
+	ended       End            // of the call that is being ended
+	spare       []*receiving   // of blocked, while that is walked over
+	stats       PairStats
 
 	maxRefused int     // refusals that an acknowledgement has room for
 	notes      []*call // that are not in use
@@ -96,12 +97,14 @@ type pairs struct {
 	work      Work // that is being handed on
 	next      bool // a handler is idle, or the gate has opened
 	spareWork []*workItem
+	late      []wire.Item // results of this member's own items, from behind the gate
 }
 
 func newPairs(p *Protocol) *pairs {
 	x := &pairs{p: p, inboxes: map[string]InboxHandler{}, queues: map[string]*queue{}, works: map[string]*workQueue{}}
 	x.loop.root()
 	x.loopAsked.root()
+	x.loopReplies.root()
 	x.parts.size = max(p.cfg.MaxMessageSize, maxRecord)
 	x.maxRefused = 1
 	for x.maxRefused < wire.MaxRefused && wire.HeaderLen+wire.PairAckSize(x.maxRefused+1) <= p.cfg.Datagram {
@@ -581,7 +584,7 @@ func (x *pairs) deliver(now clock.Time) (n int) {
 		clear(blocked)
 		x.spare = blocked
 	}
-	n += x.startWaiting(now)
+	n += x.lateResults(now) + x.startWaiting(now)
 	return n + x.deliverLoop(now)
 }
 
@@ -615,6 +618,9 @@ func (x *pairs) release() {
 		pr.e.pair = nil
 	}
 	for c := x.loop.next; c != &x.loop; c = x.loop.next {
+		x.calls.end(x, c, End{Why: Closed})
+	}
+	for c := x.loopReplies.next; c != &x.loopReplies; c = x.loopReplies.next {
 		x.calls.end(x, c, End{Why: Closed})
 	}
 	for c := x.loopAsked.next; c != &x.loopAsked; c = x.loopAsked.next {

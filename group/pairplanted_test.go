@@ -22,23 +22,29 @@ func TestPlantedPairDefects(t *testing.T) {
 		defect   defect
 		catchers []string // one of them
 		seeds    uint64
+		short    uint64 // the first seed of short runs
 		faults   pairFaults
 	}{
-		{"a Send is repeated after a dead session", sendRepeated, []string{"PP-1", "PP-2"}, 100, torn},
-		{"no question while an item is acknowledged and not taken", noQuestion, []string{"PP-4"}, 200, pausing},
-		{"refusals forgotten by oldest", refusalsByOldest, []string{"PP-3"}, 200, refusing},
-		{"a refusal told once", refusalOnce, []string{"PP-3"}, 20, refusing},
-		{"highest session not remembered beyond the removal", sessionForgotten, []string{"PP-1", "QU-2"}, 200, torn},
-		{"results die with their session", resultsDie, []string{"PP-4", "QU-4"}, 200, queues},
-		{"no floor on to_incarnation", noFloor, []string{"QU-5"}, 300, queues},
-		{"no mark after a failure", noMark, []string{"QU-2"}, 50, queues},
-		{"no mark after an error", noMarkError, []string{"QU-2"}, 20, queues},
-		{"assigned anew after silence", assignedAgain, []string{"QU-3"}, 20, queues},
+		{"a Send is repeated after a dead session", sendRepeated, []string{"PP-1", "PP-2"}, 100, 0, torn},
+		{"no question while an item is acknowledged and not taken", noQuestion, []string{"PP-4"}, 200, 0, pausing},
+		{"refusals forgotten by oldest", refusalsByOldest, []string{"PP-3"}, 200, 0, refusing},
+		{"a refusal told once", refusalOnce, []string{"PP-3"}, 20, 0, refusing},
+		{"highest session not remembered beyond the removal", sessionForgotten, []string{"PP-1", "QU-2"}, 200, 0, torn},
+		{"results die with their session", resultsDie, []string{"PP-4", "QU-4"}, 200, 0, queues},
+		{"no floor on to_incarnation", noFloor, []string{"QU-5"}, 300, 0, queues},
+		{"no mark after a failure", noMark, []string{"QU-2"}, 50, 0, queues},
+		{"no mark after an error", noMarkError, []string{"QU-2"}, 20, 0, queues},
+		{"assigned anew after silence", assignedAgain, []string{"QU-3"}, 20, 0, queues},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			var found []string
-			for seed := range test.seeds {
+			first := uint64(0)
+			if testing.Short() {
+				first = test.short
+			}
+			for seed := first; seed < test.seeds; seed++ {
 				f := test.faults
 				f.defect = test.defect
 				n := newPairNet(t, seed, f)

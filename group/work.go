@@ -187,6 +187,16 @@ func (p *Protocol) Done(now clock.Time, queue string, from wire.MemberID, call u
 	x.next = true // a handler is idle
 }
 
+// lateResults takes in what this member's own handlers have done while the gate was closed.
+func (x *pairs) lateResults(now clock.Time) (n int) {
+	for i := range x.late {
+		x.result(now, x.p.cfg.Self, &x.late[i])
+		n++
+	}
+	x.late = x.late[:0]
+	return n
+}
+
 // startWaiting has idle handlers begin what waits.
 func (x *pairs) startWaiting(now clock.Time) (n int) {
 	if !x.next {
@@ -211,7 +221,12 @@ func (x *pairs) startWaiting(now clock.Time) (n int) {
 func (x *pairs) sendResult(now clock.Time, w *workQueue, to wire.MemberID, number uint64, attempt uint32, r wire.Result) {
 	backlog, service := uint32(len(w.items)), uint32(min(max(w.service/time.Microsecond, 1), 1<<31))
 	if to == x.p.cfg.Self {
-		x.result(now, to, &wire.Item{Call: number, Attempt: attempt, Result: r, Backlog: backlog, Service: service})
+		i := wire.Item{Call: number, Attempt: attempt, Result: r, Backlog: backlog, Service: service}
+		if x.p.gated() { // no call may end well now
+			x.late = append(x.late, i)
+		} else {
+			x.result(now, to, &i)
+		}
 		return
 	}
 	if x.p.find(to) == nil {

@@ -9,9 +9,9 @@ import (
 
 // TestGroupPairs has whole members send to each other while some crash, stand still and come back.
 func TestGroupPairs(t *testing.T) {
-	seeds := 60
+	seeds := 1000
 	if testing.Short() {
-		seeds = 10
+		seeds = 100
 	}
 	RunGroups(t, seeds, func(t *testing.T, s *GroupCluster) {
 		x := AddPairs(s, 2*time.Millisecond)

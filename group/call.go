@@ -302,6 +302,9 @@ func (p *Protocol) ReplyCall(now clock.Time, c *Call, about uint64) {
 	}
 	if c.To == p.cfg.Self {
 		one.link(&x.loopReplies)
+		if !p.gated() {
+			x.deliverReplies(now)
+		}
 		return
 	}
 	x.queue(now, one, c.To, wire.ChannelAnswers)
@@ -329,8 +332,8 @@ func (x *pairs) answered(now clock.Time, pr *pair, number uint64, kind wire.Kind
 	x.calls.end(x, c, End{Why: Answered, Kind: kind, Payload: payload})
 }
 
-// deliverLoop hands on calls to oneself, and returns how many.
-func (x *pairs) deliverLoop(now clock.Time) (n int) {
+// deliverReplies hands over replies to oneself, and returns how many.
+func (x *pairs) deliverReplies(now clock.Time) (n int) {
 	for c := x.loopReplies.next; c != &x.loopReplies; c = x.loopReplies.next {
 		why := Answered
 		if x.p.Reply(now, x.p.cfg.Self, c.about, c.payloadOf, c.payload) != nil {
@@ -339,6 +342,11 @@ func (x *pairs) deliverLoop(now clock.Time) (n int) {
 		x.calls.end(x, c, End{Why: why})
 		n++
 	}
+	return n
+}
+
+// deliverLoop hands on calls to oneself, and returns how many.
+func (x *pairs) deliverLoop(now clock.Time) (n int) {
 	for c := x.loop.next; c != &x.loop; c = x.loop.next {
 		x.item = Item{From: x.p.cfg.Self, Call: c.number, Kind: c.payloadOf, Wanted: c.kind == wire.ItemRequest, Payload: c.payload, Inbox: nameBytes(c.name)}
 		i := &x.item

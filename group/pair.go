@@ -584,7 +584,9 @@ func (x *pairs) deliver(now clock.Time) (n int) {
 		clear(blocked)
 		x.spare = blocked
 	}
-	n += x.lateResults(now) + x.startWaiting(now)
+	n += x.deliverReplies(now)
+	n += x.lateResults(now)
+	n += x.startWaiting(now)
 	return n + x.deliverLoop(now)
 }
 

@@ -189,9 +189,9 @@ func (p *Protocol) Done(now clock.Time, queue string, from wire.MemberID, call u
 
 // lateResults takes in what this member's own handlers have done while the gate was closed.
 func (x *pairs) lateResults(now clock.Time) (n int) {
-	for i := range x.late {
-		x.result(now, x.p.cfg.Self, &x.late[i])
-		n++
+	for ; n < len(x.late); n++ { // which may grow
+		i := x.late[n]
+		x.result(now, x.p.cfg.Self, &i)
 	}
 	x.late = x.late[:0]
 	return n
@@ -222,7 +222,7 @@ func (x *pairs) sendResult(now clock.Time, w *workQueue, to wire.MemberID, numbe
 	backlog, service := uint32(len(w.items)), uint32(min(max(w.service/time.Microsecond, 1), 1<<31))
 	if to == x.p.cfg.Self {
 		i := wire.Item{Call: number, Attempt: attempt, Result: r, Backlog: backlog, Service: service}
-		if x.p.gated() { // no call may end well now
+		if x.p.gated() || len(x.late) > 0 { // no call may end well now; and a reply comes before its result
 			x.late = append(x.late, i)
 		} else {
 			x.result(now, to, &i)

@@ -65,6 +65,10 @@ func (h unexpected) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r)
 }
 
+func (h unexpected) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return unexpected{h.Handler.WithAttrs(attrs)}
+}
+
 func (m *member) repaired(ns int64) {
 	m.mu.Lock()
 	m.repair.Record(ns)

@@ -134,11 +134,16 @@ func naiveValid(s string, wildcards bool) bool {
 			return false
 		}
 	}
+	for _, r := range s { // C0, DEL and C1: Unicode's category Cc
+		if r < 0x20 || r >= 0x7f && r < 0xa0 {
+			return false
+		}
+	}
 	return len(s) <= 255 && utf8.ValidString(s)
 }
 
 func FuzzTopic(f *testing.F) {
-	for _, s := range []string{"a|a", "a.*|a.b", "a.>|a", ">|a.b.c", "*.>|a", "a.*.c|a..c", "a..b|.", "a*|>", "a.>|a.", "a.*|a", "\xff|\xff"} {
+	for _, s := range []string{"a|a", "a.*|a.b", "a.>|a", ">|a.b.c", "*.>|a", "a.*.c|a..c", "a..b|.", "a*|>", "a.>|a.", "a.*|a", "\xff|\xff", "0|\x01", "a\u009f|\u00a0"} {
 		pattern, topic, _ := strings.Cut(s, "|")
 		f.Add(pattern, topic)
 	}

@@ -173,8 +173,8 @@ func (s *Sender) Slowest() (l Limit, ok bool) {
 			if r.highest < slowest.highest {
 				slowest = r
 			}
-		case r.next < slowest.next: // it has not reported what fills the window
-			slowest = r
+		case r.next < slowest.next, r.next == slowest.next && r.limit < slowest.limit:
+			slowest = r // it has not reported what fills the window, or has the least room
 		}
 	}
 	return Limit{

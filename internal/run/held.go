@@ -143,8 +143,10 @@ func (r *Run) Limiting(lane *member.Lane) (l nack.Limit, ok bool) {
 		if l, ok = lane.Limiting(); ok {
 			return
 		}
-		now := engine.Now()
-		if s := r.watch.lanes[lane]; s != nil && (s.held || 2*(lane.BlockedFor(now)-s.blocked) > now.Sub(r.watch.looked)) {
+		now, s := engine.Now(), r.watch.lanes[lane]
+		if s != nil && s.held {
+			l, ok = s.limit, true
+		} else if s != nil && 2*(lane.BlockedFor(now)-s.blocked) > now.Sub(r.watch.looked) {
 			l, ok = lane.Slowest()
 		}
 	})

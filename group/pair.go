@@ -2,6 +2,7 @@ package group
 
 import (
 	"errors"
+	"github.com/activeblaze/blaze/internal/core"
 	"slices"
 	"time"
 
@@ -127,7 +128,7 @@ type pair struct {
 	toIncarnation uint32
 	out           [wire.Channels]*sending
 	asked         call // requests that were packed and wait for their reply
-	rtt           rtt
+	rtt           core.RTT
 
 	// Inwards.
 	from            uint32 // the session; 0: none yet

@@ -6,6 +6,7 @@ import (
 
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -222,7 +223,7 @@ func (s *sending) refresh(sl *slot) {
 
 // restart begins the time-out anew.
 func (s *sending) restart(now clock.Time) {
-	s.rto = s.pair.rtt.timeout()
+	s.rto = s.pair.rtt.Timeout(core.RTTInitial)
 	s.rtoAt = now.Add(s.rto)
 	s.arm()
 }
@@ -243,7 +244,7 @@ func (s *sending) fire(now clock.Time) {
 	if s.repairAt != 0 && s.repairAt <= now {
 		s.repairAt = 0
 		for n := s.oldest; n < min(s.repairTo, s.sent); n++ {
-			if sl := s.at(n); !sl.held && now.Sub(sl.sentAt) >= s.pair.rtt.value() {
+			if sl := s.at(n); !sl.held && now.Sub(sl.sentAt) >= s.pair.rtt.Value(core.RTTInitial) {
 				s.again(sl)
 			}
 		}
@@ -286,7 +287,7 @@ func (s *sending) acknowledged(now clock.Time, a *wire.PairAck) error {
 		for n := s.oldest; n < a.Next; n++ {
 			sl := s.at(n)
 			if n == a.Next-1 && sl.tries == 1 && !sl.held { // Karn; and it did not wait behind a gap
-				s.pair.rtt.sample(now.Sub(sl.sentAt) - time.Duration(a.Delay)*time.Microsecond)
+				s.pair.rtt.Sample(now.Sub(sl.sentAt) - time.Duration(a.Delay)*time.Microsecond)
 			}
 			if sl.again {
 				s.repeats--
@@ -322,7 +323,7 @@ func (s *sending) gaps(now clock.Time, a *wire.PairAck) {
 		}
 	}
 	if s.repairAt == 0 {
-		s.repairAt = now.Add(max(s.pair.rtt.value()/4, rttMin))
+		s.repairAt = now.Add(max(s.pair.rtt.Value(core.RTTInitial)/4, core.RTTMin))
 		s.arm()
 	}
 }
@@ -358,7 +359,7 @@ func (s *sending) question(now clock.Time) {
 		s.askAt, s.pause = 0, 0
 	} else if s.askAt == 0 || s.pause == 0 {
 		if s.pause = firstAsk; taken {
-			s.pause = s.pair.rtt.timeout()
+			s.pause = s.pair.rtt.Timeout(core.RTTInitial)
 		}
 		s.askAt = now.Add(s.pause)
 	}

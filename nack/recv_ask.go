@@ -6,6 +6,7 @@ import (
 
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -26,9 +27,9 @@ const (
 // asking is what a stream misses, and when that is asked for.
 type asking struct {
 	gaps    gaps
-	tracked uint64 // what is missing from here on has not been looked for yet
-	queued  bool   // a NAK waits to leave
-	rtt     rtt    // from NAK to repair
+	tracked uint64   // what is missing from here on has not been looked for yet
+	queued  bool     // a NAK waits to leave
+	rtt     core.RTT // from NAK to repair
 }
 
 // notice looks for what is missing below highest and has not been looked for. When it is asked for,
@@ -93,7 +94,7 @@ func (s *stream) repaired(now clock.Time, was *gap, from origin) {
 		s.p.stats.Resent++
 	}
 	if from == arrived && was.attempts == 1 && was.asked != 0 { // Karn's rule: only what was asked for once
-		s.asking.rtt.sample(now.Sub(was.asked))
+		s.asking.rtt.Sample(now.Sub(was.asked))
 	}
 	if f := s.p.cfg.RepairNS; f != nil {
 		f(int64(now.Sub(was.noticed)))
@@ -214,7 +215,7 @@ func (s *stream) fill(now clock.Time, ask *request) (next clock.Time, more bool)
 	room := wire.NakRoom(s.p.cfg.Datagram - wire.HeaderLen - s.decoding.needRoom())
 	spare := uint64(s.grant()) // more than the stream may hold would be dropped, and asked for again
 	// What is due within a fraction of the round trip is asked for now: one datagram less.
-	soonish := now.Add(s.asking.rtt.value(rttInitial) / 8)
+	soonish := now.Add(s.asking.rtt.Value(rttInitial) / 8)
 	if !s.group.few() {
 		soonish = now
 	}
@@ -284,7 +285,7 @@ func appendGap(to []wire.Gap, g wire.Gap) []wire.Gap {
 // the sender (unheard NAKs in a row), and it is spread, so that receivers that lost the same repair
 // do not ask in one moment.
 func (s *stream) patience(unheard uint16) time.Duration {
-	d := s.asking.rtt.timeout(s.group.roundTrip())
+	d := s.asking.rtt.Timeout(s.group.roundTrip())
 	if !s.group.few() {
 		d = max(d, 2*s.group.roundTrip()) // the sender's answer to others counts as well
 	}

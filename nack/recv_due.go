@@ -43,7 +43,7 @@ func (x *decoding) due(now clock.Time, s *stream, g *gap) {
 	}
 	latest, waited := g.noticed.Add(2*maxOpen+roundTrip), g.awaitsBlock
 	at, ok := x.dec.Mended(now, g.first)
-	if g.awaitsBlock = ok && at > now && at.Sub(now) < x.worth(s.asking.rtt.value(roundTrip)) && now < latest; g.awaitsBlock {
+	if g.awaitsBlock = ok && at > now && at.Sub(now) < x.worth(s.asking.rtt.Value(roundTrip)) && now < latest; g.awaitsBlock {
 		g.at = at
 		return
 	}

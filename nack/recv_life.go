@@ -328,7 +328,7 @@ func (s *stream) bury(now clock.Time) {
 
 // grace is how long datagrams are waited for that were sent before a farewell or a heartbeat.
 func (s *stream) grace() time.Duration {
-	return max(4*s.asking.rtt.value(0), 4*min(s.group.rtt, rttMax), graceMin)
+	return max(4*s.asking.rtt.Value(0), 4*min(s.group.rtt, rttMax), graceMin)
 }
 
 // silence is after how long without a sign of life a stream falls dormant.

@@ -62,7 +62,7 @@ func (f *flow) update() {
 		f.limit = min(f.limit, r.limit)
 		f.highest = min(f.highest, r.highest)
 		f.room = min(f.room, r.room)
-		f.measured = max(f.measured, r.rtt.smooth)
+		f.measured = max(f.measured, r.rtt.Smooth)
 	}
 }
 

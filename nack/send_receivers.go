@@ -5,6 +5,7 @@ import (
 
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -18,7 +19,7 @@ type receiver struct {
 	room     uint64 // bytes of socket buffer
 	heard    clock.Time
 	echo     uint64 // of the last round trip that was measured
-	rtt      rtt
+	rtt      core.RTT
 	losses   losses // under FEC and Hybrid
 }
 
@@ -52,7 +53,7 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 		// The echo is our own clock, so a lie can only make the round trip long.
 		r.echo = st.Echo
 		if held := uint64(st.Held); held <= uint64(now)-st.Echo {
-			r.rtt.sample(time.Duration(min(uint64(now)-st.Echo-held, uint64(rttMax))))
+			r.rtt.Sample(time.Duration(min(uint64(now)-st.Echo-held, uint64(rttMax))))
 		}
 	}
 	if st.Echo == 0 && now.Sub(s.beat.last) >= answerAfter {

@@ -9,38 +9,6 @@ import (
 	"github.com/activeblaze/blaze/clock"
 )
 
-// RFC 6298, section 2.
-func TestRoundTrip(t *testing.T) {
-	var r rtt
-	if r.value(rttInitial) != rttInitial || r.timeout(rttInitial) != 2*rttInitial+rttMin {
-		t.Error("without a measure the fallback counts")
-	}
-	r.sample(400 * time.Microsecond)
-	if r.smooth != 400*time.Microsecond || r.variation != 200*time.Microsecond { // (2.2) SRTT <- R, RTTVAR <- R/2
-		t.Errorf("first sample: %+v", r)
-	}
-	r.sample(800 * time.Microsecond)
-	// (2.3) RTTVAR <- 3/4*200 + 1/4*|400-800|, then SRTT <- 7/8*400 + 1/8*800
-	if r.variation != 250*time.Microsecond || r.smooth != 450*time.Microsecond {
-		t.Errorf("second sample: %+v", r)
-	}
-	if got := r.timeout(0); got != 450*time.Microsecond+4*250*time.Microsecond+rttMin {
-		t.Errorf("timeout %v", got)
-	}
-	for range 100 {
-		r.sample(-time.Hour)
-	}
-	if r.value(0) < rttMin || r.timeout(0) < 2*rttMin {
-		t.Errorf("below the floor: %+v", r)
-	}
-	for range 100 {
-		r.sample(time.Hour)
-	}
-	if r.smooth > rttMax {
-		t.Errorf("above the ceiling: %+v", r)
-	}
-}
-
 // RFC 5401, section 5.2: the back-off lies in 0..K*GRTT, and the larger the group, the fewer of
 // its members are early.
 func TestBackoff(t *testing.T) {

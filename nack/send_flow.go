@@ -22,13 +22,13 @@ type flow struct {
 	stale    bool       // the minima below are out of date
 	blocked  bool       // data is held back
 	since    clock.Time // when that began
+	charged  clock.Time // up to here the time is in some receiver's held
 	total    time.Duration
 	next     uint64 // minima over receivers
 	limit    uint64
 	highest  uint64
 	room     uint64
 	measured time.Duration // the longest smoothed round trip; 0: not known
-
 }
 
 const (
@@ -113,7 +113,7 @@ func (s *Sender) blocked(now clock.Time) {
 	if s.flow.blocked {
 		return
 	}
-	s.flow.blocked, s.flow.since = true, now
+	s.flow.blocked, s.flow.since, s.flow.charged = true, now, now
 	s.p.stats.Blocked++
 	s.beat.hurry(s, now)
 }
@@ -147,25 +147,62 @@ type Limit struct {
 	Socket   uint64 // bytes of its socket buffer
 }
 
-// Limiting is the receiver that holds the stream up; ok is false when none does.
+// Limiting is the receiver that holds the stream up at this moment; ok is false when none does.
 func (s *Sender) Limiting() (l Limit, ok bool) {
-	if !s.held() {
+	if !s.held() || !s.flow.slowest || len(s.receivers) == 0 {
 		return l, false
 	}
-	return s.Slowest()
+	return s.flow.limiting().limits(s), true
 }
 
-// Slowest is the receiver that holds the stream up, or would be the first to do so; ok is false when
-// the stream waits for no receiver.
-func (s *Sender) Slowest() (l Limit, ok bool) {
+// Slowest is the receiver that held the stream up longest since Reckon was last called, or would be the
+// first to do so; ok is false when the stream waits for no receiver. A single moment says little: between
+// two reports of a quick receiver it may be that one for which the stream waits.
+func (s *Sender) Slowest(now clock.Time) (l Limit, ok bool) {
 	if !s.flow.slowest || len(s.receivers) == 0 {
 		return l, false
+	}
+	s.flow.charge(now)
+	slowest := &s.receivers[0]
+	for i := range s.receivers {
+		if r := &s.receivers[i]; r.held > slowest.held {
+			slowest = r
+		}
+	}
+	if slowest.held == 0 {
+		slowest = s.flow.limiting()
+	}
+	return slowest.limits(s), true
+}
+
+// Reckon begins to count anew for Slowest.
+func (s *Sender) Reckon(now clock.Time) {
+	s.flow.charge(now)
+	for i := range s.receivers {
+		s.receivers[i].held = 0
+	}
+}
+
+// charge gives the time since the last charge to the receiver that holds the stream up now, before a
+// report changes which one that is.
+func (f *flow) charge(now clock.Time) {
+	if f.blocked && f.slowest && len(f.s.receivers) > 0 && f.s.held() {
+		f.limiting().held += now.Sub(f.charged)
+	}
+	f.charged = now
+}
+
+// limiting is the receiver that holds the stream up, or would be the first to do so. There is one at least.
+func (f *flow) limiting() *receiver {
+	s := f.s
+	if f.stale {
+		f.update()
 	}
 	slowest := &s.receivers[0]
 	for i := range s.receivers {
 		r := &s.receivers[i]
 		switch {
-		case s.sent >= s.flow.limit: // its reorder window has no room
+		case s.sent >= f.limit: // its reorder window has no room
 			if r.limit < slowest.limit {
 				slowest = r
 			}
@@ -177,10 +214,15 @@ func (s *Sender) Slowest() (l Limit, ok bool) {
 			slowest = r // it has not reported what fills the window, or has the least room
 		}
 	}
+	return slowest
+}
+
+// limits describes a receiver as a Limit.
+func (r *receiver) limits(s *Sender) Limit {
 	return Limit{
-		Member: slowest.member, Endpoint: slowest.endpoint, Behind: s.sent - min(slowest.next, s.sent),
-		Room: slowest.limit - min(slowest.limit, s.sent), Socket: slowest.room,
-	}, true
+		Member: r.member, Endpoint: r.endpoint, Behind: s.sent - min(r.next, s.sent),
+		Room: r.limit - min(r.limit, s.sent), Socket: r.room,
+	}
 }
 
 // look looks for silent receivers, late after it was due. A receiver that has been silent for half of

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/internal/core"
+	"github.com/activeblaze/blaze/wire"
 )
 
 // A sender that flow control holds back names the receiver that it waits for, and for how long.
@@ -41,4 +42,40 @@ func TestSenderNamesTheReceiverThatLimits(t *testing.T) {
 		t.Errorf("a stream that has sent everything waits: %v more", s.BlockedFor(net.now)-before)
 	}
 	net.done()
+}
+
+// The receiver that a stream waits for is found over time: at single moments it may be a quick one, whose
+// report is due.
+func TestSlowestIsFoundOverTime(t *testing.T) {
+	net, sender, s := pair(t, 1, 3, func(c *Config) { c.Window = 64 * 1472 })
+	slow, taken := net.nodes[2], 0
+	slow.refuse = func(*core.Delivery) bool { taken--; return taken < 0 } // a few in each millisecond
+	late := false
+	net.filter = func(from, _ *node, _ *wire.Datagram) bool { return !late || from != net.nodes[1] }
+	moments := 0
+	for step := range 10000 {
+		if step%10 == 0 {
+			taken = 30
+		}
+		late = step%2000 < 600 // for 60 ms the quick one's reports do not come
+		net.offer(sender, s, 10, 1000)
+		net.run(100 * time.Microsecond)
+		if step < 2000 {
+			continue // the windows fill
+		}
+		if l, ok := s.Limiting(); ok && l.Member != slow.id {
+			moments++
+		}
+		if l, ok := s.Slowest(net.now); !ok || l.Member != slow.id {
+			t.Fatalf("step %d: %+v, %v", step, l, ok)
+		}
+		if step == 5000 {
+			s.Reckon(net.now)
+			net.offer(sender, s, 10, 1000)
+			net.run(10 * time.Millisecond)
+		}
+	}
+	if moments == 0 {
+		t.Error("the stream never waited for the quick one: this test shows nothing")
+	}
 }

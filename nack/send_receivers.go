@@ -18,7 +18,8 @@ type receiver struct {
 	limit    uint64 // it has room for datagrams below this one
 	room     uint64 // bytes of socket buffer
 	heard    clock.Time
-	echo     uint64 // of the last round trip that was measured
+	held     time.Duration // of Sender.Reckon: how long the stream waited for it
+	echo     uint64        // of the last round trip that was measured
 	rtt      core.RTT
 	losses   losses // under FEC and Hybrid
 }
@@ -31,6 +32,9 @@ const answerAfter = 100 * time.Millisecond
 func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, from buf.Endpoint) error {
 	if st.Next > s.sent {
 		return s.p.drop(DropImplausible)
+	}
+	if s.flow.blocked {
+		s.flow.charge(now)
 	}
 	r := s.admit(now, d.Transmitter, from)
 	if r == nil {

@@ -37,7 +37,7 @@ type Lane struct {
 func (l *Lane) Receivers() int { return int(l.receivers.Load()) }
 
 // BlockedFor is how long receivers have held the lane back since it was opened. It belongs to the
-// first engine, as the next two do.
+// first engine, as the next three do.
 func (l *Lane) BlockedFor(now clock.Time) time.Duration {
 	if l.sender == nil {
 		return 0 // not started yet
@@ -53,12 +53,19 @@ func (l *Lane) Limiting() (limit nack.Limit, ok bool) {
 	return l.sender.Limiting()
 }
 
-// Slowest is Limiting, or the receiver that would be the first to hold the lane back.
-func (l *Lane) Slowest() (limit nack.Limit, ok bool) {
+// Slowest is the receiver that held the lane back longest since Reckon, or would be the first to do so.
+func (l *Lane) Slowest(now clock.Time) (limit nack.Limit, ok bool) {
 	if l.sender == nil {
 		return limit, false
 	}
-	return l.sender.Slowest()
+	return l.sender.Slowest(now)
+}
+
+// Reckon begins to count anew for Slowest.
+func (l *Lane) Reckon(now clock.Time) {
+	if l.sender != nil {
+		l.sender.Reckon(now)
+	}
 }
 
 // Changed returns a channel that is closed when room was made in the queue or a receiver came

@@ -26,8 +26,10 @@ type sender interface {
 	BlockedFor(now clock.Time) time.Duration
 	// Limiting is the receiver that holds the lane back now; ok is false when none does.
 	Limiting() (l nack.Limit, ok bool)
-	// Slowest is Limiting, or the receiver that would be the first to hold the lane back.
-	Slowest() (l nack.Limit, ok bool)
+	// Slowest is the receiver that held the lane back longest since Reckon, or would be the first to do so.
+	Slowest(now clock.Time) (l nack.Limit, ok bool)
+	// Reckon begins to count anew for Slowest.
+	Reckon(now clock.Time)
 	// Unsent is the number of messages that were accepted and have not left, in whole or in part.
 	Unsent() uint64
 }
@@ -61,11 +63,12 @@ func (s totemSender) Offer(now clock.Time, topic string, kind wire.Kind, payload
 func (s totemSender) Claim(clock.Time, string, wire.Kind, int) ([]byte, error) {
 	return nil, nack.ErrTooLarge
 }
-func (s totemSender) Commit()                             {}
-func (s totemSender) Abort()                              {}
-func (s totemSender) Acknowledged() bool                  { return s.p.Acknowledged() }
-func (s totemSender) Unsent() uint64                      { return s.p.Unsent() }
-func (s totemSender) Limiting() (l nack.Limit, ok bool)   { return l, false }
-func (s totemSender) Slowest() (l nack.Limit, ok bool)    { return l, false }
-func (s totemSender) BlockedFor(clock.Time) time.Duration { return 0 }
-func (s totemSender) Receivers() int                      { return *s.others }
+func (s totemSender) Commit()                                    {}
+func (s totemSender) Abort()                                     {}
+func (s totemSender) Acknowledged() bool                         { return s.p.Acknowledged() }
+func (s totemSender) Unsent() uint64                             { return s.p.Unsent() }
+func (s totemSender) Limiting() (l nack.Limit, ok bool)          { return l, false }
+func (s totemSender) Slowest(clock.Time) (l nack.Limit, ok bool) { return l, false }
+func (s totemSender) Reckon(clock.Time)                          {}
+func (s totemSender) BlockedFor(clock.Time) time.Duration        { return 0 }
+func (s totemSender) Receivers() int                             { return *s.others }

@@ -107,7 +107,8 @@ func (w *watch) look(now clock.Time, lanes []*member.Lane) (reports []Held) {
 			s = new(heldLane)
 			w.lanes[l] = s
 		}
-		limit, _ := l.Slowest()
+		limit, _ := l.Slowest(now)
+		l.Reckon(now)
 		if h, ok := s.look(now, elapsed, l.BlockedFor(now), limit); ok {
 			h.Stream = l.ID
 			reports = append(reports, h)
@@ -136,18 +137,20 @@ func (s *heldLane) look(now clock.Time, elapsed, blocked time.Duration, limit na
 }
 
 // Limiting is the receiver that holds a lane back, for the error of a wait for room; ok is false when
-// none does. At the very moment there may be room for a datagram: what counts is the time since the last
-// look.
+// none does. At the very moment there may be room for a datagram, or another receiver's report may be
+// due: what counts is the time since the last look.
 func (r *Run) Limiting(lane *member.Lane) (l nack.Limit, ok bool) {
 	_ = r.Do(func() {
-		if l, ok = lane.Limiting(); ok {
-			return
-		}
 		now, s := engine.Now(), r.watch.lanes[lane]
-		if s != nil && s.held {
+		switch {
+		case s != nil && s.held:
 			l, ok = s.limit, true
-		} else if s != nil && 2*(lane.BlockedFor(now)-s.blocked) > now.Sub(r.watch.looked) {
-			l, ok = lane.Slowest()
+		case s != nil && 2*(lane.BlockedFor(now)-s.blocked) > now.Sub(r.watch.looked):
+			l, ok = lane.Slowest(now)
+		default:
+			if _, ok = lane.Limiting(); ok {
+				l, ok = lane.Slowest(now)
+			}
 		}
 	})
 	return l, ok

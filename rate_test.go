@@ -38,7 +38,11 @@ func TestMaxRateOfSeveralProtocols(t *testing.T) {
 	after, took := c.Stats(), time.Since(began).Seconds()
 	got := float64(after.Engine.SentBytes-before.Engine.SentBytes+core.WireOverhead*(after.Engine.Sent-before.Engine.Sent)) * 8 / took
 	t.Logf("%.2f Mbit/s on the wire, %.1f allowed", got/1e6, rate/1e6)
-	if got < 0.95*rate || got > 1.01*rate { // the clock of the test is not that of the engine
+	least := 0.95
+	if testing.Short() {
+		least = 0.7 // a member that others keep from running cannot send; sim.TestOneRateForAllProtocols holds the exact share
+	}
+	if got < least*rate || got > 1.01*rate { // the clock of the test is not that of the engine
 		t.Errorf("%.2f Mbit/s on the wire, %.1f allowed", got/1e6, rate/1e6)
 	}
 	if after.Totem.Datagrams == before.Totem.Datagrams {

@@ -15,33 +15,36 @@ func exclusiveOf(list []consumer) *consumer {
 		if c.rank == 0 {
 			continue
 		}
-		if active == nil || c.rank < active.rank || c.rank == active.rank && bytes.Compare(c.id[:], active.id[:]) < 0 {
+		if active == nil || c.before(active) {
 			active = c
 		}
 	}
 	return active
 }
 
-// consumersOf calls f with each consumer of a queue that the table has, this member included.
-func (p *Protocol) consumersOf(queue string, f func(c consumer)) {
+// before reports whether c comes before another exclusive consumer.
+func (c *consumer) before(o *consumer) bool {
+	return c.rank < o.rank || c.rank == o.rank && bytes.Compare(c.id[:], o.id[:]) < 0
+}
+
+// eachConsumer calls f with each consumer that the table has, this member included. The name of the queue is
+// lent.
+func (p *Protocol) eachConsumer(f func(queue []byte, c consumer)) {
 	for i := range p.own.queues {
-		if q := &p.own.queues[i]; q.queue == queue {
-			f(consumer{id: p.cfg.Self, handlers: max(1, int(q.handlers)), rank: q.rank})
-		}
+		q := &p.own.queues[i]
+		f(nameBytes(q.queue), consumer{id: p.cfg.Self, handlers: max(1, int(q.handlers)), rank: q.rank})
 	}
 	for _, e := range p.table.order {
+		if !e.consumes {
+			continue
+		}
 		r, err := wire.ParseRecord(e.record)
 		if err != nil {
 			continue
 		}
-		for it := r.Queues(); ; {
-			q, ok := it.Next()
-			if !ok {
-				break
-			}
-			if string(q.Queue) == queue {
-				f(consumer{id: e.id, e: e, handlers: min(max(1, int(q.Handlers)), mostOut), rank: q.Rank})
-			}
+		it := r.Queues()
+		for q, ok := it.Next(); ok; q, ok = it.Next() {
+			f(q.Queue, consumer{id: e.id, e: e, handlers: min(max(1, int(q.Handlers)), mostOut), rank: q.Rank})
 		}
 	}
 }
@@ -49,16 +52,10 @@ func (p *Protocol) consumersOf(queue string, f func(c consumer)) {
 // NextRank is the rank of the next exclusive consumer of a queue: behind all that are in the table.
 func (p *Protocol) NextRank(queue string) uint32 {
 	rank := uint32(0)
-	p.consumersOf(queue, func(c consumer) { rank = max(rank, c.rank) })
+	p.eachConsumer(func(name []byte, c consumer) {
+		if string(name) == queue {
+			rank = max(rank, c.rank)
+		}
+	})
 	return rank + 1
-}
-
-// refreshActive finds out for each work queue whether this member is to take from it.
-func (x *pairs) refreshActive() {
-	for _, w := range x.workList {
-		var list []consumer
-		x.p.consumersOf(w.name, func(c consumer) { list = append(list, c) })
-		active := exclusiveOf(list)
-		w.active = active == nil || active.e == nil || x.is(acceptInactive)
-	}
 }

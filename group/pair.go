@@ -91,6 +91,9 @@ type pairs struct {
 	enqueued  uint64
 	queuesAt  clock.Time // items are to be handed out; 0: not
 	stale     bool       // records changed: consumers are to be found anew
+	changed   bool       // consumers were found anew: items are to be handed out
+
+	spareQueued []*queued
 
 	// Queues: the consumer's half.
 	works     map[string]*workQueue
@@ -345,7 +348,7 @@ func (pr *pair) endReceiving() {
 
 // gone ends everything with a member that is no longer here.
 func (x *pairs) gone(now clock.Time, e *entry, _ gone) {
-	x.stale = true
+	x.stale = x.stale || e.consumes
 	x.dropWorkOf(e.id)
 	pr := e.pair
 	if pr == nil {
@@ -609,7 +612,7 @@ func (x *pairs) quiet() bool {
 // release ends all calls and gives back all buffers.
 func (x *pairs) release() {
 	for _, q := range x.queueList {
-		for _, k := range q.waiting {
+		for _, k := range q.waiting.all() {
 			x.fail(x.p.last, k.c, End{Why: Closed, Unknown: k.marked})
 		}
 	}

@@ -239,8 +239,7 @@ func (m *pairNode) beat() {
 			m.net.after(d, func() {
 				if o.sees(m, incarnation) {
 					if e := o.p.find(m.id); !slices.Equal(e.record, record) {
-						e.record = record
-						o.p.pairs.recordsChanged()
+						setPairRecord(o.p, e, record)
 						o.wake(0)
 					}
 				}

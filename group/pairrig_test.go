@@ -67,8 +67,7 @@ func (r *pairRig) announce() {
 	for i, a := range r.m {
 		for j, b := range r.m {
 			if i != j {
-				a.p.find(b.p.cfg.Self).record = bytes.Clone(b.p.own.record)
-				a.p.pairs.recordsChanged()
+				setPairRecord(a.p, a.p.find(b.p.cfg.Self), b.p.own.record)
 			}
 		}
 	}

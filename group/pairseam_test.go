@@ -1,6 +1,10 @@
 package group
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/activeblaze/blaze/wire"
+)
 
 // newPairMember makes a member whose table a test fills, and whose own membership does nothing.
 func newPairMember(cfg Config) *Protocol {
@@ -11,7 +15,18 @@ func newPairMember(cfg Config) *Protocol {
 	return p
 }
 
+// setPairRecord gives an entry a record, which a member has of itself.
+func setPairRecord(p *Protocol, e *entry, record []byte) {
+	e.record = slices.Clone(record)
+	if r, err := wire.ParseRecord(record); err == nil {
+		queues := r.Queues()
+		_, e.consumes = queues.Next()
+	}
+	p.pairs.recordsChanged()
+}
+
 func setPairEntry(p *Protocol, e *entry) {
+	setPairRecord(p, e, e.record)
 	p.table.entries[e.id] = e
 	p.table.order = append(p.table.order, e)
 	p.pairs.recordsChanged()

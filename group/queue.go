@@ -2,7 +2,9 @@ package group
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/activeblaze/blaze/clock"
@@ -23,14 +25,20 @@ const (
 	handlersAhead = 2 // items for each handler
 )
 
-// queue is a queue of which this member has items.
+// queue is a queue of which this member has items, or had some a short while ago.
 type queue struct {
 	name      string
-	waiting   []*queued // in the order of the calls
-	items     int       // waiting and handed out
-	consumers []consumer
-	last      int // place of the consumer that was chosen last
+	waiting   line[*queued] // in the order of the calls
+	items     int           // waiting and handed out
+	consumers []consumer    // in the order of ids
+	was       []consumer    // while consumers are found anew
+	last      int           // place of the consumer that was chosen last
+	place     int           // in pairs.queueList; -1: it has no items
 }
+
+// maxIdleQueues bounds the queues without items that are kept, so that their next item need not look for
+// consumers again.
+const maxIdleQueues = 1024
 
 // consumer is one member that takes from a queue.
 type consumer struct {
@@ -79,48 +87,105 @@ func (x *pairs) enqueue(now clock.Time, in *Call, kind wire.ItemKind) {
 	}
 	q := x.queues[c.name]
 	if q == nil {
-		q = &queue{name: c.name}
-		x.queues[c.name] = q
-		x.queueList = append(x.queueList, q)
+		q = &queue{name: strings.Clone(c.name), place: -1}
+		x.queues[q.name] = q
 		if !x.stale {
-			x.findConsumers(q)
+			x.p.eachConsumer(func(name []byte, c consumer) {
+				if string(name) == q.name {
+					q.consumers = append(q.consumers, c)
+				}
+			})
+			q.sort()
 		}
 	}
+	if q.place < 0 {
+		q.place = len(x.queueList)
+		x.queueList = append(x.queueList, q)
+	}
 	x.enqueued++
-	c.queued = &queued{c: c, q: q, order: x.enqueued}
+	k := x.newQueued()
+	k.c, k.q, k.order = c, q, x.enqueued
+	c.queued = k
 	q.items++
-	q.waiting = append(q.waiting, c.queued)
+	q.waiting.push(k)
 	x.assign(now, q)
+}
+
+// newQueued returns an item whose memory was used before, if there is one.
+func (x *pairs) newQueued() *queued {
+	if last := len(x.spareQueued) - 1; last >= 0 {
+		k := x.spareQueued[last]
+		x.spareQueued = x.spareQueued[:last]
+		return k
+	}
+	return new(queued)
+}
+
+const maxSpareQueued = 1024
+
+func (x *pairs) freeQueued(k *queued) {
+	if len(x.spareQueued) < maxSpareQueued {
+		*k = queued{refusers: k.refusers[:0]}
+		x.spareQueued = append(x.spareQueued, k)
+	}
 }
 
 // recordsChanged notes that who consumes what may be another.
 func (x *pairs) recordsChanged() { x.stale = true }
 
-// refreshConsumers looks who consumes what, after records changed.
+// refreshConsumers looks who consumes what, after records changed, and hands out what waits.
 func (x *pairs) refreshConsumers(now clock.Time) {
-	if !x.stale {
+	if x.stale {
+		x.findConsumers()
+	}
+	if !x.changed {
 		return
 	}
-	x.stale = false
-	x.refreshActive()
-	for _, q := range x.queueList {
-		x.findConsumers(q)
-		x.assign(now, q)
+	x.changed = false
+	for i := 0; i < len(x.queueList); i++ { // a queue may end meanwhile: another is passed over, and woken
+		x.assign(now, x.queueList[i])
 	}
 }
 
-// findConsumers takes the consumers of a queue from the table, in the order of ids.
-func (x *pairs) findConsumers(q *queue) {
-	was := q.consumers
-	q.consumers = nil
-	x.p.consumersOf(q.name, func(c consumer) {
-		for i := range was {
-			if o := &was[i]; o.id == c.id && o.e == c.e {
-				c.out, c.backlog, c.service = o.out, o.backlog, o.service
-			}
+// findConsumers takes the consumers of all queues from the table.
+func (x *pairs) findConsumers() {
+	x.stale, x.changed = false, true
+	if len(x.queues) > len(x.queueList) { // those without items are not kept
+		clear(x.queues)
+		for _, q := range x.queueList {
+			x.queues[q.name] = q
 		}
-		q.consumers = append(q.consumers, c)
+	}
+	for _, q := range x.queueList {
+		q.consumers, q.was = q.was[:0], q.consumers
+	}
+	for _, w := range x.workList {
+		w.first = consumer{}
+	}
+	x.p.eachConsumer(func(name []byte, c consumer) {
+		if q := x.queues[string(name)]; q != nil {
+			for i := range q.was {
+				if o := &q.was[i]; o.id == c.id && o.e == c.e {
+					c.out, c.backlog, c.service = o.out, o.backlog, o.service
+				}
+			}
+			q.consumers = append(q.consumers, c)
+		}
+		if w := x.works[string(name)]; w != nil && c.rank != 0 && (w.first.rank == 0 || c.before(&w.first)) {
+			w.first = c
+		}
 	})
+	for _, q := range x.queueList {
+		clear(q.was)
+		q.sort()
+	}
+	for _, w := range x.workList {
+		w.active = w.first.rank == 0 || w.first.e == nil || x.is(acceptInactive)
+	}
+}
+
+// sort puts consumers in the order of their ids.
+func (q *queue) sort() {
 	slices.SortFunc(q.consumers, func(a, b consumer) int { return bytes.Compare(a.id[:], b.id[:]) })
 }
 
@@ -134,8 +199,8 @@ func (x *pairs) assign(now clock.Time, q *queue) {
 		x.wakeQueues(now.Add(againRefused))
 		return
 	}
-	for i := 0; i < len(q.waiting); {
-		k := q.waiting[i]
+	for i := 0; i < q.waiting.len(); {
+		k := q.waiting.at(i)
 		if k.notBefore > now {
 			x.wakeQueues(k.notBefore)
 			i++
@@ -154,7 +219,7 @@ func (x *pairs) assign(now clock.Time, q *queue) {
 			i++
 			continue
 		}
-		q.waiting = slices.Delete(q.waiting, i, i+1)
+		q.waiting.remove(i)
 		x.handOut(now, k, c)
 	}
 }
@@ -250,14 +315,14 @@ func (x *pairs) wait(now clock.Time, c *call, marked bool, pause time.Duration) 
 		k.notBefore = now.Add(pause)
 		x.wakeQueues(k.notBefore)
 	}
-	at, _ := slices.BinarySearchFunc(k.q.waiting, k.order, func(o *queued, order uint64) int {
-		if o.order < order {
-			return -1
-		}
-		return 1
-	})
-	k.q.waiting = slices.Insert(k.q.waiting, at, k)
+	k.q.waiting.insert(k.place(), k)
 	x.wakeQueues(now.Add(pause))
+}
+
+// place is where an item stands in the line of its queue, or would stand.
+func (k *queued) place() int {
+	at, _ := slices.BinarySearchFunc(k.q.waiting.all(), k.order, func(o *queued, order uint64) int { return cmp.Compare(o.order, order) })
+	return at
 }
 
 // refusedItem takes back an item that a consumer did not take: it was not begun.
@@ -331,19 +396,28 @@ func (k *queued) everybodyFailed() bool {
 // asked to drop it.
 func (x *pairs) settle(now clock.Time, c *call, current bool) {
 	k := c.queued
-	if k.handed && !current {
-		x.sendCancel(now, c)
-	}
-	k.takeBack()
-	if i := slices.Index(k.q.waiting, k); i >= 0 {
-		k.q.waiting = slices.Delete(k.q.waiting, i, i+1)
+	q := k.q
+	if k.handed {
+		if !current {
+			x.sendCancel(now, c)
+		}
+		k.takeBack()
+	} else if at := k.place(); at < q.waiting.len() && q.waiting.at(at) == k {
+		q.waiting.remove(at)
 	}
 	c.queued = nil
-	if k.q.items--; k.q.items == 0 {
-		delete(x.queues, k.q.name)
-		x.queueList = slices.DeleteFunc(x.queueList, func(o *queue) bool { return o == k.q })
-	} else {
+	x.freeQueued(k)
+	if q.items--; q.items > 0 {
 		x.wakeQueues(now)
+		return
+	}
+	last := len(x.queueList) - 1
+	x.queueList[q.place] = x.queueList[last]
+	x.queueList[q.place].place = q.place
+	x.queueList[last] = nil
+	x.queueList = x.queueList[:last]
+	if q.place = -1; x.stale || len(x.queues)-len(x.queueList) > maxIdleQueues {
+		delete(x.queues, q.name)
 	}
 }
 

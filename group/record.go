@@ -56,7 +56,6 @@ func (p *Protocol) change(now clock.Time) {
 	p.own.version++
 	p.own.build(p)
 	p.own.announce = true
-	p.pairs.recordsChanged()
 	p.table.changed = now
 	p.stats.Changes++
 	p.mirrorSelf(now, Changed)
@@ -108,6 +107,7 @@ func (p *Protocol) Consume(now clock.Time, queue string, handlers, rank uint32) 
 		p.own.queues = slices.Insert(p.own.queues, at, c)
 	}
 	p.change(now)
+	p.pairs.recordsChanged()
 	return nil
 }
 
@@ -223,7 +223,13 @@ func (p *Protocol) keep(e *entry, r *wire.Record) {
 		}
 	}
 	p.table.records += len(e.record)
-	p.pairs.recordsChanged()
+	queues, consumed := r.Queues(), e.consumes
+	if _, e.consumes = queues.Next(); lists == nil {
+		e.consumes = false
+	}
+	if consumed || e.consumes {
+		p.pairs.recordsChanged()
+	}
 }
 
 // update takes a newer record of a member that is here. direct: the member itself sent it. Then a version that

@@ -24,6 +24,7 @@ type entry struct {
 	record      []byte // as it announced itself, canonical
 	partial     bool   // record has no groups and queues yet
 	groups      int    // of record
+	consumes    bool   // record has queues
 	told        bool   // handlers were given its start
 
 	interval time.Duration // of its beats

@@ -216,7 +216,7 @@ func (p *Protocol) Step(now clock.Time, d *wire.Datagram, r buf.Received) error 
 	p.moved(now, e, r.From)
 	var err error
 	for i := range frames {
-		if e = p.find(d.Transmitter); e == nil {
+		if e.removed {
 			break // it has left with a frame before
 		}
 		if got := p.stepFrame(now, d, &frames[i], r, e); got != nil {

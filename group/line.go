@@ -15,15 +15,11 @@ func (l *line[T]) all() []T { return l.list[l.first:] }
 
 func (l *line[T]) push(v T) {
 	if len(l.list) == cap(l.list) && l.first > len(l.list)/2 {
-		l.keep(copy(l.list, l.all()))
+		n := copy(l.list, l.all())
+		clear(l.list[n:])
+		l.list, l.first = l.list[:n], 0
 	}
 	l.list = append(l.list, v)
-}
-
-// keep cuts the list behind its first n elements, which are all that there are.
-func (l *line[T]) keep(n int) {
-	clear(l.list[n:])
-	l.list, l.first = l.list[:n], 0
 }
 
 // insert puts v before element i.
@@ -50,16 +46,4 @@ func (l *line[T]) remove(i int) T {
 		l.list, l.first = l.list[:0], 0
 	}
 	return v
-}
-
-// filter takes out each element for which drop is true, in order.
-func (l *line[T]) filter(drop func(v T) bool) {
-	n := 0
-	for _, v := range l.all() {
-		if !drop(v) {
-			l.list[n] = v
-			n++
-		}
-	}
-	l.keep(n)
 }

@@ -25,6 +25,7 @@ type entry struct {
 	partial     bool   // record has no groups and queues yet
 	groups      int    // of record
 	consumes    bool   // record has queues
+	removed     bool   // it is in the table no more
 	told        bool   // handlers were given its start
 
 	interval time.Duration // of its beats
@@ -227,6 +228,7 @@ const (
 func (p *Protocol) remove(now clock.Time, e *entry, why gone) {
 	t := &p.table
 	p.pairs.gone(now, e, why) // which says what the tombstone keeps
+	e.removed = true
 	delete(t.entries, e.id)
 	if i := slices.Index(t.order, e); i >= 0 {
 		t.order = slices.Delete(t.order, i, i+1)

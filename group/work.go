@@ -39,7 +39,7 @@ type workQueue struct {
 	most    int // items that may wait
 	bytes   int // that they may have
 	held    int // that they have
-	items   line[*workItem]
+	items   []*workItem
 	running []begunWork
 	first   consumer      // the one of exclusive consumers that is to take; rank 0: none is exclusive
 	service time.Duration // smoothed: how long a handler takes
@@ -83,8 +83,8 @@ func (p *Protocol) CloseQueue(now clock.Time, queue string) {
 		return
 	}
 	w.closing = true
-	items := w.items.all()
-	w.items, w.held = line[*workItem]{}, 0
+	items := w.items
+	w.items, w.held = nil, 0
 	for _, i := range items {
 		x.sendResult(now, w, i.From, i.Call, i.Attempt, wire.ResultReturned)
 		x.freeWork(i)
@@ -121,17 +121,17 @@ func (x *pairs) accept(now clock.Time, from wire.MemberID, in *receiving, i *wir
 	if in != nil {
 		work.known = in.pair.fromIncarnation
 	}
-	if w.idle > 0 && w.items.len() == 0 {
+	if w.idle > 0 && len(w.items) == 0 {
 		work.Payload = payload
 		x.startWork(now, w, &work)
 		return Take, 0
 	}
-	if w.items.len() >= w.most || w.held+len(payload) > w.bytes {
+	if len(w.items) >= w.most || w.held+len(payload) > w.bytes {
 		return Refuse, wire.RefusedNoRoom
 	}
 	kept := x.newWork()
 	kept.Work, kept.Payload = work, append(kept.Payload[:0], payload...)
-	w.items.push(kept)
+	w.items = append(w.items, kept)
 	w.held += len(payload)
 	return Take, 0
 }
@@ -206,8 +206,9 @@ func (x *pairs) startWaiting(now clock.Time) (n int) {
 	x.next = false
 	for at := 0; at < len(x.workList); at++ {
 		w := x.workList[at]
-		for w.idle > 0 && w.items.len() > 0 {
-			i := w.items.remove(0)
+		for w.idle > 0 && len(w.items) > 0 {
+			i := w.items[0]
+			w.items = slices.Delete(w.items, 0, 1)
 			w.held -= len(i.Payload)
 			x.startWork(now, w, &i.Work)
 			x.freeWork(i)
@@ -219,7 +220,7 @@ func (x *pairs) startWaiting(now clock.Time) (n int) {
 
 // sendResult reports to the sender of an item what became of it.
 func (x *pairs) sendResult(now clock.Time, w *workQueue, to wire.MemberID, number uint64, attempt uint32, r wire.Result) {
-	backlog, service := uint32(w.items.len()), uint32(min(max(w.service/time.Microsecond, 1), 1<<31))
+	backlog, service := uint32(len(w.items)), uint32(min(max(w.service/time.Microsecond, 1), 1<<31))
 	if to == x.p.cfg.Self {
 		i := wire.Item{Call: number, Attempt: attempt, Result: r, Backlog: backlog, Service: service}
 		if x.p.gated() || len(x.late) > 0 { // no call may end well now; and a reply comes before its result
@@ -251,7 +252,7 @@ func (x *pairs) dropWorkOf(from wire.MemberID) {
 
 func (x *pairs) dropWork(which func(i *workItem) bool) {
 	for _, w := range x.workList {
-		w.items.filter(func(i *workItem) bool {
+		w.items = slices.DeleteFunc(w.items, func(i *workItem) bool {
 			if !which(i) {
 				return false
 			}

@@ -87,9 +87,6 @@ func (p *Protocol) askRecord(now clock.Time, e *entry) {
 	p.probe(e.endpoint, wire.Probe{To: e.id, Kind: wire.ProbeRecord, Incarnation: p.incarnation, Nonce: p.nonce ^ 1})
 }
 
-// seekAgain is after which times a lost member is looked for again, where there is no multicast.
-var seekAgain = [...]time.Duration{time.Second, 2 * time.Second, 5 * time.Second}
-
 // tickTombs sends the notices that are due, looks for the lost where there is no multicast, and forgets
 // whom nobody needs to remember.
 func (p *Protocol) tickTombs(now clock.Time) {
@@ -103,6 +100,10 @@ func (p *Protocol) tickTombs(now clock.Time) {
 		case tomb.due == 0 || t.tombs[tomb.id] != tomb: // somebody else sent it, or it came back
 		case tomb.due <= now:
 			tomb.due, tomb.last = 0, now
+			if p.alone() && tomb.listed != 0 {
+				p.notify(tomb)
+				continue
+			}
 			p.say(wire.About{ID: tomb.id, Incarnation: tomb.incarnation, Kind: wire.AboutVerdict})
 		default:
 			p.arm(tomb.due)
@@ -111,19 +112,8 @@ func (p *Protocol) tickTombs(now clock.Time) {
 	}
 	clear(p.doubt.owed[len(keep):])
 	p.doubt.owed = keep
-	if p.cfg.Peers == nil {
-		return
-	}
-	for _, tomb := range t.graves {
-		if tomb.left {
-			continue
-		}
-		if tomb.seek <= now {
-			p.sendBeat(now, tomb.endpoint)
-			tomb.seeks++
-			tomb.seek = now.Add(seekAgain[min(tomb.seeks, len(seekAgain))-1])
-		}
-		p.arm(tomb.seek)
+	if p.alone() {
+		p.tickSeek(now)
 	}
 }
 

@@ -77,7 +77,9 @@ func (p *Protocol) tickEntries(now clock.Time) {
 func (p *Protocol) tickEntry(now clock.Time, e *entry) {
 	if e.probeAt != 0 {
 		if now >= e.probeAt {
-			p.question(now, e)
+			if e.mayProbe() {
+				p.question(now, e)
+			}
 			again := p.h()
 			if e.tries++; e.tries > 5 {
 				again = p.t()
@@ -125,7 +127,9 @@ func (p *Protocol) tickEntry(now clock.Time, e *entry) {
 		}
 		if d.count < len(d.doubters) {
 			p.say(wire.About{ID: e.id, Incarnation: e.incarnation, Kind: wire.AboutDoubt})
-			p.question(now, e)
+			if e.mayProbe() {
+				p.question(now, e)
+			}
 		}
 	}
 	if d.due != 0 {

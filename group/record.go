@@ -116,10 +116,17 @@ func (p *Protocol) hello(ask bool, attempt uint8, nonce uint64) wire.Hello {
 	return wire.Hello{Ask: ask, Attempt: attempt, Nonce: nonce, Record: p.ownHead()}
 }
 
+// shortName is the longest name that goes to one that may not be there: an answer is not much larger than what it
+// answers.
+const shortName = 32
+
 // partialHello is a Hello without groups and queues.
 func (p *Protocol) partialHello(nonce uint64) wire.Hello {
 	h := p.hello(false, 0, nonce)
 	h.Record.Partial = len(p.own.lists) > 0
+	if len(h.Record.Name) > shortName {
+		h.Record.Name, h.Record.Partial = nil, true
+	}
 	return h
 }
 
@@ -145,7 +152,11 @@ func (p *Protocol) answerHello(now clock.Time, e *entry, to buf.Endpoint, nonce 
 		p.stats.Drops[DropRate]++
 		return
 	}
-	e.helloSent = now
+	e.helloSent, e.askedWith = now, nonce
+	if e.owed = !e.confirmed && !e.trusted && p.partialHello(0).Record.Partial; e.owed {
+		p.sendHello(to, p.partialHello(nonce)) // to one that may not be there no more than a little
+		return
+	}
 	if p.sendHello(to, p.hello(false, 0, nonce)) {
 		p.pairs.sendRecord(now, e)
 	}
@@ -201,6 +212,7 @@ func (p *Protocol) take(now clock.Time, r *wire.Record, from buf.Endpoint, trust
 		}
 		p.tellStart(now, e)
 	}
+	p.greet(e)
 	p.pairs.returned(now, e)
 	p.gateMeets(now, e.id, e.endpoint)
 }
@@ -306,15 +318,19 @@ func (j *joiner) begin(p *Protocol, now clock.Time) {
 }
 
 func (j *joiner) tick(p *Protocol, now clock.Time) {
-	if j.done || j.attempt >= len(attempts) {
+	if j.done || j.attempt >= len(attempts) && !p.alone() {
 		return
 	}
 	if now >= j.due {
-		p.sendHello(buf.Group, p.hello(true, uint8(j.attempt), p.nonce))
-		if j.attempt++; j.attempt == len(attempts) {
+		p.sendHello(buf.Group, p.hello(true, uint8(min(j.attempt, len(attempts)-1)), p.nonce))
+		switch j.attempt++; {
+		case j.attempt < len(attempts):
+			j.due = j.due.Add(attempts[j.attempt] - attempts[j.attempt-1])
+		case p.alone():
+			j.attempt, j.due = len(attempts), now.Add(time.Second) // nobody is up that this member lists
+		default:
 			return
 		}
-		j.due = j.due.Add(attempts[j.attempt] - attempts[j.attempt-1])
 	}
 	p.arm(j.due)
 }
@@ -329,9 +345,13 @@ func (j *joiner) asked(p *Protocol, now clock.Time, id wire.MemberID, h *wire.He
 		others--
 	}
 	switch {
-	case others <= fewMembers:
+	case others <= fewMembers || p.alone():
 		if e := p.find(id); e != nil {
 			p.answerHello(now, e, from, h.Nonce)
+			if p.alone() {
+				e.joining = true
+				p.tableFor(now, e)
+			}
 		} else if p.mayAsk(now, id, from) != nil {
 			p.sendHello(from, p.partialHello(h.Nonce))
 		}

@@ -2,6 +2,7 @@ package group
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -16,6 +17,8 @@ type rig struct {
 	now     clock.Time
 	members []*rigMember
 	frames  wire.Datagram
+	alone   bool                 // there is no multicast, and all list the first member's address
+	sentTo  map[buf.Endpoint]int // bytes
 }
 
 type rigMember struct {
@@ -29,10 +32,15 @@ type rigMember struct {
 	down   bool
 	held   bool // Pending of everybody
 	sent   []wire.FrameKind
+	peers  []buf.Endpoint // without multicast
 }
 
 func newRig(t *testing.T, n int) *rig {
-	r := &rig{t: t, now: 1_000_000}
+	return newRigOf(&rig{t: t, now: 1_000_000}, n)
+}
+
+func newRigOf(r *rig, n int) *rig {
+	r.sentTo = map[buf.Endpoint]int{}
 	for range n {
 		r.add()
 	}
@@ -43,7 +51,7 @@ func newRig(t *testing.T, n int) *rig {
 func (r *rig) add() *rigMember {
 	n := byte(len(r.members) + 1)
 	m := &rigMember{at: buf.Endpoint(n), pool: buf.NewPool(512, 1500)}
-	m.Protocol = New(Config{Self: wire.MemberID{n}, Cluster: 7, Local: m.at, Started: uint64(n), Datagram: 1472, Pool: m.pool,
+	cfg := Config{Self: wire.MemberID{n}, Cluster: 7, Local: m.at, Started: uint64(n), Datagram: 1472, Pool: m.pool,
 		Rand: rand.New(rand.NewPCG(1, uint64(n))),
 		Tell: func(_ clock.Time, c *Change) {
 			k := *c
@@ -51,7 +59,13 @@ func (r *rig) add() *rigMember {
 			m.told = append(m.told, k)
 		},
 		Pending: func(wire.MemberID) bool { return m.held },
-	})
+	}
+	if r.alone {
+		cfg.Addresses = []buf.Endpoint{1}
+		m.peers = cfg.Addresses
+		cfg.Peers = func(list []buf.Endpoint) { m.peers = list }
+	}
+	m.Protocol = New(cfg)
 	r.members = append(r.members, m)
 	return m
 }
@@ -87,9 +101,18 @@ func (r *rig) carry(from *rigMember, s buf.Send) {
 	if from.silent {
 		return
 	}
+	to := []buf.Endpoint{s.To}
+	if r.alone && s.To == buf.Group {
+		to = from.peers
+	}
+	for _, e := range to {
+		if r.sentTo != nil {
+			r.sentTo[e] += len(b)
+		}
+	}
 	for _, m := range r.members {
-		if m != from && !m.down && !m.deaf && m.cut != from && (s.To == buf.Group || s.To == m.at) {
-			r.step(m, b, from.at, s.To == buf.Group)
+		if m != from && !m.down && !m.deaf && m.cut != from && (to[0] == buf.Group || slices.Contains(to, m.at)) {
+			r.step(m, b, from.at, to[0] == buf.Group)
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -221,33 +220,6 @@ func TestCompareRate(t *testing.T) {
 	r.run(2 * time.Second)
 	if n := a.Stats().Compares; n < 10 || n > 20 || b.Stats().Compares != 0 {
 		t.Errorf("%d and %d Compares in 2 s", n, b.Stats().Compares)
-	}
-}
-
-// Without multicast: the driver's list has the addresses and all members, and the lost are looked for.
-func TestPeers(t *testing.T) {
-	r := newRig(t, 2)
-	a, b := r.members[0], r.members[1]
-	var list []string
-	a.cfg.Peers = func(l []buf.Endpoint) { list = append(list, fmt.Sprint(l)) }
-	a.listPeers()
-	if list[len(list)-1] != "[2]" {
-		t.Errorf("list %v", list)
-	}
-	b.down = true
-	r.run(300 * time.Millisecond)
-	if list[len(list)-1] != "[]" {
-		t.Errorf("list %v", list)
-	}
-	r.run(8 * time.Second)
-	// 1, 2 and 4 s after the removal; then 9 s.
-	if tomb := a.table.tombs[b.id()]; tomb == nil || tomb.seeks != 3 {
-		t.Errorf("tombstone %+v", tomb)
-	}
-	b.down = false
-	r.run(2 * time.Second)
-	if a.find(b.id()) == nil {
-		t.Error("it is not back")
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 type entry struct {
 	id          wire.MemberID
 	endpoint    buf.Endpoint
+	listed      buf.Endpoint // that the group's datagrams go to, without multicast; 0: none
 	incarnation uint32
 	since       uint32 // the incarnation with which it came
 	begun       uint64 // when it was started, ns since 1970
@@ -40,6 +41,7 @@ type entry struct {
 	vouchedLast    clock.Time // when this member last vouched for it
 
 	confirmed, trusted bool // it answered a probe; its record came with this member's nonce
+	expected           bool // another member's table has it, or it was there before it was removed
 	nonce              uint64
 	asked              clock.Time // when nonce was sent
 	probeAt            clock.Time // the next probe that is to confirm it; 0: none
@@ -52,6 +54,10 @@ type entry struct {
 	contested   bool       // two records of that version came: one of them is made up
 	climbed     clock.Time // when incarnation was last raised towards one that jumps
 	helloSent   clock.Time // to it alone
+	owed        bool       // it asked for this member's record and got a part of it
+	joining     bool       // it is owed a table; without multicast only
+	askedWith   uint64     // the nonce with which it asked for any of these
+	tableSent   clock.Time
 	different   int        // beats in a row with another digest
 	compared    clock.Time // when a Compare was last sent to it
 	answered    clock.Time // when one of it was last answered
@@ -73,8 +79,9 @@ type tombstone struct {
 	floor       uint32
 	left        bool
 	at          clock.Time
-	due, last   clock.Time // of the notice that it is owed; 0: none
-	seek        clock.Time // without multicast: when a beat is next sent there
+	due, last   clock.Time   // of the notice that it is owed; 0: none
+	listed      buf.Endpoint // as in entry
+	seek        clock.Time   // without multicast: when a beat is next sent there
 	seeks       int
 }
 
@@ -140,7 +147,7 @@ func (p *Protocol) add(now clock.Time, r *wire.Record, from buf.Endpoint, truste
 		return nil
 	}
 	e := &entry{id: r.ID, endpoint: from, incarnation: r.Incarnation, since: r.Incarnation, versionAt: now, begun: r.Started, version: r.Version,
-		heard: now, trusted: trusted, probeAt: now}
+		heard: now, trusted: trusted, expected: from == 0, probeAt: now}
 	if e.endpoint == 0 {
 		e.endpoint = buf.Endpoint(r.Address)
 	}
@@ -152,6 +159,7 @@ func (p *Protocol) add(now clock.Time, r *wire.Record, from buf.Endpoint, truste
 	e.timings(p, r.Interval)
 	if tomb := t.tombs[r.ID]; tomb != nil {
 		e.lastSession, e.floor = tomb.lastSession, tomb.floor
+		e.expected = e.expected || tomb.endpoint == from
 		p.bury(tomb)
 		p.stats.Returned++
 	}
@@ -162,7 +170,9 @@ func (p *Protocol) add(now clock.Time, r *wire.Record, from buf.Endpoint, truste
 	t.changed = now
 	p.forgetQuestion(e.id)
 	p.arm(e.probeAt)
-	p.listPeers()
+	if trusted {
+		p.list(e)
+	}
 	return e
 }
 
@@ -244,7 +254,7 @@ func (p *Protocol) remove(now clock.Time, e *entry, why gone) {
 			p.bury(t.graves[0])
 		}
 		tomb := &tombstone{id: e.id, endpoint: e.endpoint, incarnation: e.incarnation, lastSession: e.lastSession, floor: e.floor, left: why == left, at: now,
-			seek: now.Add(time.Second)}
+			listed: e.listed, seek: now.Add(time.Second)}
 		if r, err := wire.ParseRecord(e.record); err == nil {
 			tomb.address = buf.Endpoint(r.Address)
 		}
@@ -265,12 +275,11 @@ func (p *Protocol) remove(now clock.Time, e *entry, why gone) {
 
 // moved notes where a member's datagrams come from.
 func (p *Protocol) moved(now clock.Time, e *entry, from buf.Endpoint) {
-	if e.endpoint == from {
-		return
+	if e.endpoint != from {
+		p.suspectEndpoint(now, e.id, from)
+		e.endpoint = from
 	}
-	p.suspectEndpoint(now, e.id, from)
-	e.endpoint = from
-	p.listPeers()
+	p.reprove(now, e)
 }
 
 // suspectEndpoint looks whether another member had the endpoint that id sends from. One endpoint belongs
@@ -282,6 +291,10 @@ func (p *Protocol) suspectEndpoint(now clock.Time, id wire.MemberID, from buf.En
 		}
 	}
 }
+
+// mayProbe reports whether a member may be probed now. One that has not answered yet may not be where it seems to
+// be: it gets no more probes than datagrams come in its name.
+func (e *entry) mayProbe() bool { return e.confirmed || e.trusted || e.expected || e.heard > e.asked }
 
 // question probes a member.
 func (p *Protocol) question(now clock.Time, e *entry) {
@@ -298,20 +311,12 @@ func (p *Protocol) confirm(now clock.Time, e *entry) {
 	e.timings(p, micros(e.interval))
 	e.roundTrip = now.Sub(e.asked)
 	e.nonce = 0
-}
-
-// listPeers gives a driver without multicast the list of all.
-func (p *Protocol) listPeers() {
-	if p.cfg.Peers == nil {
-		return
+	p.list(e)
+	if e.owed {
+		e.helloSent = 0
+		p.answerHello(now, e, e.endpoint, e.askedWith)
 	}
-	p.peers = append(p.peers[:0], p.cfg.Addresses...)
-	for _, e := range p.table.order {
-		if !slices.Contains(p.peers, e.endpoint) {
-			p.peers = append(p.peers, e.endpoint)
-		}
-	}
-	p.cfg.Peers(p.peers)
+	p.tableFor(now, e)
 }
 
 // jumps reports whether an incarnation is further above the one that is known than a member goes.

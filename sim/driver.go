@@ -92,6 +92,18 @@ func (n *Network) Attach(node int) *Driver {
 	return d
 }
 
+// Reattach opens a driver on the node and the endpoint of one that is closed.
+func (n *Network) Reattach(old *Driver) *Driver {
+	if !old.closed {
+		panic("sim: Reattach of a driver that is open")
+	}
+	d := &Driver{net: n, node: old.node, local: old.local}
+	n.drivers[d.local-1] = d
+	n.open = append(n.open, d)
+	n.trace.mix(uint64(n.now), 'a', uint64(d.node), uint64(d.local))
+	return d
+}
+
 // Pointcast makes the driver one without multicast: what it sends to the group goes to each of the listed
 // endpoints instead, its own one aside, and to those that SetPeers adds. It arrives as unicast.
 func (d *Driver) Pointcast(listed ...buf.Endpoint) {

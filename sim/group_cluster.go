@@ -30,6 +30,9 @@ type GroupCluster struct {
 	Groups time.Duration
 	// Data is the mean time between two messages of one member to all; 0: none.
 	Data time.Duration
+	// Listed, where set, has the members run without multicast: it returns the nodes that one lists. A node
+	// keeps its address.
+	Listed func(node int) []int
 	// Late is up to how late a member's loop may be for a deadline; some turns are. 0: never.
 	Late time.Duration
 
@@ -113,7 +116,11 @@ func (m *GroupMember) start() {
 	c := m.c
 	binary.LittleEndian.PutUint64(m.id[:], c.rng.Uint64())
 	binary.LittleEndian.PutUint64(m.id[8:], c.rng.Uint64())
-	m.Driver = c.Net.Attach(m.Node)
+	if c.Listed == nil || m.Driver == nil {
+		m.Driver = c.Net.Attach(m.Node)
+	} else {
+		m.Driver = c.Net.Reattach(m.Driver)
+	}
 	m.Proc = c.Log.Start(c.Net.Now(), m.Node, m.id)
 	m.paused, m.leaving, m.resumed, m.last, m.wake = false, false, false, 0, 0
 	m.rng = rand.New(rand.NewPCG(c.Seed, uint64(m.Proc)<<8|1))
@@ -134,6 +141,13 @@ func (m *GroupMember) start() {
 	cfg.Pending = app.pending
 	m.pool = buf.NewPool(groupBuffers+2*engine.Batch, cfg.Datagram+wire.DataOverhead)
 	cfg.Pool = m.pool
+	if c.Listed != nil {
+		for _, i := range c.Listed(m.Node) {
+			cfg.Addresses = append(cfg.Addresses, buf.Endpoint(i+1))
+		}
+		m.Driver.Pointcast(cfg.Addresses...)
+		cfg.Peers = m.Driver.SetPeers
+	}
 	if c.Change != nil {
 		c.Change(m.Node, &cfg)
 	}

@@ -18,4 +18,6 @@ const (
 	noTombstones           // tombstones are forgotten at once
 	endAtOnce              // the end of a member is told while something of it is held up by a full queue
 	startedAgain           // a member that was not removed here is given as started when its incarnation rises
+	borrowedDoubt          // of a member that only others receive of, the doubts of others count as one's own
+	softVouch              // a vouch is dropped after another one, also if the doubt is repeated after that
 )

@@ -12,6 +12,7 @@ import (
 type doubt struct {
 	from     clock.Time // since when it is doubted, by anybody; 0: it is not
 	due      clock.Time // when this member says so next; 0: it does not
+	mine     clock.Time // when it first did
 	said     int        // how often it did
 	doubters [3]wire.MemberID
 	count    int // of doubters
@@ -111,7 +112,7 @@ func (p *Protocol) tickEntry(now clock.Time, e *entry) {
 	}
 	d := &e.doubt
 	switch {
-	case now < e.hold:
+	case now < e.hold && (d.from == 0 || p.cfg.defect == borrowedDoubt):
 		p.arm(e.hold)
 	case d.due == 0 && d.said == 0:
 		d.due = now.Add(p.within(e.timeout / 10))
@@ -121,11 +122,14 @@ func (p *Protocol) tickEntry(now clock.Time, e *entry) {
 			d.from = now
 			p.stats.Suspected++
 		}
+		if d.mine == 0 {
+			d.mine = now
+		}
 		d.due = 0
 		if d.said++; d.said < doubtsSaid && p.cfg.defect != doubtOnce {
 			d.due = now.Add(e.timeout / 10)
 		}
-		if d.count < len(d.doubters) {
+		if d.count < len(d.doubters) || e.holdFor > 0 {
 			p.say(wire.About{ID: e.id, Incarnation: e.incarnation, Kind: wire.AboutDoubt})
 			if e.mayProbe() {
 				p.question(now, e)
@@ -147,11 +151,20 @@ func (p *Protocol) tickEntry(now clock.Time, e *entry) {
 
 // verdictAt is when a member that is doubted is removed if nothing of it is received until then.
 func (p *Protocol) verdictAt(now clock.Time, e *entry) clock.Time {
-	stood := e.timeout / 4
-	if e.holdFor > 0 && p.cfg.defect != doubtOnce {
-		stood = e.timeout * 45 / 100 // of one that only others receive, silence means nothing
+	stood := e.doubt.from.Add(e.timeout / 4)
+	switch {
+	case e.holdFor == 0 || p.cfg.defect == doubtOnce:
+	case p.cfg.defect == borrowedDoubt:
+		stood = e.doubt.from.Add(e.timeout * 45 / 100)
+	default:
+		// Of one that only others receive of, silence means nothing: this member's own doubts have to be out for
+		// long. The vouches that answer the doubts of others may not reach it.
+		if stood = e.doubt.mine; stood == 0 {
+			stood = now
+		}
+		stood = stood.Add(e.timeout * 45 / 100)
 	}
-	at := max(e.life().Add(e.timeout*9/10), p.doubt.distrust, e.doubt.from.Add(stood))
+	at := max(e.life().Add(e.timeout*9/10), p.doubt.distrust, stood)
 	if now >= at && len(p.table.order) > 1 {
 		for _, o := range p.table.order {
 			if o != e && now.Sub(o.heard) < o.suspect {
@@ -272,6 +285,8 @@ func (p *Protocol) beginVouch(now clock.Time, e *entry) {
 		return
 	}
 	e.vouchAt = now.Add(p.within(e.timeout / 16))
+	// A doubt after a vouch: the vouch of that member does not reach this one that doubts.
+	e.vouchFirm = e.vouchHeard != 0 && now.Sub(e.vouchHeard) < e.timeout/5
 	p.arm(e.vouchAt)
 }
 
@@ -281,7 +296,10 @@ func (p *Protocol) vouched(now clock.Time, e *entry, age time.Duration) {
 	if p.cfg.defect == noVouches {
 		return
 	}
-	e.vouchAt = 0
+	e.vouchHeard = now
+	if !e.vouchFirm || p.cfg.defect == softVouch {
+		e.vouchAt = 0
+	}
 	e.vouched = max(e.vouched, now.Add(-min(age, e.timeout)))
 	e.doubt = doubt{}
 	if now.Sub(e.heard) >= e.suspect*3/4 {

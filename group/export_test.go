@@ -14,6 +14,8 @@ var Defects = map[string]defect{
 	"tombstones forgotten at once":                   noTombstones,
 	"events not held for what a full queue holds up": endAtOnce,
 	"started again when it was not removed":          startedAgain,
+	"others' doubts taken for one's own":             borrowedDoubt,
+	"a vouch dropped for one that does not arrive":   softVouch,
 }
 
 // Plant leaves out a rule.

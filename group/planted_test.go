@@ -14,6 +14,7 @@ import (
 // number of seeds, and finds nothing there with the rule. A checker that never fails proves nothing.
 func TestPlantedDefects(t *testing.T) {
 	stops := func(c *sim.GroupCluster) { c.Stops(3+int(c.Seed%4), 600*time.Millisecond) }
+	oneWays := func(c *sim.GroupCluster) { c.OneWays(4+int(c.Seed%9), [...]float64{0, 0, 0.01}[c.Seed%3]) }
 	oneWay := func(c *sim.GroupCluster) { c.OneWay(0) }
 	tests := []struct {
 		name     string
@@ -42,6 +43,8 @@ func TestPlantedDefects(t *testing.T) {
 				c.Everything(5)
 			}},
 		{name: "started again when it was not removed", catchers: []string{"GR-4"}, seeds: 20, run: stops},
+		{name: "others' doubts taken for one's own", catchers: []string{"GM-2"}, seeds: 40, run: oneWays},
+		{name: "a vouch dropped for one that does not arrive", catchers: []string{"GM-2"}, seeds: 400, short: 40, run: oneWays},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -39,6 +39,8 @@ type entry struct {
 	holdFor        time.Duration
 	vouchAt        clock.Time // a vouch is due; 0: none
 	vouchedLast    clock.Time // when this member last vouched for it
+	vouchHeard     clock.Time // when another member last did
+	vouchFirm      bool       // the vouch that is due is sent whatever others send
 
 	confirmed, trusted bool // it answered a probe; its record came with this member's nonce
 	expected           bool // another member's table has it, or it was there before it was removed

@@ -12,7 +12,7 @@ type GroupFaults struct {
 	Leave     float64
 	Partition float64
 	Lasting   time.Duration // how long a fault lasts, at most; zero means 500ms
-	Spare     int           // nodes 0..Spare-1 neither pause, nor crash, nor leave
+	Spare     int           // nodes 0..Spare-1 neither pause, nor crash, nor leave; nothing on their links is cut
 	Down      bool          // nobody starts anew before Heal
 }
 
@@ -112,7 +112,7 @@ func (in *groupInjector) partition(lasts time.Duration) {
 			case 4:
 				cut = j == one
 			}
-			if cut && i != j && !in.c.Net.Severed(i, j) {
+			if cut && i != j && i >= in.f.Spare && j >= in.f.Spare && !in.c.Net.Severed(i, j) {
 				in.c.Net.Cut(i, j)
 				made = append(made, pair{i, j})
 			}

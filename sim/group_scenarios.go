@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"github.com/activeblaze/blaze/internal/check"
@@ -28,11 +29,17 @@ func (c *GroupCluster) Begin(n int, loss float64) {
 	c.Net.SetDefault(l)
 }
 
-// Stops has members stand still, for longest at most, while what arrives for them waits (GR-13).
+// Stops has members stand still, for longest at most, while what arrives for them waits (GR-13). With even
+// seeds a half never does: nobody may report one of these.
 func (c *GroupCluster) Stops(n int, longest time.Duration) {
-	c.Rules.Exclusion = 3 * groupTimeout / 2
+	spare := 0
+	if c.Seed%2 == 0 {
+		spare = n / 2
+	}
+	c.Rules = check.GroupRules{Exclusion: 3 * groupTimeout / 2, Accurate: true,
+		Excused: func(_, subject check.Proc) bool { return c.Log.Procs[subject].Node >= spare }}
 	c.Begin(n, 0)
-	c.Inject(GroupFaults{Pause: 0.004, Lasting: longest})
+	c.Inject(GroupFaults{Pause: 0.004, Lasting: longest, Spare: spare})
 	c.For(4 * time.Second)
 	c.Heal()
 }
@@ -103,6 +110,72 @@ func (c *GroupCluster) Everything(n int) {
 	c.Inject(GroupFaults{Pause: 0.002, Crash: 0.002, Leave: 0.001, Partition: 0.002})
 	c.For(5 * time.Second)
 	c.Heal()
+}
+
+// Mixed is Everything for a part of the members. The others never stand still, and their links lose nothing:
+// nobody may report one of these.
+func (c *GroupCluster) Mixed(n int) {
+	steady := n/4 + int(c.Seed%uint64(n/2))
+	c.Rules = check.GroupRules{Accurate: true, Excused: func(_, subject check.Proc) bool { return c.Log.Procs[subject].Node >= steady }}
+	loss := [...]float64{0, 0.01, 0.1, 0.3}[c.Seed%4]
+	if c.Data == 0 && c.Seed/4%4 == 0 {
+		c.Data = time.Duration(n) * time.Millisecond
+	} else {
+		c.Data = time.Hour // none
+	}
+	c.Begin(n, 0)
+	l := c.Net.Default()
+	l.Loss = loss
+	for i := steady; i < n; i++ {
+		for j := steady; j < n; j++ {
+			c.Net.SetLink(i, j, l)
+		}
+	}
+	c.Inject(GroupFaults{Pause: 0.004, Crash: 0.004, Leave: 0.002, Partition: 0.003, Spare: steady})
+	c.For(5 * time.Second)
+	c.Heal()
+}
+
+// OneWays cuts one way between two members again and again, and many of these together. Of each two members
+// there is one that receives of both, and that both receive of (two such where the network loses): nobody may
+// be reported.
+func (c *GroupCluster) OneWays(n int, loss float64) {
+	c.Rules.Accurate = true
+	c.Begin(n, loss)
+	witnesses := 1
+	if loss > 0 {
+		witnesses = 2
+	}
+	var cuts []pair
+	for end := c.Net.Now().Add(4 * time.Second); c.Net.Now() < end; {
+		if len(cuts) > 0 && c.rng.IntN(3) == 0 {
+			at := c.rng.IntN(len(cuts))
+			c.Net.Mend(cuts[at].from, cuts[at].to)
+			cuts = slices.Delete(cuts, at, at+1)
+		} else if i, j := c.rng.IntN(n), c.rng.IntN(n); i != j && !c.Net.Severed(i, j) {
+			c.Net.Cut(i, j)
+			cuts = append(cuts, pair{i, j})
+			for _, p := range cuts {
+				if c.witnesses(p.from, p.to) < witnesses {
+					c.Net.Mend(i, j)
+					cuts = cuts[:len(cuts)-1]
+					break
+				}
+			}
+		}
+		c.For(between(c.rng, 400*time.Millisecond))
+	}
+	c.Heal()
+}
+
+// witnesses counts the members that have both ways to both of two.
+func (c *GroupCluster) witnesses(i, j int) (n int) {
+	for w := range c.Members {
+		if w != i && w != j && !c.Net.Severed(i, w) && !c.Net.Severed(w, i) && !c.Net.Severed(j, w) && !c.Net.Severed(w, j) {
+			n++
+		}
+	}
+	return n
 }
 
 // OneWay cuts the way from one member to another for 3 s. All others receive of both: nobody may be reported.

@@ -50,6 +50,8 @@ type Channel struct {
 	views   atomic.Pointer[[]*func(View)] // replaced, never changed
 	streams streamHandlers
 
+	group *groupState // nil: it is no GroupChannel
+
 	stock  intake.Stock  // where the messages that are queued wait
 	watch  *intake.Watch // names slow consumers
 	warned atomic.Bool   // of a pattern with the wildcards of other systems
@@ -75,11 +77,15 @@ type start struct {
 // NewChannel makes a channel in state Constructed. cfg is validated here and copied; its zero
 // fields take their defaults.
 func NewChannel(cfg Config) (*Channel, error) {
-	c := &Channel{table: member.NewTable(), subs: map[*Subscription]struct{}{}, watch: intake.NewWatch(engine.Now)}
+	c := newChannel()
 	if err := c.SetConfig(cfg); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+func newChannel() *Channel {
+	return &Channel{table: member.NewTable(), subs: map[*Subscription]struct{}{}, watch: intake.NewWatch(engine.Now)}
 }
 
 // State is the channel's state.
@@ -109,6 +115,7 @@ func (c *Channel) SetConfig(cfg Config) error {
 		return err
 	}
 	full := cfg.withDefaults()
+	full.group = c.group != nil
 	c.cfg.Store(&full)
 	c.stock.SetLimit(full.queueBytes())
 	for _, t := range full.Topics {
@@ -171,6 +178,7 @@ func (c *Channel) Start() error {
 	c.state.Store(uint32(Started))
 	c.serve(true, func(s *Subscription) { s.queue.Start() })
 	st.Engine(0).Post(st.streams.tell)
+	c.announced(st)
 	// Not before Subscribe finds this start, or a subscription that is added meanwhile would get nothing.
 	if err := st.Listen(func(m *member.Member) error { return m.ListenAll(st.Now()) }); err != nil {
 		_ = c.stop()
@@ -215,8 +223,11 @@ func (c *Channel) newStart() (*start, error) {
 		cfg.Queue = conf.commandQueue()
 	}
 	c.res.Discard()
-	var err error
-	if st.Run, err = run.Start(run.Config{Member: cfg, Invoker: conf.Invoker, Held: c.heldBack(c.res)}); err != nil {
+	group, err := c.groupConfig(c.res)
+	if err != nil {
+		return nil, err
+	}
+	if st.Run, err = run.Start(run.Config{Member: cfg, Invoker: conf.Invoker, Group: group, Held: c.heldBack(c.res)}); err != nil {
 		return nil, err
 	}
 	st.read = make([]atomic.Pointer[EngineStats], st.Engines())
@@ -306,6 +317,9 @@ func (c *Channel) inHandler() bool {
 	if st := c.turning(); st != nil && st.InHandler() {
 		return true
 	}
+	if c.group != nil && c.group.listeners.Called() {
+		return true
+	}
 	return slices.ContainsFunc(c.queued(), func(s *Subscription) bool { return s.queue.Called() })
 }
 
@@ -365,6 +379,9 @@ func (c *Channel) stop() error {
 		if !s.queue.Join(patience.Done()) {
 			left = append(left, fmt.Sprintf("a handler of %q still runs", s.pattern))
 		}
+	}
+	if !c.told(st, patience.Done()) {
+		left = append(left, "a handler of OnMember still runs")
 	}
 	if len(left) > 0 {
 		return fmt.Errorf("blaze: Stop: not all was received within Config.Linger (%v): %s", linger, strings.Join(left, "; "))

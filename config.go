@@ -139,6 +139,7 @@ type Config struct {
 	// Logger gets the few lines that a channel writes to the log. Nil means slog.Default().
 	Logger *slog.Logger
 
+	group bool         // of a GroupChannel: SetConfig sets it
 	hooks hook.Options // for this repository's measurements and tests; hook.Set puts them here
 }
 

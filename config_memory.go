@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/group"
 	"github.com/activeblaze/blaze/internal/attach"
 	"github.com/activeblaze/blaze/internal/fanin"
 	"github.com/activeblaze/blaze/internal/topic"
@@ -144,6 +145,9 @@ func (c *Config) poolBuffers(datagram int) int {
 	if c.usesTotem() {
 		n += totem.Buffers(c.Window, datagram)
 	}
+	if c.group {
+		n += group.DefaultBuffers
+	}
 	if streams := c.codedStreams(); streams > 0 {
 		n += nack.FECBuffers(c.FEC.nack(), streams)
 	}
@@ -208,6 +212,13 @@ func (c *Config) sendQueues() int {
 		n++
 	}
 	return n
+}
+
+// groupQueue is the size in bytes of a group's command ring, which is there with an Invoker too.
+func (c *Config) groupQueue() int {
+	d := *c
+	d.Invoker = false
+	return d.commandQueue()
 }
 
 // commandQueue is the size in bytes of a lane's command ring, a power of two: the largest

@@ -97,7 +97,7 @@ func (s *Subscription) end(err error) {
 func (s *Subscription) newIntake(cfg *Config) *intake.Intake {
 	s.size = cfg.SubscriptionQueue
 	c := intake.Config{
-		Size: cfg.SubscriptionQueue, Policy: cfg.SlowConsumer.intake(), Handle: s.handle,
+		Size: cfg.SubscriptionQueue, Policy: cfg.SlowConsumer.intake(), Handle: s.handle, Count: cfg.group,
 		Resume: s.c.resume, Full: s.disconnect, Slow: s.slow, Ended: func() { s.c.forget(s) },
 		Stock: &s.c.stock, Watch: s.c.watch, Counters: &s.c.intakes,
 	}

@@ -6,50 +6,14 @@ import (
 	"time"
 )
 
-// Groups and clusters come with a later version. Their names are here so that programs can be
-// written against them: whatever can fail answers ErrUnsupported, through the one function
+// Clusters, and messages between the members of a group, come with a later version. Their names are here so
+// that programs can be written against them: whatever can fail answers ErrUnsupported, through the one function
 // unsupported, and the rest answers that nobody and nothing is there.
 
 const (
-	groups   = "GroupChannel: only Channel is there"
-	clusters = "ClusterChannel: only Channel is there"
+	groups   = "messages to one member, queues and requests"
+	clusters = "ClusterChannel: only Channel and GroupChannel are there"
 )
-
-// GroupChannel is a Channel with membership: point-to-point messages, in-boxes, queues,
-// request and reply. This version does not have it.
-type GroupChannel struct{ *Channel }
-
-// NewGroupChannel answers ErrUnsupported.
-func NewGroupChannel(name string, cfg Config) (*GroupChannel, error) {
-	return nil, unsupported(groups)
-}
-
-// Join makes this member one of group.
-func (g *GroupChannel) Join(group string) error { return unsupported(groups) }
-
-// Leave ends what Join began.
-func (g *GroupChannel) Leave(group string) error { return unsupported(groups) }
-
-// Local is this member.
-func (g *GroupChannel) Local() Member { return Member{} }
-
-// Members are all members, this one included, ordered by ID.
-func (g *GroupChannel) Members() []Member { return nil }
-
-// MembersOf are the members of group, ordered by ID.
-func (g *GroupChannel) MembersOf(group string) []Member { return nil }
-
-// Member looks up a member by its ID.
-func (g *GroupChannel) Member(id MemberID) (Member, bool) { return Member{}, false }
-
-// MemberNamed is the longest-serving member with this name.
-func (g *GroupChannel) MemberNamed(name string) (Member, bool) { return Member{}, false }
-
-// OnMember calls h with every change of membership until cancel is called.
-func (g *GroupChannel) OnMember(h func(MemberEvent)) (cancel func()) { return func() {} }
-
-// WaitMembers waits until n members are there, this one included.
-func (g *GroupChannel) WaitMembers(ctx context.Context, n int) error { return unsupported(groups) }
 
 // Send sends m to the default in-box of one member, and returns once that member has it.
 func (g *GroupChannel) Send(ctx context.Context, to MemberID, m *Message) error {

@@ -25,7 +25,8 @@ var changeNames = [...]string{"?", "started", "stopped", "failed", "joined group
 
 func (k ChangeKind) String() string { return changeNames[min(int(k), len(changeNames)-1)] }
 
-// Change is one change of the table.
+// Change is one change of the table. The Change is lent for the call; Record and Group are never changed, and
+// may be kept.
 type Change struct {
 	Kind        ChangeKind
 	ID          wire.MemberID

@@ -2,6 +2,7 @@ package group
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/activeblaze/blaze/buf"
@@ -31,6 +32,7 @@ type Config struct {
 	Local    buf.Endpoint // the member's own address
 	Name     string       // at most wire.MaxName bytes
 	Started  uint64       // when it was started, ns since 1970
+	Groups   []string     // that it is in from its start, ascending, at most wire.MaxGroups
 	Datagram int          // the largest UDP payload, bytes
 
 	MaxMessageSize int // bytes
@@ -55,7 +57,7 @@ type Config struct {
 	Pending func(id wire.MemberID) bool
 
 	// Mirror is given each change of the table at once. Tell is given what handlers are to be given, in
-	// order for each member. What a Change refers to is lent for the call. Both may be nil.
+	// order for each member. Both may be nil.
 	Mirror func(now clock.Time, c *Change)
 	Tell   func(now clock.Time, c *Change)
 	// Gate is called when the gate closes and when it opens; see Gated. It may be nil.
@@ -135,6 +137,7 @@ func New(cfg Config) *Protocol {
 	cfg = cfg.withDefaults()
 	p := &Protocol{cfg: cfg, nonce: cfg.Rand.Uint64()}
 	p.table.init()
+	p.own.groups = slices.Clone(cfg.Groups)
 	p.own.build(p)
 	p.pairs = newPairs(p)
 	return p
@@ -426,6 +429,9 @@ func (p *Protocol) Close(now clock.Time) {
 func (p *Protocol) Left() bool {
 	return p.leaving && p.leaves == 0 && p.outNext == len(p.out) && p.pairs.quiet()
 }
+
+// Quiet reports whether nothing between this member and another one is outstanding.
+func (p *Protocol) Quiet() bool { return p.pairs.quiet() }
 
 func (p *Protocol) tickLeave(now clock.Time) {
 	if p.leaves > 0 && now >= p.leaveAt {

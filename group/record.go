@@ -41,7 +41,7 @@ func (o *ownRecord) build(p *Protocol) {
 		o.lists = o.lists.AppendQueue(q.queue, q.handlers, q.rank)
 	}
 	r := p.ownHead()
-	o.record = wire.AppendRecord(o.record[:0], &r, o.lists)
+	o.record = wire.AppendRecord(nil, &r, o.lists) // never in place: changes refer to the old one
 }
 
 // ownHead is this member's record without its lists.

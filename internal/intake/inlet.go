@@ -35,6 +35,7 @@ type inlet struct {
 	waiting atomic.Uint32 // what the engine waits for: waitsForItem, waitsForMemory; 0: it does not
 	held    atomic.Int64  // bytes of the Stock's segments that it has
 	lost    atomic.Uint64 // of the items taken, those that were losses
+	begun   atomic.Uint64 // with Config.Count: items below it are begun
 
 	// The consumer's own.
 	drain     *segment // where the oldest item lies; nil before the first
@@ -357,6 +358,9 @@ func (in *inlet) serve(quit <-chan struct{}) bool {
 	g, it := in.peek()
 	if g == nil {
 		return false
+	}
+	if q.cfg.Count {
+		in.begun.Store(in.taken.Load() + 1)
 	}
 	if it.reason != 0 {
 		q.cfg.Lost(it.loss())

@@ -54,7 +54,7 @@ func (m *Member) makeUnits() {
 	var cores []*nack.Protocol
 	for i, l := range m.table.share(1 + len(cfg.Branches)) {
 		u := &unit{listeners: l}
-		u.nack = nack.New(m.nackConfig(i, u))
+		u.nack = nack.New(m.nackConfig(i, m.sink(u)))
 		m.units, cores = append(m.units, u), append(cores, u.nack)
 	}
 	if len(cores) == 1 {
@@ -86,6 +86,9 @@ func (m *Member) nackConfig(engine int, sink nack.Sink) nack.Config {
 		c.SelfDelivery = cfg.SelfDelivery
 		if cfg.uses(wire.Totem) {
 			c.Reserved = totem.Buffers(cfg.Window, c.Datagram)
+		}
+		if m.group != nil {
+			c.Reserved += m.group.cfg.Buffers
 		}
 		c.OtherLanes = m.wanted.Others(nil)
 		return c
@@ -125,17 +128,30 @@ func (m *Member) makeEngines() {
 			}
 		}
 		driver, _, _, cpu := m.cfg.parts(i)
-		u.engine = engine.New(engine.Config{
+		c := engine.Config{
 			Driver: driver, Source: source, Self: m.cfg.ID, Cluster: m.cfg.Cluster, Protocols: protocols,
 			Idle: m.cfg.Idle, CPU: cpu,
-		})
+		}
+		if core := m.Group(); core != nil {
+			if i == 0 {
+				protocols[wire.Group] = core
+				c.Stalled, c.StallLimit = core.Stalled, core.StallLimit()
+			} else {
+				protocols[wire.Group] = u.branch
+			}
+		}
+		u.engine = engine.New(c)
 		if u.branch == nil {
 			continue
 		}
-		u.branch.Connect(u.engine.Notify, nil, nil)
+		var ring, group fanin.Stepper
 		if i == 0 && m.totem != nil {
-			u.branch.Connect(u.engine.Notify, m.totem, nil)
+			ring = m.totem
 		}
+		if i == 0 && m.group != nil {
+			group = m.group.core
+		}
+		u.branch.Connect(u.engine.Notify, ring, group)
 	}
 }
 
@@ -157,7 +173,7 @@ func (m *Member) BranchStats(engine int) fanin.Stats { return m.units[engine].br
 // SilentAt reports whether an engine has nothing left to send.
 func (m *Member) SilentAt(engine int) bool {
 	u := m.units[engine]
-	return u.engine.Flushed() && u.nack.Quiet() && (engine > 0 || m.totem == nil || m.totem.Idle())
+	return u.engine.Flushed() && u.nack.Quiet() && (engine > 0 || (m.totem == nil || m.totem.Idle()) && m.group.left())
 }
 
 // Silent is SilentAt for the first engine.
@@ -165,6 +181,9 @@ func (m *Member) Silent() bool { return m.SilentAt(0) }
 
 // CloseAt has an engine's cores send, in the turns that follow, that this member leaves.
 func (m *Member) CloseAt(engine int, now clock.Time) {
+	if engine == 0 {
+		m.group.close(now)
+	}
 	m.units[engine].nack.Close(now)
 	if engine == 0 && m.totem != nil {
 		m.totem.Close(now)
@@ -183,6 +202,7 @@ func (m *Member) Release() {
 	if m.totem != nil {
 		m.totem.Release()
 	}
+	m.group.release()
 	for _, l := range *m.open.Load() {
 		l.sender = nil // a publisher may keep the lane, and with it the cores and the packet memory
 	}

@@ -26,7 +26,7 @@ type Rule struct {
 	Safe     bool // Totem: delivery when every member has it
 }
 
-// Config is what a member is made of. Every field but Events, Rules, RepairNS and Filter is needed.
+// Config is what a member is made of. Every field but Events, Rules, RepairNS, Group and Filter is needed.
 type Config struct {
 	ID          wire.MemberID
 	Incarnation uint32
@@ -62,6 +62,8 @@ type Config struct {
 	Events   func(nack.Event) // of all engines, on the first one's thread
 	RepairNS func(ns int64)   // one call at a time
 
+	Group *Group // nil: it is in no group
+
 	Filter lanes.Filter // its zero value: every lane of the group is received
 }
 
@@ -88,6 +90,7 @@ type Member struct {
 	pacer  *core.Pacer     // of all cores; nil: no bound
 	spent  atomic.Int64    // bytes that the further engines have sent and pacer has not charged yet
 	totem  *totem.Protocol // nil: no topic is sent under Totem
+	group  *grouping       // nil: it is in no group
 	table  *Table
 	wanted *lanes.Listener // nil: every lane is received
 	others int             // members of the ring besides this one, in the last regular view
@@ -101,7 +104,7 @@ type Member struct {
 // New puts a member together. It sends nothing until its engine turns.
 func New(cfg Config) *Member {
 	ring := cfg.uses(wire.Totem)
-	m := &Member{cfg: cfg, table: cfg.Table, wanted: lanes.NewListener(cfg.Filter, cfg.Lanes, ring), lanes: map[wire.StreamID]*Lane{}}
+	m := &Member{cfg: cfg, table: cfg.Table, wanted: lanes.NewListener(cfg.Filter, cfg.Lanes, ring || cfg.Group != nil), group: newGrouping(cfg.Group), lanes: map[wire.StreamID]*Lane{}}
 	m.open.Store(new([]*Lane))
 	m.wanted.Want(m.table.patterns())
 	m.pacer = core.NewPacer(cfg.MaxRate, cfg.Driver.Datagram())
@@ -110,10 +113,11 @@ func New(cfg Config) *Member {
 		m.totem = totem.New(totem.Config{
 			Self: cfg.ID, Incarnation: cfg.Incarnation, Cluster: cfg.Cluster,
 			Datagram: cfg.Driver.Datagram(), Window: cfg.Window, MaxMessageSize: cfg.MaxMessageSize,
-			Room: cfg.Driver.Room(), Pacer: m.pacer, Pool: cfg.Pool, Rand: cfg.Rand, Sink: m.units[0],
+			Room: cfg.Driver.Room(), Pacer: m.pacer, Pool: cfg.Pool, Rand: cfg.Rand, Sink: m.sink(m.units[0]),
 			Views: m.view, Events: cfg.Ring.Events, Profile: cfg.Ring.Profile, Plain: cfg.Ring.Plain, SelfDelivery: cfg.SelfDelivery,
 		})
 	}
+	m.startGroup()
 	m.makeEngines()
 	return m
 }
@@ -228,9 +232,9 @@ func (l *Lane) AbortFrame() {
 func (m *Member) Drain(now clock.Time) (n int) {
 	first := m.units[0]
 	first.nack.WantSelf(m.cfg.SelfDelivery && !m.table.Empty())
-	n = first.Drain(now)
+	n = first.Drain(now) + m.drainGroup(now)
 	if m.cfg.Queue == 0 {
-		return 0
+		return n
 	}
 	for _, l := range *m.open.Load() {
 		n += l.drain(now)
@@ -241,7 +245,7 @@ func (m *Member) Drain(now clock.Time) (n int) {
 // Waiting implements engine.Source. A lane whose sender is full does not count: the sender's
 // own deadlines and the receivers' reports are what it waits for.
 func (m *Member) Waiting() bool {
-	if m.units[0].Waiting() {
+	if m.units[0].Waiting() || m.group.waiting() {
 		return true
 	}
 	if m.cfg.Queue == 0 {
@@ -258,7 +262,7 @@ func (m *Member) Waiting() bool {
 // Settled reports whether all that was accepted has been sent and reported received by every
 // receiver that is known. It belongs to the first engine's thread.
 func (m *Member) Settled() bool {
-	if !m.Engine().Flushed() {
+	if !m.Engine().Flushed() || !m.group.settled() {
 		return false
 	}
 	for _, l := range *m.open.Load() {

@@ -21,6 +21,8 @@ type Config struct {
 	Member  member.Config
 	Invoker bool // no goroutines: the application turns the engine
 
+	Group *GroupConfig // nil: the member is in no group
+
 	// Held is called when a receiver has held a stream back for more than half of a second, every ten
 	// seconds while it does so, and when it has recovered. It runs on a goroutine of its own, one call
 	// at a time. Nil: nobody looks.
@@ -37,6 +39,7 @@ type Run struct {
 	filters bool // lanes that are not wanted are kept away
 	held    func(Held)
 	watch   *watch
+	group   *Group // nil: the member is in no group
 
 	refused chan struct{} // closed by Refuse
 	gone    chan struct{} // closed by End, at its end
@@ -58,9 +61,13 @@ func Start(cfg Config) (*Run, error) {
 		return nil, err
 	}
 	r := &Run{
-		member: member.New(cfg.Member), driver: cfg.Member.Driver, invoker: cfg.Invoker, held: cfg.Held,
+		driver: cfg.Member.Driver, invoker: cfg.Invoker, held: cfg.Held,
 		filters: cfg.Member.Filter.Set != nil, refused: make(chan struct{}), gone: make(chan struct{}),
 	}
+	if cfg.Group != nil {
+		r.group = newGroup(r, cfg.Group, &cfg.Member)
+	}
+	r.member = member.New(cfg.Member)
 	r.engine, r.watch = r.member.Engine(), &watch{run: r}
 	for _, e := range r.member.Engines() {
 		r.workers = append(r.workers, &worker{engine: e, ended: make(chan struct{})})
@@ -70,6 +77,9 @@ func Start(cfg Config) (*Run, error) {
 			r.member.Release()
 			return nil, err
 		}
+	}
+	if r.group != nil {
+		r.group.start()
 	}
 	return r, nil
 }

@@ -63,6 +63,9 @@ func (r *Run) End(last func(unsent uint64)) {
 	} else {
 		r.endWorkers()
 	}
+	if r.group != nil {
+		r.group.end()
+	}
 	last(r.member.Unsent())
 	r.member.Release()
 	close(r.gone)

@@ -7,7 +7,6 @@ import (
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/engine"
 	"github.com/activeblaze/blaze/internal/gid"
-	"github.com/activeblaze/blaze/internal/member"
 )
 
 // Turn is one turn of an Invoker's engine on the caller's goroutine. It returns how much there was to
@@ -76,13 +75,19 @@ func (r *Run) After(f func()) {
 	}
 }
 
-// Await waits until cond holds. It looks again whenever the lane changes. With an Invoker it turns
+// Changer is something that goroutines wait for a change of: a lane, say.
+type Changer interface {
+	// Changed returns a channel that is closed at the next change. done ends the caller's wait.
+	Changed() (c <-chan struct{}, done func())
+}
+
+// Await waits until cond holds. It looks again whenever what it waits for changes. With an Invoker it turns
 // the engine meanwhile, unless another goroutine does. It returns ctx's error, ErrClosed when the run
 // begins to stop, and ErrOccupied in an Inline handler.
-func (r *Run) Await(ctx context.Context, lane *member.Lane, cond func() bool) error {
+func (r *Run) Await(ctx context.Context, what Changer, cond func() bool) error {
 	var others lookout
 	for {
-		changed, done := lane.Changed()
+		changed, done := what.Changed()
 		if cond() {
 			done()
 			return nil

@@ -1,0 +1,97 @@
+package blaze
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/activeblaze/blaze/group"
+	"github.com/activeblaze/blaze/internal/attach"
+	"github.com/activeblaze/blaze/internal/member"
+	"github.com/activeblaze/blaze/internal/run"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// GroupChannel is a Channel whose members know each other. Each member has a name, and joins and leaves
+// groups while it runs. Handlers are told who came and who went (OnMember).
+//
+// Members find each other by themselves, within one Config.Cluster. One that leaves by Stop says so. One that
+// fails is noticed by its silence: see Config.FailureTimeout. A member that stood still for so long that the
+// others may have removed it hands nothing to its handlers until it has asked them. If it was removed, its own
+// handlers are told MemberFailed of itself, and MemberStarted with its next incarnation.
+//
+// With Config.Invoker the member is alive only while the application turns it: with a pause of
+// Config.HeartbeatInterval or more between two turns it counts as one that stands still.
+type GroupChannel struct{ *Channel }
+
+// groupState is what a GroupChannel has besides. It outlives starts.
+type groupState struct {
+	listeners *run.Listeners
+
+	mu      sync.Mutex // held while a change is handed to the core, so that it keeps their order
+	groups  []string   // ascending
+	bytes   int        // that groups take in the record
+	started uint64     // when the channel last started, ns since 1970
+}
+
+// NewGroupChannel makes a channel in state Constructed, as NewChannel does. name wins over cfg.Name; if it is
+// empty, cfg.Name counts.
+func NewGroupChannel(name string, cfg Config) (*GroupChannel, error) {
+	if name != "" {
+		cfg.Name = name
+	}
+	c := newChannel()
+	c.group = &groupState{listeners: run.NewListeners()}
+	if err := c.SetConfig(cfg); err != nil {
+		return nil, err
+	}
+	return &GroupChannel{c}, nil
+}
+
+// groupConfig is what a start of a GroupChannel needs besides; nil for others.
+func (c *Channel) groupConfig(res *attach.Attachment) (*run.GroupConfig, error) {
+	g := c.group
+	if g == nil {
+		return nil, nil
+	}
+	conf := c.cfg.Load()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.started = max(uint64(time.Now().UnixNano()), g.started+1)
+	m := member.Group{
+		Name: conf.Name, Started: g.started, Groups: slices.Clone(g.groups),
+		HeartbeatInterval: conf.HeartbeatInterval, FailureTimeout: conf.FailureTimeout,
+		Queue: conf.groupQueue(), Buffers: group.DefaultBuffers,
+		Peers: res.SetPeers(),
+	}
+	return &run.GroupConfig{Member: m, Listeners: g.listeners, Marks: c.marks, Held: c.eventHeld}, nil
+}
+
+// announced waits until a new start has sent its first datagrams, where it has an engine of its own.
+func (c *Channel) announced(st *start) {
+	if c.group == nil {
+		return
+	}
+	// What is posted runs at the beginning of a turn. Start has seen one turn begin.
+	_ = st.Do(func() {})
+}
+
+// told waits until no handler of OnMember runs, unless it is the caller. It reports whether that came to be.
+func (c *Channel) told(st *start, giveUp <-chan struct{}) bool {
+	if c.group == nil || c.group.listeners.Called() {
+		return true
+	}
+	select {
+	case <-st.Group().Told():
+		return true
+	case <-giveUp:
+		return false
+	}
+}
+
+// command hands a command to the core of the start, if there is one. Nothing of it is kept.
+func (c *Channel) command(kind member.CommandKind, name string) {
+	if st := c.run.Load(); st != nil {
+		_ = st.CommandNow(kind, 0, wire.MemberID{}, name, nil) // which only fails when it ends
+	}
+}

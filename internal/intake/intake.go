@@ -41,7 +41,7 @@ type Config struct {
 	Size   int // messages that wait in an inlet
 	Policy Policy
 
-	Count  bool // what the handler has begun, for Mark
+	Count bool // what the handler has begun, for Mark
 
 	Handle func(m *Message)
 	Lost   func(l core.Loss) // in its place among the messages; nil: losses are not wanted

@@ -71,6 +71,8 @@ type start struct {
 	id      MemberID
 	res     *attach.Attachment
 	streams *streamWatch
+	group   *groupStart                   // nil: of no GroupChannel
+	calls   *member.Calls                 // of a GroupChannel
 	read    []atomic.Pointer[EngineStats] // by engine: as they were when they were last asked for
 }
 
@@ -179,6 +181,7 @@ func (c *Channel) Start() error {
 	c.serve(true, func(s *Subscription) { s.queue.Start() })
 	st.Engine(0).Post(st.streams.tell)
 	c.announced(st)
+	c.serveQueues(st)
 	// Not before Subscribe finds this start, or a subscription that is added meanwhile would get nothing.
 	if err := st.Listen(func(m *member.Member) error { return m.ListenAll(st.Now()) }); err != nil {
 		_ = c.stop()
@@ -223,7 +226,7 @@ func (c *Channel) newStart() (*start, error) {
 		cfg.Queue = conf.commandQueue()
 	}
 	c.res.Discard()
-	group, err := c.groupConfig(c.res)
+	group, err := c.groupConfig(st, c.res)
 	if err != nil {
 		return nil, err
 	}
@@ -317,7 +320,7 @@ func (c *Channel) inHandler() bool {
 	if st := c.turning(); st != nil && st.InHandler() {
 		return true
 	}
-	if c.group != nil && c.group.listeners.Called() {
+	if c.group != nil && (c.group.listeners.Called() || c.consumerCalled()) {
 		return true
 	}
 	return slices.ContainsFunc(c.queued(), func(s *Subscription) bool { return s.queue.Called() })
@@ -348,6 +351,7 @@ func (c *Channel) stop() error {
 	c.run.Store(nil)
 	c.state.Store(uint32(Stopped))
 
+	c.closeHandlers(st)
 	left := st.Settle(deadline)
 	untaken := 0
 	for _, s := range c.queued() {
@@ -356,6 +360,7 @@ func (c *Channel) stop() error {
 	if untaken > 0 {
 		left = append(left, fmt.Sprintf("%d messages not taken by their handlers", untaken))
 	}
+	c.settleHandlers(st, deadline)
 	st.streams.ended.Store(true)
 	st.End(func(unsent uint64) {
 		if unsent > 0 {
@@ -380,6 +385,7 @@ func (c *Channel) stop() error {
 			left = append(left, fmt.Sprintf("a handler of %q still runs", s.pattern))
 		}
 	}
+	left = append(left, c.joinConsumers(patience.Done())...)
 	if !c.told(st, patience.Done()) {
 		left = append(left, "a handler of OnMember still runs")
 	}
@@ -417,7 +423,7 @@ func (c *Channel) resume() {
 // add takes in a new subscription. When it returns, messages for it are received.
 func (c *Channel) add(s *Subscription, runInline bool) error {
 	if s.to = (inline{s, &s.delivery}); !runInline {
-		s.queue = s.newIntake(c.cfg.Load())
+		s.queue = s.newIntake(c.cfg.Load(), s.handle)
 		s.to = s.queue
 	}
 	c.enlist(s)
@@ -426,6 +432,16 @@ func (c *Channel) add(s *Subscription, runInline bool) error {
 		return nil
 	}
 	return st.Listen(func(m *member.Member) error { return m.Listen(st.Now(), s.pattern) })
+}
+
+// enlistQueue takes in a subscription that is to no topic.
+func (c *Channel) enlistQueue(s *Subscription) {
+	c.subsMu.Lock()
+	defer c.subsMu.Unlock()
+	c.subs[s] = struct{}{}
+	if s.queue != nil && c.serving {
+		s.queue.Start()
+	}
 }
 
 func (c *Channel) enlist(s *Subscription) {

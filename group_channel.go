@@ -27,6 +27,7 @@ type GroupChannel struct{ *Channel }
 // groupState is what a GroupChannel has besides. It outlives starts.
 type groupState struct {
 	listeners *run.Listeners
+	handlers  handlers
 
 	mu      sync.Mutex // held while a change is handed to the core, so that it keeps their order
 	groups  []string   // ascending
@@ -41,7 +42,7 @@ func NewGroupChannel(name string, cfg Config) (*GroupChannel, error) {
 		cfg.Name = name
 	}
 	c := newChannel()
-	c.group = &groupState{listeners: run.NewListeners()}
+	c.group = &groupState{listeners: run.NewListeners(), handlers: handlers{inboxes: map[string]*Subscription{}, queues: map[string]*workQueue{}}}
 	if err := c.SetConfig(cfg); err != nil {
 		return nil, err
 	}
@@ -49,7 +50,7 @@ func NewGroupChannel(name string, cfg Config) (*GroupChannel, error) {
 }
 
 // groupConfig is what a start of a GroupChannel needs besides; nil for others.
-func (c *Channel) groupConfig(res *attach.Attachment) (*run.GroupConfig, error) {
+func (c *Channel) groupConfig(st *start, res *attach.Attachment) (*run.GroupConfig, error) {
 	g := c.group
 	if g == nil {
 		return nil, nil
@@ -60,11 +61,14 @@ func (c *Channel) groupConfig(res *attach.Attachment) (*run.GroupConfig, error) 
 	g.started = max(uint64(time.Now().UnixNano()), g.started+1)
 	m := member.Group{
 		Name: conf.Name, Started: g.started, Groups: slices.Clone(g.groups),
-		HeartbeatInterval: conf.HeartbeatInterval, FailureTimeout: conf.FailureTimeout, HeartbeatRate: conf.HeartbeatRate,
+		HeartbeatInterval: conf.HeartbeatInterval, FailureTimeout: conf.FailureTimeout,
 		Queue: conf.groupQueue(), Buffers: group.DefaultBuffers,
 		Peers: res.SetPeers(),
 	}
-	return &run.GroupConfig{Member: m, Listeners: g.listeners, Marks: c.marks, Held: c.eventHeld}, nil
+	st.calls = new(member.Calls)
+	st.group = &groupStart{c: c, st: st, inboxes: map[string]group.InboxHandler{}, queues: map[string]*appliedQueue{}}
+	m.Calls, m.Command, m.Gate = st.calls, st.calls.Command, st.group.gate
+	return &run.GroupConfig{Member: m, Listeners: g.listeners, Begin: st.group.begin, Marks: c.marks, Held: c.eventHeld}, nil
 }
 
 // announced waits until a new start has sent its first datagrams, where it has an engine of its own.
@@ -94,4 +98,12 @@ func (c *Channel) command(kind member.CommandKind, name string) {
 	if st := c.run.Load(); st != nil {
 		_ = st.CommandNow(kind, 0, wire.MemberID{}, name, nil) // which only fails when it ends
 	}
+}
+
+// serial is the number of the start that a handler runs in.
+func (c *Channel) serial() uint64 {
+	if st := c.turning(); st != nil {
+		return st.serial
+	}
+	return 0
 }

@@ -34,6 +34,7 @@ type Message struct {
 	from        MemberID
 	sequence    uint64
 	redelivered bool
+	asked       *asked // it is a request that was received; nil: it is not
 }
 
 type entry struct {

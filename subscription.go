@@ -43,7 +43,10 @@ type Subscription struct {
 	onLoss  func(Loss)
 	queue   *intake.Intake  // nil: Inline
 	size    int             // of the queue, messages
-	to      member.Consumer // its entry in the table
+	to      member.Consumer // its entry in the table; nil: to no topic
+
+	inbox    *inbox    // of HandleInbox and HandleCalls
+	consumer *consumer // of Consume
 
 	closed   atomic.Bool
 	mu       sync.Mutex
@@ -69,12 +72,15 @@ func (s *Subscription) Err() error {
 func (s *Subscription) Close() error {
 	s.end(nil)
 	s.c.forget(s)
-	if s.queue != nil {
+	switch {
+	case s.consumer != nil:
+		s.consumer.close()
+	case s.queue != nil:
 		s.queue.Stop()
 		s.queue.Join(nil)
-		return nil
+	default:
+		s.c.barrier()
 	}
-	s.c.barrier()
 	return nil
 }
 
@@ -83,7 +89,12 @@ func (s *Subscription) end(err error) {
 	if !s.closed.CompareAndSwap(false, true) {
 		return
 	}
-	s.c.table.Remove(s.to)
+	if s.to != nil {
+		s.c.table.Remove(s.to)
+	}
+	if s.inbox != nil {
+		s.closeInbox()
+	}
 	s.mu.Lock()
 	s.err = err
 	s.mu.Unlock()
@@ -94,10 +105,10 @@ func (s *Subscription) end(err error) {
 }
 
 // newIntake makes what carries the messages of a subscription to its goroutine.
-func (s *Subscription) newIntake(cfg *Config) *intake.Intake {
+func (s *Subscription) newIntake(cfg *Config, handle func(*intake.Message)) *intake.Intake {
 	s.size = cfg.SubscriptionQueue
 	c := intake.Config{
-		Size: cfg.SubscriptionQueue, Policy: cfg.SlowConsumer.intake(), Handle: s.handle, Count: cfg.group,
+		Size: cfg.SubscriptionQueue, Policy: cfg.SlowConsumer.intake(), Handle: handle, Count: cfg.group,
 		Resume: s.c.resume, Full: s.disconnect, Slow: s.slow, Ended: func() { s.c.forget(s) },
 		Stock: &s.c.stock, Watch: s.c.watch, Counters: &s.c.intakes,
 	}

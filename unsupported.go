@@ -6,62 +6,13 @@ import (
 	"time"
 )
 
-// Clusters, and messages between the members of a group, come with a later version. Their names are here so
-// that programs can be written against them: whatever can fail answers ErrUnsupported, through the one function
-// unsupported, and the rest answers that nobody and nothing is there.
+// Clusters come with a later version. Their names are here so that programs can be written against them: whatever
+// can fail answers ErrUnsupported, through the one function unsupported, and the rest answers that nobody and
+// nothing is there.
 
 const (
-	groups   = "messages to one member, queues and requests"
 	clusters = "ClusterChannel: only Channel and GroupChannel are there"
 )
-
-// Send sends m to the default in-box of one member, and returns once that member has it.
-func (g *GroupChannel) Send(ctx context.Context, to MemberID, m *Message) error {
-	return unsupported(groups)
-}
-
-// SendInbox is Send to a named in-box.
-func (g *GroupChannel) SendInbox(ctx context.Context, to MemberID, inbox string, m *Message) error {
-	return unsupported(groups)
-}
-
-// HandleInbox gives h the messages of an in-box; "" is the default one.
-func (g *GroupChannel) HandleInbox(inbox string, h func(*Message)) (*Subscription, error) {
-	return nil, unsupported(groups)
-}
-
-// Enqueue hands m to exactly one consumer of queue, and returns once its handler returned nil.
-func (g *GroupChannel) Enqueue(ctx context.Context, queue string, m *Message) error {
-	return unsupported(groups)
-}
-
-// Consume takes part in consuming queue.
-func (g *GroupChannel) Consume(queue string, h func(*Message) error, opts ...ConsumeOption) (*Subscription, error) {
-	return nil, unsupported(groups)
-}
-
-// Request sends m to one member and waits for its reply.
-func (g *GroupChannel) Request(ctx context.Context, to MemberID, m *Message) (*Message, error) {
-	return nil, unsupported(groups)
-}
-
-// RequestQueue enqueues m and waits for its consumer's reply.
-func (g *GroupChannel) RequestQueue(ctx context.Context, queue string, m *Message) (*Message, error) {
-	return nil, unsupported(groups)
-}
-
-// Reply answers a request.
-func (g *GroupChannel) Reply(ctx context.Context, request, reply *Message) error {
-	return unsupported(groups)
-}
-
-// ConsumeOption is an option of Consume.
-type ConsumeOption func(*consumeOptions)
-
-type consumeOptions struct{ exclusive bool }
-
-// Exclusive lets one consumer at a time have the queue; another takes over when it goes.
-func Exclusive() ConsumeOption { return func(o *consumeOptions) { o.exclusive = true } }
 
 // ClusterChannel is a GroupChannel with replicated maps, locks and a master. This version does
 // not have it.

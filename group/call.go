@@ -44,6 +44,7 @@ type End struct {
 	Unknown    bool // though it did not succeed, the other member may have the message
 	NoConsumer bool // of a queue: nobody took from it at that moment, or everybody had failed
 	Reason     wire.RefusalReason
+	From       wire.MemberID // of a reply
 	Kind       wire.Kind
 	Payload    []byte // the reply; lent until Ended returns
 }
@@ -271,7 +272,7 @@ func (p *Protocol) Reply(now clock.Time, to wire.MemberID, about uint64, kind wi
 			return ErrNoReply
 		}
 		x.stats.Replies++
-		x.calls.end(x, c, End{Why: Answered, Kind: kind, Payload: payload})
+		x.calls.end(x, c, End{Why: Answered, From: to, Kind: kind, Payload: payload})
 		return nil
 	}
 	e := p.find(to)
@@ -315,7 +316,7 @@ func (x *pairs) answerQueued(now clock.Time, c *call, from wire.MemberID, kind w
 	k := c.queued
 	x.stats.Handled++
 	x.settle(now, c, k.handed && k.member == from)
-	x.calls.end(x, c, End{Why: Answered, Kind: kind, Payload: payload})
+	x.calls.end(x, c, End{Why: Answered, From: from, Kind: kind, Payload: payload})
 }
 
 // answered takes in a reply.
@@ -329,7 +330,7 @@ func (x *pairs) answered(now clock.Time, pr *pair, number uint64, kind wire.Kind
 		x.stats.RepliesUnasked++
 		return
 	}
-	x.calls.end(x, c, End{Why: Answered, Kind: kind, Payload: payload})
+	x.calls.end(x, c, End{Why: Answered, From: pr.e.id, Kind: kind, Payload: payload})
 }
 
 // deliverReplies hands over replies to oneself, and returns how many.

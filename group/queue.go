@@ -23,6 +23,8 @@ const (
 	leastOut      = 2                      // items that a consumer is given ahead
 	mostOut       = 64
 	handlersAhead = 2 // items for each handler
+
+	ownTurn = 30 * time.Microsecond // what a round trip is for other consumers: to the handlers of this member and back
 )
 
 // queue is a queue of which this member has items, or had some a short while ago.
@@ -250,8 +252,12 @@ func (c *consumer) load() int { return c.out + max(0, c.backlog-c.out) }
 // window is how many items a consumer is handed at most.
 func (c *consumer) window() int {
 	n := handlersAhead * c.handlers
-	if c.e != nil && c.service > 0 {
-		n += int(c.e.roundTrip / max(c.service, time.Microsecond))
+	if c.service > 0 {
+		turn := ownTurn
+		if c.e != nil {
+			turn = c.e.roundTrip
+		}
+		n += int(turn / max(c.service, time.Microsecond))
 	}
 	return min(max(n, leastOut), mostOut)
 }

@@ -335,6 +335,20 @@ func (j *joiner) tick(p *Protocol, now clock.Time) {
 	p.arm(j.due)
 }
 
+// Joined reports whether the table is as complete as asking makes it: every member that answered is here with
+// its whole record, or nobody has answered.
+func (p *Protocol) Joined(now clock.Time) bool {
+	if !p.started || p.join.attempt < len(attempts) && (!p.join.done || now < p.join.due) {
+		return false
+	}
+	for _, e := range p.table.order {
+		if e.partial {
+			return now.Sub(p.join.due) > time.Second // its record does not come
+		}
+	}
+	return true
+}
+
 // asked answers a Hello that asks.
 func (j *joiner) asked(p *Protocol, now clock.Time, id wire.MemberID, h *wire.Hello, from buf.Endpoint) {
 	if p.leaving {

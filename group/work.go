@@ -31,11 +31,24 @@ type WorkHandler interface {
 	Begin(now clock.Time, w *Work)
 }
 
+// Recaller is a WorkHandler that items may be given ahead: more than there are handlers, so that a handler
+// finds the next one when it is done. See Handlers.
+type Recaller interface {
+	WorkHandler
+	// Recall takes back an item that Begin gave, if no handler has begun it. It reports whether it did: Done
+	// is not called for the item then.
+	Recall(from wire.MemberID, call uint64, attempt uint32) bool
+}
+
 // workQueue is one queue that this member consumes.
 type workQueue struct {
-	name    string
-	h       WorkHandler
-	idle    int // handlers that have nothing to do
+	name     string
+	h        WorkHandler
+	recaller Recaller // h, if it is one; else nil
+	handlers int      // at work at a time
+	ahead    int      // items that Begin gives besides
+	given    int      // bytes of the items in running
+
 	most    int // items that may wait
 	bytes   int // that they may have
 	held    int // that they have
@@ -55,22 +68,52 @@ type begunWork struct {
 	from    wire.MemberID
 	call    uint64
 	attempt uint32
+	bytes   int
 	at      clock.Time
 }
 
 // HandleQueue has h take what comes from a queue, with so many handlers at a time. At most so many items, and
-// bytes of them, wait for a handler. It announces nothing: see Consume.
+// bytes of them, wait for a handler. It announces nothing: see Consume. A queue that closes is opened again:
+// its handlers that are still at work count.
 func (p *Protocol) HandleQueue(now clock.Time, queue string, h WorkHandler, handlers, most, bytes int) error {
 	p.observe(now)
 	x := p.pairs
-	if x.works[queue] != nil {
+	w := x.works[queue]
+	switch {
+	case w == nil:
+		w = &workQueue{name: queue}
+		x.works[queue] = w
+		x.workList = append(x.workList, w)
+	case !w.closing:
 		return ErrExists
 	}
-	w := &workQueue{name: queue, h: h, idle: handlers, most: most, bytes: bytes, active: true}
-	x.works[queue] = w
-	x.workList = append(x.workList, w)
+	w.h, w.handlers, w.ahead, w.most, w.bytes = h, handlers, 0, most, bytes
+	w.recaller, _ = h.(Recaller)
+	w.active, w.closing = true, false
 	x.stale = true
 	return nil
+}
+
+// Handlers sets how many handlers a queue has from now on, and how many items a Recaller is given ahead.
+func (p *Protocol) Handlers(now clock.Time, queue string, handlers, ahead int) {
+	p.observe(now)
+	w := p.pairs.works[queue]
+	if w == nil {
+		return
+	}
+	if w.handlers, w.ahead = handlers, ahead; w.recaller == nil {
+		w.ahead = 0
+	}
+	p.pairs.next = true
+}
+
+// maxAhead bounds the bytes of the items that are given to a Recaller ahead.
+const maxAhead = 256 << 10
+
+// mayBegin reports whether an item of n bytes may be given to the handlers now.
+func (w *workQueue) mayBegin(n int) bool {
+	more := len(w.running) - w.handlers
+	return more < 0 || more < w.ahead && w.given+n <= maxAhead
 }
 
 // CloseQueue ends what HandleQueue began: nothing more is taken, what no handler has begun goes back. What
@@ -83,6 +126,7 @@ func (p *Protocol) CloseQueue(now clock.Time, queue string) {
 		return
 	}
 	w.closing = true
+	x.recall(now, w, func(wire.MemberID, uint64) bool { return true }, true)
 	items := w.items
 	w.items, w.held = nil, 0
 	for _, i := range items {
@@ -121,7 +165,7 @@ func (x *pairs) accept(now clock.Time, from wire.MemberID, in *receiving, i *wir
 	if in != nil {
 		work.known = in.pair.fromIncarnation
 	}
-	if w.idle > 0 && len(w.items) == 0 {
+	if len(w.items) == 0 && w.mayBegin(len(payload)) {
 		work.Payload = payload
 		x.startWork(now, w, &work)
 		return Take, 0
@@ -158,14 +202,19 @@ func (x *pairs) freeWork(i *workItem) {
 
 // startWork has a handler begin an item.
 func (x *pairs) startWork(now clock.Time, w *workQueue, i *Work) {
-	w.idle--
-	w.running = append(w.running, begunWork{i.From, i.Call, i.Attempt, now})
+	w.given += len(i.Payload)
+	w.running = append(w.running, begunWork{i.From, i.Call, i.Attempt, len(i.Payload), now})
 	x.work = *i
 	w.h.Begin(now, &x.work)
 }
 
-// Done says what became of an item that a handler has begun.
+// Done says what became of an item that a handler has begun, which was when Begin gave it.
 func (p *Protocol) Done(now clock.Time, queue string, from wire.MemberID, call uint64, attempt uint32, result wire.Result) {
+	p.DoneIn(now, queue, from, call, attempt, result, -1)
+}
+
+// DoneIn is Done of an item that a handler had for so long; negative: since Begin gave it.
+func (p *Protocol) DoneIn(now clock.Time, queue string, from wire.MemberID, call uint64, attempt uint32, result wire.Result, took time.Duration) {
 	p.observe(now)
 	x := p.pairs
 	w := x.works[queue]
@@ -176,13 +225,15 @@ func (p *Protocol) Done(now clock.Time, queue string, from wire.MemberID, call u
 	if at < 0 {
 		return
 	}
-	took := now.Sub(w.running[at].at)
+	if took < 0 {
+		took = now.Sub(w.running[at].at)
+	}
 	if w.service == 0 {
 		w.service = max(took, 1)
 	}
 	w.service += (took - w.service) / 8
+	w.given -= w.running[at].bytes
 	w.running = slices.Delete(w.running, at, at+1)
-	w.idle++
 	x.sendResult(now, w, from, call, attempt, result)
 	x.dropClosed(w)
 	x.next = true // a handler is idle
@@ -206,7 +257,7 @@ func (x *pairs) startWaiting(now clock.Time) (n int) {
 	x.next = false
 	for at := 0; at < len(x.workList); at++ {
 		w := x.workList[at]
-		for w.idle > 0 && len(w.items) > 0 {
+		for len(w.items) > 0 && w.mayBegin(len(w.items[0].Payload)) {
 			i := w.items[0]
 			w.items = slices.Delete(w.items, 0, 1)
 			w.held -= len(i.Payload)
@@ -220,7 +271,7 @@ func (x *pairs) startWaiting(now clock.Time) (n int) {
 
 // sendResult reports to the sender of an item what became of it.
 func (x *pairs) sendResult(now clock.Time, w *workQueue, to wire.MemberID, number uint64, attempt uint32, r wire.Result) {
-	backlog, service := uint32(len(w.items)), uint32(min(max(w.service/time.Microsecond, 1), 1<<31))
+	backlog, service := uint32(len(w.items)+max(0, len(w.running)-w.handlers)), uint32(min(max(w.service/time.Microsecond, 1), 1<<31))
 	if to == x.p.cfg.Self {
 		i := wire.Item{Call: number, Attempt: attempt, Result: r, Backlog: backlog, Service: service}
 		if x.p.gated() || len(x.late) > 0 { // no call may end well now; and a reply comes before its result
@@ -240,25 +291,46 @@ func (x *pairs) sendResult(now clock.Time, w *workQueue, to wire.MemberID, numbe
 
 // cancelWork drops an item that its sender does not want any more, unless a handler has begun it.
 func (x *pairs) cancelWork(from wire.MemberID, number uint64) {
-	x.dropWork(func(i *workItem) bool { return i.From == from && i.Call == number })
+	x.dropWork(func(by wire.MemberID, call uint64) bool { return by == from && call == number })
 }
 
 // dropWorkOf drops what a member has sent and no handler has begun: it hands it out anew.
 func (x *pairs) dropWorkOf(from wire.MemberID) {
 	if !x.is(keepUnbegun) {
-		x.dropWork(func(i *workItem) bool { return i.From == from })
+		x.dropWork(func(by wire.MemberID, _ uint64) bool { return by == from })
 	}
 }
 
-func (x *pairs) dropWork(which func(i *workItem) bool) {
+func (x *pairs) dropWork(which func(from wire.MemberID, call uint64) bool) {
 	for _, w := range x.workList {
+		x.recall(0, w, which, false)
 		w.items = slices.DeleteFunc(w.items, func(i *workItem) bool {
-			if !which(i) {
+			if !which(i.From, i.Call) {
 				return false
 			}
 			w.held -= len(i.Payload)
 			x.freeWork(i)
 			return true
 		})
+	}
+}
+
+// recall takes back what a Recaller was given ahead. With giveBack it goes back to its senders.
+func (x *pairs) recall(now clock.Time, w *workQueue, which func(from wire.MemberID, call uint64) bool, giveBack bool) {
+	if w.recaller == nil {
+		return
+	}
+	for i := 0; i < len(w.running); {
+		b := w.running[i]
+		if !which(b.from, b.call) || !w.recaller.Recall(b.from, b.call, b.attempt) {
+			i++
+			continue
+		}
+		w.given -= b.bytes
+		w.running = slices.Delete(w.running, i, i+1)
+		x.next = true
+		if giveBack {
+			x.sendResult(now, w, b.from, b.call, b.attempt, wire.ResultReturned)
+		}
 	}
 }

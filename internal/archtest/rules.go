@@ -68,7 +68,7 @@ var Rules = []Rule{
 	{Dir: "internal/fanin", Uses: nack},
 	{Dir: "internal/member", Uses: join(cores, "engine", "internal/topic", "internal/lanes", "internal/fanin")},
 	{Dir: "internal/uri", Uses: join(bottom, "internal/words", "xdp")},
-	{Dir: "internal/intake", Uses: join(shared, "internal/gid", "internal/member")},
+	{Dir: "internal/intake", Uses: join(group, "internal/gid", "internal/member")},
 	// One start of a member: its threads, and its end.
 	{Dir: "internal/run", Uses: join(cores, "engine", "internal/member", "internal/gid")},
 	{Dir: "internal/lossy", Uses: join(bottom, "engine"), Seeded: true},

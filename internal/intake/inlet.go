@@ -144,17 +144,23 @@ func (in *inlet) Deliver(now clock.Time, topic string, d *core.Delivery) {
 		in.miss(core.Loss{From: d.From, Stream: d.Stream, First: d.Sequence, Last: d.Sequence, Reason: core.LossSlowConsumer})
 		return
 	}
+	in.add(now, topic, d, nil)
+}
+
+// add queues a message, and with it what else is to be known of it. There is room.
+func (in *inlet) add(now clock.Time, topic string, d *core.Delivery, extra []byte) {
+	n := len(d.Payload) + len(extra)
 	g := in.fill
-	if g == nil || !g.fits(len(d.Payload)) {
-		g = in.extend(len(d.Payload))
+	if g == nil || !g.fits(n) {
+		g = in.extend(n)
 	}
 	at := g.filled
-	copy(g.bytes[at:], d.Payload)
-	g.filled += len(d.Payload)
+	copy(g.bytes[at+copy(g.bytes[at:], d.Payload):], extra)
+	g.filled += n
 	it := &g.items[g.used]
 	g.used++
 	it.from, it.stream, it.sequence, it.kind, it.topic = d.From, d.Stream, d.Sequence, d.Kind, topic
-	it.received, it.at, it.n, it.reason = uint64(now), uint32(at), uint32(len(d.Payload)), 0
+	it.received, it.at, it.n, it.reason = uint64(now), uint32(at), uint32(n), 0
 	in.publish()
 }
 

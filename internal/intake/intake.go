@@ -102,7 +102,9 @@ func New(cfg Config) *Intake {
 }
 
 // At implements member.Divided.
-func (q *Intake) At(engine int) member.Consumer {
+func (q *Intake) At(engine int) member.Consumer { return q.at(engine) }
+
+func (q *Intake) at(engine int) *inlet {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	inlets := *q.inlets.Load()

@@ -32,6 +32,9 @@ type Group struct {
 	Tell   func(now clock.Time, c *group.Change)
 	Calls  group.CallSink
 
+	// Gate is called on the first engine's thread when the gate closes or opens. It may be nil.
+	Gate func(closed bool)
+
 	// Peers and Addresses as in group.Config.
 	Peers     func(list []buf.Endpoint)
 	Addresses []buf.Endpoint
@@ -102,6 +105,9 @@ func (m *Member) startGroup() {
 // gated takes in that the gate closes or opens. What it held up is delivered in the turns that follow.
 func (m *Member) gated(closed bool) {
 	m.group.gate.Store(closed)
+	if f := m.group.cfg.Gate; f != nil {
+		f(closed)
+	}
 	if !closed {
 		m.table.Resume()
 		for _, u := range m.units {
@@ -200,6 +206,10 @@ func (g *grouping) waiting() bool { return g != nil && !g.commands.Empty() }
 // settled reports whether all commands were carried out, and nothing between this member and another one is
 // outstanding.
 func (g *grouping) settled() bool { return g == nil || g.commands.Used() == 0 && g.core.Quiet() }
+
+// GroupSettled reports whether nothing between this member and another one of the group is outstanding. It belongs
+// to the first engine's thread.
+func (m *Member) GroupSettled() bool { return m.Engine().Flushed() && m.group.settled() }
 
 // close begins the end: the member leaves.
 func (g *grouping) close(now clock.Time) {

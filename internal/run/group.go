@@ -13,6 +13,8 @@ import (
 type GroupConfig struct {
 	Member    member.Group // Mirror and Tell are filled in
 	Listeners *Listeners
+	// Begin gives the core the handlers that there are, before its first turn. It may be nil.
+	Begin func(now clock.Time, p *group.Protocol)
 	// Marks returns a mark for each queue that holds something now. It is called on the first engine's thread.
 	Marks func() []Mark
 	// Held is called once for an end that has waited long for the handler of a queue. It runs on the

@@ -40,6 +40,7 @@ type Run struct {
 	held    func(Held)
 	watch   *watch
 	group   *Group // nil: the member is in no group
+	spins   bool   // the engine never sleeps
 
 	refused chan struct{} // closed by Refuse
 	gone    chan struct{} // closed by End, at its end
@@ -67,7 +68,11 @@ func Start(cfg Config) (*Run, error) {
 	if cfg.Group != nil {
 		r.group = newGroup(r, cfg.Group, &cfg.Member)
 	}
+	r.spins = cfg.Member.Idle == engine.BusySpin
 	r.member = member.New(cfg.Member)
+	if cfg.Group != nil && cfg.Group.Begin != nil {
+		cfg.Group.Begin(engine.Now(), r.member.Group())
+	}
 	r.engine, r.watch = r.member.Engine(), &watch{run: r}
 	for _, e := range r.member.Engines() {
 		r.workers = append(r.workers, &worker{engine: e, ended: make(chan struct{})})

@@ -42,6 +42,10 @@ func (r *Run) Settle(deadline clock.Time) (left []string) {
 	return left
 }
 
+// SettleGroup waits, at most until the deadline, until nothing between this member of a group and another one is
+// outstanding.
+func (r *Run) SettleGroup(deadline clock.Time) { r.until(0, deadline, r.member.GroupSettled) }
+
 // silentMax bounds the turns in which Leave datagrams go out. Their number is bounded, too.
 const silentMax = 50 * time.Millisecond
 

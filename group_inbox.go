@@ -1,0 +1,219 @@
+package blaze
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/group"
+	"github.com/activeblaze/blaze/internal/intake"
+	"github.com/activeblaze/blaze/internal/member"
+	"github.com/activeblaze/blaze/internal/words"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// Send sends m to the default in-box of one member: SendInbox with "".
+func (g *GroupChannel) Send(ctx context.Context, to MemberID, m *Message) error {
+	return g.SendInbox(ctx, to, "", m)
+}
+
+// SendInbox sends m to an in-box of one member, this one included, and returns nil once that member has it: it
+// lies in the in-box's queue, or the Inline handler has run. What one member sends to another arrives in the
+// order of the calls, and once. Calls of several goroutines share datagrams.
+//
+// The errors: ErrNoConsumer, no handler has that in-box; ErrNoSuchMember, that member is not here (any more),
+// and also ErrUnknownOutcome if it may have the message; ErrBackPressure, the in-box is full and its channel has
+// SlowConsumer Drop, or the caller is an Inline handler, which cannot wait; ErrTooLarge, m is larger than
+// Config.MaxMessageSize; ErrClosed, the channel stops; ErrState, it is not started; ErrTopic, the name is
+// longer than 255 bytes or not UTF-8; ErrArgument, m is nil. When ctx ends first, the error wraps ctx's, and it is
+// open whether that member has the message.
+//
+// Under SlowConsumer Pause a full in-box holds up all in-box messages of the same sender, and no other's. The
+// caller may change m as soon as SendInbox has returned.
+func (g *GroupChannel) SendInbox(ctx context.Context, to MemberID, inbox string, m *Message) error {
+	if err := checkInbox(inbox); err != nil {
+		return err
+	}
+	w := what{member.CallSend, to, inbox}
+	st, c, err := g.callWith(ctx, w, m)
+	if err != nil {
+		return err
+	}
+	return g.finish(ctx, st, c, w)
+}
+
+// SendGroup sends m to the default in-box of every member of a group, this one included where it is one, and
+// returns nil once all have it. Members that leave or fail meanwhile are no error. The error joins those of the
+// members that do not have m, in the shape that Send gives them. A group without members is no error.
+func (g *GroupChannel) SendGroup(ctx context.Context, group string, m *Message) error {
+	if err := checkName("group", group); err != nil {
+		return err
+	}
+	st, err := g.mayCall(ctx, what{member.CallSend, MemberID{}, group}, m)
+	if err != nil {
+		return err
+	}
+	payload, err := m.AppendBinary(nil) // shared by all calls
+	if err != nil {
+		return err
+	}
+	type sent struct {
+		c *member.Call
+		w what
+	}
+	var all []sent
+	var errs []error
+	for _, to := range g.MembersOf(group) {
+		w := what{member.CallSend, to.ID, ""}
+		c, err := g.slot(ctx, st, w)
+		if err == nil {
+			c.PayloadKind, c.Payload = wire.KindMessage, payload
+			if err = g.checkSize(w, len(payload)); err != nil {
+				st.calls.Free(c)
+			} else if err = st.Begin(ctx, st.calls, c, false); err != nil {
+				err = callError(w, nil, err)
+			}
+		}
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		all = append(all, sent{c, w})
+	}
+	for _, s := range all {
+		switch err := g.await(ctx, st, s.c, s.w, false); {
+		case err == nil:
+			st.calls.Free(s.c)
+		case !errors.Is(err, ErrNoSuchMember):
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// HandleInbox has h called with every message that is sent to an in-box of this member, one at a time and in
+// order for each sender, on a goroutine of its own; "" is the default in-box. Message.From is the sender. Requests
+// arrive here too: Reply answers them. h owns the message that it gets, and may call anything.
+//
+// An in-box has one handler: a second one is ErrExists. A nil handler is ErrArgument, and so is a name that begins
+// with "blaze."; one that is longer than 255 bytes or not UTF-8 is ErrTopic. The queue in front of h holds
+// Config.SubscriptionQueue messages; Config.SlowConsumer says what happens when it is full: the sender waits
+// (Pause), it is told ErrBackPressure (Drop), or the handler is closed (Disconnect). A handler that has not
+// returned for 100 ms while messages wait behind it is named in the log.
+//
+// HandleInbox works in every state; the handler outlives Stop and Shutdown.
+func (g *GroupChannel) HandleInbox(inbox string, h func(*Message)) (*Subscription, error) {
+	if h == nil {
+		return nil, fmt.Errorf("%w: HandleInbox %q: the handler is nil", ErrArgument, words.Abridged(inbox))
+	}
+	s := &Subscription{c: g.Channel, pattern: inbox, done: make(chan struct{})}
+	return g.openInbox(s, false, func(m *intake.Message) {
+		payload, call, wanted := m.Item()
+		msg, err := messageFrom(Kind(m.Kind), payload)
+		if err != nil {
+			g.badMessages.Add(1)
+			return
+		}
+		msg.setReceived(inbox, MemberID(m.From), m.Sequence, false)
+		if wanted {
+			msg.asked = &asked{g: g.Channel, start: g.serial(), from: m.From, call: call}
+		}
+		h(msg)
+	}, nil)
+}
+
+// messageFrom makes the Message that a payload carries.
+func messageFrom(kind Kind, payload []byte) (*Message, error) {
+	return messageOf(&Delivery{Kind: kind, Payload: payload})
+}
+
+// inbox is what a Subscription has besides that handles an in-box.
+type inbox struct {
+	handler group.InboxHandler
+	inline  *inlineInbox // nil: it has a queue
+}
+
+// openInbox takes in a new handler of an in-box: with a queue, whose items handle is given, or Inline.
+func (g *GroupChannel) openInbox(s *Subscription, runInline bool, handle func(*intake.Message), h func(*Call)) (*Subscription, error) {
+	name := s.pattern
+	if err := checkInbox(name); err != nil {
+		return nil, err
+	}
+	if strings.HasPrefix(name, reserved) {
+		return nil, fmt.Errorf("%w: in-box %q: names that begin with %q are reserved", ErrArgument, name, reserved)
+	}
+	if s.inbox = new(inbox); runInline {
+		s.inbox.inline = &inlineInbox{s: s, h: h}
+		s.inbox.handler = s.inbox.inline
+	} else {
+		conf := g.cfg.Load()
+		s.queue = s.newIntake(conf, handle)
+		s.inbox.handler = intake.NewInbox(name, s.queue, s.hangs)
+	}
+	hs := &g.group.handlers
+	hs.mu.Lock()
+	if hs.inboxes[name] != nil {
+		hs.mu.Unlock()
+		return nil, fmt.Errorf("%w: in-box %q has a handler", ErrExists, name)
+	}
+	hs.inboxes[name] = s
+	hs.mu.Unlock()
+	g.enlistQueue(s)
+	g.apply(func(st *start, core *group.Protocol) { st.group.applyInbox(core, hs, name) })
+	return s, nil
+}
+
+// closeInbox ends what openInbox began. Any goroutine may call it.
+func (s *Subscription) closeInbox() {
+	hs := &s.c.group.handlers
+	hs.mu.Lock()
+	if hs.inboxes[s.pattern] == s {
+		delete(hs.inboxes, s.pattern)
+	}
+	hs.mu.Unlock()
+	if st := s.c.run.Load(); st != nil {
+		st.Engine(0).Post(func() { st.group.applyInbox(st.Member().Group(), hs, s.pattern) })
+	}
+}
+
+// hangs logs that the handler of an in-box has not returned for long.
+func (s *Subscription) hangs(waiting int) {
+	s.c.logger().Warn("blaze: a handler of an in-box does not return, and messages wait behind it", "inbox", s.pattern, "waiting", waiting)
+}
+
+// inlineInbox calls the handler of an in-box on the first engine's thread.
+type inlineInbox struct {
+	s    *Subscription
+	h    func(*Call)
+	core *group.Protocol // of the present start
+	call Call            // lent to h
+}
+
+// Take implements group.InboxHandler.
+func (b *inlineInbox) Take(now clock.Time, i *group.Item) (group.Verdict, wire.RefusalReason) {
+	if b.s.closed.Load() {
+		return group.Refuse, wire.RefusedNoHandler
+	}
+	c := &b.call
+	*c = Call{
+		Payload: i.Payload, Kind: Kind(i.Kind), From: MemberID(i.From), Received: int64(now), Wanted: i.Wanted,
+		c: b.s.c, core: b.core, now: now, number: i.Call, state: callLent,
+	}
+	b.h(c)
+	*c = Call{}
+	return group.Take, 0
+}
+
+const reserved = "blaze."
+
+// checkInbox judges the name of an in-box.
+func checkInbox(name string) error {
+	if len(name) > wire.MaxName || !utf8.ValidString(name) {
+		return fmt.Errorf("%w: in-box %s: must be valid UTF-8 of at most %d bytes", ErrTopic, strconv.Quote(words.Abridged(name)), wire.MaxName)
+	}
+	return nil
+}

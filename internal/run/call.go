@@ -1,0 +1,211 @@
+package run
+
+import (
+	"context"
+	"time"
+
+	"github.com/activeblaze/blaze/engine"
+	"github.com/activeblaze/blaze/internal/gid"
+	"github.com/activeblaze/blaze/internal/member"
+)
+
+// Begin begins a call. On an error it was not begun, and is given back to t: ctx's error, ErrClosed when the run
+// begins to stop, ErrOccupied in an Inline handler. late: a run that stops accepts it too, until it has ended.
+func (r *Run) Begin(ctx context.Context, t *member.Calls, c *member.Call, late bool) (err error) {
+	if r.InHandler() {
+		err = ErrOccupied
+	}
+	for err == nil && !r.member.BeginCall(c) {
+		err = r.idle(ctx, r.stop(late))
+	}
+	if err != nil {
+		t.Free(c)
+		return err
+	}
+	r.engine.Notify()
+	return nil
+}
+
+func (r *Run) stop(late bool) <-chan struct{} {
+	if late {
+		return r.gone
+	}
+	return r.refused
+}
+
+// Finish waits for the end of a call that was begun, which is in c.End when the error is nil. Else the error is
+// ctx's, or ErrClosed when the run begins to stop; ended reports whether c.End is there nevertheless. Unless it is,
+// c is the engine's now. With an Invoker the caller turns the engine meanwhile, unless another goroutine does.
+func (r *Run) Finish(ctx context.Context, c *member.Call, late bool) (ended bool, err error) {
+	stop, number := r.stop(late), c.Number()
+	if err = r.await(ctx, c, stop); err == nil {
+		return true, nil
+	}
+	if err != ErrClosed && r.cancel(number, c, stop) == nil {
+		return true, err // with how it ended
+	}
+	if c.Leave() {
+		return false, err
+	}
+	<-c.Ended()
+	return true, err
+}
+
+// Leave begins a call that nobody waits for. It never waits, and is false when the command ring is full.
+func (r *Run) Leave(t *member.Calls, c *member.Call) bool {
+	if !r.member.BeginCallUnwatched(c) {
+		t.Free(c)
+		return false
+	}
+	r.engine.Notify()
+	return true
+}
+
+// cancelWait is how long a caller whose context has ended waits for the engine to say how the call ended.
+const cancelWait = 10 * time.Millisecond
+
+// cancel has a call end, and waits a moment for that.
+func (r *Run) cancel(number uint64, c *member.Call, stop <-chan struct{}) error {
+	ctx, done := context.WithTimeout(context.Background(), cancelWait)
+	defer done()
+	for !r.member.CancelCall(number) {
+		if err := r.idle(ctx, stop); err != nil {
+			return err
+		}
+	}
+	r.engine.Notify()
+	return r.await(ctx, c, stop)
+}
+
+// await waits for the end of a call.
+func (r *Run) await(ctx context.Context, c *member.Call, stop <-chan struct{}) error {
+	if r.invoker {
+		return r.awaitTurning(ctx, c, stop)
+	}
+	select {
+	case <-c.Ended():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-stop:
+		return ErrClosed
+	}
+}
+
+// awaitTurning is await with an Invoker.
+func (r *Run) awaitTurning(ctx context.Context, c *member.Call, stop <-chan struct{}) error {
+	var others lookout
+	var w engine.Waiter
+	var timer *time.Timer
+	for {
+		if c.HasEnded() {
+			<-c.Ended()
+			return nil
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		select {
+		case <-stop:
+			return ErrClosed
+		default:
+		}
+		turned, work := r.turnOnce(&others)
+		switch {
+		case turned && work > 0:
+			w.Worked()
+			continue
+		case turned:
+			if !r.spins && w.Wait(engine.Now()) {
+				_ = r.Do(func() { r.driver.Wait(idleWait) })
+			}
+			continue
+		}
+		if timer == nil {
+			timer = time.NewTimer(takeOver)
+			defer timer.Stop()
+		} else {
+			timer.Reset(takeOver)
+		}
+		select {
+		case <-c.Ended():
+			return nil
+		case <-timer.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-stop:
+			return ErrClosed
+		}
+	}
+}
+
+// turnOnce turns the engine once for a goroutine that waits for a call, if it is its turn, as turnFor says.
+func (r *Run) turnOnce(others *lookout) (turned bool, work int) {
+	if _, err := r.enter(); err != nil {
+		return false, 0
+	}
+	if r.turner != 0 && r.turner != gid.Current() {
+		now := engine.Now()
+		if r.turns != others.turns {
+			*others = lookout{r.turns, now}
+		}
+		if now.Sub(others.since) < takeOver {
+			r.mu.Unlock()
+			return false, 0
+		}
+	}
+	work = r.turn()
+	after := r.after
+	r.after = nil
+	r.mu.Unlock()
+	for _, f := range after {
+		f()
+	}
+	return true, work
+}
+
+// idle waits a little, for room in the command ring.
+func (r *Run) idle(ctx context.Context, stop <-chan struct{}) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case <-stop:
+		return ErrClosed
+	default:
+	}
+	if r.invoker {
+		var others lookout
+		if turned, _ := r.turnOnce(&others); turned {
+			return nil
+		}
+	}
+	time.Sleep(firstWait)
+	return nil
+}
+
+// Done reports what became of an item of a queue. It waits for room in the command ring. After the end it does
+// nothing.
+func (r *Run) Done(d *member.Done) {
+	for !r.member.Done(d) {
+		if r.idle(context.Background(), r.gone) != nil {
+			return
+		}
+	}
+	r.engine.Notify()
+}
+
+// Slot takes a slot for a call, and waits for one if there is none.
+func (r *Run) Slot(ctx context.Context, t *member.Calls) (*member.Call, error) {
+	for {
+		if c := t.Get(); c != nil {
+			return c, nil
+		}
+		if r.InHandler() {
+			return nil, ErrOccupied
+		}
+		if err := r.idle(ctx, r.refused); err != nil {
+			return nil, err
+		}
+	}
+}

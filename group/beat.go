@@ -100,7 +100,7 @@ func (p *Protocol) tickTombs(now clock.Time) {
 		case tomb.due == 0 || t.tombs[tomb.id] != tomb: // somebody else sent it, or it came back
 		case tomb.due <= now:
 			tomb.due, tomb.last = 0, now
-			if p.alone() && tomb.listed != 0 {
+			if p.alone() {
 				p.notify(tomb)
 				continue
 			}

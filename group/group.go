@@ -274,6 +274,7 @@ func (p *Protocol) stepStranger(now clock.Time, d *wire.Datagram, r buf.Received
 			if t.due == 0 && jumps(d.Incarnation, t.incarnation) {
 				p.probe(r.From, wire.Probe{To: t.id, Kind: wire.ProbeRemoved, Incarnation: d.Incarnation + maxJump})
 			}
+			t.from = r.From
 			p.owe(now, t)
 			p.gateMeets(now, t.id, r.From)
 			for i := range frames {

@@ -1,6 +1,7 @@
 package group
 
 import (
+	"cmp"
 	"encoding/binary"
 	"slices"
 	"time"
@@ -83,11 +84,14 @@ func (p *Protocol) tickSeek(now clock.Time) {
 	}
 }
 
-// notify sends a notice to the removed member itself, which gets nothing that goes to the group, and with it
-// this member's record: that one may have removed this member too, and get nothing else with its incarnation.
+// notify sends a notice to the removed member itself, which gets nothing that goes to the group. With it goes this
+// member's record: that one may have removed this member too, and not be in its list either.
 func (p *Protocol) notify(t *tombstone) {
-	p.probe(t.listed, wire.Probe{To: t.id, Kind: wire.ProbeRemoved, Incarnation: t.incarnation})
-	p.sendHello(t.listed, p.partialHello(p.nonce))
+	to := cmp.Or(t.listed, t.from, t.endpoint)
+	p.probe(to, wire.Probe{To: t.id, Kind: wire.ProbeRemoved, Incarnation: t.incarnation})
+	if to == t.listed {
+		p.sendHello(to, p.partialHello(p.nonce))
+	}
 }
 
 // reprove probes a member whose datagrams come from elsewhere than what goes to the group goes to.

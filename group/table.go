@@ -83,6 +83,7 @@ type tombstone struct {
 	at          clock.Time
 	due, last   clock.Time   // of the notice that it is owed; 0: none
 	listed      buf.Endpoint // as in entry
+	from        buf.Endpoint // where it was last received from, since
 	seek        clock.Time   // without multicast: when a beat is next sent there
 	seeks       int
 }

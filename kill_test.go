@@ -43,7 +43,13 @@ func TestChild(t *testing.T) {
 // child starts a process that is a member, and waits until it is one.
 func child(t *testing.T, role string, cfg blaze.Config) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestChild$", "-test.timeout=60s")
+	return childOf(t, "TestChild", role, cfg)
+}
+
+// childOf is child with another function that the process runs.
+func childOf(t *testing.T, test, role string, cfg blaze.Config) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^"+test+"$", "-test.timeout=60s")
 	cmd.Env = append(os.Environ(), "BLAZE_TEST_ROLE="+role, "BLAZE_TEST_URI="+cfg.BroadcastURI, "BLAZE_TEST_CLUSTER="+cfg.Cluster)
 	in, err := cmd.StdinPipe()
 	if err != nil {

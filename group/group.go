@@ -66,10 +66,9 @@ type Config struct {
 	// Calls takes the ends of calls. It may be nil where there are none.
 	Calls CallSink
 
-	// Peers takes the list of endpoints that the group's datagrams go to, for a driver without
-	// multicast; nil: the driver has multicast. Addresses are always in the list.
-	Peers     func(list []buf.Endpoint)
-	Addresses []buf.Endpoint
+	// Peers takes the list of members that the group's datagrams go to besides the configured addresses, for a
+	// driver without multicast; nil: the driver has multicast.
+	Peers func(list []buf.Endpoint)
 
 	defect defect // a planted one, in tests
 }
@@ -155,6 +154,9 @@ func (p *Protocol) observe(now clock.Time) {
 	}
 	p.started = true
 	p.table.changed = now
+	if p.alone() {
+		p.cfg.Peers(nil) // what an earlier start found
+	}
 	p.tellSelf(now, Started)
 	p.join.begin(p, now)
 	p.beat.due = now

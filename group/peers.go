@@ -23,7 +23,7 @@ func (p *Protocol) listPeers() {
 	if !p.alone() {
 		return
 	}
-	list := append(p.peers[:0:0], p.cfg.Addresses...)
+	list := p.peers[:0:0]
 	for _, e := range p.table.order {
 		if e.listed != 0 && !slices.Contains(list, e.listed) {
 			list = append(list, e.listed)

@@ -61,9 +61,11 @@ func (r *rig) add() *rigMember {
 		Pending: func(wire.MemberID) bool { return m.held },
 	}
 	if r.alone {
-		cfg.Addresses = []buf.Endpoint{1}
-		m.peers = cfg.Addresses
-		cfg.Peers = func(list []buf.Endpoint) { m.peers = list }
+		cfg.Peers = func(list []buf.Endpoint) {
+			m.peers = append([]buf.Endpoint{1}, list...)
+			slices.Sort(m.peers)
+			m.peers = slices.Compact(m.peers)
+		}
 	}
 	m.Protocol = New(cfg)
 	r.members = append(r.members, m)

@@ -142,10 +142,11 @@ func (m *GroupMember) start() {
 	m.pool = buf.NewPool(groupBuffers+2*engine.Batch, cfg.Datagram+wire.DataOverhead)
 	cfg.Pool = m.pool
 	if c.Listed != nil {
+		var addresses []buf.Endpoint
 		for _, i := range c.Listed(m.Node) {
-			cfg.Addresses = append(cfg.Addresses, buf.Endpoint(i+1))
+			addresses = append(addresses, buf.Endpoint(i+1))
 		}
-		m.Driver.Pointcast(cfg.Addresses...)
+		m.Driver.Pointcast(addresses...)
 		cfg.Peers = m.Driver.SetPeers
 	}
 	if c.Change != nil {

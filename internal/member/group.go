@@ -35,9 +35,7 @@ type Group struct {
 	// Gate is called on the first engine's thread when the gate closes or opens. It may be nil.
 	Gate func(closed bool)
 
-	// Peers and Addresses as in group.Config.
-	Peers     func(list []buf.Endpoint)
-	Addresses []buf.Endpoint
+	Peers func(list []buf.Endpoint) // as in group.Config
 
 	// Command carries out a command of a kind from FirstOwn on, on the first engine's thread. What is in it
 	// is lent for the call. Nil: there are none.
@@ -98,7 +96,7 @@ func (m *Member) startGroup() {
 		Forget: func(now clock.Time, id wire.MemberID) { first.nack.Forget(now, id, true) },
 		Admit:  first.nack.Admit, Pending: first.nack.Pending,
 		Mirror: g.cfg.Mirror, Tell: g.cfg.Tell, Gate: m.gated, Calls: g.cfg.Calls,
-		Peers: g.cfg.Peers, Addresses: g.cfg.Addresses,
+		Peers: g.cfg.Peers,
 	})
 }
 

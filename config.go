@@ -94,13 +94,21 @@ type Config struct {
 	// NoSelfDelivery: a channel does not receive its own broadcasts.
 	NoSelfDelivery bool
 
-	// HeartbeatInterval is the membership's heartbeat, 1ms..1m (NACK's own heartbeats adapt).
-	// Zero means 20ms, or a fifth of FailureTimeout where that is less.
+	// HeartbeatInterval is the time between two heartbeats of a member of a group, 1ms..1m (NACK's own
+	// heartbeats adapt). It grows with the number of members, so that HeartbeatRate holds. Zero means 20ms, or a
+	// fifth of FailureTimeout where that is less.
 	HeartbeatInterval time.Duration
 
-	// FailureTimeout is the silence after which the membership suspects a member, at least
-	// two HeartbeatIntervals and at most 10m. NACK evicts a silent receiver after the larger of it
-	// and one second. Zero means 100ms, or five HeartbeatIntervals where that is more.
+	// HeartbeatRate bounds what the heartbeats of all members of a group take together, in bits per second on
+	// the wire, 64,000..100,000,000,000: with 800,000 the interval is 20ms for up to 16 members and 121ms for 100.
+	// FailureTimeout grows with the interval. All members should have the same. Zero means 800,000.
+	HeartbeatRate int64
+
+	// FailureTimeout decides when a member of a group fails: it is suspected after a silence of 0.45 of it, and
+	// removed after nine tenths, unless another member receives of it. A member whose process stands still for
+	// three quarters of it or more asks the others whether it was removed, before it goes on. At least two
+	// HeartbeatIntervals and at most 10m. NACK evicts a silent receiver after the larger of it and one second.
+	// Zero means 100ms, or five HeartbeatIntervals where that is more.
 	FailureTimeout time.Duration
 
 	// Linger is how long Stop waits for what was accepted to be sent and, under reliable
@@ -181,6 +189,8 @@ const (
 	minRate                             = 64_000
 
 	minHeartbeat                     = time.Millisecond
+	maxHeartbeatRate                 = 100_000_000_000
+	defaultHeartbeatRate             = 800_000
 	defaultHeartbeat, defaultFailure = 20 * time.Millisecond, 100 * time.Millisecond
 
 	maxExpectedMembers = 1024
@@ -301,6 +311,7 @@ func (c Config) checkSizes() error {
 func (c Config) checkTimes() error {
 	return firstError(
 		inRange("HeartbeatInterval", c.HeartbeatInterval, minHeartbeat, time.Minute),
+		inRange("HeartbeatRate", c.HeartbeatRate, minRate, maxHeartbeatRate),
 		inRange("FailureTimeout", c.FailureTimeout, 2*c.HeartbeatInterval, 10*time.Minute),
 		inRange("Linger", c.Linger, 1, 10*time.Minute),
 		inRange("LockLease", c.LockLease, time.Millisecond, 24*time.Hour),
@@ -366,6 +377,7 @@ func (c Config) withDefaults() Config {
 			c.HeartbeatInterval = max(minHeartbeat, min(defaultHeartbeat, c.FailureTimeout/5))
 		}
 	}
+	setDefault(&c.HeartbeatRate, defaultHeartbeatRate)
 	setDefault(&c.FailureTimeout, max(defaultFailure, 5*min(c.HeartbeatInterval, time.Minute)))
 	setDefault(&c.Linger, time.Second)
 	setDefault(&c.LockLease, 10*time.Second)
@@ -415,7 +427,7 @@ func bad(field, value, format string, a ...any) error {
 	return &configError{field: field, value: value, want: fmt.Sprintf(format, a...)}
 }
 
-func inRange[T int | time.Duration](field string, value, low, high T) error {
+func inRange[T int | int64 | time.Duration](field string, value, low, high T) error {
 	if value >= low && value <= high {
 		return nil
 	}

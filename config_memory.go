@@ -9,6 +9,7 @@ import (
 	"github.com/activeblaze/blaze/group"
 	"github.com/activeblaze/blaze/internal/attach"
 	"github.com/activeblaze/blaze/internal/fanin"
+	"github.com/activeblaze/blaze/internal/run"
 	"github.com/activeblaze/blaze/internal/topic"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/totem"
@@ -48,6 +49,7 @@ type memory struct {
 	reassembly int64 // messages that are being put together
 	inboxes    int64 // what several engines have for each other
 	ring       int64 // large messages of a ring: those that wait for the token, and those that are being put together
+	group      int64 // of a GroupChannel: what is known of members, calls that wait, large messages to one member, and the way to the engine
 	intakes    int64 // messages that wait for the handlers of subscriptions, all together
 }
 
@@ -64,7 +66,17 @@ func (c *Config) memory(datagram int) memory {
 		reassembly: int64(nack.AssemblyBytes(c.MaxMessageSize)),
 		intakes:    c.queueBytes(),
 		ring:       c.ringBytes(),
+		group:      c.groupBytes(),
 	}
+}
+
+// groupBytes is what a GroupChannel takes besides packet memory. A bar against members that were removed is there
+// for each engine.
+func (c *Config) groupBytes() int64 {
+	if !c.group {
+		return 0
+	}
+	return group.Bytes(c.MaxMessageSize) + run.MirrorBytes + int64(c.groupQueue()) + int64(nack.BarredBytes)
 }
 
 // ringBytes is what a ring's large messages take, on their way out and in.
@@ -87,13 +99,16 @@ func (c *Config) memoryXDP(mtu, queues int) memory {
 		m.inboxes = (1 + further) * fanin.TransferBytes
 		m.streams *= 1 + further
 		m.reassembly *= 1 + further
+		if c.group {
+			m.group += further * int64(nack.BarredBytes)
+		}
 		m.coding += further * nack.FECTables(c.FEC.nack(), datagram, 0)
 	}
 	return m
 }
 
 func (m memory) total() int64 {
-	return m.buffers + m.tables + m.streams + m.coding + m.receive + m.commands + m.reassembly + m.inboxes + m.intakes + m.ring
+	return m.buffers + m.tables + m.streams + m.coding + m.receive + m.commands + m.reassembly + m.inboxes + m.intakes + m.ring + m.group
 }
 
 // MemoryBudget is how many bytes Init and Start will take for c, with its defaults filled in:
@@ -105,6 +120,9 @@ func (m memory) total() int64 {
 // reorder windows of its own. Packet memory, and the rings that lead to it, are the driver's, and the kernel locks
 // them: they are resident from the start, and a process without CAP_IPC_LOCK may not have more of
 // them than its limit (ulimit -l). auto:// counts as whichever driver takes more.
+//
+// A GroupChannel takes more: ask for the budget of its Config(). Most of the difference is what other members can
+// announce of themselves, which few do: records of up to 256 KiB each, 32 MiB in all, twice.
 //
 // Messages that wait for handlers are in the sum. The queues of all subscriptions together hold at most
 // three quarters of Window, or twice MaxMessageSize where that is more, each message counted with 64 bytes

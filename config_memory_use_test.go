@@ -55,6 +55,46 @@ func TestMemoryBudgetIsTrue(t *testing.T) {
 	}
 }
 
+// A GroupChannel takes what its Config() says; a Channel takes nothing of it.
+func TestMemoryBudgetOfAGroup(t *testing.T) {
+	socketsOnly(t)
+	cfg := testConfig(t)
+	cfg.Window = 1 << 20
+	g, err := blaze.NewGroupChannel("", cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, budget := cfg.MemoryBudget(), g.Config().MemoryBudget()
+	before := heap()
+	startGroup(t, g)
+	if _, err := g.Publisher("a"); err != nil {
+		t.Fatal(err)
+	}
+	g.Stats()
+	used := heap() - before
+	t.Logf("%d KiB used, %d KiB in the budget, %d KiB in that of a Channel", used>>10, budget>>10, plain>>10)
+	if used > budget {
+		t.Errorf("%d bytes are used, the budget says %d", used, budget)
+	}
+	// What nobody has announced takes nothing: besides a Channel's there are packet buffers and a command ring.
+	if more := int64(2048*1600 + 2<<20); used > plain+more {
+		t.Errorf("%d bytes are used, a Channel takes %d", used, plain)
+	}
+	if err := g.Shutdown(); err != nil {
+		t.Fatal(err)
+	}
+	if cfg = g.Config(); (blaze.Config{Window: cfg.Window}).MemoryBudget() != plain {
+		t.Error("the budget of a Channel has changed")
+	}
+	c, err := blaze.NewChannel(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Config().MemoryBudget(); got != plain {
+		t.Errorf("a Channel with the Config of a group: %d bytes, want %d", got, plain)
+	}
+}
+
 // Whatever makes a member hold memory, all at once: messages that never become whole, FEC senders that
 // have gone, and slow subscriptions. The member stays within its budget, and the budget within what it was.
 func TestMemoryBudgetHoldsAgainstHostility(t *testing.T) {

@@ -24,6 +24,7 @@ func TestZeroConfig(t *testing.T) {
 	want := Config{
 		Cluster: "default", BroadcastURI: "udp://239.255.66.76:6676", Protocol: NACK, Lanes: 1, Window: 8 << 20, MaxMessageSize: 1 << 20,
 		SubscriptionQueue: 4096, MaxStreams: 4096, SlowConsumer: Pause, FlowControl: Slowest, HeartbeatInterval: 20 * time.Millisecond,
+		HeartbeatRate:  800_000,
 		FailureTimeout: 100 * time.Millisecond, Linger: time.Second, LockLease: 10 * time.Second, Idle: Backoff, Logger: slog.Default(),
 		FEC: FECConfig{SourceSymbols: 20, RepairSymbols: 2, MinRepair: 1, MaxRepair: 6, Interleave: 1},
 	}
@@ -90,6 +91,9 @@ func TestValidateNamesTheField(t *testing.T) {
 		{Config{MaxRate: 63_999}, []string{"MaxRate", "63999", "64000"}},
 		{Config{HeartbeatInterval: -1}, []string{"HeartbeatInterval", "-1ns", "1ms"}},
 		{Config{HeartbeatInterval: time.Hour}, []string{"HeartbeatInterval", "1h0m0s", "1m0s"}},
+		{Config{HeartbeatRate: 1}, []string{"HeartbeatRate", "1", "64000 to 100000000000"}},
+		{Config{HeartbeatRate: -1}, []string{"HeartbeatRate", "-1"}},
+		{Config{HeartbeatInterval: 60 * time.Millisecond, FailureTimeout: 100 * time.Millisecond}, []string{"FailureTimeout", "100ms", "120ms"}},
 		{Config{FailureTimeout: time.Millisecond, HeartbeatInterval: time.Millisecond}, []string{"FailureTimeout", "1ms", "2ms"}},
 		{Config{FailureTimeout: 1}, []string{"FailureTimeout", "1ns", "2ms"}}, // not HeartbeatInterval, which follows it
 		{Config{FailureTimeout: -time.Second}, []string{"FailureTimeout", "-1s"}},

@@ -61,7 +61,7 @@ func (c *Channel) groupConfig(st *start, res *attach.Attachment) (*run.GroupConf
 	g.started = max(uint64(time.Now().UnixNano()), g.started+1)
 	m := member.Group{
 		Name: conf.Name, Started: g.started, Groups: slices.Clone(g.groups),
-		HeartbeatInterval: conf.HeartbeatInterval, FailureTimeout: conf.FailureTimeout,
+		HeartbeatInterval: conf.HeartbeatInterval, FailureTimeout: conf.FailureTimeout, HeartbeatRate: conf.HeartbeatRate,
 		Queue: conf.groupQueue(), Buffers: group.DefaultBuffers,
 		Peers: res.SetPeers(),
 	}

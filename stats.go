@@ -5,6 +5,7 @@ import (
 	"reflect"
 
 	"github.com/activeblaze/blaze/engine"
+	"github.com/activeblaze/blaze/group"
 	"github.com/activeblaze/blaze/internal/attach"
 	"github.com/activeblaze/blaze/internal/run"
 	"github.com/activeblaze/blaze/nack"
@@ -27,6 +28,7 @@ type Stats struct {
 	Engine  engine.Stats // turns, datagrams in and out, drops by reason
 	Nack    nack.Stats   // streams of BestEffort, NACK, FEC and Hybrid: repair, flow control, drops by reason
 	Totem   totem.Stats  // the ring, where topics are sent under Totem
+	Group   group.Stats  // of a GroupChannel: members, messages between two of them, queues, drops by reason
 	UDP     udp.Stats    // over sockets: system calls, packets, kernel drops
 	XDP     xdp.Stats    // over AF_XDP: rings, filter, copies
 
@@ -120,6 +122,12 @@ func (c *Channel) collect(run *start) Stats {
 	}
 	if t := run.Member().Totem(); t != nil {
 		s.Totem = t.Stats()
+	}
+	if g := run.Member().Group(); g != nil {
+		s.Group = g.Stats()
+		held, longest := run.Group().Held()
+		s.Group.EventsHeld += held
+		s.Group.EventHoldNS = max(s.Group.EventHoldNS, longest)
 	}
 	s.attached(run.res)
 	s.UDP = run.res.UDP()

@@ -21,6 +21,17 @@ type Info struct {
 	Started     uint64 // ns since 1970
 }
 
+// What the mirror and the teller keep of groups is bounded besides the core's own bounds. Of a member with which
+// there would be more, the groups are left out.
+const (
+	MaxMemberships = 1 << 20 // a group of a member
+	MaxGroupNames  = 1 << 16
+)
+
+// MirrorBytes is what the mirror and the teller of a run keep at most: the text of all records, and for each
+// membership its name in the mirror and in the teller, and the member in its group.
+const MirrorBytes = group.MaxRecords + MaxMemberships*(16+16+16) + MaxGroupNames*96 + group.MaxMembers*512
+
 // byAge orders members: the longest-serving one first.
 func byAge(a, b *Info) int {
 	return cmp.Or(cmp.Compare(a.Started, b.Started), bytes.Compare(a.ID[:], b.ID[:]))
@@ -88,6 +99,7 @@ type Mirror struct {
 	order  []*Info                    // by id
 	groups map[string][]wire.MemberID // by id
 	names  map[string][]*Info         // by age
+	all    int                        // memberships
 
 	waiting sync.Mutex
 	change  chan struct{} // guarded by waiting: closed at the next change; nil: no caller waits
@@ -143,6 +155,11 @@ func (m *Mirror) apply(c mirrored) {
 
 func (m *Mirror) put(info *Info) {
 	old := m.byID[info.ID]
+	if m.all+len(info.Groups) > MaxMemberships || len(m.groups)+m.unknown(info) > MaxGroupNames {
+		bare := *info
+		bare.Groups = nil
+		info = &bare
+	}
 	m.byID[info.ID] = info
 	at, found := slices.BinarySearchFunc(m.order, info, byID)
 	if found {
@@ -156,6 +173,16 @@ func (m *Mirror) put(info *Info) {
 	named := m.names[info.Name]
 	at, _ = slices.BinarySearchFunc(named, info, byAge)
 	m.names[info.Name] = slices.Insert(named, at, info)
+}
+
+// unknown is how many of a member's groups have no other member.
+func (m *Mirror) unknown(info *Info) (n int) {
+	for _, g := range info.Groups {
+		if _, known := m.groups[g]; !known {
+			n++
+		}
+	}
+	return n
 }
 
 func (m *Mirror) remove(id wire.MemberID) {
@@ -184,6 +211,7 @@ func (m *Mirror) unname(old *Info) {
 // regroup takes in the difference between a member's groups before and now.
 func (m *Mirror) regroup(old, info *Info) {
 	a, b := old.Groups, info.Groups
+	m.all += len(b) - len(a)
 	for len(a) > 0 || len(b) > 0 {
 		switch {
 		case len(b) == 0 || len(a) > 0 && a[0] < b[0]:

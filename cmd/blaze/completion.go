@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/activeblaze/blaze"
+)
+
+var shells = []string{"bash", "zsh", "fish", "powershell"}
+
+func (a *app) completion() *cobra.Command {
+	return &cobra.Command{
+		Use:   "completion SHELL",
+		Short: "Print the completion script of bash, zsh, fish or powershell",
+		Long: `Prints a script that lets a shell complete commands, options and, by asking the
+running group for at most 300 ms, topics that are in use.
+
+  bash        source <(blaze completion bash)    in ~/.bashrc
+  zsh         source <(blaze completion zsh)     in ~/.zshrc, after compinit
+  fish        blaze completion fish | source     in config.fish
+  powershell  blaze completion powershell | Out-String | Invoke-Expression`,
+		Example:   "  blaze completion bash > blaze.bash",
+		ValidArgs: shells,
+		Args: func(_ *cobra.Command, args []string) error {
+			switch {
+			case len(args) != 1:
+				return usagef("blaze completion: which SHELL? Want bash, zsh, fish or powershell")
+			case !slices.Contains(shells, args[0]):
+				return usagef("unknown shell %q: want bash, zsh, fish or powershell", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			root := cmd.Root()
+			switch args[0] {
+			case "bash":
+				return root.GenBashCompletionV2(a.out, true)
+			case "zsh":
+				return root.GenZshCompletion(a.out)
+			case "fish":
+				return root.GenFishCompletion(a.out, true)
+			default:
+				return root.GenPowerShellCompletionWithDesc(a.out)
+			}
+		},
+	}
+}
+
+// completionTime is how long the running group is asked while somebody waits for a completion.
+const completionTime = 300 * time.Millisecond
+
+type completer = func(cmd *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective)
+
+// completeTopics completes the first n arguments, or all, with the topics that are seen in completionTime.
+func (a *app) completeTopics(n int) completer {
+	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if n >= 0 && len(args) >= n {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return a.topicsSeen(cmd), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func (a *app) topicsSeen(cmd *cobra.Command) []string {
+	cfg, err := a.channelConfig(cmd)
+	if err != nil {
+		return nil
+	}
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	c, err := blaze.NewChannel(cfg)
+	if err != nil {
+		return nil
+	}
+	defer c.Shutdown()
+	var mu sync.Mutex
+	seen := map[string]bool{}
+	if _, err := c.SubscribePayload(">", func(d *blaze.Delivery) {
+		mu.Lock()
+		defer mu.Unlock()
+		if len(seen) < 1000 {
+			seen[d.Topic] = true
+		}
+	}); err != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
+	defer cancel()
+	if c.Start() != nil {
+		return nil
+	}
+	<-ctx.Done()
+	mu.Lock()
+	defer mu.Unlock()
+	return slices.Sorted(maps.Keys(seen))
+}

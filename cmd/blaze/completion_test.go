@@ -1,0 +1,48 @@
+package main
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// The scripts load in their shells, and complete.
+func TestCompletion(t *testing.T) {
+	t.Parallel()
+	s := newShell(t)
+	// The script of bash calls functions of the package bash-completion where they are there, and does without else.
+	s.want(`source <(blaze completion bash) && complete -p blaze &&
+		COMP_WORDS=(blaze pu) COMP_CWORD=1 COMP_LINE='blaze pu' COMP_POINT=8 COMP_TYPE=9 && words=("${COMP_WORDS[@]}") cword=1 cur=pu prev=blaze &&
+		__blaze_get_completion_results && printf %s "$out"`, "complete -o default -F __start_blaze blaze\npub\tSend messages on a topic\n", 0)
+	for shell, check := range map[string]string{
+		"zsh":  `autoload -U compinit && compinit -u -d dump && source <(blaze completion zsh) && echo "${_comps[blaze]}"`,
+		"fish": `blaze completion fish | source; and complete -c blaze | string match -q '*__blaze_prepare_completions*'; and echo _blaze`,
+	} {
+		t.Run(shell, func(t *testing.T) {
+			if _, err := exec.LookPath(shell); err != nil {
+				t.Skip("SKIPPED: " + shell + " is not installed")
+			}
+			s.want(shell+` -c '`+check+`'`, "_blaze\n", 0)
+		})
+	}
+	out, _, status := s.run(`blaze completion powershell`)
+	if status != 0 || !strings.Contains(out, "Register-ArgumentCompleter") {
+		t.Errorf("powershell: status %d\n%s", status, out)
+	}
+}
+
+// Completion asks the running group, and is done in time where nobody answers.
+func TestCompletionAsksTheGroup(t *testing.T) {
+	t.Parallel()
+	s := newShell(t)
+	for _, c := range []struct{ words, want string }{
+		{"sub ''", "a.b\n:4\n"},
+		{"pub ''", "a.b\n:4\n"},
+		{"pub a.b ''", ":4\n"},
+		{"sub --uri nonsense ''", ":4\n"},
+		{"sub --protocol ''", "nack\nbesteffort\nfec\nhybrid\ntotem\n:4\n"},
+		{"sub --cluster ''", ":4\n"},
+	} {
+		s.want(`yes | blaze pub -q --wait-receivers 0 --rate 1000 a.b & blaze __complete `+c.words+` 2>err; kill $!`, c.want, 0)
+	}
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"unicode/utf8"
+
+	"github.com/activeblaze/blaze"
+)
+
+// texts calls f with each message that the arguments of a command mean: each argument, or, for none and for
+// "-", each line of standard input without its end. A line above limit bytes is an error.
+func (a *app) texts(ctx context.Context, args []string, limit int, f func(string) error) error {
+	if len(args) > 0 && !(len(args) == 1 && args[0] == "-") {
+		for _, text := range args {
+			if err := f(text); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	lines := make(chan string)
+	failed := make(chan error, 1)
+	go func() { // Read cannot be interrupted: this goroutine is left behind
+		defer close(lines)
+		r := bufio.NewReaderSize(a.stdin, 64<<10)
+		for n := 1; ; n++ {
+			line, err := readLine(r, limit)
+			if err != nil {
+				if err != io.EOF {
+					failed <- fmt.Errorf("standard input, line %d: %w", n, err)
+				}
+				return
+			}
+			select {
+			case lines <- line:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case line, ok := <-lines:
+			if !ok {
+				select {
+				case err := <-failed:
+					return err
+				default:
+					return nil
+				}
+			}
+			if err := f(line); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// readLine reads a line without its end. The last one may lack it.
+func readLine(r *bufio.Reader, limit int) (string, error) {
+	var line []byte
+	for {
+		part, err := r.ReadSlice('\n')
+		line = append(line, part...)
+		if len(line) > limit+2 {
+			return "", fmt.Errorf("%w: more than %d bytes (MaxMessageSize)", blaze.ErrTooLarge, limit)
+		}
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			continue
+		case err == io.EOF && len(line) > 0:
+			return string(line), nil
+		case err != nil:
+			return "", err
+		}
+		line = line[:len(line)-1]
+		if n := len(line); n > 0 && line[n-1] == '\r' {
+			line = line[:n-1]
+		}
+		return string(line), nil
+	}
+}
+
+// textMessage is a Message with a text from the command line.
+func textMessage(text string) (*blaze.Message, error) {
+	if !utf8.ValidString(text) {
+		return nil, fmt.Errorf("%q is not UTF-8, which the text of a message must be", abridged(text))
+	}
+	return blaze.NewTextMessage(text), nil
+}
+
+// abridged is the beginning of a text, for errors.
+func abridged(s string) string {
+	if len(s) > 40 {
+		return s[:40] + "…"
+	}
+	return s
+}

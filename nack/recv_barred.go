@@ -104,3 +104,11 @@ func (p *Protocol) Heard(member wire.MemberID) (at clock.Time) {
 	}
 	return at
 }
+
+// EachHeard calls f for each stream that is received, with its sender and the time when something of it was last
+// taken in.
+func (p *Protocol) EachHeard(f func(member wire.MemberID, at clock.Time)) {
+	for _, s := range p.streams {
+		f(s.from, s.heard)
+	}
+}

@@ -23,6 +23,8 @@ type unit struct {
 	nack      *nack.Protocol
 	branch    *fanin.Branch // nil: the member has one engine
 	listeners *listeners
+	witness   *witness // of a further engine whose member is in a group; else nil
+	released  func(id wire.MemberID)
 }
 
 // Deliver implements nack.Sink and totem.Sink.
@@ -34,7 +36,9 @@ func (u *unit) Lost(l *core.Loss) { u.listeners.lost(l) }
 // Drain implements engine.Source, except for commands.
 func (u *unit) Drain(now clock.Time) int {
 	u.listeners.settle()
-	return u.branch.Take(now)
+	n := u.branch.Take(now)
+	u.note(now)
+	return n
 }
 
 // Waiting implements engine.Source, except for commands.
@@ -53,7 +57,7 @@ func (m *Member) makeUnits() {
 	}
 	var cores []*nack.Protocol
 	for i, l := range m.table.share(1 + len(cfg.Branches)) {
-		u := &unit{listeners: l}
+		u := &unit{listeners: l, released: m.released}
 		u.nack = nack.New(m.nackConfig(i, m.sink(u)))
 		m.units, cores = append(m.units, u), append(cores, u.nack)
 	}

@@ -84,6 +84,9 @@ type wires struct {
 	lose  float64
 	twice float64
 
+	group func(c *card) *Group // of members added from here on; nil: none
+	drop  func(x packet) bool  // nil: only what lose says
+
 	lanes  int // of members added from here on; 0: one
 	filter lanes.Filter
 }
@@ -114,6 +117,9 @@ func (w *wires) add(queues int, protocol wire.Protocol) *card {
 		cfg.Branches = append(cfg.Branches, Branch{
 			Driver: c.ports[i], Pool: c.pools[i], Rand: rand.New(rand.NewPCG(uint64(n), uint64(2+i))), CPU: -1,
 		})
+	}
+	if w.group != nil {
+		cfg.Group = w.group(c)
 	}
 	c.Member = New(cfg)
 	w.cards = append(w.cards, c)
@@ -160,6 +166,9 @@ func (w *wires) turn() {
 	out := w.out
 	w.out = nil
 	for _, x := range out {
+		if w.drop != nil && w.drop(x) {
+			continue
+		}
 		for i, c := range w.cards {
 			if buf.Endpoint(i+1) == x.from || x.to != buf.Group && x.to != buf.Endpoint(i+1) || w.rand.Float64() < w.lose {
 				continue

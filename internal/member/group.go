@@ -69,7 +69,8 @@ type grouping struct {
 	commands *ring.Bytes // many producers; the first engine is the consumer
 	names    interner
 	command  Command
-	gate     atomic.Bool // closed: nothing is handed to a handler; the first engine writes it
+	busy     map[wire.MemberID]int // of removed members: further engines that may hold something that a full queue refused
+	gate     atomic.Bool           // closed: nothing is handed to a handler; the first engine writes it
 }
 
 // newGrouping makes what the other cores need of a group before its own core is there.
@@ -77,7 +78,7 @@ func newGrouping(cfg *Group) *grouping {
 	if cfg == nil {
 		return nil
 	}
-	return &grouping{cfg: cfg, commands: ring.NewBytes(cfg.Queue)}
+	return &grouping{cfg: cfg, busy: map[wire.MemberID]int{}, commands: ring.NewBytes(cfg.Queue)}
 }
 
 // start makes the group's core.
@@ -86,15 +87,15 @@ func (m *Member) startGroup() {
 	if g == nil {
 		return
 	}
-	first := m.units[0]
+	for _, u := range m.units[1:] {
+		u.witness = &witness{last: map[wire.MemberID]clock.Time{}}
+	}
 	g.core = group.New(group.Config{
 		Self: cfg.ID, Cluster: cfg.Cluster, Local: cfg.Driver.Local(), Name: g.cfg.Name, Started: g.cfg.Started, Groups: g.cfg.Groups,
 		Datagram: cfg.Driver.Datagram(), MaxMessageSize: cfg.MaxMessageSize, PairBuffers: g.cfg.Buffers,
 		HeartbeatInterval: g.cfg.HeartbeatInterval, FailureTimeout: g.cfg.FailureTimeout, HeartbeatRate: g.cfg.HeartbeatRate,
 		Pool: cfg.Pool, Rand: cfg.Rand, Pacer: m.pacer,
-		Heard:  first.nack.Heard,
-		Forget: func(now clock.Time, id wire.MemberID) { first.nack.Forget(now, id, true) },
-		Admit:  first.nack.Admit, Pending: first.nack.Pending,
+		Heard: m.heard, Forget: m.forget, Admit: m.admit, Pending: m.pending,
 		Mirror: g.cfg.Mirror, Tell: g.cfg.Tell, Gate: m.gated, Calls: g.cfg.Calls,
 		Peers: g.cfg.Peers,
 	})

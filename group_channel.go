@@ -63,7 +63,7 @@ func (c *Channel) groupConfig(st *start, res *attach.Attachment) (*run.GroupConf
 		Name: conf.Name, Started: g.started, Groups: slices.Clone(g.groups),
 		HeartbeatInterval: conf.HeartbeatInterval, FailureTimeout: conf.FailureTimeout, HeartbeatRate: conf.HeartbeatRate,
 		Queue: conf.groupQueue(), Buffers: group.DefaultBuffers,
-		Peers: res.SetPeers(),
+		Peers: res.SetPeers(), Warn: c.warnOfTimeout,
 	}
 	st.calls = new(member.Calls)
 	st.group = &groupStart{c: c, st: st, inboxes: map[string]group.InboxHandler{}, queues: map[string]*appliedQueue{}}

@@ -53,6 +53,16 @@ func (c *Channel) marks() (all []run.Mark) {
 	return all
 }
 
+// warnOfTimeout logs what shows that FailureTimeout is short. It is called once for each, on the engine's thread.
+func (c *Channel) warnOfTimeout(w group.Warning) {
+	text := "blaze: a member was silent for 70 % of the time after which it is removed, and was there"
+	if w == group.LongStall {
+		text = "blaze: this member stood still for half of FailureTimeout or longer: others may take it for failed"
+	}
+	timeout := c.cfg.Load().FailureTimeout
+	go c.logger().Warn(text, "FailureTimeout", timeout, "remedy", "raise Config.FailureTimeout, or give this host's processes cores of their own (Stats.Group has ClosestCall and LongestStall)")
+}
+
 // eventHeld logs that an end waits for a handler that does not return.
 func (c *Channel) eventHeld(queue string, e run.Event) {
 	c.logger().Warn("blaze: a handler that does not return holds up the news of a member's end", "subscription", queue,

@@ -36,13 +36,26 @@ const (
 
 func (e *entry) life() clock.Time { return max(e.heard, e.vouched) }
 
+// noteSilence takes in a silence that ends well.
+func (p *Protocol) noteSilence(now clock.Time, e *entry) {
+	share := func() uint64 { return min(uint64(now.Sub(e.life())*1000/(e.timeout*9/10)), 1000) }
+	if share() <= p.stats.ClosestCall {
+		return
+	}
+	p.listen(now, e) // perhaps only group datagrams did not come
+	p.stats.ClosestCall = max(p.stats.ClosestCall, share())
+	if p.stats.ClosestCall >= closeCall {
+		p.warn(CloseCall)
+	}
+}
+
 // heard notes a sign of life.
 func (p *Protocol) heard(now clock.Time, e *entry) {
 	if e.doubt.from != 0 {
 		p.stats.Refuted++
 	}
-	if limit := e.timeout * 9 / 10; e.heard != 0 {
-		p.stats.ClosestCall = max(p.stats.ClosestCall, min(uint64(now.Sub(e.life())*1000/limit), 1000))
+	if e.heard != 0 {
+		p.noteSilence(now, e)
 	}
 	e.heard, e.doubt, e.holdFor, e.hold = now, doubt{}, 0, 0
 	if p.cfg.defect == dropVouch {

@@ -60,6 +60,8 @@ type Config struct {
 	// order for each member. Both may be nil.
 	Mirror func(now clock.Time, c *Change)
 	Tell   func(now clock.Time, c *Change)
+	// Warn is called once for each Warning. It may be nil.
+	Warn func(w Warning)
 	// Gate is called when the gate closes and when it opens; see Gated. It may be nil.
 	Gate func(closed bool)
 
@@ -125,6 +127,7 @@ type Protocol struct {
 	stepped bool       // since the last Flush
 	peers   []buf.Endpoint
 	stats   Stats
+	warned  [warnings]bool
 }
 
 // New makes a Protocol. It panics when Pool or Rand is missing. The first call that has the time begins

@@ -41,6 +41,9 @@ func (p *Protocol) Stalled(now clock.Time, gap time.Duration) {
 	p.observe(now)
 	p.stats.Stalls++
 	p.stats.LongestStall = max(p.stats.LongestStall, uint64(gap))
+	if gap >= p.t()/2 {
+		p.warn(LongStall)
+	}
 	if b := &p.beat; gap >= b.stall || now.Sub(b.stallAt) >= stallKept {
 		b.stall, b.stallAt = gap, now
 	}

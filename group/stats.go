@@ -69,6 +69,25 @@ var dropErrors = [DropReasons]error{
 	DropFinished:    errors.New("group: this member has left"),
 }
 
+// Warning is what an operator should know of: FailureTimeout is short for this host or network.
+type Warning uint8
+
+// The warnings.
+const (
+	CloseCall Warning = iota // Stats.ClosestCall has reached 700
+	LongStall                // this member stood still for half of FailureTimeout
+	warnings
+)
+
+const closeCall = 700
+
+func (p *Protocol) warn(w Warning) {
+	if !p.warned[w] && p.cfg.Warn != nil {
+		p.cfg.Warn(w)
+	}
+	p.warned[w] = true
+}
+
 func (p *Protocol) drop(why Drop) error {
 	p.stats.Drops[why]++
 	return dropErrors[why]

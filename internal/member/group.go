@@ -27,9 +27,10 @@ type Group struct {
 	Queue   int // bytes of the command ring
 	Buffers int // of the pool, that pairs hold at most
 
-	// Mirror, Tell and Calls as in group.Config.
+	// Mirror, Tell, Warn and Calls as in group.Config.
 	Mirror func(now clock.Time, c *group.Change)
 	Tell   func(now clock.Time, c *group.Change)
+	Warn   func(w group.Warning)
 	Calls  group.CallSink
 
 	// Gate is called on the first engine's thread when the gate closes or opens. It may be nil.
@@ -96,7 +97,7 @@ func (m *Member) startGroup() {
 		HeartbeatInterval: g.cfg.HeartbeatInterval, FailureTimeout: g.cfg.FailureTimeout, HeartbeatRate: g.cfg.HeartbeatRate,
 		Pool: cfg.Pool, Rand: cfg.Rand, Pacer: m.pacer,
 		Heard: m.heard, Forget: m.forget, Admit: m.admit, Pending: m.pending,
-		Mirror: g.cfg.Mirror, Tell: g.cfg.Tell, Gate: m.gated, Calls: g.cfg.Calls,
+		Mirror: g.cfg.Mirror, Tell: g.cfg.Tell, Warn: g.cfg.Warn, Gate: m.gated, Calls: g.cfg.Calls,
 		Peers: g.cfg.Peers,
 	})
 }

@@ -184,6 +184,7 @@ func (p *Protocol) arm(at clock.Time) { p.at = min(p.at, at) }
 // Step takes in one group datagram. An error means that it was refused.
 func (p *Protocol) Step(now clock.Time, d *wire.Datagram, r buf.Received) error {
 	p.observe(now)
+	p.settle(now)
 	p.stepped = true
 	if d.Stream != Stream {
 		return p.drop(DropStream)
@@ -363,6 +364,7 @@ func (p *Protocol) Deadline() (at clock.Time, ok bool) {
 // Tick fires every deadline at or before now.
 func (p *Protocol) Tick(now clock.Time) {
 	p.observe(now)
+	p.settle(now)
 	p.pairs.tick(now)
 	if now < p.at {
 		return
@@ -384,6 +386,7 @@ func (p *Protocol) Tick(now clock.Time) {
 // Flush ends a turn's commands: what changed is announced.
 func (p *Protocol) Flush(now clock.Time) {
 	p.observe(now)
+	p.settle(now)
 	if p.own.announce && !p.leaving {
 		p.own.announce = false
 		p.sendHello(buf.Group, p.hello(false, 0, p.nonce))
@@ -423,6 +426,7 @@ func (p *Protocol) Deliver(now clock.Time) int { return p.pairs.deliver(now) }
 // Close begins the member's end: it leaves, in three Words. Turns go on until Left.
 func (p *Protocol) Close(now clock.Time) {
 	p.observe(now)
+	p.settle(now)
 	if p.leaving {
 		return
 	}

@@ -163,6 +163,7 @@ func (n *pairNet) start(place int) *pairNode {
 }
 
 func (m *pairNode) meet(o *pairNode) {
+	o.p.settle(o.p.last)
 	e := &entry{id: o.id, endpoint: o.at, incarnation: o.p.incarnation, record: slices.Clone(o.p.own.record)}
 	if t := m.tombs[o.id]; t != nil {
 		e.lastSession, e.floor = t.lastSession, t.floor
@@ -230,6 +231,7 @@ func (m *pairNode) beat() {
 	if m.ended {
 		return
 	}
+	m.p.settle(m.p.last)
 	incarnation, record := m.p.incarnation, slices.Clone(m.p.own.record)
 	for _, o := range m.net.nodes {
 		if o == m || o.ended {

@@ -67,6 +67,7 @@ func (r *pairRig) announce() {
 	for i, a := range r.m {
 		for j, b := range r.m {
 			if i != j {
+				b.p.settle(r.now)
 				setPairRecord(a.p, a.p.find(b.p.cfg.Self), b.p.own.record)
 			}
 		}

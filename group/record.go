@@ -24,6 +24,16 @@ type ownRecord struct {
 	record   []byte // canonical
 	lists    wire.RecordLists
 	announce bool // it changed in this turn
+
+	changed bool       // record is older than groups and queues
+	bytes   int        // that groups and queues take in the record
+	moved   []ownGroup // changes of groups that handlers were not given yet
+}
+
+// ownGroup is a group that this member has joined or left.
+type ownGroup struct {
+	kind ChangeKind
+	name string
 }
 
 type consumes struct {
@@ -40,6 +50,7 @@ func (o *ownRecord) build(p *Protocol) {
 	for _, q := range o.queues {
 		o.lists = o.lists.AppendQueue(q.queue, q.handlers, q.rank)
 	}
+	o.bytes = len(o.lists)
 	r := p.ownHead()
 	o.record = wire.AppendRecord(nil, &r, o.lists) // never in place: changes refer to the old one
 }
@@ -50,48 +61,78 @@ func (p *Protocol) ownHead() wire.Record {
 		Address: uint64(p.cfg.Local), Interval: micros(p.every(len(p.table.order) + 1)), Name: []byte(p.cfg.Name)}
 }
 
-// change counts a change of this member's record, and has it announced.
-func (p *Protocol) change(now clock.Time) {
-	p.observe(now)
+// change notes a change of this member's record. All changes until the next settle are one version.
+func (p *Protocol) change(bytes int) {
+	p.own.bytes += bytes
+	p.own.changed = true
+}
+
+// settle counts what has changed in this member's record, and has it announced.
+func (p *Protocol) settle(now clock.Time) {
+	if !p.own.changed {
+		return
+	}
+	p.own.changed = false
 	p.own.version++
 	p.own.build(p)
 	p.own.announce = true
 	p.table.changed = now
 	p.stats.Changes++
 	p.mirrorSelf(now, Changed)
+	for _, g := range p.own.moved {
+		p.tellSelfGroup(now, g.kind, g.name)
+	}
+	clear(p.own.moved)
+	p.own.moved = p.own.moved[:0]
 }
 
 // room reports whether the record has room for bytes more.
-func (p *Protocol) room(name string) bool { return len(p.own.record)+len(name)+32 <= wire.MaxRecord }
+func (p *Protocol) room(bytes int) bool {
+	return wire.RecordLen(len(p.cfg.Name), p.own.bytes+bytes) <= wire.MaxRecord
+}
+
+func groupLen(group string) int {
+	var scratch [wire.MaxName + 8]byte
+	return len(wire.RecordLists(scratch[:0]).AppendGroup(group))
+}
+
+func queueLen(queue string) int {
+	var scratch [wire.MaxName + 32]byte
+	return len(wire.RecordLists(scratch[:0]).AppendQueue(queue, 0, 0))
+}
 
 // Join makes this member one of a group. Its name is valid, of 1..wire.MaxName bytes. Joining again is no
 // error.
 func (p *Protocol) Join(now clock.Time, group string) error {
+	p.observe(now)
 	at, ok := slices.BinarySearch(p.own.groups, group)
 	if ok {
 		return nil
 	}
-	if len(p.own.groups) == wire.MaxGroups || !p.room(group) {
+	if len(p.own.groups) == wire.MaxGroups || !p.room(groupLen(group)) {
 		return ErrTooLarge
 	}
 	p.own.groups = slices.Insert(p.own.groups, at, group)
-	p.change(now)
-	p.tellSelfGroup(now, JoinedGroup, group)
+	p.own.moved = append(p.own.moved, ownGroup{JoinedGroup, group})
+	p.change(groupLen(group))
 	return nil
 }
 
 // Leave undoes Join.
 func (p *Protocol) Leave(now clock.Time, group string) {
+	p.observe(now)
 	if at, ok := slices.BinarySearch(p.own.groups, group); ok {
 		p.own.groups = slices.Delete(p.own.groups, at, at+1)
-		p.change(now)
-		p.tellSelfGroup(now, LeftGroup, group)
+		p.own.moved = append(p.own.moved, ownGroup{LeftGroup, group})
+		p.change(-groupLen(group))
 	}
 }
 
 // Consume announces that this member takes messages from a queue, with so many handlers; rank as in
 // wire.Consumes. Without handlers it does so no longer.
 func (p *Protocol) Consume(now clock.Time, queue string, handlers, rank uint32) error {
+	p.observe(now)
+	bytes := 0
 	at, ok := slices.BinarySearchFunc(p.own.queues, queue, func(c consumes, q string) int { return cmp.Compare(c.queue, q) })
 	c := consumes{queue, handlers, rank}
 	switch {
@@ -99,14 +140,16 @@ func (p *Protocol) Consume(now clock.Time, queue string, handlers, rank uint32) 
 		return nil
 	case handlers == 0:
 		p.own.queues = slices.Delete(p.own.queues, at, at+1)
+		bytes = -queueLen(queue)
 	case ok:
 		p.own.queues[at] = c
-	case len(p.own.queues) == wire.MaxConsumes || !p.room(queue):
+	case len(p.own.queues) == wire.MaxConsumes || !p.room(queueLen(queue)):
 		return ErrTooLarge
 	default:
 		p.own.queues = slices.Insert(p.own.queues, at, c)
+		bytes = queueLen(queue)
 	}
-	p.change(now)
+	p.change(bytes)
 	p.pairs.recordsChanged()
 	return nil
 }

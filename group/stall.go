@@ -39,6 +39,7 @@ func (p *Protocol) Stalled(now clock.Time, gap time.Duration) {
 		return
 	}
 	p.observe(now)
+	p.settle(now)
 	p.stats.Stalls++
 	p.stats.LongestStall = max(p.stats.LongestStall, uint64(gap))
 	if gap >= p.t()/2 {

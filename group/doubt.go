@@ -29,9 +29,10 @@ type doubter struct {
 }
 
 const (
-	doubtsSaid   = 5    // how often one doubt is said
-	wordsHandled = 2000 // a second
-	exclusions   = 10   // a second
+	doubtsSaid   = 5           // how often one doubt is said
+	wordsHandled = 2000        // a second
+	exclusions   = 10          // a second
+	maxPause     = time.Minute // between two looks at an entry
 )
 
 func (e *entry) life() clock.Time { return max(e.heard, e.vouched) }
@@ -76,19 +77,27 @@ func (p *Protocol) listen(now clock.Time, e *entry) {
 	}
 }
 
-// tickEntries looks after each member that is here.
+// wake has tickEntry look at an entry at the latest at at.
+func (p *Protocol) wake(e *entry, at clock.Time) {
+	if !e.removed && (e.timer.at == 0 || at < e.timer.at) {
+		p.table.due.set(&e.timer, at)
+	}
+}
+
+// tickEntries looks after each member that is here and whose time has come.
 func (p *Protocol) tickEntries(now clock.Time) {
-	order := p.table.order
-	for i := 0; i < len(order); {
-		e := order[i]
-		p.tickEntry(now, e)
-		if order = p.table.order; i < len(order) && order[i] == e {
-			i++
+	due := &p.table.due
+	for first := due.first(); first != 0 && first <= now; first = due.first() {
+		e := (*due)[0].of
+		if next := p.tickEntry(now, e); !e.removed {
+			due.set(&e.timer, max(next, now+1))
 		}
 	}
 }
 
-func (p *Protocol) tickEntry(now clock.Time, e *entry) {
+// tickEntry returns when it is to look at the entry again.
+func (p *Protocol) tickEntry(now clock.Time, e *entry) (next clock.Time) {
+	next = now.Add(maxPause)
 	if e.probeAt != 0 {
 		if now >= e.probeAt {
 			if e.mayProbe() {
@@ -100,7 +109,7 @@ func (p *Protocol) tickEntry(now clock.Time, e *entry) {
 			}
 			e.probeAt = now.Add(again)
 		}
-		p.arm(e.probeAt)
+		next = e.probeAt
 	}
 	if e.vouchAt != 0 {
 		if now >= e.vouchAt {
@@ -108,7 +117,7 @@ func (p *Protocol) tickEntry(now clock.Time, e *entry) {
 			p.stats.VouchesSent++
 			p.say(wire.About{ID: e.id, Incarnation: e.incarnation, Kind: wire.AboutVouch, Age: micros(now.Sub(e.heard))})
 		} else {
-			p.arm(e.vouchAt)
+			next = min(next, e.vouchAt)
 		}
 	}
 	if now.Sub(e.life()) >= e.suspect {
@@ -116,20 +125,19 @@ func (p *Protocol) tickEntry(now clock.Time, e *entry) {
 	}
 	silence := now.Sub(e.life())
 	if silence < e.suspect {
-		p.arm(e.life().Add(e.suspect))
-		return
+		return min(next, e.life().Add(e.suspect))
 	}
+	next = min(next, now.Add(p.h())) // what is known of the others may change the verdict
 	if p.cfg.defect == silenceAlone && silence >= e.timeout*9/10 {
 		p.convict(now, e)
-		return
+		return 0
 	}
 	d := &e.doubt
 	switch {
 	case now < e.hold && (d.from == 0 || p.cfg.defect == borrowedDoubt):
-		p.arm(e.hold)
+		next = min(next, e.hold)
 	case d.due == 0 && d.said == 0:
 		d.due = now.Add(p.within(e.timeout / 10))
-		p.arm(d.due)
 	case d.due != 0 && now >= d.due:
 		if d.from == 0 {
 			d.from = now
@@ -150,16 +158,17 @@ func (p *Protocol) tickEntry(now clock.Time, e *entry) {
 		}
 	}
 	if d.due != 0 {
-		p.arm(d.due)
+		next = min(next, d.due)
 	}
 	if d.from == 0 {
-		return
+		return next
 	}
-	if at := p.verdictAt(now, e); now >= at {
+	at := p.verdictAt(now, e)
+	if now >= at {
 		p.convict(now, e)
-	} else {
-		p.arm(at)
+		return 0
 	}
+	return min(next, at)
 }
 
 // verdictAt is when a member that is doubted is removed if nothing of it is received until then.
@@ -289,7 +298,7 @@ func (p *Protocol) doubted(now clock.Time, e *entry, from *entry) {
 			d.doubters[d.count] = from.id
 			d.count++
 		}
-		p.arm(now)
+		p.wake(e, now)
 	}
 }
 
@@ -300,7 +309,7 @@ func (p *Protocol) beginVouch(now clock.Time, e *entry) {
 	e.vouchAt = now.Add(p.within(e.timeout / 16))
 	// A doubt after a vouch: the vouch of that member does not reach this one that doubts.
 	e.vouchFirm = e.vouchHeard != 0 && now.Sub(e.vouchHeard) < e.timeout/5
-	p.arm(e.vouchAt)
+	p.wake(e, e.vouchAt)
 }
 
 // vouched takes in that another member received something of one.
@@ -320,7 +329,6 @@ func (p *Protocol) vouched(now clock.Time, e *entry, age time.Duration) {
 		e.holdFor = min(max(2*e.holdFor, e.timeout/4), time.Second)
 		e.hold = now.Add(e.holdFor)
 	}
-	p.arm(now)
 }
 
 // doubtLeave looks at what comes of a member that has left: if it goes on, the Leave was not its own.

@@ -112,6 +112,7 @@ type Protocol struct {
 	pairs *pairs
 
 	asks    []question // at most MaxQuestions
+	answers answers
 	words   []wire.About
 	leaves  int        // Leaves that are still to be sent, once leaving
 	leaveAt clock.Time // not before
@@ -329,15 +330,18 @@ func (p *Protocol) stepStranger(now clock.Time, d *wire.Datagram, r buf.Received
 			}
 			q := f.Probe()
 			if q.To == p.cfg.Self && q.Kind == wire.ProbeRecord {
-				if p.mayAsk(now, d.Transmitter, r.From) != nil {
+				if p.mayAnswer(now, r.From) {
 					p.sendHello(r.From, p.partialHello(q.Nonce)) // to a stranger no more than a little
 				}
 				known = true
 			} else if q.To != p.cfg.Self && asks(q.Kind) {
-				if p.mayAsk(now, d.Transmitter, r.From) != nil {
+				if p.mayAnswer(now, r.From) {
 					p.probe(r.From, wire.Probe{To: q.To, Kind: wire.ProbeNotTo, Incarnation: p.incarnation, Nonce: q.Nonce})
 				}
 				known = true
+			} else if q.To == p.cfg.Self && q.Kind == wire.ProbeThere && !p.leaving && p.mayAnswer(now, r.From) {
+				// It has this member's record, and this one not yet its.
+				p.probe(r.From, wire.Probe{To: d.Transmitter, Kind: wire.ProbeHere, Incarnation: p.incarnation, Nonce: q.Nonce})
 			}
 		}
 	}
@@ -355,6 +359,9 @@ func (p *Protocol) Deadline() (at clock.Time, ok bool) {
 		return 0, true
 	}
 	at = min(p.at, p.last.Add(p.h()))
+	if first := p.table.due.first(); first != 0 && !p.leaving {
+		at = min(at, first)
+	}
 	if next := p.pairs.deadline(); next != 0 {
 		at = min(at, next)
 	}
@@ -366,6 +373,9 @@ func (p *Protocol) Tick(now clock.Time) {
 	p.observe(now)
 	p.settle(now)
 	p.pairs.tick(now)
+	if !p.leaving {
+		p.tickEntries(now)
+	}
 	if now < p.at {
 		return
 	}
@@ -376,7 +386,6 @@ func (p *Protocol) Tick(now clock.Time) {
 	}
 	p.join.tick(p, now)
 	p.tickBeat(now)
-	p.tickEntries(now)
 	p.tickTombs(now)
 	p.tickGate(now)
 	p.tickEnds(now)

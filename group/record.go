@@ -210,6 +210,7 @@ func (p *Protocol) stepHello(now clock.Time, d *wire.Datagram, h *wire.Hello, r 
 		return p.drop(DropForeign)
 	}
 	p.stats.HellosHeard++
+	p.forgetQuestion(d.Transmitter)
 	trusted := !h.Ask && h.Nonce == p.nonce
 	if trusted {
 		p.join.done = true
@@ -409,7 +410,7 @@ func (j *joiner) asked(p *Protocol, now clock.Time, id wire.MemberID, h *wire.He
 				e.joining = true
 				p.tableFor(now, e)
 			}
-		} else if p.mayAsk(now, id, from) != nil {
+		} else if p.mayAnswer(now, from) {
 			p.sendHello(from, p.partialHello(h.Nonce))
 		}
 	case int(h.Attempt) >= len(attempts) || p.place(id) != int(h.Attempt):

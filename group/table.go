@@ -26,6 +26,7 @@ type entry struct {
 	partial     bool   // record has no groups and queues yet
 	groups      int    // of record
 	consumes    bool   // record has queues
+	timer       timer  // when tickEntry looks at it next
 	removed     bool   // it is in the table no more
 	told        bool   // handlers were given its start
 
@@ -93,7 +94,9 @@ const keepTombstone = time.Hour
 // table is who is here, and who was.
 type table struct {
 	entries     map[wire.MemberID]*entry
-	order       []*entry // by age
+	order       []*entry             // by age
+	due         timers               // of the entries
+	places      map[buf.Endpoint]int // entries with this endpoint
 	tombs       map[wire.MemberID]*tombstone
 	graves      []*tombstone // the oldest first
 	unconfirmed int
@@ -104,6 +107,7 @@ type table struct {
 
 func (t *table) init() {
 	t.entries = make(map[wire.MemberID]*entry, MaxMembers)
+	t.places = make(map[buf.Endpoint]int, MaxMembers)
 	t.tombs = make(map[wire.MemberID]*tombstone)
 }
 
@@ -159,6 +163,8 @@ func (p *Protocol) add(now clock.Time, r *wire.Record, from buf.Endpoint, truste
 	} else {
 		t.unconfirmed++
 	}
+	e.timer.of = e
+	t.places[e.endpoint]++
 	e.timings(p, r.Interval)
 	if tomb := t.tombs[r.ID]; tomb != nil {
 		e.lastSession, e.floor = tomb.lastSession, tomb.floor
@@ -171,8 +177,6 @@ func (p *Protocol) add(now clock.Time, r *wire.Record, from buf.Endpoint, truste
 	t.order = slices.Insert(t.order, at, e)
 	t.digest ^= digestOf(e.id, e.incarnation, e.version)
 	t.changed = now
-	p.forgetQuestion(e.id)
-	p.arm(e.probeAt)
 	if trusted {
 		p.list(e)
 	}
@@ -197,6 +201,7 @@ func (e *entry) timings(p *Protocol, us uint32) {
 		e.timeout = time.Duration(float64(t) * float64(e.interval) / float64(h))
 	}
 	e.suspect = min(max(e.timeout*45/100, e.interval*3/2), e.timeout*3/4)
+	p.wake(e, p.last)
 }
 
 // raise takes a higher incarnation of a member that was not removed here. That is no event.
@@ -242,6 +247,8 @@ func (p *Protocol) remove(now clock.Time, e *entry, why gone) {
 	t := &p.table
 	p.pairs.gone(now, e, why) // which says what the tombstone keeps
 	e.removed = true
+	t.due.set(&e.timer, 0)
+	p.leavePlace(e)
 	delete(t.entries, e.id)
 	if i := slices.Index(t.order, e); i >= 0 {
 		t.order = slices.Delete(t.order, i, i+1)
@@ -280,14 +287,27 @@ func (p *Protocol) remove(now clock.Time, e *entry, why gone) {
 func (p *Protocol) moved(now clock.Time, e *entry, from buf.Endpoint) {
 	if e.endpoint != from {
 		p.suspectEndpoint(now, e.id, from)
+		p.leavePlace(e)
 		e.endpoint = from
+		p.table.places[from]++
 	}
 	p.reprove(now, e)
+}
+
+// leavePlace takes an entry out of the count of those with its endpoint.
+func (p *Protocol) leavePlace(e *entry) {
+	places := p.table.places
+	if places[e.endpoint]--; places[e.endpoint] == 0 {
+		delete(places, e.endpoint)
+	}
 }
 
 // suspectEndpoint looks whether another member had the endpoint that id sends from. One endpoint belongs
 // to one member: the other one is doubted, and whoever lives there now is asked.
 func (p *Protocol) suspectEndpoint(now clock.Time, id wire.MemberID, from buf.Endpoint) {
+	if p.table.places[from] == 0 {
+		return
+	}
 	for _, e := range p.table.order {
 		if e.endpoint == from && e.id != id && now.Sub(e.asked) >= p.h()/4 {
 			p.question(now, e)
@@ -325,6 +345,9 @@ func (p *Protocol) confirm(now clock.Time, e *entry) {
 // jumps reports whether an incarnation is further above the one that is known than a member goes.
 func jumps(known, to uint32) bool { return uint64(to) > uint64(known)+maxJump || to == math.MaxUint32 }
 
+// Size is how many members the table holds, the member itself included.
+func (p *Protocol) Size() int { return len(p.table.order) + 1 }
+
 // Info is what the table holds of one member.
 type Info struct {
 	ID          wire.MemberID
@@ -359,57 +382,69 @@ func (p *Protocol) selfInfo() Info {
 
 // question about the record of an id that has no entry.
 type question struct {
-	id       wire.MemberID
-	endpoint buf.Endpoint
-	at       clock.Time // when it was last asked
-	second   clock.Time // count is of the second from here on
-	count    int
+	id wire.MemberID
+	at clock.Time // when it was last asked
 }
 
-// mayAsk reports whether a datagram may be sent to an id that has no entry: one an interval for each id,
-// MaxQuestions ids at a time, and as many a second to one address.
-func (p *Protocol) mayAsk(now clock.Time, id wire.MemberID, to buf.Endpoint) *question {
-	var q *question
-	toAddress, oldest := 0, -1
+// mayAsk reports whether an id that has no entry may be asked: each once in an interval, MaxQuestions at a time.
+func (p *Protocol) mayAsk(now clock.Time, id wire.MemberID) bool {
+	free := -1
 	for i := range p.asks {
-		o := &p.asks[i]
-		if now.Sub(o.second) >= time.Second {
-			o.second, o.count = now, 0
+		q := &p.asks[i]
+		if q.id == id {
+			if now.Sub(q.at) < p.h() {
+				return false
+			}
+			q.at = now
+			return true
 		}
-		if o.endpoint == to {
-			toAddress += o.count
-		}
-		if o.id == id {
-			q = o
-		}
-		if now.Sub(o.at) >= time.Second {
-			oldest = i
+		if now.Sub(q.at) >= time.Second {
+			free = i
 		}
 	}
 	switch {
-	case toAddress >= MaxQuestions:
-		return nil
-	case q != nil:
-		if now.Sub(q.at) < p.h() {
-			return nil
-		}
+	case free >= 0:
+		p.asks[free] = question{id, now}
 	case len(p.asks) < MaxQuestions:
-		p.asks = append(p.asks, question{second: now})
-		q = &p.asks[len(p.asks)-1]
-	case oldest >= 0:
-		q = &p.asks[oldest]
-		q.second, q.count = now, 0
+		p.asks = append(p.asks, question{id, now})
 	default:
-		return nil
+		return false
 	}
-	q.id, q.endpoint, q.at = id, to, now
-	q.count++
-	return q
+	return true
+}
+
+// Answers to members that have no entry, and questions to them.
+const (
+	toOneAddress = 32             // a second
+	toStrangers  = 8 * MaxMembers // a second
+)
+
+// answers counts what was sent to addresses that have no entry, in one second.
+type answers struct {
+	second clock.Time
+	total  int
+	to     [MaxMembers]uint8 // by the address, in classes
+}
+
+// mayAnswer reports whether a datagram may be sent to an address of which no member is known.
+func (p *Protocol) mayAnswer(now clock.Time, to buf.Endpoint) bool {
+	a := &p.answers
+	if a.second == 0 || now.Sub(a.second) >= time.Second {
+		*a = answers{second: now}
+	}
+	n := &a.to[mix64(uint64(to))%uint64(len(a.to))]
+	if *n >= toOneAddress || a.total >= toStrangers {
+		p.stats.Drops[DropRate]++
+		return false
+	}
+	*n++
+	a.total++
+	return true
 }
 
 // ask asks an id that has no entry for its record.
 func (p *Protocol) ask(now clock.Time, id wire.MemberID, to buf.Endpoint) {
-	if p.mayAsk(now, id, to) != nil {
+	if p.mayAsk(now, id) && p.mayAnswer(now, to) {
 		p.probe(to, wire.Probe{To: id, Kind: wire.ProbeRecord, Incarnation: p.incarnation, Nonce: p.nonce ^ 1})
 	}
 }

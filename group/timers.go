@@ -2,12 +2,13 @@ package group
 
 import "github.com/activeblaze/blaze/clock"
 
-// timer is the next deadline of one direction of one channel. An idle one is in no heap.
+// timer is the next deadline of one direction of one channel, or of an entry. An idle one is in no heap.
 type timer struct {
 	at  clock.Time // 0: none
 	i   int        // its place in the heap
-	out *sending   // one of the two
+	out *sending   // one of the three
 	in  *receiving
+	of  *entry
 }
 
 // timers is a binary heap of deadlines.
@@ -32,6 +33,14 @@ func (h *timers) set(t *timer, at clock.Time) {
 	default:
 		h.down(t.i)
 	}
+}
+
+// first is the earliest deadline; 0: there is none.
+func (h timers) first() clock.Time {
+	if len(h) == 0 {
+		return 0
+	}
+	return h[0].at
 }
 
 func (h *timers) remove(i int) {

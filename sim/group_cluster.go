@@ -36,6 +36,9 @@ type GroupCluster struct {
 	// Late is up to how late a member's loop may be for a deadline; some turns are. 0: never.
 	Late time.Duration
 
+	// Light has members without messages and without a log, which share one pool: a thousand fit a run.
+	Light bool
+
 	// Within is how long Settle gives the tables to become right; zero means 2s.
 	Within time.Duration
 	// Forged: members that there never were have been announced, and verdicts that nobody gave. Only what
@@ -48,6 +51,7 @@ type GroupCluster struct {
 
 	t        testing.TB
 	rng      *rand.Rand
+	shared   *buf.Pool // Light
 	healed   bool
 	finished bool
 }
@@ -133,6 +137,10 @@ func (m *GroupMember) start() {
 		Mirror: func(now clock.Time, ch *group.Change) { m.mirror(proc, now, ch) },
 		Tell:   func(now clock.Time, ch *group.Change) { m.tell(proc, now, ch) },
 	}
+	if c.Light {
+		m.startLight(cfg)
+		return
+	}
 	m.app, m.ends = newGroupApp(m), map[wire.MemberID]bool{}
 	app := m.app
 	cfg.Heard = func(id wire.MemberID) clock.Time { return app.heard[id] }
@@ -141,6 +149,23 @@ func (m *GroupMember) start() {
 	cfg.Pending = app.pending
 	m.pool = buf.NewPool(groupBuffers+2*engine.Batch, cfg.Datagram+wire.DataOverhead)
 	cfg.Pool = m.pool
+	m.run(cfg, map[wire.Protocol]engine.Protocol{wire.BestEffort: m.app})
+	m.changes()
+}
+
+// startLight goes on for a member that is Light.
+func (m *GroupMember) startLight(cfg group.Config) {
+	c := m.c
+	if c.shared == nil {
+		c.shared = buf.NewPool(32*groupBuffers, cfg.Datagram+wire.DataOverhead)
+	}
+	m.pool, cfg.Pool = c.shared, c.shared
+	cfg.Mirror, cfg.Tell = nil, nil
+	m.run(cfg, map[wire.Protocol]engine.Protocol{})
+}
+
+func (m *GroupMember) run(cfg group.Config, protocols map[wire.Protocol]engine.Protocol) {
+	c := m.c
 	if c.Listed != nil {
 		var addresses []buf.Endpoint
 		for _, i := range c.Listed(m.Node) {
@@ -153,10 +178,19 @@ func (m *GroupMember) start() {
 		c.Change(m.Node, &cfg)
 	}
 	m.Protocol = group.New(cfg)
-	m.Engine = engine.New(engine.Config{Driver: m.Driver, Self: m.id, Cluster: cfg.Cluster, CPU: -1,
-		Protocols: map[wire.Protocol]engine.Protocol{wire.Group: m.Protocol, wire.BestEffort: m.app}})
+	protocols[wire.Group] = m.Protocol
+	m.Engine = engine.New(engine.Config{Driver: m.Driver, Self: m.id, Cluster: cfg.Cluster, CPU: -1, Protocols: protocols})
 	m.Driver.Drive(m)
-	m.changes()
+}
+
+// AllAlike reports whether all members hold the same table, of all of them.
+func (c *GroupCluster) AllAlike() bool {
+	for _, m := range c.Members {
+		if m.Protocol.Size() != len(c.Members) || m.Protocol.Digest() != c.Members[0].Protocol.Digest() {
+			return false
+		}
+	}
+	return true
 }
 
 // Turn is the engine's, with what is called first of all after a stall.

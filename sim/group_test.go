@@ -54,6 +54,12 @@ func TestGroupLeave(t *testing.T) {
 	})
 }
 
+// detectedWithin is in which time each of n members removes one that crashed (GM-3).
+func detectedWithin(n int) time.Duration {
+	timeout := max(groupTimeout, time.Duration(n)*groupTimeout/16) // beats of 17 and more are slower
+	return timeout*9/10 + max(timeout/10, groupLate/2)
+}
+
 // TestGroupCrash: GM-3. Crashes of up to a quarter are reported by all in time, and nobody else is.
 func TestGroupCrash(t *testing.T) {
 	var all []time.Duration
@@ -66,7 +72,7 @@ func TestGroupCrash(t *testing.T) {
 	})
 	RunGroups(t, 600, func(t *testing.T, s *GroupCluster) {
 		n := groupOf(s)
-		s.Rules = check.GroupRules{Accurate: true, Detection: groupTimeout*9/10 + max(groupTimeout/10, groupLate/2) + 3*time.Millisecond}
+		s.Rules = check.GroupRules{Accurate: true, Detection: detectedWithin(n) + 3*time.Millisecond}
 		s.Late = groupLate / 2
 		s.Begin(n, 0)
 		for range 1 + s.rng.IntN(max(n/4, 1)) {

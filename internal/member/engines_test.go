@@ -69,6 +69,8 @@ type card struct {
 	gone  bool // it takes no more turns
 	late  bool // it may miss the beginning of streams
 
+	excluded bool // it has reported its own end
+
 	next   map[wire.MemberID]uint64 // by sender
 	losses int
 }

@@ -2,6 +2,7 @@ package member
 
 import (
 	"encoding/binary"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -71,7 +72,8 @@ type grouping struct {
 	names    interner
 	command  Command
 	busy     map[wire.MemberID]int // of removed members: further engines that may hold something that a full queue refused
-	gate     atomic.Bool           // closed: nothing is handed to a handler; the first engine writes it
+	until    atomic.Int64          // the time until which an engine may hand something to a handler; the first engine writes it
+	renewed  clock.Time            // when until was last written
 }
 
 // newGrouping makes what the other cores need of a group before its own core is there.
@@ -79,7 +81,9 @@ func newGrouping(cfg *Group) *grouping {
 	if cfg == nil {
 		return nil
 	}
-	return &grouping{cfg: cfg, busy: map[wire.MemberID]int{}, commands: ring.NewBytes(cfg.Queue)}
+	g := &grouping{cfg: cfg, busy: map[wire.MemberID]int{}, commands: ring.NewBytes(cfg.Queue)}
+	g.until.Store(math.MaxInt64)
+	return g
 }
 
 // start makes the group's core.
@@ -104,15 +108,41 @@ func (m *Member) startGroup() {
 
 // gated takes in that the gate closes or opens. What it held up is delivered in the turns that follow.
 func (m *Member) gated(closed bool) {
-	m.group.gate.Store(closed)
+	m.group.until.Store(math.MaxInt64)
+	if closed {
+		m.group.until.Store(0)
+	}
+	m.group.renewed = 0
 	if f := m.group.cfg.Gate; f != nil {
 		f(closed)
 	}
 	if !closed {
-		m.table.Resume()
-		for _, u := range m.units {
-			u.engine.Notify()
-		}
+		m.resume()
+	}
+}
+
+// resume has every engine try again what it could not hand to a handler.
+func (m *Member) resume() {
+	m.table.Resume()
+	for _, u := range m.units {
+		u.engine.Notify()
+	}
+}
+
+// renew lets further engines hand something to handlers for the next three quarters of the failure timeout. The first
+// engine calls it in each turn. A process that was stopped goes on in any order: what waits at a further engine is not
+// handed to a handler before the first engine has looked for how long it stood still, and has closed the gate if need
+// be.
+func (m *Member) renew(now clock.Time) {
+	g := m.group
+	if g == nil || len(m.units) == 1 || now.Sub(g.renewed) < witnessEvery || g.core.Gated() {
+		return
+	}
+	late := g.renewed != 0 && int64(now) > g.until.Load()
+	g.renewed = now
+	g.until.Store(int64(now.Add(3 * g.core.StallLimit())))
+	if late {
+		m.resume()
 	}
 }
 
@@ -127,18 +157,20 @@ func (m *Member) Group() *group.Protocol {
 // gatedSink is what the cores of a member of a group deliver to: while the gate is closed, nothing.
 type gatedSink struct {
 	*unit
-	gate *atomic.Bool
+	group *grouping
 }
 
 // Deliver implements nack.Sink and totem.Sink.
-func (s gatedSink) Deliver(d *core.Delivery) bool { return !s.gate.Load() && s.unit.Deliver(d) }
+func (s gatedSink) Deliver(d *core.Delivery) bool {
+	return int64(s.engine.Now()) <= s.group.until.Load() && s.unit.Deliver(d)
+}
 
 // sink is what the cores of a unit deliver to.
 func (m *Member) sink(u *unit) nack.Sink {
 	if m.group == nil {
 		return u
 	}
-	return gatedSink{u, &m.group.gate}
+	return gatedSink{u, m.group}
 }
 
 // A command's record: its word holds the kind and the length of the name. The payload is id, call, name and

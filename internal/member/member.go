@@ -232,6 +232,7 @@ func (l *Lane) AbortFrame() {
 func (m *Member) Drain(now clock.Time) (n int) {
 	first := m.units[0]
 	first.nack.WantSelf(m.cfg.SelfDelivery && !m.table.Empty())
+	m.renew(now)
 	n = first.Drain(now) + m.drainGroup(now)
 	if m.cfg.Queue == 0 {
 		return n

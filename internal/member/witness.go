@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -19,6 +20,9 @@ type witness struct {
 	held []wire.MemberID // removed ones
 }
 
+// maxWitnessed is how many members a witness remembers, before it begins anew with those whose streams are there.
+const maxWitnessed = nack.MaxStreams
+
 // witnessEvery is how often last is written, by an engine that turns.
 const witnessEvery = time.Millisecond
 
@@ -30,11 +34,15 @@ func (u *unit) note(now clock.Time) {
 		return
 	}
 	if now.Sub(w.at) >= witnessEvery {
+		since := w.at
 		w.at = now
 		w.mu.Lock()
-		clear(w.last)
+		if len(w.last) >= maxWitnessed {
+			clear(w.last)
+			since = 0
+		}
 		u.nack.EachHeard(func(id wire.MemberID, at clock.Time) {
-			if at > w.last[id] {
+			if at >= since && at > w.last[id] {
 				w.last[id] = at
 			}
 		})

@@ -22,10 +22,10 @@ func (f *full) Ready(clock.Time) bool { return !f.busy }
 
 func (f *full) Deliver(clock.Time, string, *core.Delivery) { f.got++ }
 
-// A member with three engines is in a group with one that has one. Group datagrams arrive at engine 1, topics at
-// engine 2. Topics alone are a sign of life, at whichever engine they arrive. A member that is removed is barred at
-// all engines, and its end is reported when none holds anything of it.
-func TestGroupOfSeveralEngines(t *testing.T) {
+// newGroupWires joins cards that are in a group. Group datagrams arrive at engine 1, others at engine 2. It returns
+// what was told of others to each.
+func newGroupWires(t *testing.T) (*wires, map[*card][]group.Change) {
+	t.Helper()
 	w := newWires(t, 1)
 	events := map[*card][]group.Change{}
 	w.group = func(c *card) *Group {
@@ -35,20 +35,32 @@ func TestGroupOfSeveralEngines(t *testing.T) {
 			Tell: func(_ clock.Time, ch *group.Change) {
 				if ch.ID != c.id {
 					events[c] = append(events[c], *ch)
+				} else if ch.Kind == group.Failed {
+					c.excluded = true
+					c.Engine().Post(func() { c.Group().SelfTold(c.Engine().Now()) })
 				}
 			},
 		}
 	}
-	isGroup := func(x packet) bool {
-		h, ok := wire.Peek(x.data)
-		return ok && h.Stream.Protocol() == wire.Group
-	}
 	w.pick = func(_ *card, x packet) int {
-		if isGroup(x) {
+		if isGroupPacket(x) {
 			return 1
 		}
 		return 2
 	}
+	return w, events
+}
+
+func isGroupPacket(x packet) bool {
+	h, ok := wire.Peek(x.data)
+	return ok && h.Stream.Protocol() == wire.Group
+}
+
+// A member with three engines is in a group with one that has one. Group datagrams arrive at engine 1, topics at
+// engine 2. Topics alone are a sign of life, at whichever engine they arrive. A member that is removed is barred at
+// all engines, and its end is reported when none holds anything of it.
+func TestGroupOfSeveralEngines(t *testing.T) {
+	w, events := newGroupWires(t)
 	r, s := w.add(3, wire.NACK), w.add(1, wire.NACK)
 	r.late, s.late = true, true
 	slow := &full{card: r}
@@ -62,7 +74,7 @@ func TestGroupOfSeveralEngines(t *testing.T) {
 	}
 	w.until("the group", last(s, group.JoinedGroup))
 
-	w.drop = isGroup
+	w.drop = isGroupPacket
 	for next, end := w.now, w.now.Add(time.Second); w.now < end; w.turn() {
 		if w.now >= next {
 			w.offer(s)
@@ -97,4 +109,42 @@ func TestGroupOfSeveralEngines(t *testing.T) {
 	had = slow.got
 	w.until("its topics are", func() bool { w.offer(s); return slow.got > had })
 	w.done()
+}
+
+// A process that was stopped goes on, at first with an engine that is not the first one. What waits there is not handed
+// to a handler before the first engine has closed the gate, nor before the member has reported its own end (GR-13).
+func TestGateOfSeveralEngines(t *testing.T) {
+	for _, stopped := range []time.Duration{500 * time.Millisecond, 60 * time.Millisecond} {
+		w, _ := newGroupWires(t)
+		r, s := w.add(3, wire.NACK), w.add(1, wire.NACK)
+		r.late, s.late = true, true
+		got := &full{card: r}
+		r.table.Add("topic", got)
+		w.until("both are there", func() bool { return r.Group().Stats().Members == 2 && s.Group().Stats().Members == 2 })
+		w.until("topics flow", func() bool { w.offer(s); return got.got > 20 })
+		r.gone = true // its turns
+		for end := w.now.Add(stopped); w.now < end; w.turn() {
+			if w.rand.IntN(100) == 0 {
+				w.offer(s)
+			}
+		}
+		removed := s.Group().Stats().Removed == 1
+		if removed != (stopped > 100*time.Millisecond) {
+			t.Fatalf("stopped for %v; removed: %t", stopped, removed)
+		}
+		had := got.got
+		for range 20 {
+			w.now = w.now.Add(20 * time.Microsecond)
+			r.Engines()[2].Turn(w.now)
+		}
+		if removed && got.got != had {
+			t.Errorf("%d messages were handed over before the first engine turned", got.got-had)
+		}
+		r.gone = false
+		w.until("topics flow again", func() bool { return got.got > had })
+		if removed && !r.excluded {
+			t.Error("a message was handed over before the member reported its own end")
+		}
+		w.done()
+	}
 }

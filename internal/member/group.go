@@ -135,7 +135,7 @@ func (m *Member) resume() {
 // be.
 func (m *Member) renew(now clock.Time) {
 	g := m.group
-	if g == nil || len(m.units) == 1 || now.Sub(g.renewed) < witnessEvery || g.core.Gated() {
+	if g == nil || len(m.units) == 1 || g.renewed != 0 && now.Sub(g.renewed) < witnessEvery || g.core.Gated() {
 		return
 	}
 	late := g.renewed != 0 && int64(now) > g.until.Load()

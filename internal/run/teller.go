@@ -95,7 +95,7 @@ type teller struct {
 	listeners *Listeners
 	marks     func() []Mark
 	held      func(queue string, e Event)
-	selfTold  func() // the handlers begin to be given an end of the member itself
+	selfTold  func() // the handlers were given an end of the member itself, or have it for selfGrace
 	in        mailbox[*telling]
 	ended     chan struct{} // closed when its goroutine has ended
 
@@ -127,6 +127,9 @@ const (
 	markSlow  = 2 * time.Millisecond
 	// heldLong is how long an end waits before the log names the queue that it waits for.
 	heldLong = 100 * time.Millisecond
+	// selfGrace is how long the handlers have for the end of the member itself before the gate opens. They may
+	// wait for something that the gate holds up.
+	selfGrace = 10 * time.Millisecond
 )
 
 // take takes in an Event, on the first engine's thread.
@@ -219,7 +222,12 @@ func (t *teller) tell(e *telling, quit <-chan struct{}) {
 	case group.Stopped, group.Failed:
 		delete(t.told, id)
 		if id == t.self {
-			t.selfTold()
+			var once sync.Once
+			grace := time.AfterFunc(selfGrace, func() { once.Do(t.selfTold) })
+			defer func() {
+				grace.Stop()
+				once.Do(t.selfTold)
+			}()
 		}
 	case group.JoinedGroup, group.LeftGroup:
 		if k := t.told[id]; k != nil {

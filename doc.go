@@ -31,8 +31,9 @@
 //	Hybrid      FEC with NACK behind it
 //	Totem       all members receive all messages in one order; with Safe, when every member has them
 //
-// GroupChannel (who is there, point-to-point, queues, requests) and ClusterChannel (replicated maps,
-// locks, a master) belong to a later version. Until then they answer [ErrUnsupported].
+// GroupChannel is a Channel whose members know each other: who came and who went, messages to one of them,
+// in-boxes, queues, request and reply. ClusterChannel (replicated maps, locks, a master) belongs to a later
+// version. Until then it answers [ErrUnsupported].
 //
 // # Life cycle
 //

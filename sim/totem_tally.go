@@ -155,9 +155,19 @@ func (a *tallies) tell(t *testing.T) {
 	if a.all.Runs == 0 {
 		return
 	}
-	t.Logf("%v", &a.all)
+	if a.all.Runs < 2 || a.all.Pauses+a.all.Crashes == 0 {
+		t.Logf("%v", &a.all)
+		return
+	}
+	report(t, "%v", &a.all)
+}
+
+// report writes a figure of a test to the log, and to the file that SIM_TALLY names.
+func report(t *testing.T, format string, args ...any) {
+	t.Helper()
+	t.Logf(format, args...)
 	name := os.Getenv("SIM_TALLY")
-	if name == "" || a.all.Runs < 2 || a.all.Pauses+a.all.Crashes == 0 {
+	if name == "" {
 		return
 	}
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -166,5 +176,5 @@ func (a *tallies) tell(t *testing.T) {
 		return
 	}
 	defer f.Close()
-	fmt.Fprintf(f, "%s: %v\n", t.Name(), &a.all)
+	fmt.Fprintf(f, "%s: %s\n", t.Name(), fmt.Sprintf(format, args...))
 }

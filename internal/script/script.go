@@ -23,7 +23,12 @@ type Player interface {
 // Run runs each script in testdata/*.txt with a Player of its own, as a test of its own. With update
 // it writes what comes of the commands into the scripts.
 func Run(t *testing.T, update bool, start func(t *testing.T) Player) {
-	files, err := filepath.Glob("testdata/*.txt")
+	RunIn(t, "testdata", update, start)
+}
+
+// RunIn is Run for the scripts in another directory.
+func RunIn(t *testing.T, dir string, update bool, start func(t *testing.T) Player) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.txt"))
 	if err != nil || len(files) == 0 {
 		t.Fatal("no scripts", err)
 	}

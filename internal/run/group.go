@@ -39,6 +39,7 @@ func newGroup(r *Run, cfg *GroupConfig, m *member.Config) *Group {
 	g.teller = &teller{self: m.ID, listeners: cfg.Listeners, marks: cfg.Marks, held: cfg.Held, selfTold: g.selfTold,
 		ended: make(chan struct{}), told: map[wire.MemberID]*told{}}
 	g.teller.in.init()
+	g.teller.in.shrink = g.teller.shorten
 	own := cfg.Member
 	own.Mirror, own.Tell = g.changed, g.tell
 	m.Group = &own

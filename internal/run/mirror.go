@@ -302,13 +302,23 @@ type mailbox[T any] struct {
 	mu   sync.Mutex
 	list []T
 	wake chan struct{} // one token: the list is not empty
+
+	shrink func(list []T) []T // nil: the list cannot be long
+	most   int                // shrink is called then
 }
+
+// shrinkFrom is the length from which on a list is shortened.
+const shrinkFrom = 1 << 15
 
 func (b *mailbox[T]) init() { b.wake = make(chan struct{}, 1) }
 
 func (b *mailbox[T]) put(x T) {
 	b.mu.Lock()
 	b.list = append(b.list, x)
+	if b.shrink != nil && len(b.list) >= max(b.most, shrinkFrom) {
+		b.list = b.shrink(b.list)
+		b.most = 2 * len(b.list)
+	}
 	b.mu.Unlock()
 	b.rouse()
 }

@@ -141,6 +141,63 @@ func (t *teller) take(now clock.Time, kind group.ChangeKind, of *snapshot, name 
 	t.in.put(e)
 }
 
+// shorten leaves out of a long list of Events those that the following ones undo: members that came and went, and
+// groups that a member joined and left. A handler hangs, and members come and go meanwhile. What is left is bounded by
+// the members and memberships that there are, and by those that handlers were given. It is called on the first engine's
+// thread. Events of the member itself stay.
+func (t *teller) shorten(list []*telling) []*telling {
+	type life struct {
+		started, ended int            // 1 above the place in list of what is kept; 0: none
+		groups         map[string]int // places
+	}
+	lives := map[wire.MemberID]*life{}
+	keep := make([]bool, len(list))
+	for i, e := range list {
+		if e.of.id == t.self {
+			keep[i] = true
+			continue
+		}
+		l := lives[e.of.id]
+		if l == nil {
+			l = &life{groups: map[string]int{}}
+			lives[e.of.id] = l
+		}
+		switch e.kind {
+		case group.Started:
+			l.started, keep[i] = i+1, true
+		case group.Stopped, group.Failed:
+			switch {
+			case l.started > 0: // handlers never get to know of it; an end before that has to wait for more
+				keep[l.started-1], l.started = false, 0
+				if l.ended > 0 {
+					list[l.ended-1].marks = e.marks
+				}
+			default:
+				l.ended, keep[i] = i+1, true
+			}
+			for _, at := range l.groups {
+				keep[at] = false
+			}
+			clear(l.groups)
+		default:
+			if at, ok := l.groups[string(e.group)]; ok { // the one undoes the other
+				keep[at] = false
+				delete(l.groups, string(e.group))
+			} else {
+				l.groups[string(e.group)], keep[i] = i, true
+			}
+		}
+	}
+	short := list[:0]
+	for i, e := range list {
+		if keep[i] {
+			short = append(short, e)
+		}
+	}
+	clear(list[len(short):])
+	return short
+}
+
 func (t *teller) serve(quit <-chan struct{}) {
 	defer close(t.ended)
 	t.listeners.serve(t)

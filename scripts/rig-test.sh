@@ -1,6 +1,7 @@
 #!/bin/sh
-# Runs the tests that need root, AF_XDP and networks of their own (bench/rig). Where something is
-# missing, one line says what was left out, and that is no failure. With --check it only says that.
+# Runs the tests that need root, AF_XDP and networks of their own (bench/rig), and the long forms of those
+# with many processes (bench/grouptest). Where something is missing, one line says what was left out, and
+# that is no failure. With --check it only says that.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -19,4 +20,5 @@ grep -q '^XDP ' /proc/net/protocols || left_out "they need AF_XDP (CONFIG_XDP_SO
 GO=${GO:-go}
 $GO test -p 1 -count=1 -timeout 15m ./bpf ./xdp ./bench/rig ./bench/raw ./cmd/internal/doctor &&
 	$GO test -p 1 -count=1 -timeout 5m -run 'Rig|Tap' ./cmd/blazebench &&
-	$GO test -p 1 -count=1 -timeout 15m -v ./bench/rigtest
+	$GO test -p 1 -count=1 -timeout 15m -v ./bench/rigtest &&
+	$GO test -p 1 -count=1 -timeout 15m -v ./bench/grouptest

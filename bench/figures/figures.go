@@ -8,6 +8,7 @@
 package figures
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -27,6 +28,9 @@ type Suite struct {
 	Bars    []Bar
 	Yard    []Yardstick
 	Finer   int // rounds to take for each that is asked for, 0: one
+
+	// Runs writes the medians of all runs; nil is WriteRuns.
+	Runs func(b *bytes.Buffer, s Suite, rounds []Round)
 }
 
 // Loopback runs anywhere: sockets, on this host.
@@ -40,6 +44,7 @@ type Case struct {
 	Line     string        // the command line that runs it, without the program and the duration
 	Duration time.Duration // measured
 	Times    int           // how often it is run; 0: once
+	Absolute bool          // no bar is about it but Absolute ones
 }
 
 // Args are the arguments that run the case.

@@ -39,7 +39,10 @@ func Report(s Suite, rounds []Round) string {
 	}
 	WriteTable(&b, Judge(s.Bars, rounds, 1), 1)
 	fmt.Fprintf(&b, "\n### Runs\n\nMedians of the rounds; each line can be run alone.\n\n")
-	WriteRuns(&b, s, rounds)
+	if s.Runs == nil {
+		s.Runs = func(b *bytes.Buffer, s Suite, rounds []Round) { WriteRuns(b, s, rounds) }
+	}
+	s.Runs(&b, s, rounds)
 	return b.String()
 }
 

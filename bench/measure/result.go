@@ -9,7 +9,7 @@ import (
 // over all receivers unless a line states otherwise; a distribution that the workload does not
 // measure is null.
 type Result struct {
-	Workload  string `json:"workload"`  // latency, throughput, loss, raw
+	Workload  string `json:"workload"`  // latency, throughput, loss, order, group, raw
 	URI       string `json:"uri"`       // with the port that was used
 	Transport string `json:"transport"` // the driver and its mode, as the member reports it
 	Protocol  string `json:"protocol"`  // nack, besteffort, fec, hybrid; none for raw
@@ -88,6 +88,7 @@ type Result struct {
 	Commit     string  `json:"commit"`     // of the build; "+" when the tree had changes; may be empty
 
 	Order *OrderResult `json:"-"` // the whole, where this is part of what the order workload found
+	Group *GroupResult `json:"-"` // the same of the group workload
 }
 
 // Stage is a part of a message's way.

@@ -18,6 +18,7 @@ import (
 // member is one end of a run: a channel, set up as the run wants it.
 type member struct {
 	ch      *blaze.Channel
+	g       *blaze.GroupChannel // whose channel ch is; nil: it is a Channel only
 	invoker bool
 	yields  bool   // with invoker: when there is nothing to do, others may have the processor
 	turned  func() // with invoker: called after a turn that did something; may be nil
@@ -110,6 +111,9 @@ func (m *member) counters() counters {
 	}
 	if s.Totem.Members > 0 {
 		c.RepairsSent, c.Detail = s.Totem.Retransmitted, fmt.Sprintf("%+v %+v", s.Totem, s.Engine)
+	}
+	if m.g != nil {
+		c.Detail = fmt.Sprintf("%+v %s", s.Group, c.Detail)
 	}
 	if s.Transport == "xdp" {
 		c.XDPMode, c.XDPSocket = s.Mode, s.Socket

@@ -26,7 +26,7 @@ func Run(ctx context.Context, kind Kind, opt Options) (*measure.Result, *measure
 		return nil, nil, err
 	}
 	// No run takes longer, whatever goes wrong.
-	limit := ringLimit + o.warmUp() + o.Duration + stalled + Settle + 20*time.Second
+	limit := ringLimit + o.warmUp() + o.Duration + stalled + Settle + 20*time.Second + o.Group.longer()
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("the run did not end within %v", limit))
 	defer cancel()
 	ctx, fail := context.WithCancelCause(ctx)
@@ -58,6 +58,8 @@ func Run(ctx context.Context, kind Kind, opt Options) (*measure.Result, *measure
 		err = r.asSender(func() error { return r.channel(ctx, r.latency) })
 	case Order:
 		err = r.order(ctx)
+	case Group:
+		err = r.group(ctx, opt)
 	default:
 		err = r.asSender(func() error { return r.channel(ctx, r.throughput) })
 	}

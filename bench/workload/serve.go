@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze"
+	"github.com/activeblaze/blaze/bench/groupmember"
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/engine"
 )
@@ -27,6 +28,9 @@ func Serve(in io.Reader, out io.Writer) error {
 	var o role
 	if err := dec.Decode(&o); err != nil {
 		return fmt.Errorf("no role: %w", err)
+	}
+	if o.Member != nil {
+		return groupmember.Run(dec, out, *o.Member)
 	}
 	// From here on the input is read elsewhere, so that its end is seen whatever goes on here.
 	ctl := &control{steps: make(chan step, 2)}
@@ -52,6 +56,8 @@ func Serve(in io.Reader, out io.Writer) error {
 		err = serveRaw(ctx, &o, enc)
 	case Order:
 		err = serveRing(ctx, &o, ctl, enc)
+	case Group:
+		err = serveGroup(ctx, &o, ctl, enc)
 	default:
 		err = receive(ctx, &o, ctl, enc)
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze"
+	"github.com/activeblaze/blaze/bench/groupmember"
 )
 
 // Topics of the load and of the answers to it.
@@ -32,6 +33,9 @@ type role struct {
 	Trace    bool            `json:"trace"`   // take the times of each stage
 	Seconds  float64         `json:"seconds"` // Raw: how long
 	Ring     *ringRole       `json:"ring,omitempty"`
+	Group    *groupRole      `json:"group,omitempty"`
+
+	Member *groupmember.Order `json:"member,omitempty"` // be this, and nothing of the rest
 }
 
 // step is a later line: to a member of a ring when to begin, then to all that the load is over.
@@ -44,6 +48,7 @@ type step struct {
 // marks and its load between them. Error instead of any.
 type answer struct {
 	Ready  bool      `json:"ready,omitempty"`
+	ID     string    `json:"id,omitempty"` // with Ready, of a member of a group
 	Mark   *mark     `json:"mark,omitempty"`
 	Load   *ringLoad `json:"load,omitempty"`
 	Report *report   `json:"report,omitempty"`

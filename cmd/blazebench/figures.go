@@ -40,7 +40,7 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 	fs.IntVar(&rounds, "rounds", rounds, times)
 	fs.DurationVar(&duration, "duration", duration, "how long each run is measured, unless its bar says it")
 	file, only := new(string), "all"
-	fs.StringVar(&only, "only", only, "`what` to measure: all, loopback, xdp (AF_XDP, on a rig; root), fec or order")
+	fs.StringVar(&only, "only", only, "`what` to measure: all, loopback, xdp (AF_XDP, on a rig; root), fec, order or group")
 	if !check {
 		fs.StringVar(file, "write", "bench/RESULTS.md", "put the tables into this results `file`, between its markers; empty: nowhere")
 	}
@@ -49,8 +49,8 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 		return usageError{error: err, told: true}
 	case fs.NArg() > 0:
 		return usagef("%s: unexpected argument %q", fs.Name(), fs.Arg(0))
-	case only != "all" && only != "loopback" && only != "xdp" && only != "fec" && only != "order":
-		return usagef("--only %q: want all, loopback, xdp, fec or order", only)
+	case only != "all" && only != "loopback" && only != "xdp" && only != "fec" && only != "order" && only != "group":
+		return usagef("--only %q: want all, loopback, xdp, fec, order or group", only)
 	case rounds < 1:
 		return usagef("--rounds %d: want 1 or more", rounds)
 	case duration < 10*time.Millisecond || duration > workload.MaxDuration:
@@ -72,6 +72,7 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 		if check {
 			slack, s.Yard = 2, nil
 			s.Bars = slices.DeleteFunc(s.Bars, func(b figures.Bar) bool { return b.Absolute || b.Tail })
+			s.Cases = slices.DeleteFunc(s.Cases, func(c figures.Case) bool { return c.Absolute })
 			for i := range s.Cases {
 				s.Cases[i].Duration, s.Cases[i].Times = duration, 1
 			}
@@ -115,7 +116,7 @@ func suites(duration time.Duration, only string, finer int, out *output) (all []
 		all = append(all, figures.Loopback(duration))
 	}
 	fast := false
-	if wanted("xdp") || wanted("fec") || wanted("order") {
+	if wanted("xdp") || wanted("fec") || wanted("order") || wanted("group") {
 		if err := errors.Join(rig.Possible(), xdp.Available()); err != nil {
 			fmt.Fprintf(out.stderr, "blazebench: left out: all figures of AF_XDP: %s\n", oneLine(err))
 		} else {
@@ -132,6 +133,9 @@ func suites(duration time.Duration, only string, finer int, out *output) (all []
 	}
 	if wanted("order") {
 		all = append(all, figures.Order(duration, fast))
+	}
+	if wanted("group") {
+		all = append(all, figures.Group(duration, fast))
 	}
 	return all
 }

@@ -7,6 +7,7 @@
 //	blazebench loss            throughput while every member loses datagrams; --protocol fec or hybrid
 //	blazebench loss --sweep    latency and cost of repair over many losses, as a table and a plot
 //	blazebench order           total order: every member of a ring sends, all receive the same
+//	blazebench group           a group: requests, sends, queues, and how soon a failure is reported
 //	blazebench raw             the yardstick: bare sockets, without the library
 //	blazebench compare         sockets and AF_XDP, bare and with the protocol, in turn on one rig (root)
 //	blazebench compare --with before=PATH  this program and another blazebench, in turn: nothing may be worse
@@ -83,7 +84,7 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	switch name {
 	case "tour":
 		return tour(ctx, args, out)
-	case "latency", "throughput", "loss", "order", "raw":
+	case "latency", "throughput", "loss", "order", "group", "raw":
 		return one(ctx, append([]string{name}, args...), out)
 	case "figures", "check":
 		return takeFigures(ctx, name == "check", args, out)
@@ -97,7 +98,7 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		fmt.Fprint(stdout, overview)
 		return nil
 	}
-	return usagef("unknown command %q: want latency, throughput, loss, order, raw, compare, figures, check, doctor, dump, or none for the tour", name)
+	return usagef("unknown command %q: want latency, throughput, loss, order, group, raw, compare, figures, check, doctor, dump, or none for the tour", name)
 }
 
 const overview = `blazebench measures reliable multicast between real processes.
@@ -108,6 +109,7 @@ const overview = `blazebench measures reliable multicast between real processes.
   blazebench loss            throughput while every member loses datagrams; --protocol fec or hybrid
   blazebench loss --sweep    latency and cost of repair over many losses, as a table and a plot
   blazebench order           total order: every member of a ring sends, all receive the same
+  blazebench group           a group: requests, sends, queues, and how soon a failure is reported
   blazebench raw             bare sockets, without the library: the yardstick
   blazebench compare         sockets and AF_XDP, bare and with the protocol, in turn on one rig (root)
   blazebench compare --with before=PATH  this program and another blazebench, in turn: nothing may be worse

@@ -34,8 +34,12 @@ func newFlags(kind workload.Kind, stderr io.Writer) *flags {
 	f.StringVar((*string)(&o.Rig), "rig", "", "make a `network` for the run, veth or bridge, each member a host of its own on it (root)")
 	f.StringVar(&f.json, "json", "", "write the result as one JSON object to `file`; - is standard output")
 	f.StringVar(&f.hist, "hist", "", "write the percentile distribution (.hgrm, microseconds) to `file`; - is standard output")
-	if kind == workload.Order {
+	switch kind {
+	case workload.Order:
 		f.ring()
+		return f
+	case workload.Group:
+		f.group()
 		return f
 	}
 	f.BoolVar(&o.Offload, "offload", false, "the rig's interfaces keep segmentation offload, as the kernel makes them")
@@ -88,7 +92,7 @@ func parseWorkload(args []string, stderr io.Writer) (*flags, error) {
 	// A zero on the command line is no default.
 	f.Visit(func(g *flag.Flag) {
 		switch g.Name {
-		case "size", "duration", "receivers", "members", "k", "m", "interleave":
+		case "size", "duration", "receivers", "members", "senders", "consumers", "count", "k", "m", "interleave":
 			if v := g.Value.String(); err == nil && (v == "0" || v == "0s") {
 				err = usagef("--%s 0: want more than 0", g.Name)
 			}
@@ -151,8 +155,11 @@ func one(ctx context.Context, args []string, out *output) error {
 		return err
 	}
 	show, write := out.report, r.WriteJSON
-	if r.Order != nil {
+	switch {
+	case r.Order != nil:
 		show, write = out.order, r.Order.WriteJSON
+	case r.Group != nil:
+		show, write = out.group, r.Group.WriteJSON
 	}
 	if f.json != "-" && f.hist != "-" {
 		show(r)
@@ -174,6 +181,9 @@ func one(ctx context.Context, args []string, out *output) error {
 // will ask why.
 func (o *output) verdict(r *measure.Result) error {
 	err, odd, first := mustHold(r), false, " (0 is the sender)"
+	if r.Group != nil {
+		err, first = groupMustHold(r.Group), ""
+	}
 	if ring := r.Order; ring != nil {
 		for _, v := range ring.Violations {
 			fmt.Fprintf(o.stderr, "blazebench: %s\n", v)

@@ -313,9 +313,9 @@ func (p *Protocol) ReplyCall(now clock.Time, c *Call, about uint64) {
 
 // answerQueued ends a request in a queue with its reply.
 func (x *pairs) answerQueued(now clock.Time, c *call, from wire.MemberID, kind wire.Kind, payload []byte) {
-	k := c.queued
-	x.stats.Handled++
-	x.settle(now, c, k.handed && k.member == from)
+	current := c.queued.handed && c.queued.member == from
+	x.handled(current)
+	x.settle(now, c, current)
 	x.calls.end(x, c, End{Why: Answered, From: from, Kind: kind, Payload: payload})
 }
 

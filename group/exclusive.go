@@ -2,7 +2,10 @@ package group
 
 import (
 	"bytes"
+	"slices"
+	"time"
 
+	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -20,6 +23,59 @@ func exclusiveOf(list []consumer) *consumer {
 		}
 	}
 	return active
+}
+
+// claim is how a newcomer among exclusive consumers takes its place. Ranks alone do not keep two from handling at
+// a time: B, which has not received the record of A, takes A's rank or a lower one, and A is at work. So a newcomer
+// begins nothing for as long as the tables of all need to become equal. Should it come before another consumer
+// meanwhile that it did not know when it took its rank, it takes the next one behind all.
+type claim struct {
+	until clock.Time
+	known []wire.MemberID // consumers of the queue when the rank was taken
+}
+
+// settling is how long a claim lasts: a record that was lost has come by then, as when a member is removed.
+func (p *Protocol) settling() time.Duration {
+	return max(p.t(), 5*p.every(len(p.table.order)+1))
+}
+
+// claim begins the claim of a queue that has just been given its rank.
+func (p *Protocol) claim(now clock.Time, q *consumes) {
+	q.claim = claim{}
+	if q.rank == 0 {
+		return
+	}
+	q.claim.until = now.Add(p.settling())
+	p.eachConsumer(func(name []byte, c consumer) {
+		if string(name) == q.queue {
+			q.claim.known = append(q.claim.known, c.id)
+		}
+	})
+}
+
+// reclaim gives queues a higher rank whose claim would displace a consumer that was here before.
+func (p *Protocol) reclaim(now clock.Time) {
+	for i := range p.own.queues {
+		q := &p.own.queues[i]
+		if q.claim.until <= now {
+			continue
+		}
+		own := consumer{id: p.cfg.Self, rank: q.rank}
+		highest, displaces := q.rank, false
+		p.eachConsumer(func(name []byte, c consumer) {
+			if string(name) != q.queue || c.e == nil || c.rank == 0 {
+				return
+			}
+			highest = max(highest, c.rank)
+			displaces = displaces || own.before(&c) && !slices.Contains(q.claim.known, c.id)
+		})
+		if displaces && highest < 1<<32-1 {
+			q.rank = highest + 1
+			p.claim(now, q)
+			p.change(now)
+			p.pairs.recordsChanged()
+		}
+	}
 }
 
 // before reports whether c comes before another exclusive consumer.

@@ -47,8 +47,15 @@ type PairStats struct {
 	Enqueued              uint64 // calls of Enqueue and RequestQueue that began
 	Assigned              uint64 // times that an item of a queue was handed to a consumer
 	Handled               uint64 // items of queues that were handled
+	HandledLate           uint64 // of Handled: by a consumer that did not have the item any more
 	Redelivered           uint64 // of Assigned: items that may have been begun before
-	ItemsReturned         uint64 // items of queues that a consumer returned unbegun
+	ItemsFailed           uint64 // times that a handler returned an error
+	ItemsReturned         uint64 // times that a consumer returned an item unbegun
+	ItemsRefused          uint64 // times that a consumer did not take an item
+	ItemsLost             uint64 // times that the consumer of an item was gone, or had lost it
+	ItemsWithdrawn        uint64 // times that an item was cancelled, or handled elsewhere, while a consumer had it
+	ItemsOut              uint64 // items of queues that a consumer has now
+	ItemsWaiting          uint64 // items of queues that no consumer has now
 	Sends                 uint64 // calls of Send that began
 	Requests              uint64 // calls of Request that began
 	Replies               uint64 // replies that were accepted for sending
@@ -593,6 +600,13 @@ func (x *pairs) deliver(now clock.Time) (n int) {
 	n += x.startWaiting(now)
 	return n + x.deliverLoop(now)
 }
+
+// Settled reports whether everything that this member sent to one other is acknowledged, and nothing waits to be
+// sent.
+func (p *Protocol) Settled() bool { return p.pairs.quiet() }
+
+// PairBuffersHeld is how many buffers pairs hold.
+func (p *Protocol) PairBuffersHeld() int { return p.pairs.held }
 
 // quiet reports whether nothing is outstanding, in either direction.
 func (x *pairs) quiet() bool {

@@ -151,6 +151,7 @@ func (x *pairs) refreshConsumers(now clock.Time) {
 
 // findConsumers takes the consumers of all queues from the table.
 func (x *pairs) findConsumers() {
+	x.p.reclaim(x.p.last)
 	x.stale, x.changed = false, true
 	if len(x.queues) > len(x.queueList) { // those without items are not kept
 		clear(x.queues)
@@ -180,6 +181,11 @@ func (x *pairs) findConsumers() {
 	for _, q := range x.queueList {
 		clear(q.was)
 		q.sort()
+	}
+	for i := range x.p.own.queues {
+		if q := &x.p.own.queues[i]; x.works[q.queue] != nil {
+			x.works[q.queue].since = q.claim.until
+		}
 	}
 	for _, w := range x.workList {
 		w.active = w.first.rank == 0 || w.first.e == nil || x.is(acceptInactive)
@@ -332,10 +338,16 @@ func (k *queued) place() int {
 }
 
 // refusedItem takes back an item that a consumer did not take: it was not begun.
-func (x *pairs) refusedItem(now clock.Time, c *call) { x.wait(now, c, false, againRefused) }
+func (x *pairs) refusedItem(now clock.Time, c *call) {
+	x.stats.ItemsRefused++
+	x.wait(now, c, false, againRefused)
+}
 
 // lostItem takes back an item whose consumer is gone, or whose session is dead.
-func (x *pairs) lostItem(now clock.Time, c *call) { x.wait(now, c, c.packed > 0 || c.whole, 0) }
+func (x *pairs) lostItem(now clock.Time, c *call) {
+	x.stats.ItemsLost++
+	x.wait(now, c, c.packed > 0 || c.whole, 0)
+}
 
 // result takes in what became of an item; from is nil for this member.
 func (x *pairs) result(now clock.Time, from wire.MemberID, i *wire.Item) {
@@ -359,7 +371,7 @@ func (x *pairs) result(now clock.Time, from wire.MemberID, i *wire.Item) {
 		if k.requested() {
 			why = NoReply
 		}
-		x.stats.Handled++
+		x.handled(current)
 		x.settle(now, c, current)
 		x.calls.end(x, c, End{Why: why})
 	case wire.ResultReturned:
@@ -371,6 +383,7 @@ func (x *pairs) result(now clock.Time, from wire.MemberID, i *wire.Item) {
 		if !current {
 			return
 		}
+		x.stats.ItemsFailed++
 		if len(k.refusers) == maxRefusers {
 			k.refusers = slices.Delete(k.refusers, 0, 1)
 		}
@@ -382,6 +395,13 @@ func (x *pairs) result(now clock.Time, from wire.MemberID, i *wire.Item) {
 			pause = k.pause
 		}
 		x.wait(now, c, !x.is(noMarkError), pause)
+	}
+}
+
+// handled counts an item that was handled.
+func (x *pairs) handled(current bool) {
+	if x.stats.Handled++; !current {
+		x.stats.HandledLate++
 	}
 }
 
@@ -398,13 +418,14 @@ func (k *queued) everybodyFailed() bool {
 	return true
 }
 
-// settle ends an item: it leaves its queue. Unless the answer came from where it is, that consumer is
-// asked to drop it.
+// settle ends an item: it leaves its queue. current: the answer came from where it is. Otherwise the consumer
+// that has it is asked to drop it.
 func (x *pairs) settle(now clock.Time, c *call, current bool) {
 	k := c.queued
 	q := k.q
 	if k.handed {
 		if !current {
+			x.stats.ItemsWithdrawn++
 			x.sendCancel(now, c)
 		}
 		k.takeBack()

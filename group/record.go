@@ -36,9 +36,12 @@ type ownGroup struct {
 	name string
 }
 
+// consumes is a queue that this member consumes.
 type consumes struct {
 	queue          string
 	handlers, rank uint32
+	claim          claim // where rank is not 0
+	ending         bool  // it goes from the record when the last handler is done
 }
 
 // build makes the encoding anew.
@@ -129,24 +132,40 @@ func (p *Protocol) Leave(now clock.Time, group string) {
 }
 
 // Consume announces that this member takes messages from a queue, with so many handlers; rank as in
-// wire.Consumes. Without handlers it does so no longer.
+// wire.Consumes; that of an exclusive consumer may be raised, see claim. Without handlers it does so no longer:
+// an exclusive consumer is announced until its last handler is done.
 func (p *Protocol) Consume(now clock.Time, queue string, handlers, rank uint32) error {
 	p.observe(now)
 	bytes := 0
 	at, ok := slices.BinarySearchFunc(p.own.queues, queue, func(c consumes, q string) int { return cmp.Compare(c.queue, q) })
-	c := consumes{queue, handlers, rank}
 	switch {
-	case handlers == 0 && !ok || ok && p.own.queues[at] == c:
+	case handlers == 0 && !ok:
 		return nil
 	case handlers == 0:
+		if p.own.queues[at].rank != 0 && p.pairs.working(queue) {
+			p.own.queues[at].ending = true
+			return nil
+		}
 		p.own.queues = slices.Delete(p.own.queues, at, at+1)
 		bytes = -queueLen(queue)
 	case ok:
-		p.own.queues[at] = c
+		q := &p.own.queues[at]
+		q.ending = false
+		if q.rank != 0 && rank != 0 {
+			rank = q.rank // its place in line stays
+		}
+		if q.handlers == handlers && q.rank == rank {
+			return nil
+		}
+		if q.handlers = handlers; q.rank != rank {
+			q.rank = rank
+			p.claim(now, q)
+		}
 	case len(p.own.queues) == wire.MaxConsumes || !p.room(queueLen(queue)):
 		return ErrTooLarge
 	default:
-		p.own.queues = slices.Insert(p.own.queues, at, c)
+		p.own.queues = slices.Insert(p.own.queues, at, consumes{queue: queue, handlers: handlers, rank: rank})
+		p.claim(now, &p.own.queues[at])
 		bytes = queueLen(queue)
 	}
 	p.change(bytes)

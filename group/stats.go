@@ -101,5 +101,9 @@ func (p *Protocol) Stats() Stats {
 		s.Groups += uint64(e.groups)
 	}
 	s.PairStats = p.pairs.stats
+	for _, q := range p.pairs.queueList {
+		s.ItemsWaiting += uint64(q.waiting.len())
+		s.ItemsOut += uint64(q.items - q.waiting.len())
+	}
 	return s
 }

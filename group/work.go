@@ -57,6 +57,7 @@ type workQueue struct {
 	first   consumer      // the one of exclusive consumers that is to take; rank 0: none is exclusive
 	service time.Duration // smoothed: how long a handler takes
 	active  bool          // this member is to take from it; false: another consumer is
+	since   clock.Time    // an exclusive consumer begins nothing before
 	closing bool
 }
 
@@ -136,8 +137,20 @@ func (p *Protocol) CloseQueue(now clock.Time, queue string) {
 	x.dropClosed(w)
 }
 
+// working reports whether handlers of a queue are at work.
+func (x *pairs) working(queue string) bool {
+	w := x.works[queue]
+	return w != nil && len(w.running) > 0
+}
+
 func (x *pairs) dropClosed(w *workQueue) {
 	if w.closing && len(w.running) == 0 {
+		for _, q := range x.p.own.queues {
+			if q.queue == w.name && q.ending {
+				x.p.Consume(x.p.last, w.name, 0, 0)
+				break
+			}
+		}
 		delete(x.works, w.name)
 		x.workList = slices.DeleteFunc(x.workList, func(o *workQueue) bool { return o == w })
 	}
@@ -157,7 +170,7 @@ func (x *pairs) accept(now clock.Time, from wire.MemberID, in *receiving, i *wir
 	if x.stale {
 		x.findConsumers()
 	}
-	if !w.active {
+	if !w.active || now < w.since && !x.is(claimAtOnce) {
 		return Refuse, wire.RefusedNotActive
 	}
 	work := Work{From: from, Queue: w.name, Call: i.Call, Attempt: i.Attempt, Sequence: number, Kind: i.PayloadKind,

@@ -26,6 +26,8 @@ type GroupCluster struct {
 	Rules  check.GroupRules
 	// Change, where set, has the last word on a member's configuration.
 	Change func(node int, c *group.Config)
+	// Ending, where set, is called as the process of a node crashes or leaves.
+	Ending func(node int)
 	// Groups is the mean time between two changes of one member's groups; 0: none.
 	Groups time.Duration
 	// Data is the mean time between two messages of one member to all; 0: none.
@@ -295,9 +297,16 @@ func (c *GroupCluster) Crash(i int) {
 	if !m.Alive() {
 		return
 	}
+	c.ending(i)
 	c.Log.Ended(c.Net.Now(), m.Proc, true)
 	m.Driver.Close()
 	m.Protocol, m.Engine = nil, nil
+}
+
+func (c *GroupCluster) ending(i int) {
+	if c.Ending != nil {
+		c.Ending(i)
+	}
 }
 
 // Leave ends the member on node i in order.
@@ -306,6 +315,7 @@ func (c *GroupCluster) Leave(i int) {
 	if !m.Alive() || m.leaving {
 		return
 	}
+	c.ending(i)
 	m.leaving = true
 	p := m.Protocol
 	p.Close(c.Net.Now())

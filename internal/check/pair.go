@@ -51,6 +51,7 @@ type PairRecord struct {
 	Peer   Proc
 	Kind   PairKind
 	Marked bool
+	Alone  bool // of work: its queue has an exclusive consumer
 }
 
 // NewPairLog makes an empty log.
@@ -187,6 +188,45 @@ type workFate struct {
 	request       bool
 	hash          uint64
 	replies       map[uint64]bool
+}
+
+// Exclusive judges QU-8: until a member that lives is removed for the first time, at most one member is
+// inside handlers of queues whose consumer is exclusive. All records that are Alone are of one queue.
+func Exclusive(l *PairLog) []Violation {
+	r := reports{log: l}
+	inside := map[Proc]map[pairMessage]int{}
+	for i := range l.Records {
+		c := &l.Records[i]
+		switch c.Kind {
+		case PairRemoved:
+			if c.Peer == Nobody {
+				continue
+			}
+			if end := l.Procs[c.Peer].Ended; end == 0 || end > c.At {
+				return r.done() // two tables may differ from now on
+			}
+		case PairEnded:
+			delete(inside, c.Proc)
+		case PairWorkDone, PairWorkFailed:
+			delete(inside[c.Proc], pairMessage{c.Peer, c.Number})
+		case PairWorkBegun:
+			if !c.Alone {
+				continue
+			}
+			for p, work := range inside {
+				for _, at := range work {
+					if p != c.Proc {
+						r.add("QU-8", i, "begun while another member is inside a handler, since record %d", at)
+					}
+				}
+			}
+			if inside[c.Proc] == nil {
+				inside[c.Proc] = map[pairMessage]int{}
+			}
+			inside[c.Proc][pairMessage{c.Peer, c.Number}] = i
+		}
+	}
+	return r.done()
 }
 
 // Queues judges QU-1 to QU-4: what Enqueue returns is true, at most one handling of a message is without a

@@ -72,7 +72,7 @@ func (p *Protocol) reclaim(now clock.Time) {
 		if displaces && highest < 1<<32-1 {
 			q.rank = highest + 1
 			p.claim(now, q)
-			p.change(now)
+			p.change(0)
 			p.pairs.recordsChanged()
 		}
 	}

@@ -154,7 +154,7 @@ func (n *pairNet) start(place int) *pairNode {
 	binary.LittleEndian.PutUint64(m.id[:], uint64(m.at))
 	m.proc = n.log.Start(n.now, place, m.id)
 	m.p = newPairMember(Config{Self: m.id, Cluster: 7, Datagram: pairDatagram, MaxMessageSize: 64 << 10, Pool: m.pool, PairBuffers: buffers,
-		Rand: n.rng, Calls: m, defect: n.cfg.defect})
+		HeartbeatInterval: 2 * time.Millisecond, FailureTimeout: 20 * time.Millisecond, Rand: n.rng, Calls: m, defect: n.cfg.defect})
 	for i := range pairInboxes {
 		m.p.HandleInbox(pairInboxes[i], &pairInbox{m, i})
 	}
@@ -164,7 +164,7 @@ func (n *pairNet) start(place int) *pairNode {
 
 func (m *pairNode) meet(o *pairNode) {
 	o.p.settle(o.p.last)
-	e := &entry{id: o.id, endpoint: o.at, incarnation: o.p.incarnation, record: slices.Clone(o.p.own.record)}
+	e := &entry{id: o.id, endpoint: o.at, incarnation: o.p.incarnation, version: o.p.own.version, record: slices.Clone(o.p.own.record)}
 	if t := m.tombs[o.id]; t != nil {
 		e.lastSession, e.floor = t.lastSession, t.floor
 		delete(m.tombs, o.id)
@@ -232,7 +232,7 @@ func (m *pairNode) beat() {
 		return
 	}
 	m.p.settle(m.p.last)
-	incarnation, record := m.p.incarnation, slices.Clone(m.p.own.record)
+	incarnation, record, version := m.p.incarnation, slices.Clone(m.p.own.record), m.p.own.version
 	for _, o := range m.net.nodes {
 		if o == m || o.ended {
 			continue
@@ -240,7 +240,8 @@ func (m *pairNode) beat() {
 		if d, lost := m.net.delay(); !lost {
 			m.net.after(d, func() {
 				if o.sees(m, incarnation) {
-					if e := o.p.find(m.id); !slices.Equal(e.record, record) {
+					if e := o.p.find(m.id); e.version < version {
+						e.version = version
 						setPairRecord(o.p, e, record)
 						o.wake(0)
 					}
@@ -248,7 +249,11 @@ func (m *pairNode) beat() {
 			})
 		}
 	}
-	m.net.after(10*time.Millisecond, m.beat)
+	every := 2 * time.Millisecond
+	if m.net.quietFrom != 0 {
+		every = 10 * time.Millisecond
+	}
+	m.net.after(every, m.beat)
 }
 
 // sees has o notice that m lives with an incarnation.
@@ -588,7 +593,7 @@ func (b *pairWorker) Begin(now clock.Time, w *Work) {
 	}
 	number := binary.LittleEndian.Uint64(w.Payload)
 	peer := n.log.ProcOf(w.From)
-	n.log.Add(check.PairRecord{At: now, Kind: check.PairWorkBegun, Proc: m.proc, Peer: peer, Number: number, Hash: check.Hash(w.Payload), Marked: w.Redelivered})
+	n.log.Add(check.PairRecord{At: now, Kind: check.PairWorkBegun, Proc: m.proc, Peer: peer, Number: number, Hash: check.Hash(w.Payload), Marked: w.Redelivered, Alone: b.queue == 1})
 	from, call, attempt, wanted := w.From, w.Call, w.Attempt, w.Wanted
 	n.after(time.Duration(n.rng.IntN(3_000_000)), func() {
 		if m.ended {
@@ -619,7 +624,7 @@ func (m *pairNode) moods() {
 	}
 	i := n.rng.IntN(3)
 	if n.cfg.queues > 0 && n.rng.IntN(2) == 0 {
-		q := n.rng.IntN(2)
+		q := n.rng.IntN(8) / 7
 		m.consumes(q, n.rng.IntN(3) > 0)
 	} else if n.cfg.pausing && n.rng.IntN(2) == 0 {
 		m.paused[i] = !m.paused[i]
@@ -716,9 +721,14 @@ func (n *pairNet) play2(length time.Duration, debug func()) []check.Violation {
 	before := n.datagrams
 	n.run(n.now.Add(2 * time.Second))
 	found := append(check.Pairs(n.log), check.Queues(n.log)...)
+	found = append(found, check.Exclusive(n.log)...)
 	found = append(found, n.found...)
 	for _, m := range n.nodes {
 		if x := m.p.pairs; !m.ended {
+			s := m.p.Stats()
+			if s.Assigned != s.Handled-s.HandledLate+s.ItemsFailed+s.ItemsReturned+s.ItemsRefused+s.ItemsLost+s.ItemsWithdrawn+s.ItemsOut && n.cfg.defect != assignedAgain {
+				found = append(found, check.Violation{ID: "RS-7", At: -1, Text: fmt.Sprintf("node %d: items that are not accounted for: %+v", m.at, s.PairStats)})
+			}
 			if x.held != 0 || len(x.timers) != 0 || m.pool.Out() != 0 && !n.cfg.hold {
 				found = append(found, check.Violation{ID: "PP-5", At: -1, Text: fmt.Sprintf("node %d holds %d buffers and %d timers", m.at, x.held, len(x.timers))})
 			}

@@ -433,6 +433,7 @@ func TestQueueExclusive(t *testing.T) {
 		m.p.HandleQueue(r.now, "q", m, 1, 100, 1<<20)
 		m.p.Consume(r.now, "q", 1, m.p.NextRank("q"))
 		r.announce()
+		r.pass(100*time.Millisecond, time.Millisecond) // its claim
 	}
 	for range 10 {
 		a.p.Enqueue(r.now, r.call(0, 0, "q", nil))
@@ -474,6 +475,83 @@ func TestPairLostState(t *testing.T) {
 	r.pass(10*time.Millisecond, time.Millisecond)
 	if len(ends) != 3 || ends[0].Why != Answered || ends[1].Why != Gone || !ends[1].Unknown || ends[2].Why != Answered {
 		t.Errorf("ends: %+v", ends)
+	}
+	r.idle()
+}
+
+// Two that become exclusive consumers at the same time, or one that does not know the one at work yet, do not
+// handle at a time: a claim that would displace another consumer goes behind it.
+func TestQueueClaims(t *testing.T) {
+	r := newPairRig(t, 3, 256)
+	a := r.m[0]
+	var inside, most, handled int
+	var running []func()
+	for _, m := range r.m {
+		m.begin = func(w *Work) {
+			inside++
+			most = max(most, inside)
+			from, call, attempt := w.From, w.Call, w.Attempt
+			running = append(running, func() {
+				inside--
+				handled++
+				m.p.Done(r.now, "q", from, call, attempt, wire.ResultHandled)
+			})
+		}
+	}
+	consume := func(m *duoMember) {
+		m.p.HandleQueue(r.now, "q", m, 1, 100, 1<<20)
+		m.p.Consume(r.now, "q", 1, m.p.NextRank("q"))
+	}
+	work := func(d time.Duration, each func()) {
+		for end := r.now.Add(d); r.now < end; {
+			a.p.Enqueue(r.now, r.call(0, 0, "q", nil))
+			r.pass(3*time.Millisecond, time.Millisecond)
+			for _, done := range running {
+				done()
+			}
+			running = nil
+			if each != nil {
+				each()
+			}
+		}
+	}
+	consume(r.m[2]) // its record does not come
+	r.pass(200*time.Millisecond, time.Millisecond)
+	setPairRecord(a.p, a.p.find(r.m[2].p.cfg.Self), r.m[2].p.own.record)
+	work(100*time.Millisecond, nil)
+	if handled == 0 {
+		t.Fatal("nothing is handled")
+	}
+	consume(r.m[1]) // with the same rank and a lower id
+	if r.m[1].p.own.queues[0].rank != 1 {
+		t.Fatal("it has the other one's record")
+	}
+	r.announce()
+	work(300*time.Millisecond, r.announce)
+	if rank := r.m[1].p.own.queues[0].rank; rank != 2 || most != 1 {
+		t.Errorf("the newcomer has rank %d, %d were at work at a time", rank, most)
+	}
+	before := handled
+	r.m[2].p.CloseQueue(r.now, "q")
+	r.m[2].p.Consume(r.now, "q", 0, 0)
+	r.announce()
+	work(100*time.Millisecond, r.announce)
+	if handled == before || most != 1 {
+		t.Errorf("%d were handled after the first one ended, %d at a time", handled-before, most)
+	}
+	consume(r.m[0]) // both at the same time
+	consume(r.m[2])
+	r.m[1].p.CloseQueue(r.now, "q")
+	r.m[1].p.Consume(r.now, "q", 0, 0)
+	r.announce()
+	before = handled
+	work(300*time.Millisecond, r.announce)
+	if handled == before || most != 1 {
+		t.Errorf("%d were handled by two that came at a time, %d at a time", handled-before, most)
+	}
+	r.pass(100*time.Millisecond, time.Millisecond)
+	for _, done := range running {
+		done()
 	}
 	r.idle()
 }

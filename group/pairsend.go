@@ -345,6 +345,9 @@ func (s *sending) outcome(now clock.Time, a *wire.PairAck) {
 		case c.kind == wire.ItemSend:
 			x.calls.end(x, c, End{Why: Answered})
 		default: // it waits for a reply
+			if c.queued != nil {
+				c.queued.tookItem()
+			}
 			c.unlink()
 			c.link(&s.pair.asked)
 		}

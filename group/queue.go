@@ -16,7 +16,8 @@ import (
 
 const (
 	maxRefusers   = 8
-	againRefused  = time.Millisecond       // a refused item is handed out again
+	againRefused  = time.Millisecond       // a consumer that refused an item is handed the next one
+	mostRefused   = 16 * time.Millisecond  // doubling up to this
 	firstAgain    = 10 * time.Millisecond  // an item that every consumer failed on
 	lastAgain     = time.Second            // doubling up to this
 	nothingEvery  = 250 * time.Millisecond // a session with outstanding items is tried so often
@@ -51,6 +52,9 @@ type consumer struct {
 	out      int // items of this member that it was handed
 	backlog  int // items that wait there for handlers, as it said last
 	service  time.Duration
+
+	refused   time.Duration // how long it is left alone after it refused; 0: it took the last item
+	notBefore clock.Time    // it is left alone until then
 }
 
 // queued is what a call has besides when it is an item of a queue.
@@ -169,7 +173,9 @@ func (x *pairs) findConsumers() {
 		if q := x.queues[string(name)]; q != nil {
 			for i := range q.was {
 				if o := &q.was[i]; o.id == c.id && o.e == c.e {
-					c.out, c.backlog, c.service = o.out, o.backlog, o.service
+					handlers, rank := c.handlers, c.rank
+					c = *o
+					c.handlers, c.rank = handlers, rank
 				}
 			}
 			q.consumers = append(q.consumers, c)
@@ -214,8 +220,13 @@ func (x *pairs) assign(now clock.Time, q *queue) {
 			i++
 			continue
 		}
-		c := q.choose(k)
+		c := q.choose(now, k)
 		if c == nil {
+			for at := range q.consumers {
+				if again := q.consumers[at].notBefore; again > now {
+					x.wakeQueues(again)
+				}
+			}
 			if len(k.refusers) == 0 {
 				return // nor for those behind it
 			}
@@ -233,13 +244,13 @@ func (x *pairs) assign(now clock.Time, q *queue) {
 }
 
 // choose returns the consumer for an item: the one with the least to do, each in turn among equals.
-func (q *queue) choose(k *queued) *consumer {
+func (q *queue) choose(now clock.Time, k *queued) *consumer {
 	active := exclusiveOf(q.consumers)
 	best, bestAt := (*consumer)(nil), 0
 	for i := range q.consumers {
 		at := (q.last + 1 + i) % len(q.consumers)
 		c := &q.consumers[at]
-		if active != nil && c != active || c.out >= c.window() || slices.Contains(k.refusers, c.id) {
+		if active != nil && c != active || c.notBefore > now || c.out >= c.window() || slices.Contains(k.refusers, c.id) {
 			continue
 		}
 		if best == nil || c.load()*best.handlers < best.load()*c.handlers {
@@ -257,6 +268,9 @@ func (c *consumer) load() int { return c.out + max(0, c.backlog-c.out) }
 
 // window is how many items a consumer is handed at most.
 func (c *consumer) window() int {
+	if c.refused > 0 {
+		return 1
+	}
 	n := handlersAhead * c.handlers
 	if c.service > 0 {
 		turn := ownTurn
@@ -291,11 +305,24 @@ func (x *pairs) handOut(now clock.Time, k *queued, to *consumer) {
 		return
 	}
 	c.pair = nil
+	q := k.q // which the item may leave at once
 	c.link(&x.loopAsked)
 	w := wire.Item{Kind: c.kind, PayloadKind: c.payloadOf, Redelivered: k.marked, Call: c.number, Attempt: k.attempt, Name: nameBytes(c.name), Payload: c.payload}
 	if v, _ := x.accept(now, x.p.cfg.Self, nil, &w, c.payload, 0); v != Take {
 		x.refusedItem(now, c)
+	} else if to = q.self(); to != nil {
+		to.refused = 0
 	}
+}
+
+// self returns this member as a consumer of a queue, or nil.
+func (q *queue) self() *consumer {
+	for i := range q.consumers {
+		if c := &q.consumers[i]; c.e == nil {
+			return c
+		}
+	}
+	return nil
 }
 
 // consumer returns the consumer that has an item.
@@ -338,9 +365,21 @@ func (k *queued) place() int {
 }
 
 // refusedItem takes back an item that a consumer did not take: it was not begun.
+// The consumer is left alone for a while, and then tried with one item.
 func (x *pairs) refusedItem(now clock.Time, c *call) {
 	x.stats.ItemsRefused++
-	x.wait(now, c, false, againRefused)
+	if to := c.queued.consumer(); to != nil && to.notBefore <= now {
+		to.refused = min(max(2*to.refused, againRefused), mostRefused)
+		to.notBefore = now.Add(to.refused)
+	}
+	x.wait(now, c, false, 0)
+}
+
+// tookItem notes that a consumer took an item.
+func (k *queued) tookItem() {
+	if to := k.consumer(); to != nil {
+		to.refused = 0
+	}
 }
 
 // lostItem takes back an item whose consumer is gone, or whose session is dead.

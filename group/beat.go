@@ -66,7 +66,7 @@ func (p *Protocol) stepBeat(now clock.Time, e *entry, b *wire.Beat) {
 		p.askRecord(now, e)
 	}
 	if b.Digest == p.Digest() {
-		e.different = 0
+		e.different, e.agreed = 0, now
 		return
 	}
 	e.different++

@@ -196,7 +196,7 @@ func (x *pairs) call(now clock.Time, in *Call, kind wire.ItemKind) {
 		x.calls.end(x, c, End{Why: TooLarge})
 		return
 	}
-	if in.To == x.p.cfg.Self {
+	if in.To == x.p.cfg.Self && !x.closed {
 		c.link(&x.loop)
 		return
 	}
@@ -206,8 +206,12 @@ func (x *pairs) call(now clock.Time, in *Call, kind wire.ItemKind) {
 // queue puts a call in line in its channel.
 func (x *pairs) queue(now clock.Time, c *call, to wire.MemberID, channel wire.Channel) {
 	e := x.p.find(to)
-	if e == nil {
-		x.calls.end(x, c, End{Why: Gone})
+	if e == nil || x.closed {
+		why := Gone
+		if x.closed {
+			why = Closed
+		}
+		x.calls.end(x, c, End{Why: why})
 		return
 	}
 	c.pair = x.at(e)
@@ -276,7 +280,7 @@ func (p *Protocol) Reply(now clock.Time, to wire.MemberID, about uint64, kind wi
 		return nil
 	}
 	e := p.find(to)
-	if e == nil {
+	if e == nil || x.closed {
 		return ErrNoSuchMember
 	}
 	out := x.at(e).channel(wire.ChannelAnswers)
@@ -301,7 +305,7 @@ func (p *Protocol) ReplyCall(now clock.Time, c *Call, about uint64) {
 		x.calls.end(x, one, End{Why: TooLarge})
 		return
 	}
-	if c.To == p.cfg.Self {
+	if c.To == p.cfg.Self && !x.closed {
 		one.link(&x.loopReplies)
 		if !p.gated() {
 			x.deliverReplies(now)

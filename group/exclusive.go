@@ -3,7 +3,6 @@ package group
 import (
 	"bytes"
 	"slices"
-	"time"
 
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/wire"
@@ -27,25 +26,25 @@ func exclusiveOf(list []consumer) *consumer {
 
 // claim is how a newcomer among exclusive consumers takes its place. Ranks alone do not keep two from handling at
 // a time: B, which has not received the record of A, takes A's rank or a lower one, and A is at work. So a newcomer
-// begins nothing for as long as the tables of all need to become equal. Should it come before another consumer
+// begins nothing until its table was equal to that of each member. Should it come before another consumer
 // meanwhile that it did not know when it took its rank, it takes the next one behind all.
 type claim struct {
-	until clock.Time
+	from  clock.Time      // when the rank was taken
+	until clock.Time      // it lasts as long at least
 	known []wire.MemberID // consumers of the queue when the rank was taken
 }
 
-// settling is how long a claim lasts: a record that was lost has come by then, as when a member is removed.
-func (p *Protocol) settling() time.Duration {
-	return max(p.t(), 5*p.every(len(p.table.order)+1))
-}
+// maxSettling is how long a claim lasts at most, in times the least: a table may be another for ever.
+const maxSettling = 10
 
 // claim begins the claim of a queue that has just been given its rank.
 func (p *Protocol) claim(now clock.Time, q *consumes) {
-	q.claim = claim{}
+	q.claim = nil
 	if q.rank == 0 {
 		return
 	}
-	q.claim.until = now.Add(p.settling())
+	// A record that was lost has come by then, as when a member is removed.
+	q.claim = &claim{from: now, until: now.Add(max(p.t(), 5*p.every(len(p.table.order)+1)))}
 	p.eachConsumer(func(name []byte, c consumer) {
 		if string(name) == q.queue {
 			q.claim.known = append(q.claim.known, c.id)
@@ -53,11 +52,38 @@ func (p *Protocol) claim(now clock.Time, q *consumes) {
 	})
 }
 
+// over reports whether a claim has ended.
+func (c *claim) over(p *Protocol, now clock.Time) bool {
+	if now < c.until {
+		return false
+	}
+	if now < c.from.Add(maxSettling*c.until.Sub(c.from)) {
+		for _, e := range p.table.order {
+			if e.agreed < c.from {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// tickClaims ends claims.
+func (p *Protocol) tickClaims(now clock.Time) {
+	for i := range p.own.queues {
+		if q := &p.own.queues[i]; q.claim != nil && q.claim.over(p, now) {
+			q.claim = nil
+			if w := p.pairs.works[q.queue]; w != nil {
+				w.claim = nil
+			}
+		}
+	}
+}
+
 // reclaim gives queues a higher rank whose claim would displace a consumer that was here before.
 func (p *Protocol) reclaim(now clock.Time) {
 	for i := range p.own.queues {
 		q := &p.own.queues[i]
-		if q.claim.until <= now {
+		if q.claim == nil {
 			continue
 		}
 		own := consumer{id: p.cfg.Self, rank: q.rank}

@@ -389,6 +389,7 @@ func (p *Protocol) Tick(now clock.Time) {
 	p.tickTombs(now)
 	p.tickGate(now)
 	p.tickEnds(now)
+	p.tickClaims(now)
 	p.flushWords()
 }
 
@@ -432,7 +433,8 @@ func (p *Protocol) PollSend(now clock.Time) (buf.Send, bool) {
 // Deliver hands up what could not be handed up when it came.
 func (p *Protocol) Deliver(now clock.Time) int { return p.pairs.deliver(now) }
 
-// Close begins the member's end: it leaves, in three Words. Turns go on until Left.
+// Close begins the member's end: it leaves, in three Words. Turns go on until Left. Calls that have not ended do
+// so, and nothing of pairs is sent or taken any more: whoever wants that to be settled waits for Quiet before.
 func (p *Protocol) Close(now clock.Time) {
 	p.observe(now)
 	p.settle(now)
@@ -441,12 +443,13 @@ func (p *Protocol) Close(now clock.Time) {
 	}
 	p.leaving, p.leaves, p.leaveAt = true, 3, now
 	p.words = p.words[:0]
+	p.pairs.release()
 	p.arm(now)
 }
 
 // Left reports whether nothing is left to be sent after Close.
 func (p *Protocol) Left() bool {
-	return p.leaving && p.leaves == 0 && p.outNext == len(p.out) && p.pairs.quiet()
+	return p.leaving && p.leaves == 0 && p.outNext == len(p.out)
 }
 
 // Quiet reports whether nothing between this member and another one is outstanding.

@@ -26,6 +26,7 @@ var (
 	errNotForMe    = errors.New("group: a pair frame for another member")
 	errDeadSession = errors.New("group: a session that is dead here")
 	errNoSession   = errors.New("group: an acknowledgement of no session of this member")
+	errClosed      = errors.New("group: this member leaves")
 	errRange       = errors.New("group: a number outside its window")
 )
 
@@ -88,6 +89,7 @@ type pairs struct {
 	ended       End            // of the call that is being ended
 	spare       []*receiving   // of blocked, while that is walked over
 	stats       PairStats
+	closed      bool // the member leaves: no pair is made any more
 
 	maxRefused int     // refusals that an acknowledgement has room for
 	notes      []*call // that are not in use
@@ -261,6 +263,9 @@ func (x *pairs) stranger(clock.Time, *wire.Datagram, *wire.Frame, buf.Received) 
 
 // stepPair finds out whether a session lives.
 func (x *pairs) stepPair(now clock.Time, p *wire.Pair, r buf.Received, e *entry) error {
+	if x.closed {
+		return errClosed
+	}
 	pr := x.at(e)
 	if p.Session <= e.lastSession && !x.is(sessionForgotten) || p.Session < pr.from ||
 		p.ToIncarnation < e.floor && !x.is(noFloor) {
@@ -601,10 +606,6 @@ func (x *pairs) deliver(now clock.Time) (n int) {
 	return n + x.deliverLoop(now)
 }
 
-// Settled reports whether everything that this member sent to one other is acknowledged, and nothing waits to be
-// sent.
-func (p *Protocol) Settled() bool { return p.pairs.quiet() }
-
 // PairBuffersHeld is how many buffers pairs hold.
 func (p *Protocol) PairBuffersHeld() int { return p.pairs.held }
 
@@ -613,6 +614,11 @@ func (x *pairs) quiet() bool {
 	for _, pr := range x.all {
 		if pr.pending() {
 			return false
+		}
+		for _, in := range pr.in {
+			if in != nil && in.owed {
+				return false
+			}
 		}
 		for _, out := range pr.out {
 			if out != nil && (out.oldest < out.next || out.buf != nil || out.waits()) {
@@ -625,6 +631,7 @@ func (x *pairs) quiet() bool {
 
 // release ends all calls and gives back all buffers.
 func (x *pairs) release() {
+	x.closed = true
 	for _, q := range x.queueList {
 		for _, k := range q.waiting.all() {
 			x.fail(x.p.last, k.c, End{Why: Closed, Unknown: k.marked})

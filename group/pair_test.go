@@ -238,8 +238,12 @@ func (m *pairNode) beat() {
 			continue
 		}
 		if d, lost := m.net.delay(); !lost {
+			equal, own := m.holdsAs(o), o.p.own.version
 			m.net.after(d, func() {
 				if o.sees(m, incarnation) {
+					if equal && own == o.p.own.version {
+						o.p.find(m.id).agreed = m.net.now
+					}
 					if e := o.p.find(m.id); e.version < version {
 						e.version = version
 						setPairRecord(o.p, e, record)
@@ -254,6 +258,25 @@ func (m *pairNode) beat() {
 		every = 10 * time.Millisecond
 	}
 	m.net.after(every, m.beat)
+}
+
+// holdsAs reports whether two members' tables are equal.
+func (m *pairNode) holdsAs(o *pairNode) bool {
+	version := func(p *Protocol, id wire.MemberID) uint32 {
+		if id == p.cfg.Self {
+			return p.own.version + 1
+		}
+		if e := p.find(id); e != nil {
+			return e.version + 1
+		}
+		return 0
+	}
+	for _, x := range m.net.nodes {
+		if version(m.p, x.id) != version(o.p, x.id) {
+			return false
+		}
+	}
+	return true
 }
 
 // sees has o notice that m lives with an incarnation.
@@ -321,6 +344,8 @@ func (m *pairNode) wake(d time.Duration) {
 // turn is a turn of the engine.
 func (m *pairNode) turn() {
 	now, x := m.net.now, m.p.pairs
+	m.p.observe(now)
+	m.p.tickClaims(now)
 	var d wire.Datagram
 	for _, a := range m.inbound {
 		lent := slices.Clone(a.bytes)

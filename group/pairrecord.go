@@ -16,6 +16,9 @@ type recordSent struct {
 
 // sendRecord sends this member's whole record to another one. What was sent a second ago is on its way.
 func (x *pairs) sendRecord(now clock.Time, e *entry) {
+	if x.closed {
+		return
+	}
 	pr, version := x.at(e), x.p.own.version
 	if r := &pr.record; r.at != 0 && r.version == version && now.Sub(r.at) < time.Second {
 		return

@@ -68,7 +68,9 @@ func (r *pairRig) announce() {
 		for j, b := range r.m {
 			if i != j {
 				b.p.settle(r.now)
-				setPairRecord(a.p, a.p.find(b.p.cfg.Self), b.p.own.record)
+				e := a.p.find(b.p.cfg.Self)
+				setPairRecord(a.p, e, b.p.own.record)
+				e.agreed = r.now
 			}
 		}
 	}
@@ -86,6 +88,8 @@ func (r *pairRig) exchange() {
 		work = false
 		for _, m := range r.m {
 			x := m.p.pairs
+			m.p.observe(r.now)
+			m.p.tickClaims(r.now)
 			x.tick(r.now)
 			x.flush(r.now)
 			for {
@@ -434,6 +438,8 @@ func TestQueueExclusive(t *testing.T) {
 		m.p.Consume(r.now, "q", 1, m.p.NextRank("q"))
 		r.announce()
 		r.pass(100*time.Millisecond, time.Millisecond) // its claim
+		r.announce()
+		r.exchange()
 	}
 	for range 10 {
 		a.p.Enqueue(r.now, r.call(0, 0, "q", nil))
@@ -516,7 +522,11 @@ func TestQueueClaims(t *testing.T) {
 		}
 	}
 	consume(r.m[2]) // its record does not come
-	r.pass(200*time.Millisecond, time.Millisecond)
+	r.pass(100*time.Millisecond, time.Millisecond)
+	for _, e := range r.m[2].p.table.order {
+		e.agreed = r.now // before the records of the others change
+	}
+	r.pass(100*time.Millisecond, time.Millisecond)
 	setPairRecord(a.p, a.p.find(r.m[2].p.cfg.Self), r.m[2].p.own.record)
 	work(100*time.Millisecond, nil)
 	if handled == 0 {
@@ -549,9 +559,12 @@ func TestQueueClaims(t *testing.T) {
 	if handled == before || most != 1 {
 		t.Errorf("%d were handled by two that came at a time, %d at a time", handled-before, most)
 	}
-	r.pass(100*time.Millisecond, time.Millisecond)
-	for _, done := range running {
-		done()
+	for range 200 {
+		r.pass(time.Millisecond, time.Millisecond)
+		for _, done := range running {
+			done()
+		}
+		running = nil
 	}
 	r.idle()
 }

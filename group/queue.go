@@ -91,6 +91,10 @@ func (x *pairs) enqueue(now clock.Time, in *Call, kind wire.ItemKind) {
 		x.calls.end(x, c, End{Why: TooLarge})
 		return
 	}
+	if x.closed {
+		x.calls.end(x, c, End{Why: Closed})
+		return
+	}
 	q := x.queues[c.name]
 	if q == nil {
 		q = &queue{name: strings.Clone(c.name), place: -1}
@@ -190,7 +194,7 @@ func (x *pairs) findConsumers() {
 	}
 	for i := range x.p.own.queues {
 		if q := &x.p.own.queues[i]; x.works[q.queue] != nil {
-			x.works[q.queue].since = q.claim.until
+			x.works[q.queue].claim = q.claim
 		}
 	}
 	for _, w := range x.workList {

@@ -40,8 +40,8 @@ type ownGroup struct {
 type consumes struct {
 	queue          string
 	handlers, rank uint32
-	claim          claim // where rank is not 0
-	ending         bool  // it goes from the record when the last handler is done
+	claim          *claim // nil: its place is taken, or rank is 0
+	ending         bool   // it goes from the record when the last handler is done
 }
 
 // build makes the encoding anew.

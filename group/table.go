@@ -61,6 +61,7 @@ type entry struct {
 	joining     bool       // it is owed a table; without multicast only
 	askedWith   uint64     // the nonce with which it asked for any of these
 	tableSent   clock.Time
+	agreed      clock.Time // when it last announced the digest of this member's table
 	different   int        // beats in a row with another digest
 	compared    clock.Time // when a Compare was last sent to it
 	answered    clock.Time // when one of it was last answered

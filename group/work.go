@@ -57,7 +57,7 @@ type workQueue struct {
 	first   consumer      // the one of exclusive consumers that is to take; rank 0: none is exclusive
 	service time.Duration // smoothed: how long a handler takes
 	active  bool          // this member is to take from it; false: another consumer is
-	since   clock.Time    // an exclusive consumer begins nothing before
+	claim   *claim        // of an exclusive consumer that begins nothing yet
 	closing bool
 }
 
@@ -170,7 +170,7 @@ func (x *pairs) accept(now clock.Time, from wire.MemberID, in *receiving, i *wir
 	if x.stale {
 		x.findConsumers()
 	}
-	if !w.active || now < w.since && !x.is(claimAtOnce) {
+	if !w.active || w.claim != nil && !x.is(claimAtOnce) {
 		return Refuse, wire.RefusedNotActive
 	}
 	work := Work{From: from, Queue: w.name, Call: i.Call, Attempt: i.Attempt, Sequence: number, Kind: i.PayloadKind,

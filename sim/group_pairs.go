@@ -137,7 +137,7 @@ func (a *groupCaller) leave(linger time.Duration) {
 	var wait func()
 	wait = func() {
 		a.whenRuns(func() {
-			if now := a.x.c.Net.Now(); now < end && (a.inside > 0 || !a.p.Settled()) {
+			if now := a.x.c.Net.Now(); now < end && (a.inside > 0 || !a.p.Quiet()) {
 				a.x.c.Net.After(100*time.Microsecond, wait)
 				return
 			}

@@ -527,6 +527,7 @@ func TestQueueClaims(t *testing.T) {
 		e.agreed = r.now // before the records of the others change
 	}
 	r.pass(100*time.Millisecond, time.Millisecond)
+	r.m[2].p.settle(r.now)
 	setPairRecord(a.p, a.p.find(r.m[2].p.cfg.Self), r.m[2].p.own.record)
 	work(100*time.Millisecond, nil)
 	if handled == 0 {

@@ -161,6 +161,39 @@ func TestRequestAllocates(t *testing.T) {
 	}
 }
 
+// A request with Messages, between engines on threads of their own that back off, against a round trip over topics
+// between such. The bar of the figures is 3.
+func TestRequestWithMessagesAgainstRoundTrip(t *testing.T) {
+	a, b := two(t, testConfig(t))
+	b.HandleInbox("", func(m *blaze.Message) { b.Reply(context.Background(), m, m) })
+	pong := publisher(t, b.Channel, "pong", 0)
+	back := make(chan struct{}, 1)
+	b.SubscribePayload("ping", func(d *blaze.Delivery) { pong.Offer(d.Payload) }, blaze.Inline())
+	a.SubscribePayload("pong", func(*blaze.Delivery) { back <- struct{}{} }, blaze.Inline())
+	ping := publisher(t, a.Channel, "ping", 1)
+	if err := pong.WaitReceivers(soon(t), 1); err != nil {
+		t.Fatal(err)
+	}
+	payload, m := make([]byte, 64), blaze.NewBytesMessage(make([]byte, 64))
+	best := 1e9
+	for began := time.Now(); best > 3 && time.Since(began) < 3*time.Second; {
+		topic := median(300, func() {
+			offer(t, ping, payload)
+			next(t, back, "pong")
+		})
+		request := median(300, func() {
+			if _, err := a.Request(context.Background(), b.ID(), m); err != nil {
+				t.Fatal(err)
+			}
+		})
+		best = min(best, float64(request)/float64(topic))
+		t.Logf("round trip %v, request %v", topic, request)
+	}
+	if best > 6 {
+		t.Errorf("a request takes %.2f times a round trip", best)
+	}
+}
+
 func BenchmarkRequestPayload(b *testing.B) {
 	x := newCallRig(b, blaze.BusySpin)
 	payload, reply := make([]byte, 64), make([]byte, 64)

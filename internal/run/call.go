@@ -117,7 +117,7 @@ func (r *Run) awaitTurning(ctx context.Context, c *member.Call, stop <-chan stru
 			continue
 		case turned:
 			if !r.spins && w.Wait(engine.Now()) {
-				_ = r.Do(func() { r.driver.Wait(idleWait) })
+				_ = r.Do(r.rest)
 			}
 			continue
 		}

@@ -41,6 +41,7 @@ type Run struct {
 	watch   *watch
 	group   *Group // nil: the member is in no group
 	spins   bool   // the engine never sleeps
+	rest    func() // lets the driver wait a little; made once
 
 	refused chan struct{} // closed by Refuse
 	gone    chan struct{} // closed by End, at its end
@@ -68,7 +69,7 @@ func Start(cfg Config) (*Run, error) {
 	if cfg.Group != nil {
 		r.group = newGroup(r, cfg.Group, &cfg.Member)
 	}
-	r.spins = cfg.Member.Idle == engine.BusySpin
+	r.spins, r.rest = cfg.Member.Idle == engine.BusySpin, func() { r.driver.Wait(idleWait) }
 	r.member = member.New(cfg.Member)
 	if cfg.Group != nil && cfg.Group.Begin != nil {
 		cfg.Group.Begin(engine.Now(), r.member.Group())

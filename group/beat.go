@@ -57,8 +57,22 @@ func (p *Protocol) beatNow(now clock.Time) {
 	}
 }
 
+// togetherMost bounds the members whose beats go together: a burst has to fit the smallest socket buffer.
+const togetherMost = 64
+
+// beatTogether has the member's own beat leave with one that it received, if it could leave about now anyway. So the
+// beats of all come together, and an idle member wakes up once for many of them.
+func (p *Protocol) beatTogether(now clock.Time) {
+	b := &p.beat
+	if b.due.Sub(now) <= b.interval/10 && len(p.table.order) < togetherMost && b.due > now {
+		b.due = now
+		p.arm(now)
+	}
+}
+
 func (p *Protocol) stepBeat(now clock.Time, e *entry, b *wire.Beat) {
 	p.stats.BeatsHeard++
+	p.beatTogether(now)
 	if i := time.Duration(b.Interval) * time.Microsecond; i != e.interval {
 		e.timings(p, b.Interval)
 	}

@@ -95,8 +95,30 @@ func (p *Protocol) tickEntries(now clock.Time) {
 	}
 }
 
+// leaveAfter is how long a member that leaves stays in the table. The Word came over the group's socket: what the
+// member had sent before, to this one alone, may lie in the other socket still, with acknowledgements in it.
+const leaveAfter = time.Millisecond
+
+// leavesSoon removes a member that leaves by its own word.
+func (p *Protocol) leavesSoon(now clock.Time, e *entry) {
+	switch {
+	case p.leaving: // nobody looks at the table any more
+		p.remove(now, e, left)
+	case e.leavesAt == 0:
+		e.leavesAt = now.Add(leaveAfter)
+		p.wake(e, e.leavesAt)
+	}
+}
+
 // tickEntry returns when it is to look at the entry again.
 func (p *Protocol) tickEntry(now clock.Time, e *entry) (next clock.Time) {
+	if e.leavesAt != 0 {
+		if now >= e.leavesAt {
+			p.remove(now, e, left)
+			return 0
+		}
+		return e.leavesAt
+	}
 	next = now.Add(maxPause)
 	if e.probeAt != 0 {
 		if now >= e.probeAt {
@@ -226,7 +248,7 @@ func (p *Protocol) stepWord(now clock.Time, from *entry, w *wire.Word, r buf.Rec
 			if a.ID != from.id {
 				return p.drop(DropForeign)
 			}
-			p.remove(now, from, left)
+			p.leavesSoon(now, from)
 			return nil
 		}
 		if a.ID == from.id {

@@ -202,6 +202,11 @@ func (x *pairs) findConsumers() {
 	}
 }
 
+// EachQueue calls f with the name of each queue that members consume from, once for each of them.
+func (p *Protocol) EachQueue(f func(name []byte)) {
+	p.eachConsumer(func(name []byte, _ consumer) { f(name) })
+}
+
 // sort puts consumers in the order of their ids.
 func (q *queue) sort() {
 	slices.SortFunc(q.consumers, func(a, b consumer) int { return bytes.Compare(a.id[:], b.id[:]) })

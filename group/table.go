@@ -47,6 +47,7 @@ type entry struct {
 	expected           bool // another member's table has it, or it was there before it was removed
 	nonce              uint64
 	asked              clock.Time // when nonce was sent
+	leavesAt           clock.Time // it leaves, and is removed then; 0: it does not
 	probeAt            clock.Time // the next probe that is to confirm it; 0: none
 	tries              int
 	roundTrip          time.Duration

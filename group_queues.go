@@ -3,6 +3,7 @@ package blaze
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -47,6 +48,16 @@ func (g *GroupChannel) RequestQueue(ctx context.Context, queue string, m *Messag
 		return nil, err
 	}
 	return g.request(ctx, what{member.CallRequestQueue, MemberID{}, queue}, m)
+}
+
+// Queues are the names of the queues that members consume from, this one included, in ascending order. While the
+// channel is not started there are none.
+func (g *GroupChannel) Queues() []string {
+	names := map[string]bool{}
+	g.apply(func(_ *start, core *group.Protocol) {
+		core.EachQueue(func(name []byte) { names[string(name)] = true })
+	})
+	return slices.Sorted(maps.Keys(names))
 }
 
 // ConsumeOption is an option of Consume.

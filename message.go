@@ -264,6 +264,9 @@ func (m *Message) Sequence() uint64 { return m.sequence }
 // Redelivered reports whether a queue handed m to another consumer before, which may have worked on it.
 func (m *Message) Redelivered() bool { return m.redelivered }
 
+// Wanted reports whether m is a request that was received: its sender waits for a Reply.
+func (m *Message) Wanted() bool { return m.asked != nil }
+
 // setReceived notes where m came from.
 func (m *Message) setReceived(topic string, from MemberID, sequence uint64, redelivered bool) {
 	m.topic, m.from, m.sequence, m.redelivered = topic, from, sequence, redelivered

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -68,7 +69,7 @@ func (a *app) channelConfig(cmd *cobra.Command) (blaze.Config, error) {
 	set("cluster", "BLAZE_CLUSTER", &cfg.Cluster)
 	set("name", "", &cfg.Name)
 	if cfg.Name == "" {
-		cfg.Name = fmt.Sprintf("blaze-%s-%d", cmd.Name(), os.Getpid())
+		cfg.Name = fmt.Sprintf("%s-%d", strings.ReplaceAll(cmd.CommandPath(), " ", "-"), os.Getpid())
 	}
 	var err error
 	if c.protocol != "" {

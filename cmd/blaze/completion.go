@@ -68,6 +68,75 @@ func (a *app) completeTopics(n int) completer {
 	}
 }
 
+// completeMembers completes the first argument with the names of members.
+func (a *app) completeMembers(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	var all []cobra.Completion
+	if len(args) == 0 && !cmd.Flags().Changed("queue") {
+		for _, m := range a.membersSeen(cmd) {
+			all = append(all, cobra.CompletionWithDesc(m.Name, m.ID.String()[:8]+" at "+m.Addr.String()))
+		}
+	}
+	return all, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeGroups completes the names of groups.
+func (a *app) completeGroups(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	groups := map[string]bool{}
+	for _, m := range a.membersSeen(cmd) {
+		for _, group := range m.Groups {
+			groups[group] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(groups)), cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeQueues completes the first argument, or an option, with the queues that are consumed from.
+func (a *app) completeQueues(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	g, err := a.quietGroup(cmd)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	defer g.Shutdown()
+	if settle(cmd.Context(), g) != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return g.Queues(), cobra.ShellCompDirectiveNoFileComp
+}
+
+// membersSeen are the members that are there. It takes less than completionTime.
+func (a *app) membersSeen(cmd *cobra.Command) []blaze.Member {
+	g, err := a.quietGroup(cmd)
+	if err != nil {
+		return nil
+	}
+	defer g.Shutdown()
+	if settle(cmd.Context(), g) != nil {
+		return nil
+	}
+	return others(g, "")
+}
+
+// quietGroup is a started GroupChannel that logs nothing.
+func (a *app) quietGroup(cmd *cobra.Command) (*blaze.GroupChannel, error) {
+	cfg, err := a.channelConfig(cmd)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	g, err := blaze.NewGroupChannel("", cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.Start(); err != nil {
+		_ = g.Shutdown()
+		return nil, err
+	}
+	return g, nil
+}
+
 func (a *app) topicsSeen(cmd *cobra.Command) []string {
 	cfg, err := a.channelConfig(cmd)
 	if err != nil {

@@ -32,7 +32,7 @@ func TestFieldsAreDocumented(t *testing.T) {
 	}
 	for _, section := range sections[1:] {
 		title, text, _ := strings.Cut(section, "\n")
-		golden, err := os.ReadFile("testdata/" + strings.ReplaceAll(title, " ", "-") + ".json")
+		golden, err := os.ReadFile("testdata/" + strings.ReplaceAll(strings.ReplaceAll(title, " --", "-"), " ", "-") + ".json")
 		if err != nil {
 			t.Error(err)
 			continue

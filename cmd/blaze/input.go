@@ -22,22 +22,35 @@ func (a *app) texts(ctx context.Context, args []string, limit int, f func(string
 		}
 		return nil
 	}
-	lines := make(chan string)
-	failed := make(chan error, 1)
-	go func() { // Read cannot be interrupted: this goroutine is left behind
-		defer close(lines)
-		r := bufio.NewReaderSize(a.stdin, 64<<10)
-		for n := 1; ; n++ {
-			line, err := readLine(r, limit)
-			if err != nil {
-				if err != io.EOF {
-					failed <- fmt.Errorf("standard input, line %d: %w", n, err)
-				}
+	r, n := bufio.NewReaderSize(a.stdin, 64<<10), 0
+	return a.each(ctx, func() (string, error) {
+		n++
+		line, err := readLine(r, limit)
+		if err != nil && err != io.EOF {
+			err = fmt.Errorf("standard input, line %d: %w", n, err)
+		}
+		return line, err
+	}, f)
+}
+
+// each calls f with what read returns until that is io.EOF, or ctx ends.
+func (a *app) each(ctx context.Context, read func() (string, error), f func(string) error) error {
+	type result struct {
+		line string
+		err  error
+	}
+	results := make(chan result)
+	ended, end := context.WithCancel(ctx)
+	defer end()
+	go func() { // what reads from a terminal or pipe cannot be interrupted: this goroutine is left behind
+		for {
+			line, err := read()
+			select {
+			case results <- result{line, err}:
+			case <-ended.Done():
 				return
 			}
-			select {
-			case lines <- line:
-			case <-ctx.Done():
+			if err != nil {
 				return
 			}
 		}
@@ -46,16 +59,14 @@ func (a *app) texts(ctx context.Context, args []string, limit int, f func(string
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case line, ok := <-lines:
-			if !ok {
-				select {
-				case err := <-failed:
-					return err
-				default:
-					return nil
-				}
+		case r := <-results:
+			switch {
+			case r.err == io.EOF:
+				return nil
+			case r.err != nil:
+				return r.err
 			}
-			if err := f(line); err != nil {
+			if err := f(r.line); err != nil {
 				return err
 			}
 		}

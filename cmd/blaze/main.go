@@ -1,11 +1,19 @@
-// Command blaze is the operator's and the script's tool: it sends and receives on a channel's topics.
+// Command blaze is the operator's and the script's tool.
 //
-//	blaze pub TOPIC [TEXT... | -]   one message for each argument or line
-//	blaze sub TOPIC...              prints what is received, and losses in their place
-//	blaze completion SHELL          completion for bash, zsh, fish and powershell
+//	blaze pub TOPIC [TEXT... | -]        one message for each argument or line
+//	blaze sub TOPIC...                   prints what is received, and losses in their place
+//	blaze members                        who is here; --watch: who comes and goes
+//	blaze send MEMBER [TEXT... | -]      to an in-box of one member
+//	blaze inbox [NAME]                   handles an in-box and prints; --reply answers requests
+//	blaze queue put QUEUE [TEXT... | -]  returns when it was handled
+//	blaze queue take QUEUE               handles: prints, or runs a command
+//	blaze request MEMBER TEXT            prints the reply and the round trip; --queue
+//	blaze chat                           join, say, hear
+//	blaze completion SHELL               for bash, zsh, fish and powershell
 //
 // `blaze COMMAND --help` has options and an example. docs/commands.md has the fields of --json and the exit
-// statuses.
+// statuses. main.go runs a command and returns its status; root.go has the command line, common.go the options that all
+// commands have, output.go what is printed, exit.go the statuses; each command has a file.
 package main
 
 import (

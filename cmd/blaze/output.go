@@ -113,6 +113,14 @@ func (o *output) width() int {
 	return 80
 }
 
+// text is s as it is, but on a terminal with its control characters escaped.
+func (o *output) text(s string) string {
+	if o.width() > 0 {
+		return oneLine(s)
+	}
+	return s
+}
+
 // stamp is a time in JSON: RFC 3339, in UTC, with all nine digits of nanoseconds.
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000000Z07:00") }
 
@@ -151,6 +159,19 @@ func oneLine(s string) string {
 
 // printable reports whether r stands for itself on a terminal. The marks that turn the direction of writing do not.
 func printable(r rune) bool { return r == ' ' || unicode.IsPrint(r) }
+
+// shortDuration prints a duration for people, with three digits.
+func shortDuration(d time.Duration) string {
+	for _, u := range []struct {
+		unit  string
+		scale time.Duration
+	}{{"s", time.Second}, {"ms", time.Millisecond}, {"µs", time.Microsecond}} {
+		if d >= u.scale {
+			return strconv.FormatFloat(float64(d)/float64(u.scale), 'g', 3, 64) + " " + u.unit
+		}
+	}
+	return strconv.FormatInt(int64(d), 10) + " ns"
+}
 
 func plural(n int, what string) string {
 	if n == 1 {

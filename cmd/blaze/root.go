@@ -45,13 +45,20 @@ func (a *app) root() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	a.common.register(root)
+	queue := a.queue()
 	root.AddCommand(
 		a.pub(),
 		a.sub(),
+		a.members(),
+		a.sendTo(),
+		a.inbox(),
+		queue,
+		a.request(),
+		a.chat(),
 		a.completion(),
 	)
-	for _, cmd := range root.Commands() {
-		cmd.DisableFlagsInUseLine = true
+	for _, cmd := range append(root.Commands(), queue.Commands()...) {
+		cmd.DisableFlagsInUseLine = true // help has them
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(&cobra.Command{Use: "help", Hidden: true, RunE: func(_ *cobra.Command, args []string) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -108,26 +109,16 @@ func (a *app) subscribe(cmd *cobra.Command, o *subOptions, patterns []string) er
 	if err := c.Start(); err != nil {
 		return err
 	}
-	ctx, cancel := a.within(cmd.Context(), cmd, 0)
-	defer cancel()
 	a.remark("listening in %s; Ctrl-C ends", where(c))
-	select {
-	case <-l.enough:
-		err = nil
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
+	err = a.until(cmd.Context(), cmd, l.enough)
 	_ = c.Shutdown() // its error is about messages that nobody asked for any more
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if o.failOnLoss && l.lost > 0 {
 		return failf(statusLost, "%d messages were lost", l.lost)
 	}
-	if err != nil && cmd.Context().Err() == nil {
-		if o.count > 0 {
-			return failf(statusTime, "%d of %d messages came, and time is up", l.printed, o.count)
-		}
-		return failf(statusTime, "%s came, and time is up", plural(l.printed, "message"))
+	if errors.Is(err, errTime) {
+		return timeIsUp(l.printed, o.count)
 	}
 	return err
 }

@@ -165,6 +165,9 @@ func TestGroupStartsLeaveNothing(t *testing.T) {
 	cfg := testConfig(t)
 	cfg.Window, cfg.MaxMessageSize = 1<<20, 1<<16
 	other := inGroup(t, "other", cfg)
+	if _, err := other.HandleInbox("", func(*blaze.Message) {}); err != nil {
+		t.Fatal(err)
+	}
 	g, err := blaze.NewGroupChannel("g", cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -177,6 +180,7 @@ func TestGroupStartsLeaveNothing(t *testing.T) {
 		name := fmt.Sprint("group", n%20)
 		for _, f := range []func() error{
 			g.Start, func() error { return g.Join(name) }, func() error { return g.WaitMembers(within(t), 2) },
+			func() error { return g.Send(within(t), other.ID(), blaze.NewTextMessage("x")) },
 			g.Stop, func() error { return g.Leave(name) }, g.Start, g.Shutdown,
 		} {
 			if err := f(); err != nil {

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/activeblaze/blaze"
+	"github.com/activeblaze/blaze/engine"
+	"github.com/activeblaze/blaze/group"
 )
 
 // inGroup makes a GroupChannel that is started, and shut down when the test ends.
@@ -41,6 +43,34 @@ func waitMembers(t testing.TB, n int, all ...*blaze.GroupChannel) {
 		if err := g.WaitMembers(ctx, n); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A plain Channel is no member: it takes no part in a group, and topics go both ways.
+func TestChannelBesideAGroup(t *testing.T) {
+	socketsOnly(t)
+	cfg := testConfig(t)
+	a, b := inGroup(t, "a", cfg), inGroup(t, "b", cfg)
+	plain := started(t, cfg)
+	waitMembers(t, 2, a, b)
+	got := make(chan string, 100)
+	for _, c := range []*blaze.Channel{a.Channel, plain} {
+		if _, err := c.SubscribePayload("topic", func(d *blaze.Delivery) { got <- string(d.Payload) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []*blaze.Channel{b.Channel, plain} {
+		offer(t, publisher(t, c, "topic", 2), []byte("x"))
+		for range 2 {
+			next(t, got, "message")
+		}
+	}
+	eventually(t, "heartbeats", func() bool { return plain.Stats().Engine.Drops[engine.DropProtocol] > 0 })
+	if s := plain.Stats().Group; s != (group.Stats{}) {
+		t.Errorf("a plain Channel counts %+v", s)
+	}
+	if n := len(a.Members()); n != 2 {
+		t.Errorf("%d members", n)
 	}
 }
 

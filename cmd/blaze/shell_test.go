@@ -7,8 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +18,7 @@ import (
 
 	"github.com/activeblaze/blaze"
 	"github.com/activeblaze/blaze/internal/hook"
+	"github.com/activeblaze/blaze/internal/testnet"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -55,16 +54,8 @@ func needShell(t *testing.T) {
 func newShell(t *testing.T) *shell {
 	t.Helper()
 	needShell(t)
-	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	s := &shell{
-		t: t, dir: t.TempDir(),
-		uri:     fmt.Sprintf("udp://239.255.66.76:%d", c.LocalAddr().(*net.UDPAddr).Port),
-		cluster: fmt.Sprintf("test-%x", rand.Uint64()),
-	}
+	s := &shell{t: t, dir: t.TempDir()}
+	s.uri, s.cluster = testnet.Loopback(t)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

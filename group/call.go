@@ -2,6 +2,7 @@ package group
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/wire"
@@ -326,7 +327,7 @@ func (x *pairs) answerQueued(now clock.Time, c *call, from wire.MemberID, kind w
 // answered takes in a reply.
 func (x *pairs) answered(now clock.Time, pr *pair, number uint64, kind wire.Kind, payload []byte) {
 	c := x.calls.find(number)
-	if c != nil && c.queued != nil && c.queued.requested() && c.queued.attempt > 0 {
+	if c != nil && c.queued != nil && c.queued.requested() && slices.Contains(c.queued.had, pr.e.id) {
 		x.answerQueued(now, c, pr.e.id, kind, payload)
 		return
 	}

@@ -19,6 +19,14 @@ const (
 	maxWindow     = 1024 // datagrams of one channel that are out at most
 	grantedWindow = 4    // datagrams that every busy channel may have out, however scarce buffers are
 	firstWindow   = 16   // before the receiver has said what it has room for
+
+	// maxSessionJump is how much a session is above the last one at most, so that nobody uses up the numbers in
+	// another member's name at once. Once in climbEvery the last one goes up by as much.
+	maxSessionJump = 1 << 20
+	climbEvery     = time.Second
+	// maxBeyond is how many acknowledgements in a row of what was not sent end a session: the other side has
+	// taken in what somebody else sent in this member's name.
+	maxBeyond = 8
 )
 
 // Errors of pairs. A frame that is answered with one has changed nothing.
@@ -60,7 +68,7 @@ type PairStats struct {
 	Sends                 uint64 // calls of Send that began
 	Requests              uint64 // calls of Request that began
 	Replies               uint64 // replies that were accepted for sending
-	RepliesUnasked        uint64 // replies that came and for which no call waits
+	RepliesUnasked        uint64 // replies and results that came and for which no call waits
 	CallsOpen             uint64 // calls that wait now
 }
 
@@ -141,6 +149,7 @@ type pair struct {
 	out           [wire.Channels]*sending
 	asked         call // requests that were packed and wait for their reply
 	rtt           core.RTT
+	beyond        int // acknowledgements in a row of what was not sent
 
 	// Inwards.
 	from            uint32 // the session; 0: none yet
@@ -271,12 +280,24 @@ func (x *pairs) stepPair(now clock.Time, p *wire.Pair, r buf.Received, e *entry)
 		p.ToIncarnation < e.floor && !x.is(noFloor) {
 		return pr.declareDead(p)
 	}
+	if last := max(pr.from, e.lastSession); p.Session > last && p.Session-last > maxSessionJump {
+		if e.sessionClimbed == 0 || now.Sub(e.sessionClimbed) >= climbEvery {
+			e.sessionClimbed = now
+			e.lastSession = last + maxSessionJump
+			pr.endReceiving()
+		}
+		return errRange
+	}
 	var in *receiving
 	if p.Session == pr.from {
 		in = pr.in[p.Channel]
 	}
 	if in == nil && p.Oldest > 1 {
 		return pr.declareDead(p) // what was acknowledged is lost here
+	}
+	if in != nil && p.Oldest > in.next {
+		// Something was acknowledged that never came: not by this member.
+		return pr.contradicts(p)
 	}
 	if p.Session > pr.from {
 		pr.endReceiving()
@@ -295,6 +316,14 @@ func (pr *pair) declareDead(p *wire.Pair) error {
 	return errDeadSession
 }
 
+// contradicts ends the session inwards, because a frame of it does not fit what came before: somebody sends in
+// the other member's name.
+func (pr *pair) contradicts(p *wire.Pair) error {
+	pr.e.lastSession = max(pr.e.lastSession, p.Session)
+	pr.endReceiving()
+	return pr.declareDead(p)
+}
+
 // stepAck takes in an acknowledgement.
 func (x *pairs) stepAck(now clock.Time, a *wire.PairAck, e *entry) error {
 	pr := e.pair
@@ -304,16 +333,33 @@ func (x *pairs) stepAck(now clock.Time, a *wire.PairAck, e *entry) error {
 		return errNoSession
 	case a.Dead:
 		x.stats.SessionsDead++
+		if last := a.Taken - 1; last > uint64(x.sessions) { // of a higher one, which this member has not begun
+			x.sessions += uint32(min(last-uint64(x.sessions), maxSessionJump))
+		}
 		pr.endSession(now)
 		return nil
 	case x.p.gated():
 		return nil // no call may succeed now; it comes again
 	}
 	out := pr.out[a.Channel]
-	if out == nil {
+	err := errRange
+	if out != nil {
+		err = out.acknowledged(now, a)
+	} else if a.Next == 1 && a.Taken == 1 {
 		return errNoSession
 	}
-	return out.acknowledged(now, a)
+	if err == nil {
+		pr.beyond = 0
+		return nil
+	}
+	// The next datagram would be a repeated one to the other side. A session with nothing outstanding ends without
+	// harm.
+	if pr.beyond++; pr.beyond >= maxBeyond || !pr.outstanding() {
+		pr.beyond = 0
+		x.stats.SessionsDead++
+		pr.endSession(now)
+	}
+	return err
 }
 
 // begin begins a session outwards, if there is none.
@@ -511,7 +557,8 @@ func (x *pairs) pollControl(now clock.Time) (buf.Send, bool) {
 			}
 		}
 		if pr.dead != 0 && len(datagram)+wire.PairAckSize(0) <= room {
-			datagram = wire.AppendPairAck(datagram, &wire.PairAck{To: pr.e.id, Session: pr.dead, Channel: pr.deadChannel, Dead: true, Next: 1, Taken: 1, Limit: 1})
+			datagram = wire.AppendPairAck(datagram, &wire.PairAck{To: pr.e.id, Session: pr.dead, Channel: pr.deadChannel, Dead: true, Next: 1,
+				Taken: 1 + uint64(max(pr.from, pr.e.lastSession)), Limit: 1})
 			pr.dead = 0
 			x.stats.AcksSent++
 		}

@@ -19,6 +19,7 @@ type receiving struct {
 	ring      []*buf.Buf // what is kept, by number; a power of two, or none
 	highest   uint64     // one above the highest datagram that has come
 	item      uint64     // the next item; those before it were taken or refused
+	first     uint64     // the first item of the datagram that is due
 	refused   wire.Refusals
 	parts     *parts
 
@@ -35,7 +36,7 @@ type receiving struct {
 }
 
 func newReceiving(pr *pair, c wire.Channel) *receiving {
-	in := &receiving{pair: pr, channel: c, due: 1, next: 1, highest: 1, item: 1, toldDue: 1}
+	in := &receiving{pair: pr, channel: c, due: 1, next: 1, highest: 1, item: 1, first: 1, toldDue: 1}
 	in.timer.in = in
 	return in
 }
@@ -186,13 +187,15 @@ func (in *receiving) takeKept(now clock.Time, b *buf.Buf) bool {
 // take hands on the items of the datagram that is due. It is false when one has to wait.
 func (in *receiving) take(now clock.Time, p *wire.Pair) bool {
 	x := in.pair.x
+	if p.FirstItem != in.first { // no member that keeps to the rules leaves items out
+		x.stats.PairDrops++
+		in.pair.contradicts(p)
+		return true
+	}
 	number := p.FirstItem
 	for it := p.Items(); it.Step(); number++ {
 		if number < in.item {
 			continue
-		}
-		if number > in.item { // no member that keeps to the rules leaves items out
-			in.item = number
 		}
 		v := Wait
 		var reason wire.RefusalReason
@@ -217,6 +220,7 @@ func (in *receiving) take(now clock.Time, p *wire.Pair) bool {
 		}
 		in.item = number + 1
 	}
+	in.first = in.item
 	return true
 }
 

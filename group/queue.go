@@ -16,6 +16,7 @@ import (
 
 const (
 	maxRefusers   = 8
+	maxHad        = 16
 	againRefused  = time.Millisecond       // a consumer that refused an item is handed the next one
 	mostRefused   = 16 * time.Millisecond  // doubling up to this
 	firstAgain    = 10 * time.Millisecond  // an item that every consumer failed on
@@ -67,6 +68,7 @@ type queued struct {
 	handed    bool // to member
 	member    wire.MemberID
 	handedAt  clock.Time
+	had       []wire.MemberID // that were handed it; the last maxHad
 	refusers  []wire.MemberID // that failed on it; at most maxRefusers
 	notBefore clock.Time
 	pause     time.Duration
@@ -135,7 +137,7 @@ const maxSpareQueued = 1024
 
 func (x *pairs) freeQueued(k *queued) {
 	if len(x.spareQueued) < maxSpareQueued {
-		*k = queued{refusers: k.refusers[:0]}
+		*k = queued{refusers: k.refusers[:0], had: k.had[:0]}
 		x.spareQueued = append(x.spareQueued, k)
 	}
 }
@@ -296,6 +298,12 @@ func (x *pairs) handOut(now clock.Time, k *queued, to *consumer) {
 	c := k.c
 	k.attempt++
 	k.handed, k.member, k.handedAt = true, to.id, now
+	if !slices.Contains(k.had, to.id) {
+		if len(k.had) == maxHad {
+			k.had = slices.Delete(k.had, 0, 1)
+		}
+		k.had = append(k.had, to.id)
+	}
 	to.out++
 	x.stats.Assigned++
 	if k.marked {
@@ -400,8 +408,9 @@ func (x *pairs) lostItem(now clock.Time, c *call) {
 // result takes in what became of an item; from is nil for this member.
 func (x *pairs) result(now clock.Time, from wire.MemberID, i *wire.Item) {
 	c := x.calls.find(i.Call)
-	if c == nil || c.queued == nil {
-		return // the call has ended
+	if c == nil || c.queued == nil || !slices.Contains(c.queued.had, from) {
+		x.stats.RepliesUnasked++ // the call has ended, or is not that member's to answer
+		return
 	}
 	k := c.queued
 	current := k.handed && k.member == from && i.Attempt == k.attempt

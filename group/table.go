@@ -70,7 +70,10 @@ type entry struct {
 
 	pair        *pair
 	lastSession uint32
-	floor       uint32 // one above the incarnation of this member that it removed, by its own word
+	// When lastSession went up towards a session far above it; 0: never.
+	sessionClimbed clock.Time
+
+	floor uint32 // one above the incarnation of this member that it removed, by its own word
 }
 
 // tombstone is what is kept of a member that was here.

@@ -300,11 +300,11 @@ func fuzzPairs(t *testing.T, data []byte) {
 	for _, m := range r.m {
 		m.p.HandleInbox("in", m)
 		m.take = func(i *Item) (Verdict, wire.RefusalReason) {
-			if i.Wanted {
-				_ = m.p.Reply(r.now, i.From, i.Call, i.Kind, i.Payload)
-			}
 			if len(i.Payload)%7 == 3 && len(in.rest) > 0 {
 				return Wait, 0
+			}
+			if i.Wanted {
+				_ = m.p.Reply(r.now, i.From, i.Call, i.Kind, i.Payload)
 			}
 			return Take, 0
 		}

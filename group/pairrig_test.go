@@ -84,8 +84,10 @@ func (r *pairRig) call(from int, to int, inbox string, payload []byte) *Call {
 
 // exchange gives all turns until nothing is sent any more.
 func (r *pairRig) exchange() {
-	for work := true; work; {
-		work = false
+	for work, rounds := true, 0; work; rounds++ {
+		if work = false; rounds > 100_000 {
+			r.t.Fatal("it does not end")
+		}
 		for _, m := range r.m {
 			x := m.p.pairs
 			m.p.observe(r.now)

@@ -173,6 +173,9 @@ func (p *Protocol) Consume(now clock.Time, queue string, handlers, rank uint32) 
 	return nil
 }
 
+// OwnGroups is of how many groups this member is one.
+func (p *Protocol) OwnGroups() uint64 { return uint64(len(p.own.groups)) }
+
 // hello is a Hello of this member.
 func (p *Protocol) hello(ask bool, attempt uint8, nonce uint64) wire.Hello {
 	return wire.Hello{Ask: ask, Attempt: attempt, Nonce: nonce, Record: p.ownHead()}

@@ -114,6 +114,6 @@ func (m *GroupMember) serve(now clock.Time) {
 	m.Served++
 	if m.resumed {
 		m.resumed = false
-		m.c.Log.Add(check.GroupRecord{At: now, Kind: check.GroupServed, Proc: m.Proc, Incarnation: m.Protocol.Incarnation()})
+		m.c.Log.Add(check.GroupRecord{At: m.c.Net.Now(), Kind: check.GroupServed, Proc: m.Proc, Incarnation: m.Protocol.Incarnation()})
 	}
 }

@@ -78,7 +78,8 @@ type GroupMember struct {
 	app  *groupApp
 	ends map[wire.MemberID]bool // whose end handlers were given, and no start since
 
-	last, wake clock.Time // of the last turn, and the deadline after it
+	behind    time.Duration // what its clock has missed
+	suspended clock.Time    // since when it misses more; 0: it does not
 }
 
 // Alive reports whether a process runs on the node.
@@ -128,7 +129,7 @@ func (m *GroupMember) start() {
 		m.Driver = c.Net.Reattach(m.Driver)
 	}
 	m.Proc = c.Log.Start(c.Net.Now(), m.Node, m.id)
-	m.paused, m.leaving, m.resumed, m.last, m.wake = false, false, false, 0, 0
+	m.paused, m.leaving, m.resumed, m.behind, m.suspended = false, false, false, 0, 0
 	m.rng = rand.New(rand.NewPCG(c.Seed, uint64(m.Proc)<<8|1))
 	proc := m.Proc
 	cfg := group.Config{
@@ -181,7 +182,8 @@ func (m *GroupMember) run(cfg group.Config, protocols map[wire.Protocol]engine.P
 	}
 	m.Protocol = group.New(cfg)
 	protocols[wire.Group] = m.Protocol
-	m.Engine = engine.New(engine.Config{Driver: m.Driver, Self: m.id, Cluster: cfg.Cluster, CPU: -1, Protocols: protocols})
+	m.Engine = engine.New(engine.Config{Driver: m.Driver, Self: m.id, Cluster: cfg.Cluster, CPU: -1, Protocols: protocols,
+		Stalled: m.Protocol.Stalled, StallLimit: m.Protocol.StallLimit()})
 	m.Driver.Drive(m)
 }
 
@@ -195,23 +197,16 @@ func (c *GroupCluster) AllAlike() bool {
 	return true
 }
 
-// Turn is the engine's, with what is called first of all after a stall.
+// now is the time of the member's own clock.
+func (m *GroupMember) now() clock.Time { return m.c.Net.Now().Add(-m.behind) }
+
+// Turn is the engine's.
 func (m *GroupMember) Turn(now clock.Time) int {
-	if m.last != 0 {
-		if gap := now.Sub(max(m.last, min(m.wake, now))); gap >= m.Protocol.StallLimit() {
-			m.Protocol.Stalled(now, gap)
-		}
-	}
+	now = now.Add(-m.behind)
 	p := m.Protocol
 	work := m.Engine.Turn(now)
-	if m.Protocol == p {
-		m.last, m.wake = now, now
-		if at, ok := m.Engine.Deadline(); ok && work == 0 {
-			m.wake = max(at, now)
-		}
-		if !p.Gated() {
-			m.serve(now)
-		}
+	if m.Protocol == p && !p.Gated() {
+		m.serve(now)
 	}
 	return work
 }
@@ -219,6 +214,7 @@ func (m *GroupMember) Turn(now clock.Time) int {
 // Deadline is the engine's, and later where the loop is late.
 func (m *GroupMember) Deadline() (at clock.Time, ok bool) {
 	at, ok = m.Engine.Deadline()
+	at = at.Add(m.behind)
 	if late := m.c.Late; ok && late > 0 && m.rng.IntN(8) == 0 {
 		at = at.Add(between(m.rng, late))
 	}
@@ -227,7 +223,7 @@ func (m *GroupMember) Deadline() (at clock.Time, ok bool) {
 
 func (m *GroupMember) mirror(proc check.Proc, now clock.Time, ch *group.Change) {
 	if ch.ID != m.id && ch.Kind == group.Failed {
-		m.c.Log.Add(check.GroupRecord{At: now, Kind: check.GroupRemoved, Proc: proc, Subject: m.c.Log.ProcOf(ch.ID), Incarnation: ch.Incarnation})
+		m.c.Log.Add(check.GroupRecord{At: m.c.Net.Now(), Kind: check.GroupRemoved, Proc: proc, Subject: m.c.Log.ProcOf(ch.ID), Incarnation: ch.Incarnation})
 	}
 }
 
@@ -235,7 +231,7 @@ func (m *GroupMember) tell(proc check.Proc, now clock.Time, ch *group.Change) {
 	kind := [...]check.GroupKind{group.Started: check.GroupStarted, group.Stopped: check.GroupStopped, group.Failed: check.GroupFailed,
 		group.JoinedGroup: check.GroupJoined, group.LeftGroup: check.GroupLeft}[ch.Kind]
 	subject := m.c.Log.ProcOf(ch.ID)
-	m.c.Log.Add(check.GroupRecord{At: now, Kind: kind, Proc: proc, Subject: subject, Incarnation: ch.Incarnation, Group: string(ch.Group)})
+	m.c.Log.Add(check.GroupRecord{At: m.c.Net.Now(), Kind: kind, Proc: proc, Subject: subject, Incarnation: ch.Incarnation, Group: string(ch.Group)})
 	switch ch.Kind {
 	case group.Started:
 		delete(m.ends, ch.ID)
@@ -247,7 +243,7 @@ func (m *GroupMember) tell(proc check.Proc, now clock.Time, ch *group.Change) {
 		// The teller is another goroutine: it begins a little later.
 		m.c.Net.After(between(m.rng, 100*time.Microsecond), func() {
 			if m.Proc == proc && m.Alive() {
-				m.whenRuns(proc, func() { m.Protocol.SelfTold(m.c.Net.Now()) })
+				m.whenRuns(proc, func() { m.Protocol.SelfTold(m.now()) })
 			}
 		})
 	}
@@ -280,9 +276,9 @@ func (m *GroupMember) changes() {
 		if !m.paused {
 			name := string(rune('a' + m.rng.IntN(6)))
 			if m.rng.IntN(2) == 0 {
-				m.Protocol.Join(m.c.Net.Now(), name)
+				m.Protocol.Join(m.now(), name)
 			} else {
-				m.Protocol.Leave(m.c.Net.Now(), name)
+				m.Protocol.Leave(m.now(), name)
 			}
 			m.Driver.Wake()
 		}
@@ -318,7 +314,7 @@ func (c *GroupCluster) Leave(i int) {
 	c.ending(i)
 	m.leaving = true
 	p := m.Protocol
-	p.Close(c.Net.Now())
+	p.Close(m.now())
 	c.Log.Ended(c.Net.Now(), m.Proc, false)
 	m.Driver.Wake()
 	var wait func()
@@ -363,13 +359,28 @@ func (c *GroupCluster) Pause(i int) {
 	c.Log.Add(check.GroupRecord{At: c.Net.Now(), Kind: check.GroupPaused, Proc: m.Proc})
 }
 
-// Resume undoes Pause.
+// Suspend stops the turns of node i and its clock, as a host does that is suspended: the process cannot notice.
+// Resume undoes it.
+func (c *GroupCluster) Suspend(i int) {
+	m := c.Members[i]
+	if m.paused || !m.Alive() {
+		return
+	}
+	c.Pause(i)
+	m.suspended = c.Net.Now()
+}
+
+// Resume undoes Pause and Suspend.
 func (c *GroupCluster) Resume(i int) {
 	m := c.Members[i]
 	if !m.paused || !m.Alive() {
 		return
 	}
 	m.paused, m.resumed = false, true
+	if m.suspended != 0 {
+		m.behind += c.Net.Now().Sub(m.suspended)
+		m.suspended = 0
+	}
 	c.Log.Add(check.GroupRecord{At: c.Net.Now(), Kind: check.GroupResumed, Proc: m.Proc})
 	m.Driver.Resume()
 }

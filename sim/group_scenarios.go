@@ -44,6 +44,22 @@ func (c *GroupCluster) Stops(n int, longest time.Duration) {
 	c.Heal()
 }
 
+// Suspended has the hosts of some members be suspended, with their clocks, while what arrives for them waits: the
+// others remove them, and they cannot notice by themselves. They report nobody, and nobody reports one of the
+// others.
+func (c *GroupCluster) Suspended(n int) {
+	c.Rules = check.GroupRules{Accurate: true, Excused: func(_, subject check.Proc) bool { return c.Log.Procs[subject].Node < n/2 }}
+	c.Begin(n, 0)
+	for end := c.Net.Now().Add(4 * time.Second); c.Net.Now() < end; {
+		i := c.rng.IntN(n / 2)
+		c.Suspend(i)
+		c.For(between(c.rng, 800*time.Millisecond))
+		c.Resume(i)
+		c.For(between(c.rng, 300*time.Millisecond))
+	}
+	c.Heal()
+}
+
 // StopAlone has two members stand still after each other, so that each removes the other one unheard. The first
 // one then holds nobody, and what waits for it is long. It is to report its exclusion before it serves.
 func (c *GroupCluster) StopAlone() {

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -77,6 +78,72 @@ func TestGroupJoin(t *testing.T) {
 				t.Errorf("node %d holds %d of %d members after %v", m.Node, m.Protocol.Stats().Members, len(s.Members), s.Net.Now().Sub(from))
 			}
 		}
+		s.Heal()
+		s.Settle()
+	})
+}
+
+// TestGroupLateJoiner: 16 members, of which the longest-serving one crashed the moment before. A newcomer has all
+// of it within 10 ms, and within a round trip where nobody crashed.
+func TestGroupLateJoiner(t *testing.T) {
+	RunGroups(t, 20, func(t *testing.T, s *GroupCluster) {
+		s.Start(16, Link{Delay: 20 * time.Microsecond})
+		s.For(time.Second)
+		within, want := 100*time.Microsecond, 17
+		if s.Seed%2 == 1 {
+			s.Crash(0)
+			within = 10 * time.Millisecond
+		}
+		m, from := s.Members[s.Join()], s.Net.Now()
+		if !s.Net.RunUntil(from.Add(within), func() bool { return m.Protocol.Size() == want }) {
+			t.Errorf("seed %d: it holds %d of %d members after %v", s.Seed, m.Protocol.Size(), want, within)
+		}
+		s.Heal()
+		s.Settle()
+	})
+}
+
+// TestGroupManyGroups: a member of 10,000 groups, whose record is larger than a datagram. A newcomer has all of it
+// within 100 ms, and so has every member that was there, after each change. With loss it takes longer.
+func TestGroupManyGroups(t *testing.T) {
+	RunGroups(t, 10, func(t *testing.T, s *GroupCluster) {
+		s.Config.Bandwidth = 1e9
+		s.Start(3, Link{Delay: 20 * time.Microsecond, Loss: 0.02 * float64(s.Seed%2)})
+		s.For(100 * time.Millisecond)
+		busy := s.Members[0]
+		for i := range 10_000 {
+			if err := busy.Protocol.Join(s.Net.Now(), fmt.Sprintf("group number %d", i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		busy.Driver.Wake()
+		within := 100 * time.Millisecond * time.Duration(1+9*(s.Seed%2))
+		complete := func(what string) {
+			from := s.Net.Now()
+			all := func() bool {
+				for _, m := range s.Members[1:] {
+					if m.Protocol.Stats().Groups != busy.Protocol.OwnGroups() {
+						return false
+					}
+				}
+				return true
+			}
+			for !all() && s.Net.Now().Sub(from) < within {
+				s.For(time.Millisecond)
+			}
+			t.Logf("%s: complete after %v", what, s.Net.Now().Sub(from))
+			if !all() {
+				for _, m := range s.Members[1:] {
+					t.Errorf("seed %d, %s: node %d holds %d memberships after %v", s.Seed, what, m.Node, m.Protocol.Stats().Groups, within)
+				}
+			}
+		}
+		complete("joined")
+		s.Join()
+		complete("a newcomer")
+		busy.Protocol.Leave(s.Net.Now(), "group number 7")
+		busy.Driver.Wake()
+		complete("left one")
 		s.Heal()
 		s.Settle()
 	})

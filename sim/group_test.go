@@ -132,6 +132,14 @@ func TestGroupStopAlone(t *testing.T) {
 	})
 }
 
+// TestGroupSuspended: hosts that stand still with their clocks.
+func TestGroupSuspended(t *testing.T) {
+	RunGroups(t, 400, func(t *testing.T, s *GroupCluster) {
+		s.Suspended(max(groupOf(s), 4))
+		s.Settle()
+	})
+}
+
 // TestGroupStutter: a member that stands still most of the time reports nobody.
 func TestGroupStutter(t *testing.T) {
 	RunGroups(t, 200, func(t *testing.T, s *GroupCluster) {

@@ -13,12 +13,13 @@ import (
 
 // rig is some members that are stepped by hand: a datagram that one sends arrives at once.
 type rig struct {
-	t       *testing.T
+	t       testing.TB
 	now     clock.Time
 	members []*rigMember
 	frames  wire.Datagram
 	alone   bool                 // there is no multicast, and all list the first member's address
 	sentTo  map[buf.Endpoint]int // bytes
+	step100 int                  // the length of a step, in 100 us; 0: one
 }
 
 type rigMember struct {
@@ -30,12 +31,22 @@ type rigMember struct {
 	deaf   bool       // nothing arrives at it
 	cut    *rigMember // nothing of this one arrives at it
 	down   bool
+	paused bool // it does not turn, and what arrives waits
+	since  clock.Time
+	waits  []arrived
 	held   bool // Pending of everybody
 	sent   []wire.FrameKind
 	peers  []buf.Endpoint // without multicast
 }
 
-func newRig(t *testing.T, n int) *rig {
+// arrived is a datagram in the socket of a member that stands still.
+type arrived struct {
+	bytes []byte
+	from  buf.Endpoint
+	group bool
+}
+
+func newRig(t testing.TB, n int) *rig {
 	return newRigOf(&rig{t: t, now: 1_000_000}, n)
 }
 
@@ -55,7 +66,7 @@ func (r *rig) add() *rigMember {
 		Rand: rand.New(rand.NewPCG(1, uint64(n))),
 		Tell: func(_ clock.Time, c *Change) {
 			k := *c
-			k.Group = append([]byte(nil), c.Group...)
+			k.Group, k.Record = append([]byte(nil), c.Group...), nil
 			m.told = append(m.told, k)
 		},
 		Pending: func(wire.MemberID) bool { return m.held },
@@ -74,9 +85,10 @@ func (r *rig) add() *rigMember {
 
 // run lets d pass, in steps of 100 us.
 func (r *rig) run(d time.Duration) {
-	for end := r.now.Add(d); r.now < end; r.now += 100_000 {
+	step := clock.Time(max(r.step100, 1)) * 100_000
+	for end := r.now.Add(d); r.now < end; r.now += step {
 		for _, m := range r.members {
-			if m.down {
+			if m.down || m.paused {
 				continue
 			}
 			if at, ok := m.Deadline(); ok && at <= r.now {
@@ -114,9 +126,30 @@ func (r *rig) carry(from *rigMember, s buf.Send) {
 	}
 	for _, m := range r.members {
 		if m != from && !m.down && !m.deaf && m.cut != from && (to[0] == buf.Group || slices.Contains(to, m.at)) {
+			if m.paused {
+				if len(m.waits) < 1000 {
+					m.waits = append(m.waits, arrived{b, from.at, to[0] == buf.Group})
+				}
+				continue
+			}
 			r.step(m, b, from.at, to[0] == buf.Group)
 		}
 	}
+}
+
+// resume has a member go on that stood still.
+func (r *rig) resume(m *rigMember) {
+	if !m.paused {
+		return
+	}
+	m.paused = false
+	if gap := r.now.Sub(m.since); gap >= m.StallLimit() {
+		m.Stalled(r.now, gap)
+	}
+	for _, a := range m.waits {
+		r.step(m, a.bytes, a.from, a.group)
+	}
+	m.waits = nil
 }
 
 func (r *rig) step(m *rigMember, b []byte, from buf.Endpoint, group bool) error {

@@ -86,6 +86,7 @@ type tombstone struct {
 	climbed     clock.Time // when incarnation was last raised towards one that jumps
 	floor       uint32
 	left        bool
+	confirmed   bool // it had answered a probe: it may come back there, whoever else waits for a place
 	at          clock.Time
 	due, last   clock.Time   // of the notice that it is owed; 0: none
 	listed      buf.Endpoint // as in entry
@@ -147,9 +148,11 @@ func (p *Protocol) place(but wire.MemberID) int {
 	return n
 }
 
-// add makes an entry, if there is room for it: nil if not.
+// add makes an entry, if there is room for it: nil if not. trusted: it does not have to answer a probe first.
 func (p *Protocol) add(now clock.Time, r *wire.Record, from buf.Endpoint, trusted bool) *entry {
 	t := &p.table
+	tomb := t.tombs[r.ID]
+	trusted = trusted || tomb != nil && tomb.confirmed && tomb.endpoint == from
 	switch {
 	case len(t.order)+1 >= MaxMembers || t.records+wire.RecordLen(len(r.Name), 0) > MaxRecords:
 		p.stats.Drops[DropFull]++
@@ -171,7 +174,7 @@ func (p *Protocol) add(now clock.Time, r *wire.Record, from buf.Endpoint, truste
 	e.timer.of = e
 	t.places[e.endpoint]++
 	e.timings(p, r.Interval)
-	if tomb := t.tombs[r.ID]; tomb != nil {
+	if tomb != nil {
 		e.lastSession, e.floor = tomb.lastSession, tomb.floor
 		e.expected = e.expected || tomb.endpoint == from
 		p.bury(tomb)
@@ -268,7 +271,7 @@ func (p *Protocol) remove(now clock.Time, e *entry, why gone) {
 		for len(t.graves) >= MaxTombstones {
 			p.bury(t.graves[0])
 		}
-		tomb := &tombstone{id: e.id, endpoint: e.endpoint, incarnation: e.incarnation, lastSession: e.lastSession, floor: e.floor, left: why == left, at: now,
+		tomb := &tombstone{id: e.id, endpoint: e.endpoint, incarnation: e.incarnation, lastSession: e.lastSession, floor: e.floor, left: why == left, confirmed: e.confirmed, at: now,
 			listed: e.listed, seek: now.Add(time.Second)}
 		if r, err := wire.ParseRecord(e.record); err == nil {
 			tomb.address = buf.Endpoint(r.Address)

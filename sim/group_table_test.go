@@ -39,7 +39,7 @@ func budget(t *testing.T, s *GroupCluster) {
 		}
 		return true
 	})
-	const lasts = 3 * time.Second
+	lasts := max(3*time.Second, time.Duration(len(s.Members))*10*time.Millisecond) // some intervals
 	s.For(lasts)
 	s.Net.SetTap(nil)
 	rate := func(bytes int) float64 { return float64(bytes*8) / lasts.Seconds() }

@@ -13,6 +13,7 @@ const (
 	noVouches              // vouches are ignored
 	dropVouch              // a vouch is dropped because the member was received of meanwhile
 	believeVerdicts        // a verdict is believed of a member that is received of
+	believeSoon            // a verdict is believed after 3/4 S of silence, which is one lost beat
 	doubtOnce              // a doubt is said once only, and stands for a quarter of T also after a hold
 	sameIncarnation        // return with the same incarnation
 	noTombstones           // tombstones are forgotten at once

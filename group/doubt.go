@@ -282,6 +282,9 @@ func (p *Protocol) stepWord(now clock.Time, from *entry, w *wire.Word, r buf.Rec
 				continue
 			}
 			limit := e.timeout * 3 / 4
+			if p.cfg.defect == believeSoon {
+				limit = e.suspect * 3 / 4
+			}
 			switch {
 			case now < p.doubt.distrust:
 			case now.Sub(e.heard) < limit && p.cfg.defect != believeVerdicts:

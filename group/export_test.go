@@ -9,6 +9,7 @@ var Defects = map[string]defect{
 	"vouches ignored":                                noVouches,
 	"a vouch dropped because it is heard":            dropVouch,
 	"a verdict believed of one that is heard":        believeVerdicts,
+	"a verdict believed after one lost beat":         believeSoon,
 	"a doubt said once only":                         doubtOnce,
 	"return with the same incarnation":               sameIncarnation,
 	"tombstones forgotten at once":                   noTombstones,

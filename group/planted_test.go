@@ -33,6 +33,8 @@ func TestPlantedDefects(t *testing.T) {
 		{name: "a vouch dropped because it is heard", catchers: []string{"GM-2"}, seeds: 10, run: oneWay},
 		{name: "a verdict believed of one that is heard", catchers: []string{"GM-2"}, seeds: 3,
 			run: func(c *sim.GroupCluster) { c.Deaf(0) }},
+		{name: "a verdict believed after one lost beat", catchers: []string{"GM-2"}, seeds: 1000,
+			run: func(c *sim.GroupCluster) { c.Deaf(0.02) }},
 		{name: "a doubt said once only", catchers: []string{"GM-2"}, seeds: 400,
 			run: func(c *sim.GroupCluster) { c.OneWay(0.01) }},
 		{name: "return with the same incarnation", catchers: []string{"GM-1", "GR-4"}, seeds: 5, run: stops},

@@ -294,3 +294,34 @@ func TestForgedRecord(t *testing.T) {
 		t.Error("it is not settled")
 	}
 }
+
+// A member that was excluded hands nothing to a handler until these begin to be given its own end, or T has passed.
+// Each exclusion counts.
+func TestSelfTold(t *testing.T) {
+	for _, told := range []bool{true, false} {
+		r := newRig(t, 2)
+		a, b := r.members[0], r.members[1]
+		exclude := func() {
+			r.forge(a, b.id(), 0, b.at, func(d []byte) []byte {
+				return wire.AppendWord(d, []wire.About{{ID: a.id(), Incarnation: a.Incarnation(), Kind: wire.AboutVerdict}})
+			})
+		}
+		a.SelfTold(r.now) // of nothing
+		exclude()
+		exclude()
+		r.want(a, a.id(), Started, Failed, Started, Failed, Started)
+		a.SelfTold(r.now)
+		r.run(90 * time.Millisecond)
+		if !a.Gated() {
+			t.Error("the gate is open, and one of two ends was given")
+		}
+		if told {
+			a.SelfTold(r.now)
+		} else {
+			r.run(20 * time.Millisecond)
+		}
+		if a.Gated() {
+			t.Errorf("the gate is closed, told %t", told)
+		}
+	}
+}

@@ -8,14 +8,17 @@ import (
 // TestGroupStartTogether: 1,000 members that start together hold one table within 3 s, of all of them; also 300
 // that start at the same moment, whose Hellos meet full tables.
 func TestGroupStartTogether(t *testing.T) {
-	many := 300
-	if Full() {
+	many, crowd := 300, 300
+	switch {
+	case Full():
 		many = 1000
+	case testing.Short():
+		many, crowd = 100, 64
 	}
 	for _, start := range []struct {
 		members int
 		spread  time.Duration // between two starts, at most
-	}{{many, 20 * time.Microsecond}, {300, 0}} {
+	}{{many, 20 * time.Microsecond}, {crowd, 0}} {
 		s := NewGroupCluster(t, uint64(start.members))
 		s.Light = true
 		s.Prepare(Link{Delay: 20 * time.Microsecond})
@@ -51,8 +54,11 @@ func TestGroupStartTogether(t *testing.T) {
 // for some of their deadlines. Within 6 virtual hours nobody is reported.
 func TestGroupHours(t *testing.T) {
 	lasts := 5 * time.Minute
-	if Full() {
+	switch {
+	case Full():
 		lasts = 6 * time.Hour
+	case testing.Short():
+		lasts = 30 * time.Second
 	}
 	const n = 8
 	s := NewGroupCluster(t, 1)

@@ -90,6 +90,40 @@ func TestGroupCrash(t *testing.T) {
 	})
 }
 
+// TestGroupCrashAll: GM-3. All members but one crash. That one suspects its own link first: it removes them within
+// 1.4 T, or 0.9 T where there was one only.
+func TestGroupCrashAll(t *testing.T) {
+	RunGroups(t, 100, func(t *testing.T, s *GroupCluster) {
+		n := groupOf(s)
+		within := detectedWithin(n)
+		if n > 2 {
+			within += max(groupTimeout, time.Duration(n)*groupTimeout/16) / 2
+		}
+		s.Rules = check.GroupRules{Accurate: true, Detection: within + 3*time.Millisecond}
+		s.Late = groupLate / 2
+		s.Begin(n, 0)
+		for i := 1; i < n; i++ {
+			s.Crash(i)
+		}
+		s.For(500 * time.Millisecond)
+		s.Heal()
+		s.Settle()
+	})
+}
+
+// TestGroupHundred: 100 members, of which some crash and start anew, leave, stand still, are cut off and lose
+// datagrams. Beats come every 120 ms: what is true of 32 takes longer.
+func TestGroupHundred(t *testing.T) {
+	if testing.Short() {
+		t.Skip("some seconds for each seed")
+	}
+	RunGroups(t, 10, func(t *testing.T, s *GroupCluster) {
+		s.Within = 5 * time.Second
+		s.Mixed(100)
+		s.Settle()
+	})
+}
+
 // TestGroupLoss: independent loss of up to 20 % removes nobody that runs.
 func TestGroupLoss(t *testing.T) {
 	RunGroups(t, 2340, func(t *testing.T, s *GroupCluster) {

@@ -21,4 +21,6 @@ const (
 	startedAgain           // a member that was not removed here is given as started when its incarnation rises
 	borrowedDoubt          // of a member that only others receive of, the doubts of others count as one's own
 	softVouch              // a vouch is dropped after another one, also if the doubt is repeated after that
+	ringVerdict            // what the detector finds about a member of the ring counts
+	startBeforeView        // a member of the ring starts with its record, before a view has it
 )

@@ -99,19 +99,27 @@ func (p *Protocol) tickEntries(now clock.Time) {
 // member had sent before, to this one alone, may lie in the other socket still, with acknowledgements in it.
 const leaveAfter = time.Millisecond
 
-// leavesSoon removes a member that leaves by its own word.
-func (p *Protocol) leavesSoon(now clock.Time, e *entry) {
+// leavesSoon removes a member that leaves by its own word. It reports whether it does: of a member of the ring, a view
+// is to say so.
+func (p *Protocol) leavesSoon(now clock.Time, e *entry) bool {
 	switch {
 	case p.leaving: // nobody looks at the table any more
 		p.remove(now, e, left)
+	case p.seen(e):
+		e.leaving = true
+		return false
 	case e.leavesAt == 0:
 		e.leavesAt = now.Add(leaveAfter)
 		p.wake(e, e.leavesAt)
 	}
+	return true
 }
 
 // tickEntry returns when it is to look at the entry again.
 func (p *Protocol) tickEntry(now clock.Time, e *entry) (next clock.Time) {
+	if e.leavesAt != 0 && p.seen(e) {
+		e.leavesAt, e.leaving = 0, true // a view has it since
+	}
 	if e.leavesAt != 0 {
 		if now >= e.leavesAt {
 			p.remove(now, e, left)
@@ -186,11 +194,14 @@ func (p *Protocol) tickEntry(now clock.Time, e *entry) (next clock.Time) {
 		return next
 	}
 	at := p.verdictAt(now, e)
-	if now >= at {
-		p.convict(now, e)
-		return 0
+	switch {
+	case now < at:
+		return min(next, at)
+	case p.seen(e) && p.cfg.defect != ringVerdict:
+		return next // the ring's view is to say so
 	}
-	return min(next, at)
+	p.convict(now, e)
+	return 0
 }
 
 // verdictAt is when a member that is doubted is removed if nothing of it is received until then.
@@ -248,7 +259,9 @@ func (p *Protocol) stepWord(now clock.Time, from *entry, w *wire.Word, r buf.Rec
 			if a.ID != from.id {
 				return p.drop(DropForeign)
 			}
-			p.leavesSoon(now, from)
+			if !p.leavesSoon(now, from) {
+				continue
+			}
 			return nil
 		}
 		if a.ID == from.id {
@@ -278,7 +291,7 @@ func (p *Protocol) stepWord(now clock.Time, from *entry, w *wire.Word, r buf.Rec
 		case wire.AboutVouch:
 			p.vouched(now, e, time.Duration(a.Age)*time.Microsecond)
 		case wire.AboutVerdict, wire.AboutLeft:
-			if a.Incarnation < e.incarnation {
+			if a.Incarnation < e.incarnation || p.seen(e) && p.cfg.defect != ringVerdict {
 				continue
 			}
 			limit := e.timeout * 3 / 4
@@ -409,7 +422,9 @@ func (p *Protocol) stepNotTo(now clock.Time, q *wire.Probe) error {
 	if e == nil || e.nonce == 0 || q.Nonce != e.nonce {
 		return p.drop(DropUnasked)
 	}
-	p.convict(now, e)
+	if !p.seen(e) {
+		p.convict(now, e)
+	}
 	return nil
 }
 

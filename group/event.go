@@ -63,6 +63,9 @@ func (e *entry) change(kind ChangeKind) Change {
 }
 
 func (p *Protocol) mirrorEntry(now clock.Time, e *entry, kind ChangeKind) {
+	if e.hidden {
+		return
+	}
 	c := e.change(kind)
 	p.mirror(now, &c)
 }
@@ -188,7 +191,7 @@ func (p *Protocol) tickEnds(now clock.Time) {
 		}
 		p.tell(now, &w.change)
 		p.stats.EventHoldNS = max(p.stats.EventHoldNS, uint64(now.Sub(w.at)))
-		if e := p.find(w.id); e != nil {
+		if e := p.find(w.id); e != nil && !e.hidden {
 			if p.cfg.Admit != nil {
 				p.cfg.Admit(w.id)
 			}

@@ -17,6 +17,9 @@ var Defects = map[string]defect{
 	"started again when it was not removed":          startedAgain,
 	"others' doubts taken for one's own":             borrowedDoubt,
 	"a vouch dropped for one that does not arrive":   softVouch,
+
+	"a verdict about a member of the ring counts":      ringVerdict,
+	"a member of the ring starts before a view has it": startBeforeView,
 }
 
 // Plant leaves out a rule.

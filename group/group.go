@@ -68,6 +68,9 @@ type Config struct {
 	// Calls takes the ends of calls. It may be nil where there are none.
 	Calls CallSink
 
+	// Ring: the member is in a ring too. Then View is to be called, and Excluded.
+	Ring bool
+
 	// Peers takes the list of members that the group's datagrams go to besides the configured addresses, for a
 	// driver without multicast; nil: the driver has multicast.
 	Peers func(list []buf.Endpoint)
@@ -127,6 +130,7 @@ type Protocol struct {
 	last    clock.Time // of the last call
 	stepped bool       // since the last Flush
 	peers   []buf.Endpoint
+	view    []wire.MemberID // the ring's last regular one, ascending
 	stats   Stats
 	warned  [warnings]bool
 }

@@ -47,6 +47,8 @@ func TestPlantedDefects(t *testing.T) {
 		{name: "started again when it was not removed", catchers: []string{"GR-4"}, seeds: 20, run: stops},
 		{name: "others' doubts taken for one's own", catchers: []string{"GM-2"}, seeds: 40, run: oneWays},
 		{name: "a vouch dropped for one that does not arrive", catchers: []string{"GM-2"}, seeds: 40, run: oneWays},
+		{name: "a verdict about a member of the ring counts", catchers: []string{"GR-3"}, seeds: 5, run: (*sim.GroupCluster).Rings},
+		{name: "a member of the ring starts before a view has it", catchers: []string{"GR-3"}, seeds: 5, run: (*sim.GroupCluster).Rings},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -61,6 +61,7 @@ func (o *ownRecord) build(p *Protocol) {
 // ownHead is this member's record without its lists.
 func (p *Protocol) ownHead() wire.Record {
 	return wire.Record{ID: p.cfg.Self, Incarnation: p.incarnation, Version: p.own.version, Started: p.cfg.Started,
+		Ring:    p.cfg.Ring,
 		Address: uint64(p.cfg.Local), Interval: micros(p.every(len(p.table.order) + 1)), Name: []byte(p.cfg.Name)}
 }
 
@@ -271,13 +272,7 @@ func (p *Protocol) take(now clock.Time, r *wire.Record, from buf.Endpoint, trust
 		return
 	}
 	p.keep(e, r)
-	p.mirrorEntry(now, e, Started)
-	if !p.waits(e.id) {
-		if p.cfg.Admit != nil {
-			p.cfg.Admit(e.id)
-		}
-		p.tellStart(now, e)
-	}
+	p.show(now, e)
 	p.greet(e)
 	p.pairs.returned(now, e)
 	p.gateMeets(now, e.id, e.endpoint)
@@ -345,6 +340,11 @@ func (p *Protocol) update(now clock.Time, e *entry, r *wire.Record, direct bool)
 	e.version, e.versionAt = r.Version, now
 	p.table.changed = now
 	p.keep(e, r)
+	if e.hidden {
+		e.ring = r.Ring
+		p.show(now, e)
+		return
+	}
 	p.mirrorEntry(now, e, Changed)
 	if e.told {
 		p.tellGroups(now, e, old)
@@ -378,10 +378,13 @@ const (
 var attempts = [...]time.Duration{0, 5 * time.Millisecond, 15 * time.Millisecond, 40 * time.Millisecond}
 
 func (j *joiner) begin(p *Protocol, now clock.Time) {
-	p.sendHello(buf.Group, p.hello(true, 0, p.nonce))
+	p.sendAsk()
 	j.attempt, j.due = 1, now.Add(attempts[1])
 	p.arm(j.due)
 }
+
+// sendAsk asks all for their records.
+func (p *Protocol) sendAsk() { p.sendHello(buf.Group, p.hello(true, 0, p.nonce)) }
 
 func (j *joiner) tick(p *Protocol, now clock.Time) {
 	if j.done || j.attempt >= len(attempts) && !p.alone() {

@@ -35,6 +35,8 @@ type GroupCluster struct {
 	// Listed, where set, has the members run without multicast: it returns the nodes that one lists. A node
 	// keeps its address.
 	Listed func(node int) []int
+	// Ring, where set, reports which nodes are in a ring too.
+	Ring func(node int) bool
 	// Late is up to how late a member's loop may be for a deadline; some turns are. 0: never.
 	Late time.Duration
 
@@ -76,7 +78,9 @@ type GroupMember struct {
 	resumed bool // and nothing was served since
 
 	app  *groupApp
+	ring *groupRing             // nil: it is in no ring
 	ends map[wire.MemberID]bool // whose end handlers were given, and no start since
+	here map[wire.MemberID]bool // whose start they were given, and no end since
 
 	behind    time.Duration // what its clock has missed
 	suspended clock.Time    // since when it misses more; 0: it does not
@@ -144,10 +148,15 @@ func (m *GroupMember) start() {
 		m.startLight(cfg)
 		return
 	}
-	m.app, m.ends = newGroupApp(m), map[wire.MemberID]bool{}
+	m.app, m.ends, m.here = newGroupApp(m), map[wire.MemberID]bool{}, map[wire.MemberID]bool{}
 	app := m.app
 	cfg.Heard = func(id wire.MemberID) clock.Time { return app.heard[id] }
-	cfg.Forget = func(_ clock.Time, id wire.MemberID) { app.barred[id] = true }
+	cfg.Forget = func(now clock.Time, id wire.MemberID) {
+		app.barred[id] = true
+		if !m.here[id] {
+			c.Log.Add(check.GroupRecord{At: now, Kind: check.GroupForgotten, Proc: proc, Subject: c.Log.ProcOf(id)})
+		}
+	}
 	cfg.Admit = func(id wire.MemberID) { delete(app.barred, id) }
 	cfg.Pending = app.pending
 	m.pool = buf.NewPool(groupBuffers+2*engine.Batch, cfg.Datagram+wire.DataOverhead)
@@ -179,6 +188,9 @@ func (m *GroupMember) run(cfg group.Config, protocols map[wire.Protocol]engine.P
 	}
 	if c.Change != nil {
 		c.Change(m.Node, &cfg)
+	}
+	if m.ring = m.startRing(&cfg); m.ring != nil {
+		protocols[wire.Totem] = m.ring.p
 	}
 	m.Protocol = group.New(cfg)
 	protocols[wire.Group] = m.Protocol
@@ -235,8 +247,10 @@ func (m *GroupMember) tell(proc check.Proc, now clock.Time, ch *group.Change) {
 	switch ch.Kind {
 	case group.Started:
 		delete(m.ends, ch.ID)
+		m.here[ch.ID] = true
 	case group.Stopped, group.Failed:
 		m.ends[ch.ID] = true
+		delete(m.here, ch.ID)
 	}
 	m.c.Net.Note(uint64(now), 'g', uint64(proc), uint64(kind), uint64(subject), uint64(ch.Incarnation))
 	if ch.ID == m.id && ch.Kind == group.Failed {
@@ -315,13 +329,16 @@ func (c *GroupCluster) Leave(i int) {
 	m.leaving = true
 	p := m.Protocol
 	p.Close(m.now())
+	if m.ring != nil {
+		m.ring.p.Close(m.now())
+	}
 	c.Log.Ended(c.Net.Now(), m.Proc, false)
 	m.Driver.Wake()
 	var wait func()
 	wait = func() {
 		switch {
 		case m.Protocol != p:
-		case m.paused || !p.Left() || !m.Engine.Flushed():
+		case m.paused || !p.Left() || !m.ring.left() || !m.Engine.Flushed():
 			c.Net.After(100*time.Microsecond, wait)
 		default:
 			m.Driver.Close()
@@ -336,6 +353,7 @@ func (c *GroupCluster) Leave(i int) {
 func (m *GroupMember) release() {
 	m.Engine.Release()
 	m.Protocol.Release()
+	m.ring.release()
 	if m.pool.Free() != m.pool.Count() {
 		m.c.Log.Found("RS-2", "node %d: %d of %d buffers are free", m.Node, m.pool.Free(), m.pool.Count())
 	}

@@ -214,3 +214,17 @@ func (c *GroupCluster) Deaf(loss float64) {
 	c.For(3 * time.Second)
 	c.Heal()
 }
+
+// Rings has some or all of up to eight members in a ring, while some stand still, crash, leave, and are cut off: for
+// the ring's members its views say who is here.
+func (c *GroupCluster) Rings() {
+	n := 2 + int(c.Seed%7)
+	c.Ring = func(node int) bool { return c.Seed%3 != 2 || node%3 != 2 }
+	c.Rules.Ring = func(p check.Proc) bool { return c.Ring(c.Log.Procs[p].Node) }
+	c.Data = time.Hour // none
+	c.Within = 4 * time.Second
+	c.Begin(n, [...]float64{0, 0.01, 0.05}[c.Seed/7%3])
+	c.Inject(GroupFaults{Pause: 0.002, Crash: 0.002, Leave: 0.001, Partition: 0.001})
+	c.For(5 * time.Second)
+	c.Heal()
+}

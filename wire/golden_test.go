@@ -99,6 +99,7 @@ var golden = []struct {
 	{"pair-ack-dead", []any{plainPairAck{To: testOrigin, Session: 3, Dead: true, Next: 1, Taken: 1, Limit: 1}}},
 	{"beat", []any{Beat{Version: 2, Interval: 20000, Members: 3, Digest: 0x0123456789ABCDEF, Stall: 350}}},
 	{"hello", []any{plainHello{Ask: true, Attempt: 1, Nonce: 77, Record: testRecord}}},
+	{"hello-ring", []any{plainHello{Nonce: 77, Record: plainRecord{ID: testOrigin, Incarnation: 4, Version: 90000, Interval: 1000, Ring: true, Name: "gateway"}}}},
 	{"hello-partial", []any{plainHello{Nonce: 77, Record: plainRecord{ID: testOrigin, Incarnation: 4, Version: 90000, Interval: 1000, Partial: true}}}},
 	{"members", []any{plainTable{More: true, Nonces: "nonce_01nonce_02", Records: []plainRecord{
 		testRecord, {ID: testOrigin, Incarnation: 1, Version: 1, Started: 1700000000e9, Address: 0x0A00000219E4, Interval: 20000, Name: "gateway"}}}}},

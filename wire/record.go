@@ -14,6 +14,7 @@ type Record struct {
 	Address     uint64 // its own endpoint: IPv4 << 16 | port, less than 2^48
 	Interval    uint32 // µs between two of its beats, MinInterval..MaxInterval
 	Partial     bool   // groups and queues are left out: ask for the record
+	Ring        bool   // the member is in a ring: its views say for others of the ring whether it is here
 	Name        []byte // UTF-8, at most MaxName bytes; empty: it has none. Lent with the datagram
 
 	lists []byte // fields of a Record that was read, from the first group or queue on, or earlier
@@ -53,6 +54,12 @@ func (l RecordLists) AppendQueue(queue string, handlers, rank uint32) RecordList
 	return appendFixed32(appendFixed32(l, 2, handlers), 3, rank)
 }
 
+// The bits of a Record's flags.
+const (
+	recordPartial = 1 << 0
+	recordRing    = 1 << 1
+)
+
 const recordHead = 18 + 2*5 + 2*9 + 2*5
 
 // RecordLen is the length in bytes of the encoding of a Record whose name and lists have these lengths.
@@ -71,11 +78,14 @@ func AppendRecord(dst []byte, r *Record, lists RecordLists) []byte {
 	dst = appendFixed64(dst, 4, r.Started)
 	dst = appendFixed64(dst, 5, r.Address)
 	dst = appendFixed32(dst, 6, r.Interval)
-	partial := uint32(0)
+	flags := uint32(0)
 	if r.Partial {
-		partial = 1
+		flags |= recordPartial
 	}
-	dst = appendFixed32(dst, 7, partial)
+	if r.Ring {
+		flags |= recordRing
+	}
+	dst = appendFixed32(dst, 7, flags)
 	if len(r.Name) > 0 {
 		dst = appendBytes(dst, 8, r.Name)
 	}
@@ -165,7 +175,7 @@ func isRecordHead(b []byte) bool {
 
 // isRecord reports whether b is a Record in the canonical layout and in range.
 func isRecord(b []byte) bool {
-	if !isRecordHead(b) || binary.LittleEndian.Uint32(b[52:]) > 1 {
+	if !isRecordHead(b) || binary.LittleEndian.Uint32(b[52:])&^(recordPartial|recordRing) != 0 {
 		return false
 	}
 	r := loadRecord(b)
@@ -217,7 +227,8 @@ func loadRecord(b []byte) Record {
 		Started:     binary.LittleEndian.Uint64(b[29:]),
 		Address:     binary.LittleEndian.Uint64(b[38:]),
 		Interval:    binary.LittleEndian.Uint32(b[47:]),
-		Partial:     b[52]&1 != 0,
+		Partial:     b[52]&recordPartial != 0,
+		Ring:        b[52]&recordRing != 0,
 		lists:       b[recordHead:],
 	}
 	if name, rest, ok := canonicalBytes(r.lists, 8); ok {
@@ -247,7 +258,7 @@ func scanRecord(b []byte) (r Record, err error) {
 		case s.is(6, typeFixed32):
 			r.Interval = uint32(s.value)
 		case s.is(7, typeFixed32):
-			r.Partial = s.value&1 != 0
+			r.Partial, r.Ring = s.value&recordPartial != 0, s.value&recordRing != 0
 		case s.is(8, typeBytes):
 			if !validText(s.bytes) {
 				return r, ErrMalformed

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/wire"
 )
 
 // GroupLog is the record of a run of members of a group, in the order in which it happened.
@@ -23,20 +24,25 @@ type GroupKind uint8
 
 // The kinds.
 const (
-	GroupStarted GroupKind = iota + 1 // Proc's handlers were given the start of Subject
-	GroupStopped                      // and that it left
-	GroupFailed                       // and that it failed
-	GroupJoined                       // and that it joined Group
-	GroupLeft                         // and that it left Group
-	GroupRemoved                      // Proc removed Subject from its table
-	GroupPaused                       // Proc's turns stopped
-	GroupResumed                      // and went on
-	GroupServed                       // Proc handed something to a handler, for the first time since GroupResumed
-	GroupEnded                        // Proc crashed, or left and closed
+	GroupStarted   GroupKind = iota + 1 // Proc's handlers were given the start of Subject
+	GroupStopped                        // and that it left
+	GroupFailed                         // and that it failed
+	GroupJoined                         // and that it joined Group
+	GroupLeft                           // and that it left Group
+	GroupRemoved                        // Proc removed Subject from its table
+	GroupPaused                         // Proc's turns stopped
+	GroupResumed                        // and went on
+	GroupServed                         // Proc handed something to a handler, for the first time since GroupResumed
+	GroupEnded                          // Proc crashed, or left and closed
+	GroupViewed                         // Proc's ring has a regular view, Ring, of Members
+	GroupDelivered                      // Proc handed a message of Subject, of its ring, to a handler
+	GroupForgotten                      // Proc removed Subject, whose start handlers were not given: no view had it yet
+	GroupExcluded                       // Subject, which is Proc, was excluded, as its ring finds
 )
 
 var groupKinds = [...]string{"?", "is given the start of", "is given the leave of", "is given the failure of",
-	"is given a join of", "is given a group leave of", "removes", "pauses", "resumes", "serves", "ends"}
+	"is given a join of", "is given a group leave of", "removes", "pauses", "resumes", "serves", "ends", "has a view of", "hands over a message of",
+	"forgets", "was excluded by its ring:"}
 
 // GroupRecord is one line of a GroupLog.
 type GroupRecord struct {
@@ -46,6 +52,8 @@ type GroupRecord struct {
 	Subject     Proc
 	Incarnation uint32
 	Group       string
+	Ring        wire.RingID
+	Members     []Proc
 }
 
 // NewGroupLog makes an empty log.
@@ -74,6 +82,11 @@ func (l *GroupLog) String(i int) string {
 	switch r.Kind {
 	case GroupPaused, GroupResumed, GroupEnded:
 		return out
+	case GroupViewed:
+		for _, p := range r.Members {
+			out += " " + l.procName(p)
+		}
+		return out + fmt.Sprintf(", number %d", r.Ring.Seq)
 	case GroupServed:
 		return out + fmt.Sprintf(" as incarnation %d", r.Incarnation)
 	}
@@ -91,12 +104,15 @@ type GroupRules struct {
 	// Exclusion, if not 0: a member that stood still for so long was removed by all others that run. It
 	// serves nothing before it was given its own failure (GR-13).
 	Exclusion time.Duration
+	// Ring, where set, reports which processes are in a ring too (GR-1 to GR-3, GR-5).
+	Ring func(p Proc) bool
 }
 
 // Groups judges a run.
 func Groups(l *GroupLog, rules GroupRules) []Violation {
 	c := groupChecker{l: l, rules: rules, r: reports{log: l}}
 	c.walk()
+	c.views()
 	c.detection()
 	return append(c.r.done(), l.online...)
 }
@@ -151,7 +167,8 @@ func (c *groupChecker) walk() {
 	state := map[ofPair]*told{}
 	removed := map[Proc][]removal{} // by subject
 	paused := map[Proc]clock.Time{}
-	excluded := map[Proc]uint32{} // one above the incarnation that everybody removed while it stood still
+	leftView, view := map[Proc]bool{}, map[Proc][]Proc{} // who was not in the next view of somebody, or was removed before it was in one
+	excluded := map[Proc]uint32{}                        // one above the incarnation that everybody removed while it stood still
 	for i := range c.l.Records {
 		r := &c.l.Records[i]
 		key := ofPair{r.Proc, r.Subject}
@@ -176,7 +193,7 @@ func (c *groupChecker) walk() {
 			clear(s.groups)
 			if r.Proc == r.Subject && s.ended {
 				// GM-4: somebody had removed the incarnation before.
-				ok := false
+				ok := leftView[r.Subject] // with it whatever incarnation it had
 				for _, m := range removed[r.Subject] {
 					ok = ok || m.incarnation+1 == r.Incarnation
 				}
@@ -211,6 +228,13 @@ func (c *groupChecker) walk() {
 				c.r.add("GR-4", i, "it is not here, or was not in the group")
 			}
 			delete(s.groups, r.Group)
+		case GroupViewed:
+			for _, p := range view[r.Proc] {
+				leftView[p] = leftView[p] || !slices.Contains(r.Members, p)
+			}
+			view[r.Proc] = r.Members
+		case GroupForgotten, GroupExcluded:
+			leftView[r.Subject] = true
 		case GroupRemoved:
 			removed[r.Subject] = append(removed[r.Subject], removal{r.At, r.Proc, r.Incarnation})
 		case GroupPaused:

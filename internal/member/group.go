@@ -12,6 +12,7 @@ import (
 	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/ring"
+	"github.com/activeblaze/blaze/totem"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -74,14 +75,15 @@ type grouping struct {
 	busy     map[wire.MemberID]int // of removed members: further engines that may hold something that a full queue refused
 	until    atomic.Int64          // the time until which an engine may hand something to a handler; the first engine writes it
 	renewed  clock.Time            // when until was last written
+	ring     uint32                // this member's incarnation in the ring
 }
 
 // newGrouping makes what the other cores need of a group before its own core is there.
-func newGrouping(cfg *Group) *grouping {
+func newGrouping(cfg *Group, incarnation uint32) *grouping {
 	if cfg == nil {
 		return nil
 	}
-	g := &grouping{cfg: cfg, busy: map[wire.MemberID]int{}, commands: ring.NewBytes(cfg.Queue)}
+	g := &grouping{cfg: cfg, ring: incarnation, busy: map[wire.MemberID]int{}, commands: ring.NewBytes(cfg.Queue)}
 	g.until.Store(math.MaxInt64)
 	return g
 }
@@ -102,8 +104,22 @@ func (m *Member) startGroup() {
 		Pool: cfg.Pool, Rand: cfg.Rand, Pacer: m.pacer,
 		Heard: m.heard, Forget: m.forget, Admit: m.admit, Pending: m.pending,
 		Mirror: g.cfg.Mirror, Tell: g.cfg.Tell, Warn: g.cfg.Warn, Gate: m.gated, Calls: g.cfg.Calls,
-		Peers: g.cfg.Peers,
+		Peers: g.cfg.Peers, Ring: cfg.uses(wire.Totem),
 	})
+}
+
+// groupView hands a regular view of the ring to the group, for whose members it says who of the ring is here.
+func (m *Member) groupView(v totem.View) {
+	core := m.Group()
+	if core == nil {
+		return
+	}
+	now := m.Engine().Now()
+	if v.Incarnation != m.group.ring {
+		m.group.ring = v.Incarnation
+		core.Excluded(now)
+	}
+	core.View(now, v.Members)
 }
 
 // gated takes in that the gate closes or opens. What it held up is delivered in the turns that follow.

@@ -104,7 +104,7 @@ type Member struct {
 // New puts a member together. It sends nothing until its engine turns.
 func New(cfg Config) *Member {
 	ring := cfg.uses(wire.Totem)
-	m := &Member{cfg: cfg, table: cfg.Table, wanted: lanes.NewListener(cfg.Filter, cfg.Lanes, ring || cfg.Group != nil), group: newGrouping(cfg.Group), lanes: map[wire.StreamID]*Lane{}}
+	m := &Member{cfg: cfg, table: cfg.Table, wanted: lanes.NewListener(cfg.Filter, cfg.Lanes, ring || cfg.Group != nil), group: newGrouping(cfg.Group, cfg.Incarnation), lanes: map[wire.StreamID]*Lane{}}
 	m.open.Store(new([]*Lane))
 	m.wanted.Want(m.table.patterns())
 	m.pacer = core.NewPacer(cfg.MaxRate, cfg.Driver.Datagram())
@@ -344,6 +344,9 @@ func (m *Member) view(v totem.View) {
 	}
 	if m.cfg.Ring.Views != nil {
 		m.cfg.Ring.Views(v)
+	}
+	if v.Kind == totem.Regular {
+		m.groupView(v)
 	}
 }
 

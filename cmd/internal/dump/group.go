@@ -110,6 +110,9 @@ func record(r *wire.Record) string {
 	ip := uint32(r.Address >> 16)
 	at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{byte(ip >> 24), byte(ip >> 16), byte(ip >> 8), byte(ip)}), uint16(r.Address))
 	s := fmt.Sprintf("%s %q at %v, version %d", member(r.ID, r.Incarnation), r.Name, at, r.Version)
+	if r.Ring {
+		s += ", in a ring"
+	}
 	if r.Partial {
 		return s + ", without lists"
 	}

@@ -382,7 +382,7 @@ func (c *Channel) stop() error {
 	})
 	for _, s := range c.queued() {
 		if !s.queue.Join(patience.Done()) {
-			left = append(left, fmt.Sprintf("a handler of %q still runs", s.pattern))
+			left = append(left, fmt.Sprintf("a handler of %q still runs", s.label()))
 		}
 	}
 	left = append(left, c.joinConsumers(patience.Done())...)

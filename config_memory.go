@@ -49,7 +49,7 @@ type memory struct {
 	reassembly int64 // messages that are being put together
 	inboxes    int64 // what several engines have for each other
 	ring       int64 // large messages of a ring: those that wait for the token, and those that are being put together
-	group      int64 // of a GroupChannel: what is known of members, calls that wait, large messages to one member, and the way to the engine
+	group      int64 // of a GroupChannel: what is known of members, calls and queued items that wait, large messages to one member, the way to the engine
 	intakes    int64 // messages that wait for the handlers of subscriptions, all together
 }
 
@@ -76,7 +76,7 @@ func (c *Config) groupBytes() int64 {
 	if !c.group {
 		return 0
 	}
-	return group.Bytes(c.MaxMessageSize) + run.MirrorBytes + int64(c.groupQueue()) + int64(nack.BarredBytes)
+	return group.Bytes(c.MaxMessageSize) + run.MirrorBytes + int64(c.groupQueue()) + int64(nack.BarredBytes) + c.queueBytes()
 }
 
 // ringBytes is what a ring's large messages take, on their way out and in.
@@ -124,10 +124,11 @@ func (m memory) total() int64 {
 // A GroupChannel takes more: ask for the budget of its Config(). Most of the difference is what other members can
 // announce of themselves, which few do: records of up to 256 KiB each, 32 MiB in all, twice.
 //
-// Messages that wait for handlers are in the sum. The queues of all subscriptions together hold at most
+// Messages that wait for handlers are in the sum. The queues of all subscriptions and in-boxes together hold at most
 // three quarters of Window, or twice MaxMessageSize where that is more, each message counted with 64 bytes
 // besides its payload. A subscription is full when it has SubscriptionQueue messages, or eight times as
-// much memory as is still free: one that is slow alone can use eight ninths.
+// much memory as is still free: one that is slow alone can use eight ninths. What waits for the consumers of queues
+// has as much of its own.
 //
 // Not in the sum, for each subscription and engine: 24 KiB that it takes with its first message, and 76 KiB
 // or one larger message that it can have when the memory for queues is used up. Nor are the socket

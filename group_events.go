@@ -47,7 +47,7 @@ func memberEventKind(k group.ChangeKind) MemberEventKind {
 func (c *Channel) marks() (all []run.Mark) {
 	for _, s := range c.queued() {
 		if m, ok := s.queue.Mark(); ok {
-			all = append(all, run.Mark{Queue: s.pattern, Begun: m.Begun})
+			all = append(all, run.Mark{Queue: s.label(), Begun: m.Begun})
 		}
 	}
 	return all

@@ -77,8 +77,8 @@ func Exclusive() ConsumeOption { return func(o *consumeOptions) { o.exclusive = 
 // gets. If h returns nil, the message is done with; after an error another consumer gets it, or this one again after
 // a pause. Message.Redelivered reports whether it may have been begun before. Requests arrive here too: see Reply.
 //
-// Close waits until a handler that runs has returned; what it has not begun goes back to its senders. So it is in
-// Stop, at most for Config.Linger. Consume works in every state, and the consumer outlives Stop and Shutdown.
+// Close waits until a handler that runs has returned, unless a handler calls it; what it has not begun goes back to
+// its senders. So it is in Stop, at most for Config.Linger. Consume works in every state, and the consumer outlives Stop and Shutdown.
 //
 // The errors: ErrTopic, the name is empty, longer than 255 bytes or not UTF-8; ErrArgument, it begins with "blaze.",
 // or h or an option is nil; ErrTooLarge, this member consumes from 4,096 queues already, or this queue has 1,024
@@ -248,12 +248,12 @@ func (c *Channel) serveQueue(name string) {
 func (k *consumer) close() {
 	c, hs := k.s.c, &k.s.c.group.handlers
 	k.worker.Stop()
-	if k.exclusive && k.worker.Called() { // the next one takes over when it has returned
+	if !k.exclusive && hs.remove(k) { // of exclusive ones the next takes over when the handler has returned
+		c.queueChanged(k.s.pattern)
+	}
+	if st := c.turning(); k.worker.Called() || st != nil && st.InHandler() { // it may wait for the engine
 		go k.leave(nil)
 		return
-	}
-	if !k.exclusive && hs.remove(k) {
-		c.queueChanged(k.s.pattern)
 	}
 	k.leave(nil)
 }
@@ -385,8 +385,9 @@ func (s *groupStart) applyQueue(now clock.Time, core *group.Protocol, hs *handle
 	if a == nil {
 		a = &appliedQueue{works: works}
 		s.queues[name] = a
-		_ = core.HandleQueue(now, name, works, n, conf.SubscriptionQueue, conf.Window) // it is not open
+		_ = core.HandleQueue(now, name, works, n, conf.SubscriptionQueue, int(conf.queueBytes())) // it is not open
 	}
+	works.Hold(core.Gated())
 	works.Grow(n + worksAhead)
 	ahead := worksAhead
 	if exclusive {
@@ -445,20 +446,19 @@ func (s *groupStart) gate(closed bool) {
 	}
 }
 
-// stop closes all in-boxes and queues of the core: what no handler has begun goes back to its senders. Exclusive
-// consumers stay announced, so that none takes over while a handler runs.
+// stop closes all in-boxes and queues of the core: what no handler has begun goes back to its senders, and what this
+// member enqueued and no consumer has is not handed out any more.
 func (s *groupStart) stop() {
 	s.stopping.Store(true)
 	_ = s.st.Do(func() {
 		core, now := s.st.Member().Group(), s.st.Now()
+		core.CloseWaiting(now)
 		for name := range s.inboxes {
 			core.CloseInbox(name)
 		}
-		for name, a := range s.queues {
+		for name := range s.queues {
 			core.CloseQueue(now, name)
-			if !a.exclusive {
-				_ = core.Consume(now, name, 0, 0)
-			}
+			_ = core.Consume(now, name, 0, 0)
 		}
 	})
 }

@@ -241,8 +241,9 @@ func (g *GroupChannel) RequestPayload(ctx context.Context, to MemberID, inbox st
 // until Config.Linger is over, handlers may still reply.
 //
 // The errors: ErrNoReply, request is none, or nobody waits for its reply; ErrExists, it has its reply;
-// ErrNoSuchMember, the member that asked is not here any more; ErrArgument, a Message is nil; ErrTooLarge, ErrState
-// and ErrClosed as for SendInbox. When ctx ends first, the error wraps ctx's.
+// ErrNoSuchMember, the member that asked is not here any more; ErrBackPressure, in an Inline handler, there is no room
+// now; ErrArgument, a Message is nil; ErrTooLarge, ErrState and ErrClosed as for SendInbox. When ctx ends first, the
+// error wraps ctx's.
 func (g *GroupChannel) Reply(ctx context.Context, request, reply *Message) error {
 	if request == nil || reply == nil {
 		return fmt.Errorf("%w: Reply: a message is nil", ErrArgument)
@@ -265,6 +266,13 @@ func (g *GroupChannel) Reply(ctx context.Context, request, reply *Message) error
 	if !a.replied.CompareAndSwap(false, true) {
 		return fmt.Errorf("%w: %v: the request has a reply", ErrExists, w)
 	}
+	if st.InHandler() {
+		err := g.replyNow(st, w, a, reply)
+		if err != nil {
+			a.replied.Store(false)
+		}
+		return err
+	}
 	c, err := g.slot(ctx, st, w)
 	if err != nil {
 		a.replied.Store(false)
@@ -285,6 +293,39 @@ func (g *GroupChannel) Reply(ctx context.Context, request, reply *Message) error
 		a.replied.Store(false) // nothing was sent
 	}
 	return err
+}
+
+// replyNow is Reply by an Inline handler, which cannot wait.
+func (g *GroupChannel) replyNow(st *start, w what, a *asked, reply *Message) error {
+	payload, err := reply.AppendBinary(nil)
+	if err == nil {
+		err = g.checkSize(w, len(payload))
+	}
+	if err != nil {
+		return err
+	}
+	closed := st.Do(func() {
+		err = replyError(st.Member().Group().Reply(st.Now(), a.from, a.call, wire.KindMessage, payload))
+	})
+	if closed != nil {
+		return errStops
+	}
+	return err
+}
+
+// replyError is an error of the core's Reply as this package's callers see it.
+func replyError(err error) error {
+	switch err {
+	case nil:
+		return nil
+	case group.ErrWindow:
+		return ErrBackPressure
+	case group.ErrNoSuchMember:
+		return errAskerGone
+	case group.ErrTooLong:
+		return errLargeReply
+	}
+	return errNotWaited
 }
 
 // Call is one message to an in-box as the handlers of HandleCalls see it. It is lent while the handler runs.
@@ -345,17 +386,7 @@ func (c *Call) Reply(payload []byte) error {
 
 func (c *Call) send(payload []byte) error {
 	if c.core != nil {
-		switch c.core.Reply(c.now, wire.MemberID(c.From), c.number, wire.KindRaw, payload) {
-		case nil:
-			return nil
-		case group.ErrWindow:
-			return ErrBackPressure
-		case group.ErrNoSuchMember:
-			return errAskerGone
-		case group.ErrTooLong:
-			return errLargeReply
-		}
-		return errNotWaited
+		return replyError(c.core.Reply(c.now, wire.MemberID(c.From), c.number, wire.KindRaw, payload))
 	}
 	if c.st == nil || c.c.turning() != c.st {
 		return errStops

@@ -77,6 +77,9 @@ func (s *Subscription) Close() error {
 		s.consumer.close()
 	case s.queue != nil:
 		s.queue.Stop()
+		if st := s.c.turning(); s.inbox != nil && st != nil && st.InHandler() {
+			break // its handler may wait for the engine
+		}
 		s.queue.Join(nil)
 	default:
 		s.c.barrier()
@@ -130,8 +133,27 @@ func (s *Subscription) handle(m *intake.Message) {
 // disconnect ends a subscription that is full (SlowConsumer Disconnect).
 func (s *Subscription) disconnect(waiting int) {
 	s.c.disconnected.Add(1)
-	s.end(fmt.Errorf("%w: subscription to %q was disconnected: its queue of %d messages was full, with %d waiting (Config.SlowConsumer Disconnect)",
-		ErrClosed, s.pattern, s.size, waiting))
+	s.end(fmt.Errorf("%w: %s was disconnected: its queue of %d messages was full, with %d waiting (Config.SlowConsumer Disconnect)",
+		ErrClosed, s.what(), s.size, waiting))
+}
+
+// what is the subscription for errors.
+func (s *Subscription) what() string {
+	switch {
+	case s.inbox != nil:
+		return fmt.Sprintf("the handler of in-box %q", s.pattern)
+	case s.consumer != nil:
+		return fmt.Sprintf("the consumer of queue %q", s.pattern)
+	}
+	return fmt.Sprintf("subscription to %q", s.pattern)
+}
+
+// label is what the log calls the subscription.
+func (s *Subscription) label() string {
+	if s.inbox != nil {
+		return fmt.Sprintf("in-box %q", s.pattern)
+	}
+	return s.pattern
 }
 
 // slow logs that the subscription is slow, or that it has recovered.
@@ -143,7 +165,7 @@ func (s *Subscription) slow(r intake.Slow) {
 	case s.c.cfg.Load().SlowConsumer == Drop:
 		text = "blaze: a slow consumer misses messages: its queue was full for more than half of the last second"
 	}
-	s.c.logger().Log(context.Background(), level, text, "subscription", s.pattern, "queue", s.size, "waiting", r.Waiting,
+	s.c.logger().Log(context.Background(), level, text, "subscription", s.label(), "queue", s.size, "waiting", r.Waiting,
 		"full_percent", int(100*r.Full+0.5), "taken_per_second", int(r.Taken+0.5))
 }
 

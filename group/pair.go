@@ -117,6 +117,7 @@ type pairs struct {
 	workList  []*workQueue
 	work      Work // that is being handed on
 	next      bool // a handler is idle, or the gate has opened
+	heldWork  int  // bytes of the items that wait for handlers
 	spareWork []*workItem
 	late      []wire.Item // results of this member's own items, from behind the gate
 }

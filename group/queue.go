@@ -505,6 +505,23 @@ func (x *pairs) settle(now clock.Time, c *call, current bool) {
 	}
 }
 
+// CloseWaiting ends the calls of items that wait for a consumer. Those that a consumer has go on.
+func (p *Protocol) CloseWaiting(now clock.Time) {
+	p.observe(now)
+	x := p.pairs
+	var list []*call
+	for _, q := range x.queueList {
+		for i := range q.waiting.len() {
+			list = append(list, q.waiting.at(i).c)
+		}
+	}
+	for _, c := range list {
+		unknown := c.queued.marked
+		x.settle(now, c, false)
+		x.calls.end(x, c, End{Why: Closed, Unknown: unknown})
+	}
+}
+
 // sendCancel asks the consumer that has an item to drop it.
 func (x *pairs) sendCancel(now clock.Time, c *call) {
 	k := c.queued

@@ -50,8 +50,7 @@ type workQueue struct {
 	given    int      // bytes of the items in running
 
 	most    int // items that may wait
-	bytes   int // that they may have
-	held    int // that they have
+	bytes   int // that those of all queues may have when another one comes
 	items   []*workItem
 	running []begunWork
 	first   consumer      // the one of exclusive consumers that is to take; rank 0: none is exclusive
@@ -73,8 +72,8 @@ type begunWork struct {
 	at      clock.Time
 }
 
-// HandleQueue has h take what comes from a queue, with so many handlers at a time. At most so many items, and
-// bytes of them, wait for a handler. It announces nothing: see Consume. A queue that closes is opened again:
+// HandleQueue has h take what comes from a queue, with so many handlers at a time. At most so many items wait for a
+// handler, and so many bytes of items in all queues together. It announces nothing: see Consume. A queue that closes is opened again:
 // its handlers that are still at work count.
 func (p *Protocol) HandleQueue(now clock.Time, queue string, h WorkHandler, handlers, most, bytes int) error {
 	p.observe(now)
@@ -129,8 +128,9 @@ func (p *Protocol) CloseQueue(now clock.Time, queue string) {
 	w.closing = true
 	x.recall(now, w, func(wire.MemberID, uint64) bool { return true }, true)
 	items := w.items
-	w.items, w.held = nil, 0
+	w.items = nil
 	for _, i := range items {
+		x.heldWork -= len(i.Payload)
 		x.sendResult(now, w, i.From, i.Call, i.Attempt, wire.ResultReturned)
 		x.freeWork(i)
 	}
@@ -183,13 +183,13 @@ func (x *pairs) accept(now clock.Time, from wire.MemberID, in *receiving, i *wir
 		x.startWork(now, w, &work)
 		return Take, 0
 	}
-	if len(w.items) >= w.most || w.held+len(payload) > w.bytes {
+	if len(w.items) >= w.most || x.heldWork+len(payload) > w.bytes {
 		return Refuse, wire.RefusedNoRoom
 	}
 	kept := x.newWork()
 	kept.Work, kept.Payload = work, append(kept.Payload[:0], payload...)
 	w.items = append(w.items, kept)
-	w.held += len(payload)
+	x.heldWork += len(payload)
 	return Take, 0
 }
 
@@ -206,7 +206,7 @@ func (x *pairs) newWork() *workItem {
 const maxSpareWork = 1024
 
 func (x *pairs) freeWork(i *workItem) {
-	if payload := i.Payload[:0]; len(x.spareWork) < maxSpareWork && cap(payload) <= 64<<10 {
+	if payload := i.Payload[:0]; len(x.spareWork) < maxSpareWork && cap(payload) <= 4<<10 {
 		*i = workItem{}
 		i.Payload = payload
 		x.spareWork = append(x.spareWork, i)
@@ -273,7 +273,7 @@ func (x *pairs) startWaiting(now clock.Time) (n int) {
 		for len(w.items) > 0 && w.mayBegin(len(w.items[0].Payload)) {
 			i := w.items[0]
 			w.items = slices.Delete(w.items, 0, 1)
-			w.held -= len(i.Payload)
+			x.heldWork -= len(i.Payload)
 			x.startWork(now, w, &i.Work)
 			x.freeWork(i)
 			n++
@@ -321,7 +321,7 @@ func (x *pairs) dropWork(which func(from wire.MemberID, call uint64) bool) {
 			if !which(i.From, i.Call) {
 				return false
 			}
-			w.held -= len(i.Payload)
+			x.heldWork -= len(i.Payload)
 			x.freeWork(i)
 			return true
 		})

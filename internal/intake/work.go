@@ -215,7 +215,7 @@ func (q *Works) take(f func(w *Work)) bool {
 }
 
 // keptPayload bounds the memory that a cell keeps for payloads, bytes.
-const keptPayload = 4 << 10
+const keptPayload = 512
 
 // empty reports whether there is nothing to take.
 func (q *Works) empty() bool { return q.held.Load() || q.Len() == 0 }

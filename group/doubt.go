@@ -345,8 +345,14 @@ func (p *Protocol) beginVouch(now clock.Time, e *entry) {
 		return
 	}
 	e.vouchAt = now.Add(p.within(e.timeout / 16))
-	// A doubt after a vouch: the vouch of that member does not reach this one that doubts.
-	e.vouchFirm = e.vouchHeard != 0 && now.Sub(e.vouchHeard) < e.timeout/5
+	// A doubt after a vouch: that one has not reached the member that doubts. Some more vouch then, and many the
+	// next time.
+	if e.vouchHeard != 0 && now.Sub(e.vouchHeard) < e.timeout/5 {
+		e.vouchRound = min(e.vouchRound+1, 3)
+	} else {
+		e.vouchRound = 0
+	}
+	e.vouchNeed = 1 << (2 * e.vouchRound)
 	p.wake(e, e.vouchAt)
 }
 
@@ -357,7 +363,7 @@ func (p *Protocol) vouched(now clock.Time, e *entry, age time.Duration) {
 		return
 	}
 	e.vouchHeard = now
-	if !e.vouchFirm || p.cfg.defect == softVouch {
+	if e.vouchNeed--; e.vouchNeed <= 0 || p.cfg.defect == softVouch {
 		e.vouchAt = 0
 	}
 	e.vouched = max(e.vouched, now.Add(-min(age, e.timeout)))

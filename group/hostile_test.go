@@ -103,7 +103,7 @@ func FuzzMembership(f *testing.F) {
 		}
 		r.run(30 * time.Millisecond)
 		for i := 0; i+1 < len(in); i += 2 {
-			r.operation(in[i], in[i+1])
+			r.operation(in[i], in[i+1], in[i:])
 			r.consistent()
 		}
 		for _, m := range r.members {
@@ -122,8 +122,9 @@ func FuzzMembership(f *testing.F) {
 	})
 }
 
-// operation does one thing: op says what, and x to whom, and with which numbers.
-func (r *rig) operation(op, x byte) {
+// operation does one thing: op says what, and x to whom, and with which numbers. rest stands for frames that
+// nobody wrote.
+func (r *rig) operation(op, x byte, rest []byte) {
 	m := r.members[int(x)%len(r.members)]
 	id := func(n byte) wire.MemberID { // 1 to 8: members that run or did; above: made up
 		if n %= 12; n < 8 {
@@ -230,6 +231,11 @@ func (r *rig) operation(op, x byte) {
 			q.Nonce = e.nonce
 		}
 		forge(func(b []byte) []byte { return wire.AppendProbe(b, q) })
+	case 15:
+		if len(rest) > 300 {
+			rest = rest[:300]
+		}
+		forge(func(b []byte) []byte { return append(b, rest...) })
 	default:
 		a := wire.About{ID: about, Incarnation: number, Kind: wire.AboutKind(1 + x%5), Age: uint32(x) << (x % 24)}
 		if op&0x20 != 0 {

@@ -44,7 +44,8 @@ type entry struct {
 	vouchAt        clock.Time // a vouch is due; 0: none
 	vouchedLast    clock.Time // when this member last vouched for it
 	vouchHeard     clock.Time // when another member last did
-	vouchFirm      bool       // the vouch that is due is sent whatever others send
+	vouchRound     int        // how often in a row a doubt has come after such a vouch
+	vouchNeed      int        // how many vouches of others the one that is due is dropped for
 
 	confirmed, trusted bool // it answered a probe; its record came with this member's nonce
 	expected           bool // another member's table has it, or it was there before it was removed

@@ -46,3 +46,23 @@ func TestCompletionAsksTheGroup(t *testing.T) {
 		s.want(`yes | blaze pub -q --wait-receivers 0 --rate 1000 a.b & blaze __complete `+c.words+` 2>err; kill $!`, c.want, 0)
 	}
 }
+
+// Members, groups and queues are completed with what is there.
+func TestCompletionOfMembers(t *testing.T) {
+	t.Parallel()
+	s := newShell(t)
+	for _, c := range []struct{ words, want string }{
+		{"send ''", "ann\ndesk\n:4\n"},
+		{"request ''", "ann\ndesk\n:4\n"},
+		{"send desk ''", ":4\n"},
+		{"members --group ''", "chat\n:4\n"},
+		{"queue put ''", "orders\n:4\n"},
+		{"queue take ''", "orders\n:4\n"},
+		{"request --queue ''", "orders\n:4\n"},
+		{"request --queue orders ''", ":4\n"},
+		{"completion ''", "bash\nzsh\nfish\npowershell\n:4\n"},
+	} {
+		s.want(open+`blaze queue take -q --name desk orders & blaze chat -q --name ann <in >/dev/null 3>&- & blaze members --wait 2 >/dev/null
+			blaze __completeNoDesc `+c.words+` 2>/dev/null; kill $(jobs -p)`, c.want, 0)
+	}
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"syscall"
@@ -96,7 +97,7 @@ func TestKilledConsumer(t *testing.T) {
 func TestGroupCommandsStop(t *testing.T) {
 	t.Parallel()
 	s := newShell(t)
-	g, err := blaze.NewGroupChannel("", blaze.Config{BroadcastURI: s.uri, Cluster: s.cluster})
+	g, err := blaze.NewGroupChannel("", blaze.Config{BroadcastURI: s.uri, Cluster: s.cluster, FailureTimeout: failureTimeout, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

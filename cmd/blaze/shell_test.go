@@ -27,13 +27,20 @@ var update = flag.Bool("update", false, "write the golden files")
 // share of the datagrams that it receives.
 func TestMain(m *testing.M) {
 	if os.Getenv("BLAZE_TEST_MAIN") != "" {
-		if drop, err := strconv.ParseFloat(os.Getenv("BLAZE_TEST_DROP"), 64); err == nil {
-			adjust = func(cfg *blaze.Config) { hook.Set(cfg, hook.Options{Drop: drop, Seed: 1}) }
+		adjust = func(cfg *blaze.Config) {
+			cfg.FailureTimeout = failureTimeout
+			if drop, err := strconv.ParseFloat(os.Getenv("BLAZE_TEST_DROP"), 64); err == nil {
+				hook.Set(cfg, hook.Options{Drop: drop, Seed: 1})
+			}
 		}
 		main()
 	}
 	os.Exit(m.Run())
 }
+
+// failureTimeout is that of all members in the scripts. Many processes share few cores there, and one that stands still
+// for a while is not to be excluded.
+const failureTimeout = 2 * time.Second
 
 // shell runs scripts that use blaze, in a folder, on a port and in a cluster of their own.
 type shell struct {
@@ -112,7 +119,7 @@ func (s *shell) start(args ...string) (cmd *exec.Cmd, stderr *bytes.Buffer) {
 // member is a member in this process.
 func (s *shell) member() *blaze.Channel {
 	s.t.Helper()
-	c, err := blaze.NewChannel(blaze.Config{BroadcastURI: s.uri, Cluster: s.cluster, Logger: slog.New(slog.DiscardHandler)})
+	c, err := blaze.NewChannel(blaze.Config{BroadcastURI: s.uri, Cluster: s.cluster, FailureTimeout: failureTimeout, Logger: slog.New(slog.DiscardHandler)})
 	if err == nil {
 		err = c.Start()
 	}

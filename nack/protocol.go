@@ -38,6 +38,7 @@ type Protocol struct {
 	assemblies assemblies
 	refused    refusals // of streams
 	barred     barred
+	lately     lately // members whose reports come too late
 	unwaited   bucket // bounds the events of receivers that are refused
 	slots      slots
 	gapsLeft   int // of sharedGaps
@@ -265,7 +266,10 @@ func (p *Protocol) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status,
 // stepLeave takes a member off every table, and ends its stream.
 func (p *Protocol) stepLeave(now clock.Time, d *wire.Datagram, l *wire.Leave) error {
 	for _, s := range p.senders {
-		s.dropReceiver(d.Transmitter, ReceiverLeft)
+		if s.findReceiver(d.Transmitter) != nil {
+			s.dropReceiver(d.Transmitter, ReceiverLeft)
+			p.lately.add(now, d.Transmitter)
+		}
 	}
 	if !l.HasLast {
 		return nil

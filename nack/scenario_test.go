@@ -383,6 +383,19 @@ func TestReceiverLeaves(t *testing.T) {
 	if s.Receivers() != 1 {
 		t.Errorf("%d receivers", s.Receivers())
 	}
+	// A report that it sent before its Leave, and that lay in the other socket, does not bring it back.
+	report := func() error {
+		var d wire.Datagram
+		d.Transmitter, d.Stream = net.nodes[1].id, testStream
+		return s.stepStatus(net.now, &d, &wire.Status{Origin: s.p.cfg.Self, Next: 1, Highest: 1, Limit: 100}, net.nodes[1].endpoint)
+	}
+	if err := report(); err != ErrStale || s.Receivers() != 1 {
+		t.Errorf("a late report: %v; %d receivers", err, s.Receivers())
+	}
+	net.run(leftFor)
+	if err := report(); err != nil || s.Receivers() != 2 {
+		t.Errorf("a report later on: %v; %d receivers", err, s.Receivers())
+	}
 	net.done()
 }
 

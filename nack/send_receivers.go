@@ -38,6 +38,9 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 	}
 	r := s.admit(now, d.Transmitter, from)
 	if r == nil {
+		if s.p.lately.has(now, d.Transmitter) {
+			return s.p.drop(DropStale)
+		}
 		if _, ok := s.p.unwaited.take(now, refusalRate, maxRefusals); ok {
 			s.p.event(ReceiverRefused, d.Transmitter, from, s.id)
 		}
@@ -73,7 +76,7 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 	return nil
 }
 
-// admit finds a receiver, or adds it. It is nil when the table is full.
+// admit finds a receiver, or adds it. It is nil when the table is full, and of one that has just left.
 func (s *Sender) admit(now clock.Time, member wire.MemberID, from buf.Endpoint) *receiver {
 	if len(s.receivers) == 1 && s.receivers[0].member == member {
 		return &s.receivers[0]
@@ -81,7 +84,7 @@ func (s *Sender) admit(now clock.Time, member wire.MemberID, from buf.Endpoint) 
 	if i, ok := s.index[member]; ok {
 		return &s.receivers[i]
 	}
-	if len(s.receivers) >= s.p.cfg.MaxReceivers {
+	if len(s.receivers) >= s.p.cfg.MaxReceivers || s.p.lately.has(now, member) {
 		return nil
 	}
 	s.index[member] = len(s.receivers)

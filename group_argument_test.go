@@ -212,3 +212,47 @@ func TestGroupStartsLeaveNothing(t *testing.T) {
 		t.Errorf("the heap grew by %d KiB over %d rounds", grown>>10, rounds)
 	}
 }
+
+// Join and Leave wait for nothing: not for an engine that stands in an Inline handler, though the command ring is
+// full, and not in that handler.
+func TestJoinWaitsForNothing(t *testing.T) {
+	socketsOnly(t)
+	cfg := testConfig(t)
+	cfg.MaxMessageSize, cfg.FailureTimeout = 64<<10, 10*time.Second
+	g, o := inGroup(t, "g", cfg), inGroup(t, "o", cfg)
+	waitMembers(t, 2, g, o)
+	inside, gate := make(chan struct{}), make(chan struct{})
+	if _, err := g.SubscribePayload("a", func(*blaze.Delivery) {
+		close(inside)
+		<-gate
+		for range 3 {
+			if err := g.Join("inline"); err != nil {
+				t.Error(err)
+			}
+		}
+		if n := len(g.Local().Groups); n != 3 {
+			t.Errorf("in the handler it is in %d groups", n)
+		}
+	}, blaze.Inline()); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Broadcast(within(t), "a", blaze.NewMessage()); err != nil {
+		t.Fatal(err)
+	}
+	next(t, inside, "Inline handler")
+	for range 20_000 {
+		for _, err := range []error{g.Join("x"), g.Join("y"), g.Leave("x"), g.Join("z"), g.Leave("y")} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := g.Join("last"); err != nil {
+		t.Fatal(err)
+	}
+	close(gate)
+	eventually(t, "its groups are at the other member", func() bool {
+		m, _ := o.Member(g.ID())
+		return fmt.Sprint(m.Groups) == "[inline last z]"
+	})
+}

@@ -1,6 +1,7 @@
 package blaze
 
 import (
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -29,7 +30,7 @@ type groupState struct {
 	listeners *run.Listeners
 	handlers  handlers
 
-	mu      sync.Mutex // held while a change is handed to the core, so that it keeps their order
+	mu      sync.Mutex // held while a change is handed to the core, so that it keeps their order; never while waiting
 	groups  []string   // ascending
 	bytes   int        // that groups take in the record
 	started uint64     // when the channel last started, ns since 1970
@@ -76,6 +77,7 @@ func (c *Channel) announced(st *start) {
 	if c.group == nil {
 		return
 	}
+	c.regroup(st) // what was joined meanwhile
 	// What is posted runs at the beginning of a turn. Start has seen one turn begin.
 	_ = st.Do(func() {})
 }
@@ -96,8 +98,21 @@ func (c *Channel) told(st *start, giveUp <-chan struct{}) bool {
 // command hands a command to the core of the start, if there is one. Nothing of it is kept.
 func (c *Channel) command(kind member.CommandKind, name string) {
 	if st := c.run.Load(); st != nil {
-		_ = st.CommandNow(kind, 0, wire.MemberID{}, name, nil) // which only fails when it ends
+		if st.Command(kind, 0, wire.MemberID{}, name, nil) != nil { // the command ring is full, or closed
+			c.regroup(st)
+		}
 	}
+}
+
+// regroup has the core follow the groups that the member is in. It waits for nothing.
+func (c *Channel) regroup(st *start) {
+	st.Engine(0).Post(func() {
+		st.Member().Commands(st.Now(), math.MaxInt) // none that is older comes later
+		g := c.group
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		st.Member().Group().SetGroups(st.Now(), g.groups)
+	})
 }
 
 // serial is the number of the start that a handler runs in.

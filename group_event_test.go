@@ -324,3 +324,32 @@ func TestCancelOnMember(t *testing.T) {
 		t.Error("the handler was called after cancel")
 	}
 }
+
+// A silence that came near to a removal, and a stall, are logged.
+func TestTightTimeoutIsLogged(t *testing.T) {
+	socketsOnly(t)
+	cfg := testConfig(t)
+	cfg.FailureTimeout, cfg.HeartbeatInterval = 2*time.Second, 400*time.Millisecond
+	near, far := &lockedBuffer{}, &lockedBuffer{}
+	cfg.Logger = slog.New(slog.NewTextHandler(near, nil))
+	a := inGroup(t, "a", cfg)
+	cfg.Logger = slog.New(slog.NewTextHandler(far, nil))
+	b := inGroupTurned(t, "b", cfg)
+	waitMembers(t, 2, a, b.GroupChannel)
+	b.pause()
+	at := time.Now()
+	eventually(t, "b is suspected", func() bool { return a.Stats().Group.Suspected > 0 })
+	time.Sleep(400 * time.Millisecond) // from 0.45 to 0.65 of FailureTimeout
+	b.resume()
+	eventually(t, "both are logged", func() bool {
+		return strings.Contains(near.String(), "70 %") && strings.Contains(far.String(), "stood still")
+	})
+	if s := a.Stats().Group; s.Removed > 0 || s.Refuted == 0 {
+		t.Errorf("after a pause of %v: %+v", time.Since(at), s)
+	}
+	for _, b := range []*lockedBuffer{near, far} {
+		if n := strings.Count(b.String(), "Config.FailureTimeout"); n != 1 {
+			t.Errorf("%d lines:\n%s", n, b)
+		}
+	}
+}

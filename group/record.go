@@ -132,6 +132,18 @@ func (p *Protocol) Leave(now clock.Time, group string) {
 	}
 }
 
+// SetGroups has this member be in these groups, which are ascending, and in no others.
+func (p *Protocol) SetGroups(now clock.Time, groups []string) {
+	for _, g := range slices.Clone(p.own.groups) {
+		if _, ok := slices.BinarySearch(groups, g); !ok {
+			p.Leave(now, g)
+		}
+	}
+	for _, g := range groups {
+		_ = p.Join(now, g) // its owner keeps to the bounds
+	}
+}
+
 // Consume announces that this member takes messages from a queue, with so many handlers; rank as in
 // wire.Consumes; that of an exclusive consumer may be raised, see claim. Without handlers it does so no longer:
 // an exclusive consumer is announced until its last handler is done.

@@ -5,7 +5,6 @@ import (
 	"github.com/activeblaze/blaze/engine"
 	"github.com/activeblaze/blaze/group"
 	"github.com/activeblaze/blaze/internal/member"
-	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -103,16 +102,4 @@ func (r *Run) Command(kind member.CommandKind, call uint64, to wire.MemberID, na
 	}
 	r.engine.Notify()
 	return nil
-}
-
-// CommandNow is Command that makes room where there is none: it carries out what is queued, and then f.
-func (r *Run) CommandNow(kind member.CommandKind, call uint64, to wire.MemberID, name string, payload []byte) error {
-	err := r.Command(kind, call, to, name, payload)
-	for err == nack.ErrWindow {
-		err = r.Do(func() { r.member.Commands(r.Now(), 1<<30) })
-		if err == nil {
-			err = r.Command(kind, call, to, name, payload)
-		}
-	}
-	return err
 }

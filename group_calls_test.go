@@ -881,3 +881,76 @@ func TestQueueOfFour(t *testing.T) {
 		}
 	}
 }
+
+// Starts, calls and stops leave nothing behind; a handler that hangs is named by Stop.
+func TestCallsLeaveNothing(t *testing.T) {
+	rounds := 300
+	if testing.Short() {
+		rounds = 15
+	}
+	cfg := testConfig(t)
+	cfg.Window, cfg.MaxMessageSize, cfg.Linger = 1<<20, 1<<16, 100*time.Millisecond
+	other := inGroup(t, "other", cfg)
+	echo(t, other)
+	g, err := blaze.NewGroupChannel("g", cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	echo(t, g)
+	consume := func(*blaze.Message) error { return nil }
+	g.Consume("both", consume)
+	other.Consume("both", consume)
+	other.Consume("theirs", consume, blaze.Exclusive())
+	ctx, cancel := context.WithTimeout(context.Background(), 6*patience)
+	defer cancel()
+	m := blaze.NewTextMessage("x")
+	round := func() {
+		startGroup(t, g)
+		waitMembers(t, 2, g, other)
+		for what, call := range map[string]func() error{
+			"Send":         func() error { return other.Send(ctx, g.ID(), m) },
+			"Request":      func() error { _, err := g.Request(ctx, other.ID(), m); return err },
+			"Request back": func() error { _, err := other.Request(ctx, g.ID(), m); return err },
+			"Enqueue":      func() error { return g.Enqueue(ctx, "theirs", m) },
+			"Enqueue both": func() error { return other.Enqueue(ctx, "both", m) },
+		} {
+			if err := call(); err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+		}
+		if err := g.Shutdown(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		round()
+	}
+	goroutines, descriptors := leaks()
+	for range rounds {
+		round()
+	}
+	eventually(t, "goroutines and descriptors as before", func() bool {
+		g, d := leaks()
+		return g <= goroutines && d <= descriptors
+	})
+	if open := other.Stats().Group.CallsOpen; open > 0 {
+		t.Errorf("%d calls are open", open)
+	}
+
+	hang := make(chan struct{})
+	begun := make(chan struct{}, 2)
+	g.Consume("hangs", func(*blaze.Message) error { begun <- struct{}{}; <-hang; return nil })
+	g.HandleInbox("hangs too", func(*blaze.Message) { begun <- struct{}{}; <-hang })
+	startGroup(t, g)
+	waitMembers(t, 2, g, other)
+	go other.Enqueue(ctx, "hangs", m)
+	if err := other.SendInbox(ctx, g.ID(), "hangs too", m); err != nil {
+		t.Error(err)
+	}
+	next(t, begun, "handler")
+	next(t, begun, "handler")
+	if err := g.Shutdown(); err == nil || !strings.Contains(err.Error(), `queue "hangs" still runs`) || !strings.Contains(err.Error(), `hangs too`) {
+		t.Errorf("Shutdown while handlers hang: %v", err)
+	}
+	close(hang)
+}

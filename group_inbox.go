@@ -67,8 +67,8 @@ func (g *GroupChannel) SendGroup(ctx context.Context, group string, m *Message) 
 	}
 	var all []sent
 	var errs []error
-	for _, to := range g.MembersOf(group) {
-		w := what{member.CallSend, to.ID, ""}
+	for _, to := range st.Group().Mirror().Of(group, nil) {
+		w := what{member.CallSend, MemberID(to.ID), ""}
 		c, err := g.slot(ctx, st, w)
 		if err == nil {
 			c.PayloadKind, c.Payload = wire.KindMessage, payload

@@ -252,13 +252,15 @@ func (m *Message) bodyString() string {
 	return m.body.String()
 }
 
-// Topic is the topic that m was received on; empty on a message that was made here.
+// Topic is the topic, in-box or queue that m was received on; empty on a message that was made here, and on a reply.
 func (m *Message) Topic() string { return m.topic }
 
 // From is the member that sent m; zero on a message that was made here.
 func (m *Message) From() MemberID { return m.from }
 
-// Sequence is m's number in its stream, from 1; zero on a message that was made here.
+// Sequence is m's number in its stream, from 1; zero on a message that was made here, and on a reply. The in-box
+// messages of one member to another are numbered together, and so are its queue messages: the numbers of one in-box or
+// queue have gaps. Those of a member to itself have none.
 func (m *Message) Sequence() uint64 { return m.sequence }
 
 // Redelivered reports whether a queue handed m to another consumer before, which may have worked on it.

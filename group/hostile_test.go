@@ -165,7 +165,9 @@ func (r *rig) operation(op, x byte, rest []byte) {
 	}
 	switch op & 0x0f {
 	case 0:
-		r.run(time.Duration(x) * time.Millisecond)
+		if r.now < 2_000_000_000 { // an input is worth so much time
+			r.run(time.Duration(x) * time.Millisecond)
+		}
 	case 1:
 		if m.paused {
 			r.resume(m)
@@ -186,7 +188,7 @@ func (r *rig) operation(op, x byte, rest []byte) {
 	case 4:
 		if op&0x10 != 0 {
 			m.Close(r.now)
-		} else if len(r.members) < 8 {
+		} else if len(r.members) < 6 {
 			r.add()
 		}
 	case 5:

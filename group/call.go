@@ -66,6 +66,7 @@ type Call struct {
 
 // call is one call that waits.
 type call struct {
+	list       *callList
 	prev, next *call
 	number     uint64
 	pair       *pair // nil: to oneself
@@ -86,22 +87,47 @@ type call struct {
 	backlog, service uint32
 }
 
-func (c *call) root() { c.prev, c.next = c, c }
+// callList is calls in order. A call is in one list at most.
+type callList struct{ first, last *call }
 
 // link puts c at the end of a list.
-func (c *call) link(root *call) {
-	c.prev, c.next = root.prev, root
-	root.prev.next, root.prev = c, c
+func (c *call) link(l *callList) {
+	c.list, c.prev = l, l.last
+	if l.last != nil {
+		l.last.next = c
+	} else {
+		l.first = c
+	}
+	l.last = c
 }
 
 // linkFirst puts c at the beginning of a list.
-func (c *call) linkFirst(root *call) { c.link(root.next) }
+func (c *call) linkFirst(l *callList) {
+	c.list, c.next = l, l.first
+	if l.first != nil {
+		l.first.prev = c
+	} else {
+		l.last = c
+	}
+	l.first = c
+}
 
 func (c *call) unlink() {
-	if c.next != nil {
-		c.prev.next, c.next.prev = c.next, c.prev
-		c.prev, c.next = nil, nil
+	l := c.list
+	if l == nil {
+		return
 	}
+	if c.prev != nil {
+		c.prev.next = c.next
+	} else {
+		l.first = c.next
+	}
+	if c.next != nil {
+		c.next.prev = c.prev
+	} else {
+		l.last = c.prev
+	}
+	c.list, c.prev, c.next = nil, nil, nil
 }
 
 // calls are the calls that wait, by slot.
@@ -340,7 +366,7 @@ func (x *pairs) answered(now clock.Time, pr *pair, number uint64, kind wire.Kind
 
 // deliverReplies hands over replies to oneself, and returns how many.
 func (x *pairs) deliverReplies(now clock.Time) (n int) {
-	for c := x.loopReplies.next; c != &x.loopReplies; c = x.loopReplies.next {
+	for c := x.loopReplies.first; c != nil; c = x.loopReplies.first {
 		why := Answered
 		if x.p.Reply(now, x.p.cfg.Self, c.about, c.payloadOf, c.payload) != nil {
 			why = Refused
@@ -353,7 +379,7 @@ func (x *pairs) deliverReplies(now clock.Time) (n int) {
 
 // deliverLoop hands on calls to oneself, and returns how many.
 func (x *pairs) deliverLoop(now clock.Time) (n int) {
-	for c := x.loop.next; c != &x.loop; c = x.loop.next {
+	for c := x.loop.first; c != nil; c = x.loop.first {
 		x.item = Item{From: x.p.cfg.Self, Call: c.number, Kind: c.payloadOf, Wanted: c.kind == wire.ItemRequest, Payload: c.payload, Inbox: nameBytes(c.name)}
 		i := &x.item
 		wanted := i.Wanted

@@ -87,10 +87,11 @@ type pairs struct {
 	blocked     []*receiving
 	calls       calls
 	inboxes     map[string]InboxHandler
-	loop        call // calls to oneself that wait, in order
-	loopReplies call // replies to oneself
-	loopAsked   call // requests to oneself that wait for their reply
+	loop        callList // calls to oneself that wait, in order
+	loopReplies callList // replies to oneself
+	loopAsked   callList // requests to oneself that wait for their reply
 	parts       partsPool
+	slots       [9][][]slot    // that are free, see newSlots
 	scratch     wire.Datagram  // of a datagram that was kept
 	again       *wire.Datagram // of one that goes again in another session
 	item        Item           // that is being handed on
@@ -124,9 +125,6 @@ type pairs struct {
 
 func newPairs(p *Protocol) *pairs {
 	x := &pairs{p: p, inboxes: map[string]InboxHandler{}, queues: map[string]*queue{}, works: map[string]*workQueue{}}
-	x.loop.root()
-	x.loopAsked.root()
-	x.loopReplies.root()
 	x.parts.size = max(p.cfg.MaxMessageSize, maxRecord)
 	x.maxRefused = 1
 	for x.maxRefused < wire.MaxRefused && wire.HeaderLen+wire.PairAckSize(x.maxRefused+1) <= p.cfg.Datagram {
@@ -148,7 +146,7 @@ type pair struct {
 	session       uint32 // 0: none yet
 	toIncarnation uint32
 	out           [wire.Channels]*sending
-	asked         call // requests that were packed and wait for their reply
+	asked         callList // requests that were packed and wait for their reply
 	rtt           core.RTT
 	beyond        int // acknowledgements in a row of what was not sent
 
@@ -168,7 +166,6 @@ type pair struct {
 func (x *pairs) at(e *entry) *pair {
 	if e.pair == nil {
 		pr := &pair{x: x, e: e, index: len(x.all)}
-		pr.asked.root()
 		e.pair = pr
 		x.all = append(x.all, pr)
 		x.stats.PairsOpen++
@@ -190,18 +187,22 @@ func (x *pairs) total() int {
 	return DefaultBuffers
 }
 
-// buffersFor is how many are left for datagrams of a channel. The last sixteenth is for answers, which
-// others may wait for.
-func (x *pairs) buffersFor(c wire.Channel) int {
+// buffersFor is how many are left for datagrams of a channel that has so many out. The last sixteenth is for
+// answers, which others may wait for, half of it also for the first ones of every other channel.
+func (x *pairs) buffersFor(c wire.Channel, out uint64) int {
 	n := x.buffers()
-	if c != wire.ChannelAnswers {
+	switch {
+	case c == wire.ChannelAnswers:
+	case out < grantedWindow:
+		n -= x.total() / 32
+	default:
 		n -= x.total() / 16
 	}
 	return n
 }
 
-func (x *pairs) get(c wire.Channel) *buf.Buf {
-	if x.buffersFor(c) <= 0 {
+func (x *pairs) get(c wire.Channel, out uint64) *buf.Buf {
+	if x.buffersFor(c, out) <= 0 {
 		return nil
 	}
 	b := x.p.cfg.Pool.Get()
@@ -238,9 +239,15 @@ func (x *pairs) put(b *buf.Buf) {
 	b.Release()
 }
 
-// window is how many datagrams one channel may hold, one way: twice what is left.
+// window is how many datagrams one channel may have out: twice what is left.
 func (x *pairs) window() uint64 {
 	return uint64(min(max(2*x.buffers(), grantedWindow), maxWindow))
+}
+
+// room is how many datagrams one channel may keep, inwards: twice what is left.
+func (x *pairs) room() uint64 {
+	left := min(x.buffers(), x.total()/2-x.kept)
+	return uint64(min(max(2*left, grantedWindow), maxWindow))
 }
 
 // step takes in a Pair or a PairAck of a member that has an entry.
@@ -383,7 +390,7 @@ func (pr *pair) endSession(now clock.Time) {
 		again := out.channel == wire.ChannelAnswers && !x.is(resultsDie)
 		out.end(now, again)
 	}
-	for c := pr.asked.next; c != &pr.asked; c = pr.asked.next {
+	for c := pr.asked.first; c != nil; c = pr.asked.first {
 		x.fail(now, c, End{Why: Gone, Unknown: true})
 	}
 	pr.session = 0
@@ -426,7 +433,7 @@ func (x *pairs) drop(now clock.Time, pr *pair, why Why) {
 			out.release(now, why)
 		}
 	}
-	for c := pr.asked.next; c != &pr.asked; c = pr.asked.next {
+	for c := pr.asked.first; c != nil; c = pr.asked.first {
 		x.fail(now, c, End{Why: why, Unknown: true})
 	}
 	x.tellers = slices.DeleteFunc(x.tellers, func(o *pair) bool { return o == pr })
@@ -460,7 +467,7 @@ func (pr *pair) outstanding() bool {
 	if pr.session == 0 {
 		return false
 	}
-	if pr.asked.next != &pr.asked {
+	if pr.asked.first != nil {
 		return true
 	}
 	for _, out := range pr.out {
@@ -692,13 +699,13 @@ func (x *pairs) release() {
 		x.drop(x.p.last, pr, Closed)
 		pr.e.pair = nil
 	}
-	for c := x.loop.next; c != &x.loop; c = x.loop.next {
+	for c := x.loop.first; c != nil; c = x.loop.first {
 		x.calls.end(x, c, End{Why: Closed})
 	}
-	for c := x.loopReplies.next; c != &x.loopReplies; c = x.loopReplies.next {
+	for c := x.loopReplies.first; c != nil; c = x.loopReplies.first {
 		x.calls.end(x, c, End{Why: Closed})
 	}
-	for c := x.loopAsked.next; c != &x.loopAsked; c = x.loopAsked.next {
+	for c := x.loopAsked.first; c != nil; c = x.loopAsked.first {
 		x.fail(x.p.last, c, End{Why: Closed, Unknown: true})
 	}
 	x.ready, x.opened, x.starved, x.blocked = nil, nil, nil, nil

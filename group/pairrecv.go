@@ -75,7 +75,7 @@ func (in *receiving) step(now clock.Time, p *wire.Pair, r buf.Received) error {
 			}
 			if in.highest <= in.due {
 				in.highest = in.due
-				in.owe(now, p.AckAtOnce || in.due-in.toldDue >= x.window()/4)
+				in.owe(now, p.AckAtOnce || in.due-in.toldDue >= x.room()/4)
 				return nil
 			}
 			in.advance(now)
@@ -84,7 +84,7 @@ func (in *receiving) step(now clock.Time, p *wire.Pair, r buf.Received) error {
 			return nil
 		}
 	}
-	if p.Number >= in.due+x.window() {
+	if p.Number >= in.due+x.room() {
 		x.stats.PairNoBuffer++
 		in.owe(now, true)
 		return nil
@@ -141,7 +141,9 @@ func (in *receiving) forget(p *wire.Pair) {
 	}
 	if n > 0 {
 		const entry = 12
-		in.refused = in.refused[:copy(in.refused, in.refused[n*entry:])]
+		if in.refused = in.refused[:copy(in.refused, in.refused[n*entry:])]; len(in.refused) == 0 {
+			in.refused = nil
+		}
 	}
 }
 
@@ -160,6 +162,9 @@ func (in *receiving) drain(now clock.Time) (n int) {
 		*in.at(in.due) = nil
 		x.putKept(b)
 		in.due++
+	}
+	if in.due == in.highest && len(in.ring) > leastSlots {
+		in.ring = nil // it was a long line
 	}
 	if in.item != first {
 		in.owe(now, true)
@@ -297,7 +302,7 @@ const keepGap = time.Second
 func (in *receiving) appendAck(now clock.Time, datagram []byte) []byte {
 	x := in.pair.x
 	a := wire.PairAck{To: in.pair.e.id, Session: in.pair.from, Channel: in.channel, Next: in.next, Taken: in.item,
-		Limit: max(in.due+x.window(), in.next), Refused: in.refused}
+		Limit: max(in.due+x.room(), in.next), Refused: in.refused}
 	if in.arrived != 0 {
 		a.Delay = uint32(min(now.Sub(in.arrived), time.Second) / time.Microsecond)
 	}

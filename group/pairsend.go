@@ -1,6 +1,7 @@
 package group
 
 import (
+	"math/bits"
 	"slices"
 	"time"
 
@@ -37,8 +38,8 @@ type sending struct {
 	firstItem uint64
 	hasSend   bool // the open datagram has an item that a Send waits for
 
-	waiting call       // that are not packed, or not wholly, in order
-	unknown call       // that are packed and have no outcome, in order
+	waiting callList   // that are not packed, or not wholly, in order
+	unknown callList   // that are packed and have no outcome, in order
 	old     []*buf.Buf // of a dead session: their items go again, before everything else
 
 	listed   bool // in pairs.ready
@@ -58,8 +59,6 @@ type sending struct {
 
 func newSending(pr *pair, c wire.Channel) *sending {
 	s := &sending{pair: pr, channel: c}
-	s.waiting.root()
-	s.unknown.root()
 	s.timer.out = s
 	s.reset()
 	return s
@@ -80,7 +79,7 @@ func (s *sending) at(number uint64) *slot { return &s.slots[number&uint64(len(s.
 func (s *sending) bound() uint64 { return min(s.limit, s.oldest+s.pair.x.window()) }
 
 // waits reports whether something is to be packed.
-func (s *sending) waits() bool { return s.waiting.next != &s.waiting || len(s.old) > 0 }
+func (s *sending) waits() bool { return s.waiting.first != nil || len(s.old) > 0 }
 
 // unsent reports whether there is something for take.
 func (s *sending) unsent() bool { return s.repeats > 0 || s.sent < s.next }
@@ -97,7 +96,7 @@ func (s *sending) open(clock.Time) bool {
 	if s.next >= s.bound() {
 		return false
 	}
-	b := x.get(s.channel)
+	b := x.get(s.channel, s.next-s.oldest)
 	if b == nil {
 		if !s.starving {
 			s.starving = true
@@ -166,11 +165,41 @@ func (s *sending) close(now clock.Time, last bool) {
 }
 
 func (s *sending) grow() {
-	slots := make([]slot, max(8, 2*len(s.slots)))
+	x := s.pair.x
+	slots := x.newSlots(max(leastSlots, 2*len(s.slots)))
 	for n := s.oldest; n < s.next; n++ {
 		slots[n&uint64(len(slots)-1)] = *s.at(n)
+		*s.at(n) = slot{}
 	}
+	x.freeSlots(s.slots)
 	s.slots = slots
+}
+
+// An idle channel has no slots: those that are free are kept by their number, of powers of two from leastSlots
+// to maxWindow.
+const (
+	leastSlots = 8
+	maxFree    = 32 // of each number
+)
+
+func (x *pairs) newSlots(n int) []slot {
+	free := &x.slots[bits.Len(uint(n/leastSlots))-1]
+	if last := len(*free) - 1; last >= 0 {
+		slots := (*free)[last]
+		*free = (*free)[:last]
+		return slots
+	}
+	return make([]slot, n)
+}
+
+// freeSlots takes back slots, which are empty.
+func (x *pairs) freeSlots(slots []slot) {
+	if len(slots) == 0 {
+		return
+	}
+	if free := &x.slots[bits.Len(uint(len(slots)/leastSlots))-1]; len(*free) < maxFree {
+		*free = append(*free, slots)
+	}
 }
 
 // list has poll send what is unsent.
@@ -295,7 +324,10 @@ func (s *sending) acknowledged(now clock.Time, a *wire.PairAck) error {
 			s.pair.x.put(sl.buf)
 			*sl = slot{}
 		}
-		s.oldest = a.Next
+		if s.oldest = a.Next; s.oldest == s.next {
+			s.pair.x.freeSlots(s.slots)
+			s.slots = nil
+		}
 		s.rtoAt = 0
 		if s.oldest < s.sent {
 			s.restart(now)
@@ -333,7 +365,7 @@ func (s *sending) outcome(now clock.Time, a *wire.PairAck) {
 	x := s.pair.x
 	s.seen = max(s.seen, a.Taken)
 	refused, r := a.Refused, 0
-	for c := s.unknown.next; c != &s.unknown && c.item < a.Taken; c = s.unknown.next {
+	for c := s.unknown.first; c != nil && c.item < a.Taken; c = s.unknown.first {
 		for r < refused.Len() && refused.At(r).Item < c.item {
 			r++
 		}
@@ -357,7 +389,7 @@ func (s *sending) outcome(now clock.Time, a *wire.PairAck) {
 // question decides whether the other side has to be asked, and when.
 func (s *sending) question(now clock.Time) {
 	taken := s.seen == s.item
-	limited := s.waiting.next != &s.waiting && s.buf == nil && s.next >= s.limit
+	limited := s.waiting.first != nil && s.buf == nil && s.next >= s.limit
 	if s.oldest < s.next || taken && !limited || s.pair.x.is(noQuestion) {
 		s.askAt, s.pause = 0, 0
 	} else if s.askAt == 0 || s.pause == 0 {
@@ -374,7 +406,7 @@ func (s *sending) pump(now clock.Time) {
 	if len(s.old) > 0 && !s.pumpOld(now) {
 		return
 	}
-	for c := s.waiting.next; c != &s.waiting; c = s.waiting.next {
+	for c := s.waiting.first; c != nil; c = s.waiting.first {
 		if !s.pack(now, c) {
 			s.question(now)
 			return
@@ -442,14 +474,14 @@ func (s *sending) end(now clock.Time, again bool) {
 	}
 	x := s.pair.x
 	resend := x.is(sendRepeated) && s.channel == wire.ChannelInboxes
-	if c := s.waiting.next; c != &s.waiting && c.packed > 0 && !resend {
+	if c := s.waiting.first; c != nil && c.packed > 0 && !resend {
 		if s.channel == wire.ChannelAnswers {
 			c.packed = 0 // all of it goes again
 		} else {
 			x.fail(now, c, End{Why: Gone, Unknown: true})
 		}
 	}
-	for c := s.unknown.prev; c != &s.unknown; c = s.unknown.prev {
+	for c := s.unknown.last; c != nil; c = s.unknown.last {
 		if resend {
 			c.packed, c.whole = 0, false
 			c.unlink()
@@ -482,10 +514,10 @@ func (s *sending) forget() {
 // release ends the channel with all its calls.
 func (s *sending) release(now clock.Time, why Why) {
 	x := s.pair.x
-	for c := s.unknown.next; c != &s.unknown; c = s.unknown.next {
+	for c := s.unknown.first; c != nil; c = s.unknown.first {
 		x.fail(now, c, End{Why: why, Unknown: true})
 	}
-	for c := s.waiting.next; c != &s.waiting; c = s.waiting.next {
+	for c := s.waiting.first; c != nil; c = s.waiting.first {
 		x.fail(now, c, End{Why: why, Unknown: c.packed > 0})
 	}
 	s.forget()

@@ -100,7 +100,7 @@ func (s *sending) fits(now clock.Time, payload int) bool {
 		return true
 	}
 	need := uint64(payload/s.alone(0) + 2)
-	return s.next+need <= s.bound() && s.pair.x.buffersFor(s.channel) >= int(need)
+	return s.next+need <= s.bound() && s.pair.x.buffersFor(s.channel, maxWindow) >= int(need)
 }
 
 // partsPool is the memory in which fragments are put together: maxParts of the largest messages, and half of

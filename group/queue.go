@@ -559,7 +559,7 @@ func (x *pairs) tickQueues(now clock.Time) {
 // handOutAgain is a planted defect: it takes silence for an end.
 func (x *pairs) handOutAgain(now clock.Time) {
 	for _, pr := range x.all {
-		for c := pr.asked.next; c != &pr.asked; c = c.next {
+		for c := pr.asked.first; c != nil; c = c.next {
 			if c.queued != nil && now.Sub(c.queued.handedAt) > 2*time.Millisecond {
 				x.wait(now, c, true, 0)
 				break
@@ -580,7 +580,7 @@ func (s *sending) beatSoon(now clock.Time) {
 // acknowledged, or the session turns out to be dead.
 func (s *sending) beat(now clock.Time) {
 	s.beatAt = 0
-	if s.pair.asked.next == &s.pair.asked && s.unknown.next == &s.unknown && !s.waits() {
+	if s.pair.asked.first == nil && s.unknown.first == nil && !s.waits() {
 		return
 	}
 	s.beatAt = now.Add(nothingEvery)

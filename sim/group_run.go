@@ -2,13 +2,18 @@ package sim
 
 import (
 	"fmt"
+	"os"
 	"testing"
 )
 
-// RunGroups is Run for groups.
+// RunGroups is Run for groups. With -short it takes a quarter of the seeds that run by default.
 func RunGroups(t *testing.T, seeds int, scenario func(t *testing.T, s *GroupCluster)) {
 	t.Helper()
-	for _, seed := range which(t, seeds) {
+	list := which(t, seeds)
+	if testing.Short() && os.Getenv("SIM_SEEDS") == "" {
+		list = list[:(len(list)+3)/4]
+	}
+	for _, seed := range list {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			t.Parallel()
 			s := NewGroupCluster(t, seed)

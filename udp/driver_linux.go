@@ -27,9 +27,11 @@ type Driver struct {
 	fence int
 	lent  [maxBatch]buf.Buf
 
-	opened  time.Time
-	ownRead time.Duration // from opened to the last read of the member's own socket
-	answers bool          // something was sent since
+	opened    time.Time
+	ownRead   time.Duration // from opened to the last read of the member's own socket
+	groupRead time.Duration // the same of the group's socket
+	answers   bool          // something was sent since ownRead
+	unicast   bool          // the last read that brought something was of the member's own socket
 
 	out      outlet
 	segments bool // UDP_SEGMENT works

@@ -239,6 +239,40 @@ func TestGroupBeforeUnicast(t *testing.T) {
 	}
 }
 
+// A driver that spins reads each time the socket that the last datagram came through, and the other one at
+// least every otherEvery.
+func TestSpinsOnTheBusySocket(t *testing.T) {
+	cfg := groupConfig(t)
+	a, b := openLinux(t, cfg), openLinux(t, cfg)
+	in := make([]buf.Received, 8)
+	for range 3 {
+		for _, to := range []buf.Endpoint{b.Local(), buf.Group} {
+			busy, other := &b.ownRead, &b.groupRead
+			if to == buf.Group {
+				busy, other = other, busy
+			}
+			sendAll(t, a, outgoing(to, 1, 20))
+			for deadline := time.Now().Add(5 * time.Second); b.Recv(in) == 0; {
+				if time.Now().After(deadline) {
+					t.Fatal("nothing came")
+				}
+			}
+			for range 100 {
+				before := *busy
+				if n := b.Recv(in); n > 0 {
+					t.Fatalf("%d datagrams came that nobody sent", n)
+				}
+				if *busy == before {
+					t.Fatalf("to %v: the socket that it came through was not read", to)
+				}
+				if late := *busy - *other; late >= otherEvery {
+					t.Fatalf("to %v: the other socket was read %v before", to, late)
+				}
+			}
+		}
+	}
+}
+
 // While the group's socket is never found empty, unicast still comes through.
 func TestUnicastUnderFlood(t *testing.T) {
 	cfg := groupConfig(t)

@@ -160,8 +160,14 @@ func (d *Driver) Recv(batch []buf.Received) int {
 		return 0
 	}
 	n := 0
-	if d.own.empty() && d.lookAtOwn() {
+	var now time.Duration // since opened
+	if d.group.fd >= 0 {
+		now = time.Since(d.opened)
+	}
+	if d.own.empty() && d.lookAtOwn(now) {
 		d.read(&d.own)
+		d.answers, d.ownRead = false, now
+		d.unicast = d.unicast || d.own.got > 0
 		// Under a flood the group's socket is never found empty. Once it has brought as
 		// much as it can hold, all that was in it when the unicast was read is out.
 		d.fence = 2 * d.room
@@ -171,8 +177,10 @@ func (d *Driver) Recv(batch []buf.Received) int {
 	if d.group.fd < 0 {
 		d.fence = 0
 	} else {
-		if d.group.empty() {
+		if d.group.empty() && d.lookAtGroup(now) {
 			d.read(&d.group)
+			d.groupRead = now
+			d.unicast = d.unicast && d.group.got == 0
 		}
 		packet := d.group.at
 		n = d.handOut(&d.group, batch, n)
@@ -189,23 +197,21 @@ func (d *Driver) Recv(batch []buf.Received) int {
 	return n
 }
 
-// ownEvery is how long Recv may leave the member's own socket alone while it spins on the
-// group's. A system call that finds nothing costs half a microsecond, and on average half of
-// that is added to the round trip of everything that comes through the other socket.
-const ownEvery = 3 * time.Microsecond
+// otherEvery is how long Recv may leave one of the two sockets alone while it spins on the one that the
+// last datagram came through. A system call that finds nothing costs half a microsecond, and on average
+// half of that is added to the round trip of everything that comes through the other socket.
+const otherEvery = 3 * time.Microsecond
 
-// lookAtOwn reports whether it is time to read the member's own socket: when something was sent,
-// which may be answered there, or when it has not been read for ownEvery.
-func (d *Driver) lookAtOwn() bool {
-	if d.group.fd < 0 {
-		return true
-	}
-	now := time.Since(d.opened)
-	if !d.answers && now-d.ownRead < ownEvery {
-		return false
-	}
-	d.answers, d.ownRead = false, now
-	return true
+// lookAtOwn reports whether it is time to read the member's own socket: when unicast comes, when
+// something was sent, which may be answered there, or when it has not been read for otherEvery.
+func (d *Driver) lookAtOwn(now time.Duration) bool {
+	return d.group.fd < 0 || d.unicast || d.answers || now-d.ownRead >= otherEvery
+}
+
+// lookAtGroup reports whether it is time to read the group's socket. Before unicast is handed out it
+// always is, since what came through the group comes first.
+func (d *Driver) lookAtGroup(now time.Duration) bool {
+	return !d.unicast || !d.own.empty() || now-d.groupRead >= otherEvery
 }
 
 // handOut lends what in has read to batch[n:] and returns the new n.

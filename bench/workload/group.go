@@ -30,7 +30,8 @@ type GroupOptions struct {
 	Messages  bool   // request: with Messages, by goroutines, not with payloads on the engine's thread
 	Compare   string // request: nack, to measure its round trip too, in turn; empty: no
 
-	HeartbeatInterval, FailureTimeout time.Duration // Config's defaults
+	HeartbeatInterval time.Duration // Config's default
+	FailureTimeout    time.Duration // members: Config's default; else 1 s
 }
 
 // What a run of Group can be about.
@@ -86,6 +87,10 @@ func (o *Options) fillGroup() {
 		if g.What == whatQueue {
 			g.Senders = 64
 		}
+	}
+	// Calls are what is measured: one that ends since the host stood still for a moment ends the run.
+	if g.What != whatMembers && g.FailureTimeout == 0 {
+		g.FailureTimeout = time.Second
 	}
 	// Where goroutines wait, they and the engines need the CPUs.
 	if o.Idle == "" && (g.What != whatRequest || g.Messages || g.Senders > 1) {

@@ -23,7 +23,7 @@ func (f *flags) group() {
 	f.BoolVar(&g.Messages, "messages", false, "request: with Messages, by goroutines, not with payloads on the engine's thread")
 	f.StringVar(&g.Compare, "compare", "", "request: `nack`, to measure its round trip too, in turn")
 	f.DurationVar(&g.HeartbeatInterval, "heartbeat", 0, "Config.HeartbeatInterval (default the library's)")
-	f.DurationVar(&g.FailureTimeout, "failure-timeout", 0, "Config.FailureTimeout (default the library's)")
+	f.DurationVar(&g.FailureTimeout, "failure-timeout", 0, "Config.FailureTimeout (default with members the library's, else 1s: a host that stands still for a moment does not end the run)")
 	f.BoolVar(&o.Offload, "offload", false, "the rig's interfaces keep segmentation offload, as the kernel makes them")
 	f.Float64Var(&o.Loss, "loss", 0, "`share` of all datagrams, of every kind, that each member drops, 0 to 1")
 	f.Uint64Var(&o.Seed, "seed", 1, "`seed` of the drops")

@@ -895,6 +895,7 @@ func TestQueueOfFour(t *testing.T) {
 
 // Starts, calls and stops leave nothing behind; a handler that hangs is named by Stop.
 func TestCallsLeaveNothing(t *testing.T) {
+	socketsOnly(t) // each start over AF_XDP would be in a namespace of its own
 	rounds := 300
 	if testing.Short() {
 		rounds = 15

@@ -6,7 +6,9 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -808,23 +810,37 @@ func pairSwarm(seed uint64) pairFaults {
 
 // TestPairs runs seeds of everything that can go wrong.
 func TestPairs(t *testing.T) {
-	seeds := 150
-	if testing.Short() {
+	seeds := 200
+	switch env := os.Getenv("SIM_SEEDS"); {
+	case env == "full":
+		seeds = 2000
+	case env != "":
+		n, err := strconv.Atoi(env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seeds = n
+	case testing.Short():
 		seeds = 40
 	}
-	first := 0
 	if *pairSeed >= 0 {
-		first, seeds = *pairSeed, *pairSeed+1
+		playPairs(t, *pairSeed, *pairSeed+1)
+		return
 	}
-	var ended [32]int
-	for seed := first; seed < seeds; seed++ {
+	const part = 50
+	for first := 0; first < seeds; first += part {
+		t.Run(fmt.Sprintf("from=%d", first), func(t *testing.T) {
+			t.Parallel()
+			playPairs(t, first, min(first+part, seeds))
+		})
+	}
+}
+
+func playPairs(t *testing.T, first, last int) {
+	for seed := first; seed < last; seed++ {
 		n := newPairNet(t, uint64(seed), pairSwarm(uint64(seed)))
 		if found := n.play(100 * time.Millisecond); len(found) > 0 {
 			t.Fatalf("seed %d, %+v:\n%s", seed, n.cfg, check.Text(found))
 		}
-		for _, r := range n.log.Records {
-			ended[r.Kind]++
-		}
 	}
-	t.Logf("%v", ended)
 }

@@ -31,7 +31,7 @@ func TestPlantedPairDefects(t *testing.T) {
 		{"a refusal told once", refusalOnce, []string{"PP-3"}, 20, 0, refusing},
 		{"highest session not remembered beyond the removal", sessionForgotten, []string{"PP-1", "QU-2"}, 200, 0, torn},
 		{"results die with their session", resultsDie, []string{"PP-4", "QU-4"}, 200, 0, queues},
-		{"no floor on to_incarnation", noFloor, []string{"QU-5"}, 300, 0, queues},
+		{"no floor on to_incarnation", noFloor, []string{"QU-5"}, 300, 100, queues},
 		{"no mark after a failure", noMark, []string{"QU-2"}, 50, 0, queues},
 		{"no mark after an error", noMarkError, []string{"QU-2"}, 20, 0, queues},
 		{"assigned anew after silence", assignedAgain, []string{"QU-3"}, 20, 0, queues},

@@ -73,3 +73,35 @@ func TestPlantedDefects(t *testing.T) {
 		})
 	}
 }
+
+// TestPlantedQueueDefects does so with rules of queues, in whole members that call each other.
+func TestPlantedQueueDefects(t *testing.T) {
+	tests := []struct {
+		name    string
+		catcher string
+		seeds   uint64
+		short   uint64 // the first seed of short runs
+	}{
+		{"a new exclusive consumer takes at once", "QU-8", 20, 0},
+		{"an exclusive consumer accepts though another is active", "QU-8", 2000, 0},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			first := uint64(0)
+			if !sim.Full() {
+				first = test.short
+			}
+			for seed := first; seed < first+test.seeds; seed++ {
+				c := sim.NewGroupCluster(nil, seed)
+				c.Change = func(_ int, cfg *group.Config) { group.Plant(cfg, test.name) }
+				found := check.IDs(c.Pairs(true))
+				if c.SettleFor(); slices.Contains(found, test.catcher) {
+					t.Logf("seed %d: %v", seed, found)
+					return
+				}
+			}
+			t.Errorf("%d seeds, and %s found nothing", test.seeds, test.catcher)
+		})
+	}
+}

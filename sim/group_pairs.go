@@ -3,6 +3,7 @@ package sim
 import (
 	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/activeblaze/blaze/clock"
@@ -422,4 +423,71 @@ func (x *GroupPairs) datagrams() (n uint64) {
 		}
 	}
 	return n
+}
+
+// Pairs is a whole run of members that call each other, with faults. gentle: there are crashes and orderly ends
+// only, so that nobody is removed who lives. It returns what is wrong with the record.
+func (c *GroupCluster) Pairs(gentle bool) []check.Violation {
+	rng := rand.New(rand.NewPCG(c.Seed, 0x70616972))
+	pick := func(of ...float64) float64 { return of[rng.IntN(len(of))] }
+	x := AddPairs(c, 2*time.Millisecond)
+	x.Failing, x.Cancel, x.Large = pick(0, 0.05), pick(0, 0.05), pick(0, 0.05)
+	x.Buffers = []int{64, 512}[rng.IntN(2)]
+	if rng.IntN(2) == 0 {
+		x.Moving = 50 * time.Millisecond
+	}
+	n := 3 + rng.IntN(4)
+	c.Start(n, Link{Delay: 20 * time.Microsecond, Jitter: 20 * time.Microsecond, Loss: pick(0, 0.02, 0.2),
+		Duplicate: pick(0, 0.1), Reorder: pick(0, 0.05, 0.3), ReorderBy: 30 * time.Millisecond})
+	c.For(100 * time.Millisecond)
+	for range rng.IntN(6) {
+		x.fault(rng, rng.IntN(n), gentle)
+		c.For(between(rng, 200*time.Millisecond))
+	}
+	c.Heal()
+	c.For(time.Second)
+	x.Stop()
+	c.For(3 * time.Second)
+	before := x.datagrams()
+	c.For(time.Second)
+	found := x.Judge()
+	if sent := x.datagrams() - before; sent > 0 {
+		found = append(found, check.Violation{ID: "PP-5", At: -1, Text: fmt.Sprintf("%d datagrams of idle pairs", sent)})
+	}
+	return found
+}
+
+// fault begins a fault of a node, and ends it.
+func (x *GroupPairs) fault(rng *rand.Rand, node int, gentle bool) {
+	c := x.c
+	kind := rng.IntN(4)
+	if gentle {
+		kind %= 2
+	}
+	if kind == 0 && c.Members[node].leaving {
+		kind = 1
+	}
+	switch kind {
+	case 0:
+		c.Crash(node)
+		c.For(between(rng, 200*time.Millisecond))
+		c.Restart(node)
+	case 1:
+		x.Leave(node, between(rng, 50*time.Millisecond))
+		c.For(between(rng, 200*time.Millisecond))
+		c.Restart(node)
+	case 2:
+		c.Pause(node)
+		c.For(between(rng, 300*time.Millisecond))
+		c.Resume(node)
+	case 3:
+		for i := range c.Members {
+			if i != node && rng.IntN(4) > 0 {
+				c.Net.Cut(node, i)
+				c.Net.Cut(i, node)
+			}
+		}
+		c.For(between(rng, 300*time.Millisecond))
+		c.Net.MendAll()
+	}
 }

@@ -66,7 +66,8 @@ type ConsumeOption func(*consumeOptions)
 type consumeOptions struct{ exclusive bool }
 
 // Exclusive lets one consumer at a time have the queue; another takes over when it goes: the one that has been
-// waiting for the longest. Consumers of the queue without this option stand by too.
+// waiting for the longest. Consumers of the queue without this option stand by too. A new one takes nothing for
+// about a FailureTimeout, until all members have its record, so that two that begin at a time are not both active.
 //
 // While members disagree about who is here, after a false report of a failure and until it is mended, two may be
 // active. What must never overlap needs a lock with a fencing token (ClusterChannel).

@@ -112,7 +112,7 @@ type pairNode struct {
 	paused  [3]bool
 	closed  [3]bool
 	working [2]bool // it consumes these queues
-	handler [2]int  // counts the handlers' starts
+	ahead   [2]*pairAhead
 }
 
 type pairArrival struct {
@@ -595,11 +595,17 @@ func (m *pairNode) consumes(i int, on bool) {
 	if i == 1 {
 		rank = m.p.NextRank(name)
 	}
-	m.handler[i]++
-	if m.p.HandleQueue(now, name, &pairWorker{m, i, m.handler[i]}, handlers, 1+m.net.rng.IntN(20), 1<<20) != nil {
+	w := pairWorker{m, i}
+	var h WorkHandler = &w
+	if m.ahead[i] = nil; m.net.rng.IntN(2) == 0 {
+		m.ahead[i] = &pairAhead{pairWorker: w, handlers: handlers}
+		h = m.ahead[i]
+	}
+	if m.p.HandleQueue(now, name, h, handlers, 1+m.net.rng.IntN(20), 1<<20) != nil {
 		m.working[i] = false // the last one has not ended yet
 		return
 	}
+	m.p.Handlers(now, name, handlers, 2)
 	m.p.Consume(now, name, uint32(handlers), rank)
 }
 
@@ -607,10 +613,48 @@ func (m *pairNode) consumes(i int, on bool) {
 type pairWorker struct {
 	m     *pairNode
 	queue int
-	start int
 }
 
-func (b *pairWorker) Begin(now clock.Time, w *Work) {
+func (b *pairWorker) Begin(now clock.Time, w *Work) { b.begin(now, w, func() {}) }
+
+// pairAhead is handlers that are given items ahead.
+type pairAhead struct {
+	pairWorker
+	handlers, running int
+	given             []Work
+}
+
+func (b *pairAhead) Begin(now clock.Time, w *Work) {
+	given := *w
+	given.Payload = slices.Clone(w.Payload)
+	b.given = append(b.given, given)
+	b.m.net.after(time.Duration(b.m.net.rng.IntN(20_000)), b.next)
+}
+
+// next has idle handlers begin what was given.
+func (b *pairAhead) next() {
+	for len(b.given) > 0 && b.running < b.handlers && !b.m.p.gated() && !b.m.ended {
+		w := b.given[0]
+		b.given = b.given[1:]
+		b.running++
+		b.begin(b.m.net.now, &w, func() {
+			b.running--
+			b.next()
+		})
+	}
+}
+
+// Recall implements Recaller.
+func (b *pairAhead) Recall(from wire.MemberID, call uint64, attempt uint32) bool {
+	at := slices.IndexFunc(b.given, func(w Work) bool { return w.From == from && w.Call == call && w.Attempt == attempt })
+	if at < 0 {
+		return false
+	}
+	b.given = slices.Delete(b.given, at, at+1)
+	return true
+}
+
+func (b *pairWorker) begin(now clock.Time, w *Work, ended func()) {
 	m, n := b.m, b.m.net
 	if len(w.Payload) < 16 || !pairIntact(w.Payload) {
 		n.t.Fatalf("an item of %d bytes is damaged", len(w.Payload))
@@ -639,8 +683,20 @@ func (b *pairWorker) Begin(now clock.Time, w *Work) {
 		}
 		n.log.Add(check.PairRecord{At: n.now, Kind: kind, Proc: m.proc, Peer: peer, Number: number})
 		m.p.Done(n.now, pairQueues[b.queue], from, call, attempt, result)
+		ended()
 		m.wake(0)
 	})
+}
+
+// gate closes and opens the gate.
+func (m *pairNode) gate(closed bool) {
+	setPairGate(m.p, closed)
+	m.p.pairs.next = true
+	for _, a := range m.ahead {
+		if a != nil {
+			a.next()
+		}
+	}
 }
 
 // moods has in-boxes pause, close and open.
@@ -730,8 +786,7 @@ func (n *pairNet) play2(length time.Duration, debug func()) []check.Violation {
 			m.paused[i] = false
 			m.close(i, false)
 		}
-		setPairGate(m.p, false)
-		m.p.pairs.next = true
+		m.gate(false)
 		if n.cfg.queues > 0 {
 			n.after(time.Duration(n.rng.IntN(50_000_000)), func() {
 				m.consumes(0, true)
@@ -791,8 +846,7 @@ func (m *pairNode) gates() {
 	if m.ended || m.net.quietFrom != 0 {
 		return
 	}
-	setPairGate(m.p, !m.p.gated())
-	m.p.pairs.next = true
+	m.gate(!m.p.gated())
 	m.wake(0)
 	m.net.after(time.Duration(1+m.net.rng.IntN(10_000_000)), m.gates)
 }

@@ -2,8 +2,10 @@ package blaze_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -219,6 +221,12 @@ func TestPausedMember(t *testing.T) {
 // and the log names the handler.
 func TestEndWaitsForHandlers(t *testing.T) {
 	socketsOnly(t)
+	for _, way := range []string{"topic", "in-box"} {
+		t.Run(way, func(t *testing.T) { testEndWaits(t, way == "in-box") })
+	}
+}
+
+func testEndWaits(t *testing.T, inbox bool) {
 	cfg := testConfig(t)
 	lines := &lockedBuffer{}
 	logged := cfg
@@ -227,23 +235,34 @@ func TestEndWaitsForHandlers(t *testing.T) {
 	b := inGroupTurned(t, "b", cfg)
 	events := logEvents(a)
 	gate := make(chan struct{}, 100)
-	if _, err := a.SubscribePayload("topic", func(d *blaze.Delivery) {
-		events.note(string(d.Payload) + " b")
-		<-gate
-	}); err != nil {
+	named := "subscription=topic event=failed"
+	if inbox {
+		named = "box"
+		if _, err := a.HandleInbox("box", func(*blaze.Message) { events.note("message b"); <-gate }); err != nil {
+			t.Fatal(err)
+		}
+	} else if _, err := a.SubscribePayload("topic", func(*blaze.Delivery) { events.note("message b"); <-gate }); err != nil {
 		t.Fatal(err)
 	}
 	waitMembers(t, 2, a, b.GroupChannel)
-	p := publisher(t, b.Channel, "topic", 1)
-	for range 3 {
-		offer(t, p, []byte("message"))
+	if inbox {
+		for range 3 {
+			if err := b.SendInbox(within(t), a.ID(), "box", blaze.NewTextMessage("x")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	} else {
+		p := publisher(t, b.Channel, "topic", 1)
+		for range 3 {
+			offer(t, p, []byte("message"))
+		}
+		eventually(t, "the messages have arrived", func() bool { return a.Stats().Nack.Delivered == 3 })
 	}
-	eventually(t, "the messages have arrived", func() bool { return a.Stats().Nack.Delivered == 3 })
 	b.pause()
 	eventually(t, "b is gone", func() bool { return len(a.Members()) == 1 })
 	events.wait(t, "b", "started b", "message b")
 	eventually(t, "the log names the subscription", func() bool {
-		return strings.Contains(lines.String(), "subscription=topic event=failed")
+		return strings.Contains(lines.String(), "holds up the news") && strings.Contains(lines.String(), named)
 	})
 	c := inGroup(t, "c", cfg) // others do not wait
 	events.wait(t, "c", "started c")
@@ -351,5 +370,85 @@ func TestTightTimeoutIsLogged(t *testing.T) {
 		if n := strings.Count(b.String(), "Config.FailureTimeout"); n != 1 {
 			t.Errorf("%d lines:\n%s", n, b)
 		}
+	}
+}
+
+// Nothing that a member has sent before its end is begun after that end was told, whatever handlers do: members fail
+// and come back, and leave and start, while slow handlers have messages of theirs queued.
+func TestNothingAfterTheEnd(t *testing.T) {
+	socketsOnly(t)
+	rounds := 20
+	if testing.Short() {
+		rounds = 3
+	}
+	cfg := testConfig(t)
+	a, b, c := inGroup(t, "a", cfg), inGroupTurned(t, "b", cfg), inGroup(t, "c", cfg)
+	events := &eventLog{}
+	pause := func() { time.Sleep(time.Duration(rand.IntN(3_000_000))) }
+	for _, topic := range []string{"topic", ">"} {
+		if _, err := a.SubscribePayload(topic, func(d *blaze.Delivery) { events.note(string(d.Payload)); pause() }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := a.HandleInbox("", func(m *blaze.Message) { text, _ := m.Text(); events.note(text); pause() }); err != nil {
+		t.Fatal(err)
+	}
+	ends := map[string]int{}
+	a.OnMember(func(e blaze.MemberEvent) {
+		if e.Kind == blaze.MemberFailed || e.Kind == blaze.MemberStopped {
+			ends[e.Member.Name]++
+			events.note(fmt.Sprint("end ", e.Member.Name, " ", ends[e.Member.Name]))
+		}
+	})
+	had := uint64(0)
+	send := func(g *blaze.GroupChannel, name string, life int) {
+		t.Helper()
+		p := publisher(t, g.Channel, "topic", 1)
+		for range 20 {
+			offer(t, p, fmt.Append(nil, "of ", name, " ", life))
+		}
+		for range 5 {
+			m := blaze.NewTextMessage(fmt.Sprint("of ", name, " ", life))
+			err := g.Send(within(t), a.ID(), m)
+			if errors.Is(err, blaze.ErrUnknownOutcome) { // a had removed it: the first in its next life
+				err = g.Send(within(t), a.ID(), m)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		eventually(t, "all has arrived", func() bool { return a.Stats().Nack.Delivered == had+20 })
+		had += 20
+	}
+	for life := 1; life <= rounds; life++ {
+		waitMembers(t, 3, a, b.GroupChannel, c)
+		send(b.GroupChannel, "b", life)
+		send(c, "c", life)
+		b.pause()
+		if err := c.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "they are gone", func() bool { return len(a.Members()) == 1 })
+		b.resume()
+		startGroup(t, c)
+		eventually(t, "b is back", func() bool { m, ok := a.MemberNamed("b"); return ok && m.Incarnation == uint32(life) })
+	}
+	eventually(t, "the last ends", func() bool { return len(events.of("end")) == 2*rounds })
+	events.mu.Lock()
+	defer events.mu.Unlock()
+	over, of := map[string]int{}, 0
+	for _, e := range events.list {
+		var name string
+		var life int
+		if n, _ := fmt.Sscanf(e, "end %s %d", &name, &life); n == 2 {
+			over[name] = life
+		} else if fmt.Sscanf(e, "of %s %d", &name, &life); life <= over[name] {
+			t.Fatalf("%q after the end", e)
+		} else {
+			of++
+		}
+	}
+	if of < rounds*2*45 {
+		t.Errorf("%d messages", of)
 	}
 }

@@ -23,8 +23,8 @@ type Event struct {
 // Mark is how far the queue of a handler has to come before the end of a member is told: until then it may
 // hold something that the member has sent.
 type Mark struct {
-	Queue string      // for the log
-	Begun func() bool // its handler has begun all that was queued when the mark was made
+	Queue string                        // for the log
+	Begun func() (begun, returned bool) // whether its handler has begun all that was queued when the mark was made, and returned from it
 }
 
 // Listeners are the handlers of a channel's Events. They outlive its runs.
@@ -112,6 +112,7 @@ type telling struct {
 	group  []byte
 	marks  []Mark
 	since  clock.Time // of an end with marks
+	begun  clock.Time // since when all marks are begun, if handlers still run; 0: they are not
 	logged bool
 }
 
@@ -127,6 +128,8 @@ const (
 	markSlow  = 2 * time.Millisecond
 	// heldLong is how long an end waits before the log names the queue that it waits for.
 	heldLong = 100 * time.Millisecond
+	// beginGrace is how long a handler that has begun is waited for.
+	beginGrace = 10 * time.Millisecond
 	// selfGrace is how long the handlers have for the end of the member itself before the gate opens. They may
 	// wait for something that the gate holds up.
 	selfGrace = 10 * time.Millisecond
@@ -250,14 +253,25 @@ func (t *teller) next() (e *telling, held bool) {
 	return nil, len(blocked) > 0
 }
 
-// due reports whether an Event may be told: every queue has begun what its mark says.
+// due reports whether an Event may be told: every handler has begun what its mark says, and returned from it or had
+// beginGrace for it. For it may have begun only just, and not have come to its first line.
 func (t *teller) due(e *telling) bool {
 	if len(e.marks) == 0 {
 		return true
 	}
-	e.marks = slices.DeleteFunc(e.marks, func(m Mark) bool { return m.Begun() })
-	since := engine.Now().Sub(e.since)
-	if len(e.marks) == 0 {
+	all := true
+	e.marks = slices.DeleteFunc(e.marks, func(m Mark) bool {
+		begun, returned := m.Begun()
+		all = all && begun
+		return returned
+	})
+	now := engine.Now()
+	if all && e.begun == 0 {
+		e.begun = now
+	}
+	since := now.Sub(e.since)
+	if len(e.marks) == 0 || all && now.Sub(e.begun) >= beginGrace {
+		e.marks = nil
 		t.heldCount.Add(1)
 		t.heldLongest.Store(max(t.heldLongest.Load(), uint64(since)))
 		return true

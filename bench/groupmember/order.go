@@ -69,7 +69,7 @@ const (
 	DoSend      = "send"      // the same with messages that want no reply
 	DoConsume   = "consume"   // the queue Name
 	DoEnqueue   = "enqueue"   // N messages in the queue Name
-	DoStats     = "stats"     // Stats, Transport, Mode, Socket, CPU, Switches
+	DoStats     = "stats"     // Stats, Transport, Mode, Socket, CPU, Switches, Turns
 )
 
 // Answer is what became of a command.
@@ -80,15 +80,16 @@ type Answer struct {
 	Self     string          `json:"self,omitempty"` // the member's id, of DoStart
 	Members  []Member        `json:"members,omitempty"`
 	Log      []Entry         `json:"log,omitempty"`
-	At       int64           `json:"at,omitempty"`      // ns, of the clock that all processes share
-	Took     time.Duration   `json:"took,omitempty"`    // the whole
-	Longest  time.Duration   `json:"longest,omitempty"` // of a call
-	Count    uint64          `json:"count,omitempty"`   // calls that ended well
-	Errors   []string        `json:"errors,omitempty"`  // of the others, the first few
-	Failed   uint64          `json:"failed,omitempty"`  // calls that ended in an error
-	CPU      time.Duration   `json:"cpu,omitempty"`     // processor time that the process has used
-	Switches uint64          `json:"switches,omitempty"`
-	Stats    json.RawMessage `json:"stats,omitempty"` // blaze.Stats.Group
+	At       int64           `json:"at,omitempty"`       // ns, of the clock that all processes share
+	Took     time.Duration   `json:"took,omitempty"`     // the whole
+	Longest  time.Duration   `json:"longest,omitempty"`  // of a call
+	Count    uint64          `json:"count,omitempty"`    // calls that ended well
+	Errors   []string        `json:"errors,omitempty"`   // of the others, the first few
+	Failed   uint64          `json:"failed,omitempty"`   // calls that ended in an error
+	CPU      time.Duration   `json:"cpu,omitempty"`      // processor time that the process has used
+	Switches uint64          `json:"switches,omitempty"` // of proc.SelfSwitches
+	Turns    uint64          `json:"turns,omitempty"`    // of the engine
+	Stats    json.RawMessage `json:"stats,omitempty"`    // blaze.Stats.Group
 
 	Transport string `json:"transport,omitempty"` // of blaze.Stats, as Mode and Socket are
 	Mode      string `json:"mode,omitempty"`

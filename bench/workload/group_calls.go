@@ -150,6 +150,10 @@ func (r *run) pair(ctx context.Context, o *Options, res *measure.GroupResult) (g
 	replies, n := r.children.answers(ctx, nobody, isReport, r.fail)
 
 	r.progress("%s: %d bytes for %v", g.What, o.Size, o.warmUp()+o.Duration)
+	// The first call makes what the others use again.
+	if _, err := m.caller(ctx, o, to, base.Hash, g.Senders)(1); err != nil {
+		return got, fmt.Errorf("the first call: %w", err)
+	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	load := calls{senders: g.Senders, warmUp: o.warmUp(), measure: o.Duration}
@@ -159,6 +163,7 @@ func (r *run) pair(ctx context.Context, o *Options, res *measure.GroupResult) (g
 	}
 	runtime.ReadMemStats(&after)
 	r.mallocs += after.Mallocs - before.Mallocs
+	got.sent++ // the first one
 
 	r.progress("waiting for the other member")
 	if err := r.children.send(nobody, step{Sent: []uint64{got.sent}}); err != nil {
@@ -245,8 +250,9 @@ func serveGroup(ctx context.Context, r *role, ctl *control, enc *json.Encoder) e
 	defer m.g.Shutdown()
 	var handled atomic.Uint64
 	var sub *blaze.Subscription
-	s := &senders{reader: measure.NewReader(r.Size, r.Hash), from: make([]numbers, r.Group.Senders)}
+	s := &senders{reader: measure.NewReader(r.Size, r.Hash), from: make([]numbers, r.Group.Senders+1)}
 	var failed atomic.Pointer[error]
+	fail := func(err error) { failed.CompareAndSwap(nil, &err) }
 	switch {
 	case r.Group.What == whatSend:
 		sub, err = m.g.HandleInbox("", func(msg *blaze.Message) {
@@ -258,14 +264,14 @@ func serveGroup(ctx context.Context, r *role, ctl *control, enc *json.Encoder) e
 		sub, err = m.g.HandleInbox("", func(msg *blaze.Message) {
 			b, _ := msg.Bytes()
 			if err := m.g.Reply(ctx, msg, blaze.NewBytesMessage(b)); err != nil {
-				failed.CompareAndSwap(nil, &err)
+				fail(err)
 			}
 			handled.Add(1)
 		})
 	default:
 		sub, err = m.g.HandleCalls(benchInbox, func(c *blaze.Call) {
 			if err := c.Reply(c.Payload); err != nil {
-				failed.CompareAndSwap(nil, &err)
+				fail(err)
 			}
 			handled.Add(1)
 		}, blaze.Inline())

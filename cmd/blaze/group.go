@@ -73,6 +73,9 @@ func settle(ctx context.Context, g *blaze.GroupChannel) error {
 // member finds the member that word means, and waits for it: a name, an id, or the beginning of one of them that no
 // other member has.
 func (a *app) member(ctx context.Context, cmd *cobra.Command, g *blaze.GroupChannel, word string) (blaze.Member, error) {
+	if word == "" {
+		return blaze.Member{}, usagef("%s: MEMBER is empty: want a name, an id, or the beginning of one", cmd.CommandPath())
+	}
 	within, cancel := a.within(ctx, cmd, patience)
 	defer cancel()
 	changed := make(chan struct{}, 1)

@@ -59,6 +59,7 @@ func TestGroupStatus(t *testing.T) {
 		{`blaze members --wait 1 --timeout 100ms`, statusNobody, "and time is up"},
 		{`blaze members --watch --timeout 50ms`, statusTime, "time is up"},
 		{`blaze inbox & blaze members --wait 2 --timeout 1s; s=$?; kill $!; exit $s`, statusTime, "1 of 2 members are there, and time is up"},
+		{`blaze send '' x`, statusUsage, "blaze send: MEMBER is empty"},
 		{`blaze send desk x --timeout 100ms`, statusNobody, `no member "desk" in cluster`},
 		{`blaze inbox --name desk & blaze send --inbox other desk x; s=$?; kill $!; exit $s`, statusNobody, "does not handle that in-box"},
 		{`blaze inbox --timeout 50ms`, statusTime, "0 messages came, and time is up"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -89,7 +90,7 @@ func (a *app) publish(cmd *cobra.Command, o *pubOptions, topic string, args []st
 			return errEnough
 		}
 		if o.rate > 0 {
-			due := begin.Add(time.Duration(float64(sent) / o.rate * float64(time.Second)))
+			due := begin.Add(time.Duration(min(float64(sent)/o.rate*float64(time.Second), math.MaxInt64/2)))
 			if err := sleep(ctx, time.Until(due)); err != nil {
 				return err
 			}

@@ -20,8 +20,9 @@ type app struct {
 	common common
 }
 
-const overview = `blaze sends and receives on the topics of a Blaze channel, for operators
-and for scripts. Without --uri it stays on this host, on loopback.`
+const overview = `blaze is a member of a Blaze channel for operators and scripts: it publishes,
+subscribes, lists members, sends to one of them, answers, and works on queues.
+Without --uri it stays on this host, on loopback.`
 
 func (a *app) execute(ctx context.Context) error {
 	root := a.root()
@@ -36,7 +37,7 @@ func (a *app) execute(ctx context.Context) error {
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "blaze",
-		Short:         "Send and receive on the topics of a Blaze channel",
+		Short:         "A member of a Blaze channel for operators and scripts",
 		Long:          overview,
 		Example:       "  blaze sub --count 1 prices.acme &\n  blaze pub prices.acme 101.25",
 		SilenceErrors: true, // main prints them, once

@@ -40,7 +40,7 @@ func TestGroupScripts(t *testing.T) {
 			seq 300 | blaze queue put -q q; kill $(jobs -p); wait; sort -n 1 2 3 | cmp - <(seq 300) && echo all`, "all\n"},
 		{`blaze inbox --name desk & blaze members --wait 1 --json | grep -o '"name":"desk"'; kill $!; wait $!; echo $?`, `"name":"desk"` + "\n130\n"},
 		{open + `blaze chat -q --name ann <in 3>&- >out & blaze members --group chat --wait 1 >/dev/null; (echo hello; echo /msg ann psst) | blaze chat -q --name bob
-			until grep -q left out; do sleep 0.01; done; exec 3>&-; wait; grep bob out`, "* bob is here\nbob: hello\nbob (to you): psst\n* bob has left\n"},
+			until grep -q left out; do sleep 0.01; done; exec 3>&-; wait; grep bob out | sort`, "* bob has left\n* bob is here\nbob (to you): psst\nbob: hello\n"},
 	} {
 		s.want(c.script, c.stdout, 0)
 	}
@@ -157,7 +157,8 @@ func TestGroupJSON(t *testing.T) {
 		{"queue-put", `blaze queue take -q q --count 2 >/dev/null & blaze queue put -q --json q a b; wait`},
 		{"queue-take", `blaze queue take -q --json q --count 3 --fail 1 --reply y & blaze queue put -q --name bob q a; blaze request -q --name bob --queue q b >/dev/null; wait`},
 		{"request", `blaze inbox -q --name ann --count 1 --reply y >/dev/null & blaze request -q --json ann x; wait`},
-		{"chat", open + `blaze chat -q --json --name ann <in 3>&- >out & blaze members --group chat --wait 1 >/dev/null; (echo hello; echo /msg ann psst) | blaze chat -q --name bob >/dev/null; until grep -q left out; do sleep 0.01; done; exec 3>&-; wait; cat out`},
+		{"chat", open + `blaze chat -q --json --name ann <in 3>&- >out & blaze members --group chat --wait 1 >/dev/null; (echo hello; echo /msg ann psst) | blaze chat -q --name bob >/dev/null; until grep -q left out; do sleep 0.01; done; exec 3>&-; wait
+			for e in joined said told left; do grep "\"$e\"" out; done`},
 	} {
 		out, stderr, status := s.run(c.script)
 		if status != 0 || out == "" {

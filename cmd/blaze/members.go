@@ -196,6 +196,9 @@ func (w *watcher) wanted(e blaze.MemberEvent) bool {
 // event prints a change.
 func (a *app) event(e blaze.MemberEvent) {
 	now := time.Now()
+	if e.Kind == blaze.MemberStarted {
+		e.Member.Groups = nil // they follow, each with an event
+	}
 	if a.common.json {
 		a.out.object(changed{e.Kind.String(), stamp(now), e.Group, listedOf(e.Member)})
 		return

@@ -58,7 +58,7 @@ func TestPubSubStatus(t *testing.T) {
 		{`blaze sub a.b & blaze pub a.b x --wait-receivers 2 --timeout 1s; s=$?; kill $!; exit $s`, statusTime, "1 of 2 receivers"},
 		{`blaze sub a.b & blaze pub a.b x y --rate 1e-300 & sleep 0.3; kill $!; wait $!`, statusInterrupted, ""},
 		{`blaze sub a.b <&- >&- --timeout 50ms`, statusTime, "0 messages came"},
-		{`blaze pub --wait-receivers 0 a.b - <&-`, statusFailed, "standard input, line 1: read /dev/stdin: bad file descriptor"},
+		{`blaze pub --wait-receivers 0 a.b - </`, statusFailed, "standard input, line 1: read /dev/stdin: is a directory"},
 		{`blaze sub a.b --timeout 50ms`, statusTime, "0 messages came, and time is up"},
 		{`blaze sub a.b --timeout 50ms --count 2`, statusTime, "0 of 2 messages came"},
 		{`blaze pub --wait-receivers 0 a..b x`, statusUsage, "an element is empty"},

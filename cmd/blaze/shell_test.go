@@ -76,12 +76,17 @@ func newShell(t *testing.T) *shell {
 	return s
 }
 
+// atEnd ends what a script leaves behind, and waits for it: the next one is to meet none of it.
+const atEnd = `trap "trap '' TERM; kill -TERM 0; exec 3>&-; wait" EXIT
+`
+
 // run runs a script to its end.
 func (s *shell) run(script string) (stdout, stderr string, status int) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "bash", "-c", script)
+	cmd := exec.CommandContext(ctx, "bash", "-c", atEnd+script)
+	ownGroup(cmd)
 	cmd.Dir, cmd.Env = s.dir, s.env
 	cmd.WaitDelay = time.Second
 	var out, err bytes.Buffer

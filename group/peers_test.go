@@ -117,7 +117,7 @@ func TestAnswerIsNotLarger(t *testing.T) {
 		for i := range 20_000 {
 			id := wire.MemberID{0xEE, byte(i), byte(i >> 8)}
 			r.forge(a, id, 0, 77, func(d []byte) []byte {
-				switch i % 4 {
+				switch i % 5 {
 				case 0:
 					d = wire.AppendHello(d, &wire.Hello{Ask: true, Attempt: uint8(i), Record: wire.Record{ID: id, Interval: 20_000, Address: 77}}, nil)
 				case 1:
@@ -126,6 +126,8 @@ func TestAnswerIsNotLarger(t *testing.T) {
 					d = wire.AppendProbe(d, wire.Probe{To: a.id(), Kind: wire.ProbeRecord})
 				case 3:
 					d = wire.AppendProbe(d, wire.Probe{To: wire.MemberID{9}, Kind: wire.ProbeThere})
+				case 4:
+					d = wire.AppendProbe(d, wire.Probe{To: a.id(), Kind: wire.ProbeThere})
 				}
 				got += len(d)
 				return d

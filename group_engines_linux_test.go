@@ -77,6 +77,23 @@ func TestGroupOverSeveralQueues(t *testing.T) {
 		t.Errorf("%d of %d engines receive topics", heard, queues)
 	}
 
+	for _, g := range all {
+		if _, err := g.HandleInbox("", func(m *blaze.Message) { _ = g.Reply(context.Background(), m, m) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, g := range all[1:] { // the wide member's datagrams leave by one queue, theirs arrive in either
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		for _, pair := range [][2]*blaze.GroupChannel{{r, g}, {g, r}} {
+			if m, err := pair[0].Request(ctx, pair[1].ID(), blaze.NewTextMessage(topics[i])); err != nil {
+				t.Error(err)
+			} else if text, _ := m.Text(); text != topics[i] {
+				t.Errorf("reply %q", text)
+			}
+		}
+		cancel()
+	}
+
 	awaits := func(kind blaze.MemberEventKind, id blaze.MemberID) blaze.MemberEvent {
 		t.Helper()
 		for {

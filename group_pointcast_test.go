@@ -56,6 +56,13 @@ func speaks(t *testing.T, name string, cfg blaze.Config) *speaker {
 		defer s.mu.Unlock()
 		s.heard[m.From()] = time.Now()
 	})
+	if _, err := s.HandleInbox("", func(m *blaze.Message) {
+		if m.Wanted() {
+			_ = s.Reply(context.Background(), m, blaze.NewTextMessage("here"))
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
 	startGroup(t, s.GroupChannel)
 	quit := make(chan struct{})
 	t.Cleanup(func() {
@@ -88,6 +95,20 @@ func (s *speaker) hears(t *testing.T, m blaze.MemberID) {
 	})
 }
 
+// answers sends to a member, and gets a reply to a request.
+func (s *speaker) answers(t *testing.T, m blaze.MemberID) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	err := s.Send(ctx, m, blaze.NewTextMessage("a message"))
+	if err == nil {
+		_, err = s.Request(ctx, m, blaze.NewTextMessage("a request"))
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // TestGroupPointcastChild is no test: it is the first member of TestGroupPointcast, in a process of its own.
 func TestGroupPointcastChild(t *testing.T) {
 	if os.Getenv("BLAZE_TEST_ROLE") != "first" {
@@ -101,7 +122,7 @@ func TestGroupPointcastChild(t *testing.T) {
 }
 
 // TestGroupPointcast: without multicast, two members list only the address of a third one, which is in another process.
-// All see all, and receive each other's topics. The third is killed: the two go on. It starts again on its address:
+// All see all, and receive each other's topics, and send to each other. The third is killed: the two go on. It starts again on its address:
 // one group of three.
 func TestGroupPointcast(t *testing.T) {
 	socketsOnly(t)
@@ -115,6 +136,7 @@ func TestGroupPointcast(t *testing.T) {
 			for _, m := range s.Members() {
 				if m.ID != s.ID() {
 					s.hears(t, m.ID)
+					s.answers(t, m.ID)
 				}
 			}
 		}

@@ -104,6 +104,9 @@ const leaveAfter = time.Millisecond
 func (p *Protocol) leavesSoon(now clock.Time, e *entry) bool {
 	switch {
 	case p.leaving: // nobody looks at the table any more
+		if p.seen(e) {
+			e.hidden, e.told = true, false // no view says so, and so nobody is given its end
+		}
 		p.remove(now, e, left)
 	case p.seen(e):
 		e.leaving = true
@@ -378,7 +381,7 @@ func (p *Protocol) vouched(now clock.Time, e *entry, age time.Duration) {
 // doubtLeave looks at what comes of a member that has left: if it goes on, the Leave was not its own.
 func (p *Protocol) doubtLeave(now clock.Time, t *tombstone, d *wire.Datagram, r buf.Received) {
 	since := now.Sub(t.at)
-	if r.From != t.endpoint && r.From != t.address || since < p.h()/2 || since > p.t() || d.Incarnation < t.incarnation {
+	if r.From != t.endpoint && r.From != t.address && r.From != t.proven || since < p.h()/2 || since > p.t() || d.Incarnation < t.incarnation {
 		return
 	}
 	for i := range d.Frames() {

@@ -25,8 +25,8 @@ func (p *Protocol) listPeers() {
 	}
 	list := p.peers[:0:0]
 	for _, e := range p.table.order {
-		if e.listed != 0 && !slices.Contains(list, e.listed) {
-			list = append(list, e.listed)
+		if e.proven != 0 && !slices.Contains(list, e.proven) {
+			list = append(list, e.proven)
 		}
 	}
 	if !slices.Equal(list, p.peers) {
@@ -35,10 +35,10 @@ func (p *Protocol) listPeers() {
 	}
 }
 
-// list has what goes to the group go to the endpoint of a member too.
-func (p *Protocol) list(e *entry) {
-	if p.alone() && e.listed != e.endpoint {
-		e.listed = e.endpoint
+// prove notes that a member is where its datagrams come from. What goes to the group goes there too, from now on.
+func (p *Protocol) prove(e *entry) {
+	if e.proven != e.endpoint {
+		e.proven = e.endpoint
 		p.listPeers()
 	}
 }
@@ -58,11 +58,11 @@ func (p *Protocol) greet(e *entry) {
 // tableFor sends the table to a newcomer that asked, once it is known to be where it seems to be. Its Hello has
 // reached only those that it lists.
 func (p *Protocol) tableFor(now clock.Time, e *entry) {
-	if !e.joining || e.listed == 0 || e.tableSent != 0 && now.Sub(e.tableSent) < tableEvery {
+	if !e.joining || e.proven == 0 || e.tableSent != 0 && now.Sub(e.tableSent) < tableEvery {
 		return
 	}
 	e.joining, e.tableSent = false, now
-	p.sendTable(e.endpoint, binary.LittleEndian.AppendUint64(nil, e.askedWith), func(x *entry) bool { return x != e && x.listed != 0 }, false)
+	p.sendTable(e.endpoint, binary.LittleEndian.AppendUint64(nil, e.askedWith), func(x *entry) bool { return x != e && x.proven != 0 }, false)
 	p.stats.TablesSent++
 }
 
@@ -72,11 +72,11 @@ var seekAgain = [...]time.Duration{time.Second, 2 * time.Second, 5 * time.Second
 // tickSeek sends a beat to the lost, from time to time.
 func (p *Protocol) tickSeek(now clock.Time) {
 	for _, tomb := range p.table.graves {
-		if tomb.left || tomb.listed == 0 {
+		if tomb.left || tomb.proven == 0 {
 			continue
 		}
 		if tomb.seek <= now {
-			p.sendBeat(now, tomb.listed)
+			p.sendBeat(now, tomb.proven)
 			tomb.seeks++
 			tomb.seek = now.Add(seekAgain[min(tomb.seeks, len(seekAgain))-1])
 		}
@@ -87,16 +87,16 @@ func (p *Protocol) tickSeek(now clock.Time) {
 // notify sends a notice to the removed member itself, which gets nothing that goes to the group. With it goes this
 // member's record: that one may have removed this member too, and not be in its list either.
 func (p *Protocol) notify(t *tombstone) {
-	to := cmp.Or(t.listed, t.from, t.endpoint)
+	to := cmp.Or(t.proven, t.from, t.endpoint)
 	p.probe(to, wire.Probe{To: t.id, Kind: wire.ProbeRemoved, Incarnation: t.incarnation})
-	if to == t.listed {
+	if to == t.proven {
 		p.sendHello(to, p.partialHello(p.nonce))
 	}
 }
 
 // reprove probes a member whose datagrams come from elsewhere than what goes to the group goes to.
 func (p *Protocol) reprove(now clock.Time, e *entry) {
-	if p.alone() && e.endpoint != e.listed && e.probeAt == 0 && now.Sub(e.asked) >= p.h() {
+	if p.alone() && e.endpoint != e.proven && e.probeAt == 0 && now.Sub(e.asked) >= p.h() {
 		p.question(now, e)
 	}
 }

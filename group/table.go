@@ -17,7 +17,7 @@ import (
 type entry struct {
 	id          wire.MemberID
 	endpoint    buf.Endpoint
-	listed      buf.Endpoint // that the group's datagrams go to, without multicast; 0: none
+	proven      buf.Endpoint // from where it answered a probe, or where a table with this member's nonce has it; 0: none
 	incarnation uint32
 	since       uint32 // the incarnation with which it came
 	begun       uint64 // when it was started, ns since 1970
@@ -93,7 +93,7 @@ type tombstone struct {
 	confirmed   bool // it had answered a probe: it may come back there, whoever else waits for a place
 	at          clock.Time
 	due, last   clock.Time   // of the notice that it is owed; 0: none
-	listed      buf.Endpoint // as in entry
+	proven      buf.Endpoint // as in entry
 	from        buf.Endpoint // where it was last received from, since
 	seek        clock.Time   // without multicast: when a beat is next sent there
 	seeks       int
@@ -190,7 +190,7 @@ func (p *Protocol) add(now clock.Time, r *wire.Record, from buf.Endpoint, truste
 	t.digest ^= digestOf(e.id, e.incarnation, e.version)
 	t.changed = now
 	if trusted {
-		p.list(e)
+		p.prove(e)
 	}
 	return e
 }
@@ -276,7 +276,7 @@ func (p *Protocol) remove(now clock.Time, e *entry, why gone) {
 			p.bury(t.graves[0])
 		}
 		tomb := &tombstone{id: e.id, endpoint: e.endpoint, incarnation: e.incarnation, lastSession: e.lastSession, floor: e.floor, left: why == left, confirmed: e.confirmed, at: now,
-			listed: e.listed, seek: now.Add(time.Second)}
+			proven: e.proven, seek: now.Add(time.Second)}
 		if r, err := wire.ParseRecord(e.record); err == nil {
 			tomb.address = buf.Endpoint(r.Address)
 		}
@@ -346,7 +346,7 @@ func (p *Protocol) confirm(now clock.Time, e *entry) {
 	e.timings(p, micros(e.interval))
 	e.roundTrip = now.Sub(e.asked)
 	e.nonce = 0
-	p.list(e)
+	p.prove(e)
 	if e.owed {
 		e.helloSent = 0
 		p.answerHello(now, e, e.endpoint, e.askedWith)

@@ -7,6 +7,7 @@ import (
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/group"
 	"github.com/activeblaze/blaze/internal/core"
+	"github.com/activeblaze/blaze/internal/lanes"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/wire"
 )
@@ -144,6 +145,26 @@ func TestGateOfSeveralEngines(t *testing.T) {
 		w.until("topics flow again", func() bool { return got.got > had })
 		if removed && !r.excluded {
 			t.Error("a message was handed over before the member reported its own end")
+		}
+		w.done()
+	}
+}
+
+// A member of a group receives lane 0, whatever it subscribes to: the group's datagrams are in it.
+func TestGroupWantsLaneZero(t *testing.T) {
+	for _, in := range []bool{false, true} {
+		w := newWires(t, 1)
+		var set [][2]uint32
+		w.filter, w.lanes = lanes.Filter{Set: func(ranges [][2]uint32) error { set = ranges; return nil }}, 64
+		if in {
+			w.group = func(*card) *Group { return &Group{Name: "n", Started: 1, Queue: 1 << 16, Buffers: 64} }
+		}
+		r := w.add(1, wire.NACK)
+		if err := r.ListenAll(w.now); err != nil {
+			t.Fatal(err)
+		}
+		if zero := len(set) > 0 && set[0][0] == 0; zero != in || lanes.Of("topic", 64) == 0 {
+			t.Errorf("in a group %t: it receives lanes %v", in, set)
 		}
 		w.done()
 	}

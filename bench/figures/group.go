@@ -218,7 +218,7 @@ func writeGroupRuns(b *bytes.Buffer, s Suite, rounds []Round) {
 			pair(med(c, func(g *measure.GroupResult) float64 { return of(g.RTT, median) }), med(c, func(g *measure.GroupResult) float64 { return of(g.RTT, tail) })),
 			value(med(c, func(g *measure.GroupResult) float64 { return g.AllocsPerMsg })), value(med(c, func(g *measure.GroupResult) float64 { return g.CPUSeconds })))
 	}
-	fmt.Fprintf(b, "\n| command | %% of a CPU, busiest member | wake-ups/s of all threads | turns/s of the engine | beats, bit/s | detection ms: median, longest | closest call, ‰ |\n| --- | --- | --- | --- | --- | --- | --- |\n")
+	fmt.Fprintf(b, "\n| command | %% of a CPU, busiest member | wake-ups/s of all threads | of the engine | beats, bit/s | detection ms: median, longest | closest call, ‰ |\n| --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, c := range s.Cases {
 		if !strings.Contains(c.Line, "--what members") {
 			continue
@@ -230,7 +230,7 @@ func writeGroupRuns(b *bytes.Buffer, s Suite, rounds []Round) {
 		fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s | %s | %s |\n", c.Command(),
 			value(100*med(c, func(g *measure.GroupResult) float64 { return g.MemberCPU })),
 			large(med(c, func(g *measure.GroupResult) float64 { return g.Wakeups })),
-			large(med(c, func(g *measure.GroupResult) float64 { return g.Turns })),
+			large(med(c, func(g *measure.GroupResult) float64 { return g.Sleeps })),
 			large(med(c, func(g *measure.GroupResult) float64 { return g.BeatBits })), detect,
 			value(med(c, func(g *measure.GroupResult) float64 { return float64(g.ClosestCall) })))
 	}

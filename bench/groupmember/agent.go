@@ -197,7 +197,7 @@ func (a *agent) do(ctx context.Context, c *Command) (answer Answer, err error) {
 		answer.CPU, answer.Switches, answer.At = proc.SelfCPU(), proc.SelfSwitches(), int64(engine.Now())
 		s := a.g.Stats()
 		answer.Transport, answer.Mode, answer.Socket = s.Transport, s.Mode, s.Socket
-		answer.Turns = s.Engine.Turns
+		answer.Sleeps = s.Engine.Sleeps
 		answer.Stats, err = json.Marshal(s.Group)
 	default:
 		err = fmt.Errorf("no command %q", c.Do)

@@ -69,7 +69,7 @@ const (
 	DoSend      = "send"      // the same with messages that want no reply
 	DoConsume   = "consume"   // the queue Name
 	DoEnqueue   = "enqueue"   // N messages in the queue Name
-	DoStats     = "stats"     // Stats, Transport, Mode, Socket, CPU, Switches, Turns
+	DoStats     = "stats"     // Stats, Transport, Mode, Socket, CPU, Switches, Sleeps
 )
 
 // Answer is what became of a command.
@@ -88,7 +88,7 @@ type Answer struct {
 	Failed   uint64          `json:"failed,omitempty"`   // calls that ended in an error
 	CPU      time.Duration   `json:"cpu,omitempty"`      // processor time that the process has used
 	Switches uint64          `json:"switches,omitempty"` // of proc.SelfSwitches
-	Turns    uint64          `json:"turns,omitempty"`    // of the engine
+	Sleeps   uint64          `json:"sleeps,omitempty"`   // of the engine
 	Stats    json.RawMessage `json:"stats,omitempty"`    // blaze.Stats.Group
 
 	Transport string `json:"transport,omitempty"` // of blaze.Stats, as Mode and Socket are

@@ -44,7 +44,7 @@ type GroupResult struct {
 	BeatBits    float64 `json:"beat_bits_per_s"` // of all members' beats, on the wire
 	MemberCPU   float64 `json:"member_cpu"`      // share of one CPU that the busiest member took while nothing was said
 	Wakeups     float64 `json:"wakeups_per_s"`   // of all threads of the member with the most, meanwhile; Go's own are most of them
-	Turns       float64 `json:"turns_per_s"`     // of the engine of the member with the most: with block its own wake-ups
+	Sleeps      float64 `json:"sleeps_per_s"`    // of the engine of the member with the most: its own wake-ups
 	ClosestCall uint64  `json:"closest_call"`    // per mille of the time to a removal that a silence lasted which ended well, the most
 
 	Ratios []float64 `json:"-"` // request_per_rtt of each turn

@@ -25,7 +25,7 @@ func TestGroupJSON(t *testing.T) {
 		SendsPerSecond: 4, Send: p(300), QueuePerSecond: 5, Queue: p(400),
 		Redelivered: 6, Unmarked: 7, Outstanding: 8, LeastShare: 0.25,
 		Kills: 9, Detect: &ms, DetectMax: &most, Detects: []float64{ms, most}, FalseFailures: 10,
-		Loaded: true, BeatBits: 11, MemberCPU: 12, Wakeups: 13, Turns: 15, ClosestCall: 14,
+		Loaded: true, BeatBits: 11, MemberCPU: 12, Wakeups: 13, Sleeps: 15, ClosestCall: 14,
 	}
 	var b bytes.Buffer
 	if err := r.WriteJSON(&b); err != nil {

@@ -112,7 +112,7 @@ func (w *watched) idle(ctx context.Context, d time.Duration) error {
 		}
 		w.res.MemberCPU = max(w.res.MemberCPU, (after[i].CPU-before[i].CPU).Seconds()/seconds)
 		w.res.Wakeups = max(w.res.Wakeups, float64(after[i].Switches-before[i].Switches)/seconds)
-		w.res.Turns = max(w.res.Turns, float64(after[i].Turns-before[i].Turns)/seconds)
+		w.res.Sleeps = max(w.res.Sleeps, float64(after[i].Sleeps-before[i].Sleeps)/seconds)
 		w.res.BeatBits = max(w.res.BeatBits, beatBits*float64(a.BeatsSent+a.BeatsHeard-b.BeatsSent-b.BeatsHeard)/seconds)
 	}
 	return nil

@@ -100,8 +100,8 @@ func (o *output) group(res *measure.Result) {
 		if r.Loaded {
 			load = "one publishes as fast as it can"
 		}
-		line("cost", "%s: %.2f %% of a CPU at the busiest, %s wake-ups/s of all threads and %s turns/s at the one with the most, beats %s bit/s",
-			load, 100*r.MemberCPU, count(r.Wakeups), count(r.Turns), count(r.BeatBits))
+		line("cost", "%s: %.2f %% of a CPU at the busiest, %s wake-ups/s of all threads at the one with the most, its engine slept %s times a second, beats %s bit/s",
+			load, 100*r.MemberCPU, count(r.Wakeups), count(r.Sleeps), count(r.BeatBits))
 		if r.Detect != nil {
 			line("detection", "%s killed, reported by all others after %.1f ms (median), %.1f ms at most", plural(r.Kills, "member"), *r.Detect, *r.DetectMax)
 		}

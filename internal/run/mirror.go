@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/group"
@@ -89,10 +90,14 @@ func groupsOf(r *wire.Record) []string {
 }
 
 // Mirror is the table of a group as goroutines of the application read it. A goroutine of its own takes in
-// each change that the core hands up, so that no reader holds up the engine.
+// each change that the core hands up, so that no reader holds up the engine. A reader that comes before it takes them in
+// itself: the handler of a message finds the member that sent it.
 type Mirror struct {
 	self wire.MemberID
 	in   mailbox[mirrored]
+
+	applying sync.Mutex    // held while changes are taken in, so that they keep their order
+	applied  atomic.Uint64 // all of the first so many changes are taken in
 
 	mu     sync.RWMutex
 	byID   map[wire.MemberID]*Info
@@ -120,18 +125,29 @@ func newMirror(self *Info) *Mirror {
 
 func (m *Mirror) serve(quit <-chan struct{}) {
 	for {
-		list := m.in.take()
-		if len(list) == 0 {
-			select {
-			case <-m.in.wake:
-				continue
-			case <-quit:
-				return
-			}
+		m.catchUp()
+		select {
+		case <-m.in.wake:
+		case <-quit:
+			return
 		}
-		for _, c := range list {
-			m.apply(c)
-		}
+	}
+}
+
+// catchUp takes in all changes that the core has handed up.
+func (m *Mirror) catchUp() {
+	if m.applied.Load() == m.in.puts.Load() {
+		return
+	}
+	m.applying.Lock()
+	defer m.applying.Unlock()
+	puts := m.in.puts.Load()
+	list := m.in.take()
+	for _, c := range list {
+		m.apply(c)
+	}
+	m.applied.Store(puts)
+	if len(list) > 0 {
 		m.changed()
 	}
 }
@@ -239,6 +255,7 @@ func compareIDs(a, b wire.MemberID) int { return bytes.Compare(a[:], b[:]) }
 
 // All appends all members, by id.
 func (m *Mirror) All(list []*Info) []*Info {
+	m.catchUp()
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return append(list, m.order...)
@@ -246,6 +263,7 @@ func (m *Mirror) All(list []*Info) []*Info {
 
 // Of appends the members of a group, by id.
 func (m *Mirror) Of(group string, list []*Info) []*Info {
+	m.catchUp()
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	for _, id := range m.groups[group] {
@@ -256,6 +274,7 @@ func (m *Mirror) Of(group string, list []*Info) []*Info {
 
 // Get returns one member, or nil.
 func (m *Mirror) Get(id wire.MemberID) *Info {
+	m.catchUp()
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return m.byID[id]
@@ -263,6 +282,7 @@ func (m *Mirror) Get(id wire.MemberID) *Info {
 
 // Named returns the longest-serving member of a name, or nil.
 func (m *Mirror) Named(name string) *Info {
+	m.catchUp()
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	if named := m.names[name]; len(named) > 0 {
@@ -273,6 +293,7 @@ func (m *Mirror) Named(name string) *Info {
 
 // Len is how many members there are.
 func (m *Mirror) Len() int {
+	m.catchUp()
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return len(m.order)
@@ -303,6 +324,8 @@ type mailbox[T any] struct {
 	list []T
 	wake chan struct{} // one token: the list is not empty
 
+	puts atomic.Uint64 // how many were put in
+
 	shrink func(list []T) []T // nil: the list cannot be long
 	most   int                // shrink is called then
 }
@@ -315,6 +338,7 @@ func (b *mailbox[T]) init() { b.wake = make(chan struct{}, 1) }
 func (b *mailbox[T]) put(x T) {
 	b.mu.Lock()
 	b.list = append(b.list, x)
+	b.puts.Add(1)
 	if b.shrink != nil && len(b.list) >= max(b.most, shrinkFrom) {
 		b.list = b.shrink(b.list)
 		b.most = 2 * len(b.list)

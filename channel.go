@@ -178,6 +178,9 @@ func (c *Channel) Start() error {
 	c.id.Store(&id)
 	c.run.Store(st)
 	c.state.Store(uint32(Started))
+	if c.group != nil {
+		st.Group().Tell()
+	}
 	c.serve(true, func(s *Subscription) { s.queue.Start() })
 	st.Engine(0).Post(st.streams.tell)
 	c.announced(st)

@@ -45,10 +45,10 @@ func newGroup(r *Run, cfg *GroupConfig, m *member.Config) *Group {
 	return g
 }
 
-func (g *Group) start() {
-	go g.mirror.serve(g.quit)
-	go g.teller.serve(g.quit)
-}
+func (g *Group) start() { go g.mirror.serve(g.quit) }
+
+// Tell begins to call the listeners, once they can call back into this run.
+func (g *Group) Tell() { go g.teller.serve(g.quit) }
 
 // end ends the goroutines, the teller's after the handler that runs.
 func (g *Group) end() { close(g.quit) }

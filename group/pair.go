@@ -300,10 +300,10 @@ func (x *pairs) stepPair(now clock.Time, p *wire.Pair, r buf.Received, e *entry)
 	if p.Session == pr.from {
 		in = pr.in[p.Channel]
 	}
-	if in == nil && p.Oldest > 1 {
+	if in == nil && p.Oldest > 1 && !x.is(oldestIgnored) {
 		return pr.declareDead(p) // what was acknowledged is lost here
 	}
-	if in != nil && p.Oldest > in.next {
+	if in != nil && p.Oldest > in.next && !x.is(oldestIgnored) {
 		// Something was acknowledged that never came: not by this member.
 		return pr.contradicts(p)
 	}

@@ -15,5 +15,6 @@ const (
 	assignedAgain                        // an item is handed out anew after silence
 	keepUnbegun                          // unbegun items are kept when their sender is gone, or has removed this member
 	acceptInactive                       // an exclusive consumer accepts without looking at its own table
+	oldestIgnored                        // what was acknowledged and is not known here is waited for
 	claimAtOnce                          // a new exclusive consumer does not wait until the tables are equal
 )

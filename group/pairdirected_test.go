@@ -19,6 +19,7 @@ func TestPlantedPairDirected(t *testing.T) {
 		{"no item that is nothing after the incarnation rose", noNothing, lostBeforeReturn, "QU-4"},
 		{"unbegun items are kept after a known exclusion", keepUnbegun, excludedConsumer, "QU-5"},
 		{"unbegun items are kept after their sender was removed", keepUnbegun, removedSender, "QU-5"},
+		{"what was acknowledged and is not known is waited for", oldestIgnored, lostState, "PP-4"},
 		{"a standby accepts", acceptInactive, standbyAccepts, "QU-8"},
 	}
 	for _, test := range tests {
@@ -146,6 +147,26 @@ func removedSender(t *testing.T, d defect) string {
 	if len(running[1]) != 1 {
 		return "an item of a removed sender was begun"
 	}
+	return ""
+}
+
+// The receiver has lost all that it knew of the sender, its sessions included, as after a tombstone's hour.
+func lostState(t *testing.T, d defect) string {
+	r := newPairRig(t, 2, 256)
+	a, b := r.m[0], r.m[1]
+	b.p.cfg.defect = d
+	b.p.HandleInbox("", b)
+	b.echo()
+	a.p.Send(r.now, r.call(0, 1, "", nil))
+	r.exchange()
+	r.forgets(1, 0)
+	b.p.find(a.p.cfg.Self).lastSession = 0
+	a.p.Send(r.now, r.call(0, 1, "", nil))
+	r.pass(time.Second, time.Millisecond)
+	if a.ends != 2 {
+		return "the second call has not ended"
+	}
+	r.idle()
 	return ""
 }
 

@@ -80,7 +80,7 @@ func (p *Protocol) listen(now clock.Time, e *entry) {
 // wake has tickEntry look at an entry at the latest at at.
 func (p *Protocol) wake(e *entry, at clock.Time) {
 	if !e.removed && (e.timer.at == 0 || at < e.timer.at) {
-		p.table.due.set(&e.timer, at)
+		p.table.due.set(&e.timer, e, at)
 	}
 }
 
@@ -88,9 +88,9 @@ func (p *Protocol) wake(e *entry, at clock.Time) {
 func (p *Protocol) tickEntries(now clock.Time) {
 	due := &p.table.due
 	for first := due.first(); first != 0 && first <= now; first = due.first() {
-		e := (*due)[0].of
+		e := (*due)[0].owner
 		if next := p.tickEntry(now, e); !e.removed {
-			due.set(&e.timer, max(next, now+1))
+			due.set(&e.timer, e, max(next, now+1))
 		}
 	}
 }

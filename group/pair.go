@@ -79,7 +79,7 @@ type pairs struct {
 	all         []*pair
 	held        int // buffers, of Config.PairBuffers
 	kept        int // of them: of received datagrams
-	timers      timers
+	timers      timers[firer]
 	tellers     []*pair    // that have acknowledgements or questions to send
 	ready       []*sending // that have datagrams to send
 	opened      []*sending // that have an open datagram
@@ -92,6 +92,7 @@ type pairs struct {
 	loopAsked   callList // requests to oneself that wait for their reply
 	parts       partsPool
 	slots       [9][][]slot    // that are free, see newSlots
+	fillings    []*filling     // that are not in use
 	scratch     wire.Datagram  // of a datagram that was kept
 	again       *wire.Datagram // of one that goes again in another session
 	item        Item           // that is being handed on
@@ -140,15 +141,15 @@ const maxRecord = 256 << 10
 type pair struct {
 	x     *pairs
 	e     *entry
-	index int // in pairs.all
+	index int32 // in pairs.all
 
 	// Outwards.
 	session       uint32 // 0: none yet
 	toIncarnation uint32
+	beyond        uint32 // acknowledgements in a row of what was not sent
 	out           [wire.Channels]*sending
 	asked         callList // requests that were packed and wait for their reply
 	rtt           core.RTT
-	beyond        int // acknowledgements in a row of what was not sent
 
 	// Inwards.
 	from            uint32 // the session; 0: none yet
@@ -157,15 +158,15 @@ type pair struct {
 
 	record recordSent // the last that was sent as an item
 
-	telling     bool   // it is in pairs.tellers
 	dead        uint32 // a session that is to be declared dead; 0: none
 	deadChannel wire.Channel
+	telling     bool // it is in pairs.tellers
 }
 
 // at returns the pair with a member, and makes it when there is none.
 func (x *pairs) at(e *entry) *pair {
 	if e.pair == nil {
-		pr := &pair{x: x, e: e, index: len(x.all)}
+		pr := &pair{x: x, e: e, index: int32(len(x.all))}
 		e.pair = pr
 		x.all = append(x.all, pr)
 		x.stats.PairsOpen++
@@ -512,13 +513,7 @@ func (x *pairs) deadline() clock.Time {
 
 func (x *pairs) tick(now clock.Time) {
 	for len(x.timers) > 0 && x.timers[0].at <= now {
-		t := x.timers[0]
-		x.timers.set(t, 0)
-		if t.out != nil {
-			t.out.fire(now)
-		} else {
-			t.in.fire(now)
-		}
+		x.timers.pop().fire(now)
 	}
 	x.tickQueues(now)
 }
@@ -676,7 +671,7 @@ func (x *pairs) quiet() bool {
 			}
 		}
 		for _, out := range pr.out {
-			if out != nil && (out.oldest < out.next || out.buf != nil || out.waits()) {
+			if out != nil && (out.oldest < out.next || out.filling != nil || out.waits()) {
 				return false
 			}
 		}

@@ -37,7 +37,6 @@ type receiving struct {
 
 func newReceiving(pr *pair, c wire.Channel) *receiving {
 	in := &receiving{pair: pr, channel: c, due: 1, next: 1, highest: 1, item: 1, first: 1, toldDue: 1}
-	in.timer.in = in
 	return in
 }
 
@@ -252,7 +251,7 @@ func (in *receiving) arm() {
 	if in.gapAt != 0 && (at == 0 || in.gapAt < at) {
 		at = in.gapAt
 	}
-	in.pair.x.timers.set(&in.timer, at)
+	in.pair.x.timers.set(&in.timer, in, at)
 }
 
 // fire does what is due.

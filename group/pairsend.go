@@ -33,19 +33,17 @@ type sending struct {
 	item               uint64 // number of the next item
 	seen               uint64 // the outcome of items below it is known
 
-	buf       *buf.Buf // of the open datagram; nil: none
-	w         wire.PairWriter
-	firstItem uint64
-	hasSend   bool // the open datagram has an item that a Send waits for
+	filling *filling // the open datagram; nil: none
 
-	waiting callList   // that are not packed, or not wholly, in order
-	unknown callList   // that are packed and have no outcome, in order
-	old     []*buf.Buf // of a dead session: their items go again, before everything else
+	waiting callList    // that are not packed, or not wholly, in order
+	unknown callList    // that are packed and have no outcome, in order
+	old     *oldBuffers // of a dead session: their items go again, before everything else
 
-	listed   bool // in pairs.ready
-	starving bool // in pairs.starved
-	asking   bool // a question is to be sent
-	repeats  int  // slots with again
+	hasSend  bool  // the open datagram, or one before it in this turn, has an item that a Send waits for
+	listed   bool  // in pairs.ready
+	starving bool  // in pairs.starved
+	asking   bool  // a question is to be sent
+	repeats  int32 // slots with again
 
 	timer    timer
 	rto      time.Duration
@@ -57,9 +55,33 @@ type sending struct {
 	beatAt   clock.Time    // items of queues are outstanding: the session is tried; 0: none are
 }
 
+// oldBuffers is datagrams of a dead session.
+type oldBuffers struct{ list []*buf.Buf }
+
+// filling is a datagram that items are packed into.
+type filling struct {
+	buf       *buf.Buf
+	w         wire.PairWriter
+	firstItem uint64
+}
+
+func (x *pairs) newFilling() *filling {
+	if last := len(x.fillings) - 1; last >= 0 {
+		f := x.fillings[last]
+		x.fillings = x.fillings[:last]
+		return f
+	}
+	return new(filling)
+}
+
+func (x *pairs) freeFilling(f *filling) {
+	if *f = (filling{}); len(x.fillings) < maxFree {
+		x.fillings = append(x.fillings, f)
+	}
+}
+
 func newSending(pr *pair, c wire.Channel) *sending {
 	s := &sending{pair: pr, channel: c}
-	s.timer.out = s
 	s.reset()
 	return s
 }
@@ -70,7 +92,7 @@ func (s *sending) reset() {
 	s.limit = 1 + firstWindow
 	s.rto, s.rtoAt, s.repairAt, s.askAt, s.pause, s.beatAt = 0, 0, 0, 0, 0, 0
 	s.asking, s.hasSend, s.repeats = false, false, 0
-	s.pair.x.timers.set(&s.timer, 0)
+	s.pair.x.timers.set(&s.timer, s, 0)
 }
 
 func (s *sending) at(number uint64) *slot { return &s.slots[number&uint64(len(s.slots)-1)] }
@@ -79,7 +101,7 @@ func (s *sending) at(number uint64) *slot { return &s.slots[number&uint64(len(s.
 func (s *sending) bound() uint64 { return min(s.limit, s.oldest+s.pair.x.window()) }
 
 // waits reports whether something is to be packed.
-func (s *sending) waits() bool { return s.waiting.first != nil || len(s.old) > 0 }
+func (s *sending) waits() bool { return s.waiting.first != nil || s.old != nil }
 
 // unsent reports whether there is something for take.
 func (s *sending) unsent() bool { return s.repeats > 0 || s.sent < s.next }
@@ -89,7 +111,7 @@ func (s *sending) canPack(now clock.Time) bool { return !s.waits() && s.open(now
 
 // open opens a datagram unless one is open. It is false when the window or memory does not let it.
 func (s *sending) open(clock.Time) bool {
-	if s.buf != nil {
+	if s.filling != nil {
 		return true
 	}
 	x := s.pair.x
@@ -105,8 +127,9 @@ func (s *sending) open(clock.Time) bool {
 		return false
 	}
 	s.pair.begin()
-	s.buf, s.firstItem = b, s.item
-	s.w.Begin(b.Mem(), x.p.cfg.Datagram)
+	s.filling = x.newFilling()
+	s.filling.buf, s.filling.firstItem = b, s.item
+	s.filling.w.Begin(b.Mem(), x.p.cfg.Datagram)
 	x.opened = append(x.opened, s)
 	return true
 }
@@ -116,12 +139,12 @@ func (s *sending) add(now clock.Time, i *wire.Item) bool {
 	if !s.open(now) {
 		return false
 	}
-	if !s.w.Add(i) {
-		if s.w.Count() == 0 {
+	if !s.filling.w.Add(i) {
+		if s.filling.w.Count() == 0 {
 			return false
 		}
 		s.close(now, false)
-		if !s.open(now) || !s.w.Add(i) {
+		if !s.open(now) || !s.filling.w.Add(i) {
 			return false
 		}
 	}
@@ -132,22 +155,24 @@ func (s *sending) add(now clock.Time, i *wire.Item) bool {
 
 // close closes the open datagram. last: nothing follows for now.
 func (s *sending) close(now clock.Time, last bool) {
-	b, x := s.buf, s.pair.x
-	if b == nil {
+	f, x := s.filling, s.pair.x
+	if f == nil {
 		return
 	}
-	s.buf = nil
+	b := f.buf
+	s.filling = nil
+	defer x.freeFilling(f)
 	if !last { // flush clears the whole list
 		if i := slices.Index(x.opened, s); i >= 0 {
 			x.opened = slices.Delete(x.opened, i, i+1)
 		}
 	}
-	if s.w.Count() == 0 {
+	if f.w.Count() == 0 {
 		x.put(b)
 		return
 	}
-	off, n := s.w.Close(x.head(), &wire.Pair{To: s.pair.e.id, Session: s.pair.session, ToIncarnation: s.pair.toIncarnation, Channel: s.channel,
-		AckAtOnce: last && s.hasSend, Number: s.next, Oldest: s.oldest, Known: s.seen, FirstItem: s.firstItem})
+	off, n := f.w.Close(x.head(), &wire.Pair{To: s.pair.e.id, Session: s.pair.session, ToIncarnation: s.pair.toIncarnation, Channel: s.channel,
+		AckAtOnce: last && s.hasSend, Number: s.next, Oldest: s.oldest, Known: s.seen, FirstItem: f.firstItem})
 	s.hasSend = s.hasSend && !last
 	length := n
 	if last && !x.p.gated() {
@@ -265,7 +290,7 @@ func (s *sending) arm() {
 			at = t
 		}
 	}
-	s.pair.x.timers.set(&s.timer, at)
+	s.pair.x.timers.set(&s.timer, s, at)
 }
 
 // fire does what is due.
@@ -389,7 +414,7 @@ func (s *sending) outcome(now clock.Time, a *wire.PairAck) {
 // question decides whether the other side has to be asked, and when.
 func (s *sending) question(now clock.Time) {
 	taken := s.seen == s.item
-	limited := s.waiting.first != nil && s.buf == nil && s.next >= s.limit
+	limited := s.waiting.first != nil && s.filling == nil && s.next >= s.limit
 	if s.oldest < s.next || taken && !limited || s.pair.x.is(noQuestion) {
 		s.askAt, s.pause = 0, 0
 	} else if s.askAt == 0 || s.pause == 0 {
@@ -403,7 +428,7 @@ func (s *sending) question(now clock.Time) {
 
 // pump packs what waits, as far as the window goes.
 func (s *sending) pump(now clock.Time) {
-	if len(s.old) > 0 && !s.pumpOld(now) {
+	if s.old != nil && !s.pumpOld(now) {
 		return
 	}
 	for c := s.waiting.first; c != nil; c = s.waiting.first {
@@ -417,7 +442,7 @@ func (s *sending) pump(now clock.Time) {
 // pumpOld packs the items of a dead session again. It is false when not all could be.
 func (s *sending) pumpOld(now clock.Time) bool {
 	x := s.pair.x
-	for len(s.old) > 0 {
+	for len(s.old.list) > 0 {
 		// A whole datagram is packed at once, so that nothing of it has to be remembered.
 		if s.next+1 >= s.bound() || x.buffers() < 2 {
 			if !s.starving {
@@ -426,8 +451,8 @@ func (s *sending) pumpOld(now clock.Time) bool {
 			}
 			return false
 		}
-		b := s.old[0]
-		s.old = slices.Delete(s.old, 0, 1)
+		b := s.old.list[0]
+		s.old.list = slices.Delete(s.old.list, 0, 1)
 		x.eachItem(b, s.channel, func(i *wire.Item) {
 			if i.Kind != wire.ItemNothing {
 				s.add(now, i)
@@ -467,7 +492,10 @@ func (s *sending) end(now clock.Time, again bool) {
 	if again {
 		s.close(now, false)
 		for n := s.oldest; n < s.next; n++ {
-			s.old = append(s.old, s.at(n).buf)
+			if s.old == nil {
+				s.old = new(oldBuffers)
+			}
+			s.old.list = append(s.old.list, s.at(n).buf)
 			*s.at(n) = slot{}
 		}
 		s.oldest, s.sent = s.next, s.next
@@ -497,9 +525,10 @@ func (s *sending) end(now clock.Time, again bool) {
 // forget gives back what is not acknowledged.
 func (s *sending) forget() {
 	x := s.pair.x
-	if s.buf != nil {
-		x.put(s.buf)
-		s.buf = nil
+	if s.filling != nil {
+		x.put(s.filling.buf)
+		x.freeFilling(s.filling)
+		s.filling = nil
 		if i := slices.Index(x.opened, s); i >= 0 {
 			x.opened = slices.Delete(x.opened, i, i+1)
 		}
@@ -521,11 +550,13 @@ func (s *sending) release(now clock.Time, why Why) {
 		x.fail(now, c, End{Why: why, Unknown: c.packed > 0})
 	}
 	s.forget()
-	for _, b := range s.old {
-		x.put(b)
+	if s.old != nil {
+		for _, b := range s.old.list {
+			x.put(b)
+		}
+		s.old = nil
 	}
-	s.old = nil
-	x.timers.set(&s.timer, 0)
+	x.timers.set(&s.timer, s, 0)
 	same := func(o *sending) bool { return o == s }
 	x.ready = slices.DeleteFunc(x.ready, same)
 	x.starved = slices.DeleteFunc(x.starved, same)

@@ -49,7 +49,7 @@ func (s *sending) packAll(now clock.Time, c *call) bool {
 			return false
 		}
 		i.Payload = c.payload
-		if len(c.payload) <= s.w.Room(c.name) || !s.large(c) {
+		if len(c.payload) <= s.filling.w.Room(c.name) || !s.large(c) {
 			if !s.add(now, &i) {
 				return false
 			}
@@ -62,7 +62,7 @@ func (s *sending) packAll(now clock.Time, c *call) bool {
 		if !s.open(now) {
 			return false
 		}
-		room := s.w.Room(c.name)
+		room := s.filling.w.Room(c.name)
 		if room < min(minPart, len(c.payload)-c.packed) {
 			s.close(now, false)
 			continue
@@ -96,7 +96,7 @@ func (s *sending) fits(now clock.Time, payload int) bool {
 	if !s.open(now) {
 		return false
 	}
-	if payload <= s.w.Room("") {
+	if payload <= s.filling.w.Room("") {
 		return true
 	}
 	need := uint64(payload/s.alone(0) + 2)

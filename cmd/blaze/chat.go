@@ -246,7 +246,7 @@ func (t *chatter) terminal() (read func(context.Context, func(string) error) err
 	in, isFile := t.a.stdin.(*os.File)
 	if !isFile || !term.IsTerminal(int(in.Fd())) || t.a.out.width() == 0 || t.a.common.json {
 		return func(ctx context.Context, f func(string) error) error {
-			return t.a.texts(ctx, nil, t.g.Config().MaxMessageSize, f)
+			return t.a.texts(ctx, nil, false, t.g.Config().MaxMessageSize, f)
 		}, func() {}, nil
 	}
 	before, err := term.MakeRaw(int(in.Fd()))

@@ -12,12 +12,15 @@ import (
 )
 
 // texts calls f with each message that the arguments of a command mean: each argument, or, for none and for
-// "-", each line of standard input without its end. A line above limit bytes is an error.
-func (a *app) texts(ctx context.Context, args []string, limit int, f func(string) error) error {
+// "-", each line of standard input without its end. A line above limit bytes is an error. With again the arguments come
+// again and again, until f returns an error.
+func (a *app) texts(ctx context.Context, args []string, again bool, limit int, f func(string) error) error {
 	if len(args) > 0 && !(len(args) == 1 && args[0] == "-") {
-		for _, text := range args {
-			if err := f(text); err != nil {
-				return err
+		for first := true; first || again; first = false {
+			for _, text := range args {
+				if err := f(text); err != nil {
+					return err
+				}
 			}
 		}
 		return nil

@@ -53,7 +53,7 @@ func (a *app) members() *cobra.Command {
 		Long: `Lists the members of the cluster, or of one group in it: name, the beginning of
 the id, incarnation, address, groups, and since when. This command is a member
 itself, and leaves itself out.`,
-		Example: "  blaze inbox --name desk --timeout 2s || test $? = 4 &\n  blaze members --wait 1",
+		Example: "  blaze inbox --name desk --count 1 &\n  blaze members --wait 1\n  blaze send desk hello",
 		Args:    needArgs(0, false),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.list(cmd, &o) },
 	}

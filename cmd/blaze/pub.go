@@ -85,7 +85,7 @@ func (a *app) publish(cmd *cobra.Command, o *pubOptions, topic string, args []st
 		return err
 	}
 	sent, receivers, begin := 0, p.Receivers(), time.Now()
-	err = a.texts(ctx, repeat(args, o.count), c.Config().MaxMessageSize, func(text string) error {
+	err = a.texts(ctx, args, o.count > 0, c.Config().MaxMessageSize, func(text string) error {
 		if o.count > 0 && sent == o.count {
 			return errEnough
 		}
@@ -119,18 +119,6 @@ func (a *app) publish(cmd *cobra.Command, o *pubOptions, topic string, args []st
 
 // errEnough ends the reading of messages: there were as many as were asked for.
 var errEnough = errors.New("enough")
-
-// repeat is texts again and again, n in all; without n once.
-func repeat(texts []string, n int) []string {
-	if len(texts) == 0 || len(texts) == 1 && texts[0] == "-" {
-		return texts
-	}
-	all := texts
-	for len(all) < n {
-		all = append(all, texts...)
-	}
-	return all
-}
 
 // send hands one message over, and waits while the receivers have no room.
 func (a *app) send(ctx context.Context, cmd *cobra.Command, c *blaze.Channel, p *blaze.Publisher, topic, text string, raw bool) error {

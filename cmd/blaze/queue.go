@@ -77,7 +77,7 @@ func (a *app) put(cmd *cobra.Command, queue string, args []string) error {
 	}
 	ctx := cmd.Context()
 	handled, begin := 0, time.Now()
-	err = a.texts(ctx, args, g.Config().MaxMessageSize, func(text string) error {
+	err = a.texts(ctx, args, false, g.Config().MaxMessageSize, func(text string) error {
 		m, err := textMessage(text)
 		if err != nil {
 			return err

@@ -58,7 +58,7 @@ func (a *app) sendMessages(cmd *cobra.Command, word, inbox string, args []string
 		return err
 	}
 	sent, begin := 0, time.Now()
-	err = a.texts(ctx, args, g.Config().MaxMessageSize, func(text string) error {
+	err = a.texts(ctx, args, false, g.Config().MaxMessageSize, func(text string) error {
 		m, err := textMessage(text)
 		if err != nil {
 			return err

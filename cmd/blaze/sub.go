@@ -115,7 +115,7 @@ func (a *app) subscribe(cmd *cobra.Command, o *subOptions, patterns []string) er
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if o.failOnLoss && l.lost > 0 {
-		return failf(statusLost, "%d messages were lost", l.lost)
+		return failf(statusLost, "lost: %s", plural(int(l.lost), "message"))
 	}
 	if errors.Is(err, errTime) {
 		return timeIsUp(l.printed, o.count)

@@ -79,6 +79,11 @@ func (p *Protocol) enterCommit(now clock.Time, members *idSet, why Reason) {
 	}
 	c := &p.rec.commit
 	p.firstTry, p.founding = false, false
+	for _, id := range members.list() {
+		if e := p.peers.find(id); e != nil {
+			p.paused(now, e.pause)
+		}
+	}
 	p.tok.begin()
 	p.cur.begin(c.ring, members, p.cfg.Self)
 	p.maxRingSeq = max(p.maxRingSeq, c.ring.Seq)
@@ -127,6 +132,9 @@ func (p *Protocol) stepCommit(now clock.Time, d *wire.Datagram, w *wire.Commit) 
 		if !ok || n != ring.n || w.Ring.Seq <= p.cur.id.Seq || w.Ring.Seq < p.maxRingSeq || w.Entries.At(me).Filled || w.Ring.Seq > p.maxRingSeq+maxLeap {
 			return p.drop(DropState)
 		}
+		if !p.receives(&ring) {
+			return p.drop(DropState)
+		}
 		for i := range n {
 			if w.Entries.At(i).ID != ring.ids[i] {
 				return p.drop(DropState)
@@ -161,6 +169,17 @@ func (p *Protocol) stepCommit(now clock.Time, d *wire.Datagram, w *wire.Commit) 
 		return nil
 	}
 	return p.drop(DropState)
+}
+
+// receives reports whether a Join of another member of the ring has come since this one gathers. A member that a
+// token reaches, and nothing that is as long as data, has no place in the ring.
+func (p *Protocol) receives(ring *idSet) bool {
+	for i := range p.peers.n {
+		if e := &p.peers.list[i]; e.joined >= p.gathered && ring.has(e.id) {
+			return true
+		}
+	}
+	return false
 }
 
 // fits reports whether a full commit token is the one whose entry this member has filled in.

@@ -14,8 +14,10 @@ func (p *Protocol) stepData(now clock.Time, d *wire.Datagram, m *wire.Data, g *w
 	case p.state == Gather && g.Key == p.old.key && p.firstTry:
 		// While the numbers of the old ring have not been published, it may still grow.
 		return p.keep(p.old, d, m, g, r)
-	case p.state == Operational || p.state == Gather:
+	case p.state == Operational && p.memb.has(d.Transmitter):
 		return p.foreign(now, d.Transmitter, g.Key.Seq)
+	case p.state == Operational || p.state == Gather:
+		return p.drop(DropForeign) // a word about its ring comes soon, if what is as long as data gets through
 	}
 	return p.drop(DropState)
 }
@@ -46,14 +48,19 @@ func (p *Protocol) stepOwn(d *wire.Datagram, m *wire.Data, g *wire.Ring, r buf.R
 
 // keep holds a datagram of ring t, if it is new and has its place there.
 func (p *Protocol) keep(t *ring, d *wire.Datagram, m *wire.Data, g *wire.Ring, r buf.Received) error {
-	s := slot{seq: m.Number, origin: g.Origin, safe: g.Safe, recovered: g.Recovered}
+	s := slot{seq: m.Number, origin: g.Origin, safe: g.Safe, recovered: g.Recovered, received: p.last}
 	if g.Recovered {
 		s.seq = g.Number
 	}
 	switch {
 	case !t.members.has(d.Transmitter) || !g.Recovered && int(g.Origin) >= t.members.n:
 		return p.drop(DropForeign)
-	case s.seq <= t.bound() || t.at(s.seq) != nil:
+	case s.seq <= t.bound():
+		return p.drop(DropStale)
+	case t.at(s.seq) != nil:
+		if t == p.cur {
+			p.tok.sentAgain(t.at(s.seq)) // by another member, for a third one
+		}
 		return p.drop(DropStale)
 	case !t.accepts(s.seq):
 		return p.drop(DropRange)

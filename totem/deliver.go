@@ -2,6 +2,7 @@ package totem
 
 import (
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
@@ -33,6 +34,8 @@ type todo struct {
 	ring   wire.RingID
 	seq    uint64
 	view   *View
+
+	received clock.Time
 }
 
 // origin is how far the messages of one member have come.
@@ -55,7 +58,7 @@ func (p *Protocol) deliver() {
 		if s == nil || s.safe && s.seq > r.stable {
 			return // later agreed messages wait behind a safe one
 		}
-		if !s.recovered && !p.hand(s.buf, s.origin, r.id, s.seq) {
+		if !s.recovered && !p.hand(s.buf, s.origin, r.id, s.seq, s.received) {
 			return
 		}
 	}
@@ -66,7 +69,7 @@ func (p *Protocol) drain() bool {
 	d := &p.deliv
 	for d.next < len(d.todo) && !d.blocked {
 		t := &d.todo[d.next]
-		if t.buf != nil && !p.hand(t.buf, t.origin, t.ring, t.seq) {
+		if t.buf != nil && !p.hand(t.buf, t.origin, t.ring, t.seq, t.received) {
 			return false
 		}
 		if t.buf != nil {
@@ -139,7 +142,7 @@ func (d *deliverer) origin(id wire.MemberID) *origin {
 }
 
 // hand gives the messages of one datagram to Sink; false means that Sink refused one.
-func (p *Protocol) hand(b *buf.Buf, index uint8, ring wire.RingID, seq uint64) bool {
+func (p *Protocol) hand(b *buf.Buf, index uint8, ring wire.RingID, seq uint64, received clock.Time) bool {
 	d := &p.deliv
 	p.probe(Handing, ring, seq)
 	m := wire.StoredData(b.Bytes())
@@ -153,12 +156,12 @@ func (p *Protocol) hand(b *buf.Buf, index uint8, ring wire.RingID, seq uint64) b
 		return true
 	}
 	if m.Fragment {
-		return p.handPart(&m, o, &d.parts.list[index], own)
+		return p.handPart(&m, o, &d.parts.list[index], own, received)
 	}
 	if d.done == 0 && !p.follows(o, m.FirstMessage) {
 		return true
 	}
-	d.out.From, d.out.Stream = o.id, Stream
+	d.out.From, d.out.Stream, d.out.Received = o.id, p.cfg.Stream, received
 	it := m.Messages()
 	for range d.done {
 		it.Step()
@@ -177,7 +180,7 @@ func (p *Protocol) hand(b *buf.Buf, index uint8, ring wire.RingID, seq uint64) b
 
 // handPart takes one part of a message, and hands the message over when it is whole. Each part
 // has to continue the one before it; others are dropped and never put together.
-func (p *Protocol) handPart(m *wire.Data, o *origin, a *assembly, own bool) bool {
+func (p *Protocol) handPart(m *wire.Data, o *origin, a *assembly, own bool, received clock.Time) bool {
 	d := &p.deliv
 	it := m.Messages()
 	it.Step()
@@ -204,7 +207,7 @@ func (p *Protocol) handPart(m *wire.Data, o *origin, a *assembly, own bool) bool
 			return true
 		}
 	}
-	d.out = core.Delivery{From: o.id, Stream: Stream, Sequence: o.next, Kind: it.Kind, Topic: it.Topic, Payload: a.bytes}
+	d.out = core.Delivery{From: o.id, Stream: p.cfg.Stream, Received: received, Sequence: o.next, Kind: it.Kind, Topic: it.Topic, Payload: a.bytes}
 	if !p.sink(own) {
 		d.done = 1 // whole, and refused
 		return false
@@ -241,7 +244,7 @@ func (p *Protocol) follows(o *origin, message uint64) bool {
 		p.stats.Impossible++ // said twice
 		return false
 	case message > o.next:
-		p.deliv.loss = core.Loss{From: o.id, Stream: Stream, First: o.next, Last: message - 1, Reason: core.LossSenderGone}
+		p.deliv.loss = core.Loss{From: o.id, Stream: p.cfg.Stream, First: o.next, Last: message - 1, Reason: core.LossSenderGone}
 		p.stats.Lost += message - o.next
 		o.next = message
 		p.cfg.Sink.Lost(&p.deliv.loss)

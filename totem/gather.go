@@ -12,6 +12,7 @@ func (p *Protocol) beginGather(now clock.Time) {
 	switch p.state {
 	case Operational:
 		p.leaveRing()
+		p.gathered = now
 	case Recovery:
 		p.failRecovery()
 	}
@@ -26,6 +27,9 @@ func (p *Protocol) beginGather(now clock.Time) {
 // nothing is delivered until the next ring is installed.
 func (p *Protocol) leaveRing() {
 	p.probe(LeftRing, p.cur.id, 0)
+	if k := &p.tok; k.stuck > p.prof.StuckRotations/2 && p.cur.members.has(k.t.aruID) {
+		p.holds.raise(p, p.last, k.t.aruID, answer) // another member was the first to put it out
+	}
 	p.old, p.cur = p.cur, p.old
 	p.cur.begin(p.old.id, &p.old.members, p.cfg.Self)
 	p.rec.received, p.firstTry = false, true
@@ -59,11 +63,16 @@ func (p *Protocol) multicastJoin(proc, fail *idSet) {
 	p.joins++
 	var sets [2][wire.MaxSet * 16]byte
 	j := wire.Join{Node: p.cfg.Node, Started: p.cfg.Started, RingSeq: p.maxRingSeq, Counter: p.joins, Datagram: uint32(p.cfg.Datagram),
-		Proc: proc.append(sets[0][:0]), Fail: fail.append(sets[1][:0])}
+		Proc: proc.append(sets[0][:0]), Fail: fail.append(sets[1][:0]), Standing: p.standing(nil)}
+	others := proc.minus(fail)
+	j.Standing.Padding = pad(wire.HeaderLen+joinOverhead+len(j.Proc)+len(j.Fail), p.peers.smallest(&others, p.cfg.Datagram))
 	finish(b, wire.AppendJoin(mem, &j))
 	p.out.put(theJoin, b, buf.Group)
 	p.stats.Joins++
 }
+
+// joinOverhead is the length of a Join without members and padding, at most: padding makes two lengths longer.
+const joinOverhead = wire.JoinMax - 2*16*wire.MaxSet + 2 + 1
 
 // leaveCopies is how often a Leave is sent: nobody asks for it again.
 const leaveCopies = 3
@@ -137,11 +146,15 @@ func (p *Protocol) stepJoin(now clock.Time, d *wire.Datagram, j *wire.Join, r bu
 	p.learnSeq(now, j.RingSeq)
 	e.ringSeq = max(e.ringSeq, min(j.RingSeq, p.maxRingSeq))
 	e.left = leaving
-	if membersHave(j.Proc, p.cfg.Self) && !membersHave(j.Fail, p.cfg.Self) {
-		p.holds.answered(q)
+	p.holds.answered(p, now, q, e.names, false)
+	if membersHave(j.Fail, p.cfg.Self) && !p.memb.has(q) {
+		p.holds.excluded(p, now, q)
 	}
 
 	member := p.memb.has(q)
+	if member {
+		p.paused(now, j.Standing.Pause)
+	}
 	why := JoinHeard
 	if leaving {
 		why = LeaveHeard
@@ -157,19 +170,36 @@ func (p *Protocol) stepJoin(now clock.Time, d *wire.Datagram, j *wire.Join, r bu
 			return p.drop(DropHeld)
 		}
 		p.beginGather(now)
+		if !leaving {
+			p.proc.add(q) // or a member that is alone would agree with itself first
+		}
 		p.enterGather(now, why)
 	case Gather:
 		if !member && !p.proc.has(q) && !p.founding && p.holds.holds(p, now, q) {
 			return p.drop(DropHeld)
 		}
 	case Commit, Recovery:
-		if !p.cur.members.has(q) || j.RingSeq < p.cur.id.Seq && !leaving {
+		if !p.cur.members.has(q) || j.RingSeq < p.cur.id.Seq && !leaving && !p.contradicts(j) {
 			return p.drop(DropState)
 		}
 		p.beginGather(now)
 		p.enterGather(now, why)
 	}
 	return p.processJoin(now, q, j, leaving)
+}
+
+// contradicts reports whether the sender of a Join cannot take part in the ring that is being formed, since it holds
+// one of the members failed.
+func (p *Protocol) contradicts(j *wire.Join) bool {
+	if p.state != Commit {
+		return false
+	}
+	for i := range j.Fail.Len() {
+		if p.cur.members.has(j.Fail.At(i)) {
+			return true
+		}
+	}
+	return false
 }
 
 // wellFormed reports whether every member that has failed was known before, but for a sender that
@@ -232,9 +262,19 @@ func (p *Protocol) processJoin(now clock.Time, q wire.MemberID, j *wire.Join, le
 		}
 		if membersHave(j.Fail, p.cfg.Self) {
 			ok = fail.add(q) && ok
+		} else if x, found := p.disagrees(now, q, j); found && p.undecided(now, x) {
+			return nil // it repeats its Join
+		} else if found && p.prefers(x, q) {
+			ok = fail.add(q) && ok
+			p.holds.chose(p, now, q, x)
 		} else {
 			for i := range j.Fail.Len() {
 				ok = fail.add(j.Fail.At(i)) && ok
+			}
+			if found {
+				for i := range j.Fail.Len() {
+					p.holds.chose(p, now, j.Fail.At(i), q)
+				}
 			}
 		}
 		if ring := proc.minus(&fail); !ok || ring.n > MaxMembers {
@@ -247,6 +287,48 @@ func (p *Protocol) processJoin(now clock.Time, q wire.MemberID, j *wire.Join, le
 		p.enterGather(now, SetsChanged)
 	}
 	return nil
+}
+
+// disagrees finds a member that q holds failed, while this member receives it, and it this member. This one is
+// in the middle then: no ring has all three.
+func (p *Protocol) disagrees(now clock.Time, q wire.MemberID, j *wire.Join) (x wire.MemberID, found bool) {
+	for i := range j.Fail.Len() {
+		id := j.Fail.At(i)
+		if p.fail.has(id) || p.peers.superseded(id) {
+			continue
+		}
+		if e := p.peers.find(id); e != nil && e.joined >= max(p.gathered, now.Add(-p.consensusTime())) && e.names && !e.left && (!found || p.prefers(id, x)) {
+			x, found = id, true
+		}
+	}
+	return x, found
+}
+
+// undecided reports whether it is too early to choose sides: x, which another member holds failed, has not said yet
+// whom it holds failed. All of them notice at about the same time.
+func (p *Protocol) undecided(now clock.Time, x wire.MemberID) bool {
+	if e := p.peers.find(x); e == nil || e.fails {
+		return false
+	}
+	if p.disputed < p.gathered {
+		p.disputed = now
+	}
+	return now.Sub(p.disputed) < 4*p.prof.Join
+}
+
+// prefers reports whether this member, which is in the middle, goes with a rather than with b: with the larger
+// ring, then with the one that it is in. Of two in the same ring every member in the middle goes with the same one.
+func (p *Protocol) prefers(a, b wire.MemberID) bool {
+	x, y := p.peers.find(a), p.peers.find(b)
+	switch {
+	case x != nil && y != nil && x.fails && y.fails && x.side != y.side:
+		return x.side > y.side
+	case x != nil && y != nil && x.members != y.members:
+		return x.members > y.members
+	case p.memb.has(a) != p.memb.has(b):
+		return p.memb.has(a)
+	}
+	return less(a, b)
 }
 
 // tooMany refuses a Join that would make the ring too large. Members that are not in it already
@@ -305,8 +387,8 @@ func (p *Protocol) endConsensus(now clock.Time) {
 	for _, id := range ring.list() {
 		if !p.consensus.has(id) {
 			p.fail.add(id)
-			if !p.memb.has(id) && p.memb.n > 1 {
-				p.holds.mute(p, now, id)
+			if !p.memb.has(id) {
+				p.holds.refused(p, now, id)
 			}
 		}
 	}
@@ -333,7 +415,7 @@ func (p *Protocol) admits(now clock.Time, f wire.MemberID) bool {
 		return false
 	}
 	if p.holds.flapping(p, now) {
-		p.holds.raise(p, now, f)
+		p.holds.flaps(p, now, f)
 		return false
 	}
 	return true
@@ -391,7 +473,7 @@ func (p *Protocol) foreign(now clock.Time, f wire.MemberID, seq uint32) error {
 }
 
 // stepNotice takes in a Notice about a ring.
-func (p *Protocol) stepNotice(now clock.Time, d *wire.Datagram, n *wire.Notice) error {
+func (p *Protocol) stepNotice(now clock.Time, d *wire.Datagram, n *wire.Notice, r buf.Received) error {
 	switch {
 	case n.Kind == wire.HoldCancel && n.Ring == p.cur.id && p.state == Operational && p.cur.members.has(d.Transmitter):
 		p.tok.idle = 0 // also when the token is somewhere else: it is not held when it comes
@@ -404,5 +486,7 @@ func (p *Protocol) stepNotice(now clock.Time, d *wire.Datagram, n *wire.Notice) 
 	case n.Ring == p.cur.id:
 		return nil
 	}
+	p.peers.says(p, now, d.Transmitter, &n.Standing, r.From)
+	p.holds.answered(p, now, d.Transmitter, false, membersHave(n.Standing.Hears, p.cfg.Self))
 	return p.foreign(now, d.Transmitter, uint32(n.Ring.Seq))
 }

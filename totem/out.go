@@ -159,7 +159,13 @@ func (p *Protocol) sendNotice(kind wire.NoticeKind, to buf.Endpoint) {
 		k = theHoldCancel
 	}
 	if b, mem := p.frame(); b != nil {
-		finish(b, wire.AppendNotice(mem, wire.Notice{Ring: p.cur.id, Kind: kind}))
+		n := wire.Notice{Ring: p.cur.id, Kind: kind}
+		if kind == wire.MergeDetect {
+			var hears [16 * wire.MaxHears]byte
+			n.Standing = p.standing(p.holds.hears(p, p.last, hears[:0]))
+			n.Standing.Padding = pad(wire.HeaderLen+wire.NoticeLen+1+wire.StandingOverhead+len(n.Standing.Hears), p.cfg.Datagram)
+		}
+		finish(b, wire.AppendNotice(mem, n))
 		p.out.put(k, b, to)
 	}
 }

@@ -96,7 +96,7 @@ func (p *Protocol) dropParts(a *assembly) {
 			}
 			p.stats.Lost += message + 1 - first
 			o.next = message + 1
-			d.loss = core.Loss{From: o.id, Stream: Stream, First: first, Last: message, Reason: core.LossMalformed}
+			d.loss = core.Loss{From: o.id, Stream: p.cfg.Stream, First: first, Last: message, Reason: core.LossMalformed}
 			p.cfg.Sink.Lost(&d.loss)
 		}
 	}

@@ -21,7 +21,7 @@ func (r *rig) part(t *testing.T, index int, message uint64, offset, size int, pa
 	}
 	off, length := w.Close()
 	b.Set(off, length)
-	if !n.p.hand(b, uint8(index), n.p.cur.id, 1) {
+	if !n.p.hand(b, uint8(index), n.p.cur.id, 1, 0) {
 		t.Fatal("refused")
 	}
 	b.Release()

@@ -15,10 +15,16 @@ type peer struct {
 	node    uint64 // hash of its name; 0: it has none
 	started uint64
 	largest int    // UDP payload that it takes; 0: not known
+	members uint32 // of the last ring that it installed, as it says; 0: not known
 	ringSeq uint64 // the largest ring sequence of its Joins
 	joins   uint64 // Join.Counter of its last one
 	left    bool   // it sent a Leave, and never comes back: an id is of one start
 	seen    clock.Time
+	joined  clock.Time // when the last Join came
+	pause   uint32     // µs that its loop stood still for at most, as it says
+	side    int        // members that its last Join does not hold failed
+	fails   bool       // its last Join holds members failed
+	names   bool       // its last Join names this member, which it does not hold failed
 }
 
 // peers is a bounded table.
@@ -44,9 +50,9 @@ func (t *peers) endpoint(id wire.MemberID) (buf.Endpoint, bool) {
 	return 0, false
 }
 
-// learn records what a Join states about its sender. When the table is full, the sender takes the place
+// entry finds a member, or makes an entry for it. When the table is full, the sender takes the place
 // of the member that was silent for longest, among those that are not needed now.
-func (t *peers) learn(p *Protocol, now clock.Time, id wire.MemberID, j *wire.Join, at buf.Endpoint) *peer {
+func (t *peers) entry(p *Protocol, id wire.MemberID) *peer {
 	e := t.find(id)
 	if e == nil {
 		if t.n < len(t.list) {
@@ -65,9 +71,29 @@ func (t *peers) learn(p *Protocol, now clock.Time, id wire.MemberID, j *wire.Joi
 		}
 		*e = peer{id: id}
 	}
-	e.node, e.started, e.joins, e.at, e.seen = j.Node, j.Started, j.Counter, at, now
-	e.largest = int(min(j.Datagram, 1<<16))
 	return e
+}
+
+// learn records what a Join states about its sender.
+func (t *peers) learn(p *Protocol, now clock.Time, id wire.MemberID, j *wire.Join, at buf.Endpoint) *peer {
+	e := t.entry(p, id)
+	e.node, e.started, e.joins, e.at, e.seen, e.joined = j.Node, j.Started, j.Counter, at, now, now
+	e.largest, e.members, e.pause = int(min(j.Datagram, 1<<16)), j.Standing.Members, j.Standing.Pause
+	e.side, e.fails = j.Proc.Len()-j.Fail.Len(), j.Fail.Len() > 0
+	e.names = membersHave(j.Proc, p.cfg.Self) && !membersHave(j.Fail, p.cfg.Self)
+	return e
+}
+
+// says records what a word about a ring states about its sender.
+func (t *peers) says(p *Protocol, now clock.Time, id wire.MemberID, s *wire.Standing, at buf.Endpoint) {
+	if s.Datagram == 0 {
+		return
+	}
+	e := t.entry(p, id)
+	if e.seen = now; e.joins == 0 {
+		e.at = at // a Join is what is believed, where there was one
+	}
+	e.largest, e.members = int(min(s.Datagram, 1<<16)), s.Members
 }
 
 // smallest returns the length of the longest datagram that all members of a ring take. own is what this
@@ -97,133 +123,6 @@ func (t *peers) superseded(id wire.MemberID) bool {
 	return false
 }
 
-// holdDowns are members that are ignored for a while, because they make rings break:
-// one that can send but not receive would make the ring form anew for ever (8.7).
-type holdDowns struct {
-	list  [32]holdDown
-	rings [flapLimit]clock.Time // when the last rings were installed, in turn
-	turn  int
-}
-
-type holdDown struct {
-	id    wire.MemberID
-	node  uint64
-	until clock.Time
-	delay time.Duration
-	full  bool // because there was no room
-	mute  bool // because it did not answer
-}
-
-// flapLimit rings in flapWindow token-loss times are too many.
-const (
-	flapLimit  = 12
-	flapWindow = 20
-)
-
-// entry finds a member, by its name if it has one: it may start again.
-func (h *holdDowns) entry(p *Protocol, id wire.MemberID) (e *holdDown, found bool) {
-	node := uint64(0)
-	if o := p.peers.find(id); o != nil {
-		node = o.node
-	}
-	e = &h.list[0]
-	for i := range h.list {
-		o := &h.list[i]
-		if o.until != 0 && (o.id == id || node != 0 && o.node == node) {
-			return o, true
-		}
-		if o.until < e.until {
-			e = o
-		}
-	}
-	*e = holdDown{id: id, node: node}
-	return e, false
-}
-
-// raise holds a member down, twice as long as the last time.
-func (h *holdDowns) raise(p *Protocol, now clock.Time, id wire.MemberID) {
-	e, found := h.entry(p, id)
-	if !found || now.Sub(e.until) > 10*p.prof.HoldDown {
-		e.delay = 5 * p.prof.TokenLoss
-	}
-	e.delay = min(2*e.delay, p.prof.HoldDown)
-	e.until, e.mute = max(e.until, now.Add(e.delay)), false
-	p.stats.HeldDown++
-	p.event(Event{Kind: HeldDown, Member: id})
-}
-
-// mute notes that a foreign member made this one leave its ring and then did not answer: it may receive
-// nothing. After the second time it is held down; a single one may be the loss of a few datagrams.
-func (h *holdDowns) mute(p *Protocol, now clock.Time, id wire.MemberID) {
-	e, found := h.entry(p, id)
-	if found && now.Sub(e.until) <= 10*p.prof.HoldDown {
-		h.raise(p, now, id)
-		e.mute = true
-		return
-	}
-	e.until, e.delay = now, 5*p.prof.TokenLoss
-}
-
-// answered ends the hold-down of a member that receives after all: it has named this one. Otherwise, two
-// members could hold each other down in turn.
-func (h *holdDowns) answered(id wire.MemberID) {
-	for i := range h.list {
-		if o := &h.list[i]; o.mute && o.id == id {
-			*o = holdDown{}
-		}
-	}
-}
-
-// exile holds a member down because there is no room for it. The ring may still count members that
-// are dead, so the first time is not much longer than it takes to notice that; each further one is
-// four times as long.
-func (h *holdDowns) exile(p *Protocol, now clock.Time, id wire.MemberID) {
-	e, found := h.entry(p, id)
-	if found && e.full && e.until > now {
-		return
-	}
-	if !found || !e.full || now.Sub(e.until) > 2*p.prof.HoldDown {
-		e.delay = 5 * p.prof.TokenLoss / 4
-	}
-	e.delay = min(4*e.delay, 10*p.prof.HoldDown)
-	e.until, e.full = max(e.until, now.Add(e.delay)), true
-}
-
-// pardon ends all exiles: the ring has become smaller, so there may be room.
-func (h *holdDowns) pardon() {
-	for i := range h.list {
-		if h.list[i].full {
-			h.list[i] = holdDown{}
-		}
-	}
-}
-
-// holds reports whether a member is ignored now.
-func (h *holdDowns) holds(p *Protocol, now clock.Time, id wire.MemberID) bool {
-	node := uint64(0)
-	if o := p.peers.find(id); o != nil {
-		node = o.node
-	}
-	for i := range h.list {
-		if o := &h.list[i]; o.until > now && (o.id == id || node != 0 && o.node == node) {
-			return true
-		}
-	}
-	return false
-}
-
-// installed notes that a ring was formed.
-func (h *holdDowns) installed(now clock.Time) {
-	h.rings[h.turn] = now
-	h.turn = (h.turn + 1) % flapLimit
-}
-
-// flapping reports whether rings are formed too often.
-func (h *holdDowns) flapping(p *Protocol, now clock.Time) bool {
-	oldest := h.rings[h.turn]
-	return oldest != 0 && now.Sub(oldest) < flapWindow*p.prof.TokenLoss
-}
-
 // gapMeter holds the longest of some times in the last ten to twenty seconds.
 type gapMeter struct {
 	now, before time.Duration
@@ -250,6 +149,14 @@ func (g *gapMeter) longest(now clock.Time) time.Duration {
 		return g.now
 	}
 	return max(g.now, g.before)
+}
+
+// paused takes over how long another member of this ring stands still at times, so that the token is waited for.
+// Otherwise, a member that gets a small share of a processor breaks one ring after the other.
+func (p *Protocol) paused(now clock.Time, us uint32) {
+	if us > 0 {
+		p.rotations.add(now, min(time.Duration(us)*time.Microsecond, maxRaise*p.prof.TokenLoss))
+	}
 }
 
 // stoodStill is the pause rule (section 13, 12): Joins and commit tokens that waited in the

@@ -18,7 +18,7 @@ type Profile struct {
 	IdleRotations   int           // idle rotations before the token is held
 	Window          int           // datagrams that all members send in one rotation
 	Personal        int           // datagrams that one member sends in one visit
-	HoldDown        time.Duration // the longest time for which a member that makes rings break is not heard
+	HoldDown        time.Duration // the longest time for which a member that makes rings break is ignored
 }
 
 // Tuned is for threads that are pinned on an ordinary host: the default. A visit's 50 datagrams
@@ -27,21 +27,21 @@ type Profile struct {
 func Tuned() Profile {
 	return Profile{TokenRetransmit: 5 * time.Millisecond, TokenLoss: 50 * time.Millisecond, Join: 5 * time.Millisecond,
 		Consensus: 80 * time.Millisecond, Merge: 100 * time.Millisecond,
-		StuckRotations: 1000, StuckTime: 250 * time.Millisecond, IdleRotations: 30, Window: 160, Personal: 50, HoldDown: time.Second}
+		StuckRotations: 1000, StuckTime: 250 * time.Millisecond, IdleRotations: 30, Window: 160, Personal: 50, HoldDown: time.Minute}
 }
 
 // Isolated is for pinned, busy-polling threads on isolated cores, and one switch.
 func Isolated() Profile {
 	return Profile{TokenRetransmit: time.Millisecond, TokenLoss: 5 * time.Millisecond, Join: time.Millisecond,
 		Consensus: 8 * time.Millisecond, Merge: 20 * time.Millisecond,
-		StuckRotations: 400, StuckTime: 50 * time.Millisecond, IdleRotations: 4, Window: 80, Personal: 20, HoldDown: time.Second}
+		StuckRotations: 400, StuckTime: 50 * time.Millisecond, IdleRotations: 4, Window: 80, Personal: 20, HoldDown: time.Minute}
 }
 
 // Shared is for virtual machines, CI and clouds.
 func Shared() Profile {
 	return Profile{TokenRetransmit: 100 * time.Millisecond, TokenLoss: time.Second, Join: 50 * time.Millisecond,
 		Consensus: 1200 * time.Millisecond, Merge: 200 * time.Millisecond, Hold: 40 * time.Millisecond,
-		StuckRotations: 2500, StuckTime: 2 * time.Second, IdleRotations: 30, Window: 50, Personal: 17, HoldDown: time.Second}
+		StuckRotations: 2500, StuckTime: 2 * time.Second, IdleRotations: 30, Window: 50, Personal: 17, HoldDown: time.Minute}
 }
 
 // WithTokenLoss is p with all timers in proportion to another token-loss time.

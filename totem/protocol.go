@@ -40,6 +40,9 @@ type Protocol struct {
 	peers peers
 	holds holdDowns
 
+	gathered clock.Time // when this member left its last ring
+	disputed clock.Time // when this member found itself in the middle for the first time since
+
 	timers [timerCount]clock.Time
 	at     clock.Time // no timer is earlier
 	armed  bool
@@ -86,6 +89,9 @@ func New(cfg Config) *Protocol {
 	}
 	if cfg.MaxMessageSize <= 0 {
 		cfg.MaxMessageSize = 1 << 20
+	}
+	if cfg.Stream == 0 {
+		cfg.Stream = Stream
 	}
 	size := StoreSize(cfg.Window, cfg.Datagram)
 	p := &Protocol{cfg: cfg, prof: cfg.Profile.withDefaults().within(cfg.Room, cfg.Datagram), cur: newRing(size), old: newRing(size)}
@@ -163,7 +169,7 @@ func (p *Protocol) Step(now clock.Time, d *wire.Datagram, r buf.Received) error 
 		return p.stepCommit(now, d, &c)
 	case wire.FrameNotice:
 		n := f.Notice()
-		return p.stepNotice(now, d, &n)
+		return p.stepNotice(now, d, &n, r)
 	}
 	return p.drop(DropFrames)
 }
@@ -232,8 +238,10 @@ func (p *Protocol) expire(now clock.Time, t timer) {
 	case consensusEnd:
 		p.endConsensus(now)
 	case mergeDetect:
-		p.sendNotice(wire.MergeDetect, buf.Group)
-		p.arm(mergeDetect, now.Add(p.prof.Merge))
+		if p.cur.me == 0 || p.holds.any(p, now) {
+			p.sendNotice(wire.MergeDetect, buf.Group)
+		}
+		p.armMerge(now)
 	case holdEnd:
 		p.endHold(now)
 	case restEnd:
@@ -258,7 +266,10 @@ func (p *Protocol) Flush(now clock.Time) {
 		p.discarding = false // the receive queue is empty: all that is old has been seen
 	}
 	p.stepped = false
-	if p.state == Operational && p.send.backlog() > 0 {
+	if p.cfg.Visit != nil && p.state == Operational && p.cur.members.n == 1 && !p.closed {
+		p.cfg.Visit(now, now, p.cur.high)
+	}
+	if p.state == Operational && (p.send.backlog() > 0 || p.tok.hurry) {
 		switch {
 		case p.cur.members.n == 1:
 			p.visitAlone(now)
@@ -277,7 +288,7 @@ func (p *Protocol) Flush(now clock.Time) {
 
 // askForToken asks the representative for a token that may rest there, if it has not come meanwhile.
 func (p *Protocol) askForToken() {
-	if p.state != Operational || p.send.backlog() == 0 {
+	if p.state != Operational || p.send.backlog() == 0 && !p.tok.hurry {
 		return
 	}
 	if to, ok := p.peers.endpoint(p.cur.id.Rep); ok {
@@ -291,6 +302,24 @@ const (
 	longestRotation = time.Millisecond
 	askAfter        = 100 * time.Microsecond
 )
+
+// Hurry lets a token that rests go on, as an offered message does: somebody waits for the next Config.Visit.
+func (p *Protocol) Hurry() {
+	if p.state == Operational && p.cur.members.n > 1 {
+		p.tok.hurry = true
+		if p.cur.me == 0 {
+			p.tok.idle = 0 // as with a HoldCancel: it does not rest in the rotations that follow either
+		}
+	}
+}
+
+// Delivered is how far this member has handed over everything of the ring that it is in, up to that number.
+func (p *Protocol) Delivered() uint64 {
+	if p.state != Operational {
+		return 0
+	}
+	return p.cur.delivered
+}
 
 // PollSend hands out the next datagram to send, with one reference that passes to the caller.
 // ok is false when there is nothing that may be sent now.
@@ -380,7 +409,7 @@ func (p *Protocol) Received(ring wire.RingID) (aru uint64, ok bool) {
 func (p *Protocol) Incarnation() uint32 { return p.cfg.Incarnation }
 
 func (p *Protocol) header() wire.Header {
-	return wire.Header{Cluster: p.cfg.Cluster, Transmitter: p.cfg.Self, Incarnation: p.cfg.Incarnation, Stream: Stream}
+	return wire.Header{Cluster: p.cfg.Cluster, Transmitter: p.cfg.Self, Incarnation: p.cfg.Incarnation, Stream: p.cfg.Stream}
 }
 
 func (p *Protocol) event(e Event) {

@@ -120,7 +120,7 @@ func (p *Protocol) recovered(m *wire.Data, g *wire.Ring, stored *slot) {
 		return
 	}
 	stored.buf.Retain()
-	old.put(slot{buf: stored.buf, seq: m.Number, origin: g.Origin, safe: g.Safe})
+	old.put(slot{buf: stored.buf, seq: m.Number, origin: g.Origin, safe: g.Safe, received: p.last})
 }
 
 // recoveryRules are the token's rules in recovery (9.3). It reports whether the ring is to be
@@ -179,7 +179,7 @@ func (p *Protocol) failRecovery() {
 func (p *Protocol) install(now clock.Time) {
 	rec, old := &p.rec, p.old
 	datagram := func(s *slot) {
-		p.later(todo{buf: s.buf, origin: s.origin, ring: old.id, seq: s.seq})
+		p.later(todo{buf: s.buf, origin: s.origin, ring: old.id, seq: s.seq, received: s.received})
 	}
 	// (a) The rest of the old regular configuration. The cut uses only what all of transSet know.
 	seq := old.delivered + 1
@@ -224,6 +224,11 @@ func (p *Protocol) install(now clock.Time) {
 	if members.n < p.memb.n {
 		p.holds.pardon()
 	}
+	for _, id := range p.memb.list() {
+		if e := p.peers.find(id); !members.has(id) && e != nil && !e.left && !p.peers.superseded(id) {
+			p.holds.falls(p, now, id)
+		}
+	}
 	p.memb, p.proc, p.fail, rec.deliverSet, rec.received = members, members, idSet{}, members, false
 	old.begin(p.cur.id, &members, p.cfg.Self)
 	p.send.newRing(p.peers.smallest(&members, p.cfg.Datagram))
@@ -236,9 +241,7 @@ func (p *Protocol) install(now clock.Time) {
 		p.tok.forget()
 		p.cur.stable = p.cur.high
 	}
-	if p.cur.me == 0 {
-		p.arm(mergeDetect, now.Add(p.prof.Merge))
-	}
+	p.armMerge(now)
 }
 
 // wasExcluded reports whether a member of the old ring is in the new one and did not come from the

@@ -41,6 +41,8 @@ type rigNode struct {
 	views  []View
 	events []Event
 	count  int
+
+	received func(at clock.Time) // nil, or called with each delivery's Received
 }
 
 // delivered is one message that a node was handed.
@@ -57,6 +59,9 @@ func (n *rigNode) Deliver(m *core.Delivery) bool {
 		return false
 	}
 	n.count++
+	if n.received != nil {
+		n.received(m.Received)
+	}
 	if !n.quiet {
 		n.got = append(n.got, delivered{m.From, m.Sequence, string(m.Topic), m.Kind, string(m.Payload)})
 	}

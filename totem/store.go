@@ -2,6 +2,7 @@ package totem
 
 import (
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -12,8 +13,11 @@ type slot struct {
 	seq       uint64
 	origin    uint8 // its place among the ring's members
 	safe      bool
-	recovered bool // carries a datagram of an older ring, and nothing for the application
-	queued    bool // of an old ring: waits to be sent again in recovery
+	recovered bool   // carries a datagram of an older ring, and nothing for the application
+	queued    bool   // of an old ring: waits to be sent again in recovery
+	again     uint8  // how often it was sent again, by this member or, as far as it saw that, another
+	visit     uint16 // tokens.visits then
+	received  clock.Time
 }
 
 // ring is what a member holds of one ring: the one that it is in or that is being formed, or the

@@ -3,8 +3,10 @@ package totem
 import (
 	"errors"
 	"math/rand/v2"
+	"time"
 
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
@@ -43,7 +45,7 @@ const MaxMembers = wire.MaxRing
 // bytes: a datagram that is packed in place does not begin at a fixed offset.
 const Headroom = 16
 
-// Stream is the stream that all datagrams of a ring are of.
+// Stream is the stream that all datagrams of the ring of topics are of.
 const Stream = wire.StreamID(wire.Totem) << 24
 
 // Sink is where messages go. Both methods are called on the engine's thread.
@@ -69,6 +71,9 @@ type Config struct {
 	Node    uint64
 	Started uint64
 
+	// Stream is the stream of the ring's datagrams: each ring of a member has its own. Zero means Stream.
+	Stream wire.StreamID
+
 	Datagram       int // largest UDP payload, bytes
 	Window         int // bytes of a ring's messages that are held for repair
 	Room           int // bytes of arriving datagrams that the host buffers: all that is sent in a rotation must fit; 0: not known
@@ -84,6 +89,11 @@ type Config struct {
 
 	// Views is called with each configuration, in its place in the stream of messages. It may be nil.
 	Views func(View)
+	// Visit, where it is set, is called with each token that is accepted in Operational, before what it lets be delivered.
+	// Every member of the ring was in it, in Operational, at confirmed or later: this member forwarded the token then,
+	// and it has passed all of them since. Zero means that it does not know that yet. high is the highest number that
+	// was given to a datagram. A ring of one has no token; there Visit is called in each Flush with confirmed = now.
+	Visit func(now, confirmed clock.Time, high uint64)
 	// Events is called with what happens rarely. It may be nil.
 	Events func(Event)
 	// Probe is called with every step that a checker needs. It is nil outside of tests.
@@ -189,6 +199,8 @@ type Event struct {
 	Reason Reason
 	Member wire.MemberID
 	Ring   wire.RingID
+	Hold   time.Duration // of HeldDown: how long at most
+	Sure   bool          // and not shorter: nothing that the member does ends it
 }
 
 // State is where a Protocol stands.

@@ -1,6 +1,7 @@
 package totem
 
 import (
+	"math"
 	"time"
 
 	"github.com/activeblaze/blaze/buf"
@@ -42,13 +43,19 @@ type tokens struct {
 	stuck      int // visits at which the same other member held the aru where it was
 	stuckSince clock.Time
 
-	idle  int    // visits in a row at which nothing was to be done
-	high  uint64 // at the last visit
-	held  bool   // t is accepted and rests, since the ring is idle
-	rests bool   // t is accepted and rests, since the rate is used up
-	short int    // visits in a row at which the rate let nothing be sent
-	asked bool   // since the last visit the token was asked for, or will be
-	accel bool   // somebody in this ring sends after the token
+	visits uint16 // counts them, modulo 2^16
+	idle   int    // visits in a row at which nothing was to be done
+	high   uint64 // at the last visit
+	held   bool   // t is accepted and rests, since the ring is idle
+	rests  bool   // t is accepted and rests, since the rate is used up
+	short  int    // visits in a row at which the rate let nothing be sent
+	hurry  bool   // Hurry was called since the last visit
+	asked  bool   // since the last visit the token was asked for, or will be
+	accel  bool   // somebody in this ring sends after the token
+
+	// When the last token was forwarded in Operational; 0: not in this ring. With the next token that comes, every member
+	// has been in the ring at that time or later.
+	forwarded clock.Time
 
 	accepted clock.Time // when the last one was; 0: none yet
 	resting  bool       // the time since then may hold a rest
@@ -168,6 +175,7 @@ func (t *token) take(w *wire.Token) {
 func (k *tokens) accept(p *Protocol, now clock.Time) {
 	t := &k.t
 	k.seq = t.seq
+	k.visits++
 	p.probe(TokenAccepted, p.cur.id, t.seq)
 	if k.accepted != 0 && !k.resting {
 		d := now.Sub(k.accepted)
@@ -186,6 +194,9 @@ func (k *tokens) accept(p *Protocol, now clock.Time) {
 		p.cancel(askForToken)
 	}
 	k.high = t.high
+	if p.cfg.Visit != nil && p.state == Operational {
+		p.cfg.Visit(now, k.forwarded, t.high)
+	}
 	p.cancel(tokenRetransmit)
 	p.arm(tokenLoss, now.Add(p.tokenLossTime()))
 }
@@ -193,7 +204,7 @@ func (k *tokens) accept(p *Protocol, now clock.Time) {
 // mayHold reports whether the token may rest here: only with the representative, when nothing is
 // wanted, sent or not stable, and nothing waits to be sent (5.6).
 func (k *tokens) mayHold(p *Protocol) bool {
-	return p.prof.Hold > 0 && p.state == Operational && p.cur.me == 0 && k.idle >= max(p.prof.IdleRotations, minIdle) && p.send.backlog() == 0
+	return p.prof.Hold > 0 && p.state == Operational && p.cur.me == 0 && k.idle >= max(p.prof.IdleRotations, minIdle) && p.send.backlog() == 0 && !k.hurry
 }
 
 // minIdle is the least number of idle visits before the token rests. Another member counts them
@@ -213,6 +224,7 @@ func (p *Protocol) endHold(now clock.Time) {
 // visit is what is done with an accepted token: steps 2 to 12 of 5.1.
 func (p *Protocol) visit(now clock.Time) {
 	r, k := p.cur, &p.tok
+	k.hurry = false
 	t := &k.t
 	if p.receiverStuck(now) {
 		return
@@ -290,7 +302,7 @@ func (p *Protocol) receiverStuck(now clock.Time) bool {
 	}
 	stuck := t.aruID
 	p.event(Event{Kind: RemovedStuck, Member: stuck, Ring: p.cur.id})
-	p.holds.raise(p, now, stuck)
+	p.holds.raise(p, now, stuck, answer)
 	p.beginGather(now)
 	p.fail.add(stuck)
 	p.enterGather(now, ReceiverStuck)
@@ -307,7 +319,7 @@ func (p *Protocol) retransmit(t *token, room int) (n int) {
 			continue
 		}
 		s := p.cur.at(seq)
-		if s == nil || n >= room || !p.resend(s) {
+		if s == nil || n >= room || !p.tok.due(s) || !p.resend(s) {
 			t.wanted[left] = seq
 			left++
 			continue
@@ -326,8 +338,26 @@ func (p *Protocol) resend(s *slot) bool {
 	}
 	finish(b, append(mem, s.buf.Bytes()[wire.HeaderLen:]...))
 	p.out.putData(b)
+	p.tok.sentAgain(s)
 	p.stats.Retransmitted++
 	return true
+}
+
+// due reports whether a datagram that the token asks for is to be sent again now: at once, in the next rotation, and
+// then after ever more rotations. Who still asks then receives nothing of that length, and will be put out.
+func (k *tokens) due(s *slot) bool {
+	return s.again < 2 || k.visits-s.visit >= 1<<min(2*s.again-2, maxBackOff)
+}
+
+// maxBackOff is the logarithm of the most rotations between two times that a datagram is sent again.
+const maxBackOff = 10
+
+// sentAgain notes that a datagram was sent again.
+func (k *tokens) sentAgain(s *slot) {
+	s.visit = k.visits
+	if s.again < math.MaxUint8/4 {
+		s.again++
+	}
 }
 
 // allowed is how many datagrams may be sent at this visit (5.3). It is reckoned with signs,
@@ -364,7 +394,7 @@ func (p *Protocol) sequence(n, late int) {
 		}
 		t.high++
 		b.Retain() // for the batch; the store has the other reference
-		r.put(slot{buf: b, seq: t.high, origin: uint8(r.me), safe: g.Safe, recovered: g.Recovered})
+		r.put(slot{buf: b, seq: t.high, origin: uint8(r.me), safe: g.Safe, recovered: g.Recovered, received: p.last})
 		k.batch = append(k.batch, b)
 	}
 }
@@ -409,6 +439,9 @@ func (p *Protocol) forward(now clock.Time) {
 	t := &k.t
 	p.probe(TokenForwarded, r.id, t.seq)
 	t.seq++
+	if p.state == Operational || p.cfg.defect == confirmedEarly {
+		k.forwarded = now
+	}
 	p.arm(tokenLoss, now.Add(p.tokenLossTime()))
 	b, mem := p.frame()
 	if b == nil {

@@ -68,9 +68,12 @@ var golden = []struct {
 	{"token-recovery", []any{plainToken{Ring: testRing, Recovery: true}}},
 	{"join", []any{plainJoin{Node: 7, Started: 1700000000, RingSeq: 12, Counter: 3, Proc: ids(2), Fail: ids(1)}}},
 	{"join-datagram", []any{plainJoin{Node: 7, Started: 1700000000, RingSeq: 12, Counter: 3, Proc: ids(2), Fail: ids(1), Datagram: 1472}}},
+	{"join-standing", []any{plainJoin{Node: 7, Started: 1700000000, RingSeq: 12, Counter: 3, Proc: ids(2), Fail: ids(1), Datagram: 1472,
+		Standing: plainStanding{Datagram: 1472, Members: 1, Pause: 100, Padding: 150}}}},
 	{"join-leave", []any{plainJoin{RingSeq: 12, Counter: 4, Fail: ids(1)}}},
 	{"commit", []any{plainCommit{Ring: RingID{Rep: idOf(ids(1)), Seq: 16}, Index: 1, Rings: testRings(), Entries: testEntries()}}},
-	{"notice", []any{Notice{Ring: testRing, Kind: MergeDetect}}},
+	{"notice", []any{plainNotice{Ring: testRing, Kind: MergeDetect}}},
+	{"notice-standing", []any{plainNotice{Ring: testRing, Kind: MergeDetect, Standing: plainStanding{Datagram: 1472, Members: 3, Pause: 90000, Hears: ids(1), Padding: 20}}}},
 	{"repair", []any{plainRepair{Block: 1000, Scheme: 1, Stride: 1, Sources: 20, Repairs: 2, Index_: 1, Symbol: "\x1e\x00a symbol\x00"}}},
 	{"symbol-nak", []any{plainSymbolNak{Origin: testOrigin, OriginIncarnation: 4, Needs: []Need{{1000, 1}, {1060, 2}}}}},
 	{"pair", []any{plainPair{To: testOrigin, Session: 3, ToIncarnation: 4, Channel: ChannelInboxes, AckAtOnce: true, Number: 12, Oldest: 11, Known: 29, FirstItem: 30, Items: []plainItem{

@@ -103,7 +103,7 @@ func kindOf(f any) FrameKind {
 		return FrameJoin
 	case plainCommit:
 		return FrameCommit
-	case Notice:
+	case plainNotice:
 		return FrameNotice
 	case plainPair:
 		return FramePair

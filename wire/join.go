@@ -18,15 +18,17 @@ type Join struct {
 	// Datagram is the largest UDP payload that the transmitter takes, MinDatagram bytes or more.
 	// 0: not known, since older members do not send it.
 	Datagram uint32
+
+	Standing Standing
 }
 
 // MinDatagram is the least UDP payload that a member takes, in bytes: what fits the packet of 576 bytes
 // that every host must take (RFC 791).
 const MinDatagram = 576 - 28
 
-// JoinMax is the length of the longest join frame in bytes.
+// JoinMax is the length of the longest join frame in bytes, without padding.
 const (
-	JoinMax = 4 + joinHead + 2*(3+16*MaxSet) + joinTail
+	JoinMax = 4 + joinHead + 2*(3+16*MaxSet) + joinTail + 2 + standingHead
 
 	joinHead = 4 * 9
 	joinTail = 5
@@ -40,7 +42,8 @@ var joinLayout = newLayout(joinInRange,
 	blob,              // proc
 	blob,              // fail
 	optional(fixed32), // datagram
-)
+	optional(blob),    // standing
+).withExact(func(p *parts) bool { return plainPadding(p.bytes[trailerPlace]) })
 
 // AppendJoin appends j as one frame. It checks nothing.
 func AppendJoin(dst []byte, j *Join) []byte {
@@ -48,6 +51,7 @@ func AppendJoin(dst []byte, j *Join) []byte {
 	if j.Datagram != 0 {
 		n += joinTail
 	}
+	n += j.Standing.fieldLen()
 	dst = appendLength(append(dst, 0xA2, 0x01), n)
 	dst = appendFixed64(dst, 1, j.Node)
 	dst = appendFixed64(dst, 2, j.Started)
@@ -58,13 +62,16 @@ func AppendJoin(dst []byte, j *Join) []byte {
 	if j.Datagram != 0 {
 		dst = appendFixed32(dst, 7, j.Datagram)
 	}
-	return dst
+	return j.Standing.append(dst, 8)
 }
 
 // Join reads a frame of kind FrameJoin. Its sets are lent with the datagram.
 func (f *Frame) Join() Join { return loadJoin(&f.parts) }
 
 func joinInRange(p *parts) bool {
+	if !standingInRange(p.bytes[trailerPlace]) {
+		return false
+	}
 	j := loadJoin(p)
 	return j.RingSeq <= MaxRingSeq && j.Proc.valid(MaxSet) && j.Fail.valid(MaxSet) &&
 		(len(p.tail) == 0 || j.Datagram >= MinDatagram)
@@ -84,5 +91,6 @@ func loadJoin(p *parts) Join {
 	if len(p.tail) > 0 {
 		j.Datagram = binary.LittleEndian.Uint32(p.tail[1:])
 	}
+	j.Standing = loadStanding(p.bytes[trailerPlace])
 	return j
 }

@@ -10,8 +10,8 @@ import (
 // fields where the frame's load function finds them (parts). Data has no layout: its path is
 // written by hand.
 //
-// A frame has, in this order, required fields of fixed size (the head), fields of bytes, and optional
-// fields of fixed size (the tail). Each of the three may be missing. The fields of the tail are
+// A frame has, in this order, required fields of fixed size (the head), fields of bytes, optional
+// fields of fixed size (the tail), and behind a tail one optional field of bytes (the trailer). Each may be missing. The fields of the tail are
 // present together or not at all. A frame with lists of pairs has a head and the lists. A frame with
 // messages of several fields inside has them last, in place of the tail.
 type layout struct {
@@ -23,6 +23,7 @@ type layout struct {
 
 	head, tail template
 	bytes      []byte // the numbers of the fields of bytes
+	trailer    byte   // the number of a field of bytes behind the tail, which is optional; 0: none
 	sparse     bool   // some of these are optional
 	varies     bool   // there are some, or messages inside: the tail is no template at a fixed place
 
@@ -108,6 +109,10 @@ func newLayout(inRange func(*parts) bool, fields ...field) *layout {
 			l.nested.number, l.varies = byte(number), true
 		case f.kind == kindBytes:
 			l.varies = true
+			if len(l.tail.bytes) > 0 {
+				f.place, l.trailer = trailerPlace, byte(number)
+				continue
+			}
 			f.place, l.bytes = len(l.bytes), append(l.bytes, byte(number))
 			if f.opt {
 				l.sparse = true
@@ -216,13 +221,16 @@ func (f *field) wireType() (typ uint8, length int) {
 	return typeBytes, 0
 }
 
+// trailerPlace is where parts.bytes has the trailer.
+const trailerPlace = 2
+
 // parts is the fields of one frame, where its load function finds them, whatever layout the frame
 // has.
 type parts struct {
 	// The head as in the canonical layout. In a frame without fields of bytes and lists the tail
 	// follows, if it is there. Otherwise, anything may.
 	head  []byte
-	bytes [2][]byte // the fields of bytes, in their order
+	bytes [3][]byte // the fields of bytes, in their order; the trailer last
 	tail  []byte    // behind fields of bytes; empty where the optional fields are missing
 	lists []byte    // all fields, where the layout is not canonical; otherwise the lists follow the head
 	// The number of messages inside. lists begins with them, or earlier, in either layout.
@@ -271,8 +279,17 @@ func (l *layout) splitBytes(b []byte, p *parts) bool {
 			}
 		}
 	}
+	p.bytes[trailerPlace] = nil
+	if n := len(l.tail.bytes); l.trailer != 0 && len(b) > n {
+		var rest []byte
+		var ok bool
+		if p.bytes[trailerPlace], rest, ok = canonicalBytes(b[n:], l.trailer); !ok || len(rest) > 0 || len(p.bytes[trailerPlace]) == 0 {
+			return false
+		}
+		b = b[:n]
+	}
 	p.tail = b
-	return (len(b) == 0 || len(b) == len(l.tail.bytes) && l.tail.matches(b)) && l.inRange(p)
+	return (len(b) == 0 || len(b) == len(l.tail.bytes) && l.tail.matches(b)) && l.inRange(p) && (l.exact == nil || l.exact(p))
 }
 
 // takeBytes splits the fields of bytes off, some of which may be missing.

@@ -19,7 +19,7 @@ import (
 // are sorted by kind, stably, because generated code does not keep the order between kinds.
 type plain struct {
 	Header Header
-	Frames []any // plainData, plainNak, Heartbeat, Status, Start, Leave, Ring, plainToken, plainJoin, plainCommit, Notice, and those of groups
+	Frames []any // plainData, plainNak, Heartbeat, Status, Start, Leave, Ring, plainToken, plainJoin, plainCommit, plainNotice, and those of groups
 }
 
 type plainData struct {

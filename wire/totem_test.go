@@ -26,6 +26,17 @@ type (
 		Node, Started, RingSeq, Counter uint64
 		Proc, Fail                      string
 		Datagram                        uint32
+		Standing                        plainStanding
+	}
+	plainNotice struct {
+		Ring     RingID
+		Kind     NoticeKind
+		Standing plainStanding
+	}
+	plainStanding struct {
+		Datagram, Members, Pause uint32
+		Hears                    string
+		Padding                  int
 	}
 	plainCommit struct {
 		Ring           RingID
@@ -63,12 +74,13 @@ func plainTotem(f *Frame) any {
 		return plainToken{t.Ring, t.TokenSeq, t.Seq, t.Aru, t.AruID, t.FCC, t.Backlog, t.Recovery, string(t.Wanted)}
 	case FrameJoin:
 		j := f.Join()
-		return plainJoin{j.Node, j.Started, j.RingSeq, j.Counter, string(j.Proc), string(j.Fail), j.Datagram}
+		return plainJoin{j.Node, j.Started, j.RingSeq, j.Counter, string(j.Proc), string(j.Fail), j.Datagram, j.Standing.plain()}
 	case FrameCommit:
 		c := f.Commit()
 		return plainCommit{c.Ring, c.Index, string(c.Rings), string(c.Entries)}
 	case FrameNotice:
-		return f.Notice()
+		n := f.Notice()
+		return plainNotice{n.Ring, n.Kind, n.Standing.plain()}
 	}
 	panic("a frame of no kind")
 }
@@ -80,13 +92,37 @@ func appendPlainTotem(b []byte, f any) []byte {
 	case plainToken:
 		return AppendToken(b, &Token{f.Ring, f.TokenSeq, f.Seq, f.Aru, f.AruID, f.FCC, f.Backlog, f.Recovery, Numbers(f.Wanted)})
 	case plainJoin:
-		return AppendJoin(b, &Join{f.Node, f.Started, f.RingSeq, f.Counter, Members(f.Proc), Members(f.Fail), f.Datagram})
+		return AppendJoin(b, &Join{f.Node, f.Started, f.RingSeq, f.Counter, Members(f.Proc), Members(f.Fail), f.Datagram, f.Standing.lent()})
 	case plainCommit:
 		return AppendCommit(b, &Commit{f.Ring, f.Index, OldRings(f.Rings), CommitEntries(f.Entries)})
-	case Notice:
-		return AppendNotice(b, f)
+	case plainNotice:
+		return AppendNotice(b, Notice{f.Ring, f.Kind, f.Standing.lent()})
 	}
 	panic("a frame of no kind")
+}
+
+func (s Standing) plain() plainStanding {
+	return plainStanding{s.Datagram, s.Members, s.Pause, string(s.Hears), s.Padding}
+}
+
+func (p plainStanding) lent() Standing {
+	return Standing{p.Datagram, p.Members, p.Pause, Members(p.Hears), p.Padding}
+}
+
+// referenceStanding reads a Standing as the comment in blaze.proto has it.
+func referenceStanding(b []byte) (p plainStanding, ok bool) {
+	if len(b) == 0 {
+		return p, true
+	}
+	if len(b) < 16 {
+		return p, false
+	}
+	u32 := func(at int) uint32 { return binary.LittleEndian.Uint32(b[at:]) }
+	n := 16 * uint64(u32(12))
+	if u32(12) > 16 || uint64(len(b)) < 16+n || u32(0) < 548 {
+		return p, false
+	}
+	return plainStanding{u32(0), u32(4), u32(8), string(b[16 : 16+n]), len(b) - 16 - int(n)}, true
 }
 
 func referenceTotem(pb *wirepb.Datagram, add func(any, error)) {
@@ -154,8 +190,9 @@ func referenceJoin(f *wirepb.Join) (any, error) {
 	if err := missing(f.Node != nil, f.Started != nil, f.RingSeq != nil, f.Counter != nil, f.Proc != nil, f.Fail != nil); err != nil {
 		return nil, err
 	}
-	return plainJoin{*f.Node, *f.Started, *f.RingSeq, *f.Counter, string(f.Proc), string(f.Fail), f.GetDatagram()},
-		outside(*f.RingSeq <= 1<<62, setOK(f.Proc), setOK(f.Fail), f.Datagram == nil || *f.Datagram >= 548)
+	standing, ok := referenceStanding(f.Standing)
+	return plainJoin{*f.Node, *f.Started, *f.RingSeq, *f.Counter, string(f.Proc), string(f.Fail), f.GetDatagram(), standing},
+		outside(ok, *f.RingSeq <= 1<<62, setOK(f.Proc), setOK(f.Fail), f.Datagram == nil || *f.Datagram >= 548)
 }
 
 func referenceCommit(f *wirepb.Commit) (any, error) {
@@ -181,7 +218,8 @@ func referenceNotice(f *wirepb.Notice) (any, error) {
 	if err := missing(f.Rep != nil, f.RingSeq != nil, f.Kind != nil); err != nil {
 		return nil, err
 	}
-	return Notice{RingID{member(f.Rep), *f.RingSeq}, NoticeKind(*f.Kind)}, outside(len(f.Rep) == 16, ringSeqOK(*f.RingSeq), *f.Kind >= 1)
+	standing, ok := referenceStanding(f.Standing)
+	return plainNotice{RingID{member(f.Rep), *f.RingSeq}, NoticeKind(*f.Kind), standing}, outside(ok, len(f.Rep) == 16, ringSeqOK(*f.RingSeq), *f.Kind >= 1)
 }
 
 // totem makes a frame of one of the ring's kinds out of the fuzzer's bytes.
@@ -208,9 +246,10 @@ func (m *maker) totem(kind FrameKind) any {
 		}
 		return t
 	case FrameJoin:
-		j := plainJoin{m.u64(0, last), m.u64(0, last), m.u64(0, 1<<62), m.u64(0, last), set(), set(), 0}
+		j := plainJoin{m.u64(0, last), m.u64(0, last), m.u64(0, 1<<62), m.u64(0, last), set(), set(), 0, plainStanding{}}
 		if m.u64(0, 1) == 1 {
 			j.Datagram = uint32(m.u64(MinDatagram, 1<<32-1))
+			j.Standing = m.standing()
 		}
 		return j
 	case FrameCommit:
@@ -230,7 +269,14 @@ func (m *maker) totem(kind FrameKind) any {
 		}
 		return plainCommit{RingID{idOf(all), ring.Seq}, uint32(m.n(n + 1)), string(rings), string(entries)}
 	}
-	return Notice{ring, NoticeKind(m.u64(1, math.MaxUint32))}
+	return plainNotice{ring, NoticeKind(m.u64(1, math.MaxUint32)), m.standing()}
+}
+
+func (m *maker) standing() (p plainStanding) {
+	if m.n(2) == 1 {
+		p = plainStanding{uint32(m.u64(MinDatagram, 1<<32-1)), m.u32(), m.u32(), ids(m.n(MaxHears + 1)), m.n(300)}
+	}
+	return p
 }
 
 // A Join and a Commit of the largest ring fit a datagram at an MTU of 1400 bytes.
@@ -242,7 +288,7 @@ func TestLargestRingFits(t *testing.T) {
 	if n := HeaderLen + CommitMax; n > room {
 		t.Errorf("a Commit takes %d bytes of %d", n, room)
 	}
-	j := Join{Proc: Members(ids(MaxSet)), Fail: Members(ids(MaxSet)), Datagram: 1472}
+	j := Join{Proc: Members(ids(MaxSet)), Fail: Members(ids(MaxSet)), Datagram: 1472, Standing: Standing{Datagram: 1472}}
 	if n := len(AppendJoin(nil, &j)); n > JoinMax {
 		t.Errorf("a Join of %d bytes, JoinMax is %d", n, JoinMax)
 	}
@@ -287,6 +333,9 @@ func TestTotemBounds(t *testing.T) {
 	join := func(seq uint64, proc, fail string) []byte {
 		return AppendJoin(nil, &Join{RingSeq: seq, Proc: Members(proc), Fail: Members(fail)})
 	}
+	standing := func(b []byte) []byte {
+		return frame(FrameNotice, marshal(&wirepb.Notice{Rep: testRing.Rep[:], RingSeq: p(1), Kind: proto.Uint32(1), Standing: b}))
+	}
 	two := ids(2)
 	commit := func(change func(c *Commit, e *CommitEntry)) []byte {
 		c := Commit{Ring: RingID{idOf(two), 4}, Index: 2, Rings: OldRings(nil).Append(testRing)}
@@ -328,6 +377,14 @@ func TestTotemBounds(t *testing.T) {
 		{"join: a ring sequence above the largest", join(1<<62+1, two, ""), false},
 		{"join: the smallest datagram that it may say", AppendJoin(nil, &Join{Proc: Members(two), Datagram: 548}), true},
 		{"join: a smaller one", AppendJoin(nil, &Join{Proc: Members(two), Datagram: 547}), false},
+		{"join: the smallest datagram of a standing", AppendJoin(nil, &Join{Datagram: 548, Standing: Standing{Datagram: 548}}), true},
+		{"join: a smaller one of a standing", AppendJoin(nil, &Join{Datagram: 548, Standing: Standing{Datagram: 547}}), false},
+		{"notice: receives 16", AppendNotice(nil, Notice{Ring: testRing, Kind: 1, Standing: Standing{Datagram: 548, Hears: Members(ids(16))}}), true},
+		{"notice: receives 17", AppendNotice(nil, Notice{Ring: testRing, Kind: 1, Standing: Standing{Datagram: 548, Hears: Members(ids(17))}}), false},
+		{"notice: an empty standing", standing(nil), true},
+		{"notice: a short standing", standing(make([]byte, 15)), false},
+		{"notice: receives more than it lists", standing([]byte{0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1}), false},
+		{"notice: padding of newer members", standing([]byte{0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}), true},
 		{"commit: as it should be", commit(func(*Commit, *CommitEntry) {}), true},
 		{"commit: three of two are filled in", commit(func(c *Commit, _ *CommitEntry) { c.Index = 3 }), false},
 		{"commit: representative is not the first", commit(func(c *Commit, _ *CommitEntry) { c.Ring.Rep = testOrigin }), false},

@@ -31,6 +31,9 @@ const (
 	Hybrid     Protocol = 4
 	Totem      Protocol = 5
 	Group      Protocol = 6 // membership and what goes from one member to another; not a protocol of topics
+
+	// ClusterRing is a ring as Totem's is, whose members are those of a cluster; not a protocol of topics.
+	ClusterRing Protocol = 7
 )
 
 // NewStreamID combines p and lane (0..65535).

@@ -4,10 +4,11 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/wire"
 )
 
-// Rings runs the checkers of Totem's safety properties, TO-1 to TO-18 and TO-23. With settled the
+// Rings runs the checkers of Totem's safety properties, TO-1 to TO-18, and TO-23 to TO-25. With settled the
 // run has ended quietly, so that what is owed at the end is judged too (TO-8, TO-9 and TO-10), and
 // TO-20 and TO-21 for what came after RingLog.Settle.
 func Rings(l *RingLog, settled bool) []Violation {
@@ -60,6 +61,13 @@ type segment struct {
 	trans        []wire.MemberID
 	regular, end uint64 // hashes of what was delivered
 	closed       bool   // the next regular configuration was installed
+}
+
+// arrival is when a safe message was handed over in a regular configuration for the first time, in which record, or -1;
+// and when the last member received it.
+type arrival struct {
+	at, last clock.Time
+	first    int
 }
 
 // promise is a safe message that a process delivered, and the members that have to deliver it.
@@ -117,6 +125,7 @@ func (c *ringChecker) walk() []Violation {
 	c.segs = make([][]segment, len(l.Procs))
 	seen := make([]map[int64]bool, len(l.Procs)) // (from, number) delivered: TO-4
 	where := map[int64]wire.RingID{}             // TO-5: the ring that a message was ordered in
+	got := map[int64]arrival{}                   // TO-24
 	for i := range states {
 		states[i].message = make([]uint64, len(l.Procs))
 		seen[i] = map[int64]bool{}
@@ -168,7 +177,20 @@ func (c *ringChecker) walk() []Violation {
 					members = s.trans.Members
 				}
 				c.safe = append(c.safe, promise{d.From, d.Number, members, i})
+				g, ok := got[key]
+				if s.trans == nil && (!ok || g.first < 0 || d.At < g.at) {
+					g.at, g.first = d.At, i
+				} else if !ok {
+					g.first = -1
+				}
+				g.last = max(g.last, d.Got)
+				got[key] = g
 			}
+		}
+	}
+	for _, g := range got {
+		if g.first >= 0 && g.last > g.at {
+			r.add("TO-24", g.first, "a member received it only at %v", g.last.Sub(0))
 		}
 	}
 	for p := range states {

@@ -15,6 +15,7 @@ type RingLog struct {
 	Records []RingRecord
 	Healed  clock.Time // when the last fault had been undone; 0: never
 
+	stays   [][stayed]stay           // by process: the last rings in which it was operational, the last one first
 	sent    [][]int32                // positions of the RingSent records, by process and message number - 1
 	tokens  map[wire.RingID]uint64   // the last token_seq that was accepted
 	online  map[string][]Violation   // found while the run went on
@@ -65,8 +66,9 @@ type RingRecord struct {
 	From    Proc
 	Length  int32
 	Kind    RingKind
-	Regular bool // of a view
-	Safe    bool // of a RingSent
+	Regular bool       // of a view
+	Got     clock.Time // of a RingDelivered: when Proc received it
+	Safe    bool       // of a RingSent
 }
 
 // NewRingLog makes an empty log.
@@ -77,6 +79,7 @@ func NewRingLog() *RingLog {
 // Start registers a process that begins at time at.
 func (l *RingLog) Start(at clock.Time, node int, member wire.MemberID) Proc {
 	l.sent = append(l.sent, nil)
+	l.stays = append(l.stays, [stayed]stay{})
 	return l.processes.Start(at, node, member)
 }
 
@@ -92,7 +95,7 @@ func (l *RingLog) Sent(at clock.Time, p Proc, payload []byte, safe bool) {
 // Delivered records that p was handed a message of datagram seq of a ring. It returns its hash.
 func (l *RingLog) Delivered(at clock.Time, p Proc, m *core.Delivery, ring wire.RingID, seq uint64) uint64 {
 	h := Hash(m.Payload)
-	l.add(RingRecord{At: at, Kind: RingDelivered, Proc: p, From: l.ProcOf(m.From), Number: m.Sequence, Hash: h, Length: int32(len(m.Payload)), Ring: ring, Seq: seq})
+	l.add(RingRecord{At: at, Kind: RingDelivered, Proc: p, From: l.ProcOf(m.From), Number: m.Sequence, Hash: h, Length: int32(len(m.Payload)), Ring: ring, Seq: seq, Got: m.Received})
 	return h
 }
 
@@ -108,17 +111,27 @@ func (l *RingLog) Lost(at clock.Time, p Proc, from wire.MemberID, first uint64) 
 
 // View records a configuration.
 func (l *RingLog) View(at clock.Time, p Proc, regular bool, ring, old wire.RingID, members []wire.MemberID) {
+	if regular {
+		s := &l.stays[p]
+		copy(s[1:], s[:])
+		s[0] = stay{ring: ring}
+		for _, m := range members {
+			s[0].members = append(s[0].members, l.ProcOf(m))
+		}
+	}
 	l.add(RingRecord{At: at, Kind: RingView, Proc: p, Regular: regular, Ring: ring, Old: old, Members: members})
 }
 
 // Left records that p left Operational.
 func (l *RingLog) Left(at clock.Time, p Proc, ring wire.RingID) {
+	l.leaves(at, p)
 	l.add(RingRecord{At: at, Kind: RingLeft, Proc: p, Ring: ring})
 }
 
 // Ended records that p crashed, or left and closed.
 func (l *RingLog) Ended(at clock.Time, p Proc, crashed bool) {
 	l.Procs[p].Ended, l.Procs[p].Crashed = at, crashed
+	l.leaves(at, p)
 	l.add(RingRecord{At: at, Kind: RingEnded, Proc: p})
 }
 
@@ -126,6 +139,44 @@ func (l *RingLog) Ended(at clock.Time, p Proc, crashed bool) {
 // part of message first. position is what p had delivered of the ring.
 func (l *RingLog) Sequenced(p Proc, ring wire.RingID, seq, first uint64, count, part int, safe bool, position uint64) {
 	l.numbers[ring] = append(l.numbers[ring], number{seq: seq, first: first, position: position, count: int32(count), part: int32(part), proc: p, safe: safe})
+}
+
+// stay is one ring in which a process was operational, until it left.
+type stay struct {
+	ring    wire.RingID
+	members []Proc
+	left    clock.Time // 0: it is in it
+}
+
+// stayed is how many rings are remembered.
+const stayed = 4
+
+func (l *RingLog) leaves(at clock.Time, p Proc) {
+	if s := &l.stays[p][0]; s.left == 0 {
+		s.left = at
+	}
+}
+
+// Visit notes that p accepted a token, and that every member of the ring was operational in it at confirmed or later:
+// TO-25.
+func (l *RingLog) Visit(p Proc, ring wire.RingID, confirmed clock.Time) {
+	own := &l.stays[p][0]
+	if own.ring != ring || own.left != 0 {
+		l.Found("TO-25", "%s is given a token of ring %s, in which it is not operational", l.procName(p), ringName(ring))
+		return
+	}
+	if confirmed == 0 {
+		return
+	}
+next:
+	for _, o := range own.members {
+		for i := range l.stays[o] {
+			if s := &l.stays[o][i]; s.ring == ring && (s.left == 0 || s.left >= confirmed) {
+				continue next
+			}
+		}
+		l.Found("TO-25", "%s is told that all were in ring %s at %v, and %s was not", l.procName(p), ringName(ring), confirmed.Sub(0), l.procName(o))
+	}
 }
 
 // Token notes that p accepted a token: TO-17. Each token_seq of a ring is accepted once, and one

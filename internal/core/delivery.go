@@ -1,6 +1,9 @@
 package core
 
-import "github.com/activeblaze/blaze/wire"
+import (
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/wire"
+)
 
 // Delivery is one message as a protocol core hands it up. All slices are lent: they are valid
 // until the call that lends them returns.
@@ -11,6 +14,10 @@ type Delivery struct {
 	Kind     wire.Kind
 	Topic    []byte
 	Payload  []byte
+
+	// Received is set by a ring: when this member received the datagram with the end of the message. Of an own
+	// message it is when it got its number, and of a recovered one when it was recovered.
+	Received clock.Time
 }
 
 // Loss tells that messages First..Last (inclusive) of a stream will never come.

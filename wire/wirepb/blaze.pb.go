@@ -93,7 +93,7 @@ type Datagram struct {
 	Status      []*Status              `protobuf:"bytes,15,rep,name=status,proto3" json:"status,omitempty"`
 	Start       []*Start               `protobuf:"bytes,16,rep,name=start,proto3" json:"start,omitempty"`
 	Leave       []*Leave               `protobuf:"bytes,17,rep,name=leave,proto3" json:"leave,omitempty"`
-	// Totem (docs/totem.md). The header's stream is protocol 5.
+	// Totem (docs/totem.md). The header's stream is protocol 5, or 7: each is a ring of its own.
 	Ring   []*Ring   `protobuf:"bytes,18,rep,name=ring,proto3" json:"ring,omitempty"`
 	Token  []*Token  `protobuf:"bytes,19,rep,name=token,proto3" json:"token,omitempty"`
 	Join   []*Join   `protobuf:"bytes,20,rep,name=join,proto3" json:"join,omitempty"`
@@ -1181,6 +1181,7 @@ type Join struct {
 	Proc          []byte                 `protobuf:"bytes,5,opt,name=proc,proto3,oneof" json:"proc,omitempty"`                        // required; 16 bytes each, ascending: members that it knows of
 	Fail          []byte                 `protobuf:"bytes,6,opt,name=fail,proto3,oneof" json:"fail,omitempty"`                        // required; 16 bytes each, ascending: those of them that it holds failed; itself: it leaves
 	Datagram      *uint32                `protobuf:"fixed32,7,opt,name=datagram,proto3,oneof" json:"datagram,omitempty"`              // the largest UDP payload that it takes, 548 or more; missing: not known
+	Standing      []byte                 `protobuf:"bytes,8,opt,name=standing,proto3,oneof" json:"standing,omitempty"`                // see Notice; missing: from an older member
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1262,6 +1263,13 @@ func (x *Join) GetDatagram() uint32 {
 		return *x.Datagram
 	}
 	return 0
+}
+
+func (x *Join) GetStanding() []byte {
+	if x != nil {
+		return x.Standing
+	}
+	return nil
 }
 
 // Commit goes twice around the members of a ring that is to be formed.
@@ -1346,10 +1354,15 @@ func (x *Commit) GetEntries() []byte {
 
 // Notice is a word about the ring.
 type Notice struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Rep           []byte                 `protobuf:"bytes,1,opt,name=rep,proto3,oneof" json:"rep,omitempty"`                          // required; 16 bytes
-	RingSeq       *uint64                `protobuf:"fixed64,2,opt,name=ring_seq,json=ringSeq,proto3,oneof" json:"ring_seq,omitempty"` // required
-	Kind          *uint32                `protobuf:"fixed32,3,opt,name=kind,proto3,oneof" json:"kind,omitempty"`                      // required; 1: such a ring exists (to all), 2: do not hold the token (to its representative)
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Rep     []byte                 `protobuf:"bytes,1,opt,name=rep,proto3,oneof" json:"rep,omitempty"`                          // required; 16 bytes
+	RingSeq *uint64                `protobuf:"fixed64,2,opt,name=ring_seq,json=ringSeq,proto3,oneof" json:"ring_seq,omitempty"` // required
+	Kind    *uint32                `protobuf:"fixed32,3,opt,name=kind,proto3,oneof" json:"kind,omitempty"`                      // required; 1: such a ring exists (to all), 2: do not hold the token (to its representative)
+	// How the transmitter stands, little-endian: 4 bytes, the largest UDP payload that it takes, 548 or more; 4 bytes, the
+	// members of the last ring that it installed; 4 bytes, µs that its loop stood still for at most of late; 4 bytes, the
+	// number n of members that it holds down and receives; n MemberIDs; and padding. With it, the datagram is as long as
+	// one of data: what does not carry data does not carry this.
+	Standing      []byte `protobuf:"bytes,4,opt,name=standing,proto3,oneof" json:"standing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1403,6 +1416,13 @@ func (x *Notice) GetKind() uint32 {
 		return *x.Kind
 	}
 	return 0
+}
+
+func (x *Notice) GetStanding() []byte {
+	if x != nil {
+		return x.Standing
+	}
+	return nil
 }
 
 // Repair is one repair symbol of one block of the header's stream (docs/wire.md). Every number
@@ -3011,7 +3031,7 @@ const file_blaze_proto_rawDesc = "" +
 	"\n" +
 	"\b_backlogB\b\n" +
 	"\x06_flagsB\x06\n" +
-	"\x04_rtr\"\x9d\x02\n" +
+	"\x04_rtr\"\xcb\x02\n" +
 	"\x04Join\x12\x17\n" +
 	"\x04node\x18\x01 \x01(\x06H\x00R\x04node\x88\x01\x01\x12\x1d\n" +
 	"\astarted\x18\x02 \x01(\x06H\x01R\astarted\x88\x01\x01\x12\x1e\n" +
@@ -3019,7 +3039,8 @@ const file_blaze_proto_rawDesc = "" +
 	"\acounter\x18\x04 \x01(\x06H\x03R\acounter\x88\x01\x01\x12\x17\n" +
 	"\x04proc\x18\x05 \x01(\fH\x04R\x04proc\x88\x01\x01\x12\x17\n" +
 	"\x04fail\x18\x06 \x01(\fH\x05R\x04fail\x88\x01\x01\x12\x1f\n" +
-	"\bdatagram\x18\a \x01(\aH\x06R\bdatagram\x88\x01\x01B\a\n" +
+	"\bdatagram\x18\a \x01(\aH\x06R\bdatagram\x88\x01\x01\x12\x1f\n" +
+	"\bstanding\x18\b \x01(\fH\aR\bstanding\x88\x01\x01B\a\n" +
 	"\x05_nodeB\n" +
 	"\n" +
 	"\b_startedB\v\n" +
@@ -3028,7 +3049,8 @@ const file_blaze_proto_rawDesc = "" +
 	"\b_counterB\a\n" +
 	"\x05_procB\a\n" +
 	"\x05_failB\v\n" +
-	"\t_datagram\"\xc9\x01\n" +
+	"\t_datagramB\v\n" +
+	"\t_standing\"\xc9\x01\n" +
 	"\x06Commit\x12\x15\n" +
 	"\x03rep\x18\x01 \x01(\fH\x00R\x03rep\x88\x01\x01\x12\x1e\n" +
 	"\bring_seq\x18\x02 \x01(\x06H\x01R\aringSeq\x88\x01\x01\x12\x19\n" +
@@ -3040,14 +3062,16 @@ const file_blaze_proto_rawDesc = "" +
 	"\x06_indexB\b\n" +
 	"\x06_ringsB\n" +
 	"\n" +
-	"\b_entries\"v\n" +
+	"\b_entries\"\xa4\x01\n" +
 	"\x06Notice\x12\x15\n" +
 	"\x03rep\x18\x01 \x01(\fH\x00R\x03rep\x88\x01\x01\x12\x1e\n" +
 	"\bring_seq\x18\x02 \x01(\x06H\x01R\aringSeq\x88\x01\x01\x12\x17\n" +
-	"\x04kind\x18\x03 \x01(\aH\x02R\x04kind\x88\x01\x01B\x06\n" +
+	"\x04kind\x18\x03 \x01(\aH\x02R\x04kind\x88\x01\x01\x12\x1f\n" +
+	"\bstanding\x18\x04 \x01(\fH\x03R\bstanding\x88\x01\x01B\x06\n" +
 	"\x04_repB\v\n" +
 	"\t_ring_seqB\a\n" +
-	"\x05_kind\"\xa0\x02\n" +
+	"\x05_kindB\v\n" +
+	"\t_standing\"\xa0\x02\n" +
 	"\x06Repair\x12\x19\n" +
 	"\x05block\x18\x01 \x01(\x06H\x00R\x05block\x88\x01\x01\x12\x1b\n" +
 	"\x06scheme\x18\x02 \x01(\rH\x01R\x06scheme\x88\x01\x01\x12\x1b\n" +

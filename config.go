@@ -147,8 +147,10 @@ type Config struct {
 	// Logger gets the few lines that a channel writes to the log. Nil means slog.Default().
 	Logger *slog.Logger
 
-	group bool         // of a GroupChannel: SetConfig sets it
-	hooks hook.Options // for this repository's measurements and tests; hook.Set puts them here
+	group bool // of a GroupChannel: SetConfig sets it
+
+	clustered bool         // it runs the ring of a cluster besides
+	hooks     hook.Options // for this repository's measurements and tests; hook.Set puts them here
 }
 
 // TopicConfig is one exception for the topics that match Pattern.

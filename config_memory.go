@@ -9,6 +9,7 @@ import (
 	"github.com/activeblaze/blaze/group"
 	"github.com/activeblaze/blaze/internal/attach"
 	"github.com/activeblaze/blaze/internal/fanin"
+	"github.com/activeblaze/blaze/internal/member"
 	"github.com/activeblaze/blaze/internal/run"
 	"github.com/activeblaze/blaze/internal/topic"
 	"github.com/activeblaze/blaze/nack"
@@ -50,6 +51,7 @@ type memory struct {
 	inboxes    int64 // what several engines have for each other
 	ring       int64 // large messages of a ring: those that wait for the token, and those that are being put together
 	group      int64 // of a GroupChannel: what is known of members, calls and queued items that wait, large messages to one member, the way to the engine
+	cluster    int64 // of a cluster: large messages of its ring
 	intakes    int64 // messages that wait for the handlers of subscriptions, all together
 }
 
@@ -67,6 +69,7 @@ func (c *Config) memory(datagram int) memory {
 		intakes:    c.queueBytes(),
 		ring:       c.ringBytes(),
 		group:      c.groupBytes(),
+		cluster:    c.clusterBytes(),
 	}
 }
 
@@ -85,6 +88,14 @@ func (c *Config) ringBytes() int64 {
 		return 0
 	}
 	return int64(totem.QueueBytes(c.MaxMessageSize) + totem.AssemblyBytes(c.MaxMessageSize))
+}
+
+// clusterBytes is what the ring of a cluster takes besides packet memory.
+func (c *Config) clusterBytes() int64 {
+	if !c.clustered {
+		return 0
+	}
+	return member.ClusterBytes
 }
 
 // memoryXDP is c's over AF_XDP, where one packet memory is for the cores and for the driver's rings.
@@ -108,7 +119,7 @@ func (c *Config) memoryXDP(mtu, queues int) memory {
 }
 
 func (m memory) total() int64 {
-	return m.buffers + m.tables + m.streams + m.coding + m.receive + m.commands + m.reassembly + m.inboxes + m.intakes + m.ring + m.group
+	return m.buffers + m.tables + m.streams + m.coding + m.receive + m.commands + m.reassembly + m.inboxes + m.intakes + m.ring + m.group + m.cluster
 }
 
 // MemoryBudget is how many bytes Init and Start will take for c, with its defaults filled in:
@@ -166,6 +177,9 @@ func (c *Config) poolBuffers(datagram int) int {
 	}
 	if c.group {
 		n += group.DefaultBuffers
+	}
+	if c.clustered {
+		n += member.ClusterBuffers(datagram)
 	}
 	if streams := c.codedStreams(); streams > 0 {
 		n += nack.FECBuffers(c.FEC.nack(), streams)

@@ -24,7 +24,7 @@ import (
 //     other receiver's request stand for its own,
 //   - Status: engine 0, if it is about our streams,
 //   - Leave: engine 0 besides, since a member that leaves is no receiver any more,
-//   - everything of Totem and of groups: engine 0.
+//   - everything of the rings and of groups: engine 0.
 //
 // The core's Predicted needs no rule. It takes only what follows in a stream that the core has, and
 // that makes this engine the owner.
@@ -38,7 +38,9 @@ type Branch struct {
 	all    []*Branch // by engine
 	totem  Stepper   // engine 0's; nil: no topic is sent under Totem
 	group  Stepper   // engine 0's; nil: the member is in no group
-	notify func()    // wakes the engine
+
+	cluster Stepper // engine 0's; nil: the member is in no cluster
+	notify  func()  // wakes the engine
 
 	last  wire.MemberID   // the last transmitter that this engine owns; self: none
 	owned []wire.MemberID // all of them
@@ -92,10 +94,10 @@ func New(self wire.MemberID, cores []*nack.Protocol, streams int) []*Branch {
 	return all
 }
 
-// Connect sets the function that wakes the Branch's engine and, at engine 0, the cores of the ring and of
-// the group; nil: there is none.
-func (b *Branch) Connect(notify func(), totem, group Stepper) {
-	b.notify, b.totem, b.group = notify, totem, group
+// Connect sets the function that wakes the Branch's engine and, at engine 0, the cores of the ring, of
+// the group and of the cluster's ring; nil: there is none.
+func (b *Branch) Connect(notify func(), totem, group, cluster Stepper) {
+	b.notify, b.totem, b.group, b.cluster = notify, totem, group, cluster
 }
 
 // Stats returns the counters. It belongs to the engine's thread.
@@ -136,7 +138,7 @@ func ofTransmitter(d *wire.Datagram) bool {
 // ofFirst reports whether a datagram is for the first engine, whatever is in it.
 func ofFirst(d *wire.Datagram) bool {
 	q := d.Stream.Protocol()
-	return q == wire.Totem || q == wire.Group
+	return q == wire.Totem || q == wire.Group || q == wire.ClusterRing
 }
 
 // route steps the frames that are for this engine, and forwards the datagram to the engines that
@@ -144,8 +146,11 @@ func ofFirst(d *wire.Datagram) bool {
 func (b *Branch) route(now clock.Time, d *wire.Datagram, r buf.Received, pass bool) error {
 	if ofFirst(d) {
 		core := b.totem
-		if d.Stream.Protocol() == wire.Group {
+		switch d.Stream.Protocol() {
+		case wire.Group:
 			core = b.group
+		case wire.ClusterRing:
+			core = b.cluster
 		}
 		switch {
 		case b.number != 0:

@@ -104,7 +104,7 @@ func newRig(t *testing.T, engines int) *rig {
 			Driver: r.ports[i], Source: source{b}, Self: testSelf, Cluster: testCluster,
 			Protocols: map[wire.Protocol]engine.Protocol{wire.NACK: b}, Idle: engine.Block, CPU: -1,
 		})
-		b.Connect(e.Notify, nil, nil)
+		b.Connect(e.Notify, nil, nil, nil)
 		r.engines = append(r.engines, e)
 	}
 	return r

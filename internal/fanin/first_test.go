@@ -24,14 +24,14 @@ func (s *stepper) Step(_ clock.Time, d *wire.Datagram, r buf.Received) error {
 	return nil
 }
 
-// What is of Totem or of groups goes to the first engine's core of that protocol, wherever it arrives, with
+// What is of a ring or of groups goes to the first engine's core of that protocol, wherever it arrives, with
 // its sender's endpoint. It makes no engine the owner of its transmitter.
 func TestFirstEngineHasRingAndGroup(t *testing.T) {
 	r := newRig(t, 3)
-	var ring, group stepper
+	var ring, group, cluster stepper
 	for i, b := range r.branches {
 		if i == 0 {
-			b.Connect(b.notify, &ring, &group)
+			b.Connect(b.notify, &ring, &group, &cluster)
 		}
 	}
 	from := wire.MemberID{0: 4}
@@ -54,6 +54,7 @@ func TestFirstEngineHasRingAndGroup(t *testing.T) {
 	send(0, wire.Group, false, probe)
 	send(2, wire.Group, false, probe)
 	send(2, wire.Totem, true, wire.AppendNotice(nil, wire.Notice{Ring: wire.RingID{Seq: 1}, Kind: wire.MergeDetect}))
+	send(1, wire.ClusterRing, true, wire.AppendNotice(nil, wire.Notice{Ring: wire.RingID{Seq: 1}, Kind: wire.MergeDetect}))
 	for range 20 {
 		r.turn()
 	}
@@ -64,11 +65,14 @@ func TestFirstEngineHasRingAndGroup(t *testing.T) {
 	if want := []stepped{{from, 72, true, wire.FrameNotice}}; !slices.Equal(ring.taken, want) {
 		t.Errorf("the ring's core took %v, want %v", ring.taken, want)
 	}
+	if want := []stepped{{from, 71, true, wire.FrameNotice}}; !slices.Equal(cluster.taken, want) {
+		t.Errorf("the core of the cluster's ring took %v, want %v", cluster.taken, want)
+	}
 	if _, ok := r.branches[0].owners.of(from); ok {
 		t.Error("its transmitter has an owner")
 	}
 	for i, b := range r.branches {
-		if s := b.Stats(); s.Stray != 0 || i == 0 && s.Taken != 3 || i > 0 && s.Taken != 0 {
+		if s := b.Stats(); s.Stray != 0 || i == 0 && s.Taken != 4 || i > 0 && s.Taken != 0 {
 			t.Errorf("engine %d: %+v", i, s)
 		}
 	}

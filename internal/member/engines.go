@@ -91,6 +91,9 @@ func (m *Member) nackConfig(engine int, sink nack.Sink) nack.Config {
 		if cfg.uses(wire.Totem) {
 			c.Reserved = totem.Buffers(cfg.Window, c.Datagram)
 		}
+		if cfg.ClusterRing != nil {
+			c.Reserved += ClusterBuffers(c.Datagram)
+		}
 		if m.group != nil {
 			c.Reserved += m.group.cfg.Buffers
 		}
@@ -131,6 +134,12 @@ func (m *Member) makeEngines() {
 				protocols[wire.Totem] = u.branch // which forwards it to the first engine
 			}
 		}
+		if m.cluster != nil {
+			protocols[wire.ClusterRing] = m.cluster
+			if i > 0 {
+				protocols[wire.ClusterRing] = u.branch
+			}
+		}
 		driver, _, _, cpu := m.cfg.parts(i)
 		c := engine.Config{
 			Driver: driver, Source: source, Self: m.cfg.ID, Cluster: m.cfg.Cluster, Protocols: protocols,
@@ -148,14 +157,17 @@ func (m *Member) makeEngines() {
 		if u.branch == nil {
 			continue
 		}
-		var ring, group fanin.Stepper
+		var ring, group, cluster fanin.Stepper
 		if i == 0 && m.totem != nil {
 			ring = m.totem
 		}
 		if i == 0 && m.group != nil {
 			group = m.group.core
 		}
-		u.branch.Connect(u.engine.Notify, ring, group)
+		if i == 0 && m.cluster != nil {
+			cluster = m.cluster
+		}
+		u.branch.Connect(u.engine.Notify, ring, group, cluster)
 	}
 }
 
@@ -177,7 +189,7 @@ func (m *Member) BranchStats(engine int) fanin.Stats { return m.units[engine].br
 // SilentAt reports whether an engine has nothing left to send.
 func (m *Member) SilentAt(engine int) bool {
 	u := m.units[engine]
-	return u.engine.Flushed() && u.nack.Quiet() && (engine > 0 || (m.totem == nil || m.totem.Idle()) && m.group.left())
+	return u.engine.Flushed() && u.nack.Quiet() && (engine > 0 || (m.totem == nil || m.totem.Idle()) && (m.cluster == nil || m.cluster.Idle()) && m.group.left())
 }
 
 // Silent is SilentAt for the first engine.
@@ -192,6 +204,9 @@ func (m *Member) CloseAt(engine int, now clock.Time) {
 	if engine == 0 && m.totem != nil {
 		m.totem.Close(now)
 	}
+	if engine == 0 && m.cluster != nil {
+		m.cluster.Close(now)
+	}
 }
 
 // Close is CloseAt for the first engine.
@@ -205,6 +220,9 @@ func (m *Member) Release() {
 	}
 	if m.totem != nil {
 		m.totem.Release()
+	}
+	if m.cluster != nil {
+		m.cluster.Release()
 	}
 	m.group.release()
 	for _, l := range *m.open.Load() {

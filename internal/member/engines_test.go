@@ -13,6 +13,7 @@ import (
 	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/internal/lanes"
 	"github.com/activeblaze/blaze/nack"
+	"github.com/activeblaze/blaze/totem"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -86,6 +87,8 @@ type wires struct {
 	lose  float64
 	twice float64
 
+	cluster func(c *card) *ClusterRing // of members added from here on; nil: none
+
 	group func(c *card) *Group // of members added from here on; nil: none
 	drop  func(x packet) bool  // nil: only what lose says
 
@@ -102,7 +105,14 @@ func (w *wires) add(queues int, protocol wire.Protocol) *card {
 	c := &card{id: wire.MemberID{15: byte(n), 14: byte(n >> 8)}, next: map[wire.MemberID]uint64{}}
 	for range queues {
 		c.ports = append(c.ports, &port{local: buf.Endpoint(n), out: &w.out})
-		c.pools = append(c.pools, buf.NewPool(nack.Buffers(1<<18, testDatagram, 1, 4), testDatagram+nack.Headroom))
+		buffers := nack.Buffers(1<<18, testDatagram, 1, 4)
+		if protocol == wire.Totem {
+			buffers += totem.Buffers(1<<18, testDatagram)
+		}
+		if w.cluster != nil {
+			buffers += ClusterBuffers(testDatagram)
+		}
+		c.pools = append(c.pools, buf.NewPool(buffers, testDatagram+nack.Headroom))
 	}
 	table := NewTable()
 	if w.filter.Set == nil {
@@ -122,6 +132,9 @@ func (w *wires) add(queues int, protocol wire.Protocol) *card {
 	}
 	if w.group != nil {
 		cfg.Group = w.group(c)
+	}
+	if w.cluster != nil {
+		cfg.ClusterRing = w.cluster(c)
 	}
 	c.Member = New(cfg)
 	w.cards = append(w.cards, c)

@@ -44,6 +44,8 @@ type Config struct {
 	FEC  nack.FEC // of streams under FEC and Hybrid
 	Ring Ring     // used where a topic can be sent under Totem
 
+	ClusterRing *ClusterRing // nil: the member is in no cluster
+
 	Window         int // bytes
 	MaxMessageSize int // bytes
 	Fastest        bool
@@ -85,12 +87,15 @@ type Ring struct {
 
 // Member is one member put together.
 type Member struct {
-	cfg    Config
-	units  []*unit         // by engine; the first one sends, and the others only receive
-	pacer  *core.Pacer     // of all cores; nil: no bound
-	spent  atomic.Int64    // bytes that the further engines have sent and pacer has not charged yet
-	totem  *totem.Protocol // nil: no topic is sent under Totem
-	group  *grouping       // nil: it is in no group
+	cfg   Config
+	units []*unit         // by engine; the first one sends, and the others only receive
+	pacer *core.Pacer     // of all cores; nil: no bound
+	spent atomic.Int64    // bytes that the further engines have sent and pacer has not charged yet
+	totem *totem.Protocol // nil: no topic is sent under Totem
+
+	cluster *totem.Protocol // nil: it is in no cluster
+
+	group  *grouping // nil: it is in no group
 	table  *Table
 	wanted *lanes.Listener // nil: every lane is received
 	others int             // members of the ring besides this one, in the last regular view
@@ -104,7 +109,7 @@ type Member struct {
 // New puts a member together. It sends nothing until its engine turns.
 func New(cfg Config) *Member {
 	ring := cfg.uses(wire.Totem)
-	m := &Member{cfg: cfg, table: cfg.Table, wanted: lanes.NewListener(cfg.Filter, cfg.Lanes, ring || cfg.Group != nil), group: newGrouping(cfg.Group, cfg.Incarnation), lanes: map[wire.StreamID]*Lane{}}
+	m := &Member{cfg: cfg, table: cfg.Table, wanted: lanes.NewListener(cfg.Filter, cfg.Lanes, ring || cfg.Group != nil || cfg.ClusterRing != nil), group: newGrouping(cfg.Group, cfg.Incarnation), lanes: map[wire.StreamID]*Lane{}}
 	m.open.Store(new([]*Lane))
 	m.wanted.Want(m.table.patterns())
 	m.pacer = core.NewPacer(cfg.MaxRate, cfg.Driver.Datagram())
@@ -113,10 +118,11 @@ func New(cfg Config) *Member {
 		m.totem = totem.New(totem.Config{
 			Self: cfg.ID, Incarnation: cfg.Incarnation, Cluster: cfg.Cluster,
 			Datagram: cfg.Driver.Datagram(), Window: cfg.Window, MaxMessageSize: cfg.MaxMessageSize,
-			Room: cfg.Driver.Room(), Pacer: m.pacer, Pool: cfg.Pool, Rand: cfg.Rand, Sink: m.sink(m.units[0]),
+			Room: cfg.ringRoom(), Pacer: m.pacer, Pool: cfg.Pool, Rand: cfg.Rand, Sink: m.sink(m.units[0]),
 			Views: m.view, Events: cfg.Ring.Events, Profile: cfg.Ring.Profile, Plain: cfg.Ring.Plain, SelfDelivery: cfg.SelfDelivery,
 		})
 	}
+	m.startCluster()
 	m.startGroup()
 	m.makeEngines()
 	return m

@@ -89,6 +89,8 @@ func Protocol(p wire.Protocol) string {
 		return "totem"
 	case wire.Group:
 		return "group"
+	case wire.ClusterRing:
+		return "cluster"
 	}
 	return fmt.Sprintf("protocol %d", p)
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -145,6 +146,24 @@ func (h *Host) await(command, want string, n int) error {
 			return fmt.Errorf("rig: no%safter %v (%v): ip %s:\n%s", want, awaitLimit, err, command, out)
 		}
 	}
+}
+
+// Isolate has the switch carry nothing between these hosts, or again.
+func (r *Rig) Isolate(on bool, hosts ...int) error {
+	state := "off"
+	if on {
+		state = "on"
+	}
+	var commands []string
+	for _, i := range hosts {
+		commands = append(commands, "link set "+portName(i)+" type bridge_slave isolated "+state)
+	}
+	return r.bridge.ip(commands...)
+}
+
+// Narrow has the switch carry packets of at most that many bytes to and from host i.
+func (r *Rig) Narrow(i, mtu int) error {
+	return r.bridge.ip("link set " + portName(i) + " mtu " + strconv.Itoa(mtu))
 }
 
 // Host is host i, counted from 0.

@@ -4,6 +4,7 @@
 //   - Members over udp and xdp in one conversation, on a switch that loses packets.
 //   - A member of an older commit and one of this one, under NACK, Hybrid and Totem.
 //   - An idle ring rests.
+//   - A ring settles where two members do not receive each other, where a path is narrow, and where a member starves.
 //   - A member that is killed leaves a clean interface, and the next one starts.
 //   - The host is not harmed: TCP and ping go on beside the group's traffic.
 //   - Thousands of starts and stops leave nothing behind.

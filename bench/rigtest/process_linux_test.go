@@ -21,6 +21,11 @@ func TestMain(m *testing.M) {
 	switch os.Getenv(role) {
 	case "member":
 		member.Main()
+	case "ring":
+		if serveRing(os.Stdin, os.Stdout) != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
 	case "receiver":
 		if workload.Serve(os.Stdin, os.Stdout) != nil {
 			os.Exit(1)

@@ -32,7 +32,7 @@ func TestJoinsAreAsLongAsData(t *testing.T) {
 				t.Errorf("%d bytes: member %d received up to %d, want nearly %d", small, i, longest[n], want)
 			}
 		}
-		if seen[wire.FrameJoin] == 0 || seen[wire.FrameNotice] == 0 {
+		if seen[wire.FrameJoin] == 0 || seen[wire.FrameNotice] == 0 && small >= 1472 { // the first member sends the notices
 			t.Errorf("%d bytes: padding %v", small, seen)
 		}
 		r.done()

@@ -16,5 +16,5 @@ const (
 	forgetReceived          // the obligation is not kept across attempts
 	sharedToken             // a duplicated datagram finds the token as the first copy left it
 	crossingParts           // parts of a message cross from ring to ring
-	confirmedEarly          // what was forwarded in Recovery counts for Config.Visit
+	confirmedEarly          // Config.Visit confirms the present
 )

@@ -15,7 +15,7 @@ var Defects = map[string]defect{
 	"obligation not kept across attempts":        forgetReceived,
 	"duplicate frame mutates shared token":       sharedToken,
 	"parts of a message cross a ring":            crossingParts,
-	"forwarded in recovery counts as confirmed":  confirmedEarly,
+	"a visit confirms the present":               confirmedEarly,
 }
 
 // Plant leaves out a rule.

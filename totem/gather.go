@@ -170,8 +170,8 @@ func (p *Protocol) stepJoin(now clock.Time, d *wire.Datagram, j *wire.Join, r bu
 			return p.drop(DropHeld)
 		}
 		p.beginGather(now)
-		if !leaving {
-			p.proc.add(q) // or a member that is alone would agree with itself first
+		if !leaving && p.memb.n == 1 {
+			p.proc.add(q) // or this one, which is alone, would agree with itself first
 		}
 		p.enterGather(now, why)
 	case Gather:

@@ -58,7 +58,7 @@ func TestPlantedDefects(t *testing.T) {
 		{name: "duplicate frame mutates shared token", catchers: []string{"TO-3", "TO-10"}, seeds: 5},
 		{name: "parts of a message cross a ring", catchers: []string{"TO-23"}, seeds: 20, large: 0.3},
 		{name: "stable from one visit", catchers: []string{"TO-24"}, seeds: 5, safe: 0.5},
-		{name: "forwarded in recovery counts as confirmed", catchers: []string{"TO-25"}, seeds: 5},
+		{name: "a visit confirms the present", catchers: []string{"TO-25"}, seeds: 5},
 		{name: "ids are used again", catchers: []string{"TO-2"}, seeds: 30, same: true},
 	}
 	for _, test := range tests {

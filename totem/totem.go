@@ -91,7 +91,7 @@ type Config struct {
 	Views func(View)
 	// Visit, where it is set, is called with each token that is accepted in Operational, before what it lets be delivered.
 	// Every member of the ring was in it, in Operational, at confirmed or later: this member forwarded the token then,
-	// and it has passed all of them since. Zero means that it does not know that yet. high is the highest number that
+	// and it has passed all of them since. high is the highest number that
 	// was given to a datagram. A ring of one has no token; there Visit is called in each Flush with confirmed = now.
 	Visit func(now, confirmed clock.Time, high uint64)
 	// Events is called with what happens rarely. It may be nil.

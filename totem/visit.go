@@ -53,8 +53,9 @@ type tokens struct {
 	asked  bool   // since the last visit the token was asked for, or will be
 	accel  bool   // somebody in this ring sends after the token
 
-	// When the last token was forwarded in Operational; 0: not in this ring. With the next token that comes, every member
-	// has been in the ring at that time or later.
+	// When the last token of the ring was forwarded. With the next one that comes, every member has been in the ring at
+	// that time or later: also after the visit at which this member installed it, since the others do so at their
+	// next visit at the latest.
 	forwarded clock.Time
 
 	accepted clock.Time // when the last one was; 0: none yet
@@ -195,6 +196,9 @@ func (k *tokens) accept(p *Protocol, now clock.Time) {
 	}
 	k.high = t.high
 	if p.cfg.Visit != nil && p.state == Operational {
+		if p.cfg.defect == confirmedEarly {
+			k.forwarded = now
+		}
 		p.cfg.Visit(now, k.forwarded, t.high)
 	}
 	p.cancel(tokenRetransmit)
@@ -439,9 +443,7 @@ func (p *Protocol) forward(now clock.Time) {
 	t := &k.t
 	p.probe(TokenForwarded, r.id, t.seq)
 	t.seq++
-	if p.state == Operational || p.cfg.defect == confirmedEarly {
-		k.forwarded = now
-	}
+	k.forwarded = now
 	p.arm(tokenLoss, now.Add(p.tokenLossTime()))
 	b, mem := p.frame()
 	if b == nil {

@@ -260,8 +260,8 @@ func (p *Protocol) Cancel(now clock.Time, number uint64) {
 	}
 	e := End{Why: Cancelled, Unknown: c.packed > 0 || c.whole}
 	if k := c.queued; k != nil {
-		e.Unknown = e.Unknown || k.marked
-		e.NoConsumer = !k.handed && k.everybodyFailed()
+		e.Unknown = k.marked || k.handed && (e.Unknown || c.pair == nil)
+		e.NoConsumer = !k.handed && k.nobodyTakes()
 		x.settle(now, c, false)
 	}
 	x.calls.end(x, c, e)

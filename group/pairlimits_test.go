@@ -625,3 +625,39 @@ func TestRepliesAndResults(t *testing.T) {
 	}
 	r.idle()
 }
+
+// A consumer that has refused is tried with one item, and is handed more as soon as it takes that, though no handler
+// is done.
+func TestQueueAfterRefusals(t *testing.T) {
+	r := newPairRig(t, 2, 256)
+	a, b := r.m[0], r.m[1]
+	begun := 0
+	b.begin = func(*Work) { begun++ }
+	b.p.Consume(r.now, "q", 4, 0) // and no handler yet
+	r.announce()
+	var last uint64
+	for range 4 {
+		c := r.call(0, 0, "q", nil)
+		last = c.Number
+		a.p.Enqueue(r.now, c)
+	}
+	r.pass(50*time.Millisecond, time.Millisecond)
+	if n := a.p.pairs.stats.ItemsRefused; n < 5 || n > 20 {
+		t.Errorf("%d items were refused in 50 ms", n)
+	}
+	// Given up now, it says that nobody takes.
+	var end *End
+	a.ended = func(e *End) {
+		copied := *e
+		end = &copied
+	}
+	a.p.Cancel(r.now, last)
+	if end == nil || !end.NoConsumer || end.Unknown {
+		t.Errorf("the end of a call that every consumer refused: %+v", end)
+	}
+	b.p.HandleQueue(r.now, "q", b, 4, 10, 1<<20)
+	r.pass(20*time.Millisecond, time.Millisecond)
+	if begun != 3 {
+		t.Errorf("%d of 3 items were begun", begun)
+	}
+}

@@ -403,7 +403,7 @@ func (s *sending) outcome(now clock.Time, a *wire.PairAck) {
 			x.calls.end(x, c, End{Why: Answered})
 		default: // it waits for a reply
 			if c.queued != nil {
-				c.queued.tookItem()
+				x.tookItem(now, c.queued)
 			}
 			c.unlink()
 			c.link(&s.pair.asked)

@@ -392,10 +392,11 @@ func (x *pairs) refusedItem(now clock.Time, c *call) {
 	x.wait(now, c, false, 0)
 }
 
-// tookItem notes that a consumer took an item.
-func (k *queued) tookItem() {
-	if to := k.consumer(); to != nil {
+// tookItem notes that a consumer took an item. One that had refused is handed more.
+func (x *pairs) tookItem(now clock.Time, k *queued) {
+	if to := k.consumer(); to != nil && to.refused > 0 {
 		to.refused = 0
+		x.wakeQueues(now)
 	}
 }
 
@@ -469,6 +470,19 @@ func (k *queued) everybodyFailed() bool {
 	}
 	for i := range k.q.consumers {
 		if !slices.Contains(k.refusers, k.q.consumers[i].id) {
+			return false
+		}
+	}
+	return true
+}
+
+// nobodyTakes reports whether no consumer is left that may be given the item, has not failed on it, and did not
+// refuse the last one.
+func (k *queued) nobodyTakes() bool {
+	active := exclusiveOf(k.q.consumers)
+	for i := range k.q.consumers {
+		c := &k.q.consumers[i]
+		if (active == nil || c == active) && c.refused == 0 && !slices.Contains(k.refusers, c.id) {
 			return false
 		}
 	}

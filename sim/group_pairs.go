@@ -300,6 +300,9 @@ func (a *groupCaller) Ended(now clock.Time, e *group.End) {
 
 // Take is the in-box's handler.
 func (a *groupCaller) Take(now clock.Time, i *group.Item) (group.Verdict, wire.RefusalReason) {
+	if len(i.Payload) < 16 { // a forgery
+		return group.Take, 0
+	}
 	switch a.m.rng.IntN(100) {
 	case 0, 1:
 		return group.Wait, 0
@@ -345,6 +348,10 @@ type groupWorker struct {
 
 // Begin begins an item.
 func (a *groupWorker) Begin(now clock.Time, w *group.Work) {
+	if len(w.Payload) < 16 { // a forgery
+		a.p.Done(now, groupQueues[a.queue], w.From, w.Call, w.Attempt, wire.ResultHandled)
+		return
+	}
 	a.begun(now, check.PairRecord{Kind: check.PairWorkBegun, Marked: w.Redelivered, Alone: a.queue == 1}, w.From, w.Payload)
 	from, call, attempt, wanted, number := w.From, w.Call, w.Attempt, w.Wanted, binary.LittleEndian.Uint64(w.Payload)
 	message := append([]byte(nil), w.Payload[:8]...)

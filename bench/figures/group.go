@@ -18,6 +18,7 @@ func Group(duration time.Duration, fast bool) Suite {
 	}
 	add("request", "--what request --compare nack --idle busyspin", duration, false)
 	add("messages", "--what request --messages --compare nack --idle backoff", duration, false)
+	s.Cases = append(s.Cases, Case{Name: "goroutines", Line: "latency --goroutines --idle backoff", Duration: duration})
 	add("one sender", "--what send --senders 1", duration, false)
 	add("16 senders", "--what send --senders 16", duration, false)
 	add("queue", "--what queue --count 100000", duration, false)
@@ -82,6 +83,21 @@ func groupBars() []Bar {
 			Detail: func(r Round) string { return counts(r["request"]) },
 		},
 		absolute(requestRatio("request with Messages over engines' threads / NACK round trip, Backoff: p50", 3, "messages")),
+		Bar{
+			What: "request with Messages over engines' threads / NACK round trip with handlers on goroutines, Backoff: p50", Limit: 3,
+			Value: func(r Round) float64 {
+				if g := groupOf(r["messages"]); g != nil {
+					return of(g.Request, median) / p50(r["goroutines"])
+				}
+				return nan
+			},
+			Detail: func(r Round) string {
+				if g := groupOf(r["messages"]); g != nil {
+					return micros(of(g.Request, median), p50(r["goroutines"]))
+				}
+				return "the run failed"
+			},
+		},
 		sendersRatio("sends/s of 16 senders to one member / of one", ""),
 		nothingLost("requests and sends", "request", "messages", "one sender", "16 senders"),
 		onceOrMarked("queue, 4 consumers", "queue", true),
@@ -194,8 +210,8 @@ func onceOrMarked(what, name string, clean bool) Bar {
 func writeGroupRuns(b *bytes.Buffer, s Suite, rounds []Round) {
 	med := func(c Case, f func(g *measure.GroupResult) float64) float64 {
 		return medianRun(rounds, c.Name, func(r *measure.Result) float64 {
-			if r.Group == nil {
-				return nan
+			if r.Group == nil { // of another workload
+				return f(&measure.GroupResult{Result: *r})
 			}
 			return f(r.Group)
 		})

@@ -230,7 +230,7 @@ func (a *agent) start(ctx context.Context, want []string) (answer Answer, err er
 
 func members(all []blaze.Member) (out []Member) {
 	for _, m := range all {
-		out = append(out, Member{ID: m.ID.String(), Incarnation: m.Incarnation, Name: m.Name, Groups: m.Groups, Addr: m.Addr.String()})
+		out = append(out, Member{ID: m.ID.String(), Incarnation: m.Incarnation, Name: m.Name, Groups: m.Groups, Addr: m.Addr.String(), Started: m.Started.UnixNano()})
 	}
 	return out
 }

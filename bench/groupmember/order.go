@@ -103,6 +103,7 @@ type Member struct {
 	Name        string   `json:"name"`
 	Groups      []string `json:"groups"`
 	Addr        string   `json:"addr"`
+	Started     int64    `json:"started"` // ns since 1970
 }
 
 // Entry is one thing that a handler was given.

@@ -1,12 +1,23 @@
 package grouptest
 
 import (
+	"cmp"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/activeblaze/blaze/bench/groupmember"
 )
+
+// longestServing is the index of the member that started first: the one that a newcomer asks first.
+func longestServing(t *testing.T, all []*groupmember.Remote) int {
+	t.Helper()
+	list := do(t, all[0], groupmember.Command{Do: groupmember.DoMembers}).Members
+	first := slices.MinFunc(list, func(a, b groupmember.Member) int {
+		return cmp.Or(cmp.Compare(a.Started, b.Started), cmp.Compare(a.ID, b.ID))
+	})
+	return slices.IndexFunc(all, func(m *groupmember.Remote) bool { return m.ID == first.ID })
+}
 
 // A member that starts late has all others in its table at once: within 3 round trips or 10 ms,
 // whichever is more; also when the longest-serving one was killed the moment before. In the long form
@@ -28,11 +39,11 @@ func TestLateJoiner(t *testing.T) {
 			for round := range rounds {
 				joiner := p.start(t, 1, func(_ int, o *groupmember.Order) { o.Held = true })[0]
 				if kill {
-					oldest := here[0]
-					if err := oldest.Kill(); err != nil {
+					i := longestServing(t, here)
+					if err := here[i].Kill(); err != nil {
 						t.Fatal(err)
 					}
-					here = here[1:]
+					here = slices.Delete(here, i, i+1)
 				}
 				var ids []string
 				for _, m := range here {

@@ -68,6 +68,10 @@ type Options struct {
 	// Latency in a closed loop over xdp with Idle busyspin, and makes each message somewhat slower.
 	Breakdown bool
 
+	// Goroutines has handlers run on goroutines, as Subscribe does by itself, not on the engines' threads. It
+	// needs Latency in a closed loop, and Idle backoff, its default, or block.
+	Goroutines bool
+
 	// Rig makes a network for the run, each member a host of its own on it, and fills the
 	// interface into URI. It needs root. Empty means none: the members are on this host.
 	Rig     rig.Kind
@@ -130,6 +134,9 @@ func (o Options) fill(kind Kind) (Options, error) {
 	}
 	if kind == Group {
 		o.fillGroup()
+	}
+	if o.Goroutines && o.Idle == "" {
+		o.Idle = crowdedIdle
 	}
 	if kind == Raw || o.Breakdown && o.Idle == "" {
 		o.Idle = "busyspin"
@@ -217,6 +224,9 @@ func (o Options) Check(kind Kind) error {
 	}
 	if o.Breakdown && (kind != Latency || o.Rate > 0 || o.Idle != "" && o.Idle != "busyspin" || !strings.HasPrefix(o.URI, "xdp://")) {
 		return errors.New("breakdown needs latency without rate, over xdp:// and with idle busyspin")
+	}
+	if o.Goroutines && (kind != Latency || o.Rate > 0 || o.Idle == "busyspin") {
+		return errors.New("goroutines needs latency without rate, and idle backoff or block")
 	}
 	if o.Rig != "" {
 		if err := rig.Check(o.Rig, o.members(kind), rig.Options{}); err != nil {

@@ -127,7 +127,7 @@ func (r *run) channel(ctx context.Context, work func(context.Context, *member, *
 	base := role{
 		Workload: r.kind, URI: r.o.URI, Cluster: fmt.Sprintf("blazebench-%016x", random()), Protocol: r.o.Protocol, FEC: r.o.FEC,
 		Size: r.o.Size, Idle: r.o.Idle, Loss: r.o.Loss, Delay: r.o.Delay, Seed: r.o.Seed, Hash: r.hash, Every: r.o.timeEvery(),
-		Trace: r.o.Breakdown,
+		Trace: r.o.Breakdown, Goroutines: r.o.Goroutines,
 	}
 	// A run owns its thread: nothing else is scheduled on it.
 	runtime.LockOSThread()
@@ -140,7 +140,7 @@ func (r *run) channel(ctx context.Context, work func(context.Context, *member, *
 	}
 	defer m.ch.Shutdown()
 	if r.kind == Latency {
-		_, err := m.ch.SubscribePayload(pongTopic, func(d *blaze.Delivery) { r.pong(d.Payload) }, blaze.Inline())
+		_, err := m.ch.SubscribePayload(pongTopic, func(d *blaze.Delivery) { r.pong(d.Payload) }, base.handlers()...)
 		if err != nil {
 			return err
 		}

@@ -142,7 +142,7 @@ func receive(ctx context.Context, o *role, ctl *control, enc *json.Encoder) erro
 			}
 		}
 	}
-	sub, err := m.ch.SubscribePayload(pingTopic, handler, blaze.Inline(), blaze.OnLoss(s.lost))
+	sub, err := m.ch.SubscribePayload(pingTopic, handler, append(o.handlers(), blaze.OnLoss(s.lost))...)
 	if err != nil {
 		return err
 	}

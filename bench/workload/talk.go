@@ -30,12 +30,23 @@ type role struct {
 	Hash     uint64          `json:"hash"`  // seed of the payloads
 	Every    uint64          `json:"every"` // takes the time of each message whose number this divides
 	GSO      bool            `json:"gso"`
-	Trace    bool            `json:"trace"`   // take the times of each stage
-	Seconds  float64         `json:"seconds"` // Raw: how long
-	Ring     *ringRole       `json:"ring,omitempty"`
-	Group    *groupRole      `json:"group,omitempty"`
+	Trace    bool            `json:"trace"` // take the times of each stage
+
+	Goroutines bool `json:"goroutines"` // handlers run there
+
+	Seconds float64    `json:"seconds"` // Raw: how long
+	Ring    *ringRole  `json:"ring,omitempty"`
+	Group   *groupRole `json:"group,omitempty"`
 
 	Member *groupmember.Order `json:"member,omitempty"` // be this, and nothing of the rest
+}
+
+// handlers are the options of a subscription.
+func (o *role) handlers() []blaze.SubscribeOption {
+	if o.Goroutines {
+		return nil
+	}
+	return []blaze.SubscribeOption{blaze.Inline()}
 }
 
 // step is a later line: to a member of a ring when to begin, then to all that the load is over.

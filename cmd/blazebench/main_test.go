@@ -91,6 +91,7 @@ func TestMistakes(t *testing.T) {
 		{[]string{"latency", "--rig", "veth", "--receivers", "2"}, "--rig veth has two ends"},
 		{[]string{"latency", "--offload"}, "--offload is a rig's"},
 		{[]string{"latency", "--breakdown"}, "--breakdown needs latency without rate, over xdp://"},
+		{[]string{"latency", "--goroutines", "--idle", "busyspin"}, "--goroutines needs latency without rate, and idle backoff or block"},
 		{[]string{"throughput", "--breakdown"}, "flag provided but not defined: -breakdown"},
 		{[]string{"raw", "--receivers", "2"}, "flag provided but not defined: -receivers"},
 		{[]string{"figures", "--rounds", "0"}, "--rounds 0: want 1 or more"},

@@ -51,6 +51,9 @@ func newFlags(kind workload.Kind, stderr io.Writer) *flags {
 	if kind == workload.Latency {
 		f.BoolVar(&o.Breakdown, "breakdown", false, "over xdp://: show where the time goes, from Offer to the handler")
 	}
+	if kind == workload.Latency {
+		f.BoolVar(&o.Goroutines, "goroutines", false, "handlers run on goroutines, not on the engines' threads; with idle backoff or block")
+	}
 	loss := 0.0
 	if kind == workload.Loss {
 		loss = 0.01

@@ -70,6 +70,28 @@ func TestRigHybrid(t *testing.T) {
 	}
 }
 
+// Groups over AF_XDP: requests, sends, queues, and a failure that is reported.
+func TestRigGroup(t *testing.T) {
+	needRig(t)
+	if err := xdp.Available(); err != nil {
+		t.Skip(err)
+	}
+	for _, args := range []string{
+		"--rig veth --compare nack", "--what send --senders 4 --rig veth", "--what queue --consumers 2 --rig bridge --count 1000",
+		"--what members --members 3 --kills 1 --failure-timeout 1s --rig bridge",
+	} {
+		t.Run(args, func(t *testing.T) {
+			r, _ := inGroup(t, append(strings.Fields(args), "--uri", "xdp://239.255.66.76")...)
+			if r.Transport != "xdp" || r.Lost+r.Unmarked != 0 || r.Delivered != r.Sent || r.Sent == 0 && r.Kills == 0 {
+				t.Errorf("over %s: %s", r.Transport, counts(&r.Result))
+			}
+			if len(r.Detects) != r.Kills || r.FalseFailures > 0 {
+				t.Errorf("%d of %d kills were reported, and %d failures of members that lived", len(r.Detects), r.Kills, r.FalseFailures)
+			}
+		})
+	}
+}
+
 // interfaces are those of this host, outside of rigs.
 func interfaces(t *testing.T) (names []string) {
 	t.Helper()

@@ -30,7 +30,15 @@ func number(b []byte) uint64 {
 	return binary.LittleEndian.Uint64(b)
 }
 
-// publish sends on a topic: each N, as fast as it goes or one Every, until For is over.
+// number is that of the n-th message.
+func (c *Command) number(n uint64) uint64 {
+	if c.Stamp {
+		return uint64(engine.Now())
+	}
+	return n
+}
+
+// publish sends on a topic: N, as fast as it goes or one Every, until For is over.
 func (a *agent) publish(ctx context.Context, c *Command) (answer Answer, err error) {
 	a.topics.Lock()
 	defer a.topics.Unlock()
@@ -42,7 +50,7 @@ func (a *agent) publish(ctx context.Context, c *Command) (answer Answer, err err
 		a.pubs[c.Name] = p
 	}
 	for end := time.Now().Add(c.For); (c.For == 0 || time.Now().Before(end)) && (c.N == 0 || answer.Count < uint64(c.N)) && ctx.Err() == nil; {
-		err := p.Offer(Payload(answer.Count+1, c.Size))
+		err := p.Offer(Payload(c.number(answer.Count+1), c.Size))
 		switch {
 		case err == nil:
 			answer.Count++
@@ -137,6 +145,7 @@ func (a *agent) call(ctx context.Context, c *Command) (Answer, error) {
 		t.time(func() error {
 			ctx, cancel := context.WithTimeout(ctx, patience)
 			defer cancel()
+			n := c.number(n)
 			m := blaze.NewBytesMessage(Payload(n, c.Size))
 			if c.Do == DoSend {
 				return a.g.SendInbox(ctx, to, c.Name, m)

@@ -50,6 +50,7 @@ type Command struct {
 	File      string        `json:"file,omitempty"`      // where a consumer writes what it handles
 	Exclusive bool          `json:"exclusive,omitempty"` // of a consumer
 	Quiet     bool          `json:"quiet,omitempty"`     // not in the log
+	Stamp     bool          `json:"stamp,omitempty"`     // what is published or sent has the time for its number, ns
 }
 
 // What a member can do.

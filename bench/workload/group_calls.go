@@ -59,7 +59,7 @@ func (r *run) requests(ctx context.Context, res *measure.GroupResult, given Opti
 		}
 		r.progress("turn %d of %d: NACK's round trip", i+1, turns)
 		n := given
-		n.Group, n.Duration, n.Idle, n.Progress = GroupOptions{}, o.Duration, o.Idle, nil
+		n.Group, n.Duration, n.Idle, n.Progress, n.Stderr = GroupOptions{}, o.Duration, o.Idle, nil, o.Stderr
 		n.Network = r.children.rig
 		nack, times, err := Run(ctx, Latency, n)
 		if err != nil {

@@ -17,7 +17,7 @@ import (
 type processes struct {
 	name    string   // of one: receiver, member
 	command []string // that starts one
-	stderr  io.Writer
+	stderr  io.Writer // shared
 	rig     *rig.Rig // nil: none
 	host    int      // of the rig, where the first one is; the next is on the next
 	all     []*proc.Child
@@ -26,19 +26,12 @@ type processes struct {
 
 // start starts n processes. Each gets the role that as makes of its index.
 func (p *processes) start(n int, as func(i int) *role) error {
-	stderr := p.stderr
-	if stderr == nil {
-		stderr = io.Discard
-	}
-	if _, ok := stderr.(*os.File); !ok {
-		stderr = &together{w: stderr} // a file is inherited; into anything else every child is copied
-	}
 	for i := range n {
 		var where proc.Place
 		if p.rig != nil {
 			where = p.rig.Host(p.host + i)
 		}
-		c, err := proc.StartIn(where, p.command, stderr)
+		c, err := proc.StartIn(where, p.command, p.stderr)
 		if err != nil {
 			return err
 		}
@@ -48,6 +41,18 @@ func (p *processes) start(n int, as func(i int) *role) error {
 		}
 	}
 	return nil
+}
+
+// shared makes a writer one that several processes can have for their standard error. A file is inherited; into
+// anything else every child is copied.
+func shared(w io.Writer) io.Writer {
+	switch w.(type) {
+	case nil:
+		return io.Discard
+	case *os.File, *together:
+		return w
+	}
+	return &together{w: w}
 }
 
 // together lets several goroutines write to what is made for one.

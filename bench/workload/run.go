@@ -25,6 +25,7 @@ func Run(ctx context.Context, kind Kind, opt Options) (*measure.Result, *measure
 	if err != nil {
 		return nil, nil, err
 	}
+	o.Stderr = shared(o.Stderr)
 	// No run takes longer, whatever goes wrong.
 	limit := ringLimit + o.warmUp() + o.Duration + stalled + Settle + 20*time.Second + o.Group.longer()
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("the run did not end within %v", limit))

@@ -15,11 +15,11 @@ import (
 
 // processes are those that a run starts: receivers, or the members of a ring.
 type processes struct {
-	name    string   // of one: receiver, member
-	command []string // that starts one
+	name    string    // of one: receiver, member
+	command []string  // that starts one
 	stderr  io.Writer // shared
-	rig     *rig.Rig // nil: none
-	host    int      // of the rig, where the first one is; the next is on the next
+	rig     *rig.Rig  // nil: none
+	host    int       // of the rig, where the first one is; the next is on the next
 	all     []*proc.Child
 	cpu     time.Duration // of those that have ended
 }

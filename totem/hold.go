@@ -92,16 +92,19 @@ func (h *holdDowns) entry(p *Protocol, id wire.MemberID) *holdDown {
 			e.node = o.node
 		}
 	}
-	e.id = id // of the start that is seen now
+	if e.id != id { // a new start: that rings with the one before did not last says nothing of it
+		e.id, e.falls = id, [fallLimit]clock.Time{}
+	}
 	return e
 }
 
 // raise holds a member down, for longer than the last time.
 func (h *holdDowns) raise(p *Protocol, now clock.Time, id wire.MemberID, why holdCause) *holdDown {
 	e := h.entry(p, id)
-	if e.until > now && e.why != full {
-		if why == unrest {
-			e.why = why
+	if e.runs(p, now) && e.why != full {
+		if why == unrest && e.why != unrest {
+			e.until, e.why = now.Add(e.delay), why
+			p.event(Event{Kind: HeldDown, Member: id, Hold: e.delay, Sure: true})
 		}
 		return e
 	}
@@ -155,10 +158,9 @@ func (h *holdDowns) flaps(p *Protocol, now clock.Time, id wire.MemberID) {
 // falls notes that a member fell out of the ring.
 func (h *holdDowns) falls(p *Protocol, now clock.Time, id wire.MemberID) {
 	e := h.entry(p, id)
-	oldest := e.falls[e.fell]
 	e.falls[e.fell] = now
 	e.fell = (e.fell + 1) % fallLimit
-	if oldest != 0 && now.Sub(oldest) < fallWindow {
+	if oldest := e.falls[e.fell]; oldest != 0 && now.Sub(oldest) < fallWindow {
 		h.raise(p, now, id, unrest)
 	}
 }
@@ -213,7 +215,7 @@ func (e *holdDown) runs(p *Protocol, now clock.Time) bool {
 // holds reports whether a member is ignored now.
 func (h *holdDowns) holds(p *Protocol, now clock.Time, id wire.MemberID) bool {
 	e := h.at(p, id)
-	return e != nil && e.runs(p, now)
+	return e != nil && e.runs(p, now) && (e.why != unrest || e.id == id)
 }
 
 // any reports whether somebody is held down who could show that the cause is gone.

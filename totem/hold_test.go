@@ -107,11 +107,39 @@ func TestHoldDownEnds(t *testing.T) {
 	}
 }
 
+// A hold-down is of a name, since a process may start anew. But that rings did not last with the start before, which
+// may have been killed again and again, does not count against a new one.
+func TestHoldDownOfANewStart(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		begin func(h *holdDowns, p *Protocol, id wire.MemberID)
+		held  bool
+	}{{"it did not answer", refused, true}, {"it fell out of rings", fell, false}} {
+		r := newRig(t, 2)
+		r.form()
+		p := r.nodes[0].p
+		before, after := wire.MemberID{9}, wire.MemberID{8}
+		for _, id := range []wire.MemberID{before, after} {
+			p.peers.entry(p, id).node = 77
+		}
+		c.begin(&p.holds, p, before)
+		if held := p.holds.holds(p, p.last, after); held != c.held {
+			t.Errorf("%s: the next start is held down: %v", c.name, held)
+		}
+		for range fallLimit - 1 {
+			p.holds.falls(p, p.last, after)
+		}
+		if !c.held && p.holds.holds(p, p.last, after) {
+			t.Errorf("%s: the falls of another start count", c.name)
+		}
+	}
+}
+
 func stuck(h *holdDowns, p *Protocol, id wire.MemberID)   { h.raise(p, p.last, id, answer) }
 func refused(h *holdDowns, p *Protocol, id wire.MemberID) { h.refused(p, p.last, id) }
 func middle(h *holdDowns, p *Protocol, id wire.MemberID)  { h.chose(p, p.last, id, p.memb.ids[1]) }
 func fell(h *holdDowns, p *Protocol, id wire.MemberID) {
-	for range fallLimit + 1 {
+	for range fallLimit {
 		h.falls(p, p.last, id)
 	}
 }

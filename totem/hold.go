@@ -94,6 +94,9 @@ func (h *holdDowns) entry(p *Protocol, id wire.MemberID) *holdDown {
 	}
 	if e.id != id { // a new start: that rings with the one before did not last says nothing of it
 		e.id, e.falls = id, [fallLimit]clock.Time{}
+		if e.why == unrest {
+			e.until = 0
+		}
 	}
 	return e
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/internal/core"
+	"github.com/activeblaze/blaze/internal/lanes"
 	"github.com/activeblaze/blaze/totem"
 	"github.com/activeblaze/blaze/wire"
 )
@@ -150,5 +151,29 @@ func TestRoomOfTwoRings(t *testing.T) {
 	}
 	if one := two.add(1, wire.NACK); one.cfg.ringRoom() != 1<<20 {
 		t.Errorf("room of the only ring: %d", one.cfg.ringRoom())
+	}
+}
+
+// Where lanes are kept away from a member, that of the cluster's ring comes.
+func TestClusterRingIsInAWantedLane(t *testing.T) {
+	for _, cluster := range []bool{false, true} {
+		w := newWires(t, 1)
+		if cluster {
+			w, _ = newClusterWires(t)
+		}
+		var set [][2]uint32
+		w.filter = lanes.Filter{Set: func(ranges [][2]uint32) error { set = ranges; return nil }}
+		for w.lanes = 4; lanes.Of("topic", w.lanes) == 0; w.lanes++ {
+		}
+		c := w.add(1, wire.NACK)
+		if err := c.ListenAll(w.now); err != nil {
+			t.Fatal(err)
+		}
+		if len(set) == 0 {
+			t.Fatal("the driver was given no lanes")
+		}
+		if got := set[0][0] == 0; got != cluster {
+			t.Errorf("in a cluster: %v; lanes %v", cluster, set)
+		}
 	}
 }

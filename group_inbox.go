@@ -102,7 +102,7 @@ func (g *GroupChannel) SendGroup(ctx context.Context, group string, m *Message) 
 // An in-box has one handler: a second one is ErrExists. A nil handler is ErrArgument, and so is a name that begins
 // with "blaze."; one that is longer than 255 bytes or not UTF-8 is ErrTopic. The queue in front of h holds
 // Config.SubscriptionQueue messages; Config.SlowConsumer says what happens when it is full: the sender waits
-// (Pause), it is told ErrBackPressure (Drop), or the handler is closed (Disconnect). A handler that has not
+// (Pause), it gets ErrBackPressure (Drop), or the handler is closed (Disconnect). A handler that has not
 // returned for 100 ms while messages wait behind it is named in the log.
 //
 // HandleInbox works in every state; the handler outlives Stop and Shutdown.

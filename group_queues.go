@@ -212,7 +212,7 @@ func (hs *handlers) remove(k *consumer) bool {
 	return true
 }
 
-// at work returns the consumers of a queue that are to take from it. It is called with the lock.
+// atWork returns the consumers of a queue that are to take from it. It is called with the lock.
 func (q *workQueue) atWork() (list []*consumer, exclusive bool) {
 	for i, k := range q.consumers {
 		if k.exclusive {

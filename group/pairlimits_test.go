@@ -586,7 +586,7 @@ func TestQueueWindow(t *testing.T) {
 		{"a fast handler", consumer{e: e, handlers: 1, service: 10 * time.Microsecond}, 12},
 		{"a handler without service time", consumer{e: e, handlers: 1, service: 1}, 64},
 		{"many handlers", consumer{e: e, handlers: 64}, 64},
-		{"this member", consumer{handlers: 2, service: time.Microsecond}, 4 + int(ownTurn/time.Microsecond)},
+		{"this member", consumer{handlers: 2, service: time.Microsecond}, 4 + int(firstTurn/time.Microsecond)},
 		{"one that has refused", consumer{e: e, handlers: 8, refused: time.Millisecond}, 1},
 	}
 	for _, test := range tests {

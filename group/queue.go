@@ -26,7 +26,9 @@ const (
 	mostOut       = 64
 	handlersAhead = 2 // items for each handler
 
-	ownTurn = 30 * time.Microsecond // what a round trip is for other consumers: to the handlers of this member and back
+	// What a round trip is for other consumers: to a handler of this member that has nothing to do, and back.
+	firstTurn = 50 * time.Microsecond // before it was measured
+	mostTurn  = time.Millisecond
 )
 
 // queue is a queue of which this member has items, or had some a short while ago.
@@ -53,6 +55,7 @@ type consumer struct {
 	out      int // items of this member that it was handed
 	backlog  int // items that wait there for handlers, as it said last
 	service  time.Duration
+	turn     time.Duration // of this member: smoothed, without the handler's time; 0: not measured
 
 	refused   time.Duration // how long it is left alone after it refused; 0: it took the last item
 	notBefore clock.Time    // it is left alone until then
@@ -68,6 +71,7 @@ type queued struct {
 	handed    bool // to member
 	member    wire.MemberID
 	handedAt  clock.Time
+	alone     bool            // its consumer had no other item of this member then
 	had       []wire.MemberID // that were handed it; the last maxHad
 	refusers  []wire.MemberID // that failed on it; at most maxRefusers
 	notBefore clock.Time
@@ -284,7 +288,7 @@ func (c *consumer) window() int {
 	}
 	n := handlersAhead * c.handlers
 	if c.service > 0 {
-		turn := ownTurn
+		turn := cmp.Or(c.turn, firstTurn)
 		if c.e != nil {
 			turn = c.e.roundTrip
 		}
@@ -297,7 +301,7 @@ func (c *consumer) window() int {
 func (x *pairs) handOut(now clock.Time, k *queued, to *consumer) {
 	c := k.c
 	k.attempt++
-	k.handed, k.member, k.handedAt = true, to.id, now
+	k.handed, k.member, k.handedAt, k.alone = true, to.id, now, to.out == 0
 	if !slices.Contains(k.had, to.id) {
 		if len(k.had) == maxHad {
 			k.had = slices.Delete(k.had, 0, 1)
@@ -418,6 +422,11 @@ func (x *pairs) result(now clock.Time, from wire.MemberID, i *wire.Item) {
 	for at := range k.q.consumers {
 		if o := &k.q.consumers[at]; o.id == from {
 			o.backlog, o.service = int(i.Backlog), time.Duration(i.Service)*time.Microsecond
+			if o.e == nil && current && k.alone {
+				sample := min(max(now.Sub(k.handedAt)-o.service, time.Microsecond), mostTurn)
+				o.turn = cmp.Or(o.turn, sample)
+				o.turn += (sample - o.turn) / 4
+			}
 		}
 	}
 	switch i.Result {

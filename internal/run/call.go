@@ -2,10 +2,10 @@ package run
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/activeblaze/blaze/engine"
-	"github.com/activeblaze/blaze/internal/gid"
 	"github.com/activeblaze/blaze/internal/member"
 )
 
@@ -16,7 +16,7 @@ func (r *Run) Begin(ctx context.Context, t *member.Calls, c *member.Call, late b
 		err = ErrOccupied
 	}
 	for err == nil && !r.member.BeginCall(c) {
-		err = r.idle(ctx, r.stop(late))
+		err = r.makeRoom(ctx, r.stop(late))
 	}
 	if err != nil {
 		t.Free(c)
@@ -69,7 +69,7 @@ func (r *Run) cancel(number uint64, c *member.Call, stop <-chan struct{}) error 
 	ctx, done := context.WithTimeout(context.Background(), cancelWait)
 	defer done()
 	for !r.member.CancelCall(number) {
-		if err := r.idle(ctx, stop); err != nil {
+		if err := r.makeRoom(ctx, stop); err != nil {
 			return err
 		}
 	}
@@ -102,15 +102,10 @@ func (r *Run) awaitTurning(ctx context.Context, c *member.Call, stop <-chan stru
 			<-c.Ended()
 			return nil
 		}
-		if err := ctx.Err(); err != nil {
+		if err := over(ctx, stop); err != nil {
 			return err
 		}
-		select {
-		case <-stop:
-			return ErrClosed
-		default:
-		}
-		turned, work := r.turnOnce(&others)
+		turned, work, _ := r.turnOnce(&others)
 		switch {
 		case turned && work > 0:
 			w.Worked()
@@ -139,56 +134,33 @@ func (r *Run) awaitTurning(ctx context.Context, c *member.Call, stop <-chan stru
 	}
 }
 
-// turnOnce turns the engine once for a goroutine that waits for a call, if it is its turn, as turnFor says.
-func (r *Run) turnOnce(others *lookout) (turned bool, work int) {
-	if _, err := r.enter(); err != nil {
-		return false, 0
-	}
-	if r.turner != 0 && r.turner != gid.Current() {
-		now := engine.Now()
-		if r.turns != others.turns {
-			*others = lookout{r.turns, now}
-		}
-		if now.Sub(others.since) < takeOver {
-			r.mu.Unlock()
-			return false, 0
-		}
-	}
-	work = r.turn()
-	after := r.after
-	r.after = nil
-	r.mu.Unlock()
-	for _, f := range after {
-		f()
-	}
-	return true, work
-}
-
-// idle waits a little, for room in the command ring.
-func (r *Run) idle(ctx context.Context, stop <-chan struct{}) error {
-	if err := ctx.Err(); err != nil {
+// makeRoom makes room in the command ring, or waits a little for it.
+func (r *Run) makeRoom(ctx context.Context, stop <-chan struct{}) error {
+	if err := over(ctx, stop); err != nil {
 		return err
 	}
+	if r.invoker { // perhaps no goroutine turns
+		return r.Do(func() { r.member.Commands(r.Now(), math.MaxInt) })
+	}
+	time.Sleep(firstWait)
+	return nil
+}
+
+// over is the error of a wait that is over, nil while it is not.
+func over(ctx context.Context, stop <-chan struct{}) error {
 	select {
 	case <-stop:
 		return ErrClosed
 	default:
+		return ctx.Err()
 	}
-	if r.invoker {
-		var others lookout
-		if turned, _ := r.turnOnce(&others); turned {
-			return nil
-		}
-	}
-	time.Sleep(firstWait)
-	return nil
 }
 
 // Done reports what became of an item of a queue. It waits for room in the command ring. After the end it does
 // nothing.
 func (r *Run) Done(d *member.Done) {
 	for !r.member.Done(d) {
-		if r.idle(context.Background(), r.gone) != nil {
+		if r.makeRoom(context.Background(), r.gone) != nil {
 			return
 		}
 	}
@@ -197,6 +169,7 @@ func (r *Run) Done(d *member.Done) {
 
 // Slot takes a slot for a call, and waits for one if there is none.
 func (r *Run) Slot(ctx context.Context, t *member.Calls) (*member.Call, error) {
+	var others lookout
 	for {
 		if c := t.Get(); c != nil {
 			return c, nil
@@ -204,8 +177,14 @@ func (r *Run) Slot(ctx context.Context, t *member.Calls) (*member.Call, error) {
 		if r.InHandler() {
 			return nil, ErrOccupied
 		}
-		if err := r.idle(ctx, r.refused); err != nil {
+		if err := over(ctx, r.refused); err != nil {
 			return nil, err
 		}
+		if r.invoker {
+			if turned, _, _ := r.turnOnce(&others); turned {
+				continue
+			}
+		}
+		time.Sleep(firstWait)
 	}
 }

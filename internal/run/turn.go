@@ -137,36 +137,41 @@ type lookout struct {
 	since clock.Time // no turn since
 }
 
-// turnFor turns the engine once for a goroutine that waits, if it is its turn: no goroutine has turned,
-// the caller turned last, or for takeOver no other has.
+// turnFor turns the engine once for a goroutine that waits, if it is its turn. Where there was nothing to do it
+// lets the driver wait a little.
 func (r *Run) turnFor(others *lookout) (turned bool, err error) {
-	if _, err = r.enter(); err != nil {
-		return false, err
+	turned, work, err := r.turnOnce(others)
+	if turned && work == 0 {
+		_ = r.Do(r.rest)
 	}
-	mine := r.turner == 0 || r.turner == gid.Current()
-	if !mine {
+	if turned && r.refusing() {
+		err = ErrClosed
+	}
+	return turned, err
+}
+
+// turnOnce turns the engine once for a goroutine that waits, if it is its turn: no goroutine has turned, the
+// caller turned last, or for takeOver no other has.
+func (r *Run) turnOnce(others *lookout) (turned bool, work int, err error) {
+	if _, err = r.enter(); err != nil {
+		return false, 0, err
+	}
+	if r.turner != 0 && r.turner != gid.Current() {
 		now := engine.Now()
 		if r.turns != others.turns {
 			*others = lookout{r.turns, now}
 		}
-		mine = now.Sub(others.since) >= takeOver
+		if now.Sub(others.since) < takeOver {
+			r.mu.Unlock()
+			return false, 0, nil
+		}
 	}
-	if !mine {
-		r.mu.Unlock()
-		return false, nil
-	}
-	work := r.turn()
-	if work == 0 {
-		r.driver.Wait(idleWait)
-	}
-	after, refuses := r.after, r.refuses
+	work = r.turn()
+	after := r.after
 	r.after = nil
 	r.mu.Unlock()
 	for _, f := range after {
 		f()
 	}
-	if refuses {
-		return true, ErrClosed
-	}
-	return true, nil
+	return true, work, nil
 }

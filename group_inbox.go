@@ -38,7 +38,7 @@ func (g *GroupChannel) SendInbox(ctx context.Context, to MemberID, inbox string,
 	if err := checkInbox(inbox); err != nil {
 		return err
 	}
-	w := what{member.CallSend, to, inbox}
+	w := what{kind: member.CallSend, to: to, name: inbox}
 	st, c, err := g.callWith(ctx, w, m)
 	if err != nil {
 		return err
@@ -53,7 +53,7 @@ func (g *GroupChannel) SendGroup(ctx context.Context, group string, m *Message) 
 	if err := checkName("group", group); err != nil {
 		return err
 	}
-	st, err := g.mayCall(ctx, what{member.CallSend, MemberID{}, group}, m)
+	st, err := g.mayCall(ctx, what{kind: member.CallSend, group: group}, m)
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (g *GroupChannel) SendGroup(ctx context.Context, group string, m *Message) 
 	var all []sent
 	var errs []error
 	for _, to := range st.Group().Mirror().Of(group, nil) {
-		w := what{member.CallSend, MemberID(to.ID), ""}
+		w := what{kind: member.CallSend, to: MemberID(to.ID)}
 		c, err := g.slot(ctx, st, w)
 		if err == nil {
 			c.PayloadKind, c.Payload = wire.KindMessage, payload

@@ -32,7 +32,7 @@ func (g *GroupChannel) Enqueue(ctx context.Context, queue string, m *Message) er
 	if err := checkName("queue", queue); err != nil {
 		return err
 	}
-	w := what{member.CallEnqueue, MemberID{}, queue}
+	w := what{kind: member.CallEnqueue, name: queue}
 	st, c, err := g.callWith(ctx, w, m)
 	if err != nil {
 		return err
@@ -47,7 +47,7 @@ func (g *GroupChannel) RequestQueue(ctx context.Context, queue string, m *Messag
 	if err := checkName("queue", queue); err != nil {
 		return nil, err
 	}
-	return g.request(ctx, what{member.CallRequestQueue, MemberID{}, queue}, m)
+	return g.request(ctx, what{kind: member.CallRequestQueue, name: queue}, m)
 }
 
 // Queues are the names of the queues that members consume from, this one included, in ascending order. While the
@@ -294,6 +294,7 @@ type groupStart struct {
 	stopping atomic.Bool
 	inboxes  map[string]group.InboxHandler // that the core has
 	queues   map[string]*appliedQueue      // that the core has
+	running  bool                          // the engine turns: see retry
 	retrying bool
 }
 
@@ -419,7 +420,7 @@ func (s *groupStart) close(now clock.Time, core *group.Protocol, name string) {
 
 // retry has the exclusive queues announced that are not, a little later.
 func (s *groupStart) retry() {
-	if s.retrying {
+	if s.retrying || !s.running { // serveQueues comes here again
 		return
 	}
 	s.retrying = true
@@ -480,7 +481,10 @@ func (c *Channel) serveQueues(st *start) {
 		return
 	}
 	hs := &c.group.handlers
-	_ = st.Do(func() { st.group.begin(st.Now(), st.Member().Group()) }) // what came while it started
+	_ = st.Do(func() { // what came while it started
+		st.group.running = true
+		st.group.begin(st.Now(), st.Member().Group())
+	})
 	hs.mu.Lock()
 	var names []string
 	for name := range hs.queues {

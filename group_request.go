@@ -16,9 +16,10 @@ import (
 
 // what is the thing that a call asks for.
 type what struct {
-	kind member.CallKind
-	to   MemberID
-	name string
+	kind  member.CallKind
+	to    MemberID
+	name  string // of the in-box or queue
+	group string // SendGroup: to all of it
 }
 
 // String is for errors: "sending to 3f2a…, in-box \"orders\"".
@@ -27,17 +28,16 @@ func (w what) String() string {
 	if w.name != "" {
 		inbox = fmt.Sprintf(", in-box %q", w.name)
 	}
-	switch w.kind {
-	case member.CallSend:
-		if w.to == (MemberID{}) && w.name != "" {
-			return fmt.Sprintf("sending to group %q", w.name)
-		}
+	switch {
+	case w.group != "":
+		return fmt.Sprintf("sending to group %q", w.group)
+	case w.kind == member.CallSend:
 		return fmt.Sprintf("sending to %v%s", w.to, inbox)
-	case member.CallRequest:
+	case w.kind == member.CallRequest:
 		return fmt.Sprintf("a request to %v%s", w.to, inbox)
-	case member.CallEnqueue:
+	case w.kind == member.CallEnqueue:
 		return fmt.Sprintf("a message in queue %q", w.name)
-	case member.CallRequestQueue:
+	case w.kind == member.CallRequestQueue:
 		return fmt.Sprintf("a request in queue %q", w.name)
 	}
 	return fmt.Sprintf("a reply to %v", w.to)
@@ -187,7 +187,7 @@ func callError(w what, e *group.End, err error) error {
 // The errors are those of SendInbox. While the other member lives and does not reply, Request waits for ctx. When
 // the error matches ErrUnknownOutcome, or ctx has ended, the other member may have handled the request.
 func (g *GroupChannel) Request(ctx context.Context, to MemberID, m *Message) (*Message, error) {
-	return g.request(ctx, what{member.CallRequest, to, ""}, m)
+	return g.request(ctx, what{kind: member.CallRequest, to: to}, m)
 }
 
 func (g *GroupChannel) request(ctx context.Context, w what, m *Message) (*Message, error) {
@@ -218,7 +218,7 @@ func (g *GroupChannel) RequestPayload(ctx context.Context, to MemberID, inbox st
 	if err := checkInbox(inbox); err != nil {
 		return reply, err
 	}
-	w := what{member.CallRequest, to, inbox}
+	w := what{kind: member.CallRequest, to: to, name: inbox}
 	st, err := g.started(ctx, w)
 	if err != nil {
 		return reply, err
@@ -252,7 +252,7 @@ func (g *GroupChannel) Reply(ctx context.Context, request, reply *Message) error
 	if a == nil || a.g != g.Channel {
 		return fmt.Errorf("%w: Reply: the message is no request to this channel", ErrNoReply)
 	}
-	w := what{member.CallReply, MemberID(a.from), ""}
+	w := what{kind: member.CallReply, to: MemberID(a.from)}
 	st := g.turning()
 	if st == nil {
 		return fmt.Errorf("%w: %v in state %v", ErrState, w, g.State())

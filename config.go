@@ -70,9 +70,12 @@ type Config struct {
 	// SubscriptionQueue is how many messages wait for a handler that runs on a goroutine of
 	// its own, 1..1,048,576, from each engine. Zero means 4,096. All queues of a channel share memory
 	// for messages that wait, a line of MemoryBudget; large messages may fill it before this number.
+	// In-boxes of a GroupChannel have such queues too; so many messages wait besides for the handlers
+	// of each queue that is consumed, and more go to other consumers or wait at their senders.
 	SubscriptionQueue int
 
-	// SlowConsumer decides what happens when such a queue is full. The default is Pause.
+	// SlowConsumer decides what happens when such a queue is full. The default is Pause. For an in-box
+	// see HandleInbox.
 	SlowConsumer SlowConsumer
 
 	// FlowControl decides whose pace a NACK sender follows. The default is Slowest.

@@ -392,6 +392,7 @@ func (c *Channel) stop() error {
 	if !c.told(st, patience.Done()) {
 		left = append(left, "a handler of OnMember still runs")
 	}
+	c.forgetStart()
 	if len(left) > 0 {
 		return fmt.Errorf("blaze: Stop: not all was received within Config.Linger (%v): %s", linger, strings.Join(left, "; "))
 	}

@@ -95,6 +95,43 @@ func TestMemoryBudgetOfAGroup(t *testing.T) {
 	}
 }
 
+// After Shutdown a GroupChannel with handlers of all kinds holds nothing of its start.
+func TestGroupGivesMemoryBack(t *testing.T) {
+	socketsOnly(t)
+	cfg := testConfig(t)
+	cfg.Window = 16 << 20
+	g, err := blaze.NewGroupChannel("", cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.OnMember(func(blaze.MemberEvent) {})
+	_, err1 := g.HandleInbox("", func(*blaze.Message) {})
+	_, err2 := g.HandleCalls("calls", func(*blaze.Call) {}, blaze.Inline())
+	_, err3 := g.Consume("queue", func(*blaze.Message) error { return nil })
+	_, err4 := g.Subscribe("topic", func(*blaze.Message) {})
+	if err := errors.Join(err1, err2, err3, err4, g.Join("group")); err != nil {
+		t.Fatal(err)
+	}
+	before := heap()
+	startGroup(t, g)
+	for _, err := range []error{
+		g.Send(within(t), g.ID(), blaze.NewMessage()), g.Enqueue(within(t), "queue", blaze.NewMessage()),
+		g.Broadcast(within(t), "topic", blaze.NewMessage()), g.SendInbox(within(t), g.ID(), "calls", blaze.NewMessage()),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	used := heap() - before
+	if err := g.Shutdown(); err != nil {
+		t.Fatal(err)
+	}
+	var left int64
+	eventually(t, "the memory is given back", func() bool { left = heap() - before; return left < 4<<20 })
+	t.Logf("%d KiB used, %d KiB left after Shutdown", used>>10, left>>10)
+	runtime.KeepAlive(g)
+}
+
 // Whatever makes a member hold memory, all at once: messages that never become whole, FEC senders that
 // have gone, and slow subscriptions. The member stays within its budget, and the budget within what it was.
 func TestMemoryBudgetHoldsAgainstHostility(t *testing.T) {

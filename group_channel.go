@@ -13,13 +13,13 @@ import (
 	"github.com/activeblaze/blaze/wire"
 )
 
-// GroupChannel is a Channel whose members know each other. Each member has a name, and joins and leaves
-// groups while it runs. Handlers are told who came and who went (OnMember).
+// GroupChannel is a Channel whose members find each other. Each member has a name, and joins and leaves
+// groups while it runs. Handlers are called with who came and who went (OnMember).
 //
-// Members find each other by themselves, within one Config.Cluster. One that leaves by Stop says so. One that
+// Members find each other by themselves, within one Config.Cluster. One that leaves by Stop announces it. One that
 // fails is noticed by its silence: see Config.FailureTimeout. A member that stood still for so long that the
 // others may have removed it hands nothing to its handlers until it has asked them. If it was removed, its own
-// handlers are told MemberFailed of itself, and MemberStarted with its next incarnation.
+// handlers are given MemberFailed of itself, and MemberStarted with its next incarnation.
 //
 // With Config.Invoker the member is alive only while the application turns it: with a pause of
 // Config.HeartbeatInterval or more between two turns it counts as one that stands still.
@@ -92,6 +92,25 @@ func (c *Channel) told(st *start, giveUp <-chan struct{}) bool {
 		return true
 	case <-giveUp:
 		return false
+	}
+}
+
+// forgetStart has nothing that outlives a start refer to it any more: the cores, and packet memory with them, would
+// stay.
+func (c *Channel) forgetStart() {
+	if c.group == nil {
+		return
+	}
+	hs := &c.group.handlers
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	for _, s := range hs.inboxes {
+		if b := s.inbox.inline; b != nil {
+			b.core = nil
+		}
+	}
+	for _, q := range hs.queues {
+		q.works, q.start = nil, nil
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // MemberLeftGroup, then MemberStopped or MemberFailed; after that only MemberStarted with a higher incarnation.
 // Events of different members have no order among them.
 //
-// Nothing that a member has sent before its end reaches a handler of this channel after h was told of that end.
+// Nothing that a member has sent before its end reaches a handler of this channel after h was given that end.
 // So the end waits until the handlers of all subscriptions have begun what is queued for them. If one of them
 // hangs, Members and calls do not wait for it, and after 100 ms the log names it.
 //
@@ -43,7 +43,7 @@ func memberEventKind(k group.ChangeKind) MemberEventKind {
 	return MemberLeftGroup
 }
 
-// marks returns where the queues of all subscriptions are to have come before an end is told.
+// marks returns where the queues of all subscriptions are to have come before handlers are given an end.
 func (c *Channel) marks() (all []run.Mark) {
 	for _, s := range c.queued() {
 		if m, ok := s.queue.Mark(); ok {

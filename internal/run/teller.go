@@ -20,7 +20,7 @@ type Event struct {
 	Group string // of JoinedGroup and LeftGroup
 }
 
-// Mark is how far the queue of a handler has to come before the end of a member is told: until then it may
+// Mark is how far the queue of a handler has to come before handlers are given the end of a member: until then it may
 // hold something that the member has sent.
 type Mark struct {
 	Queue string                        // for the log
@@ -39,7 +39,7 @@ type Listeners struct {
 type listener struct {
 	h    func(Event)
 	gone atomic.Bool
-	of   atomic.Pointer[teller] // that has told it what is there
+	of   atomic.Pointer[teller] // that has given it what is there
 }
 
 // NewListeners makes an empty list.
@@ -116,7 +116,7 @@ type telling struct {
 	logged bool
 }
 
-// told is what handlers know of a member.
+// told is what handlers were given of a member.
 type told struct {
 	of     *snapshot
 	groups []string // ascending
@@ -170,7 +170,7 @@ func (t *teller) shorten(list []*telling) []*telling {
 			l.started, keep[i] = i+1, true
 		case group.Stopped, group.Failed:
 			switch {
-			case l.started > 0: // handlers never get to know of it; an end before that has to wait for more
+			case l.started > 0: // handlers are never given it; an end before that has to wait for more
 				keep[l.started-1], l.started = false, 0
 				if l.ended > 0 {
 					list[l.ended-1].marks = e.marks
@@ -203,6 +203,8 @@ func (t *teller) shorten(list []*telling) []*telling {
 
 func (t *teller) serve(quit <-chan struct{}) {
 	defer close(t.ended)
+	// A channel keeps its listeners, and they the teller: the run, and packet memory with it, must not stay.
+	defer func() { t.selfTold, t.waiting, t.told = nil, nil, nil }()
 	t.listeners.serve(t)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -236,7 +238,7 @@ func (t *teller) serve(quit <-chan struct{}) {
 	}
 }
 
-// next takes out the first Event that may be told. held reports whether one waits for its marks.
+// next takes out the first Event that is due. held reports whether one waits for its marks.
 func (t *teller) next() (e *telling, held bool) {
 	var blocked []wire.MemberID
 	for i, e := range t.waiting {
@@ -253,7 +255,7 @@ func (t *teller) next() (e *telling, held bool) {
 	return nil, len(blocked) > 0
 }
 
-// due reports whether an Event may be told: every handler has begun what its mark says, and returned from it or had
+// due reports whether an Event may be given to handlers: every handler has begun what its mark says, and returned from it or had
 // beginGrace for it. For it may have begun only just, and not have come to its first line.
 func (t *teller) due(e *telling) bool {
 	if len(e.marks) == 0 {
@@ -294,10 +296,11 @@ func (t *teller) tell(e *telling, quit <-chan struct{}) {
 		delete(t.told, id)
 		if id == t.self {
 			var once sync.Once
-			grace := time.AfterFunc(selfGrace, func() { once.Do(t.selfTold) })
+			selfTold := t.selfTold
+			grace := time.AfterFunc(selfGrace, func() { once.Do(selfTold) })
 			defer func() {
 				grace.Stop()
-				once.Do(t.selfTold)
+				once.Do(selfTold)
 			}()
 		}
 	case group.JoinedGroup, group.LeftGroup:
@@ -315,7 +318,7 @@ func (t *teller) tell(e *telling, quit <-chan struct{}) {
 	t.call(quit, func(l *listener) { l.h(event) })
 }
 
-// greet tells new handlers what is there, in order of age.
+// greet gives new handlers what is there, in order of age.
 func (t *teller) greet(quit <-chan struct{}) {
 	if !slices.ContainsFunc(*t.listeners.all.Load(), func(l *listener) bool { return l.of.Load() != t }) {
 		return
@@ -342,12 +345,12 @@ func (t *teller) greet(quit <-chan struct{}) {
 	})
 }
 
-// call calls f for each handler that knows what is there.
+// call calls f for each handler that was given what is there.
 func (t *teller) call(quit <-chan struct{}, f func(*listener)) {
 	t.each(quit, func(l *listener) bool { return l.of.Load() == t }, f)
 }
 
-// callNew calls f for each handler that does not.
+// callNew calls f for each handler that was not.
 func (t *teller) callNew(quit <-chan struct{}, f func(*listener)) {
 	t.each(quit, func(l *listener) bool { return l.of.Load() != t }, f)
 }

@@ -447,10 +447,16 @@ func (x *pairs) drop(now clock.Time, pr *pair, why Why) {
 }
 
 // returned sends something in the session with a member, if something is outstanding in it, after this
-// member's own incarnation rose: a member that had removed this one answers that the session is dead.
+// member's own incarnation rose: a member that had removed this one answers that the session is dead. If nothing is
+// outstanding, what comes next begins a session: in the old one it would fail there, though nothing was lost.
 func (x *pairs) returned(now clock.Time, e *entry) {
-	if pr := e.pair; pr != nil && pr.outstanding() && !x.is(noNothing) {
+	pr := e.pair
+	switch {
+	case pr == nil || pr.session == 0 || x.is(noNothing):
+	case pr.outstanding():
 		pr.sendNothing(now)
+	default:
+		pr.endSession(now)
 	}
 }
 

@@ -71,8 +71,6 @@ type start struct {
 	id      MemberID
 	res     *attach.Attachment
 	streams *streamWatch
-	group   *groupStart                   // nil: of no GroupChannel
-	calls   *member.Calls                 // of a GroupChannel
 	read    []atomic.Pointer[EngineStats] // by engine: as they were when they were last asked for
 }
 
@@ -178,13 +176,11 @@ func (c *Channel) Start() error {
 	c.id.Store(&id)
 	c.run.Store(st)
 	c.state.Store(uint32(Started))
-	if c.group != nil {
-		st.Group().Tell()
-	}
+	st.Group().Tell()
 	c.serve(true, func(s *Subscription) { s.queue.Start() })
 	st.Engine(0).Post(st.streams.tell)
 	c.announced(st)
-	c.serveQueues(st)
+	c.handlers().Serve(st.Run)
 	// Not before Subscribe finds this start, or a subscription that is added meanwhile would get nothing.
 	if err := st.Listen(func(m *member.Member) error { return m.ListenAll(st.Now()) }); err != nil {
 		_ = c.stop()
@@ -229,11 +225,8 @@ func (c *Channel) newStart() (*start, error) {
 		cfg.Queue = conf.commandQueue()
 	}
 	c.res.Discard()
-	group, err := c.groupConfig(st, c.res)
-	if err != nil {
-		return nil, err
-	}
-	if st.Run, err = run.Start(run.Config{Member: cfg, Invoker: conf.Invoker, Group: group, Held: c.heldBack(c.res)}); err != nil {
+	var err error
+	if st.Run, err = run.Start(run.Config{Member: cfg, Invoker: conf.Invoker, Group: c.groupConfig(c.res), Held: c.heldBack(c.res)}); err != nil {
 		return nil, err
 	}
 	st.read = make([]atomic.Pointer[EngineStats], st.Engines())
@@ -323,7 +316,7 @@ func (c *Channel) inHandler() bool {
 	if st := c.turning(); st != nil && st.InHandler() {
 		return true
 	}
-	if c.group != nil && (c.group.listeners.Called() || c.consumerCalled()) {
+	if c.group != nil && (c.group.listeners.Called() || c.group.handlers.Called()) {
 		return true
 	}
 	return slices.ContainsFunc(c.queued(), func(s *Subscription) bool { return s.queue.Called() })
@@ -354,7 +347,7 @@ func (c *Channel) stop() error {
 	c.run.Store(nil)
 	c.state.Store(uint32(Stopped))
 
-	c.closeHandlers(st)
+	c.handlers().Close(st.Run)
 	left := st.Settle(deadline)
 	untaken := 0
 	for _, s := range c.queued() {
@@ -363,7 +356,7 @@ func (c *Channel) stop() error {
 	if untaken > 0 {
 		left = append(left, fmt.Sprintf("%d messages not taken by their handlers", untaken))
 	}
-	c.settleHandlers(st, deadline)
+	c.handlers().Settle(st.Run, deadline)
 	st.streams.ended.Store(true)
 	st.End(func(unsent uint64) {
 		if unsent > 0 {
@@ -388,11 +381,13 @@ func (c *Channel) stop() error {
 			left = append(left, fmt.Sprintf("a handler of %q still runs", s.label()))
 		}
 	}
-	left = append(left, c.joinConsumers(patience.Done())...)
+	for _, queue := range c.handlers().Join(patience.Done()) {
+		left = append(left, fmt.Sprintf("a handler of queue %q still runs", queue))
+	}
 	if !c.told(st, patience.Done()) {
 		left = append(left, "a handler of OnMember still runs")
 	}
-	c.forgetStart()
+	c.handlers().Forget()
 	if len(left) > 0 {
 		return fmt.Errorf("blaze: Stop: not all was received within Config.Linger (%v): %s", linger, strings.Join(left, "; "))
 	}
@@ -438,16 +433,7 @@ func (c *Channel) add(s *Subscription, runInline bool) error {
 	return st.Listen(func(m *member.Member) error { return m.Listen(st.Now(), s.pattern) })
 }
 
-// enlistQueue takes in a subscription that is to no topic.
-func (c *Channel) enlistQueue(s *Subscription) {
-	c.subsMu.Lock()
-	defer c.subsMu.Unlock()
-	c.subs[s] = struct{}{}
-	if s.queue != nil && c.serving {
-		s.queue.Start()
-	}
-}
-
+// enlist takes in a subscription.
 func (c *Channel) enlist(s *Subscription) {
 	c.subsMu.Lock()
 	defer c.subsMu.Unlock()
@@ -455,7 +441,9 @@ func (c *Channel) enlist(s *Subscription) {
 	if s.queue != nil && c.serving {
 		s.queue.Start()
 	}
-	c.table.Add(s.pattern, s.to)
+	if s.to != nil {
+		c.table.Add(s.pattern, s.to)
+	}
 }
 
 func (c *Channel) forget(s *Subscription) {

@@ -10,7 +10,6 @@ import (
 	"github.com/activeblaze/blaze/internal/attach"
 	"github.com/activeblaze/blaze/internal/fanin"
 	"github.com/activeblaze/blaze/internal/member"
-	"github.com/activeblaze/blaze/internal/run"
 	"github.com/activeblaze/blaze/internal/topic"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/totem"
@@ -71,15 +70,6 @@ func (c *Config) memory(datagram int) memory {
 		group:      c.groupBytes(),
 		cluster:    c.clusterBytes(),
 	}
-}
-
-// groupBytes is what a GroupChannel takes besides packet memory. A bar against members that were removed is there
-// for each engine.
-func (c *Config) groupBytes() int64 {
-	if !c.group {
-		return 0
-	}
-	return group.Bytes(c.MaxMessageSize) + run.MirrorBytes + int64(c.groupQueue()) + int64(nack.BarredBytes) + c.queueBytes()
 }
 
 // ringBytes is what a ring's large messages take, on their way out and in.
@@ -245,13 +235,6 @@ func (c *Config) sendQueues() int {
 		n++
 	}
 	return n
-}
-
-// groupQueue is the size in bytes of a group's command ring, which is there with an Invoker too.
-func (c *Config) groupQueue() int {
-	d := *c
-	d.Invoker = false
-	return d.commandQueue()
 }
 
 // commandQueue is the size in bytes of a lane's command ring, a power of two: the largest

@@ -10,6 +10,7 @@ import (
 	"github.com/activeblaze/blaze/internal/attach"
 	"github.com/activeblaze/blaze/internal/member"
 	"github.com/activeblaze/blaze/internal/run"
+	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -28,7 +29,7 @@ type GroupChannel struct{ *Channel }
 // groupState is what a GroupChannel has besides. It outlives starts.
 type groupState struct {
 	listeners *run.Listeners
-	handlers  handlers
+	handlers  *run.Handlers
 
 	mu      sync.Mutex // held while a change is handed to the core, so that it keeps their order; never while waiting
 	groups  []string   // ascending
@@ -43,7 +44,7 @@ func NewGroupChannel(name string, cfg Config) (*GroupChannel, error) {
 		cfg.Name = name
 	}
 	c := newChannel()
-	c.group = &groupState{listeners: run.NewListeners(), handlers: handlers{inboxes: map[string]*Subscription{}, queues: map[string]*workQueue{}}}
+	c.group = &groupState{listeners: run.NewListeners(), handlers: run.NewHandlers()}
 	if err := c.SetConfig(cfg); err != nil {
 		return nil, err
 	}
@@ -51,10 +52,10 @@ func NewGroupChannel(name string, cfg Config) (*GroupChannel, error) {
 }
 
 // groupConfig is what a start of a GroupChannel needs besides; nil for others.
-func (c *Channel) groupConfig(st *start, res *attach.Attachment) (*run.GroupConfig, error) {
+func (c *Channel) groupConfig(res *attach.Attachment) *run.GroupConfig {
 	g := c.group
 	if g == nil {
-		return nil, nil
+		return nil
 	}
 	conf := c.cfg.Load()
 	g.mu.Lock()
@@ -66,10 +67,10 @@ func (c *Channel) groupConfig(st *start, res *attach.Attachment) (*run.GroupConf
 		Queue: conf.groupQueue(), Buffers: group.DefaultBuffers,
 		Peers: res.SetPeers(), Warn: c.warnOfTimeout,
 	}
-	st.calls = new(member.Calls)
-	st.group = &groupStart{c: c, st: st, inboxes: map[string]group.InboxHandler{}, queues: map[string]*appliedQueue{}}
-	m.Calls, m.Command, m.Gate = st.calls, st.calls.Command, st.group.gate
-	return &run.GroupConfig{Member: m, Listeners: g.listeners, Begin: st.group.begin, Marks: c.marks, Held: c.eventHeld}, nil
+	return &run.GroupConfig{
+		Member: m, Listeners: g.listeners, Handlers: g.handlers, Items: conf.SubscriptionQueue, Bytes: int(conf.queueBytes()),
+		Marks: c.marks, Held: c.eventHeld,
+	}
 }
 
 // announced waits until a new start has sent its first datagrams, where it has an engine of its own.
@@ -92,25 +93,6 @@ func (c *Channel) told(st *start, giveUp <-chan struct{}) bool {
 		return true
 	case <-giveUp:
 		return false
-	}
-}
-
-// forgetStart has nothing that outlives a start refer to it any more: the cores, and packet memory with them, would
-// stay.
-func (c *Channel) forgetStart() {
-	if c.group == nil {
-		return
-	}
-	hs := &c.group.handlers
-	hs.mu.Lock()
-	defer hs.mu.Unlock()
-	for _, s := range hs.inboxes {
-		if b := s.inbox.inline; b != nil {
-			b.core = nil
-		}
-	}
-	for _, q := range hs.queues {
-		q.works, q.start = nil, nil
 	}
 }
 
@@ -140,4 +122,28 @@ func (c *Channel) serial() uint64 {
 		return st.serial
 	}
 	return 0
+}
+
+// handlers are those of in-boxes and queues; nil: the channel is no GroupChannel.
+func (c *Channel) handlers() *run.Handlers {
+	if c.group == nil {
+		return nil
+	}
+	return c.group.handlers
+}
+
+// groupBytes is what a GroupChannel takes besides packet memory. A bar against members that were removed is there
+// for each engine.
+func (c *Config) groupBytes() int64 {
+	if !c.group {
+		return 0
+	}
+	return group.Bytes(c.MaxMessageSize) + run.MirrorBytes + int64(c.groupQueue()) + int64(nack.BarredBytes) + c.queueBytes()
+}
+
+// groupQueue is the size in bytes of a group's command ring, which is there with an Invoker too.
+func (c *Config) groupQueue() int {
+	d := *c
+	d.Invoker = false
+	return d.commandQueue()
 }

@@ -73,8 +73,8 @@ func (g *GroupChannel) SendGroup(ctx context.Context, group string, m *Message) 
 		if err == nil {
 			c.PayloadKind, c.Payload = wire.KindMessage, payload
 			if err = g.checkSize(w, len(payload)); err != nil {
-				st.calls.Free(c)
-			} else if err = st.Begin(ctx, st.calls, c, false); err != nil {
+				st.Free(c)
+			} else if err = st.Begin(ctx, c, false); err != nil {
 				err = callError(w, nil, err)
 			}
 		}
@@ -87,7 +87,7 @@ func (g *GroupChannel) SendGroup(ctx context.Context, group string, m *Message) 
 	for _, s := range all {
 		switch err := g.await(ctx, st, s.c, s.w, false); {
 		case err == nil:
-			st.calls.Free(s.c)
+			st.Free(s.c)
 		case !errors.Is(err, ErrNoSuchMember):
 			errs = append(errs, err)
 		}
@@ -131,12 +131,6 @@ func messageFrom(kind Kind, payload []byte) (*Message, error) {
 	return messageOf(&Delivery{Kind: kind, Payload: payload})
 }
 
-// inbox is what a Subscription has besides that handles an in-box.
-type inbox struct {
-	handler group.InboxHandler
-	inline  *inlineInbox // nil: it has a queue
-}
-
 // openInbox takes in a new handler of an in-box: with a queue, whose items handle is given, or Inline.
 func (g *GroupChannel) openInbox(s *Subscription, runInline bool, handle func(*intake.Message), h func(*Call)) (*Subscription, error) {
 	name := s.pattern
@@ -146,38 +140,19 @@ func (g *GroupChannel) openInbox(s *Subscription, runInline bool, handle func(*i
 	if strings.HasPrefix(name, reserved) {
 		return nil, fmt.Errorf("%w: in-box %q: names that begin with %q are reserved", ErrArgument, name, reserved)
 	}
-	if s.inbox = new(inbox); runInline {
-		s.inbox.inline = &inlineInbox{s: s, h: h}
-		s.inbox.handler = s.inbox.inline
+	if runInline {
+		s.inbox = &inlineInbox{s: s, h: h}
 	} else {
-		conf := g.cfg.Load()
-		s.queue = s.newIntake(conf, handle)
-		s.inbox.handler = intake.NewInbox(name, s.queue, s.hangs)
+		s.queue = s.newIntake(g.cfg.Load(), handle)
+		s.inbox = intake.NewInbox(name, s.queue, s.hangs)
 	}
-	hs := &g.group.handlers
-	hs.mu.Lock()
-	if hs.inboxes[name] != nil {
-		hs.mu.Unlock()
+	hs := g.group.handlers
+	if !hs.HandleInbox(name, s.inbox) {
 		return nil, fmt.Errorf("%w: in-box %q has a handler", ErrExists, name)
 	}
-	hs.inboxes[name] = s
-	hs.mu.Unlock()
-	g.enlistQueue(s)
-	g.apply(func(st *start, core *group.Protocol) { st.group.applyInbox(core, hs, name) })
+	g.enlist(s)
+	hs.Inbox(name)
 	return s, nil
-}
-
-// closeInbox ends what openInbox began. Any goroutine may call it.
-func (s *Subscription) closeInbox() {
-	hs := &s.c.group.handlers
-	hs.mu.Lock()
-	if hs.inboxes[s.pattern] == s {
-		delete(hs.inboxes, s.pattern)
-	}
-	hs.mu.Unlock()
-	if st := s.c.run.Load(); st != nil {
-		st.Engine(0).Post(func() { st.group.applyInbox(st.Member().Group(), hs, s.pattern) })
-	}
 }
 
 // hangs logs that the handler of an in-box has not returned for long.
@@ -192,6 +167,9 @@ type inlineInbox struct {
 	core *group.Protocol // of the present start
 	call Call            // lent to h
 }
+
+// Bind implements run.Bound.
+func (b *inlineInbox) Bind(core *group.Protocol) { b.core = core }
 
 // Take implements group.InboxHandler.
 func (b *inlineInbox) Take(now clock.Time, i *group.Item) (group.Verdict, wire.RefusalReason) {
@@ -216,4 +194,23 @@ func checkInbox(name string) error {
 		return fmt.Errorf("%w: in-box %s: must be valid UTF-8 of at most %d bytes", ErrTopic, strconv.Quote(words.Abridged(name)), wire.MaxName)
 	}
 	return nil
+}
+
+// what is the subscription for errors.
+func (s *Subscription) what() string {
+	switch {
+	case s.inbox != nil:
+		return fmt.Sprintf("the handler of in-box %q", s.pattern)
+	case s.consumer != nil:
+		return fmt.Sprintf("the consumer of queue %q", s.pattern)
+	}
+	return fmt.Sprintf("subscription to %q", s.pattern)
+}
+
+// label is what the log calls the subscription.
+func (s *Subscription) label() string {
+	if s.inbox != nil {
+		return fmt.Sprintf("in-box %q", s.pattern)
+	}
+	return s.pattern
 }

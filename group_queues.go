@@ -3,17 +3,10 @@ package blaze
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
-	"sync"
-	"sync/atomic"
-	"time"
 
-	"github.com/activeblaze/blaze/clock"
-	"github.com/activeblaze/blaze/engine"
-	"github.com/activeblaze/blaze/group"
 	"github.com/activeblaze/blaze/internal/intake"
 	"github.com/activeblaze/blaze/internal/member"
+	"github.com/activeblaze/blaze/internal/run"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -53,11 +46,7 @@ func (g *GroupChannel) RequestQueue(ctx context.Context, queue string, m *Messag
 // Queues are the names of the queues that members consume from, this one included, in ascending order. While the
 // channel is not started there are none.
 func (g *GroupChannel) Queues() []string {
-	names := map[string]bool{}
-	g.apply(func(_ *start, core *group.Protocol) {
-		core.EachQueue(func(name []byte) { names[string(name)] = true })
-	})
-	return slices.Sorted(maps.Keys(names))
+	return g.group.handlers.Consumed()
 }
 
 // ConsumeOption is an option of Consume.
@@ -99,32 +88,21 @@ func (g *GroupChannel) Consume(queue string, h func(*Message) error, opts ...Con
 		opt(&o)
 	}
 	s := &Subscription{c: g.Channel, pattern: queue, done: make(chan struct{})}
-	k := &consumer{s: s, h: h, exclusive: o.exclusive}
-	k.worker = intake.NewWorker(queue, k.take, k.handle)
-	s.consumer = k
-	hs := &g.group.handlers
-	if err := hs.add(k, queue); err != nil {
-		return nil, err
-	}
-	g.serveQueue(queue)
+	k := &consumer{s: s, h: h}
 	var err error
-	g.apply(func(st *start, core *group.Protocol) { err = st.group.applyQueue(st.Now(), core, hs, queue) })
-	if err != nil {
-		_ = s.Close()
-		return nil, fmt.Errorf("%w: Consume %q: this member consumes from %d queues, or their names are too long together", ErrTooLarge, queue, wire.MaxConsumes)
+	switch s.consumer, err = g.group.handlers.Consume(queue, intake.NewWorker(queue, k.take, k.handle), o.exclusive); err {
+	case nil:
+		return s, nil
+	case run.ErrConsumers:
+		return nil, fmt.Errorf("%w: Consume %q: it has %d consumers in this member", ErrTooLarge, queue, run.MaxConsumers)
 	}
-	return s, nil
+	return nil, fmt.Errorf("%w: Consume %q: this member consumes from %d queues, or their names are too long together", ErrTooLarge, queue, wire.MaxConsumes)
 }
 
-// consumer is what a Subscription has besides that consumes from a queue.
+// consumer calls the handler of a Consume. It belongs to one goroutine.
 type consumer struct {
-	s         *Subscription
-	q         *workQueue
-	h         func(*Message) error
-	exclusive bool
-	worker    *intake.Worker
-
-	// The worker's own.
+	s      *Subscription
+	h      func(*Message) error
 	m      *Message // that is being handled; nil: it could not be read
 	wanted bool
 }
@@ -159,384 +137,4 @@ func (k *consumer) handle() wire.Result {
 		return wire.ResultNoReply
 	}
 	return wire.ResultHandled
-}
-
-// workQueue is a queue that this member consumes from.
-type workQueue struct {
-	name      string
-	consumers []*consumer // in the order of Consume; one that closes is in it until its handler has returned
-	works     *intake.Works
-	start     *groupStart // that works is of
-}
-
-// handlers are the in-boxes and queues of a GroupChannel. They outlive starts.
-type handlers struct {
-	mu      sync.Mutex // never held while waiting for anything
-	inboxes map[string]*Subscription
-	queues  map[string]*workQueue
-}
-
-// Bounds of the handlers of one queue.
-const (
-	maxConsumers = 1024
-	worksAhead   = 16 // items that its handlers are given ahead
-)
-
-func (hs *handlers) add(k *consumer, queue string) error {
-	hs.mu.Lock()
-	defer hs.mu.Unlock()
-	q := hs.queues[queue]
-	if q == nil {
-		q = &workQueue{name: queue}
-		hs.queues[queue] = q
-	}
-	if len(q.consumers) == maxConsumers {
-		return fmt.Errorf("%w: Consume %q: it has %d consumers in this member", ErrTooLarge, queue, maxConsumers)
-	}
-	k.q = q
-	q.consumers = append(q.consumers, k)
-	return nil
-}
-
-// remove takes a consumer out, and reports whether it was there.
-func (hs *handlers) remove(k *consumer) bool {
-	hs.mu.Lock()
-	defer hs.mu.Unlock()
-	i := slices.Index(k.q.consumers, k)
-	if i < 0 {
-		return false
-	}
-	if k.q.consumers = slices.Delete(k.q.consumers, i, i+1); len(k.q.consumers) == 0 {
-		delete(hs.queues, k.q.name)
-	}
-	return true
-}
-
-// atWork returns the consumers of a queue that are to take from it. It is called with the lock.
-func (q *workQueue) atWork() (list []*consumer, exclusive bool) {
-	for i, k := range q.consumers {
-		if k.exclusive {
-			return q.consumers[i : i+1], true
-		}
-	}
-	return q.consumers, false
-}
-
-// serveQueue has the consumers take from a queue that are to, and no others, while the channel serves.
-func (c *Channel) serveQueue(name string) {
-	st := c.run.Load()
-	if st == nil {
-		return
-	}
-	hs := &c.group.handlers
-	hs.mu.Lock()
-	defer hs.mu.Unlock()
-	q := hs.queues[name]
-	if q == nil || st.group.stopping.Load() {
-		return
-	}
-	list, _ := q.atWork()
-	for _, k := range q.consumers {
-		if slices.Contains(list, k) && !k.s.closed.Load() {
-			k.worker.Serve(st.group.works(q))
-		} else {
-			k.worker.Stop()
-		}
-	}
-}
-
-// close ends a consumer. A handler that runs is waited for, unless it is the caller.
-func (k *consumer) close() {
-	c, hs := k.s.c, &k.s.c.group.handlers
-	k.worker.Stop()
-	if !k.exclusive && hs.remove(k) { // of exclusive ones the next takes over when the handler has returned
-		c.queueChanged(k.s.pattern)
-	}
-	if st := c.turning(); k.worker.Called() || st != nil && st.InHandler() { // it may wait for the engine
-		go k.leave(nil)
-		return
-	}
-	k.leave(nil)
-}
-
-// leave waits for the handler, and takes the consumer out where close has not.
-func (k *consumer) leave(giveUp <-chan struct{}) {
-	k.worker.Join(giveUp)
-	if k.s.c.group.handlers.remove(k) {
-		k.s.c.queueChanged(k.s.pattern)
-	}
-}
-
-// queueChanged has the core, and the consumers, follow a change of a queue's consumers.
-func (c *Channel) queueChanged(name string) {
-	c.serveQueue(name)
-	c.apply(func(st *start, core *group.Protocol) {
-		_ = st.group.applyQueue(st.Now(), core, &c.group.handlers, name)
-	})
-}
-
-// apply calls f where the core may be touched, if the channel is started.
-func (c *Channel) apply(f func(st *start, core *group.Protocol)) {
-	if st := c.run.Load(); st != nil {
-		_ = st.Do(func() {
-			if !st.group.stopping.Load() {
-				f(st, st.Member().Group())
-			}
-		})
-	}
-}
-
-// groupStart is what a start of a GroupChannel has besides. Fields without a remark belong to the first engine's
-// thread, once it turns.
-type groupStart struct {
-	c        *Channel
-	st       *start
-	stopping atomic.Bool
-	inboxes  map[string]group.InboxHandler // that the core has
-	queues   map[string]*appliedQueue      // that the core has
-	running  bool                          // the engine turns: see retry
-	retrying bool
-}
-
-// appliedQueue is a queue as the core has it.
-type appliedQueue struct {
-	exclusive bool
-	rank      uint32 // 0: not announced as exclusive
-	works     *intake.Works
-}
-
-// begin gives the core the handlers that there are.
-func (s *groupStart) begin(now clock.Time, core *group.Protocol) {
-	hs := &s.c.group.handlers
-	hs.mu.Lock()
-	var inboxes, queues []string
-	for name := range hs.inboxes {
-		inboxes = append(inboxes, name)
-	}
-	for name := range hs.queues {
-		queues = append(queues, name)
-	}
-	hs.mu.Unlock()
-	slices.Sort(inboxes) // maps are walked over in any order
-	slices.Sort(queues)
-	for _, name := range inboxes {
-		s.applyInbox(core, hs, name)
-	}
-	for _, name := range queues {
-		_ = s.applyQueue(now, core, hs, name)
-	}
-}
-
-// applyInbox has the core have the handler of an in-box that there is.
-func (s *groupStart) applyInbox(core *group.Protocol, hs *handlers, name string) {
-	if s.stopping.Load() {
-		return
-	}
-	var h group.InboxHandler
-	hs.mu.Lock()
-	if sub := hs.inboxes[name]; sub != nil {
-		h = sub.inbox.handler
-	}
-	hs.mu.Unlock()
-	if s.inboxes[name] == h {
-		return
-	}
-	if s.inboxes[name] != nil {
-		core.CloseInbox(name)
-		delete(s.inboxes, name)
-	}
-	if h != nil {
-		if b, ok := h.(*inlineInbox); ok {
-			b.core = core
-		}
-		_ = core.HandleInbox(name, h) // it has none
-		s.inboxes[name] = h
-	}
-}
-
-// works is where the items of a queue lie in this start. It is called with the lock of handlers.
-func (s *groupStart) works(q *workQueue) *intake.Works {
-	if q.start != s {
-		q.works, q.start = intake.NewWorks(worksAhead+len(q.consumers), engine.Now, s.done), s
-	}
-	return q.works
-}
-
-func (s *groupStart) done(d *member.Done) { s.st.Done(d) }
-
-// applyQueue has the core follow the consumers of a queue. It fails when the record has no room for its name.
-func (s *groupStart) applyQueue(now clock.Time, core *group.Protocol, hs *handlers, name string) error {
-	n, exclusive := 0, false
-	var works *intake.Works
-	hs.mu.Lock()
-	if q := hs.queues[name]; q != nil && !s.stopping.Load() {
-		var list []*consumer
-		list, exclusive = q.atWork()
-		n, works = len(list), s.works(q)
-	}
-	hs.mu.Unlock()
-	a := s.queues[name]
-	if a != nil && (n == 0 || a.works != works) {
-		s.close(now, core, name)
-		a = nil
-	}
-	if n == 0 {
-		return nil
-	}
-	conf := s.c.cfg.Load()
-	if a == nil {
-		a = &appliedQueue{works: works}
-		s.queues[name] = a
-		_ = core.HandleQueue(now, name, works, n, conf.SubscriptionQueue, int(conf.queueBytes())) // it is not open
-	}
-	works.Hold(core.Gated())
-	works.Grow(n + worksAhead)
-	ahead := worksAhead
-	if exclusive {
-		ahead = 0
-	}
-	core.Handlers(now, name, n, ahead)
-	if a.exclusive = exclusive; !exclusive {
-		a.rank = 0
-	} else if a.rank == 0 {
-		if !core.Joined(now) { // the ranks of the others are not known yet
-			s.retry()
-			return nil
-		}
-		a.rank = core.NextRank(name)
-	}
-	if err := core.Consume(now, name, uint32(n), a.rank); err != nil {
-		s.close(now, core, name)
-		return err
-	}
-	return nil
-}
-
-func (s *groupStart) close(now clock.Time, core *group.Protocol, name string) {
-	core.CloseQueue(now, name)
-	_ = core.Consume(now, name, 0, 0) // which only fails with handlers
-	delete(s.queues, name)
-}
-
-// retry has the exclusive queues announced that are not, a little later.
-func (s *groupStart) retry() {
-	if s.retrying || !s.running { // serveQueues comes here again
-		return
-	}
-	s.retrying = true
-	time.AfterFunc(retryJoined, func() {
-		s.st.Engine(0).Post(func() {
-			if s.retrying = false; s.stopping.Load() {
-				return
-			}
-			for name, a := range s.queues {
-				if a.exclusive && a.rank == 0 {
-					_ = s.applyQueue(s.st.Now(), s.st.Member().Group(), &s.c.group.handlers, name)
-				}
-			}
-		})
-	})
-}
-
-// retryJoined is how often it is looked whether the table is complete after a start.
-const retryJoined = 5 * time.Millisecond
-
-// gate has work queues give out nothing while the gate is closed.
-func (s *groupStart) gate(closed bool) {
-	for _, a := range s.queues {
-		a.works.Hold(closed)
-	}
-}
-
-// stop closes all in-boxes and queues of the core: what no handler has begun goes back to its senders, and what this
-// member enqueued and no consumer has is not handed out any more.
-func (s *groupStart) stop() {
-	s.stopping.Store(true)
-	_ = s.st.Do(func() {
-		core, now := s.st.Member().Group(), s.st.Now()
-		core.CloseWaiting(now)
-		for name := range s.inboxes {
-			core.CloseInbox(name)
-		}
-		for name := range s.queues {
-			core.CloseQueue(now, name)
-			_ = core.Consume(now, name, 0, 0)
-		}
-	})
-}
-
-// workers are the workers of all consumers.
-func (hs *handlers) workers() (all []*consumer) {
-	hs.mu.Lock()
-	defer hs.mu.Unlock()
-	for _, q := range hs.queues {
-		all = append(all, q.consumers...)
-	}
-	return all
-}
-
-// serveQueues has the core and the consumers of a new start take in what there is.
-func (c *Channel) serveQueues(st *start) {
-	if c.group == nil {
-		return
-	}
-	hs := &c.group.handlers
-	_ = st.Do(func() { // what came while it started
-		st.group.running = true
-		st.group.begin(st.Now(), st.Member().Group())
-	})
-	hs.mu.Lock()
-	var names []string
-	for name := range hs.queues {
-		names = append(names, name)
-	}
-	hs.mu.Unlock()
-	for _, name := range names {
-		c.serveQueue(name)
-	}
-}
-
-// consumerCalled reports whether the caller is the handler of a consumer.
-func (c *Channel) consumerCalled() bool {
-	return slices.ContainsFunc(c.group.handlers.workers(), func(k *consumer) bool { return k.worker.Called() })
-}
-
-// closeHandlers begins the stop of in-boxes and queues.
-func (c *Channel) closeHandlers(st *start) {
-	if st.group != nil {
-		st.group.stop()
-	}
-}
-
-// settleHandlers waits until the handlers of consumers have returned and what they have done is known.
-func (c *Channel) settleHandlers(st *start, deadline clock.Time) {
-	if st.group == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), deadline.Sub(engine.Now()))
-	defer cancel()
-	all := c.group.handlers.workers()
-	for _, k := range all {
-		k.worker.Stop()
-	}
-	for _, k := range all {
-		k.worker.Join(ctx.Done())
-	}
-	st.SettleGroup(max(deadline, engine.Now().Add(settleResults)))
-}
-
-// settleResults is how long Stop waits at least until results and replies have arrived.
-const settleResults = 20 * time.Millisecond
-
-// joinConsumers waits until no handler of a consumer runs. It names those that still do.
-func (c *Channel) joinConsumers(giveUp <-chan struct{}) (left []string) {
-	if c.group == nil {
-		return nil
-	}
-	for _, k := range c.group.handlers.workers() {
-		if !k.worker.Join(giveUp) {
-			left = append(left, fmt.Sprintf("a handler of queue %q still runs", k.s.pattern))
-		}
-	}
-	return left
 }

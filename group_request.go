@@ -74,7 +74,7 @@ func (g *GroupChannel) started(ctx context.Context, w what) (*start, error) {
 
 // slot takes a slot for a call.
 func (g *GroupChannel) slot(ctx context.Context, st *start, w what) (*member.Call, error) {
-	c, err := st.Slot(ctx, st.calls)
+	c, err := st.Slot(ctx)
 	if err != nil {
 		return nil, callError(w, nil, err)
 	}
@@ -94,7 +94,7 @@ func (g *GroupChannel) callWith(ctx context.Context, w what, m *Message) (*start
 	}
 	payload, err := m.AppendBinary(c.Room())
 	if err != nil {
-		st.calls.Free(c)
+		st.Free(c)
 		return nil, nil, err
 	}
 	c.PayloadKind, c.Payload = wire.KindMessage, payload
@@ -113,7 +113,7 @@ func (g *GroupChannel) checkSize(w what, n int) error {
 func (g *GroupChannel) finish(ctx context.Context, st *start, c *member.Call, w what) error {
 	err := g.carry(ctx, st, c, w, false)
 	if err == nil {
-		st.calls.Free(c)
+		st.Free(c)
 	}
 	return err
 }
@@ -121,10 +121,10 @@ func (g *GroupChannel) finish(ctx context.Context, st *start, c *member.Call, w 
 // carry begins a call and waits for its end. On nil the slot is the caller's, with the reply; else it is not.
 func (g *GroupChannel) carry(ctx context.Context, st *start, c *member.Call, w what, late bool) error {
 	if err := g.checkSize(w, len(c.Payload)); err != nil {
-		st.calls.Free(c)
+		st.Free(c)
 		return err
 	}
-	if err := st.Begin(ctx, st.calls, c, late); err != nil {
+	if err := st.Begin(ctx, c, late); err != nil {
 		return callError(w, nil, err)
 	}
 	return g.await(ctx, st, c, w, late)
@@ -140,7 +140,7 @@ func (g *GroupChannel) await(ctx context.Context, st *start, c *member.Call, w w
 		return nil // also if ctx has ended meanwhile
 	}
 	err = callError(w, &c.End, err)
-	st.calls.Free(c)
+	st.Free(c)
 	return err
 }
 
@@ -200,7 +200,7 @@ func (g *GroupChannel) request(ctx context.Context, w what, m *Message) (*Messag
 	}
 	reply, err := messageFrom(Kind(c.End.Kind), c.End.Payload)
 	from := MemberID(c.End.From)
-	st.calls.Free(c)
+	st.Free(c)
 	if err != nil {
 		g.badMessages.Add(1)
 		return nil, fmt.Errorf("%v: the reply: %w", w, err)
@@ -231,7 +231,7 @@ func (g *GroupChannel) RequestPayload(ctx context.Context, to MemberID, inbox st
 	c.Keep()
 	if err = g.carry(ctx, st, c, w, false); err == nil {
 		reply = append(reply, c.End.Payload...)
-		st.calls.Free(c)
+		st.Free(c)
 	}
 	return reply, err
 }
@@ -280,7 +280,7 @@ func (g *GroupChannel) Reply(ctx context.Context, request, reply *Message) error
 	}
 	payload, err := reply.AppendBinary(c.Room())
 	if err != nil {
-		st.calls.Free(c)
+		st.Free(c)
 		a.replied.Store(false)
 		return err
 	}
@@ -288,7 +288,7 @@ func (g *GroupChannel) Reply(ctx context.Context, request, reply *Message) error
 	c.Keep()
 	switch err = g.carry(ctx, st, c, w, true); {
 	case err == nil:
-		st.calls.Free(c)
+		st.Free(c)
 	case errors.Is(err, ErrTooLarge) || errors.Is(err, ErrBackPressure):
 		a.replied.Store(false) // nothing was sent
 	}
@@ -391,14 +391,14 @@ func (c *Call) send(payload []byte) error {
 	if c.st == nil || c.c.turning() != c.st {
 		return errStops
 	}
-	s := c.st.calls.Get()
+	s := c.st.TrySlot()
 	if s == nil {
 		return ErrBackPressure
 	}
 	s.Kind, s.To, s.About = member.CallReply, wire.MemberID(c.From), c.number
 	s.PayloadKind, s.Payload = wire.KindRaw, append(s.Room(), payload...)
 	s.Keep()
-	if !c.st.Leave(c.st.calls, s) {
+	if !c.st.Leave(s) {
 		return ErrBackPressure
 	}
 	return nil

@@ -123,12 +123,7 @@ func (c *Channel) collect(run *start) Stats {
 	if t := run.Member().Totem(); t != nil {
 		s.Totem = t.Stats()
 	}
-	if g := run.Member().Group(); g != nil {
-		s.Group = g.Stats()
-		held, longest := run.Group().Held()
-		s.Group.EventsHeld += held
-		s.Group.EventHoldNS = max(s.Group.EventHoldNS, longest)
-	}
+	s.Group = run.GroupStats()
 	s.attached(run.res)
 	s.UDP = run.res.UDP()
 	s.add(run.stats(0))

@@ -8,9 +8,11 @@ import (
 	"sync/atomic"
 
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/group"
 	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/internal/intake"
 	"github.com/activeblaze/blaze/internal/member"
+	"github.com/activeblaze/blaze/internal/run"
 )
 
 // SubscribeOption changes how a subscription is served.
@@ -45,8 +47,8 @@ type Subscription struct {
 	size    int             // of the queue, messages
 	to      member.Consumer // its entry in the table; nil: to no topic
 
-	inbox    *inbox    // of HandleInbox and HandleCalls
-	consumer *consumer // of Consume
+	inbox    group.InboxHandler // of HandleInbox and HandleCalls
+	consumer *run.Consumer      // of Consume
 
 	closed   atomic.Bool
 	mu       sync.Mutex
@@ -74,7 +76,7 @@ func (s *Subscription) Close() error {
 	s.c.forget(s)
 	switch {
 	case s.consumer != nil:
-		s.consumer.close()
+		s.consumer.Close()
 	case s.queue != nil:
 		s.queue.Stop()
 		if st := s.c.turning(); s.inbox != nil && st != nil && st.InHandler() {
@@ -96,7 +98,7 @@ func (s *Subscription) end(err error) {
 		s.c.table.Remove(s.to)
 	}
 	if s.inbox != nil {
-		s.closeInbox()
+		s.c.group.handlers.CloseInbox(s.pattern, s.inbox)
 	}
 	s.mu.Lock()
 	s.err = err
@@ -135,25 +137,6 @@ func (s *Subscription) disconnect(waiting int) {
 	s.c.disconnected.Add(1)
 	s.end(fmt.Errorf("%w: %s was disconnected: its queue of %d messages was full, with %d waiting (Config.SlowConsumer Disconnect)",
 		ErrClosed, s.what(), s.size, waiting))
-}
-
-// what is the subscription for errors.
-func (s *Subscription) what() string {
-	switch {
-	case s.inbox != nil:
-		return fmt.Sprintf("the handler of in-box %q", s.pattern)
-	case s.consumer != nil:
-		return fmt.Sprintf("the consumer of queue %q", s.pattern)
-	}
-	return fmt.Sprintf("subscription to %q", s.pattern)
-}
-
-// label is what the log calls the subscription.
-func (s *Subscription) label() string {
-	if s.inbox != nil {
-		return fmt.Sprintf("in-box %q", s.pattern)
-	}
-	return s.pattern
 }
 
 // slow logs that the subscription is slow, or that it has recovered.

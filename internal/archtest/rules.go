@@ -70,7 +70,7 @@ var Rules = []Rule{
 	{Dir: "internal/uri", Uses: join(bottom, "internal/words", "xdp")},
 	{Dir: "internal/intake", Uses: join(group, "internal/gid", "internal/member")},
 	// One start of a member: its threads, and its end.
-	{Dir: "internal/run", Uses: join(cores, "engine", "internal/member", "internal/gid")},
+	{Dir: "internal/run", Uses: join(cores, "engine", "internal/intake", "internal/member", "internal/gid")},
 	{Dir: "internal/lossy", Uses: join(bottom, "engine"), Seeded: true},
 	{Dir: "internal/traced", Uses: join(bottom, "engine", "internal/hook")},
 	{Dir: "internal/attach", Uses: join(bottom, "engine", "udp", "xdp", "internal/hook", "internal/lossy", "internal/plain", "internal/traced")},

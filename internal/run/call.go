@@ -9,9 +9,9 @@ import (
 	"github.com/activeblaze/blaze/internal/member"
 )
 
-// Begin begins a call. On an error it was not begun, and is given back to t: ctx's error, ErrClosed when the run
+// Begin begins a call. On an error it was not begun, and is given back: ctx's error, ErrClosed when the run
 // begins to stop, ErrOccupied in an Inline handler. late: a run that stops accepts it too, until it has ended.
-func (r *Run) Begin(ctx context.Context, t *member.Calls, c *member.Call, late bool) (err error) {
+func (r *Run) Begin(ctx context.Context, c *member.Call, late bool) (err error) {
 	if r.InHandler() {
 		err = ErrOccupied
 	}
@@ -19,7 +19,7 @@ func (r *Run) Begin(ctx context.Context, t *member.Calls, c *member.Call, late b
 		err = r.makeRoom(ctx, r.stop(late))
 	}
 	if err != nil {
-		t.Free(c)
+		r.calls.Free(c)
 		return err
 	}
 	r.engine.Notify()
@@ -52,9 +52,9 @@ func (r *Run) Finish(ctx context.Context, c *member.Call, late bool) (ended bool
 }
 
 // Leave begins a call that nobody waits for. It never waits, and is false when the command ring is full.
-func (r *Run) Leave(t *member.Calls, c *member.Call) bool {
+func (r *Run) Leave(c *member.Call) bool {
 	if !r.member.BeginCallUnwatched(c) {
-		t.Free(c)
+		r.calls.Free(c)
 		return false
 	}
 	r.engine.Notify()
@@ -168,10 +168,10 @@ func (r *Run) Done(d *member.Done) {
 }
 
 // Slot takes a slot for a call, and waits for one if there is none.
-func (r *Run) Slot(ctx context.Context, t *member.Calls) (*member.Call, error) {
+func (r *Run) Slot(ctx context.Context) (*member.Call, error) {
 	var others lookout
 	for {
-		if c := t.Get(); c != nil {
+		if c := r.calls.Get(); c != nil {
 			return c, nil
 		}
 		if r.InHandler() {
@@ -188,3 +188,9 @@ func (r *Run) Slot(ctx context.Context, t *member.Calls) (*member.Call, error) {
 		time.Sleep(firstWait)
 	}
 }
+
+// TrySlot is Slot that does not wait: nil if there is none.
+func (r *Run) TrySlot() *member.Call { return r.calls.Get() }
+
+// Free gives a slot back.
+func (r *Run) Free(c *member.Call) { r.calls.Free(c) }

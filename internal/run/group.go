@@ -10,10 +10,11 @@ import (
 
 // GroupConfig is what a run of a member of a group has besides.
 type GroupConfig struct {
-	Member    member.Group // Mirror and Tell are filled in
+	Member    member.Group // Mirror, Tell, Calls, Command and Gate are filled in
 	Listeners *Listeners
-	// Begin gives the core the handlers that there are, before its first turn. It may be nil.
-	Begin func(now clock.Time, p *group.Protocol)
+	// Handlers are served, each queue with so many Items and Bytes that no handler has begun.
+	Handlers     *Handlers
+	Items, Bytes int
 	// Marks returns a mark for each queue that holds something now. It is called on the first engine's thread.
 	Marks func() []Mark
 	// Held is called once for an end that has waited long for the handler of a queue. It runs on the
@@ -39,7 +40,9 @@ func newGroup(r *Run, cfg *GroupConfig, m *member.Config) *Group {
 		ended: make(chan struct{}), told: map[wire.MemberID]*told{}}
 	g.teller.in.init()
 	g.teller.in.shrink = g.teller.shorten
+	r.serving = &serving{r: r, hs: cfg.Handlers, items: cfg.Items, bytes: cfg.Bytes, inboxes: map[string]group.InboxHandler{}, queues: map[string]*appliedQueue{}}
 	own := cfg.Member
+	own.Calls, own.Command, own.Gate = &r.calls, r.calls.Command, r.serving.gate
 	own.Mirror, own.Tell = g.changed, g.tell
 	m.Group = &own
 	return g
@@ -47,8 +50,12 @@ func newGroup(r *Run, cfg *GroupConfig, m *member.Config) *Group {
 
 func (g *Group) start() { go g.mirror.serve(g.quit) }
 
-// Tell begins to call the listeners, once they can call back into this run.
-func (g *Group) Tell() { go g.teller.serve(g.quit) }
+// Tell begins to call the listeners, once they can call back into this run. On nil it does nothing.
+func (g *Group) Tell() {
+	if g != nil {
+		go g.teller.serve(g.quit)
+	}
+}
 
 // end ends the goroutines, the teller's after the handler that runs.
 func (g *Group) end() { close(g.quit) }
@@ -58,6 +65,18 @@ func (g *Group) Mirror() *Mirror { return g.mirror }
 
 // Told is closed when no handler runs any more after the end of the run.
 func (g *Group) Told() <-chan struct{} { return g.teller.ended }
+
+// GroupStats are the counters of the group's core and of the run's part in it; zero where there is none. It belongs
+// to the first engine's thread.
+func (r *Run) GroupStats() (s group.Stats) {
+	if r.group != nil {
+		s = r.member.Group().Stats()
+		held, longest := r.group.Held()
+		s.EventsHeld += held
+		s.EventHoldNS = max(s.EventHoldNS, longest)
+	}
+	return s
+}
 
 // Held returns how many ends have waited for a handler to begin what lay before them, and for how long at most, ns.
 func (g *Group) Held() (count, longest uint64) {

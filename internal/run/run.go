@@ -39,9 +39,11 @@ type Run struct {
 	filters bool // lanes that are not wanted are kept away
 	held    func(Held)
 	watch   *watch
-	group   *Group // nil: the member is in no group
-	spins   bool   // the engine never sleeps
-	rest    func() // lets the driver wait a little; made once
+	group   *Group       // nil: the member is in no group
+	serving *serving     // of a member of a group
+	calls   member.Calls // of a member of a group
+	spins   bool         // the engine never sleeps
+	rest    func()       // lets the driver wait a little; made once
 
 	refused chan struct{} // closed by Refuse
 	gone    chan struct{} // closed by End, at its end
@@ -71,8 +73,8 @@ func Start(cfg Config) (*Run, error) {
 	}
 	r.spins, r.rest = cfg.Member.Idle == engine.BusySpin, func() { r.driver.Wait(idleWait) }
 	r.member = member.New(cfg.Member)
-	if cfg.Group != nil && cfg.Group.Begin != nil {
-		cfg.Group.Begin(engine.Now(), r.member.Group())
+	if r.group != nil {
+		r.serving.begin(engine.Now(), r.member.Group())
 	}
 	r.engine, r.watch = r.member.Engine(), &watch{run: r}
 	for _, e := range r.member.Engines() {

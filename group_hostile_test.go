@@ -358,6 +358,9 @@ func TestGroupUnderFalseNames(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
 			_, err := g.Request(ctx, c.all[(i+1)%3].ID(), blaze.NewTextMessage("after it"))
+			if err != nil {
+				t.Logf("%v; the one that asks: %+v; the other: %+v", err, g.Stats().Group.PairStats, c.all[(i+1)%3].Stats().Group.PairStats)
+			}
 			return err == nil
 		})
 	}

@@ -62,7 +62,7 @@ func (p *Protocol) tableFor(now clock.Time, e *entry) {
 		return
 	}
 	e.joining, e.tableSent = false, now
-	p.sendTable(e.endpoint, binary.LittleEndian.AppendUint64(nil, e.askedWith), func(x *entry) bool { return x != e && x.proven != 0 }, false)
+	p.sendTable(e.endpoint, binary.LittleEndian.AppendUint64(nil, e.joinNonce), func(x *entry) bool { return x != e && x.proven != 0 }, false)
 	p.stats.TablesSent++
 }
 

@@ -444,7 +444,7 @@ func (j *joiner) asked(p *Protocol, now clock.Time, id wire.MemberID, h *wire.He
 		if e := p.find(id); e != nil {
 			p.answerHello(now, e, from, h.Nonce)
 			if p.alone() {
-				e.joining = true
+				e.joining, e.joinNonce = true, h.Nonce
 				p.tableFor(now, e)
 			}
 		} else if p.mayAnswer(now, from) {

@@ -37,7 +37,14 @@ type rigMember struct {
 	held   bool // Pending of everybody
 	sent   []wire.FrameKind
 	peers  []buf.Endpoint // without multicast
+	ends   []End
 }
+
+// Ended implements CallSink.
+func (m *rigMember) Ended(_ clock.Time, e *End) { m.ends = append(m.ends, *e) }
+
+// Take implements InboxHandler.
+func (m *rigMember) Take(clock.Time, *Item) (Verdict, wire.RefusalReason) { return Take, 0 }
 
 // arrived is a datagram in the socket of a member that stands still.
 type arrived struct {
@@ -70,6 +77,7 @@ func (r *rig) add() *rigMember {
 			m.told = append(m.told, k)
 		},
 		Pending: func(wire.MemberID) bool { return m.held },
+		Calls:   m, MaxMessageSize: 64 << 10,
 	}
 	if r.alone {
 		cfg.Peers = func(list []buf.Endpoint) {

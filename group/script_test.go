@@ -325,3 +325,45 @@ func TestSelfTold(t *testing.T) {
 		}
 	}
 }
+
+// A member that removes this one says of which incarnation, and sessions for that one are dead. If somebody forges that
+// with an incarnation that this member does not go up to, sessions for the one that it has are alive.
+func TestForgedFloor(t *testing.T) {
+	r := newRig(t, 2)
+	a, b := r.members[0], r.members[1]
+	if err := b.HandleInbox("", b); err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range []uint32{900_000, 1<<32 - 2} {
+		r.forge(b, a.id(), 0, a.at, func(d []byte) []byte {
+			return wire.AppendWord(d, []wire.About{{ID: b.id(), Incarnation: i, Kind: wire.AboutVerdict}})
+		})
+	}
+	a.Send(r.now, &Call{Number: 1, To: b.id(), Payload: []byte("x")})
+	r.run(50 * time.Millisecond)
+	if len(a.ends) != 1 || a.ends[0].Why != Answered {
+		t.Errorf("ends of a Send after the forgery: %+v", a.ends)
+	}
+	if n := a.Stats().SessionsDead; n > 0 {
+		t.Errorf("%d sessions were declared dead", n)
+	}
+}
+
+// A session that is dead costs a datagram a millisecond, and no more, while the sender does not know better.
+func TestDeadSessionsAreBounded(t *testing.T) {
+	r := newRig(t, 2)
+	a, b := r.members[0], r.members[1]
+	if err := b.HandleInbox("", b); err != nil {
+		t.Fatal(err)
+	}
+	b.incarnation = 1 // and a is not told
+	b.find(a.id()).floor = 1
+	sent := len(b.sent)
+	for n := range uint64(20) {
+		a.Send(r.now, &Call{Number: 1 + n, To: b.id(), Payload: []byte("x")})
+		r.run(500 * time.Microsecond)
+	}
+	if n := len(b.sent) - sent; n > 15 {
+		t.Errorf("%d datagrams answer 10 ms of dead sessions", n)
+	}
+}

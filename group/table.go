@@ -64,6 +64,7 @@ type entry struct {
 	helloSent   clock.Time // to it alone
 	owed        bool       // it asked for this member's record and got a part of it
 	joining     bool       // it is owed a table; without multicast only
+	joinNonce   uint64     // of the Hello with which it asked
 	askedWith   uint64     // the nonce with which it asked for any of these
 	tableSent   clock.Time
 	agreed      clock.Time // when it last announced the digest of this member's table

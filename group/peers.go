@@ -25,7 +25,7 @@ func (p *Protocol) listPeers() {
 	}
 	list := p.peers[:0:0]
 	for _, e := range p.table.order {
-		if e.proven != 0 && !slices.Contains(list, e.proven) {
+		if e.proven != 0 {
 			list = append(list, e.proven)
 		}
 	}

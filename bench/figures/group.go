@@ -73,7 +73,7 @@ func groupBars() []Bar {
 	return append(bars,
 		requestRatio("request / NACK round trip, BusySpin, Inline, Invoker: p50", 1.5, "request"),
 		Bar{
-			What: "heap allocations of both members for each of these requests, those at the start among them", Limit: 0.01,
+			What: "heap allocations of both members for each of these requests, those at the start among them", Limit: 0.1,
 			Value: func(r Round) float64 {
 				if g := groupOf(r["request"]); g != nil && g.Sent > 0 {
 					return g.AllocsPerRequest

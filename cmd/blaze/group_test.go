@@ -48,7 +48,6 @@ func TestGroupScripts(t *testing.T) {
 
 func TestGroupStatus(t *testing.T) {
 	t.Parallel()
-	s := newShell(t)
 	for _, c := range []struct {
 		script string
 		status int
@@ -58,19 +57,19 @@ func TestGroupStatus(t *testing.T) {
 		{`blaze members --group g`, statusNobody, `nobody else is in group "g" of cluster`},
 		{`blaze members --wait 1 --timeout 100ms`, statusNobody, "and time is up"},
 		{`blaze members --watch --timeout 50ms`, statusTime, "time is up"},
-		{`blaze inbox & blaze members --wait 2 --timeout 1s; s=$?; kill $!; exit $s`, statusTime, "1 of 2 members are there, and time is up"},
+		{`blaze inbox & blaze members --wait 2 --timeout 2s; s=$?; kill $!; exit $s`, statusTime, "1 of 2 members are there, and time is up"},
 		{`blaze send '' x`, statusUsage, "blaze send: MEMBER is empty"},
 		{`blaze send desk x --timeout 100ms`, statusNobody, `no member "desk" in cluster`},
 		{`blaze inbox --name desk & blaze send --inbox other desk x; s=$?; kill $!; exit $s`, statusNobody, "does not handle that in-box"},
 		{`blaze inbox --timeout 50ms`, statusTime, "0 messages came, and time is up"},
-		{`blaze inbox --name desk --count 2 --timeout 700ms & blaze send desk x; wait $!`, statusTime, "1 of 2 messages came, and time is up"},
-		{`blaze inbox --name desk & blaze request desk x --timeout 300ms; s=$?; kill $!; exit $s`, statusTime, "no reply from desk ("},
+		{`blaze inbox --name desk --count 2 --timeout 2s & blaze send desk x; wait $!`, statusTime, "1 of 2 messages came, and time is up"},
+		{`blaze inbox --name desk & blaze request desk x --timeout 2s; s=$?; kill $!; exit $s`, statusTime, "no reply from desk ("},
 		{`blaze request --queue q x --timeout 100ms`, statusNobody, `nobody takes from queue "q"`},
 		{`blaze queue take q & blaze request --queue q x; s=$?; kill $!; exit $s`, statusFailed, "the handler returned without a reply"},
 		{`blaze queue put q x --timeout 100ms`, statusNobody, `nobody takes from queue "q", or all have failed on it, and time is up`},
-		{`blaze queue take q --exec 'sleep 10' & blaze queue put q x --timeout 500ms; s=$?; kill $!; exit $s`, statusUnknown, `queue "q" has not answered, and time is up; it may have the message`},
+		{`blaze queue take q --exec 'sleep 10' & blaze queue put q x --timeout 2s; s=$?; kill $!; exit $s`, statusUnknown, `queue "q" has not answered, and time is up; it may have the message`},
 		{`blaze queue take q --timeout 50ms`, statusTime, "0 messages came"},
-		{`blaze queue take q --count 1 --exec 'exit 3' & blaze queue put q x --timeout 500ms; wait $!`, statusDone, "--exec: exit status 3"},
+		{`blaze queue take q --count 1 --exec 'exit 3' & blaze queue put q x --timeout 2s; wait $!`, statusDone, "--exec: exit status 3"},
 		{`blaze queue put q $'\xff'`, statusFailed, "is not UTF-8"},
 		{`blaze queue put '' x`, statusUsage, `queue "": must be valid UTF-8`},
 		{`blaze queue take blaze.x`, statusUsage, `names that begin with "blaze." are reserved`},
@@ -79,10 +78,13 @@ func TestGroupStatus(t *testing.T) {
 		{open + `blaze chat --timeout 100ms <in 3>&-`, statusTime, "time is up"},
 		{`blaze chat --name ann </dev/null`, statusDone, ""},
 	} {
-		_, stderr, status := s.run(c.script)
-		if status != c.status || !strings.Contains(stderr, c.stderr) {
-			t.Errorf("%s\nstatus %d, want %d; standard error:\n%swant %q", c.script, status, c.status, stderr, c.stderr)
-		}
+		t.Run("", func(t *testing.T) {
+			t.Parallel()
+			_, stderr, status := newShell(t).run(c.script)
+			if status != c.status || !strings.Contains(stderr, c.stderr) {
+				t.Errorf("%s\nstatus %d, want %d; standard error:\n%swant %q", c.script, status, c.status, stderr, c.stderr)
+			}
+		})
 	}
 }
 
@@ -90,7 +92,7 @@ func TestGroupStatus(t *testing.T) {
 func TestKilledConsumer(t *testing.T) {
 	t.Parallel()
 	newShell(t).want(`blaze queue take q --exec 'touch begun; sleep 10' 2>/dev/null & a=$!
-		blaze queue put q x & b=$!; until test -e begun; do sleep 0.01; done
+		blaze queue put --timeout 1m q x & b=$!; until test -e begun; do sleep 0.01; done
 		kill -KILL $a; blaze queue take q --count 1 2>/dev/null | cut -d ' ' -f 3-; wait $b; echo $?`, "(redelivered) x\n0\n", 0)
 }
 

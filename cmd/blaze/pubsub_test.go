@@ -56,7 +56,7 @@ func TestPubSubStatus(t *testing.T) {
 	}{
 		{`blaze pub a.b x --timeout 50ms`, statusNobody, `nobody receives "a.b" in cluster`},
 		{`blaze pub a.b x --wait-receivers 0`, statusDone, "1 message sent to 0 receivers"},
-		{`blaze sub a.b & blaze pub a.b x --wait-receivers 2 --timeout 1s; s=$?; kill $!; exit $s`, statusTime, "1 of 2 receivers"},
+		{`blaze sub a.b & blaze pub a.b x --wait-receivers 2 --timeout 2s; s=$?; kill $!; exit $s`, statusTime, "1 of 2 receivers"},
 		{`blaze sub a.b & blaze pub a.b x y --rate 1e-300 & sleep 0.3; kill $!; wait $!`, statusInterrupted, ""},
 		{`blaze sub a.b <&- >&- --timeout 50ms`, statusTime, "0 messages came"},
 		{`blaze pub --wait-receivers 0 a.b - </`, statusFailed, "standard input, line 1: read /dev/stdin: is a directory"},

@@ -50,6 +50,7 @@ cluster, and prints what they say. It ends with standard input.
 type chatter struct {
 	a     *app
 	g     *blaze.GroupChannel
+	names *directory
 	print func(line string) // prints one line
 
 	greeted atomic.Bool // who was there is known: from now on changes are news
@@ -66,7 +67,7 @@ func (a *app) talk(cmd *cobra.Command) error {
 		return err
 	}
 	defer g.Shutdown()
-	t := &chatter{a: a, g: g, print: a.out.line}
+	t := &chatter{a: a, g: g, names: directoryOf(g), print: a.out.line}
 	read, restore, err := t.terminal()
 	if err != nil {
 		return err
@@ -179,6 +180,11 @@ func (t *chatter) whisper(ctx context.Context, line string) {
 		return
 	}
 	to, found, err := find(others(t.g, chatRoom), name)
+	for i := 0; i < 100 && err == nil && !found; i++ { // it may have come just now
+		if err = sleep(ctx, 10*time.Millisecond); err == nil {
+			to, found, err = find(others(t.g, chatRoom), name)
+		}
+	}
 	if err == nil && !found {
 		err = fmt.Errorf("nobody is called %q; %s", name, who(others(t.g, chatRoom)))
 	}
@@ -228,7 +234,7 @@ func (t *chatter) news(event string, m blaze.Member, text string) {
 
 // tell prints what a member said.
 func (t *chatter) tell(event string, from blaze.MemberID, m *blaze.Message) {
-	name, text := nameOf(t.g, from), plain(m)
+	name, text := t.names.name(from), plain(m)
 	if t.a.common.json {
 		t.a.out.object(said{event, stamp(time.Now()), from.String(), name, text})
 		return

@@ -173,12 +173,6 @@ func shortIDs(all []blaze.Member) []string {
 	return ids
 }
 
-// nameOf is the name of the member that sent something; empty where it is not here any more.
-func nameOf(g *blaze.GroupChannel, id blaze.MemberID) string {
-	m, _ := g.Member(id)
-	return m.Name
-}
-
 // sender is the name of a member for people, or else its id.
 func sender(name string, id blaze.MemberID) string {
 	if name == "" {

@@ -64,6 +64,7 @@ func (a *app) handleInbox(cmd *cobra.Command, o *inboxOptions, name string) erro
 		return err
 	}
 	defer g.Shutdown()
+	names := directoryOf(g)
 	reply, err := textMessage(o.reply)
 	if err != nil {
 		return usagef("--reply: %w", err)
@@ -80,12 +81,13 @@ func (a *app) handleInbox(cmd *cobra.Command, o *inboxOptions, name string) erro
 			return
 		}
 		printed++
-		a.printArrived(g, m, name)
+		from := names.name(m.From())
+		a.printArrived(m, name, from)
 		if m.Wanted() && replies {
 			ctx, cancel := context.WithTimeout(cmd.Context(), patience)
 			defer cancel()
 			if err := g.Reply(ctx, m, reply); err != nil && !errors.Is(err, context.Canceled) {
-				a.remark("the reply to %s: %v", sender(nameOf(g, m.From()), m.From()), err)
+				a.remark("the reply to %s: %v", sender(from, m.From()), err)
 			}
 		}
 		if printed == o.count {
@@ -113,8 +115,8 @@ func (a *app) handleInbox(cmd *cobra.Command, o *inboxOptions, name string) erro
 	return err
 }
 
-func (a *app) printArrived(g *blaze.GroupChannel, m *blaze.Message, inbox string) {
-	now, name := time.Now(), nameOf(g, m.From())
+func (a *app) printArrived(m *blaze.Message, inbox, name string) {
+	now := time.Now()
 	if a.common.json {
 		a.out.object(arrived{stamp(now), inbox, m.From().String(), name, m.Wanted(), contentOf(m)})
 		return

@@ -140,6 +140,7 @@ type taker struct {
 	a     *app
 	o     *takeOptions
 	g     *blaze.GroupChannel
+	names *directory
 	ctx   context.Context
 	queue string
 	reply *blaze.Message // nil: none
@@ -164,7 +165,7 @@ func (a *app) take(cmd *cobra.Command, o *takeOptions, queue string) error {
 		return err
 	}
 	defer g.Shutdown()
-	t := &taker{a: a, o: o, g: g, ctx: cmd.Context(), queue: queue, enough: make(chan struct{})}
+	t := &taker{a: a, o: o, g: g, names: directoryOf(g), ctx: cmd.Context(), queue: queue, enough: make(chan struct{})}
 	if cmd.Flags().Changed("reply") {
 		if t.reply, err = textMessage(o.reply); err != nil {
 			return usagef("--reply: %w", err)
@@ -243,7 +244,7 @@ func (t *taker) work(m *blaze.Message) error {
 	ctx, cancel := context.WithTimeout(t.ctx, patience)
 	defer cancel()
 	if err := t.g.Reply(ctx, m, reply); err != nil && !errors.Is(err, context.Canceled) {
-		t.a.remark("the reply to %s: %v", sender(nameOf(t.g, m.From()), m.From()), err)
+		t.a.remark("the reply to %s: %v", sender(t.names.name(m.From()), m.From()), err)
 	}
 	return nil
 }
@@ -263,7 +264,7 @@ func (t *taker) run(m *blaze.Message) ([]byte, error) {
 }
 
 func (t *taker) print(m *blaze.Message, err error) {
-	now, name, result := time.Now(), nameOf(t.g, m.From()), "handled"
+	now, name, result := time.Now(), t.names.name(m.From()), "handled"
 	if err != nil {
 		result = "failed"
 	}

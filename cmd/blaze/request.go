@@ -52,6 +52,7 @@ func (a *app) ask(cmd *cobra.Command, queue string, args []string) error {
 		return err
 	}
 	defer g.Shutdown()
+	names := directoryOf(g)
 	if err := g.Start(); err != nil {
 		return err
 	}
@@ -82,7 +83,7 @@ func (a *app) ask(cmd *cobra.Command, queue string, args []string) error {
 	case err != nil:
 		return a.callError(err, about, 0)
 	}
-	name := nameOf(g, reply.From())
+	name := names.name(reply.From())
 	if a.common.json {
 		a.out.object(answered{reply.From().String(), name, int64(trip), contentOf(reply)})
 		return nil

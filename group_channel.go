@@ -22,6 +22,10 @@ import (
 // others may have removed it hands nothing to its handlers until it has asked them. If it was removed, its own
 // handlers are given MemberFailed of itself, and MemberStarted with its next incarnation.
 //
+// Where some topic is sent under Totem, the views of the ring decide who of its members is here: MemberStarted and
+// MemberFailed of them come with a view, after OnView. Over pointcast:// one listed address that is up is enough to
+// find all members, also those that nobody lists.
+//
 // With Config.Invoker the member is alive only while the application turns it: with a pause of
 // Config.HeartbeatInterval or more between two turns it counts as one that stands still.
 type GroupChannel struct{ *Channel }

@@ -196,7 +196,7 @@ func (p *Protocol) hello(ask bool, attempt uint8, nonce uint64) wire.Hello {
 
 // shortName is the longest name that goes to one that may not be there: an answer is not much larger than what it
 // answers.
-const shortName = 32
+const shortName = 64
 
 // partialHello is a Hello without groups and queues.
 func (p *Protocol) partialHello(nonce uint64) wire.Hello {

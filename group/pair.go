@@ -158,8 +158,7 @@ type pair struct {
 
 	record recordSent // the last that was sent as an item
 
-	dead        uint32     // a session that is to be declared dead; 0: none
-	declared    clock.Time // when one last was
+	dead        uint32 // a session that is to be declared dead; 0: none
 	deadChannel wire.Channel
 	telling     bool // it is in pairs.tellers
 }
@@ -288,7 +287,7 @@ func (x *pairs) stepPair(now clock.Time, p *wire.Pair, r buf.Received, e *entry)
 	pr := x.at(e)
 	if p.Session <= e.lastSession && !x.is(sessionForgotten) || p.Session < pr.from ||
 		p.ToIncarnation < x.floor(e) && !x.is(noFloor) {
-		return pr.declareDead(now, p)
+		return pr.declareDead(p)
 	}
 	if last := max(pr.from, e.lastSession); p.Session > last && p.Session-last > maxSessionJump {
 		if e.sessionClimbed == 0 || now.Sub(e.sessionClimbed) >= climbEvery {
@@ -303,11 +302,11 @@ func (x *pairs) stepPair(now clock.Time, p *wire.Pair, r buf.Received, e *entry)
 		in = pr.in[p.Channel]
 	}
 	if in == nil && p.Oldest > 1 && !x.is(oldestIgnored) {
-		return pr.declareDead(now, p) // what was acknowledged is lost here
+		return pr.declareDead(p) // what was acknowledged is lost here
 	}
 	if in != nil && p.Oldest > in.next && !x.is(oldestIgnored) {
 		// Something was acknowledged that never came: not by this member.
-		return pr.contradicts(now, p)
+		return pr.contradicts(p)
 	}
 	if p.Session > pr.from {
 		pr.endReceiving()
@@ -324,15 +323,7 @@ func (x *pairs) stepPair(now clock.Time, p *wire.Pair, r buf.Received, e *entry)
 // reached was forged: sessions for the one that it has are alive.
 func (x *pairs) floor(e *entry) uint32 { return min(e.floor, x.p.incarnation) }
 
-// deadEvery is how often a session with one member is declared dead at most. What is not answered meanwhile is
-// repeated.
-const deadEvery = time.Millisecond
-
-func (pr *pair) declareDead(now clock.Time, p *wire.Pair) error {
-	if pr.declared != 0 && now.Sub(pr.declared) < deadEvery {
-		return errDeadSession
-	}
-	pr.declared = now
+func (pr *pair) declareDead(p *wire.Pair) error {
 	pr.dead, pr.deadChannel = p.Session, p.Channel
 	pr.tell()
 	return errDeadSession
@@ -340,10 +331,10 @@ func (pr *pair) declareDead(now clock.Time, p *wire.Pair) error {
 
 // contradicts ends the session inwards, because a frame of it does not fit what came before: somebody sends in
 // the other member's name.
-func (pr *pair) contradicts(now clock.Time, p *wire.Pair) error {
+func (pr *pair) contradicts(p *wire.Pair) error {
 	pr.e.lastSession = max(pr.e.lastSession, p.Session)
 	pr.endReceiving()
-	return pr.declareDead(now, p)
+	return pr.declareDead(p)
 }
 
 // stepAck takes in an acknowledgement.

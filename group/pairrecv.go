@@ -193,7 +193,7 @@ func (in *receiving) take(now clock.Time, p *wire.Pair) bool {
 	x := in.pair.x
 	if p.FirstItem != in.first { // no member that keeps to the rules leaves items out
 		x.stats.PairDrops++
-		in.pair.contradicts(now, p)
+		in.pair.contradicts(p)
 		return true
 	}
 	number := p.FirstItem

@@ -348,22 +348,3 @@ func TestForgedFloor(t *testing.T) {
 		t.Errorf("%d sessions were declared dead", n)
 	}
 }
-
-// A session that is dead costs a datagram a millisecond, and no more, while the sender does not know better.
-func TestDeadSessionsAreBounded(t *testing.T) {
-	r := newRig(t, 2)
-	a, b := r.members[0], r.members[1]
-	if err := b.HandleInbox("", b); err != nil {
-		t.Fatal(err)
-	}
-	b.incarnation = 1 // and a is not told
-	b.find(a.id()).floor = 1
-	sent := len(b.sent)
-	for n := range uint64(20) {
-		a.Send(r.now, &Call{Number: 1 + n, To: b.id(), Payload: []byte("x")})
-		r.run(500 * time.Microsecond)
-	}
-	if n := len(b.sent) - sent; n > 15 {
-		t.Errorf("%d datagrams answer 10 ms of dead sessions", n)
-	}
-}

@@ -1,9 +1,6 @@
 package member
 
 import (
-	"sync"
-	"sync/atomic"
-
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/group"
 	"github.com/activeblaze/blaze/wire"
@@ -29,14 +26,9 @@ const (
 	FirstFree                       // the owner's own begin here
 )
 
-// Call is one call that waits for another member: a slot of Calls. It belongs to the goroutine that got it
-// until Begin, then to the engine until it has ended or the goroutine has left it.
+// Call is one call that waits for another member: a slot of Calls.
 type Call struct {
-	index  uint32
-	next   atomic.Uint32 // in the list of free ones: index + 1; 0: none
-	number uint64        // index and generation
-	state  atomic.Uint32
-	ended  chan struct{} // one token, when it has ended
+	Slot
 
 	Kind        CallKind
 	To          wire.MemberID
@@ -48,98 +40,30 @@ type Call struct {
 	// End is how it ended. Its Payload, the reply, is the Call's until Free.
 	End group.End
 
-	out, in []byte // memory of payloads, which stays with the slot
+	out, in room // of payloads
 }
 
-// States of a Call.
-const (
-	callFree    uint32 = iota
-	callWaiting        // the goroutine that began it waits
-	callEnded          // End is there
-	callLeft           // nobody waits any more
-)
+func (c *Call) slot() *Slot { return &c.Slot }
 
 // Calls are the calls of a member's application that wait, at most group.MaxCalls. Any goroutine may call
 // its methods, except where they say otherwise.
-type Calls struct {
-	blocks [group.MaxCalls / callBlock]atomic.Pointer[[callBlock]Call]
-	free   atomic.Uint64 // the first free one: index + 1 in the lower 32 bits, and above a count against ABA
-
-	mu   sync.Mutex
-	made uint32 // blocks; guarded by mu
-}
-
-const callBlock = 1024
-
-// keptBytes bounds the memory that a slot keeps, each way. What is larger is made anew.
-const keptBytes = 4 << 10
+type Calls struct{ slots slots[Call, *Call] }
 
 // Get takes a free slot; nil: there is none.
 func (t *Calls) Get() *Call {
-	for {
-		head := t.free.Load()
-		first := uint32(head)
-		if first == 0 {
-			if !t.grow() {
-				return nil
-			}
-			continue
-		}
-		c := t.at(first - 1)
-		if t.free.CompareAndSwap(head, (head>>32+1)<<32|uint64(c.next.Load())) {
-			c.number += group.MaxCalls
-			c.End, c.About = group.End{}, 0
-			return c
-		}
+	c := t.slots.get()
+	if c != nil {
+		c.End, c.About = group.End{}, 0
 	}
+	return c
 }
 
 // Free gives a slot back that nobody waits for any more.
 func (t *Calls) Free(c *Call) {
 	c.Name, c.Payload, c.End = "", nil, group.End{}
-	if cap(c.out) > keptBytes {
-		c.out = nil
-	}
-	if cap(c.in) > keptBytes {
-		c.in = nil
-	}
-	c.state.Store(callFree)
-	for {
-		head := t.free.Load()
-		c.next.Store(uint32(head))
-		if t.free.CompareAndSwap(head, (head>>32+1)<<32|uint64(c.index+1)) {
-			return
-		}
-	}
-}
-
-func (t *Calls) at(index uint32) *Call {
-	return &t.blocks[index/callBlock].Load()[index%callBlock]
-}
-
-// grow makes a block more, unless there is one free by now.
-func (t *Calls) grow() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if uint32(t.free.Load()) != 0 {
-		return true
-	}
-	if t.made == group.MaxCalls/callBlock {
-		return false
-	}
-	b := new([callBlock]Call)
-	t.blocks[t.made].Store(b)
-	for i := range b {
-		c := &b[i]
-		c.index = t.made*callBlock + uint32(i)
-		c.number = uint64(c.index)
-		c.ended = make(chan struct{}, 1)
-	}
-	t.made++
-	for i := range b {
-		t.Free(&b[len(b)-1-i])
-	}
-	return true
+	c.out.trim()
+	c.in.trim()
+	t.slots.put(c)
 }
 
 // Room is memory for a payload, empty: append to it, and set Payload to the result.
@@ -148,29 +72,19 @@ func (c *Call) Room() []byte { return c.out[:0] }
 // Keep has the slot keep the memory of Payload.
 func (c *Call) Keep() { c.out = c.Payload }
 
-// Ended is given a token when the call has ended. One who has not taken it does so before Free.
-func (c *Call) Ended() <-chan struct{} { return c.ended }
-
-// HasEnded reports whether the call has ended. The token of Ended is there then, or a moment later.
-func (c *Call) HasEnded() bool { return c.state.Load() == callEnded }
-
-// Leave ends the waiting: the slot is given back when the call ends. It is false when the call has ended:
-// the slot is the caller's then.
-func (c *Call) Leave() bool { return c.state.CompareAndSwap(callWaiting, callLeft) }
-
 // BeginCall leaves a call for the first engine, which is to be woken then; false: the command ring is full,
 // or closed.
-func (m *Member) BeginCall(c *Call) bool { return m.beginCall(c, callWaiting) }
+func (m *Member) BeginCall(c *Call) bool { return m.begin(&c.Slot, commandBegin, callWaiting) }
 
 // BeginCallUnwatched is BeginCall of a call that nobody waits for.
-func (m *Member) BeginCallUnwatched(c *Call) bool { return m.beginCall(c, callLeft) }
+func (m *Member) BeginCallUnwatched(c *Call) bool { return m.begin(&c.Slot, commandBegin, callLeft) }
 
-func (m *Member) beginCall(c *Call, state uint32) bool {
-	c.state.Store(state)
-	if m.Command(commandBegin, c.number, wire.MemberID{}, "", nil) {
+func (m *Member) begin(s *Slot, kind CommandKind, state uint32) bool {
+	s.state.Store(state)
+	if m.Command(kind, s.number, wire.MemberID{}, "", nil) {
 		return true
 	}
-	c.state.Store(callFree)
+	s.state.Store(callFree)
 	return false
 }
 
@@ -179,14 +93,11 @@ func (m *Member) CancelCall(number uint64) bool {
 	return m.Command(commandCancel, number, wire.MemberID{}, "", nil)
 }
 
-// Number is the call's number while it is begun.
-func (c *Call) Number() uint64 { return c.number }
-
 // Command implements Group.Command, for the kinds below FirstFree.
 func (t *Calls) Command(now clock.Time, p *group.Protocol, cmd *Command) {
 	switch cmd.Kind {
 	case commandBegin:
-		c := t.at(uint32(cmd.Call % group.MaxCalls))
+		c := t.slots.at(cmd.Call)
 		in := group.Call{Number: cmd.Call, To: c.To, Inbox: c.Name, Kind: c.PayloadKind, Payload: c.Payload}
 		switch c.Kind {
 		case CallSend:
@@ -209,15 +120,13 @@ func (t *Calls) Command(now clock.Time, p *group.Protocol, cmd *Command) {
 
 // Ended implements group.CallSink. It belongs to the first engine's thread.
 func (t *Calls) Ended(_ clock.Time, e *group.End) {
-	c := t.at(uint32(e.Call % group.MaxCalls))
-	if c.state.Load() == callWaiting { // else nobody wants it
+	c := t.slots.at(e.Call)
+	if c.watched() { // else nobody wants it
 		c.End = *e
 		c.in = append(c.in[:0], e.Payload...)
 		c.End.Payload = c.in
 	}
-	if !c.state.CompareAndSwap(callWaiting, callEnded) {
+	if !c.end() {
 		t.Free(c)
-		return
 	}
-	c.ended <- struct{}{}
 }

@@ -44,8 +44,8 @@ func TestCallsHaveOneOwner(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if calls.made != 1 {
-		t.Errorf("%d blocks were made for a few calls at a time", calls.made)
+	if calls.slots.made != 1 {
+		t.Errorf("%d blocks were made for a few calls at a time", calls.slots.made)
 	}
 }
 

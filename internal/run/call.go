@@ -37,11 +37,15 @@ func (r *Run) stop(late bool) <-chan struct{} {
 // ctx's, or ErrClosed when the run begins to stop; ended reports whether c.End is there nevertheless. Unless it is,
 // c is the engine's now. With an Invoker the caller turns the engine meanwhile, unless another goroutine does.
 func (r *Run) Finish(ctx context.Context, c *member.Call, late bool) (ended bool, err error) {
-	stop, number := r.stop(late), c.Number()
+	return r.finish(ctx, &c.Slot, r.stop(late), func() bool { return r.member.CancelCall(c.Number()) })
+}
+
+// finish is Finish for any kind of call. cancel leaves the command that ends it; it is false when there is no room.
+func (r *Run) finish(ctx context.Context, c *member.Slot, stop <-chan struct{}, cancel func() bool) (ended bool, err error) {
 	if err = r.await(ctx, c, stop); err == nil {
 		return true, nil
 	}
-	if err != ErrClosed && r.cancel(number, c, stop) == nil {
+	if err != ErrClosed && r.cancel(c, stop, cancel) == nil {
 		return true, err // with how it ended
 	}
 	if c.Leave() {
@@ -65,10 +69,10 @@ func (r *Run) Leave(c *member.Call) bool {
 const cancelWait = 10 * time.Millisecond
 
 // cancel has a call end, and waits a moment for that.
-func (r *Run) cancel(number uint64, c *member.Call, stop <-chan struct{}) error {
+func (r *Run) cancel(c *member.Slot, stop <-chan struct{}, cancel func() bool) error {
 	ctx, done := context.WithTimeout(context.Background(), cancelWait)
 	defer done()
-	for !r.member.CancelCall(number) {
+	for !cancel() {
 		if err := r.makeRoom(ctx, stop); err != nil {
 			return err
 		}
@@ -78,7 +82,7 @@ func (r *Run) cancel(number uint64, c *member.Call, stop <-chan struct{}) error 
 }
 
 // await waits for the end of a call.
-func (r *Run) await(ctx context.Context, c *member.Call, stop <-chan struct{}) error {
+func (r *Run) await(ctx context.Context, c *member.Slot, stop <-chan struct{}) error {
 	if r.invoker {
 		return r.awaitTurning(ctx, c, stop)
 	}
@@ -93,7 +97,7 @@ func (r *Run) await(ctx context.Context, c *member.Call, stop <-chan struct{}) e
 }
 
 // awaitTurning is await with an Invoker.
-func (r *Run) awaitTurning(ctx context.Context, c *member.Call, stop <-chan struct{}) error {
+func (r *Run) awaitTurning(ctx context.Context, c *member.Slot, stop <-chan struct{}) error {
 	var others lookout
 	var w engine.Waiter
 	var timer *time.Timer
@@ -174,19 +178,27 @@ func (r *Run) Slot(ctx context.Context) (*member.Call, error) {
 		if c := r.calls.Get(); c != nil {
 			return c, nil
 		}
-		if r.InHandler() {
-			return nil, ErrOccupied
-		}
-		if err := over(ctx, r.refused); err != nil {
+		if err := r.awaitSlot(ctx, &others); err != nil {
 			return nil, err
 		}
-		if r.invoker {
-			if turned, _, _ := r.turnOnce(&others); turned {
-				continue
-			}
-		}
-		time.Sleep(firstWait)
 	}
+}
+
+// awaitSlot waits a little for a slot.
+func (r *Run) awaitSlot(ctx context.Context, others *lookout) error {
+	if r.InHandler() {
+		return ErrOccupied
+	}
+	if err := over(ctx, r.refused); err != nil {
+		return err
+	}
+	if r.invoker {
+		if turned, _, _ := r.turnOnce(others); turned {
+			return nil
+		}
+	}
+	time.Sleep(firstWait)
+	return nil
 }
 
 // TrySlot is Slot that does not wait: nil if there is none.

@@ -54,6 +54,8 @@ var Rules = []Rule{
 	{Dir: "totem", Uses: shared, Core: true},
 	{Dir: "group", Uses: join(nack, "totem"), Core: true},
 	{Dir: "cluster", Uses: group, Core: true},
+	// The disk behind the interface that cluster declares.
+	{Dir: "store", Uses: []string{"wire", "cluster"}, Clock: true},
 
 	// The engine uses interfaces, not drivers or protocols.
 	{Dir: "engine", Uses: bottom, Clock: true},

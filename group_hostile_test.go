@@ -297,7 +297,6 @@ func (c *correspondents) flood(total int, kinds map[string]func() []byte) {
 // A flood of forgeries in the names of members that there never were: no call between real members fails, none of
 // them is reported as gone, all tables keep to their bounds, and all that was refused is counted.
 func TestGroupUnderForgeries(t *testing.T) {
-	knownFault(t)
 	socketsOnly(t)
 	total := hostileDatagrams(t) / 10
 	c := newCorrespondents(t, 3)
@@ -378,7 +377,6 @@ func namedOf(all []*blaze.GroupChannel, id blaze.MemberID) (*blaze.GroupChannel,
 
 // To an address that nobody has answered from, no member sends more than twice what came from there, whatever it was.
 func TestGroupAmplifiesNothing(t *testing.T) {
-	knownFault(t)
 	socketsOnly(t)
 	cfg := testConfig(t)
 	a, b := inGroup(t, "a member with a long name", cfg), inGroup(t, "b", cfg)
@@ -425,13 +423,5 @@ func TestGroupAmplifiesNothing(t *testing.T) {
 			}
 			t.Logf("%d bytes sent, answers: %v", sent, got)
 		})
-	}
-}
-
-// knownFault leaves a test out with -short that fails now and then: docs/groups.md, "Known faults".
-func knownFault(t *testing.T) {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("fails now and then, and is to be mended: docs/groups.md, Known faults")
 	}
 }

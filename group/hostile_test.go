@@ -19,7 +19,7 @@ func (r *rig) consistent() {
 		t := &m.table
 		unconfirmed, records, digest, places := 0, 0, uint64(0), map[buf.Endpoint]int{}
 		for _, e := range t.order {
-			if !e.confirmed && !e.trusted {
+			if !e.here() {
 				unconfirmed++
 			}
 			records += len(e.record)
@@ -375,6 +375,54 @@ func TestTablesOfStrangers(t *testing.T) {
 	r.run(300 * time.Millisecond)
 	if s := a.Stats(); s.Members != 2 {
 		t.Errorf("%d members, none of which answers", s.Members)
+	}
+}
+
+// Many ids that send from one address have each the probe that its datagram is worth, and not one for every datagram
+// that any of them sends.
+func TestStrangersAtOneAddress(t *testing.T) {
+	r := newRig(t, 2)
+	a, got := r.members[0], 0
+	for i := range byte(20) {
+		id := wire.MemberID{0xEE, i}
+		r.forge(a, id, 0, 77, func(d []byte) []byte {
+			d = wire.AppendHello(d, &wire.Hello{Record: wire.Record{ID: id, Interval: 60_000_000, Address: 77}}, nil)
+			got += len(d)
+			return d
+		})
+		r.run(8 * time.Millisecond) // another probe of one member may leave by then
+	}
+	if n := r.sentTo[77]; n == 0 || n > got {
+		t.Errorf("%d bytes received, %d sent to an address that did not answer", got, n)
+	}
+}
+
+// A table that answers a newcomer has nobody in it who never answered: the newcomer holds all of it to be here.
+func TestTableHasOnlyWhoAnswered(t *testing.T) {
+	r := newRig(t, 12)
+	strangers := make([]wire.MemberID, MaxUnconfirmed)
+	for i := range strangers {
+		strangers[i] = wire.MemberID{0xEE, byte(i)}
+		for _, m := range r.members {
+			r.forge(m, strangers[i], 0, 77, func(d []byte) []byte {
+				return wire.AppendHello(d, &wire.Hello{Record: wire.Record{ID: strangers[i], Interval: 20_000, Address: 77}}, nil)
+			})
+		}
+	}
+	if s := r.members[0].Stats(); s.Unconfirmed != MaxUnconfirmed {
+		t.Fatalf("%d are unconfirmed", s.Unconfirmed)
+	}
+	c := r.add()
+	r.run(3 * time.Millisecond)
+	for _, m := range r.members[:12] {
+		if c.find(m.id()) == nil {
+			t.Errorf("member %d is not in the newcomer's table", m.at)
+		}
+	}
+	for _, id := range strangers {
+		if c.find(id) != nil {
+			t.Fatalf("%x is in the newcomer's table", id[:2])
+		}
 	}
 }
 

@@ -281,7 +281,19 @@ func (m *pairNode) holdsAs(o *pairNode) bool {
 	return true
 }
 
-// sees has o notice that m lives with an incarnation.
+// notices has o remove a member that has crashed, after a while.
+func (o *pairNode) notices(m *pairNode) {
+	if o.ended {
+		return
+	}
+	o.net.after(time.Duration(o.net.rng.IntN(100_000_000)), func() {
+		if !o.ended {
+			o.removes(m)
+		}
+	})
+}
+
+// sees has o notice that m lives with an incarnation. Of one that has crashed meanwhile it notices that too.
 func (o *pairNode) sees(m *pairNode, incarnation uint32) bool {
 	if o.ended {
 		return false
@@ -291,7 +303,9 @@ func (o *pairNode) sees(m *pairNode, incarnation uint32) bool {
 		e := o.p.find(m.id)
 		if e == nil {
 			o.meet(m) // a newcomer
-			e = o.p.find(m.id)
+			if e = o.p.find(m.id); m.ended {
+				o.notices(m)
+			}
 		}
 		if incarnation > e.incarnation {
 			e.incarnation = incarnation
@@ -301,6 +315,9 @@ func (o *pairNode) sees(m *pairNode, incarnation uint32) bool {
 	if incarnation > t.incarnation {
 		o.meet(m)
 		o.p.find(m.id).incarnation = incarnation
+		if m.ended {
+			o.notices(m)
+		}
 		return true
 	}
 	removed := t.incarnation
@@ -765,13 +782,7 @@ func (n *pairNet) play2(length time.Duration, debug func()) []check.Violation {
 			}
 			m.end()
 			for _, o := range n.nodes {
-				if !o.ended {
-					n.after(time.Duration(n.rng.IntN(100_000_000)), func() {
-						if !o.ended {
-							o.removes(m)
-						}
-					})
-				}
+				o.notices(m)
 			}
 			n.live(n.start(0))
 		})

@@ -661,3 +661,41 @@ func TestQueueAfterRefusals(t *testing.T) {
 		t.Errorf("%d of 3 items were begun", begun)
 	}
 }
+
+// What a driver still has is not repeated: it could not be refreshed, and with an incarnation from before the other
+// side drops it, however often it comes. When the driver gives it back it goes again, up to date.
+func TestPairRepeatWaitsForDriver(t *testing.T) {
+	r := newPairRig(t, 2, 64)
+	m := r.m[0]
+	x := m.p.pairs
+	m.p.Send(r.now, r.call(0, 1, "in", []byte("text")))
+	x.flush(r.now)
+	first, ok := x.poll(r.now)
+	if !ok {
+		t.Fatal("nothing is sent")
+	}
+	m.p.incarnation++
+	later := func() (s buf.Send, ok bool) {
+		for range 200 {
+			r.now = r.now.Add(time.Millisecond)
+			x.tick(r.now)
+			x.flush(r.now)
+			if s, ok = x.poll(r.now); ok {
+				return s, true
+			}
+		}
+		return s, false
+	}
+	if _, ok := later(); ok {
+		t.Fatal("it is sent again while the driver has it")
+	}
+	first.Buf.Release()
+	s, ok := later()
+	if !ok {
+		t.Fatal("it is not sent again")
+	}
+	if err := wire.Decode(s.Buf.Bytes(), &r.d); err != nil || r.d.Incarnation != m.p.incarnation {
+		t.Errorf("it has incarnation %d, and the member %d; %v", r.d.Incarnation, m.p.incarnation, err)
+	}
+	s.Buf.Release()
+}

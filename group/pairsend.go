@@ -320,8 +320,10 @@ func (s *sending) fire(now clock.Time) {
 	s.arm()
 }
 
+// again has a datagram sent again. One that a driver still has is left alone: it has perhaps not left yet, and could
+// not be refreshed. The next time-out or acknowledgement comes back to it.
 func (s *sending) again(sl *slot) {
-	if !sl.again {
+	if !sl.again && sl.buf.Refs() == 1 {
 		sl.again = true
 		s.repeats++
 		s.list()

@@ -231,7 +231,7 @@ func (p *Protocol) answerHello(now clock.Time, e *entry, to buf.Endpoint, nonce 
 		return
 	}
 	e.helloSent, e.askedWith = now, nonce
-	if e.owed = !e.confirmed && !e.trusted && p.partialHello(0).Record.Partial; e.owed {
+	if e.owed = !e.here() && p.partialHello(0).Record.Partial; e.owed {
 		p.sendHello(to, p.partialHello(nonce)) // to one that may not be there no more than a little
 		return
 	}
@@ -435,8 +435,8 @@ func (j *joiner) asked(p *Protocol, now clock.Time, id wire.MemberID, h *wire.He
 	if p.leaving {
 		return
 	}
-	others := len(p.table.order) + 1
-	if p.find(id) != nil {
+	others := len(p.table.order) + 1 - p.table.unconfirmed
+	if e := p.find(id); e != nil && e.here() {
 		others--
 	}
 	switch {
@@ -457,12 +457,12 @@ func (j *joiner) asked(p *Protocol, now clock.Time, id wire.MemberID, h *wire.He
 	}
 }
 
-// answer sends the table to all that have asked in this turn.
+// answer sends the table to all that have asked in this turn. They take it that whoever is in it is here.
 func (j *joiner) answer(p *Protocol, now clock.Time) {
 	if len(j.nonces) == 0 {
 		return
 	}
-	p.sendTable(buf.Group, j.nonces, func(*entry) bool { return true }, true)
+	p.sendTable(buf.Group, j.nonces, (*entry).here, true)
 	j.nonces, j.table = j.nonces[:0], now
 	p.stats.TablesSent++
 }

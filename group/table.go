@@ -143,12 +143,20 @@ func byAge(a, b *entry) int {
 	return cmp.Or(cmp.Compare(a.begun, b.begun), bytes.Compare(a.id[:], b.id[:]))
 }
 
-// place is how many members are older than this one, but for one.
-func (p *Protocol) place(but wire.MemberID) int {
+// position is where the member itself would be in the table's order.
+func (p *Protocol) position() int {
 	self := entry{id: p.cfg.Self, begun: p.cfg.Started}
 	n, _ := slices.BinarySearchFunc(p.table.order, &self, byAge)
-	if e := p.find(but); e != nil && byAge(e, &self) < 0 {
-		n--
+	return n
+}
+
+// place is how many members that are known to be here are older than this one, but for one.
+func (p *Protocol) place(but wire.MemberID) int {
+	n := p.position()
+	for _, e := range p.table.order[:n] {
+		if e.id == but || !e.here() {
+			n--
+		}
 	}
 	return n
 }
@@ -209,7 +217,7 @@ func (e *entry) timings(p *Protocol, us uint32) {
 	e.interval = time.Duration(us) * time.Microsecond
 	h, t := p.h(), p.t()
 	e.timeout = t
-	if e.interval > h && (e.confirmed || e.trusted) {
+	if e.interval > h && e.here() {
 		e.timeout = time.Duration(float64(t) * float64(e.interval) / float64(h))
 	}
 	e.suspect = min(max(e.timeout*45/100, e.interval*3/2), e.timeout*3/4)
@@ -265,7 +273,7 @@ func (p *Protocol) remove(now clock.Time, e *entry, why gone) {
 	if i := slices.Index(t.order, e); i >= 0 {
 		t.order = slices.Delete(t.order, i, i+1)
 	}
-	if !e.confirmed && !e.trusted {
+	if !e.here() {
 		t.unconfirmed--
 	}
 	t.records -= len(e.record)
@@ -321,15 +329,18 @@ func (p *Protocol) suspectEndpoint(now clock.Time, id wire.MemberID, from buf.En
 		return
 	}
 	for _, e := range p.table.order {
-		if e.endpoint == from && e.id != id && now.Sub(e.asked) >= p.h()/4 {
+		if e.endpoint == from && e.id != id && now.Sub(e.asked) >= p.h()/4 && e.mayProbe() {
 			p.question(now, e)
 		}
 	}
 }
 
+// here reports whether a member is known to be where it seems to be. Anybody may send in the name of one that is not.
+func (e *entry) here() bool { return e.confirmed || e.trusted }
+
 // mayProbe reports whether a member may be probed now. One that has not answered yet may not be where it seems to
 // be: it gets no more probes than datagrams come in its name.
-func (e *entry) mayProbe() bool { return e.confirmed || e.trusted || e.expected || e.heard > e.asked }
+func (e *entry) mayProbe() bool { return e.here() || e.expected || e.heard > e.asked }
 
 // question probes a member.
 func (p *Protocol) question(now clock.Time, e *entry) {
@@ -339,7 +350,7 @@ func (p *Protocol) question(now clock.Time, e *entry) {
 
 // confirm notes that a member answered a probe.
 func (p *Protocol) confirm(now clock.Time, e *entry) {
-	if !e.confirmed && !e.trusted {
+	if !e.here() {
 		p.table.unconfirmed--
 	}
 	e.confirmed, e.probeAt = true, 0
@@ -371,7 +382,7 @@ type Info struct {
 
 // Members appends what the table holds, the oldest first, the member itself included.
 func (p *Protocol) Members(list []Info) []Info {
-	at := p.place(p.cfg.Self)
+	at := p.position()
 	for i, e := range p.table.order {
 		if i == at {
 			list = append(list, p.selfInfo())

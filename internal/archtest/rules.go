@@ -34,7 +34,7 @@ var (
 	fec    = join(shared, "fec")
 	nack   = join(fec, "nack")
 	group  = join(nack, "totem", "group")
-	cores  = join(group, "cluster")
+	cores  = join(group, "cluster", "internal/trie")
 	all    = []string{"."} // the root, and every folder
 )
 
@@ -46,14 +46,15 @@ var Rules = []Rule{
 	{Dir: "buf", Seeded: true},
 	{Dir: "ring", Seeded: true},
 
-	// Protocol cores: cluster → group → totem, nack → fec. They use neither the engine, which
-	// calls them, nor any driver.
+	// Protocol cores: group → totem, nack → fec, and cluster, which is given a ring. They use neither the engine,
+	// which calls them, nor any driver.
 	{Dir: "internal/core", Uses: bottom, Core: true},
 	{Dir: "fec", Uses: shared, Core: true},
 	{Dir: "nack", Uses: fec, Core: true},
 	{Dir: "totem", Uses: shared, Core: true},
 	{Dir: "group", Uses: join(nack, "totem"), Core: true},
-	{Dir: "cluster", Uses: group, Core: true},
+	{Dir: "internal/trie", Core: true},
+	{Dir: "cluster", Uses: join(shared, "internal/trie"), Core: true},
 	// The disk behind the interface that cluster declares.
 	{Dir: "store", Uses: []string{"wire", "cluster"}, Clock: true},
 
@@ -72,7 +73,7 @@ var Rules = []Rule{
 	{Dir: "internal/uri", Uses: join(bottom, "internal/words", "xdp")},
 	{Dir: "internal/intake", Uses: join(group, "internal/gid", "internal/member")},
 	// One start of a member: its threads, and its end.
-	{Dir: "internal/run", Uses: join(cores, "engine", "internal/intake", "internal/member", "internal/gid")},
+	{Dir: "internal/run", Uses: join(cores, "store", "engine", "internal/intake", "internal/member", "internal/gid")},
 	{Dir: "internal/lossy", Uses: join(bottom, "engine"), Seeded: true},
 	{Dir: "internal/traced", Uses: join(bottom, "engine", "internal/hook")},
 	{Dir: "internal/attach", Uses: join(bottom, "engine", "udp", "xdp", "internal/hook", "internal/lossy", "internal/plain", "internal/traced")},
@@ -82,10 +83,10 @@ var Rules = []Rule{
 	{Dir: "internal", Uses: bottom}, // other small tools
 
 	// Whole members in virtual time: everything but drivers and the root package.
-	{Dir: "sim", Uses: join(cores, "engine", "internal"), Seeded: true},
+	{Dir: "sim", Uses: join(cores, "store", "engine", "internal"), Seeded: true},
 
 	// What applications import. It is the top: nothing below uses it.
-	{Dir: ".", Uses: join(cores, "engine", "udp", "xdp", "internal")},
+	{Dir: ".", Uses: join(cores, "store", "engine", "udp", "xdp", "internal")},
 
 	// Programs.
 	{Dir: "bench", Uses: all, Clock: true},

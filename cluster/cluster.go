@@ -45,8 +45,6 @@ type Config struct {
 	Ring  Ring
 	Pairs Pairs
 	Sink  Sink
-
-	defect defect // a planted one, in tests
 }
 
 // Ring is what the Core asks of its ring (totem.Protocol has all three; Offer needs its topic and kind filled in).
@@ -131,8 +129,6 @@ type Call struct {
 	// Proposed is set with CodeClosed, and by Cancel, where the operation may have happened: the error is also an
 	// unknown outcome.
 	Proposed bool
-
-	call // the Core's
 }
 
 // Code is how a call ended.

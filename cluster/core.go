@@ -10,7 +10,8 @@ import (
 
 // Core is one member's part of a cluster. See the package.
 type Core struct {
-	cfg Config
+	cfg   Config
+	state *State
 }
 
 // New returns a Core that has heard of no ring yet. A Config that breaks its own rules panics: the root package has
@@ -81,7 +82,7 @@ func (c *Core) Flush(now clock.Time) {}
 func (c *Core) Status(now clock.Time) *Status { return nil }
 
 // Stats are the Core's counters since it began. It is called on the engine's thread.
-func (c *Core) Stats() Stats { return Stats{} }
+func (c *Core) Stats() Stats { return Stats{TokenGap: c.cfg.Guard} }
 
 // State is the replica as the last Flush published it; nil before the first.
-func (c *Core) State() *State { return nil }
+func (c *Core) State() *State { return c.state }

@@ -40,7 +40,7 @@ func TestCheck(t *testing.T) {
 		{"below it too", "nack/a.go", `import _ "` + m + `/wire/wirepb"`, ""},
 		{"and the block code", "nack/a.go", `import _ "` + m + `/fec"`, ""},
 		{"but the block code no core", "fec/a.go", `import _ "` + m + `/nack"`, "2 " + m + "/nack fec may use only"},
-		{"cluster stands on group", "cluster/a.go", `import _ "` + m + `/group"`, ""},
+		{"cluster stands on trie", "cluster/a.go", `import _ "` + m + `/internal/trie"`, ""},
 		{"group not on cluster", "group/a.go", `import _ "` + m + `/cluster"`, "2 " + m + "/cluster group may use only"},
 		{"a core uses no engine", "totem/a.go", `import _ "` + m + `/engine"`, "2 " + m + "/engine totem may use only"},
 		{"a core uses no driver", "nack/a.go", `import _ "` + m + `/udp"`, "2 " + m + "/udp nack may use only"},

@@ -416,3 +416,58 @@ func fuzzPairs(t *testing.T, data []byte) {
 		}
 	}
 }
+
+// Whoever sends in a member's name and hits the session and the number that is due puts something else into the place
+// of what the member sends next. Nothing tells the two apart without keys: a request that goes so waits until its
+// caller gives it up. What follows is answered.
+func TestPairForgedNext(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		at, from int
+		channel  wire.Channel
+		item     wire.Item
+	}{
+		{"instead of the request", 0, 1, wire.ChannelInboxes, wire.Item{Kind: wire.ItemSend, Name: []byte("in")}},
+		{"a part instead of the request", 0, 1, wire.ChannelInboxes, wire.Item{Kind: wire.ItemSend, Call: 7, Fragment: true, Size: 1000, Payload: make([]byte, 50)}},
+		{"instead of the reply", 1, 0, wire.ChannelAnswers, wire.Item{Kind: wire.ItemReply, Call: 7}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := newPairRig(t, 2, 256)
+			var ends []End
+			for _, m := range r.m {
+				m.p.HandleInbox("in", m)
+				m.take = func(i *Item) (Verdict, wire.RefusalReason) {
+					if i.Wanted {
+						m.p.Reply(r.now, i.From, i.Call, i.Kind, i.Payload)
+					}
+					return Take, 0
+				}
+				m.ended = func(e *End) { ends = append(ends, *e) }
+			}
+			request := func() (number uint64) {
+				c := r.call(1, 0, "in", nil)
+				r.m[1].p.Request(r.now, c)
+				r.pass(2*time.Second, 10*time.Millisecond)
+				return c.Number
+			}
+			request()
+			to := r.m[test.at].p.cfg.Self
+			r.forge(test.at, test.from, func(d []byte) []byte {
+				return pairFrame(d, wire.Pair{To: to, Session: 1, Channel: test.channel, Number: 2, Oldest: 2, Known: 1, FirstItem: 2}, test.item)
+			})
+			swallowed := request()
+			if len(ends) != 1 {
+				t.Fatalf("%d calls have ended: %+v", len(ends), ends)
+			}
+			r.m[1].p.Cancel(r.now, swallowed)
+			if len(ends) != 2 || !ends[1].Unknown {
+				t.Fatalf("given up, it ends so: %+v", ends)
+			}
+			request()
+			if len(ends) != 3 || ends[2].Why != Answered {
+				t.Errorf("the next one ends so: %+v", ends)
+			}
+			r.idle()
+		})
+	}
+}

@@ -1745,7 +1745,7 @@ func (x *Pair) GetItems() []*Item {
 // Item is one message of a Pair, or a fragment of one, or a report about one.
 //
 // Its head: bits 0 to 3 kind (1 send, 2 request, 3 queue item, 4 queue request, 5 reply, 6 result,
-// 7 cancel, 8 record, 9 nothing), bits 4 to 7 the payload's Kind, bit 8 redelivered, bit 9 a
+// 7 cancel, 8 record, 9 nothing, 10 transfer), bits 4 to 7 the payload's Kind, bit 8 redelivered, bit 9 a
 // fragment, bits 12 to 15 result (0 handled, 1 error, 2 no reply, 3 returned unhandled).
 type Item struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -2531,6 +2531,1640 @@ func (x *About) GetAge() uint32 {
 	return 0
 }
 
+// ClusterMessage is what the members of a cluster multicast on its ring, as a payload of KIND_RAW: one of these fields.
+// Unlike plain protobuf, two are malformed; the same holds for every message below that has another inside.
+type ClusterMessage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	State         *ClusterState          `protobuf:"bytes,1,opt,name=state,proto3,oneof" json:"state,omitempty"`
+	Fill          *ClusterFill           `protobuf:"bytes,2,opt,name=fill,proto3,oneof" json:"fill,omitempty"`
+	Claim         *ClusterClaim          `protobuf:"bytes,3,opt,name=claim,proto3,oneof" json:"claim,omitempty"`
+	Synced        *ClusterSynced         `protobuf:"bytes,4,opt,name=synced,proto3,oneof" json:"synced,omitempty"`
+	Batch         *ClusterBatch          `protobuf:"bytes,5,opt,name=batch,proto3,oneof" json:"batch,omitempty"`
+	Force         *ClusterForce          `protobuf:"bytes,6,opt,name=force,proto3,oneof" json:"force,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterMessage) Reset() {
+	*x = ClusterMessage{}
+	mi := &file_blaze_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterMessage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterMessage) ProtoMessage() {}
+
+func (x *ClusterMessage) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterMessage.ProtoReflect.Descriptor instead.
+func (*ClusterMessage) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ClusterMessage) GetState() *ClusterState {
+	if x != nil {
+		return x.State
+	}
+	return nil
+}
+
+func (x *ClusterMessage) GetFill() *ClusterFill {
+	if x != nil {
+		return x.Fill
+	}
+	return nil
+}
+
+func (x *ClusterMessage) GetClaim() *ClusterClaim {
+	if x != nil {
+		return x.Claim
+	}
+	return nil
+}
+
+func (x *ClusterMessage) GetSynced() *ClusterSynced {
+	if x != nil {
+		return x.Synced
+	}
+	return nil
+}
+
+func (x *ClusterMessage) GetBatch() *ClusterBatch {
+	if x != nil {
+		return x.Batch
+	}
+	return nil
+}
+
+func (x *ClusterMessage) GetForce() *ClusterForce {
+	if x != nil {
+		return x.Force
+	}
+	return nil
+}
+
+// ClusterBatch is operations of one member, in order.
+type ClusterBatch struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stamp         *uint64                `protobuf:"fixed64,1,opt,name=stamp,proto3,oneof" json:"stamp,omitempty"` // required; us since 1970 by the member's wall clock
+	Ops           []*ClusterOp           `protobuf:"bytes,2,rep,name=ops,proto3" json:"ops,omitempty"`             // 1 to 64
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterBatch) Reset() {
+	*x = ClusterBatch{}
+	mi := &file_blaze_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterBatch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterBatch) ProtoMessage() {}
+
+func (x *ClusterBatch) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterBatch.ProtoReflect.Descriptor instead.
+func (*ClusterBatch) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ClusterBatch) GetStamp() uint64 {
+	if x != nil && x.Stamp != nil {
+		return *x.Stamp
+	}
+	return 0
+}
+
+func (x *ClusterBatch) GetOps() []*ClusterOp {
+	if x != nil {
+		return x.Ops
+	}
+	return nil
+}
+
+// ClusterOp is one operation. Which fields it needs, and what they mean there, is its kind's matter.
+//
+// Its head: bits 0 to 7 kind (1 put, 2 delete, 3 lock, 4 unlock, 5 extend, 6 cancel, 7 expire, 8 expire entry,
+// 9 release, 10 ready, 11 exit, 12 sweep, 13 weight, 14 rules), bit 8 compare, bit 9 with a token, bit 10 remove
+// on exit, bit 11 try, bit 12 keep on exit.
+type ClusterOp struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Head  *uint32                `protobuf:"fixed32,1,opt,name=head,proto3,oneof" json:"head,omitempty"` // required; see above
+	// Of the kinds 1 to 9. Absent: that of the last operation of these kinds before it in this batch.
+	Map           *string `protobuf:"bytes,2,opt,name=map,proto3,oneof" json:"map,omitempty"`
+	Key           []byte  `protobuf:"bytes,3,opt,name=key,proto3,oneof" json:"key,omitempty"` // absent: empty; so are all below, or zero
+	Value         []byte  `protobuf:"bytes,4,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	Version       *uint64 `protobuf:"fixed64,5,opt,name=version,proto3,oneof" json:"version,omitempty"` // index of the operation that wrote the entry, or renewed the lock
+	Token         *uint64 `protobuf:"fixed64,6,opt,name=token,proto3,oneof" json:"token,omitempty"`
+	Request       *uint64 `protobuf:"fixed64,7,opt,name=request,proto3,oneof" json:"request,omitempty"`  // the proposer's number of the call
+	Ttl           *uint64 `protobuf:"fixed64,8,opt,name=ttl,proto3,oneof" json:"ttl,omitempty"`          // ns, at most a day
+	Lease         *uint64 `protobuf:"fixed64,9,opt,name=lease,proto3,oneof" json:"lease,omitempty"`      // ns, at most a day
+	Expires       *uint64 `protobuf:"fixed64,10,opt,name=expires,proto3,oneof" json:"expires,omitempty"` // ns since 1970, for information
+	Member        []byte  `protobuf:"bytes,11,opt,name=member,proto3,oneof" json:"member,omitempty"`     // 16 bytes: that the operation is about
+	Seat          []byte  `protobuf:"bytes,12,opt,name=seat,proto3,oneof" json:"seat,omitempty"`         // 16 bytes
+	Weight        *uint64 `protobuf:"fixed64,13,opt,name=weight,proto3,oneof" json:"weight,omitempty"`   // signed
+	Rules         *uint32 `protobuf:"fixed32,14,opt,name=rules,proto3,oneof" json:"rules,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterOp) Reset() {
+	*x = ClusterOp{}
+	mi := &file_blaze_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterOp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterOp) ProtoMessage() {}
+
+func (x *ClusterOp) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterOp.ProtoReflect.Descriptor instead.
+func (*ClusterOp) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ClusterOp) GetHead() uint32 {
+	if x != nil && x.Head != nil {
+		return *x.Head
+	}
+	return 0
+}
+
+func (x *ClusterOp) GetMap() string {
+	if x != nil && x.Map != nil {
+		return *x.Map
+	}
+	return ""
+}
+
+func (x *ClusterOp) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *ClusterOp) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *ClusterOp) GetVersion() uint64 {
+	if x != nil && x.Version != nil {
+		return *x.Version
+	}
+	return 0
+}
+
+func (x *ClusterOp) GetToken() uint64 {
+	if x != nil && x.Token != nil {
+		return *x.Token
+	}
+	return 0
+}
+
+func (x *ClusterOp) GetRequest() uint64 {
+	if x != nil && x.Request != nil {
+		return *x.Request
+	}
+	return 0
+}
+
+func (x *ClusterOp) GetTtl() uint64 {
+	if x != nil && x.Ttl != nil {
+		return *x.Ttl
+	}
+	return 0
+}
+
+func (x *ClusterOp) GetLease() uint64 {
+	if x != nil && x.Lease != nil {
+		return *x.Lease
+	}
+	return 0
+}
+
+func (x *ClusterOp) GetExpires() uint64 {
+	if x != nil && x.Expires != nil {
+		return *x.Expires
+	}
+	return 0
+}
+
+func (x *ClusterOp) GetMember() []byte {
+	if x != nil {
+		return x.Member
+	}
+	return nil
+}
+
+func (x *ClusterOp) GetSeat() []byte {
+	if x != nil {
+		return x.Seat
+	}
+	return nil
+}
+
+func (x *ClusterOp) GetWeight() uint64 {
+	if x != nil && x.Weight != nil {
+		return *x.Weight
+	}
+	return 0
+}
+
+func (x *ClusterOp) GetRules() uint32 {
+	if x != nil && x.Rules != nil {
+		return *x.Rules
+	}
+	return 0
+}
+
+// ClusterState is what a member sends at the start of an exchange.
+type ClusterState struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ring          []byte                 `protobuf:"bytes,1,opt,name=ring,proto3,oneof" json:"ring,omitempty"`                                        // required; 24 bytes: rep and, little-endian, ring_seq
+	Member        *ClusterMember         `protobuf:"bytes,2,opt,name=member,proto3,oneof" json:"member,omitempty"`                                    // required; the transmitter
+	Wall          *uint64                `protobuf:"fixed64,3,opt,name=wall,proto3,oneof" json:"wall,omitempty"`                                      // required; us since 1970 by its wall clock
+	Last          *ClusterPrimary        `protobuf:"bytes,4,opt,name=last,proto3,oneof" json:"last,omitempty"`                                        // the last established one; absent: none
+	Tried         []*ClusterPrimary      `protobuf:"bytes,5,rep,name=tried,proto3" json:"tried,omitempty"`                                            // at most 16, oldest first
+	Stages        []*ClusterStage        `protobuf:"bytes,6,rep,name=stages,proto3" json:"stages,omitempty"`                                          // at most 17
+	Index         *uint64                `protobuf:"fixed64,7,opt,name=index,proto3,oneof" json:"index,omitempty"`                                    // required; of the replica without its tail
+	Hash          *uint64                `protobuf:"fixed64,8,opt,name=hash,proto3,oneof" json:"hash,omitempty"`                                      // required; of the history up to there
+	Certain       []byte                 `protobuf:"bytes,9,opt,name=certain,proto3,oneof" json:"certain,omitempty"`                                  // required; 33 bytes each: the voters that are certain, as in ClusterPrimary
+	CertainIndex  *uint64                `protobuf:"fixed64,10,opt,name=certain_index,json=certainIndex,proto3,oneof" json:"certain_index,omitempty"` // required
+	Expected      *uint32                `protobuf:"fixed32,11,opt,name=expected,proto3,oneof" json:"expected,omitempty"`                             // required; Config.ExpectedMembers
+	Load          *uint32                `protobuf:"fixed32,12,opt,name=load,proto3,oneof" json:"load,omitempty"`                                     // required; operations proposed in the last second
+	MaxValue      *uint32                `protobuf:"fixed32,13,opt,name=max_value,json=maxValue,proto3,oneof" json:"max_value,omitempty"`             // required; bytes of key and value, by its MaxMessageSize
+	StateLimit    *uint64                `protobuf:"fixed64,14,opt,name=state_limit,json=stateLimit,proto3,oneof" json:"state_limit,omitempty"`       // required; bytes
+	Flags         *uint32                `protobuf:"fixed32,15,opt,name=flags,proto3,oneof" json:"flags,omitempty"`                                   // required; bit 0 sent for a force, bit 1 sent after a fill
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterState) Reset() {
+	*x = ClusterState{}
+	mi := &file_blaze_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterState) ProtoMessage() {}
+
+func (x *ClusterState) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterState.ProtoReflect.Descriptor instead.
+func (*ClusterState) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ClusterState) GetRing() []byte {
+	if x != nil {
+		return x.Ring
+	}
+	return nil
+}
+
+func (x *ClusterState) GetMember() *ClusterMember {
+	if x != nil {
+		return x.Member
+	}
+	return nil
+}
+
+func (x *ClusterState) GetWall() uint64 {
+	if x != nil && x.Wall != nil {
+		return *x.Wall
+	}
+	return 0
+}
+
+func (x *ClusterState) GetLast() *ClusterPrimary {
+	if x != nil {
+		return x.Last
+	}
+	return nil
+}
+
+func (x *ClusterState) GetTried() []*ClusterPrimary {
+	if x != nil {
+		return x.Tried
+	}
+	return nil
+}
+
+func (x *ClusterState) GetStages() []*ClusterStage {
+	if x != nil {
+		return x.Stages
+	}
+	return nil
+}
+
+func (x *ClusterState) GetIndex() uint64 {
+	if x != nil && x.Index != nil {
+		return *x.Index
+	}
+	return 0
+}
+
+func (x *ClusterState) GetHash() uint64 {
+	if x != nil && x.Hash != nil {
+		return *x.Hash
+	}
+	return 0
+}
+
+func (x *ClusterState) GetCertain() []byte {
+	if x != nil {
+		return x.Certain
+	}
+	return nil
+}
+
+func (x *ClusterState) GetCertainIndex() uint64 {
+	if x != nil && x.CertainIndex != nil {
+		return *x.CertainIndex
+	}
+	return 0
+}
+
+func (x *ClusterState) GetExpected() uint32 {
+	if x != nil && x.Expected != nil {
+		return *x.Expected
+	}
+	return 0
+}
+
+func (x *ClusterState) GetLoad() uint32 {
+	if x != nil && x.Load != nil {
+		return *x.Load
+	}
+	return 0
+}
+
+func (x *ClusterState) GetMaxValue() uint32 {
+	if x != nil && x.MaxValue != nil {
+		return *x.MaxValue
+	}
+	return 0
+}
+
+func (x *ClusterState) GetStateLimit() uint64 {
+	if x != nil && x.StateLimit != nil {
+		return *x.StateLimit
+	}
+	return 0
+}
+
+func (x *ClusterState) GetFlags() uint32 {
+	if x != nil && x.Flags != nil {
+		return *x.Flags
+	}
+	return 0
+}
+
+// ClusterMember is one member of a ring as it described itself.
+type ClusterMember struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`                               // required; 16 bytes; zeros in a ClusterState
+	Seat          []byte                 `protobuf:"bytes,2,opt,name=seat,proto3,oneof" json:"seat,omitempty"`                           // required; 16 bytes
+	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`                           // absent: it has none
+	Started       *uint64                `protobuf:"fixed64,4,opt,name=started,proto3,oneof" json:"started,omitempty"`                   // required; us since 1970
+	Weight        *uint64                `protobuf:"fixed64,5,opt,name=weight,proto3,oneof" json:"weight,omitempty"`                     // required; to be master; signed
+	Guard         *uint64                `protobuf:"fixed64,6,opt,name=guard,proto3,oneof" json:"guard,omitempty"`                       // required; ns
+	RulesMin      *uint32                `protobuf:"fixed32,7,opt,name=rules_min,json=rulesMin,proto3,oneof" json:"rules_min,omitempty"` // required
+	RulesMax      *uint32                `protobuf:"fixed32,8,opt,name=rules_max,json=rulesMax,proto3,oneof" json:"rules_max,omitempty"` // required; rules_min or more
+	Flags         *uint32                `protobuf:"fixed32,9,opt,name=flags,proto3,oneof" json:"flags,omitempty"`                       // required; bit 0 has a disk, bit 1 observer, bit 2 current (of an opening)
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterMember) Reset() {
+	*x = ClusterMember{}
+	mi := &file_blaze_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterMember) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterMember) ProtoMessage() {}
+
+func (x *ClusterMember) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterMember.ProtoReflect.Descriptor instead.
+func (*ClusterMember) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ClusterMember) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *ClusterMember) GetSeat() []byte {
+	if x != nil {
+		return x.Seat
+	}
+	return nil
+}
+
+func (x *ClusterMember) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *ClusterMember) GetStarted() uint64 {
+	if x != nil && x.Started != nil {
+		return *x.Started
+	}
+	return 0
+}
+
+func (x *ClusterMember) GetWeight() uint64 {
+	if x != nil && x.Weight != nil {
+		return *x.Weight
+	}
+	return 0
+}
+
+func (x *ClusterMember) GetGuard() uint64 {
+	if x != nil && x.Guard != nil {
+		return *x.Guard
+	}
+	return 0
+}
+
+func (x *ClusterMember) GetRulesMin() uint32 {
+	if x != nil && x.RulesMin != nil {
+		return *x.RulesMin
+	}
+	return 0
+}
+
+func (x *ClusterMember) GetRulesMax() uint32 {
+	if x != nil && x.RulesMax != nil {
+		return *x.RulesMax
+	}
+	return 0
+}
+
+func (x *ClusterMember) GetFlags() uint32 {
+	if x != nil && x.Flags != nil {
+		return *x.Flags
+	}
+	return 0
+}
+
+// ClusterPrimary names a primary component and its voters.
+type ClusterPrimary struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Chain []byte                 `protobuf:"bytes,1,opt,name=chain,proto3,oneof" json:"chain,omitempty"`   // required; 32 bytes: ring of its founding, as in ClusterState, and, little-endian, us since 1970
+	Epoch *uint64                `protobuf:"fixed64,2,opt,name=epoch,proto3,oneof" json:"epoch,omitempty"` // required
+	Ring  []byte                 `protobuf:"bytes,3,opt,name=ring,proto3,oneof" json:"ring,omitempty"`     // required; 24 bytes
+	// 33 bytes each, at most 16, the longest-serving one first: seat and, little-endian, FNV-1a, 64 bits, of the name;
+	// us since 1970 of the start that got the seat; and a byte, 1: its member has a disk
+	Voters        []byte  `protobuf:"bytes,4,opt,name=voters,proto3,oneof" json:"voters,omitempty"` // required
+	N             *uint32 `protobuf:"fixed32,5,opt,name=n,proto3,oneof" json:"n,omitempty"`         // required; the largest ExpectedMembers
+	Seats         []byte  `protobuf:"bytes,6,opt,name=seats,proto3,oneof" json:"seats,omitempty"`   // required; 16 bytes each, at most 16: of all of the ring
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterPrimary) Reset() {
+	*x = ClusterPrimary{}
+	mi := &file_blaze_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterPrimary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterPrimary) ProtoMessage() {}
+
+func (x *ClusterPrimary) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterPrimary.ProtoReflect.Descriptor instead.
+func (*ClusterPrimary) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ClusterPrimary) GetChain() []byte {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+func (x *ClusterPrimary) GetEpoch() uint64 {
+	if x != nil && x.Epoch != nil {
+		return *x.Epoch
+	}
+	return 0
+}
+
+func (x *ClusterPrimary) GetRing() []byte {
+	if x != nil {
+		return x.Ring
+	}
+	return nil
+}
+
+func (x *ClusterPrimary) GetVoters() []byte {
+	if x != nil {
+		return x.Voters
+	}
+	return nil
+}
+
+func (x *ClusterPrimary) GetN() uint32 {
+	if x != nil && x.N != nil {
+		return *x.N
+	}
+	return 0
+}
+
+func (x *ClusterPrimary) GetSeats() []byte {
+	if x != nil {
+		return x.Seats
+	}
+	return nil
+}
+
+// ClusterStage is how far a replica has come in one primary.
+type ClusterStage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Primary       *ClusterPrimary        `protobuf:"bytes,1,opt,name=primary,proto3,oneof" json:"primary,omitempty"` // required
+	End           *uint64                `protobuf:"fixed64,2,opt,name=end,proto3,oneof" json:"end,omitempty"`       // required; index
+	Hash          *uint64                `protobuf:"fixed64,3,opt,name=hash,proto3,oneof" json:"hash,omitempty"`     // required; of the history up to there
+	Rules         *uint32                `protobuf:"fixed32,4,opt,name=rules,proto3,oneof" json:"rules,omitempty"`   // required; in force there
+	Voters        []byte                 `protobuf:"bytes,5,opt,name=voters,proto3,oneof" json:"voters,omitempty"`   // required; in force there
+	Between       []*ClusterVoterSet     `protobuf:"bytes,6,rep,name=between,proto3" json:"between,omitempty"`       // at most 64: each one on the way, after what is certain
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterStage) Reset() {
+	*x = ClusterStage{}
+	mi := &file_blaze_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterStage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterStage) ProtoMessage() {}
+
+func (x *ClusterStage) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterStage.ProtoReflect.Descriptor instead.
+func (*ClusterStage) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ClusterStage) GetPrimary() *ClusterPrimary {
+	if x != nil {
+		return x.Primary
+	}
+	return nil
+}
+
+func (x *ClusterStage) GetEnd() uint64 {
+	if x != nil && x.End != nil {
+		return *x.End
+	}
+	return 0
+}
+
+func (x *ClusterStage) GetHash() uint64 {
+	if x != nil && x.Hash != nil {
+		return *x.Hash
+	}
+	return 0
+}
+
+func (x *ClusterStage) GetRules() uint32 {
+	if x != nil && x.Rules != nil {
+		return *x.Rules
+	}
+	return 0
+}
+
+func (x *ClusterStage) GetVoters() []byte {
+	if x != nil {
+		return x.Voters
+	}
+	return nil
+}
+
+func (x *ClusterStage) GetBetween() []*ClusterVoterSet {
+	if x != nil {
+		return x.Between
+	}
+	return nil
+}
+
+// ClusterVoterSet is the voters that were in force from an index on.
+type ClusterVoterSet struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         *uint64                `protobuf:"fixed64,1,opt,name=index,proto3,oneof" json:"index,omitempty"` // required
+	Voters        []byte                 `protobuf:"bytes,2,opt,name=voters,proto3,oneof" json:"voters,omitempty"` // required
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterVoterSet) Reset() {
+	*x = ClusterVoterSet{}
+	mi := &file_blaze_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterVoterSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterVoterSet) ProtoMessage() {}
+
+func (x *ClusterVoterSet) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterVoterSet.ProtoReflect.Descriptor instead.
+func (*ClusterVoterSet) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ClusterVoterSet) GetIndex() uint64 {
+	if x != nil && x.Index != nil {
+		return *x.Index
+	}
+	return 0
+}
+
+func (x *ClusterVoterSet) GetVoters() []byte {
+	if x != nil {
+		return x.Voters
+	}
+	return nil
+}
+
+// ClusterFill is recent history, from the operation after index and hash on.
+type ClusterFill struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ring          []byte                 `protobuf:"bytes,1,opt,name=ring,proto3,oneof" json:"ring,omitempty"`     // required; 24 bytes
+	Chain         []byte                 `protobuf:"bytes,2,opt,name=chain,proto3,oneof" json:"chain,omitempty"`   // required; 32 bytes
+	Epoch         *uint64                `protobuf:"fixed64,3,opt,name=epoch,proto3,oneof" json:"epoch,omitempty"` // required
+	Index         *uint64                `protobuf:"fixed64,4,opt,name=index,proto3,oneof" json:"index,omitempty"` // required
+	Hash          *uint64                `protobuf:"fixed64,5,opt,name=hash,proto3,oneof" json:"hash,omitempty"`   // required
+	Flags         *uint32                `protobuf:"fixed32,6,opt,name=flags,proto3,oneof" json:"flags,omitempty"` // required; bit 0: the last message of this fill
+	Entries       []*ClusterEntry        `protobuf:"bytes,7,rep,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterFill) Reset() {
+	*x = ClusterFill{}
+	mi := &file_blaze_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterFill) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterFill) ProtoMessage() {}
+
+func (x *ClusterFill) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterFill.ProtoReflect.Descriptor instead.
+func (*ClusterFill) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *ClusterFill) GetRing() []byte {
+	if x != nil {
+		return x.Ring
+	}
+	return nil
+}
+
+func (x *ClusterFill) GetChain() []byte {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+func (x *ClusterFill) GetEpoch() uint64 {
+	if x != nil && x.Epoch != nil {
+		return *x.Epoch
+	}
+	return 0
+}
+
+func (x *ClusterFill) GetIndex() uint64 {
+	if x != nil && x.Index != nil {
+		return *x.Index
+	}
+	return 0
+}
+
+func (x *ClusterFill) GetHash() uint64 {
+	if x != nil && x.Hash != nil {
+		return *x.Hash
+	}
+	return 0
+}
+
+func (x *ClusterFill) GetFlags() uint32 {
+	if x != nil && x.Flags != nil {
+		return *x.Flags
+	}
+	return 0
+}
+
+func (x *ClusterFill) GetEntries() []*ClusterEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+// ClusterEntry is one step of a history: a batch as it was delivered, or the opening of a primary.
+type ClusterEntry struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         *uint64                `protobuf:"fixed64,1,opt,name=index,proto3,oneof" json:"index,omitempty"` // required; after it; 0: not known
+	Hash          *uint64                `protobuf:"fixed64,2,opt,name=hash,proto3,oneof" json:"hash,omitempty"`   // required; after it; 0: not known
+	Member        []byte                 `protobuf:"bytes,3,opt,name=member,proto3,oneof" json:"member,omitempty"` // required; 16 bytes: the batch's; zeros with an opening
+	Batch         []byte                 `protobuf:"bytes,4,opt,name=batch,proto3,oneof" json:"batch,omitempty"`   // body of a ClusterBatch, or of one that was refused; absent with an opening
+	Opening       *ClusterOpening        `protobuf:"bytes,5,opt,name=opening,proto3,oneof" json:"opening,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterEntry) Reset() {
+	*x = ClusterEntry{}
+	mi := &file_blaze_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterEntry) ProtoMessage() {}
+
+func (x *ClusterEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterEntry.ProtoReflect.Descriptor instead.
+func (*ClusterEntry) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ClusterEntry) GetIndex() uint64 {
+	if x != nil && x.Index != nil {
+		return *x.Index
+	}
+	return 0
+}
+
+func (x *ClusterEntry) GetHash() uint64 {
+	if x != nil && x.Hash != nil {
+		return *x.Hash
+	}
+	return 0
+}
+
+func (x *ClusterEntry) GetMember() []byte {
+	if x != nil {
+		return x.Member
+	}
+	return nil
+}
+
+func (x *ClusterEntry) GetBatch() []byte {
+	if x != nil {
+		return x.Batch
+	}
+	return nil
+}
+
+func (x *ClusterEntry) GetOpening() *ClusterOpening {
+	if x != nil {
+		return x.Opening
+	}
+	return nil
+}
+
+// ClusterOpening is what a primary begins with.
+type ClusterOpening struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Primary       *ClusterPrimary        `protobuf:"bytes,1,opt,name=primary,proto3,oneof" json:"primary,omitempty"`                           // required
+	Flags         *uint32                `protobuf:"fixed32,2,opt,name=flags,proto3,oneof" json:"flags,omitempty"`                             // required; bit 0: the first one of its chain
+	Base          *uint64                `protobuf:"fixed64,3,opt,name=base,proto3,oneof" json:"base,omitempty"`                               // required; the establishment has index max(index, base) + 1
+	End           *uint64                `protobuf:"fixed64,4,opt,name=end,proto3,oneof" json:"end,omitempty"`                                 // required; of the history that it continues
+	Hash          *uint64                `protobuf:"fixed64,5,opt,name=hash,proto3,oneof" json:"hash,omitempty"`                               // required; there
+	Rules         *uint32                `protobuf:"fixed32,6,opt,name=rules,proto3,oneof" json:"rules,omitempty"`                             // required; in force
+	MaxValue      *uint32                `protobuf:"fixed32,7,opt,name=max_value,json=maxValue,proto3,oneof" json:"max_value,omitempty"`       // required; bytes, the smallest one
+	StateLimit    *uint64                `protobuf:"fixed64,8,opt,name=state_limit,json=stateLimit,proto3,oneof" json:"state_limit,omitempty"` // required; bytes, the smallest one
+	Members       []*ClusterMember       `protobuf:"bytes,9,rep,name=members,proto3" json:"members,omitempty"`                                 // at most 16: of the ring
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterOpening) Reset() {
+	*x = ClusterOpening{}
+	mi := &file_blaze_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterOpening) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterOpening) ProtoMessage() {}
+
+func (x *ClusterOpening) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterOpening.ProtoReflect.Descriptor instead.
+func (*ClusterOpening) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *ClusterOpening) GetPrimary() *ClusterPrimary {
+	if x != nil {
+		return x.Primary
+	}
+	return nil
+}
+
+func (x *ClusterOpening) GetFlags() uint32 {
+	if x != nil && x.Flags != nil {
+		return *x.Flags
+	}
+	return 0
+}
+
+func (x *ClusterOpening) GetBase() uint64 {
+	if x != nil && x.Base != nil {
+		return *x.Base
+	}
+	return 0
+}
+
+func (x *ClusterOpening) GetEnd() uint64 {
+	if x != nil && x.End != nil {
+		return *x.End
+	}
+	return 0
+}
+
+func (x *ClusterOpening) GetHash() uint64 {
+	if x != nil && x.Hash != nil {
+		return *x.Hash
+	}
+	return 0
+}
+
+func (x *ClusterOpening) GetRules() uint32 {
+	if x != nil && x.Rules != nil {
+		return *x.Rules
+	}
+	return 0
+}
+
+func (x *ClusterOpening) GetMaxValue() uint32 {
+	if x != nil && x.MaxValue != nil {
+		return *x.MaxValue
+	}
+	return 0
+}
+
+func (x *ClusterOpening) GetStateLimit() uint64 {
+	if x != nil && x.StateLimit != nil {
+		return *x.StateLimit
+	}
+	return 0
+}
+
+func (x *ClusterOpening) GetMembers() []*ClusterMember {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+// ClusterClaim says that the transmitter takes part in the primary that was judged.
+type ClusterClaim struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ring          []byte                 `protobuf:"bytes,1,opt,name=ring,proto3,oneof" json:"ring,omitempty"` // required; 24 bytes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterClaim) Reset() {
+	*x = ClusterClaim{}
+	mi := &file_blaze_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterClaim) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterClaim) ProtoMessage() {}
+
+func (x *ClusterClaim) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterClaim.ProtoReflect.Descriptor instead.
+func (*ClusterClaim) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *ClusterClaim) GetRing() []byte {
+	if x != nil {
+		return x.Ring
+	}
+	return nil
+}
+
+// ClusterSynced says how far the transmitter's disk is.
+type ClusterSynced struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epoch         *uint64                `protobuf:"fixed64,1,opt,name=epoch,proto3,oneof" json:"epoch,omitempty"` // required
+	Index         *uint64                `protobuf:"fixed64,2,opt,name=index,proto3,oneof" json:"index,omitempty"` // required
+	Hash          *uint64                `protobuf:"fixed64,3,opt,name=hash,proto3,oneof" json:"hash,omitempty"`   // required; of the history up to there
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterSynced) Reset() {
+	*x = ClusterSynced{}
+	mi := &file_blaze_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterSynced) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterSynced) ProtoMessage() {}
+
+func (x *ClusterSynced) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterSynced.ProtoReflect.Descriptor instead.
+func (*ClusterSynced) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *ClusterSynced) GetEpoch() uint64 {
+	if x != nil && x.Epoch != nil {
+		return *x.Epoch
+	}
+	return 0
+}
+
+func (x *ClusterSynced) GetIndex() uint64 {
+	if x != nil && x.Index != nil {
+		return *x.Index
+	}
+	return 0
+}
+
+func (x *ClusterSynced) GetHash() uint64 {
+	if x != nil && x.Hash != nil {
+		return *x.Hash
+	}
+	return 0
+}
+
+// ClusterForce is an operator's word that makes the members that are connected the primary.
+type ClusterForce struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ring          []byte                 `protobuf:"bytes,1,opt,name=ring,proto3,oneof" json:"ring,omitempty"` // required; 24 bytes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterForce) Reset() {
+	*x = ClusterForce{}
+	mi := &file_blaze_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterForce) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterForce) ProtoMessage() {}
+
+func (x *ClusterForce) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterForce.ProtoReflect.Descriptor instead.
+func (*ClusterForce) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *ClusterForce) GetRing() []byte {
+	if x != nil {
+		return x.Ring
+	}
+	return nil
+}
+
+// Transfer is what a learner and a provider send each other: one of these fields.
+type Transfer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Fetch         *ClusterFetch          `protobuf:"bytes,1,opt,name=fetch,proto3,oneof" json:"fetch,omitempty"`
+	Chunk         *ClusterChunk          `protobuf:"bytes,2,opt,name=chunk,proto3,oneof" json:"chunk,omitempty"`
+	Recent        *ClusterRecent         `protobuf:"bytes,3,opt,name=recent,proto3,oneof" json:"recent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Transfer) Reset() {
+	*x = Transfer{}
+	mi := &file_blaze_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Transfer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Transfer) ProtoMessage() {}
+
+func (x *Transfer) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Transfer.ProtoReflect.Descriptor instead.
+func (*Transfer) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *Transfer) GetFetch() *ClusterFetch {
+	if x != nil {
+		return x.Fetch
+	}
+	return nil
+}
+
+func (x *Transfer) GetChunk() *ClusterChunk {
+	if x != nil {
+		return x.Chunk
+	}
+	return nil
+}
+
+func (x *Transfer) GetRecent() *ClusterRecent {
+	if x != nil {
+		return x.Recent
+	}
+	return nil
+}
+
+// ClusterFetch asks for a range of the state at the cut of a primary, or for the operations up to it.
+type ClusterFetch struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        *uint64                `protobuf:"fixed64,1,opt,name=number,proto3,oneof" json:"number,omitempty"` // required; of the question; the answer returns it
+	Chain         []byte                 `protobuf:"bytes,2,opt,name=chain,proto3,oneof" json:"chain,omitempty"`     // required; 32 bytes
+	Epoch         *uint64                `protobuf:"fixed64,3,opt,name=epoch,proto3,oneof" json:"epoch,omitempty"`   // required; of the primary whose cut it is
+	Flags         *uint32                `protobuf:"fixed32,4,opt,name=flags,proto3,oneof" json:"flags,omitempty"`   // required; bit 0: the operations after index and hash, if they are a prefix of the history; else a part of the state
+	Limit         *uint32                `protobuf:"fixed32,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`   // required; bytes of the part, or of the entries
+	Map           *uint32                `protobuf:"fixed32,6,opt,name=map,proto3,oneof" json:"map,omitempty"`       // required; 0: what is in no map; else 1 + its place among the maps of part 0
+	From          *uint64                `protobuf:"fixed64,7,opt,name=from,proto3,oneof" json:"from,omitempty"`     // required; place in the trie's order
+	To            *uint64                `protobuf:"fixed64,8,opt,name=to,proto3,oneof" json:"to,omitempty"`         // required; the last place that is asked for
+	Index         *uint64                `protobuf:"fixed64,9,opt,name=index,proto3,oneof" json:"index,omitempty"`   // required; of the learner's replica; 0: none
+	Hash          *uint64                `protobuf:"fixed64,10,opt,name=hash,proto3,oneof" json:"hash,omitempty"`    // required; of its history
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterFetch) Reset() {
+	*x = ClusterFetch{}
+	mi := &file_blaze_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterFetch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterFetch) ProtoMessage() {}
+
+func (x *ClusterFetch) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterFetch.ProtoReflect.Descriptor instead.
+func (*ClusterFetch) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *ClusterFetch) GetNumber() uint64 {
+	if x != nil && x.Number != nil {
+		return *x.Number
+	}
+	return 0
+}
+
+func (x *ClusterFetch) GetChain() []byte {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+func (x *ClusterFetch) GetEpoch() uint64 {
+	if x != nil && x.Epoch != nil {
+		return *x.Epoch
+	}
+	return 0
+}
+
+func (x *ClusterFetch) GetFlags() uint32 {
+	if x != nil && x.Flags != nil {
+		return *x.Flags
+	}
+	return 0
+}
+
+func (x *ClusterFetch) GetLimit() uint32 {
+	if x != nil && x.Limit != nil {
+		return *x.Limit
+	}
+	return 0
+}
+
+func (x *ClusterFetch) GetMap() uint32 {
+	if x != nil && x.Map != nil {
+		return *x.Map
+	}
+	return 0
+}
+
+func (x *ClusterFetch) GetFrom() uint64 {
+	if x != nil && x.From != nil {
+		return *x.From
+	}
+	return 0
+}
+
+func (x *ClusterFetch) GetTo() uint64 {
+	if x != nil && x.To != nil {
+		return *x.To
+	}
+	return 0
+}
+
+func (x *ClusterFetch) GetIndex() uint64 {
+	if x != nil && x.Index != nil {
+		return *x.Index
+	}
+	return 0
+}
+
+func (x *ClusterFetch) GetHash() uint64 {
+	if x != nil && x.Hash != nil {
+		return *x.Hash
+	}
+	return 0
+}
+
+// ClusterChunk answers with a part of the state.
+type ClusterChunk struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        *uint64                `protobuf:"fixed64,1,opt,name=number,proto3,oneof" json:"number,omitempty"`    // required; of the question
+	Chain         []byte                 `protobuf:"bytes,2,opt,name=chain,proto3,oneof" json:"chain,omitempty"`        // required; 32 bytes
+	Epoch         *uint64                `protobuf:"fixed64,3,opt,name=epoch,proto3,oneof" json:"epoch,omitempty"`      // required
+	Map           *uint32                `protobuf:"fixed32,4,opt,name=map,proto3,oneof" json:"map,omitempty"`          // required
+	From          *uint64                `protobuf:"fixed64,5,opt,name=from,proto3,oneof" json:"from,omitempty"`        // required
+	Next          *uint64                `protobuf:"fixed64,6,opt,name=next,proto3,oneof" json:"next,omitempty"`        // required; where the next chunk begins
+	Flags         *uint32                `protobuf:"fixed32,7,opt,name=flags,proto3,oneof" json:"flags,omitempty"`      // required; bit 0: this is the end of the range
+	Index         *uint64                `protobuf:"fixed64,8,opt,name=index,proto3,oneof" json:"index,omitempty"`      // required; of the cut
+	Hash          *uint64                `protobuf:"fixed64,9,opt,name=hash,proto3,oneof" json:"hash,omitempty"`        // required; of the history up to the cut
+	Entries       *uint64                `protobuf:"fixed64,10,opt,name=entries,proto3,oneof" json:"entries,omitempty"` // required; in all maps at the cut
+	Digest        *uint64                `protobuf:"fixed64,11,opt,name=digest,proto3,oneof" json:"digest,omitempty"`   // required; of the state at the cut
+	Count         *uint32                `protobuf:"fixed32,12,opt,name=count,proto3,oneof" json:"count,omitempty"`     // required; entries in part
+	Crc32C        *uint32                `protobuf:"fixed32,13,opt,name=crc32c,proto3,oneof" json:"crc32c,omitempty"`   // required; CRC-32C of part
+	Part          []byte                 `protobuf:"bytes,14,opt,name=part,proto3,oneof" json:"part,omitempty"`         // absent: empty
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterChunk) Reset() {
+	*x = ClusterChunk{}
+	mi := &file_blaze_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterChunk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterChunk) ProtoMessage() {}
+
+func (x *ClusterChunk) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterChunk.ProtoReflect.Descriptor instead.
+func (*ClusterChunk) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *ClusterChunk) GetNumber() uint64 {
+	if x != nil && x.Number != nil {
+		return *x.Number
+	}
+	return 0
+}
+
+func (x *ClusterChunk) GetChain() []byte {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+func (x *ClusterChunk) GetEpoch() uint64 {
+	if x != nil && x.Epoch != nil {
+		return *x.Epoch
+	}
+	return 0
+}
+
+func (x *ClusterChunk) GetMap() uint32 {
+	if x != nil && x.Map != nil {
+		return *x.Map
+	}
+	return 0
+}
+
+func (x *ClusterChunk) GetFrom() uint64 {
+	if x != nil && x.From != nil {
+		return *x.From
+	}
+	return 0
+}
+
+func (x *ClusterChunk) GetNext() uint64 {
+	if x != nil && x.Next != nil {
+		return *x.Next
+	}
+	return 0
+}
+
+func (x *ClusterChunk) GetFlags() uint32 {
+	if x != nil && x.Flags != nil {
+		return *x.Flags
+	}
+	return 0
+}
+
+func (x *ClusterChunk) GetIndex() uint64 {
+	if x != nil && x.Index != nil {
+		return *x.Index
+	}
+	return 0
+}
+
+func (x *ClusterChunk) GetHash() uint64 {
+	if x != nil && x.Hash != nil {
+		return *x.Hash
+	}
+	return 0
+}
+
+func (x *ClusterChunk) GetEntries() uint64 {
+	if x != nil && x.Entries != nil {
+		return *x.Entries
+	}
+	return 0
+}
+
+func (x *ClusterChunk) GetDigest() uint64 {
+	if x != nil && x.Digest != nil {
+		return *x.Digest
+	}
+	return 0
+}
+
+func (x *ClusterChunk) GetCount() uint32 {
+	if x != nil && x.Count != nil {
+		return *x.Count
+	}
+	return 0
+}
+
+func (x *ClusterChunk) GetCrc32C() uint32 {
+	if x != nil && x.Crc32C != nil {
+		return *x.Crc32C
+	}
+	return 0
+}
+
+func (x *ClusterChunk) GetPart() []byte {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+// ClusterRecent answers with operations, and openings, up to the cut.
+type ClusterRecent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        *uint64                `protobuf:"fixed64,1,opt,name=number,proto3,oneof" json:"number,omitempty"` // required; of the question
+	Chain         []byte                 `protobuf:"bytes,2,opt,name=chain,proto3,oneof" json:"chain,omitempty"`     // required; 32 bytes
+	Epoch         *uint64                `protobuf:"fixed64,3,opt,name=epoch,proto3,oneof" json:"epoch,omitempty"`   // required
+	Flags         *uint32                `protobuf:"fixed32,4,opt,name=flags,proto3,oneof" json:"flags,omitempty"`   // required; bit 0: the last one, bit 1: no such prefix here, ask for the state
+	Index         *uint64                `protobuf:"fixed64,5,opt,name=index,proto3,oneof" json:"index,omitempty"`   // required; of the cut
+	Hash          *uint64                `protobuf:"fixed64,6,opt,name=hash,proto3,oneof" json:"hash,omitempty"`     // required; of the history up to the cut
+	Entries       []*ClusterEntry        `protobuf:"bytes,7,rep,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterRecent) Reset() {
+	*x = ClusterRecent{}
+	mi := &file_blaze_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterRecent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterRecent) ProtoMessage() {}
+
+func (x *ClusterRecent) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterRecent.ProtoReflect.Descriptor instead.
+func (*ClusterRecent) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *ClusterRecent) GetNumber() uint64 {
+	if x != nil && x.Number != nil {
+		return *x.Number
+	}
+	return 0
+}
+
+func (x *ClusterRecent) GetChain() []byte {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+func (x *ClusterRecent) GetEpoch() uint64 {
+	if x != nil && x.Epoch != nil {
+		return *x.Epoch
+	}
+	return 0
+}
+
+func (x *ClusterRecent) GetFlags() uint32 {
+	if x != nil && x.Flags != nil {
+		return *x.Flags
+	}
+	return 0
+}
+
+func (x *ClusterRecent) GetIndex() uint64 {
+	if x != nil && x.Index != nil {
+		return *x.Index
+	}
+	return 0
+}
+
+func (x *ClusterRecent) GetHash() uint64 {
+	if x != nil && x.Hash != nil {
+		return *x.Hash
+	}
+	return 0
+}
+
+func (x *ClusterRecent) GetEntries() []*ClusterEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
 // Message is what blaze.Message looks like when it is a payload of KIND_MESSAGE.
 type Message struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -2547,7 +4181,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_blaze_proto_msgTypes[29]
+	mi := &file_blaze_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2559,7 +4193,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_blaze_proto_msgTypes[29]
+	mi := &file_blaze_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2572,7 +4206,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_blaze_proto_rawDescGZIP(), []int{29}
+	return file_blaze_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Message) GetEntries() map[string]*Value {
@@ -2661,7 +4295,7 @@ type Value struct {
 
 func (x *Value) Reset() {
 	*x = Value{}
-	mi := &file_blaze_proto_msgTypes[30]
+	mi := &file_blaze_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2673,7 +4307,7 @@ func (x *Value) String() string {
 func (*Value) ProtoMessage() {}
 
 func (x *Value) ProtoReflect() protoreflect.Message {
-	mi := &file_blaze_proto_msgTypes[30]
+	mi := &file_blaze_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2686,7 +4320,7 @@ func (x *Value) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Value.ProtoReflect.Descriptor instead.
 func (*Value) Descriptor() ([]byte, []int) {
-	return file_blaze_proto_rawDescGZIP(), []int{30}
+	return file_blaze_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Value) GetKind() isValue_Kind {
@@ -3239,7 +4873,280 @@ const file_blaze_proto_rawDesc = "" +
 	"\x03_idB\x0e\n" +
 	"\f_incarnationB\a\n" +
 	"\x05_kindB\x06\n" +
-	"\x04_age\"\x86\x02\n" +
+	"\x04_age\"\x9c\x03\n" +
+	"\x0eClusterMessage\x126\n" +
+	"\x05state\x18\x01 \x01(\v2\x1b.blaze.wire.v1.ClusterStateH\x00R\x05state\x88\x01\x01\x123\n" +
+	"\x04fill\x18\x02 \x01(\v2\x1a.blaze.wire.v1.ClusterFillH\x01R\x04fill\x88\x01\x01\x126\n" +
+	"\x05claim\x18\x03 \x01(\v2\x1b.blaze.wire.v1.ClusterClaimH\x02R\x05claim\x88\x01\x01\x129\n" +
+	"\x06synced\x18\x04 \x01(\v2\x1c.blaze.wire.v1.ClusterSyncedH\x03R\x06synced\x88\x01\x01\x126\n" +
+	"\x05batch\x18\x05 \x01(\v2\x1b.blaze.wire.v1.ClusterBatchH\x04R\x05batch\x88\x01\x01\x126\n" +
+	"\x05force\x18\x06 \x01(\v2\x1b.blaze.wire.v1.ClusterForceH\x05R\x05force\x88\x01\x01B\b\n" +
+	"\x06_stateB\a\n" +
+	"\x05_fillB\b\n" +
+	"\x06_claimB\t\n" +
+	"\a_syncedB\b\n" +
+	"\x06_batchB\b\n" +
+	"\x06_force\"_\n" +
+	"\fClusterBatch\x12\x19\n" +
+	"\x05stamp\x18\x01 \x01(\x06H\x00R\x05stamp\x88\x01\x01\x12*\n" +
+	"\x03ops\x18\x02 \x03(\v2\x18.blaze.wire.v1.ClusterOpR\x03opsB\b\n" +
+	"\x06_stamp\"\x91\x04\n" +
+	"\tClusterOp\x12\x17\n" +
+	"\x04head\x18\x01 \x01(\aH\x00R\x04head\x88\x01\x01\x12\x15\n" +
+	"\x03map\x18\x02 \x01(\tH\x01R\x03map\x88\x01\x01\x12\x15\n" +
+	"\x03key\x18\x03 \x01(\fH\x02R\x03key\x88\x01\x01\x12\x19\n" +
+	"\x05value\x18\x04 \x01(\fH\x03R\x05value\x88\x01\x01\x12\x1d\n" +
+	"\aversion\x18\x05 \x01(\x06H\x04R\aversion\x88\x01\x01\x12\x19\n" +
+	"\x05token\x18\x06 \x01(\x06H\x05R\x05token\x88\x01\x01\x12\x1d\n" +
+	"\arequest\x18\a \x01(\x06H\x06R\arequest\x88\x01\x01\x12\x15\n" +
+	"\x03ttl\x18\b \x01(\x06H\aR\x03ttl\x88\x01\x01\x12\x19\n" +
+	"\x05lease\x18\t \x01(\x06H\bR\x05lease\x88\x01\x01\x12\x1d\n" +
+	"\aexpires\x18\n" +
+	" \x01(\x06H\tR\aexpires\x88\x01\x01\x12\x1b\n" +
+	"\x06member\x18\v \x01(\fH\n" +
+	"R\x06member\x88\x01\x01\x12\x17\n" +
+	"\x04seat\x18\f \x01(\fH\vR\x04seat\x88\x01\x01\x12\x1b\n" +
+	"\x06weight\x18\r \x01(\x06H\fR\x06weight\x88\x01\x01\x12\x19\n" +
+	"\x05rules\x18\x0e \x01(\aH\rR\x05rules\x88\x01\x01B\a\n" +
+	"\x05_headB\x06\n" +
+	"\x04_mapB\x06\n" +
+	"\x04_keyB\b\n" +
+	"\x06_valueB\n" +
+	"\n" +
+	"\b_versionB\b\n" +
+	"\x06_tokenB\n" +
+	"\n" +
+	"\b_requestB\x06\n" +
+	"\x04_ttlB\b\n" +
+	"\x06_leaseB\n" +
+	"\n" +
+	"\b_expiresB\t\n" +
+	"\a_memberB\a\n" +
+	"\x05_seatB\t\n" +
+	"\a_weightB\b\n" +
+	"\x06_rules\"\xcc\x05\n" +
+	"\fClusterState\x12\x17\n" +
+	"\x04ring\x18\x01 \x01(\fH\x00R\x04ring\x88\x01\x01\x129\n" +
+	"\x06member\x18\x02 \x01(\v2\x1c.blaze.wire.v1.ClusterMemberH\x01R\x06member\x88\x01\x01\x12\x17\n" +
+	"\x04wall\x18\x03 \x01(\x06H\x02R\x04wall\x88\x01\x01\x126\n" +
+	"\x04last\x18\x04 \x01(\v2\x1d.blaze.wire.v1.ClusterPrimaryH\x03R\x04last\x88\x01\x01\x123\n" +
+	"\x05tried\x18\x05 \x03(\v2\x1d.blaze.wire.v1.ClusterPrimaryR\x05tried\x123\n" +
+	"\x06stages\x18\x06 \x03(\v2\x1b.blaze.wire.v1.ClusterStageR\x06stages\x12\x19\n" +
+	"\x05index\x18\a \x01(\x06H\x04R\x05index\x88\x01\x01\x12\x17\n" +
+	"\x04hash\x18\b \x01(\x06H\x05R\x04hash\x88\x01\x01\x12\x1d\n" +
+	"\acertain\x18\t \x01(\fH\x06R\acertain\x88\x01\x01\x12(\n" +
+	"\rcertain_index\x18\n" +
+	" \x01(\x06H\aR\fcertainIndex\x88\x01\x01\x12\x1f\n" +
+	"\bexpected\x18\v \x01(\aH\bR\bexpected\x88\x01\x01\x12\x17\n" +
+	"\x04load\x18\f \x01(\aH\tR\x04load\x88\x01\x01\x12 \n" +
+	"\tmax_value\x18\r \x01(\aH\n" +
+	"R\bmaxValue\x88\x01\x01\x12$\n" +
+	"\vstate_limit\x18\x0e \x01(\x06H\vR\n" +
+	"stateLimit\x88\x01\x01\x12\x19\n" +
+	"\x05flags\x18\x0f \x01(\aH\fR\x05flags\x88\x01\x01B\a\n" +
+	"\x05_ringB\t\n" +
+	"\a_memberB\a\n" +
+	"\x05_wallB\a\n" +
+	"\x05_lastB\b\n" +
+	"\x06_indexB\a\n" +
+	"\x05_hashB\n" +
+	"\n" +
+	"\b_certainB\x10\n" +
+	"\x0e_certain_indexB\v\n" +
+	"\t_expectedB\a\n" +
+	"\x05_loadB\f\n" +
+	"\n" +
+	"_max_valueB\x0e\n" +
+	"\f_state_limitB\b\n" +
+	"\x06_flags\"\xec\x02\n" +
+	"\rClusterMember\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\fH\x00R\x02id\x88\x01\x01\x12\x17\n" +
+	"\x04seat\x18\x02 \x01(\fH\x01R\x04seat\x88\x01\x01\x12\x17\n" +
+	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12\x1d\n" +
+	"\astarted\x18\x04 \x01(\x06H\x03R\astarted\x88\x01\x01\x12\x1b\n" +
+	"\x06weight\x18\x05 \x01(\x06H\x04R\x06weight\x88\x01\x01\x12\x19\n" +
+	"\x05guard\x18\x06 \x01(\x06H\x05R\x05guard\x88\x01\x01\x12 \n" +
+	"\trules_min\x18\a \x01(\aH\x06R\brulesMin\x88\x01\x01\x12 \n" +
+	"\trules_max\x18\b \x01(\aH\aR\brulesMax\x88\x01\x01\x12\x19\n" +
+	"\x05flags\x18\t \x01(\aH\bR\x05flags\x88\x01\x01B\x05\n" +
+	"\x03_idB\a\n" +
+	"\x05_seatB\a\n" +
+	"\x05_nameB\n" +
+	"\n" +
+	"\b_startedB\t\n" +
+	"\a_weightB\b\n" +
+	"\x06_guardB\f\n" +
+	"\n" +
+	"_rules_minB\f\n" +
+	"\n" +
+	"_rules_maxB\b\n" +
+	"\x06_flags\"\xe2\x01\n" +
+	"\x0eClusterPrimary\x12\x19\n" +
+	"\x05chain\x18\x01 \x01(\fH\x00R\x05chain\x88\x01\x01\x12\x19\n" +
+	"\x05epoch\x18\x02 \x01(\x06H\x01R\x05epoch\x88\x01\x01\x12\x17\n" +
+	"\x04ring\x18\x03 \x01(\fH\x02R\x04ring\x88\x01\x01\x12\x1b\n" +
+	"\x06voters\x18\x04 \x01(\fH\x03R\x06voters\x88\x01\x01\x12\x11\n" +
+	"\x01n\x18\x05 \x01(\aH\x04R\x01n\x88\x01\x01\x12\x19\n" +
+	"\x05seats\x18\x06 \x01(\fH\x05R\x05seats\x88\x01\x01B\b\n" +
+	"\x06_chainB\b\n" +
+	"\x06_epochB\a\n" +
+	"\x05_ringB\t\n" +
+	"\a_votersB\x04\n" +
+	"\x02_nB\b\n" +
+	"\x06_seats\"\xa0\x02\n" +
+	"\fClusterStage\x12<\n" +
+	"\aprimary\x18\x01 \x01(\v2\x1d.blaze.wire.v1.ClusterPrimaryH\x00R\aprimary\x88\x01\x01\x12\x15\n" +
+	"\x03end\x18\x02 \x01(\x06H\x01R\x03end\x88\x01\x01\x12\x17\n" +
+	"\x04hash\x18\x03 \x01(\x06H\x02R\x04hash\x88\x01\x01\x12\x19\n" +
+	"\x05rules\x18\x04 \x01(\aH\x03R\x05rules\x88\x01\x01\x12\x1b\n" +
+	"\x06voters\x18\x05 \x01(\fH\x04R\x06voters\x88\x01\x01\x128\n" +
+	"\abetween\x18\x06 \x03(\v2\x1e.blaze.wire.v1.ClusterVoterSetR\abetweenB\n" +
+	"\n" +
+	"\b_primaryB\x06\n" +
+	"\x04_endB\a\n" +
+	"\x05_hashB\b\n" +
+	"\x06_rulesB\t\n" +
+	"\a_voters\"^\n" +
+	"\x0fClusterVoterSet\x12\x19\n" +
+	"\x05index\x18\x01 \x01(\x06H\x00R\x05index\x88\x01\x01\x12\x1b\n" +
+	"\x06voters\x18\x02 \x01(\fH\x01R\x06voters\x88\x01\x01B\b\n" +
+	"\x06_indexB\t\n" +
+	"\a_voters\"\x9c\x02\n" +
+	"\vClusterFill\x12\x17\n" +
+	"\x04ring\x18\x01 \x01(\fH\x00R\x04ring\x88\x01\x01\x12\x19\n" +
+	"\x05chain\x18\x02 \x01(\fH\x01R\x05chain\x88\x01\x01\x12\x19\n" +
+	"\x05epoch\x18\x03 \x01(\x06H\x02R\x05epoch\x88\x01\x01\x12\x19\n" +
+	"\x05index\x18\x04 \x01(\x06H\x03R\x05index\x88\x01\x01\x12\x17\n" +
+	"\x04hash\x18\x05 \x01(\x06H\x04R\x04hash\x88\x01\x01\x12\x19\n" +
+	"\x05flags\x18\x06 \x01(\aH\x05R\x05flags\x88\x01\x01\x125\n" +
+	"\aentries\x18\a \x03(\v2\x1b.blaze.wire.v1.ClusterEntryR\aentriesB\a\n" +
+	"\x05_ringB\b\n" +
+	"\x06_chainB\b\n" +
+	"\x06_epochB\b\n" +
+	"\x06_indexB\a\n" +
+	"\x05_hashB\b\n" +
+	"\x06_flags\"\xec\x01\n" +
+	"\fClusterEntry\x12\x19\n" +
+	"\x05index\x18\x01 \x01(\x06H\x00R\x05index\x88\x01\x01\x12\x17\n" +
+	"\x04hash\x18\x02 \x01(\x06H\x01R\x04hash\x88\x01\x01\x12\x1b\n" +
+	"\x06member\x18\x03 \x01(\fH\x02R\x06member\x88\x01\x01\x12\x19\n" +
+	"\x05batch\x18\x04 \x01(\fH\x03R\x05batch\x88\x01\x01\x12<\n" +
+	"\aopening\x18\x05 \x01(\v2\x1d.blaze.wire.v1.ClusterOpeningH\x04R\aopening\x88\x01\x01B\b\n" +
+	"\x06_indexB\a\n" +
+	"\x05_hashB\t\n" +
+	"\a_memberB\b\n" +
+	"\x06_batchB\n" +
+	"\n" +
+	"\b_opening\"\xa5\x03\n" +
+	"\x0eClusterOpening\x12<\n" +
+	"\aprimary\x18\x01 \x01(\v2\x1d.blaze.wire.v1.ClusterPrimaryH\x00R\aprimary\x88\x01\x01\x12\x19\n" +
+	"\x05flags\x18\x02 \x01(\aH\x01R\x05flags\x88\x01\x01\x12\x17\n" +
+	"\x04base\x18\x03 \x01(\x06H\x02R\x04base\x88\x01\x01\x12\x15\n" +
+	"\x03end\x18\x04 \x01(\x06H\x03R\x03end\x88\x01\x01\x12\x17\n" +
+	"\x04hash\x18\x05 \x01(\x06H\x04R\x04hash\x88\x01\x01\x12\x19\n" +
+	"\x05rules\x18\x06 \x01(\aH\x05R\x05rules\x88\x01\x01\x12 \n" +
+	"\tmax_value\x18\a \x01(\aH\x06R\bmaxValue\x88\x01\x01\x12$\n" +
+	"\vstate_limit\x18\b \x01(\x06H\aR\n" +
+	"stateLimit\x88\x01\x01\x126\n" +
+	"\amembers\x18\t \x03(\v2\x1c.blaze.wire.v1.ClusterMemberR\amembersB\n" +
+	"\n" +
+	"\b_primaryB\b\n" +
+	"\x06_flagsB\a\n" +
+	"\x05_baseB\x06\n" +
+	"\x04_endB\a\n" +
+	"\x05_hashB\b\n" +
+	"\x06_rulesB\f\n" +
+	"\n" +
+	"_max_valueB\x0e\n" +
+	"\f_state_limit\"0\n" +
+	"\fClusterClaim\x12\x17\n" +
+	"\x04ring\x18\x01 \x01(\fH\x00R\x04ring\x88\x01\x01B\a\n" +
+	"\x05_ring\"{\n" +
+	"\rClusterSynced\x12\x19\n" +
+	"\x05epoch\x18\x01 \x01(\x06H\x00R\x05epoch\x88\x01\x01\x12\x19\n" +
+	"\x05index\x18\x02 \x01(\x06H\x01R\x05index\x88\x01\x01\x12\x17\n" +
+	"\x04hash\x18\x03 \x01(\x06H\x02R\x04hash\x88\x01\x01B\b\n" +
+	"\x06_epochB\b\n" +
+	"\x06_indexB\a\n" +
+	"\x05_hash\"0\n" +
+	"\fClusterForce\x12\x17\n" +
+	"\x04ring\x18\x01 \x01(\fH\x00R\x04ring\x88\x01\x01B\a\n" +
+	"\x05_ring\"\xd4\x01\n" +
+	"\bTransfer\x126\n" +
+	"\x05fetch\x18\x01 \x01(\v2\x1b.blaze.wire.v1.ClusterFetchH\x00R\x05fetch\x88\x01\x01\x126\n" +
+	"\x05chunk\x18\x02 \x01(\v2\x1b.blaze.wire.v1.ClusterChunkH\x01R\x05chunk\x88\x01\x01\x129\n" +
+	"\x06recent\x18\x03 \x01(\v2\x1c.blaze.wire.v1.ClusterRecentH\x02R\x06recent\x88\x01\x01B\b\n" +
+	"\x06_fetchB\b\n" +
+	"\x06_chunkB\t\n" +
+	"\a_recent\"\xee\x02\n" +
+	"\fClusterFetch\x12\x1b\n" +
+	"\x06number\x18\x01 \x01(\x06H\x00R\x06number\x88\x01\x01\x12\x19\n" +
+	"\x05chain\x18\x02 \x01(\fH\x01R\x05chain\x88\x01\x01\x12\x19\n" +
+	"\x05epoch\x18\x03 \x01(\x06H\x02R\x05epoch\x88\x01\x01\x12\x19\n" +
+	"\x05flags\x18\x04 \x01(\aH\x03R\x05flags\x88\x01\x01\x12\x19\n" +
+	"\x05limit\x18\x05 \x01(\aH\x04R\x05limit\x88\x01\x01\x12\x15\n" +
+	"\x03map\x18\x06 \x01(\aH\x05R\x03map\x88\x01\x01\x12\x17\n" +
+	"\x04from\x18\a \x01(\x06H\x06R\x04from\x88\x01\x01\x12\x13\n" +
+	"\x02to\x18\b \x01(\x06H\aR\x02to\x88\x01\x01\x12\x19\n" +
+	"\x05index\x18\t \x01(\x06H\bR\x05index\x88\x01\x01\x12\x17\n" +
+	"\x04hash\x18\n" +
+	" \x01(\x06H\tR\x04hash\x88\x01\x01B\t\n" +
+	"\a_numberB\b\n" +
+	"\x06_chainB\b\n" +
+	"\x06_epochB\b\n" +
+	"\x06_flagsB\b\n" +
+	"\x06_limitB\x06\n" +
+	"\x04_mapB\a\n" +
+	"\x05_fromB\x05\n" +
+	"\x03_toB\b\n" +
+	"\x06_indexB\a\n" +
+	"\x05_hash\"\x91\x04\n" +
+	"\fClusterChunk\x12\x1b\n" +
+	"\x06number\x18\x01 \x01(\x06H\x00R\x06number\x88\x01\x01\x12\x19\n" +
+	"\x05chain\x18\x02 \x01(\fH\x01R\x05chain\x88\x01\x01\x12\x19\n" +
+	"\x05epoch\x18\x03 \x01(\x06H\x02R\x05epoch\x88\x01\x01\x12\x15\n" +
+	"\x03map\x18\x04 \x01(\aH\x03R\x03map\x88\x01\x01\x12\x17\n" +
+	"\x04from\x18\x05 \x01(\x06H\x04R\x04from\x88\x01\x01\x12\x17\n" +
+	"\x04next\x18\x06 \x01(\x06H\x05R\x04next\x88\x01\x01\x12\x19\n" +
+	"\x05flags\x18\a \x01(\aH\x06R\x05flags\x88\x01\x01\x12\x19\n" +
+	"\x05index\x18\b \x01(\x06H\aR\x05index\x88\x01\x01\x12\x17\n" +
+	"\x04hash\x18\t \x01(\x06H\bR\x04hash\x88\x01\x01\x12\x1d\n" +
+	"\aentries\x18\n" +
+	" \x01(\x06H\tR\aentries\x88\x01\x01\x12\x1b\n" +
+	"\x06digest\x18\v \x01(\x06H\n" +
+	"R\x06digest\x88\x01\x01\x12\x19\n" +
+	"\x05count\x18\f \x01(\aH\vR\x05count\x88\x01\x01\x12\x1b\n" +
+	"\x06crc32c\x18\r \x01(\aH\fR\x06crc32c\x88\x01\x01\x12\x17\n" +
+	"\x04part\x18\x0e \x01(\fH\rR\x04part\x88\x01\x01B\t\n" +
+	"\a_numberB\b\n" +
+	"\x06_chainB\b\n" +
+	"\x06_epochB\x06\n" +
+	"\x04_mapB\a\n" +
+	"\x05_fromB\a\n" +
+	"\x05_nextB\b\n" +
+	"\x06_flagsB\b\n" +
+	"\x06_indexB\a\n" +
+	"\x05_hashB\n" +
+	"\n" +
+	"\b_entriesB\t\n" +
+	"\a_digestB\b\n" +
+	"\x06_countB\t\n" +
+	"\a_crc32cB\a\n" +
+	"\x05_part\"\xa4\x02\n" +
+	"\rClusterRecent\x12\x1b\n" +
+	"\x06number\x18\x01 \x01(\x06H\x00R\x06number\x88\x01\x01\x12\x19\n" +
+	"\x05chain\x18\x02 \x01(\fH\x01R\x05chain\x88\x01\x01\x12\x19\n" +
+	"\x05epoch\x18\x03 \x01(\x06H\x02R\x05epoch\x88\x01\x01\x12\x19\n" +
+	"\x05flags\x18\x04 \x01(\aH\x03R\x05flags\x88\x01\x01\x12\x19\n" +
+	"\x05index\x18\x05 \x01(\x06H\x04R\x05index\x88\x01\x01\x12\x17\n" +
+	"\x04hash\x18\x06 \x01(\x06H\x05R\x04hash\x88\x01\x01\x125\n" +
+	"\aentries\x18\a \x03(\v2\x1b.blaze.wire.v1.ClusterEntryR\aentriesB\t\n" +
+	"\a_numberB\b\n" +
+	"\x06_chainB\b\n" +
+	"\x06_epochB\b\n" +
+	"\x06_flagsB\b\n" +
+	"\x06_indexB\a\n" +
+	"\x05_hash\"\x86\x02\n" +
 	"\aMessage\x12=\n" +
 	"\aentries\x18\x01 \x03(\v2#.blaze.wire.v1.Message.EntriesEntryR\aentries\x12\x14\n" +
 	"\x04text\x18\x02 \x01(\tH\x00R\x04text\x12\x16\n" +
@@ -3280,42 +5187,60 @@ func file_blaze_proto_rawDescGZIP() []byte {
 }
 
 var file_blaze_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_blaze_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_blaze_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_blaze_proto_goTypes = []any{
-	(Kind)(0),         // 0: blaze.wire.v1.Kind
-	(*Datagram)(nil),  // 1: blaze.wire.v1.Datagram
-	(*Data)(nil),      // 2: blaze.wire.v1.Data
-	(*Fragment)(nil),  // 3: blaze.wire.v1.Fragment
-	(*Packed)(nil),    // 4: blaze.wire.v1.Packed
-	(*Nak)(nil),       // 5: blaze.wire.v1.Nak
-	(*Gap)(nil),       // 6: blaze.wire.v1.Gap
-	(*Heartbeat)(nil), // 7: blaze.wire.v1.Heartbeat
-	(*Status)(nil),    // 8: blaze.wire.v1.Status
-	(*Start)(nil),     // 9: blaze.wire.v1.Start
-	(*Leave)(nil),     // 10: blaze.wire.v1.Leave
-	(*Ring)(nil),      // 11: blaze.wire.v1.Ring
-	(*Token)(nil),     // 12: blaze.wire.v1.Token
-	(*Join)(nil),      // 13: blaze.wire.v1.Join
-	(*Commit)(nil),    // 14: blaze.wire.v1.Commit
-	(*Notice)(nil),    // 15: blaze.wire.v1.Notice
-	(*Repair)(nil),    // 16: blaze.wire.v1.Repair
-	(*SymbolNak)(nil), // 17: blaze.wire.v1.SymbolNak
-	(*Need)(nil),      // 18: blaze.wire.v1.Need
-	(*Pair)(nil),      // 19: blaze.wire.v1.Pair
-	(*Item)(nil),      // 20: blaze.wire.v1.Item
-	(*PairAck)(nil),   // 21: blaze.wire.v1.PairAck
-	(*Beat)(nil),      // 22: blaze.wire.v1.Beat
-	(*Hello)(nil),     // 23: blaze.wire.v1.Hello
-	(*Record)(nil),    // 24: blaze.wire.v1.Record
-	(*Consumes)(nil),  // 25: blaze.wire.v1.Consumes
-	(*Members)(nil),   // 26: blaze.wire.v1.Members
-	(*Probe)(nil),     // 27: blaze.wire.v1.Probe
-	(*Word)(nil),      // 28: blaze.wire.v1.Word
-	(*About)(nil),     // 29: blaze.wire.v1.About
-	(*Message)(nil),   // 30: blaze.wire.v1.Message
-	(*Value)(nil),     // 31: blaze.wire.v1.Value
-	nil,               // 32: blaze.wire.v1.Message.EntriesEntry
-	(*anypb.Any)(nil), // 33: google.protobuf.Any
+	(Kind)(0),               // 0: blaze.wire.v1.Kind
+	(*Datagram)(nil),        // 1: blaze.wire.v1.Datagram
+	(*Data)(nil),            // 2: blaze.wire.v1.Data
+	(*Fragment)(nil),        // 3: blaze.wire.v1.Fragment
+	(*Packed)(nil),          // 4: blaze.wire.v1.Packed
+	(*Nak)(nil),             // 5: blaze.wire.v1.Nak
+	(*Gap)(nil),             // 6: blaze.wire.v1.Gap
+	(*Heartbeat)(nil),       // 7: blaze.wire.v1.Heartbeat
+	(*Status)(nil),          // 8: blaze.wire.v1.Status
+	(*Start)(nil),           // 9: blaze.wire.v1.Start
+	(*Leave)(nil),           // 10: blaze.wire.v1.Leave
+	(*Ring)(nil),            // 11: blaze.wire.v1.Ring
+	(*Token)(nil),           // 12: blaze.wire.v1.Token
+	(*Join)(nil),            // 13: blaze.wire.v1.Join
+	(*Commit)(nil),          // 14: blaze.wire.v1.Commit
+	(*Notice)(nil),          // 15: blaze.wire.v1.Notice
+	(*Repair)(nil),          // 16: blaze.wire.v1.Repair
+	(*SymbolNak)(nil),       // 17: blaze.wire.v1.SymbolNak
+	(*Need)(nil),            // 18: blaze.wire.v1.Need
+	(*Pair)(nil),            // 19: blaze.wire.v1.Pair
+	(*Item)(nil),            // 20: blaze.wire.v1.Item
+	(*PairAck)(nil),         // 21: blaze.wire.v1.PairAck
+	(*Beat)(nil),            // 22: blaze.wire.v1.Beat
+	(*Hello)(nil),           // 23: blaze.wire.v1.Hello
+	(*Record)(nil),          // 24: blaze.wire.v1.Record
+	(*Consumes)(nil),        // 25: blaze.wire.v1.Consumes
+	(*Members)(nil),         // 26: blaze.wire.v1.Members
+	(*Probe)(nil),           // 27: blaze.wire.v1.Probe
+	(*Word)(nil),            // 28: blaze.wire.v1.Word
+	(*About)(nil),           // 29: blaze.wire.v1.About
+	(*ClusterMessage)(nil),  // 30: blaze.wire.v1.ClusterMessage
+	(*ClusterBatch)(nil),    // 31: blaze.wire.v1.ClusterBatch
+	(*ClusterOp)(nil),       // 32: blaze.wire.v1.ClusterOp
+	(*ClusterState)(nil),    // 33: blaze.wire.v1.ClusterState
+	(*ClusterMember)(nil),   // 34: blaze.wire.v1.ClusterMember
+	(*ClusterPrimary)(nil),  // 35: blaze.wire.v1.ClusterPrimary
+	(*ClusterStage)(nil),    // 36: blaze.wire.v1.ClusterStage
+	(*ClusterVoterSet)(nil), // 37: blaze.wire.v1.ClusterVoterSet
+	(*ClusterFill)(nil),     // 38: blaze.wire.v1.ClusterFill
+	(*ClusterEntry)(nil),    // 39: blaze.wire.v1.ClusterEntry
+	(*ClusterOpening)(nil),  // 40: blaze.wire.v1.ClusterOpening
+	(*ClusterClaim)(nil),    // 41: blaze.wire.v1.ClusterClaim
+	(*ClusterSynced)(nil),   // 42: blaze.wire.v1.ClusterSynced
+	(*ClusterForce)(nil),    // 43: blaze.wire.v1.ClusterForce
+	(*Transfer)(nil),        // 44: blaze.wire.v1.Transfer
+	(*ClusterFetch)(nil),    // 45: blaze.wire.v1.ClusterFetch
+	(*ClusterChunk)(nil),    // 46: blaze.wire.v1.ClusterChunk
+	(*ClusterRecent)(nil),   // 47: blaze.wire.v1.ClusterRecent
+	(*Message)(nil),         // 48: blaze.wire.v1.Message
+	(*Value)(nil),           // 49: blaze.wire.v1.Value
+	nil,                     // 50: blaze.wire.v1.Message.EntriesEntry
+	(*anypb.Any)(nil),       // 51: google.protobuf.Any
 }
 var file_blaze_proto_depIdxs = []int32{
 	2,  // 0: blaze.wire.v1.Datagram.data:type_name -> blaze.wire.v1.Data
@@ -3349,15 +5274,36 @@ var file_blaze_proto_depIdxs = []int32{
 	25, // 28: blaze.wire.v1.Record.queues:type_name -> blaze.wire.v1.Consumes
 	24, // 29: blaze.wire.v1.Members.members:type_name -> blaze.wire.v1.Record
 	29, // 30: blaze.wire.v1.Word.about:type_name -> blaze.wire.v1.About
-	32, // 31: blaze.wire.v1.Message.entries:type_name -> blaze.wire.v1.Message.EntriesEntry
-	33, // 32: blaze.wire.v1.Message.object:type_name -> google.protobuf.Any
-	30, // 33: blaze.wire.v1.Value.map:type_name -> blaze.wire.v1.Message
-	31, // 34: blaze.wire.v1.Message.EntriesEntry.value:type_name -> blaze.wire.v1.Value
-	35, // [35:35] is the sub-list for method output_type
-	35, // [35:35] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	33, // 31: blaze.wire.v1.ClusterMessage.state:type_name -> blaze.wire.v1.ClusterState
+	38, // 32: blaze.wire.v1.ClusterMessage.fill:type_name -> blaze.wire.v1.ClusterFill
+	41, // 33: blaze.wire.v1.ClusterMessage.claim:type_name -> blaze.wire.v1.ClusterClaim
+	42, // 34: blaze.wire.v1.ClusterMessage.synced:type_name -> blaze.wire.v1.ClusterSynced
+	31, // 35: blaze.wire.v1.ClusterMessage.batch:type_name -> blaze.wire.v1.ClusterBatch
+	43, // 36: blaze.wire.v1.ClusterMessage.force:type_name -> blaze.wire.v1.ClusterForce
+	32, // 37: blaze.wire.v1.ClusterBatch.ops:type_name -> blaze.wire.v1.ClusterOp
+	34, // 38: blaze.wire.v1.ClusterState.member:type_name -> blaze.wire.v1.ClusterMember
+	35, // 39: blaze.wire.v1.ClusterState.last:type_name -> blaze.wire.v1.ClusterPrimary
+	35, // 40: blaze.wire.v1.ClusterState.tried:type_name -> blaze.wire.v1.ClusterPrimary
+	36, // 41: blaze.wire.v1.ClusterState.stages:type_name -> blaze.wire.v1.ClusterStage
+	35, // 42: blaze.wire.v1.ClusterStage.primary:type_name -> blaze.wire.v1.ClusterPrimary
+	37, // 43: blaze.wire.v1.ClusterStage.between:type_name -> blaze.wire.v1.ClusterVoterSet
+	39, // 44: blaze.wire.v1.ClusterFill.entries:type_name -> blaze.wire.v1.ClusterEntry
+	40, // 45: blaze.wire.v1.ClusterEntry.opening:type_name -> blaze.wire.v1.ClusterOpening
+	35, // 46: blaze.wire.v1.ClusterOpening.primary:type_name -> blaze.wire.v1.ClusterPrimary
+	34, // 47: blaze.wire.v1.ClusterOpening.members:type_name -> blaze.wire.v1.ClusterMember
+	45, // 48: blaze.wire.v1.Transfer.fetch:type_name -> blaze.wire.v1.ClusterFetch
+	46, // 49: blaze.wire.v1.Transfer.chunk:type_name -> blaze.wire.v1.ClusterChunk
+	47, // 50: blaze.wire.v1.Transfer.recent:type_name -> blaze.wire.v1.ClusterRecent
+	39, // 51: blaze.wire.v1.ClusterRecent.entries:type_name -> blaze.wire.v1.ClusterEntry
+	50, // 52: blaze.wire.v1.Message.entries:type_name -> blaze.wire.v1.Message.EntriesEntry
+	51, // 53: blaze.wire.v1.Message.object:type_name -> google.protobuf.Any
+	48, // 54: blaze.wire.v1.Value.map:type_name -> blaze.wire.v1.Message
+	49, // 55: blaze.wire.v1.Message.EntriesEntry.value:type_name -> blaze.wire.v1.Value
+	56, // [56:56] is the sub-list for method output_type
+	56, // [56:56] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_blaze_proto_init() }
@@ -3393,12 +5339,30 @@ func file_blaze_proto_init() {
 	file_blaze_proto_msgTypes[25].OneofWrappers = []any{}
 	file_blaze_proto_msgTypes[26].OneofWrappers = []any{}
 	file_blaze_proto_msgTypes[28].OneofWrappers = []any{}
-	file_blaze_proto_msgTypes[29].OneofWrappers = []any{
+	file_blaze_proto_msgTypes[29].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[30].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[31].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[32].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[33].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[34].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[35].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[36].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[37].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[38].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[39].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[40].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[41].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[42].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[43].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[44].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[45].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[46].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[47].OneofWrappers = []any{
 		(*Message_Text)(nil),
 		(*Message_Bytes)(nil),
 		(*Message_Object)(nil),
 	}
-	file_blaze_proto_msgTypes[30].OneofWrappers = []any{
+	file_blaze_proto_msgTypes[48].OneofWrappers = []any{
 		(*Value_Int8)(nil),
 		(*Value_Bytes)(nil),
 		(*Value_Char)(nil),
@@ -3417,7 +5381,7 @@ func file_blaze_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_blaze_proto_rawDesc), len(file_blaze_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   32,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,245 @@
+package wire
+
+import "encoding/binary"
+
+// Bounds of what a cluster's messages carry.
+const (
+	MaxTried          = 16              // primaries
+	MaxStages         = 17              // of one replica: one for each primary that was tried, and the first
+	MaxBetween        = 64              // sets of voters in one Stage
+	MaxClusterEntries = 1 << 16         // in one ClusterFill or ClusterRecent
+	MaxClusterOps     = 64              // in one ClusterBatch
+	MaxMapName        = MaxName         // bytes of a map's name
+	MaxKey            = 4096            // bytes of a key
+	MaxClusterValue   = 16 << 20        // bytes of a value
+	MaxTerm           = 86400e9         // ns of a TTL or a lease
+	MaxTransfer       = 17 << 20        // bytes of a Transfer
+	MaxCluster        = 16<<20 + 64<<10 // bytes of a ClusterMessage
+)
+
+// ClusterFill is recent history, from the operation after Index and Hash on.
+type ClusterFill struct {
+	Ring        RingID
+	Chain       Chain
+	Epoch       uint64
+	Index, Hash uint64
+	Last        bool // the last message of this fill
+	Entries     []ClusterEntry
+}
+
+// ClusterEntry is one step of a history: a batch as it was delivered, or the opening of a primary.
+type ClusterEntry struct {
+	Index, Hash uint64   // after it; 0: not known
+	Member      MemberID // whose batch it is; zeros with an opening
+	Batch       []byte   // body of a ClusterBatch, or of one that was refused. Lent with the message
+	Opening     *Opening // nil: a batch
+}
+
+// ClusterClaim says that the transmitter takes part in the primary that was judged.
+type ClusterClaim struct{ Ring RingID }
+
+// ClusterSynced says how far the transmitter's disk is.
+type ClusterSynced struct{ Epoch, Index, Hash uint64 }
+
+// ClusterForce is an operator's word that makes the members that are connected the primary.
+type ClusterForce struct{ Ring RingID }
+
+// ClusterFetch asks for a range of the state at the cut of a primary, or for the operations up to it.
+type ClusterFetch struct {
+	Number      uint64 // of the question; the answer returns it
+	Chain       Chain
+	Epoch       uint64 // of the primary whose cut it is
+	Recent      bool   // the operations after Index and Hash, if they are a prefix of the history; else a part of the state
+	Limit       uint32 // bytes of the part, or of the entries
+	Map         uint32 // 0: what is in no map; else 1 + its place among the maps of part 0
+	From, To    uint64 // the first and the last place, in the trie's order
+	Index, Hash uint64 // of the learner's replica; 0: none
+}
+
+// ClusterChunk answers with a part of the state.
+type ClusterChunk struct {
+	Number          uint64 // of the question
+	Chain           Chain
+	Epoch           uint64
+	Map             uint32
+	From, Next      uint64 // Next is where the next chunk begins
+	End             bool   // this is the end of the range
+	Index, Hash     uint64 // of the cut
+	Entries, Digest uint64 // of the whole state at the cut
+	Count           uint32 // entries in Part
+	CRC             uint32 // CRC-32C of Part; ParseClusterPart does not compare it
+	Part            []byte // lent with the message
+}
+
+// ClusterRecent answers with operations, and openings, up to the cut.
+type ClusterRecent struct {
+	Number      uint64 // of the question
+	Chain       Chain
+	Epoch       uint64
+	Last        bool   // the last one
+	Gone        bool   // no such prefix here: ask for the state
+	Index, Hash uint64 // of the cut
+	Entries     []ClusterEntry
+}
+
+// The fields of each message. code writes them in order, or reads the one that the coder stands on.
+
+func (m *ClusterState) code(c *coder) {
+	c.ring(1, &m.Ring)
+	self := OpeningMember{Seat: m.Seat, Name: m.Name, Started: m.Started, Weight: m.Weight, Guard: m.Guard,
+		RulesMin: m.RulesMin, RulesMax: m.RulesMax, Disk: m.Disk, Observer: m.Observer}
+	nest(c, 2, &self)
+	m.Seat, m.Name, m.Started, m.Weight, m.Guard = self.Seat, self.Name, self.Started, self.Weight, self.Guard
+	m.RulesMin, m.RulesMax, m.Disk, m.Observer = self.RulesMin, self.RulesMax, self.Disk, self.Observer
+	c.fixed64(3, &m.Wall)
+	nestOptional(c, 4, &m.Last)
+	nestList(c, 5, &m.Tried, MaxTried)
+	nestList(c, 6, &m.Stages, MaxStages)
+	c.fixed64(7, &m.Index)
+	c.fixed64(8, &m.Hash)
+	c.voters(9, &m.Certain)
+	c.fixed64(10, &m.CertainIndex)
+	c.fixed32(11, &m.Expected)
+	c.fixed32(12, &m.Load)
+	c.fixed32(13, &m.MaxValue)
+	c.fixed64(14, &m.StateLimit)
+	c.flags(15, &m.Forced, &m.Filled)
+}
+
+func (m *OpeningMember) code(c *coder) {
+	c.id(1, (*[16]byte)(&m.Member))
+	c.id(2, (*[16]byte)(&m.Seat))
+	c.text(3, &m.Name)
+	c.fixed64(4, &m.Started)
+	c.signed(5, &m.Weight)
+	c.fixed64(6, &m.Guard)
+	c.fixed32(7, &m.RulesMin)
+	c.fixed32(8, &m.RulesMax)
+	c.flags(9, &m.Disk, &m.Observer, &m.Current)
+	c.bound(m.RulesMin <= m.RulesMax && len(m.Name) <= MaxName)
+}
+
+func (m *Primary) code(c *coder) {
+	c.chain(1, &m.Chain)
+	c.fixed64(2, &m.Epoch)
+	c.ring(3, &m.Ring)
+	c.voters(4, &m.Voters)
+	c.fixed32(5, &m.N)
+	packed(c, 6, &m.Seats, 16, putSeat, getSeat)
+}
+
+func (m *Stage) code(c *coder) {
+	nest(c, 1, &m.Primary)
+	c.fixed64(2, &m.End)
+	c.fixed64(3, &m.Hash)
+	c.fixed32(4, &m.Rules)
+	c.voters(5, &m.Voters)
+	nestList(c, 6, &m.Between, MaxBetween)
+}
+
+func (m *VoterSet) code(c *coder) {
+	c.fixed64(1, &m.Index)
+	c.voters(2, &m.Voters)
+}
+
+func (m *ClusterFill) code(c *coder) {
+	c.ring(1, &m.Ring)
+	c.chain(2, &m.Chain)
+	c.fixed64(3, &m.Epoch)
+	c.fixed64(4, &m.Index)
+	c.fixed64(5, &m.Hash)
+	c.flags(6, &m.Last)
+	nestList(c, 7, &m.Entries, MaxClusterEntries)
+}
+
+func (m *ClusterEntry) code(c *coder) {
+	c.fixed64(1, &m.Index)
+	c.fixed64(2, &m.Hash)
+	c.id(3, (*[16]byte)(&m.Member))
+	c.optionalBytes(4, &m.Batch)
+	nestOptional(c, 5, &m.Opening)
+	c.bound(m.Opening == nil || len(m.Batch) == 0 && m.Member == MemberID{})
+}
+
+func (m *Opening) code(c *coder) {
+	nest(c, 1, &m.Primary)
+	c.flags(2, &m.Founding)
+	c.fixed64(3, &m.Base)
+	c.fixed64(4, &m.End)
+	c.fixed64(5, &m.Hash)
+	c.fixed32(6, &m.Rules)
+	c.fixed32(7, &m.MaxValue)
+	c.fixed64(8, &m.StateLimit)
+	nestList(c, 9, &m.Members, MaxRing)
+}
+
+func (m *ClusterClaim) code(c *coder) { c.ring(1, &m.Ring) }
+
+func (m *ClusterSynced) code(c *coder) {
+	c.fixed64(1, &m.Epoch)
+	c.fixed64(2, &m.Index)
+	c.fixed64(3, &m.Hash)
+}
+
+func (m *ClusterForce) code(c *coder) { c.ring(1, &m.Ring) }
+
+func (m *ClusterFetch) code(c *coder) {
+	c.fixed64(1, &m.Number)
+	c.chain(2, &m.Chain)
+	c.fixed64(3, &m.Epoch)
+	c.flags(4, &m.Recent)
+	c.fixed32(5, &m.Limit)
+	c.fixed32(6, &m.Map)
+	c.fixed64(7, &m.From)
+	c.fixed64(8, &m.To)
+	c.fixed64(9, &m.Index)
+	c.fixed64(10, &m.Hash)
+	c.bound(m.From <= m.To)
+}
+
+func (m *ClusterChunk) code(c *coder) {
+	c.fixed64(1, &m.Number)
+	c.chain(2, &m.Chain)
+	c.fixed64(3, &m.Epoch)
+	c.fixed32(4, &m.Map)
+	c.fixed64(5, &m.From)
+	c.fixed64(6, &m.Next)
+	c.flags(7, &m.End)
+	c.fixed64(8, &m.Index)
+	c.fixed64(9, &m.Hash)
+	c.fixed64(10, &m.Entries)
+	c.fixed64(11, &m.Digest)
+	c.fixed32(12, &m.Count)
+	c.fixed32(13, &m.CRC)
+	c.optionalBytes(14, &m.Part)
+}
+
+func (m *ClusterRecent) code(c *coder) {
+	c.fixed64(1, &m.Number)
+	c.chain(2, &m.Chain)
+	c.fixed64(3, &m.Epoch)
+	c.flags(4, &m.Last, &m.Gone)
+	c.fixed64(5, &m.Index)
+	c.fixed64(6, &m.Hash)
+	nestList(c, 7, &m.Entries, MaxClusterEntries)
+}
+
+// Values of a list in one field.
+
+const voterLen = 16 + 8 + 8 + 1
+
+func putSeat(dst []byte, s Seat) []byte { return append(dst, s[:]...) }
+func getSeat(b []byte) (Seat, bool)     { return Seat(b), true }
+
+func putVoter(dst []byte, v Voter) []byte {
+	dst = binary.LittleEndian.AppendUint64(append(dst, v.Seat[:]...), v.Name)
+	dst = binary.LittleEndian.AppendUint64(dst, v.Started)
+	if v.Disk {
+		return append(dst, 1)
+	}
+	return append(dst, 0)
+}
+
+func getVoter(b []byte) (Voter, bool) {
+	return Voter{Seat: Seat(b), Name: binary.LittleEndian.Uint64(b[16:]), Started: binary.LittleEndian.Uint64(b[24:]), Disk: b[32] == 1}, b[32] <= 1
+}

@@ -124,7 +124,7 @@ type Call struct {
 	Token    uint64     // of a lock
 	Deadline clock.Time // of a lock and of Extend: it is held no longer; min with Publication.Until
 	Found    bool       // of a linear read
-	Entry    Entry      // of a linear read: shared with the replica, not to be changed
+	Entry    *Entry     // of a linear read: shared with the replica, not to be changed
 
 	// Proposed is set with CodeClosed, and by Cancel, where the operation may have happened: the error is also an
 	// unknown outcome.

@@ -53,7 +53,7 @@ var Rules = []Rule{
 	{Dir: "nack", Uses: fec, Core: true},
 	{Dir: "totem", Uses: shared, Core: true},
 	{Dir: "group", Uses: join(nack, "totem"), Core: true},
-	{Dir: "internal/trie", Core: true},
+	{Dir: "internal/trie", Uses: []string{"wire", "clock"}, Core: true},
 	{Dir: "cluster", Uses: join(shared, "internal/trie"), Core: true},
 	// The disk behind the interface that cluster declares.
 	{Dir: "store", Uses: []string{"wire", "cluster"}, Clock: true},

@@ -17,13 +17,16 @@ import (
 	"github.com/activeblaze/blaze/internal/uri"
 	"github.com/activeblaze/blaze/internal/words"
 	"github.com/activeblaze/blaze/nack"
+	"github.com/activeblaze/blaze/totem"
 )
 
 // Config holds a channel's settings. The zero Config works: every zero field takes the
 // default that it documents. NewChannel copies it; nothing that is changed later has an effect.
 type Config struct {
-	// Name is the member's name, for people and logs; it need not be unique. At most 255
-	// bytes of UTF-8. Empty means host name and process id: "host-4711".
+	// Name is the member's name, for people and logs; it need not be unique, but for a ClusterChannel with
+	// ExpectedMembers, or without DataDir: there a process that restarts takes the seat of the one that had its name. Give
+	// each such process a name that stays over restarts. At most 255 bytes of UTF-8. Empty means host name and process
+	// id: "host-4711".
 	Name string
 
 	// Cluster separates applications on one network: members of one Cluster receive each other's
@@ -118,16 +121,25 @@ type Config struct {
 	// protocols, received: up to 10m. Zero means 1s.
 	Linger time.Duration
 
-	// LockLease is how long a cluster lock is held unless extended, 1ms..24h. Zero means 10s.
+	// LockLease is how long a lock of a ClusterChannel is held unless it is extended, 1ms..24h. Zero means 10s.
 	LockLease time.Duration
 
-	// ExpectedMembers is the size of the cluster that a quorum is counted from, 0..1,024.
-	// Zero means dynamic: more than half of the last primary component.
+	// ExpectedMembers is the size of the cluster that a quorum is counted from, 0..16: more than half of it has to be
+	// there, also at the very first start. All members should have the same. Zero means dynamic: more than half of the
+	// last primary component. Then members that start without receiving each other found clusters of their own.
 	ExpectedMembers int
 
-	// MasterWeight decides which member is master: the highest weight, then the longest-serving.
-	// Any number; the default is 0.
+	// MasterWeight decides which member of a cluster is master: the highest weight, then the longest-serving.
+	// Any number; the default is 0. SetMasterWeight changes it.
 	MasterWeight int
+
+	// StateLimit bounds the replicated state of a cluster, in bytes of keys and values with 64 for each entry: 1 MiB..1
+	// TiB. What would exceed it is ErrTooLarge. The smallest one of all members is in force. Zero means 4 GiB.
+	StateLimit int64
+
+	// Observer: this member of a cluster sees the state, and may write and lock. It is never counted in a quorum, nor
+	// master: for tools.
+	Observer bool
 
 	// DataDir is the directory where a cluster's state outlives all its members at once.
 	// Empty means memory only.
@@ -150,9 +162,8 @@ type Config struct {
 	// Logger gets the few lines that a channel writes to the log. Nil means slog.Default().
 	Logger *slog.Logger
 
-	group bool // of a GroupChannel: SetConfig sets it
-
-	clustered bool         // it runs the ring of a cluster besides
+	group     bool         // of a GroupChannel: SetConfig sets it
+	clustered bool         // of a ClusterChannel: SetConfig sets it
 	hooks     hook.Options // for this repository's measurements and tests; hook.Set puts them here
 }
 
@@ -198,8 +209,9 @@ const (
 	defaultHeartbeatRate             = 800_000
 	defaultHeartbeat, defaultFailure = 20 * time.Millisecond, 100 * time.Millisecond
 
-	maxExpectedMembers = 1024
-	maxCPU             = 1 << 16
+	maxExpectedMembers                              = totem.MaxMembers
+	minStateLimit, maxStateLimit, defaultStateLimit = 1 << 20, 1 << 40, 4 << 30
+	maxCPU                                          = 1 << 16
 
 	maxSourceSymbols, maxRepairSymbols, maxInterleave = 64, 64, 16
 )
@@ -326,6 +338,7 @@ func (c Config) checkTimes() error {
 func (c Config) checkEngine() error {
 	if err := firstError(
 		inRange("ExpectedMembers", c.ExpectedMembers, 0, maxExpectedMembers),
+		inRange("StateLimit", c.StateLimit, minStateLimit, maxStateLimit),
 		known("Idle", idleNames, c.Idle),
 	); err != nil {
 		return err
@@ -386,6 +399,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.FailureTimeout, max(defaultFailure, 5*min(c.HeartbeatInterval, time.Minute)))
 	setDefault(&c.Linger, time.Second)
 	setDefault(&c.LockLease, 10*time.Second)
+	setDefault(&c.StateLimit, defaultStateLimit)
 
 	f := &c.FEC
 	setDefault(&f.SourceSymbols, 20)

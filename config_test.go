@@ -101,7 +101,7 @@ func TestValidateNamesTheField(t *testing.T) {
 		{Config{Linger: -1}, []string{"Linger", "-1ns", "10m"}},
 		{Config{Linger: time.Hour}, []string{"Linger", "1h", "10m"}},
 		{Config{LockLease: -1}, []string{"LockLease", "-1ns", "1ms"}},
-		{Config{ExpectedMembers: -1}, []string{"ExpectedMembers", "-1", "0 to 1024"}},
+		{Config{ExpectedMembers: -1}, []string{"ExpectedMembers", "-1", "0 to 16"}},
 		{Config{Idle: 9}, []string{"Idle", "9", "backoff, busyspin or block"}},
 		{Config{EngineCPUs: []int{-1}}, []string{"EngineCPUs[0]", "-1"}},
 		{Config{EngineCPUs: []int{1, 1}}, []string{"EngineCPUs[1]", "twice"}},

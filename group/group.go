@@ -68,8 +68,9 @@ type Config struct {
 	// Calls takes the ends of calls. It may be nil where there are none.
 	Calls CallSink
 
-	// Ring: the member is in a ring too. Then View is to be called, and Excluded.
-	Ring bool
+	// Ring: the member is in a ring of topics too. InCluster: it is in the ring of a cluster. Then View is to be called,
+	// and Excluded: of the cluster's ring, where it is in both.
+	Ring, InCluster bool
 
 	// Peers takes the list of members that the group's datagrams go to besides the configured addresses, for a
 	// driver without multicast; nil: the driver has multicast.

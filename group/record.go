@@ -61,7 +61,7 @@ func (o *ownRecord) build(p *Protocol) {
 // ownHead is this member's record without its lists.
 func (p *Protocol) ownHead() wire.Record {
 	return wire.Record{ID: p.cfg.Self, Incarnation: p.incarnation, Version: p.own.version, Started: p.cfg.Started,
-		Ring:    p.cfg.Ring,
+		Ring: p.cfg.Ring, Cluster: p.cfg.InCluster,
 		Address: uint64(p.cfg.Local), Interval: micros(p.every(len(p.table.order) + 1)), Name: []byte(p.cfg.Name)}
 }
 
@@ -353,7 +353,7 @@ func (p *Protocol) update(now clock.Time, e *entry, r *wire.Record, direct bool)
 	p.table.changed = now
 	p.keep(e, r)
 	if e.hidden {
-		e.ring = r.Ring
+		e.ring = p.sameRing(r)
 		p.show(now, e)
 		return
 	}

@@ -13,7 +13,15 @@ import (
 // running, and what it finds about one of them changes nothing. Members that are in no ring are as everywhere.
 
 // ringed reports whether views say whether a member is here.
-func (p *Protocol) ringed(e *entry) bool { return p.cfg.Ring && e.ring }
+func (p *Protocol) ringed(e *entry) bool { return e.ring }
+
+// sameRing reports whether a member is in a ring of the kind whose views this one takes in.
+func (p *Protocol) sameRing(r *wire.Record) bool {
+	if p.cfg.InCluster {
+		return r.Cluster
+	}
+	return p.cfg.Ring && r.Ring
+}
 
 // seen reports whether a member is here by a view.
 func (p *Protocol) seen(e *entry) bool { return p.ringed(e) && !e.hidden }

@@ -29,7 +29,7 @@ type entry struct {
 	timer       timer  // when tickEntry looks at it next
 	removed     bool   // it is in the table no more
 	told        bool   // handlers were given its start
-	ring        bool   // it is in a ring
+	ring        bool   // it is in the kind of ring that this member's table follows
 	hidden      bool   // this member is in a ring too, and its view does not have it yet
 	leaving     bool   // it has said so, and the view still has it
 
@@ -175,7 +175,7 @@ func (p *Protocol) add(now clock.Time, r *wire.Record, from buf.Endpoint, truste
 		return nil
 	}
 	e := &entry{id: r.ID, endpoint: from, incarnation: r.Incarnation, since: r.Incarnation, versionAt: now, begun: r.Started, version: r.Version,
-		ring: r.Ring, heard: now, trusted: trusted, expected: from == 0, probeAt: now}
+		ring: p.sameRing(r), heard: now, trusted: trusted, expected: from == 0, probeAt: now}
 	if e.endpoint == 0 {
 		e.endpoint = buf.Endpoint(r.Address)
 	}

@@ -50,14 +50,14 @@ type plainPairAck struct {
 }
 
 type plainRecord struct {
-	ID                   MemberID
-	Incarnation, Version uint32
-	Started, Address     uint64
-	Interval             uint32
-	Partial, Ring        bool
-	Name                 string
-	Groups               []string
-	Queues               []plainConsumes
+	ID                     MemberID
+	Incarnation, Version   uint32
+	Started, Address       uint64
+	Interval               uint32
+	Partial, Ring, Cluster bool
+	Name                   string
+	Groups                 []string
+	Queues                 []plainConsumes
 }
 
 type plainConsumes struct {
@@ -179,7 +179,7 @@ func plainGroup(f *Frame) any {
 
 func plainRecordOf(r *Record) plainRecord {
 	p := plainRecord{ID: r.ID, Incarnation: r.Incarnation, Version: r.Version, Started: r.Started, Address: r.Address,
-		Interval: r.Interval, Partial: r.Partial, Ring: r.Ring, Name: string(r.Name)}
+		Interval: r.Interval, Partial: r.Partial, Ring: r.Ring, Cluster: r.Cluster, Name: string(r.Name)}
 	groups, queues := r.Groups(), r.Queues()
 	for g, ok := groups.Next(); ok; g, ok = groups.Next() {
 		p.Groups = append(p.Groups, string(g))
@@ -205,7 +205,7 @@ func (p *plainRecord) lists() (l RecordLists) {
 
 func (p *plainRecord) record() *Record {
 	return &Record{ID: p.ID, Incarnation: p.Incarnation, Version: p.Version, Started: p.Started, Address: p.Address,
-		Interval: p.Interval, Partial: p.Partial, Ring: p.Ring, Name: []byte(p.Name)}
+		Interval: p.Interval, Partial: p.Partial, Ring: p.Ring, Cluster: p.Cluster, Name: []byte(p.Name)}
 }
 
 func (p *plainItem) item() *Item {
@@ -409,7 +409,7 @@ func referenceRecord(f *wirepb.Record) (p plainRecord, err error) {
 		return len(list) <= most
 	}
 	p = plainRecord{ID: member(f.Id), Incarnation: *f.Incarnation, Version: *f.Version, Started: *f.Started, Address: *f.Address,
-		Interval: *f.Interval, Partial: *f.Flags&1 != 0, Ring: *f.Flags&2 != 0, Name: f.GetName(), Groups: f.Groups}
+		Interval: *f.Interval, Partial: *f.Flags&1 != 0, Ring: *f.Flags&2 != 0, Cluster: *f.Flags&4 != 0, Name: f.GetName(), Groups: f.Groups}
 	var queues []string
 	for _, q := range f.Queues {
 		if err := missing(q.Queue != nil, q.Handlers != nil, q.Rank != nil); err != nil {
@@ -478,7 +478,7 @@ func (m *maker) names(most int) (list []string) {
 
 func (m *maker) record() plainRecord {
 	r := plainRecord{ID: m.id(), Incarnation: m.u32(), Version: m.u32(), Started: m.u64(0, math.MaxUint64), Address: m.u64(0, 1<<48-1),
-		Interval: uint32(m.u64(1000, 60_000_000)), Partial: m.n(3) == 1, Ring: m.n(3) == 1, Name: m.name(0)}
+		Interval: uint32(m.u64(1000, 60_000_000)), Partial: m.n(3) == 1, Ring: m.n(3) == 1, Cluster: m.n(3) == 1, Name: m.name(0)}
 	if r.Partial {
 		return r
 	}

@@ -14,7 +14,8 @@ type Record struct {
 	Address     uint64 // its own endpoint: IPv4 << 16 | port, less than 2^48
 	Interval    uint32 // µs between two of its beats, MinInterval..MaxInterval
 	Partial     bool   // groups and queues are left out: ask for the record
-	Ring        bool   // the member is in a ring: its views say for others of the ring whether it is here
+	Ring        bool   // the member is in a ring of topics: its views say for others of that ring whether it is here
+	Cluster     bool   // the same for the ring of a cluster
 	Name        []byte // UTF-8, at most MaxName bytes; empty: it has none. Lent with the datagram
 
 	lists []byte // fields of a Record that was read, from the first group or queue on, or earlier
@@ -58,6 +59,8 @@ func (l RecordLists) AppendQueue(queue string, handlers, rank uint32) RecordList
 const (
 	recordPartial = 1 << 0
 	recordRing    = 1 << 1
+	recordCluster = 1 << 2
+	recordFlags   = recordPartial | recordRing | recordCluster
 )
 
 const recordHead = 18 + 2*5 + 2*9 + 2*5
@@ -84,6 +87,9 @@ func AppendRecord(dst []byte, r *Record, lists RecordLists) []byte {
 	}
 	if r.Ring {
 		flags |= recordRing
+	}
+	if r.Cluster {
+		flags |= recordCluster
 	}
 	dst = appendFixed32(dst, 7, flags)
 	if len(r.Name) > 0 {
@@ -175,7 +181,7 @@ func isRecordHead(b []byte) bool {
 
 // isRecord reports whether b is a Record in the canonical layout and in range.
 func isRecord(b []byte) bool {
-	if !isRecordHead(b) || binary.LittleEndian.Uint32(b[52:])&^(recordPartial|recordRing) != 0 {
+	if !isRecordHead(b) || binary.LittleEndian.Uint32(b[52:])&^recordFlags != 0 {
 		return false
 	}
 	r := loadRecord(b)
@@ -229,6 +235,7 @@ func loadRecord(b []byte) Record {
 		Interval:    binary.LittleEndian.Uint32(b[47:]),
 		Partial:     b[52]&recordPartial != 0,
 		Ring:        b[52]&recordRing != 0,
+		Cluster:     b[52]&recordCluster != 0,
 		lists:       b[recordHead:],
 	}
 	if name, rest, ok := canonicalBytes(r.lists, 8); ok {
@@ -258,7 +265,7 @@ func scanRecord(b []byte) (r Record, err error) {
 		case s.is(6, typeFixed32):
 			r.Interval = uint32(s.value)
 		case s.is(7, typeFixed32):
-			r.Partial, r.Ring = s.value&recordPartial != 0, s.value&recordRing != 0
+			r.Partial, r.Ring, r.Cluster = s.value&recordPartial != 0, s.value&recordRing != 0, s.value&recordCluster != 0
 		case s.is(8, typeBytes):
 			if !validText(s.bytes) {
 				return r, ErrMalformed

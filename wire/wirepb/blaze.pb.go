@@ -2115,7 +2115,7 @@ type Record struct {
 	Started       *uint64                `protobuf:"fixed64,4,opt,name=started,proto3,oneof" json:"started,omitempty"`         // required; ns since 1970
 	Address       *uint64                `protobuf:"fixed64,5,opt,name=address,proto3,oneof" json:"address,omitempty"`         // required; its own endpoint: IPv4 << 16 | port
 	Interval      *uint32                `protobuf:"fixed32,6,opt,name=interval,proto3,oneof" json:"interval,omitempty"`       // required; us between two of its beats
-	Flags         *uint32                `protobuf:"fixed32,7,opt,name=flags,proto3,oneof" json:"flags,omitempty"`             // required; bit 0: groups and queues are left out, ask for the record; bit 1: in a ring
+	Flags         *uint32                `protobuf:"fixed32,7,opt,name=flags,proto3,oneof" json:"flags,omitempty"`             // required; bit 0: groups and queues are left out, ask for the record; bit 1: in a ring of topics; bit 2: in the ring of a cluster
 	Name          *string                `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`                 // absent: it has none
 	Groups        []string               `protobuf:"bytes,9,rep,name=groups,proto3" json:"groups,omitempty"`                   // strictly ascending
 	Queues        []*Consumes            `protobuf:"bytes,10,rep,name=queues,proto3" json:"queues,omitempty"`                  // strictly ascending by queue

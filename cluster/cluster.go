@@ -45,6 +45,9 @@ type Config struct {
 	Ring  Ring
 	Pairs Pairs
 	Sink  Sink
+
+	// Probe, where set, is told every step of the replica: for simulation and tests.
+	Probe func(now clock.Time, p *Probe)
 }
 
 // Ring is what the Core asks of its ring (totem.Protocol has all three; Offer needs its topic and kind filled in).

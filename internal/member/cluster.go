@@ -2,6 +2,7 @@ package member
 
 import (
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/cluster"
 	"github.com/activeblaze/blaze/totem"
 	"github.com/activeblaze/blaze/wire"
 )
@@ -15,6 +16,10 @@ type ClusterRing struct {
 	Views   func(totem.View)
 	Events  func(totem.Event)
 	Visit   func(now, confirmed clock.Time, high uint64)
+
+	// Core is what the core of a cluster is made of that runs on the ring. Self, Datagram, Ring and Pairs are filled in.
+	// Then Sink, Views and Visit are its own. Nil: it has none.
+	Core *cluster.Config
 }
 
 // ClusterStream is the stream of that ring.
@@ -48,13 +53,21 @@ func (m *Member) startCluster() {
 		return
 	}
 	datagram := cfg.Driver.Datagram()
-	m.cluster = totem.New(totem.Config{
+	c := totem.Config{
 		Self: cfg.ID, Incarnation: cfg.Incarnation, Cluster: cfg.Cluster, Stream: ClusterStream,
 		Datagram: datagram, Window: clusterStore * datagram, MaxMessageSize: ClusterMessageSize,
 		Room: cfg.ringRoom(), Pacer: m.pacer, Pool: cfg.Pool, Rand: cfg.Rand, Sink: r.Sink,
 		Views: r.Views, Events: r.Events, Visit: r.Visit, Profile: r.Profile, Plain: r.Plain, Safe: true, SelfDelivery: true,
-	})
+	}
+	if r.Core != nil {
+		m.replica = newReplica(m, &c, r)
+		return
+	}
+	m.cluster = totem.New(c)
 }
+
+// inCluster reports whether the member's table follows the ring of a cluster.
+func (c *Config) inCluster() bool { return c.ClusterRing != nil && c.ClusterRing.Core != nil }
 
 // Cluster returns the core that runs the cluster's ring, nil where there is none. It belongs to the first engine's
 // thread.

@@ -11,8 +11,8 @@ import (
 	"github.com/activeblaze/blaze/wire"
 )
 
-// replica takes what a cluster's ring delivers.
-type replica struct {
+// ringListener takes what a cluster's ring delivers.
+type ringListener struct {
 	order   []byte
 	streams map[wire.StreamID]bool
 	views   []totem.View
@@ -22,21 +22,21 @@ type replica struct {
 	w       *wires
 }
 
-func (r *replica) Deliver(d *core.Delivery) bool {
+func (r *ringListener) Deliver(d *core.Delivery) bool {
 	r.order = append(r.order, d.Payload[0])
 	r.streams[d.Stream] = true
 	r.late = max(r.late, r.w.now.Sub(d.Received))
 	return true
 }
 
-func (r *replica) Lost(*core.Loss) {}
+func (r *ringListener) Lost(*core.Loss) {}
 
 // newClusterWires joins cards that have a cluster's ring. Datagrams of one ring arrive at engine 1, others at engine 2.
-func newClusterWires(t *testing.T) (*wires, map[*card]*replica) {
+func newClusterWires(t *testing.T) (*wires, map[*card]*ringListener) {
 	w := newWires(t, 3)
-	all := map[*card]*replica{}
+	all := map[*card]*ringListener{}
 	w.cluster = func(c *card) *ClusterRing {
-		r := &replica{streams: map[wire.StreamID]bool{}, card: c, w: w}
+		r := &ringListener{streams: map[wire.StreamID]bool{}, card: c, w: w}
 		all[c] = r
 		return &ClusterRing{Sink: r, Views: func(v totem.View) {
 			if v.Kind == totem.Regular {

@@ -136,6 +136,9 @@ func (m *Member) makeEngines() {
 		}
 		if m.cluster != nil {
 			protocols[wire.ClusterRing] = m.cluster
+			if m.replica != nil {
+				protocols[wire.ClusterRing] = m.replica
+			}
 			if i > 0 {
 				protocols[wire.ClusterRing] = u.branch
 			}

@@ -94,6 +94,7 @@ type Member struct {
 	totem *totem.Protocol // nil: no topic is sent under Totem
 
 	cluster *totem.Protocol // nil: it is in no cluster
+	replica *replica        // nil: no core runs on that ring
 
 	group  *grouping // nil: it is in no group
 	table  *Table
@@ -351,7 +352,7 @@ func (m *Member) view(v totem.View) {
 	if m.cfg.Ring.Views != nil {
 		m.cfg.Ring.Views(v)
 	}
-	if v.Kind == totem.Regular {
+	if v.Kind == totem.Regular && !m.cfg.inCluster() {
 		m.groupView(v)
 	}
 }

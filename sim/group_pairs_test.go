@@ -7,7 +7,7 @@ import (
 )
 
 // TestGroupPairs has whole members send to each other and through queues, over links that lose, repeat and
-// reorder, while members crash, stand still, leave, are cut off, and come back (PP-1 to 5, QU-1 to 5, QU-8,
+// reorder, while members crash, stand still, leave, are cut off, and come back (PP-1 to 5, QU-1 to 6, QU-8,
 // RS-7).
 func TestGroupPairs(t *testing.T) {
 	RunGroups(t, 2000, func(t *testing.T, s *GroupCluster) {

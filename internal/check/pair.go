@@ -229,14 +229,15 @@ func Exclusive(l *PairLog) []Violation {
 	return r.done()
 }
 
-// Queues judges QU-1 to QU-4: what Enqueue returns is true, at most one handling of a message is without a
-// mark, there is a reason for each second handling, and each call of a process that lives ends.
+// Queues judges QU-1 to QU-4 and QU-6: what Enqueue returns is true, at most one handling of a message is without a
+// mark, there is a reason for each second handling, each call of a process that lives ends, and a crash has nothing
+// handled again that had its outcome before.
 func Queues(l *PairLog) []Violation {
 	r := reports{log: l}
 	all := map[pairMessage]*workFate{}
 	type way struct{ a, b Proc }
-	parted := map[way]bool{} // one has removed the other
-	endedProc := map[Proc]bool{}
+	parted := map[way]int{} // the first position at which one has removed the other
+	ended := map[Proc]int{} // the position of the record
 	of := func(i int, from Proc, number uint64) *workFate {
 		f := all[pairMessage{from, number}]
 		if f == nil {
@@ -251,9 +252,13 @@ func Queues(l *PairLog) []Violation {
 			f := of(i, c.Proc, c.Number)
 			f.called, f.request, f.hash = i, c.Kind == PairQueueRequest, c.Hash
 		case PairRemoved:
-			parted[way{c.Proc, c.Peer}], parted[way{c.Peer, c.Proc}] = true, true
+			for _, w := range []way{{c.Proc, c.Peer}, {c.Peer, c.Proc}} {
+				if _, ok := parted[w]; !ok {
+					parted[w] = i
+				}
+			}
 		case PairEnded:
-			endedProc[c.Proc] = true
+			ended[c.Proc] = i
 		case PairWorkBegun:
 			f := of(i, c.Peer, c.Number)
 			if f.called < 0 || f.hash != c.Hash {
@@ -273,9 +278,15 @@ func Queues(l *PairLog) []Violation {
 				}
 				// The later handling may be the earlier attempt: of a consumer that was removed, in error, and does
 				// not know it yet.
-				apart := parted[way{c.Peer, b.Proc}] || parted[way{c.Peer, c.Proc}]
-				if !failed && !apart && !endedProc[b.Proc] {
+				from, apart := parted[way{c.Peer, b.Proc}]
+				_, late := parted[way{c.Peer, c.Proc}]
+				end, crashed := ended[b.Proc]
+				switch {
+				case failed || late || apart && (!crashed || from < end):
+				case !crashed:
 					r.add("QU-3", i, "begun again without a reason, after record %d", before)
+				case f.ended >= 0 && f.ended < end:
+					r.add("QU-6", i, "begun again after the end of record %d, and its call had ended in record %d", end, f.ended)
 				}
 			}
 			f.begun = append(f.begun, i)

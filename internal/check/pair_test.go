@@ -21,6 +21,7 @@ func TestPairCheckers(t *testing.T) {
 	done := PairRecord{Kind: PairWorkDone, Proc: b, Peer: a, Number: 1}
 	failed := PairRecord{Kind: PairWorkFailed, Proc: b, Peer: a, Number: 1}
 	removed := PairRecord{Kind: PairRemoved, Proc: a, Peer: b}
+	ends := PairRecord{Kind: PairEnded, Proc: b, At: 1}
 	with := func(r PairRecord, change func(r *PairRecord)) PairRecord {
 		change(&r)
 		return r
@@ -56,6 +57,9 @@ func TestPairCheckers(t *testing.T) {
 		{"twice after an error", []PairRecord{enqueued, work, failed, with(with(work, atC), marked), done, answered}, nil},
 		// 13.3: the consumer that was removed begins late, without a mark.
 		{"the first attempt is late", []PairRecord{enqueued, removed, with(with(work, atC), marked), work, done, answered}, nil},
+		{"twice after a crash", []PairRecord{enqueued, work, done, ends, removed, with(with(work, atC), marked), done, answered}, nil},
+		{"twice after a crash, though it had an outcome", []PairRecord{enqueued, work, done, answered, ends, removed, with(with(work, atC), marked)}, []string{"QU-6"}},
+		{"twice after a removal, though it had an outcome", []PairRecord{enqueued, work, removed, answered, ends, with(with(work, atC), marked)}, []string{"QU-1"}},
 		{"an item that does not end", []PairRecord{enqueued, work, done}, []string{"QU-4"}},
 
 		{"one at a time", []PairRecord{enqueued, with(work, alone), done, with(enqueued, second), with(with(with(work, alone), second), atC), with(with(done, second), atC), answered, with(answered, second)}, nil},

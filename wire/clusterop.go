@@ -83,7 +83,10 @@ func (op *ClusterOp) Size(last []byte) int {
 }
 
 func (op *ClusterOp) bodySize(last []byte) int {
-	n := 5 + longLen(op.mapAfter(last)) + longLen(op.Key) + longLen(op.Value)
+	n := 5 + longLen(op.Key) + longLen(op.Value)
+	if op.changesMap(last) {
+		n += 1 + uvarintLen(len(op.Map)) + len(op.Map)
+	}
 	for _, v := range op.numbers() {
 		if v != 0 {
 			n += 9
@@ -101,20 +104,12 @@ func (op *ClusterOp) bodySize(last []byte) int {
 	return n
 }
 
-// mapAfter is the map as it is written behind an operation on last.
-func (op *ClusterOp) mapAfter(last []byte) []byte {
-	if !op.Kind.Mapped() || string(op.Map) == string(last) {
-		return nil
-	}
-	return op.Map
+// changesMap reports whether the map is written behind an operation on last.
+func (op *ClusterOp) changesMap(last []byte) bool {
+	return op.Kind.Mapped() && string(op.Map) != string(last)
 }
 
-// The fields of numbers: 5 to 10, and 13.
-const (
-	opVersion = 5
-	opWeight  = 13
-)
-
+// numbers is the fields 5 to 10, and 13.
 func (op *ClusterOp) numbers() [7]uint64 {
 	return [...]uint64{op.Version, op.Token, op.Request, uint64(op.TTL), uint64(op.Lease), uint64(op.Expires), uint64(op.Weight)}
 }
@@ -129,15 +124,19 @@ func (l ClusterOps) Append(op *ClusterOp, last []byte) ClusterOps {
 		}
 	}
 	l = appendFixed32(l, 1, head)
-	for i, b := range [...][]byte{op.mapAfter(last), op.Key, op.Value} {
-		if len(b) > 0 {
-			l = appendLong(l, byte(2+i), b)
-		}
+	if op.changesMap(last) {
+		l = appendLong(l, 2, op.Map)
+	}
+	if len(op.Key) > 0 {
+		l = appendLong(l, 3, op.Key)
+	}
+	if len(op.Value) > 0 {
+		l = appendLong(l, 4, op.Value)
 	}
 	numbers := op.numbers()
 	for i, v := range numbers[:6] {
 		if v != 0 {
-			l = appendFixed64(l, opVersion+byte(i), v)
+			l = appendFixed64(l, byte(5+i), v)
 		}
 	}
 	if op.Member != (MemberID{}) {
@@ -147,7 +146,7 @@ func (l ClusterOps) Append(op *ClusterOp, last []byte) ClusterOps {
 		l = appendMember(l, 12, MemberID(op.Seat))
 	}
 	if op.Weight != 0 {
-		l = appendFixed64(l, opWeight, uint64(op.Weight))
+		l = appendFixed64(l, 13, uint64(op.Weight))
 	}
 	if op.Rules != 0 {
 		l = appendFixed32(l, 14, op.Rules)

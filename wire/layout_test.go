@@ -66,9 +66,9 @@ func (w rewriter) rewrite(b []byte, desc protoreflect.MessageDescriptor) []byte 
 	}
 	var out []byte
 	for _, f := range fields {
-		out = append(w.stranger(out), f.bytes...)
+		out = append(w.stranger(out, desc), f.bytes...)
 	}
-	return w.stranger(out)
+	return w.stranger(out, desc)
 }
 
 func (w rewriter) varint(b []byte, v uint64) []byte {
@@ -84,11 +84,11 @@ func (w rewriter) varint(b []byte, v uint64) []byte {
 }
 
 // stranger appends unknown fields, some with numbers that blaze.proto has reserved.
-func (w rewriter) stranger(b []byte) []byte {
-	if !w.unknown {
+func (w rewriter) stranger(b []byte, desc protoreflect.MessageDescriptor) []byte {
+	num := protowire.Number([]int{11, 40, 1000, 1<<29 - 1}[w.rng.IntN(4)])
+	if !w.unknown || desc.Fields().ByNumber(num) != nil {
 		return b
 	}
-	num := protowire.Number([]int{11, 40, 1000, 1<<29 - 1}[w.rng.IntN(4)])
 	switch w.rng.IntN(6) {
 	case 0:
 		b = protowire.AppendVarint(protowire.AppendTag(b, num, protowire.VarintType), math.MaxUint64)

@@ -56,6 +56,7 @@ const (
 	ItemCancel       ItemKind = 7
 	ItemRecord       ItemKind = 8 // the payload is a Record
 	ItemNothing      ItemKind = 9
+	ItemTransfer     ItemKind = 10 // the payload is a Transfer of a cluster
 )
 
 // Named reports whether an item of this kind is for an in-box or a queue.

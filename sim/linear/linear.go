@@ -1,0 +1,262 @@
+// Package linear judges whether what clients of a simulated cluster called and were answered is linearizable: MP-1 of
+// docs/invariants.md. Puts, compare-and-puts, deletes, linear reads and locks of one key, in one chain of primaries, are one
+// history. A call whose outcome is not known, and that was counted, may have taken effect at any time after it began.
+package linear
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/activeblaze/blaze/internal/check"
+	"github.com/anishathalye/porcupine"
+)
+
+// Result is what Check found.
+type Result struct {
+	Histories  int
+	Operations int
+	Longest    int      // operations of one history
+	Illegal    []string // histories that are not linearizable
+	Undecided  []string // that were not decided in time
+}
+
+type name struct {
+	chain    uint64
+	Map, Key string
+}
+
+// input is an operation, with what it returned.
+type operation struct {
+	op      check.ClusterOp
+	code    check.ClusterCode
+	version uint64 // returned
+	value   uint64 // of a read
+}
+
+// state is one key.
+type state struct {
+	version, value uint64 // version 0: it is not there
+	floor          uint64 // no later write or grant has this number or a lower one
+	holder         uint64 // token; 0: free
+	gone           bool   // the holder's lock is not its own any more: it expired, or is orphaned
+	mortal         bool   // the entry may go by itself
+}
+
+var model = porcupine.Model{
+	Init: func() any { return state{} },
+	Step: func(s, in, _ any) (bool, any) {
+		ok, next := step(s.(state), in.(*operation))
+		return ok, next
+	},
+	DescribeOperation: func(in, _ any) string {
+		o := in.(*operation)
+		return fmt.Sprintf("%v: code %d version %d", &o.op, o.code, o.version)
+	},
+}
+
+// step is the sequential specification. What happens by itself (a lock that expires, an entry whose time or
+// owner ends) is taken to have happened as soon as a result needs it: it cannot be undone, so nothing is missed.
+func step(s state, o *operation) (bool, state) {
+	op := &o.op
+	switch op.Kind {
+	case check.ClusterPut, check.ClusterDelete:
+		switch o.code {
+		case check.ClusterLocked:
+			return !op.HasToken && s.holder != 0, s
+		case check.ClusterNotOwner:
+			if s.holder == op.Token {
+				s.gone = true
+			}
+			return op.HasToken, s
+		}
+		if op.HasToken {
+			if s.holder != op.Token || s.gone {
+				return false, s
+			}
+		} else {
+			s.holder = 0
+		}
+		if o.code == check.ClusterVersion {
+			if s.version == op.Version && s.mortal {
+				s.version, s.value, s.mortal = 0, 0, false
+			}
+			return op.Compare && s.version != op.Version, s
+		}
+		if op.Compare && s.version != op.Version {
+			if !s.mortal || op.Version != 0 {
+				return false, s
+			}
+		}
+		if op.Kind == check.ClusterDelete {
+			s.version, s.value, s.mortal = 0, 0, false
+			return true, s
+		}
+		if o.version <= s.floor {
+			return false, s
+		}
+		s.version, s.value, s.floor, s.mortal = o.version, op.Value, o.version, op.TTL > 0 || op.Owned
+		return true, s
+	case check.ClusterLinear:
+		if o.version == 0 && s.mortal {
+			s.version, s.value, s.mortal = 0, 0, false
+		}
+		return s.version == o.version && s.value == o.value, s
+	case check.ClusterLock:
+		if o.code == check.ClusterLocked {
+			return s.holder != 0, s
+		}
+		if o.version <= s.floor {
+			return false, s
+		}
+		s.holder, s.floor, s.gone = o.version, o.version, false
+		return true, s
+	case check.ClusterUnlock, check.ClusterExtend:
+		if o.code == check.ClusterNotOwner {
+			if s.holder == op.Token {
+				s.gone = true
+			}
+			return true, s
+		}
+		if s.holder != op.Token || s.gone {
+			return false, s
+		}
+		if op.Kind == check.ClusterUnlock {
+			s.holder = 0
+		}
+		return true, s
+	}
+	return true, s
+}
+
+// Check decides every history of a run.
+func Check(l *check.ClusterLog, patience time.Duration) (r Result) {
+	histories := Histories(l)
+	names := make([]name, 0, len(histories))
+	for n := range histories {
+		names = append(names, n)
+	}
+	slices.SortFunc(names, func(a, b name) int {
+		return cmp.Or(cmp.Compare(a.chain, b.chain), cmp.Compare(a.Map, b.Map), cmp.Compare(a.Key, b.Key))
+	})
+	for _, n := range names {
+		ops := histories[n]
+		r.Histories++
+		r.Operations += len(ops)
+		r.Longest = max(r.Longest, len(ops))
+		text := fmt.Sprintf("%s/%s in chain %x, %d operations", n.Map, n.Key, n.chain&0xffff, len(ops))
+		switch porcupine.CheckOperationsTimeout(model, ops, patience) {
+		case porcupine.Illegal:
+			r.Illegal = append(r.Illegal, text)
+		case porcupine.Unknown:
+			r.Undecided = append(r.Undecided, text)
+		}
+	}
+	return r
+}
+
+// Histories returns the operations by chain and key. Their times are positions in the log.
+func Histories(l *check.ClusterLog) map[name][]porcupine.Operation {
+	type key struct {
+		proc check.Proc
+		call uint64
+	}
+	type grantKey struct {
+		proc    check.Proc
+		request uint64
+		Map     string
+		Key     string
+	}
+	type fate struct {
+		called, returned int
+		applied          []int // records of it at its proposer
+	}
+	fates := map[key]*fate{}
+	var order []*fate
+	values := map[uint64]*fate{}
+	grants := map[grantKey]check.ClusterRecord{}
+	requests := map[grantKey]*fate{}
+	tokens := map[grantKey]uint64{}
+	for i := range l.Records {
+		r := &l.Records[i]
+		switch r.Kind {
+		case check.ClusterCalled:
+			f := &fate{called: i, returned: -1}
+			fates[key{r.Proc, r.Call}] = f
+			order = append(order, f)
+			if r.Op.Value != 0 {
+				values[r.Op.Value] = f
+			}
+		case check.ClusterReturned:
+			if f := fates[key{r.Proc, r.Call}]; f != nil {
+				f.returned = i
+			}
+		case check.ClusterApplied, check.ClusterEstablished:
+			for _, g := range r.Grants {
+				k := grantKey{g.To, g.Request, g.Map, g.Key}
+				if _, ok := grants[k]; !ok {
+					grants[k], tokens[k] = *r, g.Token
+				}
+			}
+			if r.Op == nil {
+				continue
+			}
+			f := values[r.Op.Value]
+			if r.Op.Value == 0 {
+				f = nil
+				if r.By == r.Proc && r.Call != 0 {
+					f = fates[key{r.Proc, r.Call}]
+				}
+			}
+			if f != nil {
+				f.applied = append(f.applied, i)
+				if r.Op.Kind == check.ClusterLock {
+					requests[grantKey{r.By, r.Op.Request, r.Op.Map, r.Op.Key}] = f
+				}
+			}
+		}
+	}
+	granted := map[*fate]grantKey{}
+	for k, f := range requests {
+		if _, ok := grants[k]; ok {
+			granted[f] = k
+		}
+	}
+	all := map[name][]porcupine.Operation{}
+	add := func(chain uint64, f *fate, end int64, o *operation) {
+		n := name{chain, o.op.Map, o.op.Key}
+		all[n] = append(all[n], porcupine.Operation{ClientId: len(all[n]), Input: o, Call: int64(f.called), Return: end})
+	}
+	for _, f := range order {
+		c := &l.Records[f.called]
+		o := &operation{op: *c.Op}
+		if f.returned >= 0 {
+			r := &l.Records[f.returned]
+			switch {
+			case r.Code <= check.ClusterVersion && !r.Place.IsZero():
+				o.code, o.version, o.value = r.Code, r.Version, r.Digest
+				add(r.Place.Chain, f, int64(f.returned), o)
+				continue
+			case r.Code != check.ClusterUnknown:
+				continue // it did not happen
+			}
+		}
+		if k, ok := granted[f]; ok { // counted, and perhaps given back
+			o.version = tokens[k]
+			g := grants[k]
+			add(g.Place.Chain, f, math.MaxInt64, o)
+			continue
+		}
+		for _, i := range f.applied {
+			r := &l.Records[i]
+			if o.op.Kind != check.ClusterLock {
+				o.code, o.version = r.Code, r.Version
+				add(r.Place.Chain, f, math.MaxInt64, o)
+			}
+			break
+		}
+	}
+	return all
+}

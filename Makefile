@@ -60,7 +60,7 @@ bench: allocs ## Go benchmarks, after the allocation tests
 
 .PHONY: sim
 sim: ## the simulation, with all seeds of every scenario, and what the rings went through in them
-	@tally=$$(mktemp); SIM_TALLY=$$tally SIM_SEEDS=$(SIM_SEEDS) $(GO) test -count=1 -timeout 60m ./sim/... ./internal/check/...; rc=$$?; \
+	@tally=$$(mktemp); SIM_TALLY=$$tally SIM_SEEDS=$(SIM_SEEDS) $(GO) test -count=1 -timeout 60m ./sim/... ./sim/linear ./internal/check/...; rc=$$?; \
 		SIM_SEEDS=$(SIM_SEEDS) $(GO) test -count=1 -timeout 20m -run '^TestPairs$$' ./group || rc=1; \
 		cat $$tally; rm -f $$tally; exit $$rc
 

@@ -11,7 +11,6 @@ import (
 type script struct {
 	l     *check.ClusterLog
 	calls uint64
-	index uint64
 }
 
 func (s *script) call(op check.ClusterOp) uint64 {

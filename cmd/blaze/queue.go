@@ -75,26 +75,14 @@ func (a *app) put(cmd *cobra.Command, queue string, args []string) error {
 	if err := g.Start(); err != nil {
 		return err
 	}
-	ctx := cmd.Context()
-	handled, begin := 0, time.Now()
-	err = a.texts(ctx, args, false, g.Config().MaxMessageSize, func(text string) error {
-		m, err := textMessage(text)
-		if err != nil {
-			return err
-		}
-		within, cancel := a.within(ctx, cmd, patience)
-		defer cancel()
-		if err := g.Enqueue(within, queue, m); err != nil {
-			return a.callError(err, fmt.Sprintf("queue %q", abridged(queue)), handled)
-		}
-		handled++
-		return nil
+	handled, took, err := a.sendEach(cmd, args, g, fmt.Sprintf("queue %q", abridged(queue)), func(ctx context.Context, m *blaze.Message) error {
+		return g.Enqueue(ctx, queue, m)
 	})
 	if err != nil {
 		return err
 	}
 	if a.common.json {
-		a.out.object(queued{queue, handled, int64(time.Since(begin))})
+		a.out.object(queued{queue, handled, int64(took)})
 	} else {
 		a.remark("%s handled", plural(handled, "message"))
 	}

@@ -52,12 +52,28 @@ func (a *app) sendMessages(cmd *cobra.Command, word, inbox string, args []string
 	if err := g.Start(); err != nil {
 		return err
 	}
-	ctx := cmd.Context()
-	to, err := a.member(ctx, cmd, g, word)
+	to, err := a.member(cmd.Context(), cmd, g, word)
 	if err != nil {
 		return err
 	}
-	sent, begin := 0, time.Now()
+	sent, took, err := a.sendEach(cmd, args, g, fmt.Sprintf("%s (%v)", to.Name, to.ID), func(ctx context.Context, m *blaze.Message) error {
+		return g.SendInbox(ctx, to.ID, inbox, m)
+	})
+	if err != nil {
+		return err
+	}
+	if a.common.json {
+		a.out.object(delivered{to.ID.String(), to.Name, inbox, sent, int64(took)})
+	} else {
+		a.remark("%s sent to %s", plural(sent, "message"), to.Name)
+	}
+	return nil
+}
+
+// sendEach has send send a message for each of args, or for each line of standard input, and gives each of them its time.
+// It returns how many were sent, and how long all took. to is where they go, in words.
+func (a *app) sendEach(cmd *cobra.Command, args []string, g *blaze.GroupChannel, to string, send func(context.Context, *blaze.Message) error) (n int, took time.Duration, err error) {
+	ctx, begin := cmd.Context(), time.Now()
 	err = a.texts(ctx, args, false, g.Config().MaxMessageSize, func(text string) error {
 		m, err := textMessage(text)
 		if err != nil {
@@ -65,21 +81,13 @@ func (a *app) sendMessages(cmd *cobra.Command, word, inbox string, args []string
 		}
 		within, cancel := a.within(ctx, cmd, patience)
 		defer cancel()
-		if err := g.SendInbox(within, to.ID, inbox, m); err != nil {
-			return a.callError(err, fmt.Sprintf("%s (%v)", to.Name, to.ID), sent)
+		if err := send(within, m); err != nil {
+			return a.callError(err, to, n)
 		}
-		sent++
+		n++
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	if a.common.json {
-		a.out.object(delivered{to.ID.String(), to.Name, inbox, sent, int64(time.Since(begin))})
-	} else {
-		a.remark("%s sent to %s", plural(sent, "message"), to.Name)
-	}
-	return nil
+	return n, time.Since(begin), err
 }
 
 // callError is the error of a message to a member or queue: with what was done before, and with the status 7 where it may

@@ -6,8 +6,9 @@ package cluster
 // Core.DiskFailed, which the store's owner calls on the engine's thread.
 //
 // What was handed over between two Flushes is one whole: after a crash all of it is there, or nothing. Wholes are
-// written in their order, several in one transaction where they wait (group commit). After a failure the store takes
-// calls without effect.
+// written in their order, several in one transaction where they wait (group commit). Durable brings the ticket up to
+// which wholes are on the disk, and the index that the disk's replica reaches. After a failure the store takes calls
+// without effect.
 type Store interface {
 	// Append adds one record to the log: operations of one batch, or an establishment, in the core's encoding. index is
 	// that of the record's last operation, and higher than that of the record before. hash is the history's hash after it.
@@ -41,8 +42,9 @@ type Snapshot struct {
 	Next func() []byte
 
 	// Replace begins another history: the replica came from another member. Records that are appended after the call
-	// follow on this snapshot. Until it is complete the disk's replica stays the old one, so the ticket of a whole after
-	// the call is durable only when the snapshot is. Replace ends a snapshot that is being written.
+	// follow on this snapshot. Until it is complete the disk's replica stays the old one. Wholes are durable meanwhile as
+	// ever, what they say of quorum and tail holds, and the index that comes with their ticket is 0. When it is complete the
+	// index is the new history's. Replace ends a snapshot that is being written.
 	Replace bool
 
 	// Done is called on the store's goroutine when Next is not called any more: complete, replaced or failed. It may be nil.

@@ -17,7 +17,7 @@ import (
 // function of its seed and of what it began with, so a second one, without a disk, knows what the first one has done.
 type load struct {
 	rng    *rand.Rand
-	store  cluster.Store // nil: the second one
+	store  cluster.Store
 	state  state
 	ticket uint64
 	states []state // by ticket; 0: what it began with
@@ -28,7 +28,7 @@ type load struct {
 type state struct {
 	kv     [64][]byte
 	at     point
-	old    *state // the replica on the disk while a snapshot with Replace may not be complete
+	olds   []*state // the replicas that may be on the disk while snapshots with Replace are not complete
 	quorum []byte
 	tail   [][]byte
 }
@@ -72,7 +72,7 @@ func (l *load) bytes() []byte {
 func (l *load) step() {
 	rng := l.rng
 	if rng.IntN(300) == 0 { // another history: all keys anew
-		s := state{quorum: l.state.quorum, tail: l.state.tail, old: l.state.disk()}
+		s := state{quorum: l.state.quorum, tail: l.state.tail, olds: l.state.disk()}
 		s.at = point{l.state.at.index + 1 + uint64(rng.IntN(100)), rng.Uint64()}
 		if rng.IntN(2) == 0 && l.state.at.index > 100 {
 			s.at.index -= 100
@@ -83,59 +83,65 @@ func (l *load) step() {
 		l.state = s
 		l.snapshot(true)
 	}
+	wrote := false
 	for range rng.IntN(6) {
+		wrote = true
 		k, v := byte(rng.Uint32()), l.bytes()
 		l.state.apply(k, v)
-		if l.store != nil {
-			l.store.Append(l.state.at.index, l.state.at.hash, append([]byte{k}, v...))
-		}
+		l.store.Append(l.state.at.index, l.state.at.hash, append([]byte{k}, v...))
 	}
 	if rng.IntN(4) == 0 {
 		l.state.quorum = l.bytes()
-		if l.store != nil {
-			l.store.Quorum(l.state.quorum)
-		}
+		l.store.Quorum(l.state.quorum)
 	}
 	if rng.IntN(6) == 0 {
 		l.state.tail = nil
 		for range rng.IntN(5) {
 			l.state.tail = append(l.state.tail, l.bytes())
 		}
-		if l.store != nil {
-			l.store.Tail(l.state.tail)
-		}
-	} else if l.store != nil {
+		l.store.Tail(l.state.tail)
+	} else {
 		l.store.Committed(l.state.at.index)
 	}
-	if rng.IntN(10) == 0 {
+	if wrote && rng.IntN(10) == 0 { // a snapshot alone is a whole or not, depending on the one before
 		l.snapshot(false)
 	}
-	hurry := rng.IntN(2) == 0
-	if l.store != nil {
-		if t := l.store.Flush(hurry); t != l.ticket {
-			if t != l.ticket+1 {
-				panic(fmt.Sprintf("ticket %d after %d", t, l.ticket))
-			}
-			l.ticket = t
-			l.states = append(l.states, l.state)
+	if t := l.store.Flush(rng.IntN(2) == 0); t != l.ticket {
+		if t != l.ticket+1 {
+			panic(fmt.Sprintf("ticket %d after %d", t, l.ticket))
 		}
+		l.ticket = t
+		l.states = append(l.states, l.state)
 	}
 }
 
-// disk is the state as a disk has it that never completes a snapshot.
-func (s *state) disk() *state {
-	d := *s
-	if s.old != nil {
-		d = *s.old
+// nowhere is a store without a disk.
+type nowhere struct {
+	ticket uint64
+	some   bool
+}
+
+func (n *nowhere) Append(uint64, uint64, []byte)  { n.some = true }
+func (n *nowhere) Quorum([]byte)                  { n.some = true }
+func (n *nowhere) Tail([][]byte)                  { n.some = true }
+func (n *nowhere) Committed(uint64)               {}
+func (n *nowhere) Snapshot(cluster.Snapshot) bool { n.some = true; return true }
+func (n *nowhere) Flush(bool) uint64 {
+	if n.some {
+		n.ticket++
 	}
-	d.old = nil
-	return &d
+	n.some = false
+	return n.ticket
+}
+
+// disk gives the replicas that may be on the disk when another history begins.
+func (s *state) disk() []*state {
+	now := *s
+	now.olds = nil
+	return append(slices.Clone(s.olds), &now)
 }
 
 func (l *load) snapshot(replace bool) {
-	if l.store == nil {
-		return
-	}
 	kv, i := l.state.kv, 0
 	done := false
 	if l.store.Snapshot(cluster.Snapshot{Index: l.state.at.index, Hash: l.state.at.hash, Replace: replace,
@@ -207,7 +213,7 @@ func same(got, want *state) bool {
 	if !bytes.Equal(got.quorum, want.quorum) || !slices.EqualFunc(got.tail, want.tail, bytes.Equal) {
 		return false
 	}
-	return sameKV(got, want) || want.old != nil && sameKV(got, want.old)
+	return sameKV(got, want) || slices.ContainsFunc(want.olds, func(old *state) bool { return sameKV(got, old) })
 }
 
 // find returns the ticket, of those from told on, whose state got is; -1 if there is none.

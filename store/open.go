@@ -63,7 +63,7 @@ func openBolt(path string, readOnly bool, wait time.Duration) (*boltFile, error)
 	})
 	if err != nil {
 		if b.panicked {
-			b.file.Close()
+			b.close()
 		}
 		return nil, err
 	}
@@ -90,6 +90,7 @@ func (b *boltFile) guard(f func() error) (err error) {
 // close gives up the file and its lock.
 func (b *boltFile) close() error {
 	if b.panicked {
+		unlock(b.file) // the mapping would keep the lock
 		return b.file.Close()
 	}
 	return b.guard(b.db.Close)

@@ -54,7 +54,7 @@ type Store struct {
 	wake    chan struct{} // of capacity 1
 	ready   batch         // whole ones, for the next transaction
 	hurry   bool
-	busy    bool // a snapshot is being written
+	last    *snapshot // the one that was begun last; nil when it is complete
 	closing bool
 	failed  error
 
@@ -401,12 +401,8 @@ func (s *Store) Flush(hurry bool) uint64 {
 // Snapshot is cluster.Store's.
 func (s *Store) Snapshot(n cluster.Snapshot) bool {
 	s.mu.Lock()
-	ok := s.failed == nil && !s.closing && (n.Replace || !s.busy && s.open.snapshot == nil)
-	if ok {
-		s.busy = true
-	}
-	s.mu.Unlock()
-	if !ok {
+	defer s.mu.Unlock()
+	if s.failed != nil || s.closing || s.last != nil && !n.Replace {
 		return false
 	}
 	if n.Replace {
@@ -415,6 +411,7 @@ func (s *Store) Snapshot(n cluster.Snapshot) bool {
 	}
 	s.open.snapshot.drop()
 	s.open.snapshot = &snapshot{Snapshot: n, generation: s.generation}
+	s.last = s.open.snapshot
 	return true
 }
 

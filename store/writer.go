@@ -310,7 +310,9 @@ func (w *writer) snapshotPiece() error {
 	}
 	w.snapshot = nil
 	w.s.mu.Lock()
-	w.s.busy = w.s.ready.snapshot != nil
+	if w.s.last == n {
+		w.s.last = nil
+	}
 	w.s.mu.Unlock()
 	n.drop()
 	w.tell(Event{})

@@ -44,31 +44,35 @@ type ClusterSynced struct{ Epoch, Index, Hash uint64 }
 // ClusterForce is an operator's word that makes the members that are connected the primary.
 type ClusterForce struct{ Ring RingID }
 
-// ClusterFetch asks for a range of the state at the cut of a primary, or for the operations up to it.
+// ClusterFetch asks for a state from one place on, or for the operations that followed one. The answers are many; the
+// same number again lets more of them come.
 type ClusterFetch struct {
-	Number      uint64 // of the question; the answer returns it
+	Number      uint64 // of the question; the answers return it
 	Chain       Chain
-	Epoch       uint64 // of the primary whose cut it is
-	Recent      bool   // the operations after Index and Hash, if they are a prefix of the history; else a part of the state
-	Limit       uint32 // bytes of the part, or of the entries
-	Map         uint32 // 0: what is in no map; else 1 + its place among the maps of part 0
-	From, To    uint64 // the first and the last place, in the trie's order
-	Index, Hash uint64 // of the learner's replica; 0: none
+	Epoch       uint64 // of the primary that the learner follows
+	Recent      bool   // the operations after Index and Hash, up to the cut of that primary; else a state
+	Anew        bool   // of a cut that is made now
+	Most        uint32 // answers to this number, those that came before included
+	Part        uint32 // as of Cut.Part
+	From        uint64 // place in the part, in the trie's order
+	Index, Hash uint64 // of the cut that is continued, or of the learner's replica; 0: any cut
 }
 
-// ClusterChunk answers with a part of the state.
+// ClusterChunk answers with a range of the state at a cut.
 type ClusterChunk struct {
 	Number          uint64 // of the question
 	Chain           Chain
 	Epoch           uint64
-	Map             uint32
-	From, Next      uint64 // Next is where the next chunk begins
-	End             bool   // this is the end of the range
+	End             bool // the end of the part
+	Last            bool // and of the state
+	Gone            bool // there is no such cut here
+	Part            uint32
+	From, Next      uint64 // Next is where the next chunk of the part begins
 	Index, Hash     uint64 // of the cut
 	Entries, Digest uint64 // of the whole state at the cut
-	Count           uint32 // entries in Part
-	CRC             uint32 // CRC-32C of Part; ParseClusterPart does not compare it
-	Part            []byte // lent with the message
+	Count           uint32 // entries in Data
+	CRC             uint32 // PartChecksum of Data; ParseClusterPart does not compare it
+	Data            []byte // lent with the message
 }
 
 // ClusterRecent answers with operations, and openings, up to the cut.
@@ -77,7 +81,7 @@ type ClusterRecent struct {
 	Chain       Chain
 	Epoch       uint64
 	Last        bool   // the last one
-	Gone        bool   // no such prefix here: ask for the state
+	Gone        bool   // no such history here: ask for a state
 	Index, Hash uint64 // of the cut
 	Entries     []ClusterEntry
 }
@@ -187,31 +191,29 @@ func (m *ClusterFetch) code(c *coder) {
 	c.fixed64(1, &m.Number)
 	c.chain(2, &m.Chain)
 	c.fixed64(3, &m.Epoch)
-	c.flags(4, &m.Recent)
-	c.fixed32(5, &m.Limit)
-	c.fixed32(6, &m.Map)
+	c.flags(4, &m.Recent, &m.Anew)
+	c.fixed32(5, &m.Most)
+	c.fixed32(6, &m.Part)
 	c.fixed64(7, &m.From)
-	c.fixed64(8, &m.To)
-	c.fixed64(9, &m.Index)
-	c.fixed64(10, &m.Hash)
-	c.bound(m.From <= m.To)
+	c.fixed64(8, &m.Index)
+	c.fixed64(9, &m.Hash)
 }
 
 func (m *ClusterChunk) code(c *coder) {
 	c.fixed64(1, &m.Number)
 	c.chain(2, &m.Chain)
 	c.fixed64(3, &m.Epoch)
-	c.fixed32(4, &m.Map)
-	c.fixed64(5, &m.From)
-	c.fixed64(6, &m.Next)
-	c.flags(7, &m.End)
+	c.flags(4, &m.End, &m.Last, &m.Gone)
+	c.fixed32(5, &m.Part)
+	c.fixed64(6, &m.From)
+	c.fixed64(7, &m.Next)
 	c.fixed64(8, &m.Index)
 	c.fixed64(9, &m.Hash)
 	c.fixed64(10, &m.Entries)
 	c.fixed64(11, &m.Digest)
 	c.fixed32(12, &m.Count)
 	c.fixed32(13, &m.CRC)
-	c.optionalBytes(14, &m.Part)
+	c.optionalBytes(14, &m.Data)
 }
 
 func (m *ClusterRecent) code(c *coder) {

@@ -92,10 +92,12 @@ var clusterVectors = []struct {
 		{Kind: OpRules, Rules: 2},
 		{Kind: OpExit},
 	}}},
-	{"transfer-fetch", &ClusterFetch{Number: 12, Chain: testChain, Epoch: 3, Limit: 64 << 10, Map: 1, From: 1 << 60, To: 1<<61 - 1}},
-	{"transfer-fetch-recent", &ClusterFetch{Number: 11, Chain: testChain, Epoch: 3, Recent: true, Limit: 64 << 10, Index: 70000, Hash: 9}},
-	{"transfer-chunk", &ClusterChunk{Number: 12, Chain: testChain, Epoch: 3, Map: 1, From: 1 << 60, Next: 1<<60 + 77, Index: 70000, Hash: 9, Entries: 1000000, Digest: 5, Count: 2, CRC: 0xE3069283, Part: []byte("123456789")}},
-	{"transfer-chunk-end", &ClusterChunk{Number: 13, Chain: testChain, Epoch: 3, End: true, Index: 70000, Hash: 9}},
+	{"transfer-fetch", &ClusterFetch{Number: 12, Chain: testChain, Epoch: 3, Most: 8, Part: 1, From: 1 << 60, Index: 70000, Hash: 9}},
+	{"transfer-fetch-anew", &ClusterFetch{Number: 13, Chain: testChain, Epoch: 3, Anew: true, Most: 8}},
+	{"transfer-fetch-recent", &ClusterFetch{Number: 11, Chain: testChain, Epoch: 3, Recent: true, Most: 8, Index: 70000, Hash: 9}},
+	{"transfer-chunk", &ClusterChunk{Number: 12, Chain: testChain, Epoch: 3, Part: 1, From: 1 << 60, Next: 1<<60 + 77, Index: 70000, Hash: 9, Entries: 1000000, Digest: 5, Count: 2, CRC: 0xE3069283, Data: []byte("123456789")}},
+	{"transfer-chunk-last", &ClusterChunk{Number: 13, Chain: testChain, Epoch: 3, End: true, Last: true, Index: 70000, Hash: 9}},
+	{"transfer-chunk-gone", &ClusterChunk{Number: 14, Chain: testChain, Epoch: 3, Gone: true}},
 	{"transfer-recent", &ClusterRecent{Number: 11, Chain: testChain, Epoch: 3, Last: true, Index: 70000, Hash: 9, Entries: testEntry}},
 	{"transfer-recent-gone", &ClusterRecent{Number: 11, Chain: testChain, Epoch: 3, Gone: true, Index: 70000, Hash: 9}},
 }
@@ -337,7 +339,7 @@ func judgeReference(m protoreflect.Message, required map[string]bool) bool {
 		case fd.Message() != nil:
 			ok = judgeReference(v.Message(), required) && ok
 		case fd.Name() == "flags":
-			known := map[string]uint64{"ClusterState": 3, "ClusterMember": 7, "ClusterFill": 1, "ClusterOpening": 1, "ClusterFetch": 1, "ClusterChunk": 1, "ClusterRecent": 3}[message]
+			known := map[string]uint64{"ClusterState": 3, "ClusterMember": 7, "ClusterFill": 1, "ClusterOpening": 1, "ClusterFetch": 3, "ClusterChunk": 7, "ClusterRecent": 3}[message]
 			m.Set(fd, protoreflect.ValueOfUint32(uint32(v.Uint()&known)))
 		case !required[message+"."+string(fd.Name())] && fd.Name() != "map" && isZero(v, fd):
 			m.Clear(fd)
@@ -352,8 +354,6 @@ func judgeReference(m protoreflect.Message, required map[string]bool) bool {
 		}
 	case "ClusterMember":
 		ok = ok && u("rules_min") <= u("rules_max")
-	case "ClusterFetch":
-		ok = ok && u("from") <= u("to")
 	case "ClusterEntry":
 		e := m.Interface().(*wirepb.ClusterEntry)
 		ok = ok && (e.Opening == nil || len(e.Batch) == 0 && bytes.Equal(e.Member, make([]byte, 16)))

@@ -50,6 +50,9 @@ func appendPart(dst []byte, number byte, m clusterPart) []byte {
 	return c.dst
 }
 
+// PartChecksum is the CRC-32C of a ClusterChunk's Data.
+func PartChecksum(data []byte) uint32 { return checksum(0, data) }
+
 // AppendClusterPart appends the bare encoding of m: what ParseClusterPart reads.
 func AppendClusterPart(dst []byte, m clusterPart) []byte {
 	c := coder{dst: dst}

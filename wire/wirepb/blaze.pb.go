@@ -3806,19 +3806,22 @@ func (x *Transfer) GetRecent() *ClusterRecent {
 	return nil
 }
 
-// ClusterFetch asks for a range of the state at the cut of a primary, or for the operations up to it.
+// ClusterFetch asks for a state from one place on, or for the operations that followed one. The answers are many; the same
+// number again lets more of them come.
+//
+// Its flags: bit 0 the operations after index and hash, up to the cut of that primary (else a state), bit 1 of a cut that
+// is made now.
 type ClusterFetch struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Number        *uint64                `protobuf:"fixed64,1,opt,name=number,proto3,oneof" json:"number,omitempty"` // required; of the question; the answer returns it
+	Number        *uint64                `protobuf:"fixed64,1,opt,name=number,proto3,oneof" json:"number,omitempty"` // required; of the question; the answers return it
 	Chain         []byte                 `protobuf:"bytes,2,opt,name=chain,proto3,oneof" json:"chain,omitempty"`     // required; 32 bytes
-	Epoch         *uint64                `protobuf:"fixed64,3,opt,name=epoch,proto3,oneof" json:"epoch,omitempty"`   // required; of the primary whose cut it is
-	Flags         *uint32                `protobuf:"fixed32,4,opt,name=flags,proto3,oneof" json:"flags,omitempty"`   // required; bit 0: the operations after index and hash, if they are a prefix of the history; else a part of the state
-	Limit         *uint32                `protobuf:"fixed32,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`   // required; bytes of the part, or of the entries
-	Map           *uint32                `protobuf:"fixed32,6,opt,name=map,proto3,oneof" json:"map,omitempty"`       // required; 0: what is in no map; else 1 + its place among the maps of part 0
-	From          *uint64                `protobuf:"fixed64,7,opt,name=from,proto3,oneof" json:"from,omitempty"`     // required; place in the trie's order
-	To            *uint64                `protobuf:"fixed64,8,opt,name=to,proto3,oneof" json:"to,omitempty"`         // required; the last place that is asked for
-	Index         *uint64                `protobuf:"fixed64,9,opt,name=index,proto3,oneof" json:"index,omitempty"`   // required; of the learner's replica; 0: none
-	Hash          *uint64                `protobuf:"fixed64,10,opt,name=hash,proto3,oneof" json:"hash,omitempty"`    // required; of its history
+	Epoch         *uint64                `protobuf:"fixed64,3,opt,name=epoch,proto3,oneof" json:"epoch,omitempty"`   // required; of the primary that the learner follows
+	Flags         *uint32                `protobuf:"fixed32,4,opt,name=flags,proto3,oneof" json:"flags,omitempty"`   // required; see above
+	Most          *uint32                `protobuf:"fixed32,5,opt,name=most,proto3,oneof" json:"most,omitempty"`     // required; answers to this number, those that came before included
+	Part          *uint32                `protobuf:"fixed32,6,opt,name=part,proto3,oneof" json:"part,omitempty"`     // required; 0: what is in no map; else 1 + its place among the maps of part 0
+	From          *uint64                `protobuf:"fixed64,7,opt,name=from,proto3,oneof" json:"from,omitempty"`     // required; place in the part, in the trie's order
+	Index         *uint64                `protobuf:"fixed64,8,opt,name=index,proto3,oneof" json:"index,omitempty"`   // required; of the cut that is continued, or of the learner's replica; 0: any cut
+	Hash          *uint64                `protobuf:"fixed64,9,opt,name=hash,proto3,oneof" json:"hash,omitempty"`     // required; of the history up to there
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3881,16 +3884,16 @@ func (x *ClusterFetch) GetFlags() uint32 {
 	return 0
 }
 
-func (x *ClusterFetch) GetLimit() uint32 {
-	if x != nil && x.Limit != nil {
-		return *x.Limit
+func (x *ClusterFetch) GetMost() uint32 {
+	if x != nil && x.Most != nil {
+		return *x.Most
 	}
 	return 0
 }
 
-func (x *ClusterFetch) GetMap() uint32 {
-	if x != nil && x.Map != nil {
-		return *x.Map
+func (x *ClusterFetch) GetPart() uint32 {
+	if x != nil && x.Part != nil {
+		return *x.Part
 	}
 	return 0
 }
@@ -3898,13 +3901,6 @@ func (x *ClusterFetch) GetMap() uint32 {
 func (x *ClusterFetch) GetFrom() uint64 {
 	if x != nil && x.From != nil {
 		return *x.From
-	}
-	return 0
-}
-
-func (x *ClusterFetch) GetTo() uint64 {
-	if x != nil && x.To != nil {
-		return *x.To
 	}
 	return 0
 }
@@ -3923,23 +3919,23 @@ func (x *ClusterFetch) GetHash() uint64 {
 	return 0
 }
 
-// ClusterChunk answers with a part of the state.
+// ClusterChunk answers with a range of the state at a cut.
 type ClusterChunk struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Number        *uint64                `protobuf:"fixed64,1,opt,name=number,proto3,oneof" json:"number,omitempty"`    // required; of the question
 	Chain         []byte                 `protobuf:"bytes,2,opt,name=chain,proto3,oneof" json:"chain,omitempty"`        // required; 32 bytes
 	Epoch         *uint64                `protobuf:"fixed64,3,opt,name=epoch,proto3,oneof" json:"epoch,omitempty"`      // required
-	Map           *uint32                `protobuf:"fixed32,4,opt,name=map,proto3,oneof" json:"map,omitempty"`          // required
-	From          *uint64                `protobuf:"fixed64,5,opt,name=from,proto3,oneof" json:"from,omitempty"`        // required
-	Next          *uint64                `protobuf:"fixed64,6,opt,name=next,proto3,oneof" json:"next,omitempty"`        // required; where the next chunk begins
-	Flags         *uint32                `protobuf:"fixed32,7,opt,name=flags,proto3,oneof" json:"flags,omitempty"`      // required; bit 0: this is the end of the range
+	Flags         *uint32                `protobuf:"fixed32,4,opt,name=flags,proto3,oneof" json:"flags,omitempty"`      // required; bit 0: the end of the part, bit 1: and of the state, bit 2: there is no such cut here
+	Part          *uint32                `protobuf:"fixed32,5,opt,name=part,proto3,oneof" json:"part,omitempty"`        // required
+	From          *uint64                `protobuf:"fixed64,6,opt,name=from,proto3,oneof" json:"from,omitempty"`        // required
+	Next          *uint64                `protobuf:"fixed64,7,opt,name=next,proto3,oneof" json:"next,omitempty"`        // required; where the next chunk of the part begins
 	Index         *uint64                `protobuf:"fixed64,8,opt,name=index,proto3,oneof" json:"index,omitempty"`      // required; of the cut
 	Hash          *uint64                `protobuf:"fixed64,9,opt,name=hash,proto3,oneof" json:"hash,omitempty"`        // required; of the history up to the cut
 	Entries       *uint64                `protobuf:"fixed64,10,opt,name=entries,proto3,oneof" json:"entries,omitempty"` // required; in all maps at the cut
 	Digest        *uint64                `protobuf:"fixed64,11,opt,name=digest,proto3,oneof" json:"digest,omitempty"`   // required; of the state at the cut
-	Count         *uint32                `protobuf:"fixed32,12,opt,name=count,proto3,oneof" json:"count,omitempty"`     // required; entries in part
-	Crc32C        *uint32                `protobuf:"fixed32,13,opt,name=crc32c,proto3,oneof" json:"crc32c,omitempty"`   // required; CRC-32C of part
-	Part          []byte                 `protobuf:"bytes,14,opt,name=part,proto3,oneof" json:"part,omitempty"`         // absent: empty
+	Count         *uint32                `protobuf:"fixed32,12,opt,name=count,proto3,oneof" json:"count,omitempty"`     // required; entries in data
+	Crc32C        *uint32                `protobuf:"fixed32,13,opt,name=crc32c,proto3,oneof" json:"crc32c,omitempty"`   // required; CRC-32C of data
+	Data          []byte                 `protobuf:"bytes,14,opt,name=data,proto3,oneof" json:"data,omitempty"`         // absent: empty
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3995,9 +3991,16 @@ func (x *ClusterChunk) GetEpoch() uint64 {
 	return 0
 }
 
-func (x *ClusterChunk) GetMap() uint32 {
-	if x != nil && x.Map != nil {
-		return *x.Map
+func (x *ClusterChunk) GetFlags() uint32 {
+	if x != nil && x.Flags != nil {
+		return *x.Flags
+	}
+	return 0
+}
+
+func (x *ClusterChunk) GetPart() uint32 {
+	if x != nil && x.Part != nil {
+		return *x.Part
 	}
 	return 0
 }
@@ -4012,13 +4015,6 @@ func (x *ClusterChunk) GetFrom() uint64 {
 func (x *ClusterChunk) GetNext() uint64 {
 	if x != nil && x.Next != nil {
 		return *x.Next
-	}
-	return 0
-}
-
-func (x *ClusterChunk) GetFlags() uint32 {
-	if x != nil && x.Flags != nil {
-		return *x.Flags
 	}
 	return 0
 }
@@ -4065,9 +4061,9 @@ func (x *ClusterChunk) GetCrc32C() uint32 {
 	return 0
 }
 
-func (x *ClusterChunk) GetPart() []byte {
+func (x *ClusterChunk) GetData() []byte {
 	if x != nil {
-		return x.Part
+		return x.Data
 	}
 	return nil
 }
@@ -4078,7 +4074,7 @@ type ClusterRecent struct {
 	Number        *uint64                `protobuf:"fixed64,1,opt,name=number,proto3,oneof" json:"number,omitempty"` // required; of the question
 	Chain         []byte                 `protobuf:"bytes,2,opt,name=chain,proto3,oneof" json:"chain,omitempty"`     // required; 32 bytes
 	Epoch         *uint64                `protobuf:"fixed64,3,opt,name=epoch,proto3,oneof" json:"epoch,omitempty"`   // required
-	Flags         *uint32                `protobuf:"fixed32,4,opt,name=flags,proto3,oneof" json:"flags,omitempty"`   // required; bit 0: the last one, bit 1: no such prefix here, ask for the state
+	Flags         *uint32                `protobuf:"fixed32,4,opt,name=flags,proto3,oneof" json:"flags,omitempty"`   // required; bit 0: the last one, bit 1: no such history here, ask for a state
 	Index         *uint64                `protobuf:"fixed64,5,opt,name=index,proto3,oneof" json:"index,omitempty"`   // required; of the cut
 	Hash          *uint64                `protobuf:"fixed64,6,opt,name=hash,proto3,oneof" json:"hash,omitempty"`     // required; of the history up to the cut
 	Entries       []*ClusterEntry        `protobuf:"bytes,7,rep,name=entries,proto3" json:"entries,omitempty"`
@@ -5078,37 +5074,34 @@ const file_blaze_proto_rawDesc = "" +
 	"\x06recent\x18\x03 \x01(\v2\x1c.blaze.wire.v1.ClusterRecentH\x02R\x06recent\x88\x01\x01B\b\n" +
 	"\x06_fetchB\b\n" +
 	"\x06_chunkB\t\n" +
-	"\a_recent\"\xee\x02\n" +
+	"\a_recent\"\xd2\x02\n" +
 	"\fClusterFetch\x12\x1b\n" +
 	"\x06number\x18\x01 \x01(\x06H\x00R\x06number\x88\x01\x01\x12\x19\n" +
 	"\x05chain\x18\x02 \x01(\fH\x01R\x05chain\x88\x01\x01\x12\x19\n" +
 	"\x05epoch\x18\x03 \x01(\x06H\x02R\x05epoch\x88\x01\x01\x12\x19\n" +
-	"\x05flags\x18\x04 \x01(\aH\x03R\x05flags\x88\x01\x01\x12\x19\n" +
-	"\x05limit\x18\x05 \x01(\aH\x04R\x05limit\x88\x01\x01\x12\x15\n" +
-	"\x03map\x18\x06 \x01(\aH\x05R\x03map\x88\x01\x01\x12\x17\n" +
-	"\x04from\x18\a \x01(\x06H\x06R\x04from\x88\x01\x01\x12\x13\n" +
-	"\x02to\x18\b \x01(\x06H\aR\x02to\x88\x01\x01\x12\x19\n" +
-	"\x05index\x18\t \x01(\x06H\bR\x05index\x88\x01\x01\x12\x17\n" +
-	"\x04hash\x18\n" +
-	" \x01(\x06H\tR\x04hash\x88\x01\x01B\t\n" +
+	"\x05flags\x18\x04 \x01(\aH\x03R\x05flags\x88\x01\x01\x12\x17\n" +
+	"\x04most\x18\x05 \x01(\aH\x04R\x04most\x88\x01\x01\x12\x17\n" +
+	"\x04part\x18\x06 \x01(\aH\x05R\x04part\x88\x01\x01\x12\x17\n" +
+	"\x04from\x18\a \x01(\x06H\x06R\x04from\x88\x01\x01\x12\x19\n" +
+	"\x05index\x18\b \x01(\x06H\aR\x05index\x88\x01\x01\x12\x17\n" +
+	"\x04hash\x18\t \x01(\x06H\bR\x04hash\x88\x01\x01B\t\n" +
 	"\a_numberB\b\n" +
 	"\x06_chainB\b\n" +
 	"\x06_epochB\b\n" +
-	"\x06_flagsB\b\n" +
-	"\x06_limitB\x06\n" +
-	"\x04_mapB\a\n" +
-	"\x05_fromB\x05\n" +
-	"\x03_toB\b\n" +
+	"\x06_flagsB\a\n" +
+	"\x05_mostB\a\n" +
+	"\x05_partB\a\n" +
+	"\x05_fromB\b\n" +
 	"\x06_indexB\a\n" +
-	"\x05_hash\"\x91\x04\n" +
+	"\x05_hash\"\x94\x04\n" +
 	"\fClusterChunk\x12\x1b\n" +
 	"\x06number\x18\x01 \x01(\x06H\x00R\x06number\x88\x01\x01\x12\x19\n" +
 	"\x05chain\x18\x02 \x01(\fH\x01R\x05chain\x88\x01\x01\x12\x19\n" +
-	"\x05epoch\x18\x03 \x01(\x06H\x02R\x05epoch\x88\x01\x01\x12\x15\n" +
-	"\x03map\x18\x04 \x01(\aH\x03R\x03map\x88\x01\x01\x12\x17\n" +
-	"\x04from\x18\x05 \x01(\x06H\x04R\x04from\x88\x01\x01\x12\x17\n" +
-	"\x04next\x18\x06 \x01(\x06H\x05R\x04next\x88\x01\x01\x12\x19\n" +
-	"\x05flags\x18\a \x01(\aH\x06R\x05flags\x88\x01\x01\x12\x19\n" +
+	"\x05epoch\x18\x03 \x01(\x06H\x02R\x05epoch\x88\x01\x01\x12\x19\n" +
+	"\x05flags\x18\x04 \x01(\aH\x03R\x05flags\x88\x01\x01\x12\x17\n" +
+	"\x04part\x18\x05 \x01(\aH\x04R\x04part\x88\x01\x01\x12\x17\n" +
+	"\x04from\x18\x06 \x01(\x06H\x05R\x04from\x88\x01\x01\x12\x17\n" +
+	"\x04next\x18\a \x01(\x06H\x06R\x04next\x88\x01\x01\x12\x19\n" +
 	"\x05index\x18\b \x01(\x06H\aR\x05index\x88\x01\x01\x12\x17\n" +
 	"\x04hash\x18\t \x01(\x06H\bR\x04hash\x88\x01\x01\x12\x1d\n" +
 	"\aentries\x18\n" +
@@ -5117,14 +5110,14 @@ const file_blaze_proto_rawDesc = "" +
 	"R\x06digest\x88\x01\x01\x12\x19\n" +
 	"\x05count\x18\f \x01(\aH\vR\x05count\x88\x01\x01\x12\x1b\n" +
 	"\x06crc32c\x18\r \x01(\aH\fR\x06crc32c\x88\x01\x01\x12\x17\n" +
-	"\x04part\x18\x0e \x01(\fH\rR\x04part\x88\x01\x01B\t\n" +
+	"\x04data\x18\x0e \x01(\fH\rR\x04data\x88\x01\x01B\t\n" +
 	"\a_numberB\b\n" +
 	"\x06_chainB\b\n" +
-	"\x06_epochB\x06\n" +
-	"\x04_mapB\a\n" +
+	"\x06_epochB\b\n" +
+	"\x06_flagsB\a\n" +
+	"\x05_partB\a\n" +
 	"\x05_fromB\a\n" +
 	"\x05_nextB\b\n" +
-	"\x06_flagsB\b\n" +
 	"\x06_indexB\a\n" +
 	"\x05_hashB\n" +
 	"\n" +
@@ -5132,7 +5125,7 @@ const file_blaze_proto_rawDesc = "" +
 	"\a_digestB\b\n" +
 	"\x06_countB\t\n" +
 	"\a_crc32cB\a\n" +
-	"\x05_part\"\xa4\x02\n" +
+	"\x05_data\"\xa4\x02\n" +
 	"\rClusterRecent\x12\x1b\n" +
 	"\x06number\x18\x01 \x01(\x06H\x00R\x06number\x88\x01\x01\x12\x19\n" +
 	"\x05chain\x18\x02 \x01(\fH\x01R\x05chain\x88\x01\x01\x12\x19\n" +

@@ -5,12 +5,100 @@ import (
 	"github.com/activeblaze/blaze/wire"
 )
 
+// term is one lease or TTL as this replica counts it. Terms are no part of the replicated state: an operation that ends
+// one says which, and the state decides.
+type term struct {
+	at    clock.Time
+	where int // in the heap
+
+	lock  *lock
+	table *table // of entry
+	entry *Entry
+}
+
+// terms is a heap, the earliest first.
+type terms struct{ heap []*term }
+
+func (t *terms) add(x *term) {
+	x.where = len(t.heap)
+	t.heap = append(t.heap, x)
+	t.up(x.where)
+}
+
+// remove takes x out; nil, and one that is not in, are fine.
+func (t *terms) remove(x *term) {
+	if x == nil || x.where < 0 {
+		return
+	}
+	i, last := x.where, len(t.heap)-1
+	t.set(i, t.heap[last])
+	t.heap[last] = nil
+	t.heap = t.heap[:last]
+	if i < last {
+		t.down(i)
+		t.up(i)
+	}
+	x.where = -1
+}
+
+func (t *terms) set(i int, x *term) {
+	t.heap[i] = x
+	x.where = i
+}
+
+func (t *terms) up(i int) {
+	for x := t.heap[i]; i > 0; {
+		p := (i - 1) / 2
+		if t.heap[p].at <= x.at {
+			break
+		}
+		t.set(i, t.heap[p])
+		t.set(p, x)
+		i = p
+	}
+}
+
+func (t *terms) down(i int) {
+	for x := t.heap[i]; ; {
+		k := 2*i + 1
+		if k+1 < len(t.heap) && t.heap[k+1].at < t.heap[k].at {
+			k++
+		}
+		if k >= len(t.heap) || x.at <= t.heap[k].at {
+			return
+		}
+		t.set(i, t.heap[k])
+		t.set(k, x)
+		i = k
+	}
+}
+
 // NextTerm returns when the next lease or TTL of this replica ends by its own clock.
-func (s *State) NextTerm() (at clock.Time, ok bool) { panic("not built yet") }
+func (s *State) NextTerm() (at clock.Time, ok bool) {
+	h := s.tables.terms.heap
+	if len(h) == 0 {
+		return 0, false
+	}
+	return h[0].at, true
+}
 
 // EndedTerm returns an operation that asks to end what has lived for its term at now: Expire or ExpireEntry. It is the
-// leader's to propose. It comes once again retry later, if the operation had no effect until then. ok is false where
-// nothing has ended. The operation's slices are not to be changed.
-func (s *State) EndedTerm(now clock.Time, retry clock.Time) (op wire.ClusterOp, ok bool) {
-	panic("not built yet")
+// leader's to propose. It comes once again at retry, if the operation had no effect until then. ok is false where nothing
+// has ended. The operation's slices are its own.
+func (s *State) EndedTerm(now, retry clock.Time) (op wire.ClusterOp, ok bool) {
+	t := &s.tables.terms
+	if len(t.heap) == 0 || t.heap[0].at > now {
+		return op, false
+	}
+	x := t.heap[0]
+	x.at = max(retry, now+1)
+	t.down(0)
+	if l := x.lock; l != nil {
+		return wire.ClusterOp{
+			Kind: wire.OpExpire, Map: []byte(l.table.name), Key: []byte(l.key), Token: l.token, Version: l.renewed,
+		}, true
+	}
+	return wire.ClusterOp{
+		Kind: wire.OpExpireEntry, Map: []byte(x.table.name), Key: []byte(x.entry.Key()), Version: x.entry.Version(),
+	}, true
 }

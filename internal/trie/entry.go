@@ -34,8 +34,9 @@ const (
 	moreSize   = unsafe.Sizeof(More{})
 )
 
-// NewEntry returns an entry with copies of key and value, in one allocation. A key has at most 65,535 bytes.
-func NewEntry(seed Seed, key, value []byte, version uint64, more More) *Entry {
+// NewEntry returns an entry with copies of key and value, in one allocation. A key has at most 65,535 bytes; hash is its
+// Seed.Hash.
+func NewEntry(hash uint64, key, value []byte, version uint64, more More) *Entry {
 	head := headerSize
 	has := more != More{}
 	if has {
@@ -50,7 +51,7 @@ func NewEntry(seed Seed, key, value []byte, version uint64, more More) *Entry {
 	}
 	copy(block[head:], key)
 	copy(block[int(head)+len(key):], value)
-	e.hash = seed.Hash(key)
+	e.hash = hash
 	e.digest = e.sum()
 	return e
 }

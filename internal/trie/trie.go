@@ -22,6 +22,9 @@ const (
 	deepest   = -(hashBits / nodeBits) * nodeBits // at this shift both hashes are used up, and a leaf is a list of any length
 )
 
+// Places is one more than the highest Entry.Hash.
+const Places = 1 << hashBits
+
 // Root is a map as it was at one moment. A nil Root is empty.
 type Root struct {
 	edit   uint64
@@ -189,6 +192,9 @@ func (t *Trie) Get(key []byte) *Entry {
 	return t.root.get(t.root.seed.Hash(key), stringOf(key))
 }
 
+// Find returns the entry of key, whose Seed.Hash is hash, or nil.
+func (t *Trie) Find(hash uint64, key []byte) *Entry { return t.root.get(hash, stringOf(key)) }
+
 // Put sets the entry of e's key, and returns the one that was there before, or nil. e was made with the trie's Seed.
 func (t *Trie) Put(e *Entry) (old *Entry) {
 	r := t.own()
@@ -228,8 +234,15 @@ func (t *Trie) Put(e *Entry) (old *Entry) {
 
 // Delete removes the entry of key, and returns it, or nil.
 func (t *Trie) Delete(key []byte) (old *Entry) {
+	return t.Remove(t.root.seed.Hash(key), key)
+}
+
+// RemoveEntry is Delete of e's key.
+func (t *Trie) RemoveEntry(e *Entry) { t.Remove(e.hash, bytesOf(e.Key())) }
+
+// Remove is Delete of key, whose Seed.Hash is h.
+func (t *Trie) Remove(h uint64, key []byte) (old *Entry) {
 	k := stringOf(key)
-	h := t.root.seed.Hash(key)
 	if old = t.root.get(h, k); old == nil {
 		return nil
 	}

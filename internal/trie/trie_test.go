@@ -21,7 +21,7 @@ func TestTrieIsAMap(t *testing.T) {
 			key := fmt.Sprint("key", rng.IntN(size))
 			var old *Entry
 			if v := uint64(i + 1); rng.IntN(10) < 6-4*(i/(3*size)) {
-				old = tr.Put(NewEntry(seed, []byte(key), []byte("value"), v, More{}))
+				old = tr.Put(NewEntry(seed.Hash([]byte(key)), []byte(key), []byte("value"), v, More{}))
 				if (old == nil) != (model[key] == 0) || old != nil && old.Version() != model[key] {
 					t.Fatalf("put %s: old %v, model %d", key, old, model[key])
 				}

@@ -49,7 +49,7 @@ func (l *lock) heldBy(id wire.MemberID, token uint64) bool {
 // lock joins the line of a key, and holds the lock at once if it is free.
 func (t *tables) lock(p *pass, op *wire.ClusterOp) Result {
 	r := request{p.by, op.Request}
-	if !named(op) || !validTerm(op.Lease) || t.waits[r] != nil {
+	if !keyed(op) || !validTerm(op.Lease) || t.waits[r] != nil {
 		return Result{Code: CodeMalformed}
 	}
 	m := t.maps[string(op.Map)]
@@ -190,7 +190,7 @@ func (p *pass) lockEvent(kind EventKind, l *lock) {
 
 // find returns the lock that an operation names, or nil. An operation that names none that can be is malformed.
 func (t *tables) find(op *wire.ClusterOp) (*lock, Code) {
-	if !named(op) {
+	if !keyed(op) {
 		return nil, CodeMalformed
 	}
 	if m := t.maps[string(op.Map)]; m != nil {

@@ -128,15 +128,15 @@ func (t *tables) apply(p *pass, op *wire.ClusterOp) Result {
 	return Result{Code: CodeMalformed}
 }
 
-// named reports whether an operation names a key of a map that can be.
-func named(op *wire.ClusterOp) bool {
+// keyed reports whether an operation names a key of a map that can be.
+func keyed(op *wire.ClusterOp) bool {
 	return len(op.Map) >= 1 && len(op.Map) <= MaxMapName && utf8.Valid(op.Map) && len(op.Key) >= 1 && len(op.Key) <= MaxKey
 }
 
 func validTerm(ns int64) bool { return ns >= int64(MinTerm) && ns <= int64(MaxTerm) }
 
 func (t *tables) put(p *pass, op *wire.ClusterOp) Code {
-	if !named(op) || op.TTL != 0 && !validTerm(op.TTL) {
+	if !keyed(op) || op.TTL != 0 && !validTerm(op.TTL) {
 		return CodeMalformed
 	}
 	m := t.maps[string(op.Map)]
@@ -185,7 +185,7 @@ func (t *tables) put(p *pass, op *wire.ClusterOp) Code {
 }
 
 func (t *tables) delete(p *pass, op *wire.ClusterOp) Code {
-	if !named(op) {
+	if !keyed(op) {
 		return CodeMalformed
 	}
 	m := t.maps[string(op.Map)]
@@ -230,7 +230,7 @@ func (m *table) writable(p *pass, op *wire.ClusterOp, old *Entry) Code {
 
 // expireEntry removes an entry whose TTL is over, whoever holds its lock.
 func (t *tables) expireEntry(p *pass, op *wire.ClusterOp) Code {
-	if !named(op) {
+	if !keyed(op) {
 		return CodeMalformed
 	}
 	m := t.maps[string(op.Map)]

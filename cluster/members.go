@@ -125,33 +125,11 @@ func (t *tables) ready(p *pass, op *wire.ClusterOp) Code {
 
 // seat gives a member that is ready a seat among the voters, if there is one for it (docs/cluster.md, who the voters are).
 func (t *tables) seat(p *pass, row *Member) {
-	pos := p.pos
-	supported := row.RulesMin <= pos.rules && pos.rules <= row.RulesMax
-	if row.Observer || !supported || slices.ContainsFunc(pos.voters, func(v wire.Voter) bool { return v.Seat == row.Seat }) {
+	if row.Observer || p.pos.rules < row.RulesMin || p.pos.rules > row.RulesMax {
 		return
 	}
-	v := voterOf(row)
-	n := int(pos.primary.N)
-	if n == 0 || len(pos.voters) < n {
-		pos.setVoters(p, append(slices.Clone(pos.voters), v))
-		return
-	}
-	// The seat of a voter that is not here: of the same name first.
-	away := -1
-	for i, o := range pos.voters {
-		here := slices.ContainsFunc(t.members, func(m Member) bool { return m.Seat == o.Seat })
-		if !here && (away < 0 || o.Name == v.Name && pos.voters[away].Name != v.Name) {
-			away = i
-		}
-	}
-	if away >= 0 {
-		voters := slices.Delete(slices.Clone(pos.voters), away, away+1)
-		pos.setVoters(p, append(voters, v))
-	}
-}
-
-func voterOf(row *Member) wire.Voter {
-	return wire.Voter{Seat: row.Seat, Name: wire.ClusterHash(row.Name), Started: row.Started, Disk: row.Disk}
+	v := wire.Voter{Seat: row.Seat, Name: wire.ClusterHash(row.Name), Started: row.Started, Disk: row.Disk}
+	p.vote(Seated(p.pos.voters, &p.pos.primary, v))
 }
 
 // exit ends the proposer's membership in order.
@@ -161,10 +139,7 @@ func (t *tables) exit(p *pass) Code {
 	seat := t.members[at].Seat
 	t.members = slices.Delete(t.members, at, at+1)
 	p.event(Event{Kind: EventLeft, By: id})
-	v := slices.IndexFunc(p.pos.voters, func(v wire.Voter) bool { return v.Seat == seat })
-	if v >= 0 && len(p.pos.voters) > 1 {
-		p.pos.setVoters(p, slices.Delete(slices.Clone(p.pos.voters), v, v+1))
-	}
+	p.vote(Unseated(p.pos.voters, seat))
 	t.gone(p, id, true)
 	t.sweepSome(p, id, MaxSweep)
 	if t.master.Holder == id && !t.master.Orphaned {

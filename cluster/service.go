@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"slices"
+
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/wire"
 )
@@ -38,6 +40,14 @@ type pass struct {
 	by    wire.MemberID
 	pos   *position // rules and voters are a service's to change
 	out   *[]Event
+}
+
+// vote puts voters in force.
+func (p *pass) vote(voters []wire.Voter) {
+	if !slices.Equal(p.pos.voters, voters) {
+		p.pos.voters = voters
+		p.event(Event{Kind: EventVoters})
+	}
 }
 
 func (p *pass) event(e Event) {

@@ -62,7 +62,7 @@ func (s *State) Establish(now clock.Time, o *wire.Opening) {
 		s.setTables(newTables(o.Primary.Chain))
 		s.index, s.hash, s.voters = 0, 0, nil
 	}
-	s.index = max(s.index, sane(o.Base)) + 1
+	s.index = max(s.index, stampOf(o.Base)) + 1
 	s.primary = o.Primary
 	s.rules = o.Rules
 	h := trie.Mix(s.hash, s.index)
@@ -71,16 +71,16 @@ func (s *State) Establish(now clock.Time, o *wire.Opening) {
 	h = trie.Mix(h, o.Primary.Epoch)
 	s.hash = hashRing(h, o.Primary.Ring)
 	p := s.begin(now, wire.MemberID{})
-	s.setVoters(p, o.Primary.Voters)
+	p.vote(o.Primary.Voters)
 	s.first.establish(p, o)
 }
 
 // advance takes the index of one operation.
-func (s *State) advance(stamp uint64) { s.index = max(s.index+1, sane(stamp)) }
+func (s *State) advance(stamp uint64) { s.index = max(s.index+1, stampOf(stamp)) }
 
-// sane is a number of microseconds, 0 where no clock can be there.
-func sane(us uint64) uint64 {
-	if us >= 1<<62 {
+// stampOf is a number of microseconds since 1970, 0 where no clock can be there.
+func stampOf(us uint64) uint64 {
+	if us >= stampMax {
 		return 0
 	}
 	return us
@@ -89,11 +89,6 @@ func sane(us uint64) uint64 {
 func (s *State) begin(now clock.Time, by wire.MemberID) *pass {
 	s.pass = pass{now: now, index: s.index, by: by, pos: &s.position, out: &s.events}
 	return &s.pass
-}
-
-func (pos *position) setVoters(p *pass, v []wire.Voter) {
-	pos.voters = v
-	p.event(Event{Kind: EventVoters})
 }
 
 // hashOp goes on with the history's hash over one operation.
@@ -163,7 +158,7 @@ const (
 	EventLeft    // By left it
 	EventReady   // By's replica is complete
 	EventWeight  // By's weight is another one
-	EventVoters  // the voters were given anew
+	EventVoters  // the voters in force are others
 	EventRules   // the rules in force are others
 )
 

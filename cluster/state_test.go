@@ -541,7 +541,7 @@ func TestMembers(t *testing.T) {
 	o.Members[0].Started, o.Members[2].Weight, o.Members[1].Observer = 1000, 3, true
 	d.Establish(d.now, o)
 	d.want("voters", "entered b", "entered c", "entered a", "master c") // in order of start
-	if d.Leader() != member('c') {                                    // b is an observer
+	if d.Leader() != member('c') {                                      // b is an observer
 		t.Errorf("leader %c", d.Leader()[0])
 	}
 	weight := func(by byte, w int64, events ...string) {

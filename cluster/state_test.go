@@ -381,7 +381,7 @@ func TestGone(t *testing.T) {
 		return d, token, kept
 	}
 
-	d, token, kept := setup()
+	d, _, kept := setup()
 	d.do('b', wire.ClusterOp{Kind: wire.OpExit}, CodeOK, "left b", "voters", "released b l1", "granted c l1", "owner gone b x", "owner gone b y")
 	d.do('b', put("k", ""), CodeMalformed)
 	if h, _ := d.Held([]byte("m"), []byte("l2")); h.Token != kept || h.Orphaned || h.Holder != member('b') {

@@ -30,7 +30,7 @@ type serviceCut interface {
 	// parts is one more than the number of the last part.
 	parts() int
 	// part is Cut.Part.
-	part(dst []byte, now clock.Time, part uint32, from, to uint64, limit int) (b []byte, count int, next uint64, end bool)
+	part(dst []byte, now clock.Time, part uint32, from uint64, limit int) (b []byte, count int, next uint64, end bool)
 }
 
 // pass is what one operation, or one establishment, is done with.

@@ -26,7 +26,7 @@ type Cut struct {
 	service serviceCut
 }
 
-// Places is how many places a part has at most: Cut.Part's from is below it.
+// Places is one more than the last place of a map in a Cut.
 const Places = trie.Places
 
 // ErrDigest means that parts do not make the State that they are said to be of: one of them is damaged or of another one.
@@ -41,11 +41,11 @@ func (s *State) Cut(now clock.Time) *Cut {
 // Parts is one more than the number of the last part.
 func (c *Cut) Parts() int { return c.service.parts() }
 
-// Part appends to dst a range of a part: what is at the places from to to, but not much more than limit bytes of it, and
+// Part appends to dst a range of a part: what is from place from on, but not much more than limit bytes of it, and
 // something if there is anything. next is where the rest begins; end says that there is none. count is how many entries were
 // appended. What has a term carries how much of it has elapsed at now. An unknown part is empty.
-func (c *Cut) Part(dst []byte, now clock.Time, part uint32, from, to uint64, limit int) (b []byte, count int, next uint64, end bool) {
-	return c.service.part(dst, now, part, from, to, limit)
+func (c *Cut) Part(dst []byte, now clock.Time, part uint32, from uint64, limit int) (b []byte, count int, next uint64, end bool) {
+	return c.service.part(dst, now, part, from, limit)
 }
 
 // tablesCut is the maps' service at one index.
@@ -87,25 +87,18 @@ func (c *tablesCut) digest() uint64  { return c.sum }
 func (c *tablesCut) entries() uint64 { return c.count }
 func (c *tablesCut) parts() int      { return 1 + len(c.maps) }
 
-func (c *tablesCut) part(dst []byte, now clock.Time, part uint32, from, to uint64, limit int) ([]byte, int, uint64, bool) {
+func (c *tablesCut) part(dst []byte, now clock.Time, part uint32, from uint64, limit int) ([]byte, int, uint64, bool) {
 	if part == 0 {
 		size := uint64(len(c.zero))
 		from = min(from, size)
-		last := size
-		if to < size {
-			last = max(from, to+1)
-		}
-		stop := min(last, from+uint64(max(limit, 1)))
-		return append(dst, c.zero[from:stop]...), 0, stop, stop == last
+		stop := min(size, from+uint64(max(limit, 1)))
+		return append(dst, c.zero[from:stop]...), 0, stop, stop == size
 	}
 	if int(part) > len(c.maps) {
 		return dst, 0, 0, true
 	}
 	begin, count, hash := len(dst), 0, uint64(0)
 	for e := range c.maps[part-1].From(from) {
-		if e.Hash() > to {
-			break
-		}
 		// Entries of one place stay together.
 		if count > 0 && e.Hash() != hash && len(dst)-begin+entryHead+e.Size() > limit {
 			return dst, count, e.Hash(), false
@@ -114,7 +107,7 @@ func (c *tablesCut) part(dst []byte, now clock.Time, part uint32, from, to uint6
 		dst = putEntry(dst, now, e)
 		count++
 	}
-	return dst, count, to, true
+	return dst, count, Places, true
 }
 
 // An entry is: u64 version, u16 length of key, u32 length of value, u8 1 if it has more; then, if so, 16 bytes owner and

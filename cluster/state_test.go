@@ -389,7 +389,7 @@ func TestGone(t *testing.T) {
 	}
 	d.do('a', with(op(wire.OpExpire, "l2"), func(o *wire.ClusterOp) { o.Token, o.Version = kept, kept }), CodeOK, "released b l2", "granted c l2")
 
-	d, token, kept = setup()
+	d, token, _ := setup()
 	d.Establish(d.now, opening(2, 0, "acd", "ac"))
 	d.want("voters", "left b", "orphaned b l1", "entered d", "owner gone b x", "owner gone b y")
 	if o := d.Orphans(); len(o) != 1 || o[0].Token != token || o[0].Waiting != 1 {

@@ -96,6 +96,10 @@ type Config struct {
 	FEC FEC
 	// Eviction is how long a receiver may be silent. Zero means 1s.
 	Eviction time.Duration
+	// Watched says that the owner calls Forget for every member that is gone. The receivers of an idle stream
+	// then report ever more rarely, where both ends are watched, and may be silent for longer than Eviction as
+	// long as they lack nothing.
+	Watched bool
 	// Pacer bounds the rate of all that the member sends; its other protocols spend from the same
 	// one. Nil means no bound.
 	Pacer *core.Pacer

@@ -36,6 +36,7 @@ type asking struct {
 // due decides.
 func (s *stream) notice(now clock.Time) {
 	a := &s.asking
+	s.busy(now)
 	if !s.nack || s.own {
 		a.tracked = max(a.tracked, s.highest)
 		return

@@ -74,8 +74,18 @@ func (p *Protocol) Forget(now clock.Time, member wire.MemberID, bar bool) {
 }
 
 // Admit ends what Forget with bar began: the member's streams go on with its next datagram, and it may be
-// a receiver again.
-func (p *Protocol) Admit(member wire.MemberID) { p.barred.remove(member) }
+// a receiver again. It may report rarely, so receivers are asked.
+func (p *Protocol) Admit(now clock.Time, member wire.MemberID) {
+	if !p.barred.has(member) {
+		return
+	}
+	p.barred.remove(member)
+	for _, s := range p.senders {
+		if !p.closed {
+			s.beat.send(s, now, true)
+		}
+	}
+}
 
 // Pending reports whether some stream of member holds a message that Sink refused, and so a message that
 // is still to be delivered.

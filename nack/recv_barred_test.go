@@ -43,8 +43,8 @@ func TestForgetBars(t *testing.T) {
 		if at := r.p.Heard(a.id); net.now.Sub(at) < 900*time.Millisecond {
 			t.Errorf("%v: a barred member was heard %v ago", id.Protocol(), net.now.Sub(at))
 		}
-		r.p.Admit(a.id)
-		r.p.Admit(a.id)
+		r.p.Admit(net.now, a.id)
+		r.p.Admit(net.now, a.id)
 		net.offer(a, s, 5, 64)
 		if !net.until(2*time.Second, func() bool { return h.next == 126 && len(back.receivers) == 1 }) {
 			t.Errorf("%v: admitted, it goes on at %d with %d receivers, lost %v", id.Protocol(), h.next, len(back.receivers), h.lost)

@@ -72,6 +72,7 @@ func (s *stream) tick(now clock.Time) {
 func (s *stream) expire(now clock.Time, t streamTimer, late time.Duration) {
 	switch t {
 	case tailEnd:
+		s.busy(now)
 		s.abandon(s.announced.tail, s.announced.tailMessage, core.LossUnrepaired)
 		s.drain(now)
 	case farewellEnd:
@@ -136,6 +137,9 @@ func (s *stream) compare(differs bool) {
 
 // hear notes a sign of life.
 func (s *stream) hear(now clock.Time) {
+	if s.status.resting() && now.Sub(s.heard) >= s.p.cfg.Eviction {
+		s.status.lapsed = now // if the stream has gone on meanwhile, the sender waited for a report
+	}
 	s.heard = now
 	if s.state != live {
 		s.wake(now)
@@ -147,6 +151,7 @@ func (s *stream) wake(now clock.Time) {
 	was := s.state
 	s.state = live
 	s.event(StreamResumed)
+	s.busy(now)
 	s.arm(senderDue, now.Add(askAfter))
 	if was == silent {
 		return
@@ -220,7 +225,11 @@ func (p *Protocol) stepHeartbeat(now clock.Time, d *wire.Datagram, h *wire.Heart
 // heartbeat takes in one heartbeat of this stream, which counts all data that came.
 func (s *stream) heartbeat(now clock.Time, h *wire.Heartbeat) {
 	s.status.echo, s.status.echoAt = h.SentAt, now
+	fewer := h.Receivers < s.group.receivers
 	s.group = group{receivers: h.Receivers, rtt: time.Duration(h.RoundTrip)}
+	if s.status.rare = h.Pause != 0; fewer && s.status.resting() {
+		s.report(now, false) // the sender may have evicted this one
+	}
 	if h.WantStatus {
 		s.report(now, s.group.receivers <= askAll)
 	}
@@ -239,6 +248,7 @@ func (s *stream) heartbeat(now clock.Time, h *wire.Heartbeat) {
 	}
 	s.announced.jump = 0
 	if h.First > s.next {
+		s.busy(now)
 		s.abandon(h.First, h.FirstMessage, why)
 		s.drain(now)
 	}

@@ -68,7 +68,7 @@ func (s *stream) came(now clock.Time, n uint64, b *buf.Buf, from origin) {
 	s.status.datagrams++
 	st, near := &s.status, s.windowSize()/(2*leastRoom)
 	if st.received >= st.every || st.datagrams >= s.p.window/4 || st.limit-n <= near && s.limit() >= st.limit+near {
-		s.report(now, true)
+		s.full(now)
 	}
 	if n >= s.seen {
 		s.seen = n + 1

@@ -21,6 +21,13 @@ const (
 	echoLongest  = time.Second // an older heartbeat is not echoed any more
 	// leastRoom is the part of its window that every stream is granted, whatever others hold.
 	leastRoom = 16
+	// Where the owners of both ends call Forget for what is gone, an idle stream's receiver reports ever more
+	// rarely: after idleReports reports that say the same each pause is twice the one before, up to idlePause.
+	// One is lost now and then, so that several are as close together as ever.
+	idleReports = 5
+	idlePause   = 4 * time.Second
+	// A receiver may be silent for so many halves of the pause that it gave.
+	pauseHalves = 7
 )
 
 // status decides when a receiver reports: so often that the sender need not wait, and
@@ -39,6 +46,39 @@ type status struct {
 	lapsed clock.Time // when the first report left after a pause in which the sender evicted this receiver; 0: never
 	missed uint64
 	gone   uint64
+
+	rare     bool          // the sender lets reports become rare
+	idle     uint8         // reports in a row that said the same
+	next     uint64        // in the last of them
+	promised time.Duration // the last report said that the next comes no later; 0: it said nothing
+}
+
+// resting reports whether the stream's reports have become rare.
+func (st *status) resting() bool { return st.idle > idleReports }
+
+// longest is how long the sender bears this receiver's silence.
+func (s *stream) longest() time.Duration {
+	return max(s.p.cfg.Eviction, s.status.promised*pauseHalves/2)
+}
+
+// busy ends the rest of an idle stream, if there is one: its reports are as frequent as ever again.
+func (s *stream) busy(now clock.Time) {
+	if st := &s.status; st.resting() {
+		st.idle, st.datagrams = 0, 0
+		if at := now.Add(time.Duration(s.p.cfg.Rand.Int64N(int64(s.statusEvery())))); at < s.timers[statusDue] {
+			s.arm(statusDue, at)
+		}
+	}
+}
+
+// full reports at once: as much has come as a report waits for. Of an idle stream any datagram is as much.
+func (s *stream) full(now clock.Time) {
+	if st := &s.status; st.resting() {
+		if s.busy(now); st.received < st.every {
+			return
+		}
+	}
+	s.report(now, true)
 }
 
 // report puts a status in line: at once, or soon, spread over receivers.
@@ -78,8 +118,28 @@ func (s *stream) sendStatus(now clock.Time) {
 		st.queued = true
 		s.p.queue(control{kind: sendStatus, stream: s})
 	}
-	every := max(statusEvery, min(time.Duration(s.group.receivers)*statusEach, s.p.cfg.Eviction/3))
+	every := s.statusPause()
 	s.arm(statusDue, now.Add(every*3/4+time.Duration(s.p.cfg.Rand.Int64N(int64(every/2)))))
+}
+
+// statusEvery is the mean time between reports of a stream that is not idle.
+func (s *stream) statusEvery() time.Duration {
+	return max(statusEvery, min(time.Duration(s.group.receivers)*statusEach, s.p.cfg.Eviction/3))
+}
+
+// statusPause is the mean time to the next report.
+func (s *stream) statusPause() time.Duration {
+	st, every := &s.status, s.statusEvery()
+	quiet := s.state == live && !s.paused && s.held == 0 && s.due == s.highest
+	if !s.p.cfg.Watched || !st.rare || !quiet || s.next != st.next {
+		st.idle, st.next = 0, s.next
+		return every
+	}
+	st.idle = min(st.idle+1, idleReports+16)
+	if !st.resting() {
+		return every
+	}
+	return min(every<<(st.idle-idleReports), max(idlePause, every))
 }
 
 // askHeartbeat queues a report that its sender answers with a heartbeat: one without an echo.
@@ -96,7 +156,7 @@ func (s *stream) askHeartbeat() {
 // came from it for Config.Eviction: it did not run, or could not send.
 func (s *stream) evicted(now clock.Time) bool {
 	st, longest := &s.status, s.p.cfg.Eviction
-	return st.sent != 0 && now.Sub(st.sent) >= longest || st.lapsed != 0 && now.Sub(st.lapsed) < longest
+	return st.sent != 0 && now.Sub(st.sent) >= s.longest() || st.lapsed != 0 && now.Sub(st.lapsed) < longest
 }
 
 // limit is the lowest datagram that there is no room for: what lies in the window, as far as there
@@ -120,10 +180,14 @@ func (s *stream) appendStatus(now clock.Time, mem []byte) ([]byte, buf.Endpoint)
 	st.received, st.datagrams = 0, 0
 	st.limit = s.limit()
 	s.p.stats.StatusesSent++
-	if st.sent != 0 && now.Sub(st.sent) >= s.p.cfg.Eviction {
+	if st.sent != 0 && now.Sub(st.sent) >= s.longest() {
 		st.lapsed = now
 	}
-	st.sent = now
+	st.sent, st.promised = now, 0
+	if st.resting() {
+		st.datagrams = s.p.window // the next datagram ends the rest
+		st.promised = max(s.timers[statusDue].Sub(now), 0) + time.Microsecond
+	}
 	held := now.Sub(st.echoAt)
 	if held > echoLongest {
 		st.echo, held = 0, 0 // too old to measure the round trip with
@@ -135,5 +199,6 @@ func (s *stream) appendStatus(now clock.Time, mem []byte) ([]byte, buf.Endpoint)
 		Room: uint32(min(max(s.p.cfg.Room, 0), 1<<31)),
 		Echo: st.echo, Held: uint32(held),
 		Missed: s.decoding.lost(st.missed), Gone: st.gone,
+		Pause: uint32(st.promised / time.Microsecond),
 	}), s.endpoint
 }

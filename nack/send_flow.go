@@ -22,6 +22,7 @@ type flow struct {
 	stale    bool       // the minima below are out of date
 	blocked  bool       // data is held back
 	since    clock.Time // when that began
+	woke     clock.Time // when data left after a pause in which all receivers had reported all
 	charged  clock.Time // up to here the time is in some receiver's held
 	total    time.Duration
 	next     uint64 // minima over receivers
@@ -235,20 +236,45 @@ func (f *flow) look(s *Sender, now clock.Time, late time.Duration) {
 		for i := range s.receivers {
 			s.receivers[i].heard = s.receivers[i].heard.Add(late)
 		}
+		f.woke = f.woke.Add(late)
 	}
 	probes := 0
 	for i := len(s.receivers) - 1; i >= 0; i-- {
 		r := &s.receivers[i]
-		switch silent := now.Sub(r.heard); {
-		case silent >= s.p.cfg.Eviction:
+		switch silent, longest := f.silence(now, r); {
+		case silent >= longest:
 			s.p.stats.Evictions++
 			s.dropReceiver(r.member, ReceiverEvicted)
-		case silent >= s.p.cfg.Eviction/2 && probes < maxProbes:
+		case silent >= longest-s.p.cfg.Eviction/2 && probes < maxProbes:
 			probes++
 			s.beat.probe(s, now, r.endpoint)
 		}
 	}
 	s.arm(receiversDue, now.Add(every))
+}
+
+// silence is how long a receiver has been silent, and how long it may be. One that reports rarely, since the
+// stream was idle, has as long as ever from when something left that it has not reported.
+func (f *flow) silence(now clock.Time, r *receiver) (silent, longest time.Duration) {
+	silent, longest = now.Sub(r.heard), f.s.p.cfg.Eviction
+	switch {
+	case r.pause == 0:
+	case r.next >= f.s.sent:
+		longest = max(longest, r.pause*pauseHalves/2)
+	default:
+		silent = min(silent, now.Sub(f.woke))
+	}
+	return silent, longest
+}
+
+// wake notes that a datagram has left after a pause of the stream.
+func (f *flow) wake(now clock.Time) {
+	if f.stale {
+		f.update()
+	}
+	if f.next >= f.s.sent-1 {
+		f.woke = now
+	}
 }
 
 // maxProbes bounds the receivers that are asked in one tick.

@@ -64,6 +64,8 @@ func (b *beat) sent(s *Sender, now clock.Time) {
 	b.data.add(now)
 	if d := now.Sub(b.last); d < soon/2 {
 		b.pace += (d - b.pace) / 8
+	} else if d >= statusEvery {
+		s.flow.wake(now)
 	}
 	b.last, b.since = now, 0
 	b.wait = b.quick(s)
@@ -152,7 +154,7 @@ func (b *beat) fire(s *Sender, now clock.Time) {
 	}
 	if held && len(s.receivers) > askAll {
 		b.askSlowest(s, now)
-	} else if at, ok := b.send(s, now, held || s.nack && len(s.receivers) <= askAll); !ok {
+	} else if at, ok := b.send(s, now, held || s.nack && len(s.receivers) <= askAll && !s.rests()); !ok {
 		s.arm(heartbeatDue, max(at, now+1))
 		return
 	}
@@ -163,6 +165,9 @@ func (b *beat) fire(s *Sender, now clock.Time) {
 	b.wait = min(b.wait*beatGrowth, longest)
 	s.arm(heartbeatDue, now.Add(b.wait))
 }
+
+// rests reports whether receivers may report rarely: they have all.
+func (s *Sender) rests() bool { return s.p.cfg.Watched && s.Acknowledged() }
 
 // askSlowest asks those that hold the stream up, and not all of a large group.
 func (b *beat) askSlowest(s *Sender, now clock.Time) {
@@ -196,12 +201,16 @@ func (s *Sender) writeHeartbeat(now clock.Time, mem []byte, ask bool) []byte {
 	if s.flow.stale {
 		s.flow.update()
 	}
+	pause := time.Duration(0)
+	if s.p.cfg.Watched {
+		pause = beatMax
+	}
 	mem = wire.AppendHeartbeat(wire.AppendHeader(mem, s.header), wire.Heartbeat{
 		First: s.first, Last: s.sent - 1,
 		FirstMessage: s.messageAt(s.first), NextMessage: s.messageAt(s.sent),
 		SentAt:    uint64(now),
 		RoundTrip: uint32(min(s.flow.measured, rttMax)), Receivers: uint32(len(s.receivers)),
-		WantStatus: ask,
+		WantStatus: ask, Pause: uint32(pause / time.Microsecond),
 	})
 	if s.beginning(now) {
 		mem = wire.AppendStart(mem, s.startFrame(now))

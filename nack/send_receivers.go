@@ -18,6 +18,7 @@ type receiver struct {
 	limit    uint64 // it has room for datagrams below this one
 	room     uint64 // bytes of socket buffer
 	heard    clock.Time
+	pause    time.Duration // the last report said that the next comes no later; 0: it said nothing
 	held     time.Duration // of Sender.Reckon: how long the stream waited for it
 	echo     uint64        // of the last round trip that was measured
 	rtt      core.RTT
@@ -27,6 +28,9 @@ type receiver struct {
 // answerAfter is how long a stream must have sent no data before a report without an echo is
 // answered with a heartbeat: before that, data and heartbeats come without being asked for.
 const answerAfter = 100 * time.Millisecond
+
+// longestPause is as long a pause between two reports as is believed.
+const longestPause = 30 * time.Second
 
 // stepStatus takes in a receiver's report.
 func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, from buf.Endpoint) error {
@@ -48,6 +52,9 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 	}
 	s.p.stats.StatusesReceived++
 	r.heard = now
+	if r.pause = 0; s.p.cfg.Watched {
+		r.pause = min(time.Duration(st.Pause)*time.Microsecond, longestPause)
+	}
 	r.next = max(r.next, st.Next)
 	r.highest = max(r.highest, min(st.Highest, s.sent)) // it may have been told of more than there is
 	r.limit = max(r.limit, st.Limit)

@@ -64,7 +64,8 @@ type MemberConfig struct {
 	MaxStreams     int           // zero means what nack chooses
 	Protocol       wire.Protocol // of what is sent, as in Load; zero means NACK
 	FEC            nack.FEC
-	MaxReceivers   int // zero means what nack chooses
+	Watched        bool // as members of a group are
+	MaxReceivers   int  // zero means what nack chooses
 }
 
 func (c MemberConfig) withDefaults() MemberConfig {

@@ -178,6 +178,11 @@ func TestBounds(t *testing.T) {
 		{"start: 65536 lanes", start(1, 1, 1<<16), nil},
 		{"start: 65537 lanes", start(1, 1, 1<<16+1), ErrRange},
 
+		{"heartbeat: pause 0", frame(FrameHeartbeat, append(heartbeat(1, 0, 1, 1)[2:], appendFixed32(nil, 9, 0)...)), ErrRange},
+		{"heartbeat: pause 1", frame(FrameHeartbeat, append(heartbeat(1, 0, 1, 1)[2:], appendFixed32(nil, 9, 1)...)), nil},
+		{"heartbeat: half a pause", frame(FrameHeartbeat, append(heartbeat(1, 0, 1, 1)[2:], 9<<3|5, 1)), ErrMalformed},
+		{"status: pause 0", frame(FrameStatus, append(status(1, 1, 1)[2:], appendFixed32(nil, 11, 0)...)), ErrRange},
+		{"status: pause 1", frame(FrameStatus, append(status(1, 1, 1)[2:], appendFixed32(nil, 11, 1)...)), nil},
 		{"leave: nothing sent", leave(0, 1), nil},
 		{"leave: last max", leave(max64, 1), ErrRange},
 		{"leave: next message 0", leave(0, 0), ErrRange},
@@ -284,11 +289,14 @@ func TestSizes(t *testing.T) {
 	if n := len(AppendHeartbeat(nil, Heartbeat{})); n != HeartbeatLen {
 		t.Errorf("heartbeat of %d bytes", n)
 	}
-	if n := len(AppendHeartbeat(nil, Heartbeat{WantStatus: true})); n != HeartbeatMax {
-		t.Errorf("heartbeat that wants a status of %d bytes", n)
+	if n := len(AppendHeartbeat(nil, Heartbeat{WantStatus: true, Pause: 1})); n != HeartbeatMax {
+		t.Errorf("longest heartbeat of %d bytes", n)
 	}
 	if n := len(AppendStatus(nil, Status{})); n != StatusLen {
 		t.Errorf("status of %d bytes", n)
+	}
+	if n := len(AppendStatus(nil, Status{Pause: 1})); n != StatusMax {
+		t.Errorf("longest status of %d bytes", n)
 	}
 	if n := len(AppendStart(nil, Start{})); n != StartLen {
 		t.Errorf("start of %d bytes", n)

@@ -15,12 +15,16 @@ type Heartbeat struct {
 	RoundTrip    uint32 // ns, the sender's estimate over its receivers; 0: not known yet
 	Receivers    uint32 // receivers that the sender has
 	WantStatus   bool   // answer with a Status at once
+
+	// Pause is after how many µs at the latest the next heartbeat is sent. A receiver whose sender gives it may
+	// report as rarely as its Status.Pause says. 0: not given.
+	Pause uint32
 }
 
-// HeartbeatLen is the length of a heartbeat frame in bytes; HeartbeatMax is it with WantStatus.
+// HeartbeatLen is the length of a heartbeat frame in bytes; HeartbeatMax is it with WantStatus and Pause.
 const (
 	HeartbeatLen = 2 + heartbeatBody
-	HeartbeatMax = HeartbeatLen + 2
+	HeartbeatMax = HeartbeatLen + 2 + 5
 
 	heartbeatBody = 5*9 + 2*5
 )
@@ -34,7 +38,8 @@ var heartbeatLayout = newLayout(heartbeatInRange,
 	fixed32,                         // round_trip
 	fixed32,                         // receivers
 	optional(field{kind: kindTrue}), // want_status
-)
+	optional(fixed32),               // pause
+).withLooseTail()
 
 // AppendHeartbeat appends h as one frame. It checks nothing: a receiver refuses values outside
 // their bounds.
@@ -42,6 +47,9 @@ func AppendHeartbeat(dst []byte, h Heartbeat) []byte {
 	body := byte(heartbeatBody)
 	if h.WantStatus {
 		body += 2
+	}
+	if h.Pause != 0 {
+		body += 5
 	}
 	dst = append(dst, fieldHeartbeat<<3|typeBytes, body)
 	dst = appendFixed64(dst, 1, h.First)
@@ -54,6 +62,9 @@ func AppendHeartbeat(dst []byte, h Heartbeat) []byte {
 	if h.WantStatus {
 		dst = append(dst, 8<<3|typeVarint, 1)
 	}
+	if h.Pause != 0 {
+		dst = appendFixed32(dst, 9, h.Pause)
+	}
 	return dst
 }
 
@@ -65,7 +76,7 @@ func heartbeatInRange(p *parts) bool {
 	_ = b[heartbeatBody-1]
 	first, last := binary.LittleEndian.Uint64(b[1:]), binary.LittleEndian.Uint64(b[10:])
 	firstMessage, nextMessage := binary.LittleEndian.Uint64(b[19:]), binary.LittleEndian.Uint64(b[28:])
-	return first >= 1 && last < math.MaxUint64 && first <= last+1 && firstMessage >= 1 && nextMessage >= firstMessage
+	return pauseInRange(p.tail, 9) && first >= 1 && last < math.MaxUint64 && first <= last+1 && firstMessage >= 1 && nextMessage >= firstMessage
 }
 
 func loadHeartbeat(p *parts) Heartbeat {
@@ -79,7 +90,8 @@ func loadHeartbeat(p *parts) Heartbeat {
 		SentAt:       binary.LittleEndian.Uint64(b[37:]),
 		RoundTrip:    binary.LittleEndian.Uint32(b[46:]),
 		Receivers:    binary.LittleEndian.Uint32(b[51:]),
-		WantStatus:   len(b) > heartbeatBody,
+		WantStatus:   looseField(p.tail, 8) != nil,
+		Pause:        loadPause(p.tail, 9),
 	}
 }
 

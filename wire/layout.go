@@ -11,8 +11,8 @@ import (
 // written by hand.
 //
 // A frame has, in this order, required fields of fixed size (the head), fields of bytes, optional
-// fields of fixed size (the tail), and behind a tail one optional field of bytes (the trailer). Each may be missing. The fields of the tail are
-// present together or not at all. A frame with lists of pairs has a head and the lists. A frame with
+// fields of fixed size (the tail), and behind a tail one optional field of bytes (the trailer). Each may be missing. The
+// fields of the tail are present together or not at all; those of a loose tail are each present or not. A frame with lists of pairs has a head and the lists. A frame with
 // messages of several fields inside has them last, in place of the tail.
 type layout struct {
 	fields  []field
@@ -26,6 +26,7 @@ type layout struct {
 	trailer    byte   // the number of a field of bytes behind the tail, which is optional; 0: none
 	sparse     bool   // some of these are optional
 	varies     bool   // there are some, or messages inside: the tail is no template at a fixed place
+	loose      bool   // each field of the tail may be missing
 
 	first, last byte // the numbers of the lists; 0: none
 	pairs       pairBounds
@@ -161,6 +162,13 @@ func (l *layout) withExact(exact func(*parts) bool) *layout {
 	return l
 }
 
+// withLooseTail returns l with a tail whose fields may be missing one by one. Only a frame whose other fields
+// are of fixed size has one.
+func (l *layout) withLooseTail() *layout {
+	l.loose = true
+	return l
+}
+
 // template is a run of fields of fixed size in the canonical layout.
 type template struct {
 	bytes []byte // zero but for what is the same in every encoding
@@ -256,12 +264,80 @@ func (l *layout) split(b []byte, p *parts) bool {
 			return l.splitNested(rest, p)
 		}
 		return l.splitBytes(rest, p)
+	case l.loose:
+		if !l.splitLoose(rest) {
+			return false
+		}
+		p.tail = rest
 	case len(rest) > 0 && (len(rest) != len(l.tail.bytes) || !l.tail.matches(rest)):
 		return false
 	case l.exact != nil && !l.exact(p):
 		return false
 	}
 	return l.inRange(p)
+}
+
+// splitLoose reports whether b is canonical fields of a loose tail.
+func (l *layout) splitLoose(b []byte) bool {
+	for i := range l.fields {
+		f := &l.fields[i]
+		if !f.opt {
+			continue
+		}
+		typ, length := f.wireType()
+		if len(b) == 0 || b[0] != byte(i+1)<<3|typ {
+			continue
+		}
+		if len(b) < 1+length || f.kind == kindTrue && b[1] != 1 {
+			return false
+		}
+		b = b[1+length:]
+	}
+	return len(b) == 0
+}
+
+// looseTail takes the fields that were not seen out of a loose tail.
+func (l *layout) looseTail(tail []byte, seen uint32) []byte {
+	n := 0
+	for i := range l.fields {
+		if f := &l.fields[i]; f.opt && seen&(1<<(i+1)) != 0 {
+			_, length := f.wireType()
+			n += copy(tail[n:], tail[f.place:f.place+1+length])
+		}
+	}
+	return tail[:n]
+}
+
+// looseField finds the value of a field in a loose tail; nil: it is missing.
+func looseField(tail []byte, number byte) []byte {
+	for len(tail) > 0 {
+		length := 1 // a varint of one byte
+		switch tail[0] & 7 {
+		case typeFixed64:
+			length = 8
+		case typeFixed32:
+			length = 4
+		}
+		if tail[0]>>3 == number {
+			return tail[1 : 1+length]
+		}
+		tail = tail[1+length:]
+	}
+	return nil
+}
+
+// pauseInRange reports whether a pause in a loose tail is missing, or 1 or more.
+func pauseInRange(tail []byte, number byte) bool {
+	v := looseField(tail, number)
+	return v == nil || binary.LittleEndian.Uint32(v) != 0
+}
+
+// loadPause is a pause in a loose tail; 0: it is missing.
+func loadPause(tail []byte, number byte) uint32 {
+	if v := looseField(tail, number); v != nil {
+		return binary.LittleEndian.Uint32(v)
+	}
+	return 0
 }
 
 // splitBytes is split from the first field of bytes on.
@@ -442,8 +518,10 @@ func (l *layout) scan(b []byte, p *parts, mem *scratch) error {
 			}
 		}
 	}
-	if o := seen & l.optional; s.bad || seen&l.required != l.required || o != 0 && o != l.optional {
+	if o := seen & l.optional; s.bad || seen&l.required != l.required || o != 0 && o != l.optional && !l.loose {
 		return ErrMalformed
+	} else if l.loose {
+		p.tail = l.looseTail(mem[n:end], o)
 	} else if o != 0 {
 		p.head, p.tail = mem[:end], mem[n:end]
 	}

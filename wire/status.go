@@ -14,32 +14,42 @@ type Status struct {
 	Held              uint32 // ns between receiving that heartbeat and sending this
 	Missed            uint64 // datagrams that did not arrive at first, so far
 	Gone              uint64 // datagrams given up, so far
+
+	// Pause is after how many µs at the latest the next Status is sent, if nothing comes meanwhile: the stream is
+	// idle, and reports have become rare. 0: not given; they are as frequent as ever.
+	Pause uint32
 }
 
-// StatusLen is the length of a status frame in bytes.
+// StatusLen is the length of a status frame in bytes; StatusMax is it with Pause.
 const (
 	StatusLen = 2 + statusBody
+	StatusMax = StatusLen + 5
 
 	statusBody = 18 + 3*5 + 6*9
 )
 
 var statusLayout = newLayout(statusInRange,
-	memberID, // origin
-	fixed32,  // origin_incarnation
-	fixed64,  // next
-	fixed64,  // highest
-	fixed64,  // limit
-	fixed32,  // room
-	fixed64,  // echo
-	fixed32,  // held
-	fixed64,  // missed
-	fixed64,  // gone
-)
+	memberID,          // origin
+	fixed32,           // origin_incarnation
+	fixed64,           // next
+	fixed64,           // highest
+	fixed64,           // limit
+	fixed32,           // room
+	fixed64,           // echo
+	fixed32,           // held
+	fixed64,           // missed
+	fixed64,           // gone
+	optional(fixed32), // pause
+).withLooseTail()
 
 // AppendStatus appends s as one frame. It checks nothing: a receiver refuses values outside
 // their bounds.
 func AppendStatus(dst []byte, s Status) []byte {
-	dst = append(dst, fieldStatus<<3|typeBytes, statusBody)
+	body := byte(statusBody)
+	if s.Pause != 0 {
+		body += 5
+	}
+	dst = append(dst, fieldStatus<<3|typeBytes, body)
 	dst = appendMember(dst, 1, s.Origin)
 	dst = appendFixed32(dst, 2, s.OriginIncarnation)
 	dst = appendFixed64(dst, 3, s.Next)
@@ -49,7 +59,11 @@ func AppendStatus(dst []byte, s Status) []byte {
 	dst = appendFixed64(dst, 7, s.Echo)
 	dst = appendFixed32(dst, 8, s.Held)
 	dst = appendFixed64(dst, 9, s.Missed)
-	return appendFixed64(dst, 10, s.Gone)
+	dst = appendFixed64(dst, 10, s.Gone)
+	if s.Pause != 0 {
+		dst = appendFixed32(dst, 11, s.Pause)
+	}
+	return dst
 }
 
 // Status reads a frame of kind FrameStatus.
@@ -59,7 +73,7 @@ func statusInRange(p *parts) bool {
 	b := p.head
 	_ = b[statusBody-1]
 	next, highest, limit := binary.LittleEndian.Uint64(b[24:]), binary.LittleEndian.Uint64(b[33:]), binary.LittleEndian.Uint64(b[42:])
-	return next >= 1 && highest >= next && limit >= next
+	return pauseInRange(p.tail, 11) && next >= 1 && highest >= next && limit >= next
 }
 
 func loadStatus(p *parts) Status {
@@ -76,5 +90,6 @@ func loadStatus(p *parts) Status {
 		Held:              binary.LittleEndian.Uint32(b[65:]),
 		Missed:            binary.LittleEndian.Uint64(b[70:]),
 		Gone:              binary.LittleEndian.Uint64(b[79:]),
+		Pause:             loadPause(p.tail, 11),
 	}
 }

@@ -89,9 +89,9 @@ func (m *Member) forget(now clock.Time, id wire.MemberID) {
 
 // admit lifts the bar.
 func (m *Member) admit(id wire.MemberID) {
-	m.units[0].nack.Admit(id)
+	m.units[0].nack.Admit(m.Engine().Now(), id)
 	for _, u := range m.units[1:] {
-		u.engine.Post(func() { u.nack.Admit(id) })
+		u.engine.Post(func() { u.nack.Admit(u.engine.Now(), id) })
 	}
 }
 

@@ -633,15 +633,18 @@ func (x *Gap) GetCount() uint32 {
 
 // Heartbeat tells what a sender holds, so that a lost tail is noticed.
 type Heartbeat struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	First         *uint64                `protobuf:"fixed64,1,opt,name=first,proto3,oneof" json:"first,omitempty"`                                   // required; lowest datagram that can still be repaired; last + 1 when none
-	Last          *uint64                `protobuf:"fixed64,2,opt,name=last,proto3,oneof" json:"last,omitempty"`                                     // required; highest datagram sent; 0 before the first
-	FirstMessage  *uint64                `protobuf:"fixed64,3,opt,name=first_message,json=firstMessage,proto3,oneof" json:"first_message,omitempty"` // required; message number of the first message in datagram first
-	NextMessage   *uint64                `protobuf:"fixed64,4,opt,name=next_message,json=nextMessage,proto3,oneof" json:"next_message,omitempty"`    // required; message number that the next message will get
-	SentAt        *uint64                `protobuf:"fixed64,5,opt,name=sent_at,json=sentAt,proto3,oneof" json:"sent_at,omitempty"`                   // required; sender's clock, ns; Status.echo returns it
-	RoundTrip     *uint32                `protobuf:"fixed32,6,opt,name=round_trip,json=roundTrip,proto3,oneof" json:"round_trip,omitempty"`          // required; ns, the sender's estimate over its receivers; 0: not known yet
-	Receivers     *uint32                `protobuf:"fixed32,7,opt,name=receivers,proto3,oneof" json:"receivers,omitempty"`                           // required; receivers that the sender knows
-	WantStatus    *bool                  `protobuf:"varint,8,opt,name=want_status,json=wantStatus,proto3,oneof" json:"want_status,omitempty"`        // answer with a Status at once
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	First        *uint64                `protobuf:"fixed64,1,opt,name=first,proto3,oneof" json:"first,omitempty"`                                   // required; lowest datagram that can still be repaired; last + 1 when none
+	Last         *uint64                `protobuf:"fixed64,2,opt,name=last,proto3,oneof" json:"last,omitempty"`                                     // required; highest datagram sent; 0 before the first
+	FirstMessage *uint64                `protobuf:"fixed64,3,opt,name=first_message,json=firstMessage,proto3,oneof" json:"first_message,omitempty"` // required; message number of the first message in datagram first
+	NextMessage  *uint64                `protobuf:"fixed64,4,opt,name=next_message,json=nextMessage,proto3,oneof" json:"next_message,omitempty"`    // required; message number that the next message will get
+	SentAt       *uint64                `protobuf:"fixed64,5,opt,name=sent_at,json=sentAt,proto3,oneof" json:"sent_at,omitempty"`                   // required; sender's clock, ns; Status.echo returns it
+	RoundTrip    *uint32                `protobuf:"fixed32,6,opt,name=round_trip,json=roundTrip,proto3,oneof" json:"round_trip,omitempty"`          // required; ns, the sender's estimate over its receivers; 0: not known yet
+	Receivers    *uint32                `protobuf:"fixed32,7,opt,name=receivers,proto3,oneof" json:"receivers,omitempty"`                           // required; receivers that the sender knows
+	WantStatus   *bool                  `protobuf:"varint,8,opt,name=want_status,json=wantStatus,proto3,oneof" json:"want_status,omitempty"`        // answer with a Status at once
+	// µs, 1 or more: the next heartbeat comes no later. A receiver whose sender gives this may report as rarely
+	// as its Status.pause says, while the stream is idle.
+	Pause         *uint32 `protobuf:"fixed32,9,opt,name=pause,proto3,oneof" json:"pause,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -732,6 +735,13 @@ func (x *Heartbeat) GetWantStatus() bool {
 	return false
 }
 
+func (x *Heartbeat) GetPause() uint32 {
+	if x != nil && x.Pause != nil {
+		return *x.Pause
+	}
+	return 0
+}
+
 // Status tells a sender how far one receiver is.
 type Status struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
@@ -745,6 +755,7 @@ type Status struct {
 	Held              *uint32                `protobuf:"fixed32,8,opt,name=held,proto3,oneof" json:"held,omitempty"`                                                    // required; ns between hearing that heartbeat and sending this
 	Missed            *uint64                `protobuf:"fixed64,9,opt,name=missed,proto3,oneof" json:"missed,omitempty"`                                                // required; datagrams that did not arrive at first, so far
 	Gone              *uint64                `protobuf:"fixed64,10,opt,name=gone,proto3,oneof" json:"gone,omitempty"`                                                   // required; datagrams given up, so far
+	Pause             *uint32                `protobuf:"fixed32,11,opt,name=pause,proto3,oneof" json:"pause,omitempty"`                                                 // µs, 1 or more: on an idle stream the next Status comes no later; missing: as often as ever
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -845,6 +856,13 @@ func (x *Status) GetMissed() uint64 {
 func (x *Status) GetGone() uint64 {
 	if x != nil && x.Gone != nil {
 		return *x.Gone
+	}
+	return 0
+}
+
+func (x *Status) GetPause() uint32 {
+	if x != nil && x.Pause != nil {
+		return *x.Pause
 	}
 	return 0
 }
@@ -4568,7 +4586,7 @@ const file_blaze_proto_rawDesc = "" +
 	"\x05first\x18\x01 \x01(\x06H\x00R\x05first\x88\x01\x01\x12\x19\n" +
 	"\x05count\x18\x02 \x01(\aH\x01R\x05count\x88\x01\x01B\b\n" +
 	"\x06_firstB\b\n" +
-	"\x06_count\"\x8b\x03\n" +
+	"\x06_count\"\xb0\x03\n" +
 	"\tHeartbeat\x12\x19\n" +
 	"\x05first\x18\x01 \x01(\x06H\x00R\x05first\x88\x01\x01\x12\x17\n" +
 	"\x04last\x18\x02 \x01(\x06H\x01R\x04last\x88\x01\x01\x12(\n" +
@@ -4579,7 +4597,8 @@ const file_blaze_proto_rawDesc = "" +
 	"round_trip\x18\x06 \x01(\aH\x05R\troundTrip\x88\x01\x01\x12!\n" +
 	"\treceivers\x18\a \x01(\aH\x06R\treceivers\x88\x01\x01\x12$\n" +
 	"\vwant_status\x18\b \x01(\bH\aR\n" +
-	"wantStatus\x88\x01\x01B\b\n" +
+	"wantStatus\x88\x01\x01\x12\x19\n" +
+	"\x05pause\x18\t \x01(\aH\bR\x05pause\x88\x01\x01B\b\n" +
 	"\x06_firstB\a\n" +
 	"\x05_lastB\x10\n" +
 	"\x0e_first_messageB\x0f\n" +
@@ -4589,7 +4608,8 @@ const file_blaze_proto_rawDesc = "" +
 	"\v_round_tripB\f\n" +
 	"\n" +
 	"_receiversB\x0e\n" +
-	"\f_want_status\"\x9d\x03\n" +
+	"\f_want_statusB\b\n" +
+	"\x06_pause\"\xc2\x03\n" +
 	"\x06Status\x12\x1b\n" +
 	"\x06origin\x18\x01 \x01(\fH\x00R\x06origin\x88\x01\x01\x122\n" +
 	"\x12origin_incarnation\x18\x02 \x01(\aH\x01R\x11originIncarnation\x88\x01\x01\x12\x17\n" +
@@ -4601,7 +4621,9 @@ const file_blaze_proto_rawDesc = "" +
 	"\x04held\x18\b \x01(\aH\aR\x04held\x88\x01\x01\x12\x1b\n" +
 	"\x06missed\x18\t \x01(\x06H\bR\x06missed\x88\x01\x01\x12\x17\n" +
 	"\x04gone\x18\n" +
-	" \x01(\x06H\tR\x04gone\x88\x01\x01B\t\n" +
+	" \x01(\x06H\tR\x04gone\x88\x01\x01\x12\x19\n" +
+	"\x05pause\x18\v \x01(\aH\n" +
+	"R\x05pause\x88\x01\x01B\t\n" +
 	"\a_originB\x15\n" +
 	"\x13_origin_incarnationB\a\n" +
 	"\x05_nextB\n" +
@@ -4612,7 +4634,8 @@ const file_blaze_proto_rawDesc = "" +
 	"\x05_echoB\a\n" +
 	"\x05_heldB\t\n" +
 	"\a_missedB\a\n" +
-	"\x05_gone\"\xac\x01\n" +
+	"\x05_goneB\b\n" +
+	"\x06_pause\"\xac\x01\n" +
 	"\x05Start\x12\x19\n" +
 	"\x05first\x18\x01 \x01(\x06H\x00R\x05first\x88\x01\x01\x12(\n" +
 	"\rfirst_message\x18\x02 \x01(\x06H\x01R\ffirstMessage\x88\x01\x01\x12\x15\n" +

@@ -21,8 +21,13 @@ import (
 const childEnv = "BLAZE_STORE_CHILD"
 
 func TestMain(m *testing.M) {
+	lockWait = 100 * time.Millisecond
 	if dir := os.Getenv(childEnv); dir != "" {
-		if err := child(dir); err != nil {
+		do := child
+		if os.Getenv(childEnv+"_DISK") != "" {
+			do = diskChild
+		}
+		if err := do(dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

@@ -22,6 +22,7 @@ type load struct {
 	ticket uint64
 	states []state // by ticket; 0: what it began with
 	snaps  int     // snapshots that were begun, Replace among them
+	grows  bool    // no snapshots
 }
 
 // state is what a disk should hold.
@@ -71,7 +72,7 @@ func (l *load) bytes() []byte {
 // step does one whole.
 func (l *load) step() {
 	rng := l.rng
-	if rng.IntN(300) == 0 { // another history: all keys anew
+	if !l.grows && rng.IntN(300) == 0 { // another history: all keys anew
 		s := state{quorum: l.state.quorum, tail: l.state.tail, olds: l.state.disk()}
 		s.at = point{l.state.at.index + 1 + uint64(rng.IntN(100)), rng.Uint64()}
 		if rng.IntN(2) == 0 && l.state.at.index > 100 {
@@ -103,7 +104,7 @@ func (l *load) step() {
 	} else {
 		l.store.Committed(l.state.at.index)
 	}
-	if wrote && rng.IntN(10) == 0 { // a snapshot alone is a whole or not, depending on the one before
+	if !l.grows && wrote && rng.IntN(10) == 0 { // a snapshot alone is a whole or not, depending on the one before
 		l.snapshot(false)
 	}
 	if t := l.store.Flush(rng.IntN(2) == 0); t != l.ticket {

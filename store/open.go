@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -22,8 +23,8 @@ const (
 	newName  = "blaze.new-" // being made; with a random end
 )
 
-// lockWait is how long Open waits for whoever has the directory.
-const lockWait = time.Second
+// lockWait is how long Open waits for whoever has the directory. Tests make it shorter.
+var lockWait = time.Second
 
 // errFormat is a format that this build does not have.
 type errFormat uint32
@@ -196,10 +197,15 @@ func removeLeft(dir string) {
 // check locks the directory's file for reading and reads all of it.
 func check(dir string, wait time.Duration) (*contents, error) {
 	path := filepath.Join(dir, fileName)
+	if info, err := os.Stat(path); err == nil && info.Size() == 0 { // bbolt would make a new one of it
+		return nil, damaged("the file %s is empty", fileName)
+	}
 	b, err := openBolt(path, true, wait)
 	if err != nil {
-		if errors.Is(err, berrors.ErrInvalid) || errors.Is(err, berrors.ErrChecksum) || errors.Is(err, berrors.ErrVersionMismatch) || isShort(path) {
-			return nil, damaged("the file is no bbolt database: %v", err)
+		var system *fs.PathError
+		var number syscall.Errno
+		if !errors.Is(err, berrors.ErrTimeout) && !errors.As(err, &system) && !errors.As(err, &number) {
+			err = damaged("the file is no database: %v", err)
 		}
 		return nil, err
 	}
@@ -216,12 +222,6 @@ func check(dir string, wait time.Duration) (*contents, error) {
 		return nil, damaged("the newest transaction is %d, and %d was there", c.txid, told)
 	}
 	return c, nil
-}
-
-// isShort reports whether the file is shorter than any database.
-func isShort(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Size() < 4*512
 }
 
 // explain makes err an *Error.

@@ -50,7 +50,8 @@ type Channel struct {
 	views   atomic.Pointer[[]*func(View)] // replaced, never changed
 	streams streamHandlers
 
-	group *groupState // nil: it is no GroupChannel
+	group   *groupState   // nil: it is no GroupChannel
+	cluster *clusterState // nil: it is no ClusterChannel
 
 	stock  intake.Stock  // where the messages that are queued wait
 	watch  *intake.Watch // names slow consumers
@@ -115,7 +116,7 @@ func (c *Channel) SetConfig(cfg Config) error {
 		return err
 	}
 	full := cfg.withDefaults()
-	full.group = c.group != nil
+	full.group, full.clustered = c.group != nil, c.cluster != nil
 	c.cfg.Store(&full)
 	c.stock.SetLimit(full.queueBytes())
 	for _, t := range full.Topics {
@@ -143,6 +144,9 @@ func (c *Channel) Init() error {
 func (c *Channel) init() error {
 	if c.State() != Constructed {
 		return nil
+	}
+	if conf := c.cfg.Load(); c.cluster != nil && conf.DataDir != "" {
+		return fmt.Errorf("%w: Config.DataDir, in this version", ErrUnsupported)
 	}
 	res, err := c.cfg.Load().attach(c.logger())
 	if err != nil {
@@ -177,6 +181,7 @@ func (c *Channel) Start() error {
 	c.run.Store(st)
 	c.state.Store(uint32(Started))
 	st.Group().Tell()
+	st.Cluster().Serve()
 	c.serve(true, func(s *Subscription) { s.queue.Start() })
 	st.Engine(0).Post(st.streams.tell)
 	c.announced(st)
@@ -226,7 +231,7 @@ func (c *Channel) newStart() (*start, error) {
 	}
 	c.res.Discard()
 	var err error
-	if st.Run, err = run.Start(run.Config{Member: cfg, Invoker: conf.Invoker, Group: c.groupConfig(c.res), Held: c.heldBack(c.res)}); err != nil {
+	if st.Run, err = run.Start(run.Config{Member: cfg, Invoker: conf.Invoker, Group: c.groupConfig(c.res), Cluster: c.clusterConfig(), Held: c.heldBack(c.res)}); err != nil {
 		return nil, err
 	}
 	st.read = make([]atomic.Pointer[EngineStats], st.Engines())
@@ -269,6 +274,9 @@ func (c *Channel) Shutdown() error {
 				err = fmt.Errorf("blaze: closing the driver: %w", cerr)
 			}
 			c.res = nil
+		}
+		if c.cluster != nil {
+			c.cluster.replica.Clear()
 		}
 		c.state.Store(uint32(Constructed))
 		return err
@@ -316,7 +324,7 @@ func (c *Channel) inHandler() bool {
 	if st := c.turning(); st != nil && st.InHandler() {
 		return true
 	}
-	if c.group != nil && (c.group.listeners.Called() || c.group.handlers.Called()) {
+	if c.group != nil && (c.group.listeners.Called() || c.group.handlers.Called()) || c.cluster != nil && c.cluster.replica.Called() {
 		return true
 	}
 	return slices.ContainsFunc(c.queued(), func(s *Subscription) bool { return s.queue.Called() })
@@ -347,8 +355,12 @@ func (c *Channel) stop() error {
 	c.run.Store(nil)
 	c.state.Store(uint32(Stopped))
 
+	exited := st.Cluster().Close(deadline)
 	c.handlers().Close(st.Run)
 	left := st.Settle(deadline)
+	if !exited {
+		left = append(left, "the cluster has not taken note that this member leaves: to the others it has failed")
+	}
 	untaken := 0
 	for _, s := range c.queued() {
 		untaken += s.queue.Await(deadline)
@@ -358,6 +370,7 @@ func (c *Channel) stop() error {
 	}
 	c.handlers().Settle(st.Run, deadline)
 	st.streams.ended.Store(true)
+	st.Cluster().End()
 	st.End(func(unsent uint64) {
 		if unsent > 0 {
 			c.unsent.Add(unsent)
@@ -383,6 +396,11 @@ func (c *Channel) stop() error {
 	}
 	for _, queue := range c.handlers().Join(patience.Done()) {
 		left = append(left, fmt.Sprintf("a handler of queue %q still runs", queue))
+	}
+	if c.cluster != nil {
+		for _, name := range c.cluster.replica.Join(patience.Done()) {
+			left = append(left, fmt.Sprintf("a handler of %s still runs", name))
+		}
 	}
 	if !c.told(st, patience.Done()) {
 		left = append(left, "a handler of OnMember still runs")

@@ -80,14 +80,6 @@ func (c *Config) ringBytes() int64 {
 	return int64(totem.QueueBytes(c.MaxMessageSize) + totem.AssemblyBytes(c.MaxMessageSize))
 }
 
-// clusterBytes is what the ring of a cluster takes besides packet memory.
-func (c *Config) clusterBytes() int64 {
-	if !c.clustered {
-		return 0
-	}
-	return member.ClusterBytes
-}
-
 // memoryXDP is c's over AF_XDP, where one packet memory is for the cores and for the driver's rings.
 func (c *Config) memoryXDP(mtu, queues int) memory {
 	datagram := mtu - ipHeaders

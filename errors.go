@@ -2,7 +2,6 @@ package blaze
 
 import (
 	"errors"
-	"fmt"
 )
 
 // Sentinels, for errors.Is. The error of a call wraps one of them and names the thing, state or value
@@ -94,8 +93,3 @@ func (e *configError) Error() string {
 func (e *configError) Is(target error) bool { return target == ErrConfig }
 
 func (e *configError) Unwrap() error { return e.cause }
-
-// unsupported is the one answer to everything that a later version will bring.
-func unsupported(what string) error {
-	return fmt.Errorf("%w: %s, in this version", ErrUnsupported, what)
-}

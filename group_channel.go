@@ -47,12 +47,17 @@ func NewGroupChannel(name string, cfg Config) (*GroupChannel, error) {
 	if name != "" {
 		cfg.Name = name
 	}
-	c := newChannel()
-	c.group = &groupState{listeners: run.NewListeners(), handlers: run.NewHandlers()}
-	if err := c.SetConfig(cfg); err != nil {
+	g := newGroupChannel()
+	if err := g.SetConfig(cfg); err != nil {
 		return nil, err
 	}
-	return &GroupChannel{c}, nil
+	return g, nil
+}
+
+func newGroupChannel() *GroupChannel {
+	c := newChannel()
+	c.group = &groupState{listeners: run.NewListeners(), handlers: run.NewHandlers()}
+	return &GroupChannel{c}
 }
 
 // groupConfig is what a start of a GroupChannel needs besides; nil for others.

@@ -20,10 +20,12 @@ const (
 
 // Kinds of commands that a Calls carries out, see Group.Command.
 const (
-	commandBegin  = FirstOwn + iota // Command.Call is begun
-	commandCancel                   // Command.Call is cancelled
-	commandDone                     // a handler is done with an item of a queue
-	FirstFree                       // the owner's own begin here
+	commandBegin        = FirstOwn + iota // Command.Call is begun
+	commandCancel                         // Command.Call is cancelled
+	commandDone                           // a handler is done with an item of a queue
+	commandClusterBegin                   // Command.Call is begun, see ClusterCalls
+	commandClusterCancel
+	FirstFree // the owner's own begin here
 )
 
 // Call is one call that waits for another member: a slot of Calls.

@@ -21,7 +21,8 @@ type Config struct {
 	Member  member.Config
 	Invoker bool // no goroutines: the application turns the engine
 
-	Group *GroupConfig // nil: the member is in no group
+	Group   *GroupConfig   // nil: the member is in no group
+	Cluster *ClusterConfig // nil: the member is in no cluster; else Group is set
 
 	// Held is called when a receiver has held a stream back for more than half of a second, every ten
 	// seconds while it does so, and when it has recovered. It runs on a goroutine of its own, one call
@@ -40,6 +41,7 @@ type Run struct {
 	held    func(Held)
 	watch   *watch
 	group   *Group       // nil: the member is in no group
+	cluster *Cluster     // nil: the member is in no cluster
 	serving *serving     // of a member of a group
 	calls   member.Calls // of a member of a group
 	spins   bool         // the engine never sleeps
@@ -70,6 +72,9 @@ func Start(cfg Config) (*Run, error) {
 	}
 	if cfg.Group != nil {
 		r.group = newGroup(r, cfg.Group, &cfg.Member)
+	}
+	if cfg.Cluster != nil {
+		r.cluster = newCluster(r, cfg.Cluster, &cfg.Member)
 	}
 	r.spins, r.rest = cfg.Member.Idle == engine.BusySpin, func() { r.driver.Wait(idleWait) }
 	r.member = member.New(cfg.Member)

@@ -1,0 +1,198 @@
+package run
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/activeblaze/blaze/cluster"
+	"github.com/activeblaze/blaze/internal/trie"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// Replica is what the application of a ClusterChannel sees of the replicated state: a root for each map, and the events
+// that its watchers read. It outlives runs. The first engine writes it, at the end of a turn; everybody reads it.
+type Replica struct {
+	mu       sync.Mutex // never held while waiting for anything
+	maps     map[string]*ReplicaMap
+	watchers []*Watcher
+	run      *Cluster // that writes it; nil: none
+
+	watching atomic.Int64 // watchers of maps
+	overruns atomic.Uint64
+
+	masters feed[wire.MemberID] // of every grant
+	master  wire.MemberID       // the present one; guarded by masters.mu
+}
+
+// ReplicaMap is one map.
+type ReplicaMap struct {
+	name string
+	root atomic.Pointer[trie.Root]
+	feed feed[cluster.Event]
+
+	pending []cluster.Event // of the turn; the first engine's
+	grouped bool            // pending has all of the turn
+}
+
+// NewReplica makes an empty one.
+func NewReplica() *Replica { return &Replica{maps: map[string]*ReplicaMap{}} }
+
+// Map finds a map, which is there as soon as somebody names it.
+func (p *Replica) Map(name string) *ReplicaMap {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m := p.maps[name]
+	if m == nil {
+		m = &ReplicaMap{name: name}
+		p.maps[name] = m
+	}
+	return m
+}
+
+// Root is the map as it was published last; nil: it is empty.
+func (m *ReplicaMap) Root() *trie.Root { return m.root.Load() }
+
+// all are the maps that there are.
+func (p *Replica) all() (list []*ReplicaMap) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.maps {
+		list = append(list, m)
+	}
+	return list
+}
+
+// Clear forgets the state. Watchers begin anew.
+func (p *Replica) Clear() {
+	for _, m := range p.all() {
+		m.reset(nil)
+	}
+	p.setMaster(wire.MemberID{})
+}
+
+// reset replaces what the map holds by something that does not continue it.
+func (m *ReplicaMap) reset(root *trie.Root) {
+	m.feed.mu.Lock()
+	defer m.feed.mu.Unlock()
+	if m.root.Load() == nil && root == nil {
+		return
+	}
+	m.root.Store(root)
+	m.feed.put(nil, 0, true)
+}
+
+// setMaster publishes who is master.
+func (p *Replica) setMaster(id wire.MemberID) {
+	p.masters.mu.Lock()
+	defer p.masters.mu.Unlock()
+	p.master = id
+	if id != (wire.MemberID{}) {
+		p.masters.put([]wire.MemberID{id}, uint64(len(id)), false)
+	}
+}
+
+// publication is what the first engine needs of a Replica to write it.
+type publication struct {
+	replica *Replica
+	maps    map[string]*ReplicaMap // those that it has written
+	touched []*ReplicaMap
+}
+
+func (p *publication) of(name string) *ReplicaMap {
+	m := p.maps[name]
+	if m == nil {
+		m = p.replica.Map(name)
+		p.maps[m.name] = m
+	}
+	return m
+}
+
+// publish shows readers what a turn has changed.
+func (p *publication) publish(c *cluster.Publication) {
+	if c.Reset {
+		p.reset(c.State)
+		return
+	}
+	changed := c.State.Changed()
+	if p.replica.watching.Load() > 0 && len(changed) > 1 {
+		p.group(c.Events)
+	}
+	for _, r := range changed {
+		p.show(p.of(r.Name), r.Root, c.Events)
+	}
+	for _, m := range p.touched {
+		clear(m.pending)
+		m.pending, m.grouped = m.pending[:0], false
+	}
+	p.touched = p.touched[:0]
+}
+
+// group sorts the events of a turn by their maps.
+func (p *publication) group(events []cluster.Event) {
+	for i := range events {
+		if e := &events[i]; ofMap(e) {
+			m := p.of(e.Map)
+			if !m.grouped {
+				m.grouped = true
+				p.touched = append(p.touched, m)
+			}
+			m.pending = append(m.pending, *e)
+		}
+	}
+}
+
+func ofMap(e *cluster.Event) bool {
+	return e.Kind >= cluster.EventPut && e.Kind <= cluster.EventOwnerGone
+}
+
+// eventBytes is what an event takes besides its entries.
+const eventBytes = 160
+
+// show publishes the new root of a map, and its events.
+func (p *publication) show(m *ReplicaMap, root *trie.Root, events []cluster.Event) {
+	m.feed.mu.Lock()
+	defer m.feed.mu.Unlock()
+	m.root.Store(root)
+	if len(m.feed.readers) == 0 {
+		return
+	}
+	var own []cluster.Event
+	if m.grouped {
+		own = slices.Clone(m.pending)
+	} else {
+		for i := range events {
+			if e := &events[i]; ofMap(e) && e.Map == m.name {
+				own = append(own, *e)
+			}
+		}
+	}
+	bytes := uint64(0)
+	for i := range own {
+		bytes += eventBytes + size(own[i].Old) + size(own[i].New)
+	}
+	m.feed.put(own, bytes, false)
+}
+
+func size(e *cluster.Entry) uint64 {
+	if e == nil {
+		return 0
+	}
+	return uint64(e.Size())
+}
+
+// reset shows a replica that does not continue the one before it.
+func (p *publication) reset(s *cluster.State) {
+	s.Changed() // all of it is taken here
+	there := map[*ReplicaMap]bool{}
+	for _, r := range s.Maps() {
+		m := p.of(r.Name)
+		there[m] = true
+		m.reset(r.Root)
+	}
+	for _, m := range p.replica.all() {
+		if !there[m] {
+			m.reset(nil)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/cluster"
+	"github.com/activeblaze/blaze/totem"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -57,6 +58,21 @@ type ClusterVoter struct {
 	Seat    Seat
 	Name    string // empty where it is not known
 	Missing bool   // it is not in the ring
+}
+
+// ClusterStats are the counters of a ClusterChannel.
+type ClusterStats struct {
+	cluster.Stats
+	WatchOverruns uint64      // times that a handler of Watch was too slow, and began anew
+	Ring          totem.Stats // of the ring that orders the cluster's operations
+}
+
+// clusterStats reads the counters on the first engine's thread.
+func (c *Channel) clusterStats(st *start) (s ClusterStats) {
+	if c.cluster != nil {
+		s = ClusterStats{st.ClusterStats(), c.cluster.replica.Overruns(), st.Member().Cluster().Stats()}
+	}
+	return s
 }
 
 // Seat names who votes: a start of a member, or its DataDir.

@@ -22,7 +22,7 @@ func TestMemoryBudget(t *testing.T) {
 		{"repair symbols and blocks", Config{Protocol: Hybrid}, 4 << 20},
 		{"windows", Config{Window: 16 << 20}, 5 * (8 << 20)},
 		{"large messages", Config{MaxMessageSize: 4 << 20}, 2 * (3 << 20)},
-		{"the ring of a cluster", Config{clustered: true}, 5*(16<<20) + 4096*1472},
+		{"the ring of a cluster, what a learner keeps, recent operations, events of slow watchers", Config{clustered: true}, 5*(16<<20) + 4096*1472 + (256+64+64)<<20},
 		{"small packets make more buffers", Config{BroadcastURI: "udp://239.1.1.1:1?mtu=576"}, 1},
 	}
 	for _, row := range rows {

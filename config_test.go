@@ -25,7 +25,7 @@ func TestZeroConfig(t *testing.T) {
 		Cluster: "default", BroadcastURI: "udp://239.255.66.76:6676", Protocol: NACK, Lanes: 1, Window: 8 << 20, MaxMessageSize: 1 << 20,
 		SubscriptionQueue: 4096, MaxStreams: 4096, SlowConsumer: Pause, FlowControl: Slowest, HeartbeatInterval: 20 * time.Millisecond,
 		HeartbeatRate:  800_000,
-		FailureTimeout: 100 * time.Millisecond, Linger: time.Second, LockLease: 10 * time.Second, Idle: Backoff, Logger: slog.Default(),
+		FailureTimeout: 100 * time.Millisecond, Linger: time.Second, LockLease: 10 * time.Second, StateLimit: 4 << 30, Idle: Backoff, Logger: slog.Default(),
 		FEC: FECConfig{SourceSymbols: 20, RepairSymbols: 2, MinRepair: 1, MaxRepair: 6, Interleave: 1},
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -101,6 +101,8 @@ func TestValidateNamesTheField(t *testing.T) {
 		{Config{Linger: -1}, []string{"Linger", "-1ns", "10m"}},
 		{Config{Linger: time.Hour}, []string{"Linger", "1h", "10m"}},
 		{Config{LockLease: -1}, []string{"LockLease", "-1ns", "1ms"}},
+		{Config{ExpectedMembers: 17}, []string{"ExpectedMembers", "17", "0 to 16"}},
+		{Config{StateLimit: 1}, []string{"StateLimit", "1", "1048576 to 1099511627776"}},
 		{Config{ExpectedMembers: -1}, []string{"ExpectedMembers", "-1", "0 to 16"}},
 		{Config{Idle: 9}, []string{"Idle", "9", "backoff, busyspin or block"}},
 		{Config{EngineCPUs: []int{-1}}, []string{"EngineCPUs[0]", "-1"}},

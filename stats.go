@@ -29,6 +29,7 @@ type Stats struct {
 	Nack    nack.Stats   // streams of BestEffort, NACK, FEC and Hybrid: repair, flow control, drops by reason
 	Totem   totem.Stats  // the ring, where topics are sent under Totem
 	Group   group.Stats  // of a GroupChannel: members, messages between two of them, queues, drops by reason
+	Cluster ClusterStats // of a ClusterChannel: the replicated state, and the ring that orders it
 	UDP     udp.Stats    // over sockets: system calls, packets, kernel drops
 	XDP     xdp.Stats    // over AF_XDP: rings, filter, copies
 
@@ -124,6 +125,7 @@ func (c *Channel) collect(run *start) Stats {
 		s.Totem = t.Stats()
 	}
 	s.Group = run.GroupStats()
+	s.Cluster = c.clusterStats(run)
 	s.attached(run.res)
 	s.UDP = run.res.UDP()
 	s.add(run.stats(0))

@@ -32,6 +32,8 @@ type exchange struct {
 	earliest clock.Time // no Claim before
 	asked    bool       // the disk was given what it must have
 	open     bool       // all have claimed, and the last claim came in the transition
+
+	early []step // with the defect earlyCounts
 }
 
 // Transitional takes the transitional configuration of the ring that ends: what is delivered from here on to the next
@@ -53,12 +55,15 @@ func (c *Core) Regular(now clock.Time, ring wire.RingID, members []wire.MemberID
 		c.ring, c.members = ring, members
 		return
 	}
-	c.ring, c.members, c.transitional = ring, members, false
+	c.ring, c.members, c.alone, c.transitional = ring, members, len(members) == 1, false
+	if c.failure == CodeUnsupported || c.failure == CodeNoQuorum {
+		c.failure = CodeOK
+	}
 	c.seen = c.lastVisit // of the leader: before a lock is orphaned in this ring
 	if c.seen == 0 {
 		c.seen = c.started
 	}
-	c.linearAgain()
+	c.linear.again()
 	c.out = c.out[:0]
 	c.synced = syncedState{}
 	c.cut = nil
@@ -87,7 +92,7 @@ func (c *Core) tell(now clock.Time) *wire.ClusterState {
 	s := &wire.ClusterState{
 		Ring: c.ring, Seat: c.seat, Name: c.cfg.Name, Started: uint64(max(c.cfg.Started, 0)), Wall: c.wall(now),
 		Last: c.last, Tried: c.tried, Expected: uint32(c.cfg.Expected), Weight: c.weight, Guard: uint64(c.cfg.Guard),
-		RulesMin: rulesMin, RulesMax: rulesMax, Load: c.loaded(now), MaxValue: uint32(c.cfg.MaxValue), StateLimit: uint64(c.cfg.StateLimit),
+		RulesMin: rulesMin, RulesMax: rulesMax, Load: c.load.get(now), MaxValue: uint32(c.cfg.MaxValue), StateLimit: uint64(c.cfg.StateLimit),
 		Disk: c.cfg.Store != nil, Observer: c.cfg.Observer, Forced: c.ex.forced, Filled: c.ex.filled,
 	}
 	if c.cfg.defect == openForgotten {
@@ -118,7 +123,7 @@ func (c *Core) onState(now clock.Time, place int, body []byte) {
 	for i, id := range c.members {
 		told[i] = Told{id, c.ex.told[i]}
 	}
-	d := c.judge(told)
+	d := judge(c.ring, told)
 	c.ex.d = d
 	switch {
 	case !d.OK:
@@ -136,7 +141,7 @@ func (c *Core) judged() *Judged { return &c.ex.d.Members[c.place(c.cfg.Self)] }
 // enterOutside answers all callers: there is no primary here until the next ring.
 func (c *Core) enterOutside(now clock.Time) {
 	c.phase = Outside
-	c.outside(now)
+	c.refuseAll(now)
 }
 
 // enterFilling waits for recent history, or sends it.
@@ -150,7 +155,7 @@ func (c *Core) enterFilling(now clock.Time) {
 // sendFill multicasts what the others may lack of the history that the primary begins with.
 func (c *Core) sendFill() {
 	steps := c.history.from(c.ex.d.FillFrom)
-	c.trimTail(c.judged().Stages)
+	c.unknown(c.now, c.trimTail(c.judged().Stages))
 	tail := c.positions()
 	size := 0
 	for i := range tail {
@@ -371,7 +376,7 @@ func (c *Core) beginPrimary(now clock.Time, o *wire.Opening) bool {
 	c.phase = Complete
 	c.apply(now, &step{opening: o, received: now})
 	c.confirm(c.ex.sentAt)
-	c.settled(now, c.state.Index())
+	c.commit(now, c.state.Index())
 	c.compareLocks(now)
 	c.cut = c.state.Cut(now)
 	c.writeEstablished()
@@ -383,15 +388,4 @@ func (c *Core) mismatch(now clock.Time, o *wire.Opening) {
 	c.stats.HashMismatches++
 	c.warn(now, Error, c.cfg.Self, "the replica differs from those of the primary that it should continue; it is dropped, and the state is fetched from another member")
 	c.replace(now, nil)
-}
-
-// onForce makes the members that are connected the primary, where there is none.
-func (c *Core) onForce(now clock.Time, from wire.MemberID, body []byte) {
-	var m wire.ClusterForce
-	if wire.ParseClusterPart(body, &m) != nil || m.Ring != c.ring || c.phase != Outside || c.transitional {
-		c.stats.Ignored++
-		return
-	}
-	c.warn(now, Warn, from, "an operator makes the connected members the primary: writes may be lost")
-	c.enterExchange(now, false, true)
 }

@@ -1,0 +1,334 @@
+package cluster
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// disk is what the core knows of its Store, and what the voters tell of theirs.
+type disk struct {
+	ticket  uint64     // of the last whole that is durable
+	pending []whole    // that are not
+	dirty   bool       // something was handed over since the last Flush
+	hurry   bool       // and must not wait
+	index   uint64     // of the replica, as it was handed over
+	durable uint64     // index that is durable
+	told    uint64     // index of the last Synced that was sent
+	sent    bool       // it was not delivered yet
+	synced  []uint64   // what the members of the ring have told, by place
+	at      []wire.Seat // their seats, by place
+
+	since     int // bytes of log since the last snapshot
+	operations int
+}
+
+// whole is what one Flush of the Store has handed over.
+type whole struct {
+	ticket uint64
+	index  uint64
+	at     clock.Time
+}
+
+// log hands one counted step to the disk.
+func (c *Core) log(s *step) {
+	e := s.entry()
+	c.buf = wire.AppendClusterPart(c.buf[:0], &e)
+	c.cfg.Store.Append(s.index, s.hash, c.buf)
+	c.disk.dirty, c.disk.index = true, s.index
+	c.disk.since += len(c.buf)
+	c.disk.operations++
+}
+
+// memory is what a seat must not forget, as the disk has it.
+func (c *Core) memory() []byte {
+	s := wire.ClusterState{Seat: c.seat, Last: c.last, Tried: c.tried, Certain: c.certain.Voters, CertainIndex: c.certain.Index, Ring: c.ring}
+	return wire.AppendClusterPart(nil, &s)
+}
+
+// writeClaim hands over what must be durable before a Claim: what was tried, and the tail with the opening.
+func (c *Core) writeClaim() (ticket uint64) {
+	var records [][]byte
+	add := func(s *step) {
+		e := s.entry()
+		records = append(records, wire.AppendClusterPart(nil, &e))
+	}
+	for i := range c.tail {
+		add(&c.tail[i])
+	}
+	if c.judged().Current {
+		add(&step{opening: &c.ex.d.Opening})
+	}
+	c.cfg.Store.Quorum(c.memory())
+	c.cfg.Store.Tail(records)
+	c.disk.dirty, c.disk.hurry = true, true
+	return c.flushStore(c.now)
+}
+
+// writeEstablished hands over that a primary was established. It need not be waited for.
+func (c *Core) writeEstablished() {
+	if c.cfg.Store == nil {
+		return
+	}
+	c.cfg.Store.Quorum(c.memory())
+	c.cfg.Store.Tail(nil)
+	c.disk.dirty = true
+	c.disk.synced, c.disk.at = make([]uint64, len(c.members)), make([]wire.Seat, len(c.members))
+	for i, t := range c.ex.told {
+		c.disk.at[i] = t.Seat
+	}
+	c.disk.told, c.disk.sent = 0, false
+}
+
+// flushStore ends a whole.
+func (c *Core) flushStore(now clock.Time) (ticket uint64) {
+	d := &c.disk
+	ticket = c.cfg.Store.Flush(d.hurry)
+	d.pending = append(d.pending, whole{ticket, d.index, now})
+	d.dirty, d.hurry = false, false
+	return ticket
+}
+
+// flushDisk is the disk's part of the end of a turn.
+func (c *Core) flushDisk(now clock.Time) {
+	if c.cfg.Store == nil || c.phase == Failed {
+		return
+	}
+	if d := &c.disk; d.dirty {
+		d.hurry = d.hurry || c.owns[exit]+c.owns[ready] > 0
+		c.flushStore(now)
+	}
+	c.snapshot(now)
+	c.tellSynced(now)
+}
+
+// snapshot offers the state to the disk when its log is long.
+func (c *Core) snapshot(now clock.Time) {
+	d := &c.disk
+	if c.state == nil || d.since < SnapshotLogBytes && d.operations < SnapshotLogOps {
+		return
+	}
+	if c.cfg.Store.Snapshot(snapshotOf(c.state.Cut(now), now, false)) {
+		d.since, d.operations = 0, 0
+	}
+}
+
+// snapshotPart is how long a part of a snapshot is, in bytes.
+const snapshotPart = 256 << 10
+
+// snapshotOf is a cut in parts, as the disk takes them. Each begins with its number.
+func snapshotOf(cut *Cut, now clock.Time, replace bool) Snapshot {
+	part, from, done := uint32(0), uint64(0), false
+	return Snapshot{Index: cut.Index, Hash: cut.Hash, Replace: replace, Next: func() []byte {
+		if done {
+			return nil
+		}
+		b := []byte{byte(part), byte(part >> 8), byte(part >> 16), byte(part >> 24)}
+		b, _, next, end := cut.Part(b, now, part, from, snapshotPart)
+		from = next
+		if end {
+			part, from = part+1, 0
+			done = int(part) > cut.Maps()
+		}
+		return b
+	}}
+}
+
+// onDurable takes how far the disk has come.
+func (c *Core) onDurable(now clock.Time, ticket uint64) {
+	d := &c.disk
+	d.ticket = max(d.ticket, ticket)
+	n := 0
+	for n < len(d.pending) && d.pending[n].ticket <= ticket {
+		d.durable = d.pending[n].index
+		took := now.Sub(d.pending[n].at)
+		if c.stats.Sync == 0 {
+			c.stats.Sync = took
+		}
+		c.stats.Sync += (took - c.stats.Sync) / 8
+		n++
+	}
+	d.pending = slices.Delete(d.pending, 0, n)
+	c.tellSynced(now)
+}
+
+// tellSynced multicasts how far the own disk is: one such message is under way at most.
+func (c *Core) tellSynced(now clock.Time) {
+	d := &c.disk
+	if c.phase != Complete || c.transitional || d.sent || d.durable <= d.told || c.cfg.Store == nil {
+		return
+	}
+	d.told, d.sent = d.durable, true
+	c.put(wire.AppendCluster(nil, wire.KindSynced, &wire.ClusterSynced{Epoch: c.last.Epoch, Index: d.durable}), false)
+}
+
+// onSynced takes how far a member's disk is. An index is committed when a quorum of the voters has it, and of every set of
+// voters up to it.
+func (c *Core) onSynced(now clock.Time, place int, body []byte) {
+	var m wire.ClusterSynced
+	d := &c.disk
+	if c.cfg.Store == nil || wire.ParseClusterPart(body, &m) != nil || place < 0 || c.phase != Complete && c.phase != Learning || m.Epoch != c.last.Epoch ||
+		place >= len(d.synced) || m.Index >= maxBelow {
+		if c.cfg.Store != nil {
+			c.stats.Ignored++
+		}
+		return
+	}
+	d.synced[place] = max(d.synced[place], m.Index)
+	if c.members[place] == c.cfg.Self {
+		d.sent = false
+	}
+	if c.phase != Complete || c.transitional {
+		return
+	}
+	c.commitSynced(now)
+	c.tellSynced(now)
+}
+
+// commitSynced commits the highest index that enough disks have.
+func (c *Core) commitSynced(now clock.Time) {
+	d := &c.disk
+	best := c.committed
+	for _, index := range d.synced {
+		index = min(index, c.state.Index())
+		if index <= best {
+			continue
+		}
+		here := func(s wire.Seat) bool {
+			for i := range d.synced {
+				if d.at[i] == s && d.synced[i] >= index {
+					return true
+				}
+			}
+			return false
+		}
+		ok := Quorum(c.certain.Voters, c.last.N, here)
+		for i := 0; ok && i < len(c.doubtful) && c.doubtful[i].Index <= index; i++ {
+			ok = Quorum(c.doubtful[i].Voters, c.last.N, here)
+		}
+		if ok {
+			best = index
+		}
+	}
+	if best > c.committed {
+		c.commit(now, best)
+		c.cfg.Store.Committed(best)
+		c.end(now)
+	}
+}
+
+// DiskFailed ends this member's part for good: the store has failed. Get goes on.
+func (c *Core) DiskFailed(now clock.Time, err error) {
+	c.begin(now)
+	if c.diskError != nil {
+		return
+	}
+	c.diskError = err
+	c.warn(now, Error, c.cfg.Self, "the disk has failed, and this member takes no part any more: %v", err)
+	c.loseLocks(now)
+	c.failure = CodeDisk
+	c.endCalls(CodeDisk)
+	if c.phase == Complete && !c.transitional {
+		c.propose(exit, wire.ClusterOp{Kind: wire.OpExit})
+		c.pack(now)
+	}
+	c.phase = Failed
+}
+
+// recover begins with what the disk held. A record that does not fit leaves the member without a part: the store has
+// checked each one against its own sums.
+func (c *Core) recover(r *Recovered) {
+	c.seat = r.Seat
+	if err := c.restore(r); err != nil {
+		c.diskError, c.failure, c.phase = err, CodeDisk, Failed
+	}
+}
+
+func (c *Core) restore(r *Recovered) error {
+	if r.Quorum == nil {
+		return nil
+	}
+	var m wire.ClusterState
+	if err := wire.ParseClusterPart(r.Quorum, &m); err != nil {
+		return fmt.Errorf("what the seat remembers of primaries: %w", err)
+	}
+	c.last, c.tried = m.Last, m.Tried
+	state := NewState()
+	if r.Base != 0 {
+		b := NewBuilder()
+		err := r.Parts(func(part []byte) error {
+			if len(part) < 4 {
+				return wire.ErrMalformed
+			}
+			return b.Add(0, uint32(part[0])|uint32(part[1])<<8|uint32(part[2])<<16|uint32(part[3])<<24, part[4:])
+		})
+		if err != nil {
+			return err
+		}
+		if state, err = b.Restored(); err != nil {
+			return err
+		}
+	}
+	if r.Base != 0 || r.End != 0 {
+		c.replace(0, state)
+		c.certain = wire.VoterSet{Index: m.CertainIndex, Voters: m.Certain}
+		c.committed = max(m.CertainIndex, r.Committed)
+		err := r.Log(func(index, hash uint64, record []byte) error {
+			var e wire.ClusterEntry
+			if err := wire.ParseClusterPart(record, &e); err != nil {
+				return err
+			}
+			c.replay(&step{by: e.Member, batch: slices.Clone(e.Batch), opening: e.Opening})
+			if c.state.Index() != index || c.state.Hash() != hash {
+				return fmt.Errorf("the log leads to index %d, hash %x; its record says %d, %x", c.state.Index(), c.state.Hash(), index, hash)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if len(c.certain.Voters) == 0 {
+			c.certain = wire.VoterSet{Index: c.state.Index(), Voters: c.state.Voters()}
+		}
+	}
+	for _, record := range r.Tail {
+		var e wire.ClusterEntry
+		if err := wire.ParseClusterPart(record, &e); err != nil {
+			return err
+		}
+		c.tail = append(c.tail, step{by: e.Member, batch: slices.Clone(e.Batch), opening: e.Opening})
+	}
+	c.disk.index = c.state0()
+	c.disk.durable = c.disk.index
+	return nil
+}
+
+// state0 is the index of the replica; 0: there is none.
+func (c *Core) state0() uint64 {
+	if c.state == nil {
+		return 0
+	}
+	return c.state.Index()
+}
+
+// replay counts one step of the disk's log.
+func (c *Core) replay(s *step) {
+	store := c.cfg.Store
+	c.cfg.Store = replaying{store}
+	c.apply(0, s)
+	c.cfg.Store = store
+	if s.opening != nil {
+		c.commit(0, c.state.Index()) // what a primary began with is certain
+	}
+}
+
+// replaying is the disk while what it held is read.
+type replaying struct{ Store }
+
+func (replaying) Append(index, hash uint64, record []byte) {}
+
+// syncInterval is how long a disk that is not waited for may take.
+const syncInterval = 100 * time.Millisecond

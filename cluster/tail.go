@@ -1,0 +1,118 @@
+package cluster
+
+import (
+	"slices"
+
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// The tail: operations, and openings of primaries, that were delivered where it is not certain that they count. It is kept
+// through any number of rings, until a primary is established: then it is applied, or thrown away.
+
+// trimTail drops what follows on the first stages of the replica, and returns it. With no stage nothing stands.
+func (c *Core) trimTail(stages int) []step {
+	for i := range c.tail {
+		if stages == 0 || c.tail[i].opening != nil && stages == 1 {
+			gone := slices.Clone(c.tail[i:])
+			clear(c.tail[i:])
+			c.tail = c.tail[:i]
+			return gone
+		}
+		if c.tail[i].opening != nil {
+			stages--
+		}
+	}
+	return nil
+}
+
+// preview runs the tail on a copy of what numbers the history, and hands out each place that it comes to.
+func (c *Core) preview(f func(i int, p *position)) {
+	p := c.state.preview()
+	for i := range c.tail {
+		p.follow(&c.tail[i])
+		f(i, &p.position)
+	}
+}
+
+// preview is a copy of what numbers the history and says who votes: place, hash, members, voters and rules.
+func (s *State) preview() *State {
+	t := newTables(s.primary.Chain)
+	t.members, t.master = slices.Clone(s.tables.members), s.tables.master
+	p := &State{position: s.position}
+	p.setTables(t)
+	return p
+}
+
+// follow goes on by one step. Nothing is right afterwards but what preview is for.
+func (s *State) follow(st *step) {
+	defer s.ClearEvents()
+	if st.opening != nil {
+		s.Establish(0, st.opening)
+		return
+	}
+	b, err := wire.ParseBatch(st.batch)
+	if err != nil {
+		s.Refuse(st.by, b.Stamp, st.batch)
+		return
+	}
+	for it := b.Ops(); it.Step(); {
+		switch op := &it.ClusterOp; op.Kind {
+		case wire.OpReady, wire.OpExit, wire.OpRules:
+			s.Apply(0, st.by, b.Stamp, op)
+		default:
+			s.advance(b.Stamp)
+			s.hash = hashOp(s.hash, s.index, st.by, op)
+		}
+	}
+}
+
+// positions is the tail with the index and the hash that each step would have.
+func (c *Core) positions() []step {
+	steps := slices.Clone(c.tail)
+	c.preview(func(i int, p *position) { steps[i].index, steps[i].hash = p.index, p.hash })
+	return steps
+}
+
+// stages is how far the replica has come with its tail: one stage for each primary on the way.
+func (c *Core) stages() []wire.Stage {
+	s := c.state
+	between := slices.Clone(c.doubtful)
+	list := []wire.Stage{{Primary: *s.Primary(), End: s.Index(), Hash: s.Hash(), Rules: s.Rules(), Voters: s.Voters(), Between: between}}
+	if c.cfg.defect == tailNotCounted {
+		return list
+	}
+	voters := s.Voters()
+	c.preview(func(i int, p *position) {
+		if o := c.tail[i].opening; o != nil {
+			list = append(list, wire.Stage{Primary: o.Primary})
+		}
+		st := &list[len(list)-1]
+		st.End, st.Hash, st.Rules, st.Voters = p.index, p.hash, p.rules, p.voters
+		if !slices.Equal(voters, p.voters) || c.tail[i].opening != nil {
+			voters = p.voters
+			st.Between = append(st.Between, wire.VoterSet{Index: p.index, Voters: voters})
+		}
+	})
+	return list
+}
+
+// addTail keeps a batch of which it is not certain that it counts.
+func (c *Core) addTail(now, received clock.Time, by wire.MemberID, body []byte, slots []*slot) {
+	if c.cfg.defect == tailDropped {
+		c.giveUp(slots, CodeUnknown)
+		return
+	}
+	for _, s := range slots {
+		s.place = doubted
+	}
+	c.tail = append(c.tail, step{by: by, batch: append([]byte(nil), body...), received: received, slots: slots})
+}
+
+// unknown ends the calls of steps that this replica will not count: others may have.
+func (c *Core) unknown(now clock.Time, steps []step) {
+	for i := range steps {
+		c.giveUp(steps[i].slots, CodeUnknown)
+		steps[i].slots = nil
+	}
+}

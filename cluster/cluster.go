@@ -48,6 +48,8 @@ type Config struct {
 
 	// Probe, where set, is told every step of the replica: for simulation and tests.
 	Probe func(now clock.Time, p *Probe)
+
+	defect defect // a planted one, in tests
 }
 
 // Ring is what the Core asks of its ring (totem.Protocol has all three; Offer needs its topic and kind filled in).

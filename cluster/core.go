@@ -53,7 +53,7 @@ type Core struct {
 	dirty     bool            // the replica has changed since
 	events    []Event         // of maps, since
 	learn     learning
-	disk      disk
+	disk      durability
 
 	// Calls.
 	calls       map[uint64]*slot // by Call.Number
@@ -411,8 +411,8 @@ func (c *Core) Tick(now clock.Time) {
 // Deadline is when Tick is next needed; ok is false when nothing is pending.
 func (c *Core) Deadline() (at clock.Time, ok bool) {
 	at, ok = c.nextLost()
-	if c.phase == Claiming && !c.ex.sent {
-		at, ok = clock.Earlier(at, ok, c.ex.earliest, c.ex.earliest > c.now)
+	if c.phase == Claiming && !c.ex.sent && !c.ex.asked && !c.transitional {
+		at, ok = clock.Earlier(at, ok, c.ex.earliest, true)
 	}
 	d, due := c.nextDuty()
 	at, ok = clock.Earlier(at, ok, d, due)
@@ -421,7 +421,7 @@ func (c *Core) Deadline() (at clock.Time, ok bool) {
 	}
 	if c.published.Primary || c.published.Master == c.cfg.Self {
 		u := c.until()
-		at, ok = clock.Earlier(at, ok, u, u != never && u > c.now)
+		at, ok = clock.Earlier(at, ok, u, u != never)
 	}
 	if c.alone && len(c.linear.rounds) > 0 {
 		at, ok = clock.Earlier(at, ok, c.now, true)

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"time"
@@ -10,19 +11,19 @@ import (
 )
 
 // disk is what the core knows of its Store, and what the voters tell of theirs.
-type disk struct {
-	ticket  uint64     // of the last whole that is durable
-	pending []whole    // that are not
-	dirty   bool       // something was handed over since the last Flush
-	hurry   bool       // and must not wait
-	index   uint64     // of the replica, as it was handed over
-	durable uint64     // index that is durable
-	told    uint64     // index of the last Synced that was sent
-	sent    bool       // it was not delivered yet
-	synced  []uint64   // what the members of the ring have told, by place
+type durability struct {
+	ticket  uint64      // of the last whole that is durable
+	pending []whole     // that are not
+	dirty   bool        // something was handed over since the last Flush
+	hurry   bool        // and must not wait
+	index   uint64      // of the replica, as it was handed over
+	durable uint64      // index that is durable
+	told    uint64      // index of the last Synced that was sent
+	sent    bool        // it was not delivered yet
+	synced  []uint64    // what the members of the ring have told, by place
 	at      []wire.Seat // their seats, by place
 
-	since     int // bytes of log since the last snapshot
+	since      int // bytes of log since the last snapshot
 	operations int
 }
 
@@ -119,22 +120,45 @@ func (c *Core) snapshot(now clock.Time) {
 // snapshotPart is how long a part of a snapshot is, in bytes.
 const snapshotPart = 256 << 10
 
-// snapshotOf is a cut in parts, as the disk takes them. Each begins with its number.
+// snapshotOf is a cut in parts, as the disk takes them. The first one is the cut's digest, each other one begins with the
+// number of its part.
 func snapshotOf(cut *Cut, now clock.Time, replace bool) Snapshot {
-	part, from, done := uint32(0), uint64(0), false
+	part, from, begun := uint32(0), uint64(0), false
 	return Snapshot{Index: cut.Index, Hash: cut.Hash, Replace: replace, Next: func() []byte {
-		if done {
+		if !begun {
+			begun = true
+			return binary.LittleEndian.AppendUint64(nil, cut.Digest)
+		}
+		if int(part) >= cut.Parts() {
 			return nil
 		}
-		b := []byte{byte(part), byte(part >> 8), byte(part >> 16), byte(part >> 24)}
-		b, _, next, end := cut.Part(b, now, part, from, snapshotPart)
+		b := binary.LittleEndian.AppendUint32(nil, part)
+		b, _, next, end := cut.Part(b, now, part, from, Places-1, snapshotPart)
 		from = next
 		if end {
 			part, from = part+1, 0
-			done = int(part) > cut.Maps()
 		}
 		return b
 	}}
+}
+
+// readSnapshot makes a State of the parts of snapshotOf.
+func readSnapshot(parts func(func([]byte) error) error) (*State, error) {
+	b, digest, begun := NewBuilder(), uint64(0), false
+	err := parts(func(part []byte) error {
+		switch {
+		case !begun && len(part) == 8:
+			begun, digest = true, binary.LittleEndian.Uint64(part)
+			return nil
+		case !begun || len(part) < 4:
+			return wire.ErrMalformed
+		}
+		return b.Add(0, binary.LittleEndian.Uint32(part), part[4:])
+	})
+	if err != nil {
+		return nil, err
+	}
+	return b.State(digest)
 }
 
 // onDurable takes how far the disk has come.
@@ -258,17 +282,8 @@ func (c *Core) restore(r *Recovered) error {
 	c.last, c.tried = m.Last, m.Tried
 	state := NewState()
 	if r.Base != 0 {
-		b := NewBuilder()
-		err := r.Parts(func(part []byte) error {
-			if len(part) < 4 {
-				return wire.ErrMalformed
-			}
-			return b.Add(0, uint32(part[0])|uint32(part[1])<<8|uint32(part[2])<<16|uint32(part[3])<<24, part[4:])
-		})
-		if err != nil {
-			return err
-		}
-		if state, err = b.Restored(); err != nil {
+		var err error
+		if state, err = readSnapshot(r.Parts); err != nil {
 			return err
 		}
 	}

@@ -65,8 +65,6 @@ func (c *Core) Regular(now clock.Time, ring wire.RingID, members []wire.MemberID
 	}
 	c.linear.again()
 	c.out = c.out[:0]
-	c.synced = syncedState{}
-	c.cut = nil
 	c.enterExchange(now, false, false)
 }
 
@@ -123,7 +121,7 @@ func (c *Core) onState(now clock.Time, place int, body []byte) {
 	for i, id := range c.members {
 		told[i] = Told{id, c.ex.told[i]}
 	}
-	d := judge(c.ring, told)
+	d := judge(c.ring, told, c.cfg.defect)
 	c.ex.d = d
 	switch {
 	case !d.OK:
@@ -305,7 +303,7 @@ func (c *Core) maybeClaim(now clock.Time) {
 		x.asked = true
 		x.ticket = c.writeClaim()
 	}
-	if c.cfg.Store != nil && c.durable.ticket < x.ticket && c.cfg.defect != claimBeforeDisk {
+	if c.cfg.Store != nil && c.disk.ticket < x.ticket && c.cfg.defect != claimBeforeDisk {
 		return
 	}
 	x.sent, x.sentAt = true, now

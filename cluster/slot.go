@@ -29,13 +29,13 @@ type slot struct {
 type place uint8
 
 const (
-	nowhere  place = iota
-	queued         // not proposed yet, or dropped by everybody: it did not happen
-	offered        // given to the ring, and not delivered yet
-	doubted        // in the tail, or kept by a learner
-	inLine         // a Lock that waits for its grant
-	counted        // it has a result, and a quorum's disks do not have it yet
-	asking         // it is not proposed: a linear read, WaitReady, Force
+	nowhere place = iota
+	queued        // not proposed yet, or dropped by everybody: it did not happen
+	offered       // given to the ring, and not delivered yet
+	doubted       // in the tail, or kept by a learner
+	inLine        // a Lock that waits for its grant
+	counted       // it has a result, and a quorum's disks do not have it yet
+	asking        // it is not proposed: a linear read, WaitReady, Force
 )
 
 // ownKind is what one of the core's own operations is for.

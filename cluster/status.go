@@ -1,8 +1,11 @@
 package cluster
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
+	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -120,4 +123,98 @@ type Stats struct {
 
 	TokenGap time.Duration // the longest between two visits
 	Sync     time.Duration // smoothed: from a hand-over to the disk until it is durable
+}
+
+// Status is this member's view of the cluster now.
+func (c *Core) Status(now clock.Time) *Status {
+	c.begin(now)
+	s := &Status{
+		Phase: c.phase, Primary: c.phase == Complete && now < c.until(), Ring: c.ring, Tried: c.tried,
+		RulesMin: rulesMin, RulesMax: rulesMax, Durable: c.disk.durable, Committed: c.committed, Progress: c.progress(),
+	}
+	if c.diskError != nil {
+		s.DiskError = c.diskError.Error()
+	}
+	for i := range c.tail {
+		s.TailBytes += len(c.tail[i].batch)
+	}
+	if c.last != nil {
+		s.Last = *c.last
+	}
+	if c.state != nil {
+		z := c.state.Size()
+		s.Index, s.Hash, s.Stage, s.Voters, s.Rules = c.state.Index(), c.state.Hash(), *c.state.Primary(), c.state.Voters(), c.state.Rules()
+		s.StateBytes, s.Entries, s.Maps, s.Locks = z.Bytes, z.Entries, z.Maps, z.Locks
+		if h, ok := c.state.Master(); ok && !h.Orphaned && s.Primary {
+			s.Master = h.Holder
+		}
+		s.Leader = c.state.Leader()
+	}
+	s.members(c)
+	s.why(c)
+	return s
+}
+
+// members lists the members of the ring.
+func (s *Status) members(c *Core) {
+	for i, id := range c.members {
+		m := MemberStatus{ID: id}
+		if i < len(c.ex.told) && c.ex.told[i] != nil {
+			t := c.ex.told[i]
+			m.Name, m.Seat, m.Weight, m.Observer, m.Disk = t.Name, t.Seat, t.Weight, t.Observer, t.Disk
+		}
+		if c.state != nil && (c.phase == Complete || c.phase == Learning) {
+			if row, ok := c.state.Member(id); ok {
+				m.Name, m.Seat, m.Weight, m.Age, m.Ready, m.Observer, m.Disk = row.Name, row.Seat, row.Weight, row.Age, row.Ready, row.Observer, row.Disk
+			}
+		}
+		if i < len(c.disk.synced) {
+			m.Durable = c.disk.synced[i]
+		}
+		m.Vote = seated(s.Voters, m.Seat)
+		s.Members = append(s.Members, m)
+	}
+	for _, v := range s.Voters {
+		if !slices.ContainsFunc(s.Members, func(m MemberStatus) bool { return m.Seat == v.Seat }) {
+			s.Missing = append(s.Missing, v)
+		}
+	}
+}
+
+// why says in words what a primary needs, and why this member is not in one.
+func (s *Status) why(c *Core) {
+	voters := len(s.Voters)
+	if s.Last.N > 0 {
+		s.Need = fmt.Sprintf("%d of %d voters, %d members", voters/2+1, voters, s.Last.N/2+1)
+	} else if voters > 0 {
+		s.Need = fmt.Sprintf("%d of %d voters, or half of them with the longest-serving one", voters/2+1, voters)
+	}
+	switch {
+	case c.phase == Failed:
+		s.Why = "the disk failed: " + s.DiskError
+	case c.failure == CodeUnsupported && c.ex.d != nil && c.ex.d.OK:
+		s.Why = fmt.Sprintf("rules %d are in force, and this build supports %d to %d", c.ex.d.Opening.Rules, rulesMin, rulesMax)
+	case c.failure == CodeUnsupported:
+		s.Why = fmt.Sprintf("the ring has as many members as it can have, %d", wire.MaxRing)
+	case c.phase == Outside && c.ex.d != nil:
+		d := c.ex.d
+		s.Why, s.Missing = d.Why.String(), d.Missing
+		if d.Why == WhyMembers {
+			s.Why = fmt.Sprintf("%d members of the %d that are needed", d.Have, d.Need)
+		}
+	case c.phase == Claiming && !c.ex.sent && c.ex.d.Wait == WaitRejoin:
+		s.Why, s.Missing = "waits for members that may come back", c.ex.d.Missing
+	case c.phase == Claiming && !c.ex.sent && c.ex.d.Wait == WaitDiscovery:
+		s.Why = "looks for other members before it founds a cluster"
+	case c.phase == Complete && !s.Primary:
+		s.Why = "the ring has not been heard of for longer than the guard time"
+	case c.phase == Complete && s.Master == (wire.MemberID{}):
+		s.Why = "no master yet"
+	case c.phase == Complete:
+		if m, ok := c.state.Member(c.cfg.Self); ok && !m.Ready {
+			s.Why = "its replica is complete, and its seat is not given yet"
+		}
+	default:
+		s.Why = c.phase.String()
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/wire"
@@ -133,7 +132,7 @@ func snapshotOf(cut *Cut, now clock.Time, replace bool) Snapshot {
 			return nil
 		}
 		b := binary.LittleEndian.AppendUint32(nil, part)
-		b, _, next, end := cut.Part(b, now, part, from, Places-1, snapshotPart)
+		b, _, next, end := cut.Part(b, now, part, from, snapshotPart)
 		from = next
 		if end {
 			part, from = part+1, 0
@@ -344,6 +343,3 @@ func (c *Core) replay(s *step) {
 type replaying struct{ Store }
 
 func (replaying) Append(index, hash uint64, record []byte) {}
-
-// syncInterval is how long a disk that is not waited for may take.
-const syncInterval = 100 * time.Millisecond

@@ -1,8 +1,6 @@
 package cluster
 
 import (
-	"time"
-
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/wire"
 )
@@ -22,7 +20,6 @@ type learning struct {
 	next  int
 	bytes int
 	fresh bool // the state at the cut is there
-	begun bool // the transfer was begun
 }
 
 // enterLearning begins to learn what the primary holds.
@@ -151,6 +148,3 @@ func (c *Core) cutIndex() uint64 {
 	m, _ := c.state.Member(c.cfg.Self)
 	return m.Age
 }
-
-// retryTransfer is when a question without an answer goes to another member.
-const retryTransfer = 100 * time.Millisecond

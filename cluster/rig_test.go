@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -21,7 +20,6 @@ type rig struct {
 	rand  *rand.Rand
 	nodes []*node
 	rings uint64
-	order [][]int // groups, as the last split made them
 }
 
 // ringSim is one ring: what was ordered in it.
@@ -315,5 +313,3 @@ func (r *rig) same(members ...int) {
 }
 
 func (r *rig) kill(i int) { r.nodes[i].dead = true }
-
-var _ = math.MaxInt64

@@ -7,6 +7,8 @@ import (
 
 // What transfer.go is: it replaces these. See learn.go for what it calls: restored, caughtUp.
 
+var _, _, _ = (*Core).restored, (*Core).caughtUp, (*history).after
+
 // beginTransfer begins to fetch the state at the cut of c.last: c.ex.d says who is current, and c.ex.told what each has told.
 func (c *Core) beginTransfer(now clock.Time) {}
 

@@ -65,6 +65,10 @@ type Config struct {
 	// Gate is called when the gate closes and when it opens; see Gated. It may be nil.
 	Gate func(closed bool)
 
+	// Transfer takes an item of a cluster's transfer (wire.Transfer) from a member, or refuses it. payload is lent for
+	// the call. It must not call the Protocol. Nil: all are refused, as of a kind that is not known.
+	Transfer func(now clock.Time, from wire.MemberID, payload []byte) bool
+
 	// Calls takes the ends of calls. It may be nil where there are none.
 	Calls CallSink
 

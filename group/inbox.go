@@ -63,6 +63,10 @@ func (in *receiving) hand(now clock.Time, i *wire.Item, number uint64) (Verdict,
 		if in.channel != wire.ChannelAnswers {
 			return Refuse, wire.RefusedKind
 		}
+	case wire.ItemTransfer:
+		if in.channel != wire.ChannelAnswers || in.pair.x.p.cfg.Transfer == nil {
+			return Refuse, wire.RefusedKind
+		}
 	case wire.ItemNothing:
 		return Take, 0
 	default:
@@ -84,6 +88,11 @@ func (in *receiving) handWhole(now clock.Time, i *wire.Item, payload []byte, num
 		return Take, 0
 	case wire.ItemRecord:
 		x.p.takeRecord(now, in.pair.e, payload)
+		return Take, 0
+	case wire.ItemTransfer:
+		if !x.p.cfg.Transfer(now, in.pair.e.id, payload) {
+			return Refuse, wire.RefusedNoRoom
+		}
 		return Take, 0
 	case wire.ItemResult:
 		x.result(now, in.pair.e.id, i)

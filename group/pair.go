@@ -91,6 +91,7 @@ type pairs struct {
 	loopReplies callList // replies to oneself
 	loopAsked   callList // requests to oneself that wait for their reply
 	parts       partsPool
+	transfers   partsPool      // for items of kind 10 alone: one of the largest, or many small ones
 	slots       [9][][]slot    // that are free, see newSlots
 	fillings    []*filling     // that are not in use
 	scratch     wire.Datagram  // of a datagram that was kept
@@ -126,7 +127,8 @@ type pairs struct {
 
 func newPairs(p *Protocol) *pairs {
 	x := &pairs{p: p, inboxes: map[string]InboxHandler{}, queues: map[string]*queue{}, works: map[string]*workQueue{}}
-	x.parts.size = max(p.cfg.MaxMessageSize, maxRecord)
+	x.parts.size, x.parts.many = max(p.cfg.MaxMessageSize, maxRecord), maxParts
+	x.transfers.size, x.transfers.many = wire.MaxTransfer, 1
 	x.maxRefused = 1
 	for x.maxRefused < wire.MaxRefused && wire.HeaderLen+wire.PairAckSize(x.maxRefused+1) <= p.cfg.Datagram {
 		x.maxRefused++

@@ -17,7 +17,7 @@ func (s *sending) pack(now clock.Time, c *call) bool {
 	x := s.pair.x
 	c.unlink()
 	switch c.kind {
-	case wire.ItemRecord, wire.ItemResult, wire.ItemCancel:
+	case wire.ItemRecord, wire.ItemResult, wire.ItemCancel, wire.ItemTransfer:
 		x.freeNote(c) // nobody waits for it
 		return true
 	case wire.ItemReply:
@@ -103,10 +103,11 @@ func (s *sending) fits(now clock.Time, payload int) bool {
 	return s.next+need <= s.bound() && s.pair.x.buffersFor(s.channel, maxWindow) >= int(need)
 }
 
-// partsPool is the memory in which fragments are put together: maxParts of the largest messages, and half of
+// partsPool is the memory in which fragments are put together: so many of the largest messages, and half of
 // it for answers alone. Blocks have a power of two of bytes, or size.
 type partsPool struct {
 	size int // bytes of the largest message
+	many int // of them
 	free [32][][]byte
 	made int // bytes that are allocated
 	out  int // bytes of them that are in use
@@ -124,12 +125,13 @@ type parts struct {
 	size int
 	call uint64
 	kind wire.ItemKind
+	pool *partsPool
 	at   clock.Time // of the last fragment
 }
 
 // get returns memory for a message of so many bytes, nil if there is none.
 func (p *partsPool) get(c wire.Channel, size int) []byte {
-	most := maxParts * p.size
+	most := p.many * p.size
 	if c != wire.ChannelAnswers {
 		most /= 2
 	}
@@ -144,7 +146,7 @@ func (p *partsPool) get(c wire.Channel, size int) []byte {
 		p.free[class] = free[:last]
 		return free[last]
 	}
-	if p.made+size > maxParts*p.size { // what is free has the wrong length
+	if p.made+size > p.many*p.size { // what is free has the wrong length
 		p.free = [len(p.free)][][]byte{}
 		p.made = p.out - size
 	}
@@ -164,9 +166,12 @@ const keepParts = time.Second // an unfinished message that gets no fragment giv
 func (in *receiving) handPart(now clock.Time, i *wire.Item, number uint64) (Verdict, wire.RefusalReason) {
 	x := in.pair.x
 	last := int(i.Offset)+len(i.Payload) == int(i.Size)
-	limit := x.p.cfg.MaxMessageSize
-	if i.Kind == wire.ItemRecord {
+	limit, pool := x.p.cfg.MaxMessageSize, &x.parts
+	switch i.Kind {
+	case wire.ItemRecord:
 		limit = maxRecord
+	case wire.ItemTransfer:
+		limit, pool = wire.MaxTransfer, &x.transfers
 	}
 	t := in.parts
 	if i.Offset == 0 && (t == nil || t.n > 0) {
@@ -174,14 +179,14 @@ func (in *receiving) handPart(now clock.Time, i *wire.Item, number uint64) (Verd
 		if int(i.Size) > limit {
 			return in.passOver(i, last)
 		}
-		mem := x.parts.get(in.channel, int(i.Size))
+		mem := pool.get(in.channel, int(i.Size))
 		if mem == nil {
 			x.giveWay(now)
-			if mem = x.parts.get(in.channel, int(i.Size)); mem == nil {
+			if mem = pool.get(in.channel, int(i.Size)); mem == nil {
 				return Wait, 0
 			}
 		}
-		t = &parts{mem: mem, size: int(i.Size), call: i.Call, kind: i.Kind, at: now}
+		t = &parts{mem: mem, size: int(i.Size), call: i.Call, kind: i.Kind, pool: pool, at: now}
 		in.parts = t
 		in.watchGap(now)
 	}
@@ -219,7 +224,7 @@ func (in *receiving) passOver(i *wire.Item, last bool) (Verdict, wire.RefusalRea
 // dropParts gives back the memory of an unfinished message.
 func (in *receiving) dropParts() {
 	if in.parts != nil {
-		in.pair.x.parts.put(in.parts.mem)
+		in.parts.pool.put(in.parts.mem)
 		in.parts = nil
 	}
 }

@@ -104,7 +104,7 @@ func (m *Member) startGroup() {
 		Pool: cfg.Pool, Rand: cfg.Rand, Pacer: m.pacer,
 		Heard: m.heard, Forget: m.forget, Admit: m.admit, Pending: m.pending,
 		Mirror: g.cfg.Mirror, Tell: g.cfg.Tell, Warn: g.cfg.Warn, Gate: m.gated, Calls: g.cfg.Calls,
-		Peers: g.cfg.Peers, Ring: cfg.uses(wire.Totem), InCluster: cfg.inCluster(),
+		Peers: g.cfg.Peers, Ring: cfg.uses(wire.Totem), InCluster: cfg.inCluster(), Transfer: m.transfer(),
 	})
 }
 

@@ -37,7 +37,7 @@ func newReplica(m *Member, c *totem.Config, r *ClusterRing) *replica {
 	own := *r.Core
 	own.Self, own.Datagram, own.Ring = c.Self, c.Datagram, clusterRing{p.Protocol}
 	if own.Pairs == nil {
-		own.Pairs = noPairs{}
+		own.Pairs = pairs{m}
 	}
 	p.core = cluster.New(own)
 	return p
@@ -50,10 +50,23 @@ func (r clusterRing) Offer(now clock.Time, payload []byte, safe bool) error {
 	return r.Protocol.Offer(now, clusterTopic, wire.KindRaw, payload, safe)
 }
 
-// noPairs implements cluster.Pairs for a member of no group.
-type noPairs struct{}
+// pairs implements cluster.Pairs over those of the group.
+type pairs struct{ m *Member }
 
-func (noPairs) Send(clock.Time, wire.MemberID, []byte) bool { return false }
+func (p pairs) Send(now clock.Time, to wire.MemberID, payload []byte) bool {
+	core := p.m.Group()
+	return core != nil && core.SendTransfer(now, to, payload)
+}
+
+// transfer is what takes the transfers of a cluster's members from the group; nil: the member is in no cluster.
+func (m *Member) transfer() func(now clock.Time, from wire.MemberID, payload []byte) bool {
+	if !m.cfg.inCluster() {
+		return nil
+	}
+	return func(now clock.Time, from wire.MemberID, payload []byte) bool {
+		return m.replica.core.TransferFrom(now, from, payload)
+	}
+}
 
 // replicaSink implements totem.Sink.
 type replicaSink struct{ *replica }

@@ -149,7 +149,7 @@ func (d *lossyDisk) fail() {
 // A power failure at any write loses what was not synced, wholly or in part: everything that was told is back, nothing is
 // torn, and no start is refused.
 func TestCrashPower(t *testing.T) {
-	lives, seen := 12, 0
+	lives, seen := 6, 0
 	if !testing.Short() {
 		lives = 120
 	}

@@ -152,7 +152,7 @@ func refused(t *testing.T, b []byte, dir, part string) {
 	if after, err := os.ReadFile(filepath.Join(d, fileName)); err != nil || !bytes.Equal(after, b) {
 		t.Errorf("%s: the file was changed: %v", part, err)
 	}
-	if _, err := Inspect(d); !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrFormat) {
+	if _, err := Inspect(d, nil); !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrFormat) {
 		t.Errorf("%s: Inspect: %v", part, err)
 	}
 }

@@ -38,7 +38,7 @@ func TestDisk(t *testing.T) {
 func diskChild(dir string) error {
 	kind := os.Getenv(childEnv + "_DISK")
 	if kind != "limit" {
-		size := "24m"
+		size := "8m"
 		if kind == "small" {
 			size = "16k"
 		}
@@ -61,7 +61,7 @@ func diskChild(dir string) error {
 		if err := remountReadOnly(dir); err != nil {
 			return fmt.Errorf("SKIP: %w", err)
 		}
-		if _, err = Inspect(dir); err != nil {
+		if _, err = Inspect(dir, nil); err != nil {
 			return err
 		}
 		_, err = Open(Options{Dir: dir, Cluster: 7})

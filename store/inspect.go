@@ -3,6 +3,8 @@ package store
 import (
 	"os"
 	"path/filepath"
+
+	"github.com/activeblaze/blaze/cluster"
 )
 
 // Report says what a directory holds.
@@ -12,9 +14,8 @@ type Report struct {
 	Lives     uint64 // how often it was opened
 	FileBytes int64
 
-	Quorum    []byte   // in the core's encoding; nil: none
-	Tail      [][]byte // in the core's encoding
-	Committed uint64   // at most; 0: none was written
+	TailRecords int
+	Committed   uint64 // at most; 0: none was written
 
 	Base, BaseHash uint64 // of the snapshot; 0: none
 	SnapshotBytes  int64
@@ -24,36 +25,33 @@ type Report struct {
 	Stale          int // records that count no more and are still to be removed
 }
 
-// Inspect reads and checks all of a directory that nobody has open. It writes nothing. Errors are *Error.
-func Inspect(dir string) (Report, error) {
-	r, err := inspect(dir)
-	return r, explain(dir, err)
-}
-
-func inspect(dir string) (r Report, err error) {
+// Inspect reads and checks all of a directory that nobody has open. It writes nothing. Errors are *Error. f, which may be
+// nil, is given what a core would begin with, and may use it until it returns; its error is Inspect's.
+func Inspect(dir string, f func(*cluster.Recovered) error) (r Report, err error) {
 	path := filepath.Join(dir, fileName)
 	if _, err := os.Stat(path); err != nil {
-		return r, err
+		return r, explain(dir, err)
 	}
 	c, err := check(dir, lockWait)
 	if err != nil {
-		return r, err
+		return r, explain(dir, err)
 	}
 	r = Report{
-		Seat: c.seat, Cluster: c.cluster, Lives: c.lives, FileBytes: c.fileBytes, Committed: c.committedI,
+		Seat: c.seat, Cluster: c.cluster, Lives: c.lives, FileBytes: c.fileBytes, TailRecords: int(c.tail), Committed: c.committedI,
 		Base: c.base.index, BaseHash: c.base.hash, SnapshotBytes: c.snapBytes,
 		End: c.end.index, EndHash: c.end.hash, LogRecords: c.logRecords, LogBytes: c.logBytes, Stale: c.stale,
 	}
+	if f == nil {
+		return r, nil
+	}
 	b, err := openBolt(path, true, lockWait)
 	if err != nil {
-		return r, err
+		return r, explain(dir, err)
 	}
 	defer b.close()
-	s := &Store{dir: dir, b: b, identity: c.identity, w: writer{head: c.head}}
-	l, err := s.Load()
+	l, err := (&Store{dir: dir, b: b, identity: c.identity, w: writer{head: c.head}}).Load()
 	if err != nil {
 		return r, err
 	}
-	r.Quorum, r.Tail = l.Quorum, l.Tail
-	return r, nil
+	return r, f(l)
 }

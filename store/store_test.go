@@ -178,7 +178,7 @@ func TestOpenRefuses(t *testing.T) {
 	if _, err := Open(Options{Dir: dir, Cluster: 7}); !errors.Is(err, ErrInUse) {
 		t.Errorf("in use: %v", err)
 	}
-	if _, err := Inspect(dir); !errors.Is(err, ErrInUse) {
+	if _, err := Inspect(dir, nil); !errors.Is(err, ErrInUse) {
 		t.Errorf("inspected in use: %v", err)
 	}
 	if err := s.Close(); err != nil {
@@ -194,7 +194,7 @@ func TestOpenRefuses(t *testing.T) {
 	if _, err := Open(Options{Dir: file}); !errors.Is(err, ErrAccess) {
 		t.Errorf("a file: %v", err)
 	}
-	if _, err := Inspect(filepath.Join(dir, "none")); !errors.Is(err, ErrAccess) {
+	if _, err := Inspect(filepath.Join(dir, "none"), nil); !errors.Is(err, ErrAccess) {
 		t.Errorf("inspected nothing: %v", err)
 	}
 }

@@ -388,7 +388,6 @@ type workload struct {
 	rng     *rand.Rand
 	epoch   uint64
 	request uint64
-	tokens  []uint64 // that were seen
 	stamp   uint64
 }
 

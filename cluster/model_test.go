@@ -383,22 +383,22 @@ func text(s *State) string {
 	return b.String()
 }
 
-// A workload draws steps of a history: operations, mostly sensible ones, and establishments.
-type workload struct {
+// A stateWorkload draws steps of a history: operations, mostly sensible ones, and establishments.
+type stateWorkload struct {
 	rng     *rand.Rand
 	epoch   uint64
 	request uint64
 	stamp   uint64
 }
 
-type step struct {
+type stateStep struct {
 	by    byte
 	stamp uint64
 	op    *wire.ClusterOp
 	open  *wire.Opening
 }
 
-func (w *workload) next(s *State) step {
+func (w *stateWorkload) next(s *State) stateStep {
 	r := w.rng
 	if w.epoch == 0 || r.IntN(60) == 0 {
 		w.epoch++
@@ -416,7 +416,7 @@ func (w *workload) next(s *State) step {
 		for i := range o.Members {
 			o.Members[i].Weight = int64(r.IntN(3))
 		}
-		return step{open: o}
+		return stateStep{open: o}
 	}
 	o := &wire.ClusterOp{Map: []byte{byte('m' + r.IntN(2))}, Key: fmt.Append(nil, r.IntN(12))}
 	kinds := []wire.OpKind{1, 1, 1, 1, 2, 2, 3, 3, 3, 4, 4, 5, 6, 7, 8, 9, 10, 12, 13}
@@ -497,10 +497,10 @@ func (w *workload) next(s *State) step {
 			by = h.Holder[0]
 		}
 	}
-	return step{by: by, stamp: w.stamp, op: o}
+	return stateStep{by: by, stamp: w.stamp, op: o}
 }
 
-func (st *step) do(now clock.Time, s *State) Result {
+func (st *stateStep) do(now clock.Time, s *State) Result {
 	if st.open != nil {
 		s.Establish(now, st.open)
 		return Result{}
@@ -516,7 +516,7 @@ func TestModel(t *testing.T) {
 	}
 	codes, events := map[Code]int{}, map[EventKind]int{}
 	for seed := range seeds {
-		w := &workload{rng: rand.New(rand.NewPCG(3, uint64(seed)))}
+		w := &stateWorkload{rng: rand.New(rand.NewPCG(3, uint64(seed)))}
 		s, m := NewState(), &model{entries: map[string]modelEntry{}, locks: map[string]*modelLock{}}
 		other := NewState()
 		for i := range 1500 {

@@ -393,11 +393,10 @@ func (c *Core) Full(now clock.Time) {
 	c.phase = Outside
 }
 
-// Durable says that the disk has everything up to a ticket of Store.Flush, and up to which index its replica goes: 0 while
-// a snapshot replaces it.
-func (c *Core) Durable(now clock.Time, ticket, index uint64) {
+// Durable says that the disk has everything up to a ticket of Store.Flush.
+func (c *Core) Durable(now clock.Time, ticket uint64) {
 	c.begin(now)
-	c.onDurable(now, ticket, index)
+	c.onDurable(now, ticket)
 	c.maybeClaim(now)
 }
 

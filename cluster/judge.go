@@ -457,7 +457,7 @@ func (j *jury) pick(c *chain) {
 		return c.last != nil && samePrimary(p, c.last) || among(c.open, p)
 	})
 	for i := range j.d.Members {
-		if s := j.candidate(c, i); s != nil && samePrimary(&s.Primary, c.base) {
+		if s := j.candidate(c, i); s != nil && samePrimary(c.base, &s.Primary) {
 			c.better(s)
 		}
 	}
@@ -674,12 +674,13 @@ func (j *jury) adopt(c *chain) {
 		step = forcedStep
 	}
 	p := wire.Primary{Chain: c.Chain, Epoch: j.epoch(c.Chain) + step, Ring: j.ring, N: j.n, Seats: j.seats()}
-	p.Voters = j.voters(c.best.Voters, &p)
+	old := diskFirst(slices.Clone(c.best.Voters))
+	p.Voters = j.voters(old, &p)
 	if d.Forced {
 		p.Voters = j.founders()
 	}
 	if len(p.Voters) == 0 {
-		p.Voters = c.best.Voters
+		p.Voters = old // nobody who is current can vote
 	}
 	d.Opening = wire.Opening{Primary: p, End: c.best.End, Hash: c.best.Hash, Rules: c.rules}
 	j.open()

@@ -75,13 +75,7 @@ func (c *Core) restored(now clock.Time, s *State) {
 		return
 	}
 	c.replace(now, s)
-	if c.cfg.Store != nil {
-		c.cfg.Store.Snapshot(snapshotOf(s.Cut(now), now, true))
-	}
 	c.learned(now)
-	if c.cfg.Store != nil {
-		c.disk.durable, c.disk.replaced = 0, c.disk.last
-	}
 }
 
 // caughtUp takes the steps from this replica to the cut. It is false where they do not lead there.
@@ -108,8 +102,9 @@ func (c *Core) learned(now clock.Time) {
 	c.doubtful = nil
 	c.stats.Transfers++
 	if c.cfg.Store != nil {
+		c.cfg.Store.Snapshot(snapshotOf(c.state.Cut(now), now, true))
 		c.cfg.Store.Quorum(c.memory())
-		c.disk.dirty = true
+		c.disk.index, c.disk.dirty = c.state.Index(), true
 		c.flushStore(now)
 	}
 	if c.cfg.Probe != nil {

@@ -36,9 +36,6 @@ func Seated(voters []wire.Voter, p *wire.Primary, v wire.Voter) []wire.Voter {
 		voters[i] = v // a seat with a disk may have started again since, under another name
 		return diskFirst(voters)
 	}
-	if !v.Disk && slices.ContainsFunc(voters, func(o wire.Voter) bool { return o.Disk }) {
-		return voters
-	}
 	voters = diskFirst(append(slices.Clone(voters), v))
 	if p.N == 0 || len(voters) <= int(p.N) {
 		return voters

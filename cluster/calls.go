@@ -33,7 +33,7 @@ func (c *Core) Call(now clock.Time, call *Call) bool {
 	switch {
 	case c.closing:
 		c.answer(s, CodeClosed)
-	case c.phase == Failed:
+	case c.failed, call.Kind == CallReady && c.failure != CodeOK:
 		c.answer(s, c.failure)
 	case call.Kind == CallReady:
 		s.place = asking
@@ -65,10 +65,41 @@ func (c *Core) Cancel(now clock.Time, number uint64) (proposed, ok bool) {
 	delete(c.calls, number)
 	c.abandon(s)
 	s.call = nil // whoever comes to it in its place takes it back
-	if s.place == inLine {
+	switch s.place {
+	case inLine:
 		c.release(s)
+	case asking:
+		c.forget(s)
+	case queued:
+		if c.given++; c.given > 64 && c.given > c.queue.len()/2 {
+			c.compact()
+		}
 	}
 	return proposed, true
+}
+
+// forget takes out what only asked.
+func (c *Core) forget(s *slot) {
+	is := func(o *slot) bool { return o == s }
+	c.waiting = slices.DeleteFunc(c.waiting, is)
+	c.forces = slices.DeleteFunc(c.forces, is)
+	c.linear.waiting = slices.DeleteFunc(c.linear.waiting, is)
+	for i := range c.linear.rounds {
+		c.linear.rounds[i].slots = slices.DeleteFunc(c.linear.rounds[i].slots, is)
+	}
+	c.release(s)
+}
+
+// compact takes out of the queue those whose callers have given up.
+func (c *Core) compact() {
+	c.given = 0
+	for _, s := range c.queue.empty() {
+		if s.call == nil {
+			c.release(s)
+		} else {
+			c.queue.push(s)
+		}
+	}
 }
 
 // abandon makes good for a call that ends without a result that its caller learns of: the lock that it got, or may yet get, or
@@ -143,7 +174,7 @@ func (c *Core) giveUp(slots []*slot, code Code) {
 // dropped takes back the slots of an own batch that everybody has dropped: it never counts, so it is proposed again.
 func (c *Core) dropped(slots []*slot) {
 	c.stats.Dropped += uint64(len(slots))
-	if c.phase == Outside || c.phase == Failed {
+	if c.phase == Outside {
 		for _, s := range slots {
 			c.refuse(s)
 		}
@@ -319,7 +350,7 @@ func (c *Core) operation(now clock.Time, s *slot) (*wire.ClusterOp, Code) {
 		}
 		op.Kind, op.Map, op.Key, op.Token = wire.OpExtend, h.name, h.key, h.token
 		// The leader may count from it before this member learns of it, so a shorter lease is one from here on.
-		h.deadline = min(h.deadline, ends(now, op.Lease))
+		h.deadline, c.firstEnd = min(h.deadline, ends(now, op.Lease)), 0
 	default:
 		if s.call.Lock != 0 {
 			h := c.holds[s.call.Lock]
@@ -382,6 +413,11 @@ func (c *Core) ownResult(now clock.Time, s *slot) {
 
 // settle ends a slot that has its result, when its index is committed.
 func (c *Core) settle(now clock.Time, s *slot) {
+	if c.joining { // the tail: what comes after it may take back what it gives
+		s.place = counted
+		c.uncommitted.push(s)
+		return
+	}
 	if c.cfg.Store != nil && !c.cfg.Interval && s.index > c.committed {
 		if d := c.cfg.defect; d != answerBeforeQuorum && !(d == lockBeforeCommit && s.kind == CallLock) && !(d == linearBeforeDisk && s.kind == CallLinear) {
 			s.place = counted
@@ -412,27 +448,31 @@ func (c *Core) finish(now clock.Time, s *slot) {
 			s.code = CodeNotOwner
 			break
 		}
-		h.deadline = s.until
+		h.deadline, c.firstEnd = s.until, 0
 		s.call.Token, s.call.Deadline = h.token, h.deadline
 	case s.kind == CallOp:
 		s.call.Version = s.index
+		if s.call.Op.Kind == wire.OpWeight {
+			c.weight = s.call.Op.Weight
+		}
 	}
 	c.answer(s, s.code)
 }
 
 // commit notes that everything up to index is certain, and ends what has waited for it.
 func (c *Core) commit(now clock.Time, index uint64) {
-	if index <= c.committed {
+	if index > c.committed {
+		i := 0
+		for i < len(c.doubtful) && c.doubtful[i].Index <= index {
+			c.certain.Voters = c.doubtful[i].Voters
+			i++
+		}
+		c.doubtful = slices.Clone(c.doubtful[i:])
+		c.committed, c.certain.Index = index, index
+	}
+	if c.uncommitted.len() == 0 {
 		return
 	}
-	c.committed = index
-	i := 0
-	for i < len(c.doubtful) && c.doubtful[i].Index <= index {
-		c.certain.Voters = c.doubtful[i].Voters
-		i++
-	}
-	c.doubtful = slices.Clone(c.doubtful[i:])
-	c.certain.Index = index
 	// Results come in the order of their indexes, but for grants, which may be of a later one than the call's.
 	kept := c.uncommitted.items()[:0]
 	list := c.uncommitted.empty()

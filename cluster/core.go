@@ -31,6 +31,7 @@ type Core struct {
 	members      []wire.MemberID // ascending
 	alone        bool            // the only one
 	transitional bool            // between the transitional configuration and the next regular one
+	full         bool            // a ring has refused this member, since it has as many members as it can have
 	lastVisit    clock.Time      // of a token in any ring
 	seen         clock.Time      // the last visit before this ring
 	confirmed    clock.Time      // every member of the primary was in it then or later
@@ -69,6 +70,8 @@ type Core struct {
 	request     uint64
 	done        []*Call
 	linear      linear
+	given       int  // slots in queue whose callers have given up, about
+	joining     bool // the tail is counted, before an establishment
 	load        load
 	spare       *slot
 	buf         []byte
@@ -78,6 +81,7 @@ type Core struct {
 
 	// Locks.
 	holds    map[uint64]*hold // that callers have, by the Number of their Lock calls
+	firstEnd clock.Time       // the earliest deadline of holds; 0: not known
 	lost     []uint64
 	orphans  []orphan
 	guards   map[wire.MemberID]time.Duration
@@ -90,11 +94,17 @@ type Core struct {
 	exited     bool // the own Exit has counted
 	exitIndex  uint64
 	exitDone   bool // and it is certain
-	failure    Code // of the phase Failed, and of calls outside where it is not CodeOK
+	failed     bool // the disk has: this member only lets the others go on
+	failure    Code // of calls outside, where it is not CodeOK
+	why        string
 	diskError  error
 	blamed     clock.Time // when a member was named in the log
 	published  Publication
+	next       Publication
 	everPublic bool
+	warned     map[string]bool // what is said once
+	rules      ruleRange
+	scratch    step
 }
 
 // message waits for the ring.
@@ -119,6 +129,7 @@ func New(cfg Config) *Core {
 	}
 	c := &Core{
 		cfg: cfg, seat: wire.Seat(cfg.Self), weight: cfg.Weight, maxGuard: cfg.Guard,
+		rules: ruleRange{min: rulesMin, max: rulesMax}, warned: map[string]bool{},
 		calls: map[uint64]*slot{}, requests: map[uint64]*slot{}, holds: map[uint64]*hold{}, guards: map[wire.MemberID]time.Duration{},
 	}
 	if cfg.Store != nil {
@@ -200,8 +211,12 @@ func (c *Core) onBatch(now, received clock.Time, by wire.MemberID, body []byte) 
 	slots := c.landed(by)
 	switch {
 	case c.phase == Complete && !c.transitional:
-		c.apply(now, &step{by: by, batch: body, received: received, slots: slots})
+		c.scratch = step{by: by, batch: body, received: received, slots: slots}
+		c.apply(now, &c.scratch)
 	case c.phase == Complete || c.phase == Claiming && c.ex.open && c.judged().Current:
+		if c.cfg.defect == answersInTransition {
+			c.answerEarly(slots)
+		}
 		c.addTail(now, received, by, body, slices.Clone(slots))
 	case c.phase == Learning && !c.transitional:
 		c.keep(now, &step{by: by, batch: append([]byte(nil), body...), received: received, slots: slices.Clone(slots)})
@@ -314,6 +329,7 @@ func (c *Core) react(now, received clock.Time, own *slot) (grants []ProbeGrant) 
 
 // guard notes the guard times of the members, before some leave the table.
 func (c *Core) guard(o *wire.Opening) {
+	clear(c.guards)
 	for _, m := range c.state.Members() {
 		c.guards[m.ID] = time.Duration(m.Guard)
 	}
@@ -357,6 +373,7 @@ func (c *Core) replace(now clock.Time, s *State) {
 	if s == nil {
 		return
 	}
+	s.tables.leave = c.cfg.defect
 	s.ClearEvents()
 	c.history.add(step{index: s.Index(), hash: s.Hash()})
 	c.certain, c.committed = wire.VoterSet{Index: s.Index(), Voters: s.Voters()}, s.Index()
@@ -382,15 +399,24 @@ func (c *Core) Visit(now, confirmed clock.Time, high uint64) {
 // Full says that the ring has refused this member because it has as many members as a ring can have.
 func (c *Core) Full(now clock.Time) {
 	c.begin(now)
-	if c.phase == Complete || c.phase == Failed || c.closing {
+	if c.full || c.phase == Complete || c.phase == Learning || c.failed || len(c.members) > 1 {
 		return
 	}
-	if c.failure != CodeUnsupported {
-		c.warn(now, Error, c.cfg.Self, "the ring has as many members as it can have: this member stays outside")
+	c.full = true
+	c.warn(now, Error, c.cfg.Self, "the ring has as many members as it can have, %d: this member stays outside", wire.MaxRing)
+	if c.phase == Outside || c.phase == Claiming && !c.ex.sent {
+		c.unsupported(now, "the ring has as many members as it can have")
 	}
-	c.failure = CodeUnsupported
-	c.refuseAll(now)
-	c.phase = Outside
+}
+
+// unsupported ends all calls, also those that wait until this member is ready.
+func (c *Core) unsupported(now clock.Time, why string) {
+	c.failure, c.why = CodeUnsupported, why
+	c.enterOutside(now)
+	for _, s := range c.waiting {
+		c.answer(s, CodeUnsupported)
+	}
+	c.waiting = nil
 }
 
 // Durable says that the disk has everything up to a ticket of Store.Flush.
@@ -437,6 +463,7 @@ func (c *Core) Flush(now clock.Time) {
 	c.readLinear(now)
 	c.duties(now)
 	c.proposeReady(now)
+	c.raise(now)
 	c.forced(now)
 	c.end(now)
 	c.send(now)
@@ -460,9 +487,10 @@ func (c *Core) Flush(now clock.Time) {
 
 // publish shows readers what has changed.
 func (c *Core) publish(now clock.Time) {
-	p := Publication{Until: c.until()}
+	p := &c.next
+	*p = Publication{Until: c.until()}
 	p.Primary = c.phase == Complete && now < p.Until
-	if c.state != nil && c.phase != Outside && c.phase != Learning && c.phase != Failed && now < p.Until {
+	if c.state != nil && c.phase != Outside && c.phase != Learning && !c.failed && now < p.Until {
 		if h, ok := c.state.Master(); ok && !h.Orphaned {
 			p.Master, p.MasterIndex = h.Holder, h.Token
 		}
@@ -485,12 +513,13 @@ func (c *Core) publish(now clock.Time) {
 	if same && !c.dirty && c.everPublic {
 		return
 	}
-	c.published = p
+	c.published = *p
 	if c.dirty {
 		p.State, p.Events, p.Reset = c.state, c.events, c.reset
 	}
 	c.everPublic = true
-	c.cfg.Sink.Publish(now, &p)
+	c.cfg.Sink.Publish(now, p)
+	p.State, p.Events = nil, nil
 	c.dirty, c.reset = false, false
 	clear(c.events)
 	c.events = c.events[:0]

@@ -34,3 +34,33 @@ const (
 	linearBeforeDisk              // GetLinear does not wait for the disks
 	lockBeforeCommit              // a lock is handed out before its grant is committed
 )
+
+// What only defects do.
+
+// answerEarly answers what was delivered in the transition.
+func (c *Core) answerEarly(slots []*slot) {
+	for _, s := range slots {
+		if s.call != nil && s.kind == CallOp {
+			s.call.Version = c.state.Index() + 1
+			s.call.Code = CodeOK
+			delete(c.calls, s.number)
+			c.done = append(c.done, s.call)
+			s.call = nil
+		}
+	}
+}
+
+// proposeTail proposes again what is in the tail.
+func (c *Core) proposeTail() {
+	for i := range c.tail {
+		for _, s := range c.tail[i].slots {
+			if s.call != nil && s.kind == CallOp {
+				o := c.take()
+				*o = slot{call: s.call, number: s.number, kind: s.kind, place: queued}
+				c.calls[s.number] = o
+				s.call = nil
+				c.queue.push(o)
+			}
+		}
+	}
+}

@@ -94,7 +94,7 @@ func (c *Core) flushStore(now clock.Time) (ticket uint64) {
 
 // flushDisk is the disk's part of the end of a turn.
 func (c *Core) flushDisk(now clock.Time) {
-	if c.cfg.Store == nil || c.phase == Failed {
+	if !c.disked() {
 		return
 	}
 	if d := &c.disk; d.dirty {
@@ -185,7 +185,8 @@ func (c *Core) tellSynced(now clock.Time) {
 		return
 	}
 	d.told, d.sent = d.durable, true
-	c.put(wire.AppendCluster(nil, wire.KindSynced, &wire.ClusterSynced{Epoch: c.last.Epoch, Index: d.durable}), false)
+	hash, _ := c.history.hash(d.durable)
+	c.put(wire.AppendCluster(nil, wire.KindSynced, &wire.ClusterSynced{Epoch: c.last.Epoch, Index: d.durable, Hash: hash}), false)
 }
 
 // onSynced takes how far a member's disk is. An index is committed when a quorum of the voters has it, and of every set of
@@ -198,6 +199,11 @@ func (c *Core) onSynced(now clock.Time, place int, body []byte) {
 		if c.cfg.Store != nil {
 			c.stats.Ignored++
 		}
+		return
+	}
+	if h, ok := c.history.hash(m.Index); ok && m.Hash != 0 && h != m.Hash {
+		c.stats.HashMismatches++
+		c.warn(now, Error, c.members[place], "its history differs from this member's at index %d", m.Index)
 		return
 	}
 	d.synced[place] = max(d.synced[place], m.Index)
@@ -258,15 +264,19 @@ func (c *Core) DiskFailed(now clock.Time, err error) {
 		c.propose(exit, wire.ClusterOp{Kind: wire.OpExit})
 		c.pack(now)
 	}
-	c.phase = Failed
+	c.failed, c.phase = true, Outside
+	c.maybeClaim(now)
 }
+
+// disked reports whether a Claim waits for a disk.
+func (c *Core) disked() bool { return c.cfg.Store != nil && !c.failed }
 
 // recover begins with what the disk held. A record that does not fit leaves the member without a part: the store has
 // checked each one against its own sums.
 func (c *Core) recover(r *Recovered) {
 	c.seat = r.Seat
 	if err := c.restore(r); err != nil {
-		c.diskError, c.failure, c.phase = err, CodeDisk, Failed
+		c.diskError, c.failure, c.failed = err, CodeDisk, true
 	}
 }
 
@@ -288,8 +298,13 @@ func (c *Core) restore(r *Recovered) error {
 	}
 	if r.Base != 0 || r.End != 0 {
 		c.replace(0, state)
-		c.certain = wire.VoterSet{Index: m.CertainIndex, Voters: m.Certain}
-		c.committed = max(m.CertainIndex, r.Committed)
+		if state.Index() > m.CertainIndex && len(m.Certain) > 0 {
+			c.doubtful = []wire.VoterSet{{Index: state.Index(), Voters: state.Voters()}}
+		}
+		c.committed = m.CertainIndex
+		if len(m.Certain) > 0 {
+			c.certain = wire.VoterSet{Index: m.CertainIndex, Voters: m.Certain}
+		}
 		err := r.Log(func(index, hash uint64, record []byte) error {
 			var e wire.ClusterEntry
 			if err := wire.ParseClusterPart(record, &e); err != nil {
@@ -304,9 +319,8 @@ func (c *Core) restore(r *Recovered) error {
 		if err != nil {
 			return err
 		}
-		if len(c.certain.Voters) == 0 {
-			c.certain = wire.VoterSet{Index: c.state.Index(), Voters: c.state.Voters()}
-		}
+		c.commit(0, min(max(m.CertainIndex, r.Committed), c.state.Index()))
+		c.disk.dirty = false
 	}
 	for _, record := range r.Tail {
 		var e wire.ClusterEntry

@@ -51,13 +51,14 @@ func (c *Core) Regular(now clock.Time, ring wire.RingID, members []wire.MemberID
 		c.endClaim()
 	case Learning:
 		c.endLearning(now)
-	case Failed:
-		c.ring, c.members = ring, members
-		return
 	}
 	c.ring, c.members, c.alone, c.transitional = ring, members, len(members) == 1, false
-	if c.failure == CodeUnsupported || c.failure == CodeNoQuorum {
-		c.failure = CodeOK
+	if !c.failed {
+		c.failure, c.why = CodeOK, ""
+	}
+	c.full = c.full && c.alone
+	if c.cfg.defect == tailProposedAgain {
+		c.proposeTail()
 	}
 	c.seen = c.lastVisit // of the leader: before a lock is orphaned in this ring
 	if c.seen == 0 {
@@ -90,14 +91,17 @@ func (c *Core) tell(now clock.Time) *wire.ClusterState {
 	s := &wire.ClusterState{
 		Ring: c.ring, Seat: c.seat, Name: c.cfg.Name, Started: uint64(max(c.cfg.Started, 0)), Wall: c.wall(now),
 		Last: c.last, Tried: c.tried, Expected: uint32(c.cfg.Expected), Weight: c.weight, Guard: uint64(c.cfg.Guard),
-		RulesMin: rulesMin, RulesMax: rulesMax, Load: c.load.get(now), MaxValue: uint32(c.cfg.MaxValue), StateLimit: uint64(c.cfg.StateLimit),
+		RulesMin: c.rules.min, RulesMax: c.rules.max, Load: c.load.get(now), MaxValue: uint32(c.cfg.MaxValue), StateLimit: uint64(c.cfg.StateLimit),
 		Disk: c.cfg.Store != nil, Observer: c.cfg.Observer, Forced: c.ex.forced, Filled: c.ex.filled,
 	}
 	if c.cfg.defect == openForgotten {
 		s.Tried = nil
 	}
-	if c.state == nil {
-		return s
+	if c.failed {
+		s.Seat, s.Disk, s.Observer = wire.Seat(c.cfg.Self), false, true
+	}
+	if c.state == nil || c.failed || c.learn.partial {
+		return s // what is not complete must not pass for what it is on its way to
 	}
 	s.Index, s.Hash = c.state.Index(), c.state.Hash()
 	s.Certain, s.CertainIndex = c.certain.Voters, c.certain.Index
@@ -123,9 +127,14 @@ func (c *Core) onState(now clock.Time, place int, body []byte) {
 	}
 	d := judge(c.ring, told, c.cfg.defect)
 	c.ex.d = d
+	c.notice(now)
 	switch {
+	case !d.OK && d.Why == WhyRules && c.judged().Unsupported:
+		c.unsupported(now, c.unsupportedRules())
 	case !d.OK:
 		c.enterOutside(now)
+	case d.Opening.Founding && c.full:
+		c.unsupported(now, "the ring has as many members as it can have")
 	case d.Filler != (wire.MemberID{}) && !c.ex.filled:
 		c.enterFilling(now)
 	default:
@@ -278,6 +287,9 @@ func (c *Core) enterClaiming(now clock.Time) {
 		c.unknown(now, c.trimTail(me.Stages))
 	}
 	c.try(&d.Opening.Primary)
+	if c.cfg.Probe != nil {
+		c.probe(now, &Probe{Kind: ProbeClaimed, Opening: &d.Opening})
+	}
 	if !me.Current {
 		// Its history may not be the one that goes on.
 		if c.state != nil && c.state.Primary().Chain != d.Opening.Primary.Chain {
@@ -299,11 +311,11 @@ func (c *Core) maybeClaim(now clock.Time) {
 	if c.phase != Claiming || x.sent || c.transitional || now < x.earliest {
 		return
 	}
-	if c.cfg.Store != nil && !x.asked {
+	if c.disked() && !x.asked {
 		x.asked = true
 		x.ticket = c.writeClaim()
 	}
-	if c.cfg.Store != nil && c.disk.ticket < x.ticket && c.cfg.defect != claimBeforeDisk {
+	if c.disked() && c.disk.ticket < x.ticket && c.cfg.defect != claimBeforeDisk {
 		return
 	}
 	x.sent, x.sentAt = true, now
@@ -327,6 +339,9 @@ func (c *Core) onClaim(now clock.Time, place int, body []byte) {
 		if c.judged().Current && c.cfg.defect != openingNotInTail {
 			c.tail = append(c.tail, step{opening: &c.ex.d.Opening, received: now})
 		}
+		if c.cfg.Probe != nil {
+			c.probe(now, &Probe{Kind: ProbeOpen, Opening: &c.ex.d.Opening})
+		}
 		return
 	}
 	c.established(now)
@@ -339,6 +354,9 @@ func (c *Core) endClaim() {
 		return
 	}
 	c.stats.ClaimsFailed++
+	if c.cfg.Probe != nil {
+		c.probe(c.now, &Probe{Kind: ProbeFailed, Opening: &c.ex.d.Opening})
+	}
 	p := &c.ex.d.Opening.Primary
 	c.tried = slices.DeleteFunc(slices.Clone(c.tried), func(o wire.Primary) bool { return samePrimary(&o, p) })
 }
@@ -349,6 +367,10 @@ func (c *Core) established(now clock.Time) {
 	o := &d.Opening
 	c.stats.Establishments++
 	c.last, c.tried = &o.Primary, nil
+	if c.failed {
+		c.phase = Outside
+		return
+	}
 	if me.Current && c.beginPrimary(now, o) {
 		return
 	}
@@ -363,10 +385,11 @@ func (c *Core) beginPrimary(now clock.Time, o *wire.Opening) bool {
 		c.replace(now, NewState())
 	}
 	tail := c.tail
-	c.tail = nil
+	c.tail, c.joining = nil, true
 	for i := range tail {
 		c.apply(now, &tail[i])
 	}
+	c.joining = false
 	if !o.Founding && (c.state.Index() != o.End || c.state.Hash() != o.Hash) {
 		c.mismatch(now, o)
 		return false
@@ -374,10 +397,13 @@ func (c *Core) beginPrimary(now clock.Time, o *wire.Opening) bool {
 	c.phase = Complete
 	c.apply(now, &step{opening: o, received: now})
 	c.confirm(c.ex.sentAt)
-	c.commit(now, c.state.Index())
 	c.compareLocks(now)
+	c.commit(now, c.state.Index())
 	c.cut = c.state.Cut(now)
 	c.writeEstablished()
+	for i := range c.ex.early {
+		c.apply(now, &c.ex.early[i])
+	}
 	return true
 }
 

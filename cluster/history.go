@@ -1,6 +1,9 @@
 package cluster
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/wire"
 )
@@ -86,6 +89,16 @@ func (h *history) after(index, hash uint64) (steps []step, ok bool) {
 		}
 	}
 	return nil, false
+}
+
+// hash returns the history's hash after the step with that index.
+func (h *history) hash(index uint64) (hash uint64, ok bool) {
+	l := h.steps[h.head:]
+	i, ok := slices.BinarySearchFunc(l, index, func(s step, x uint64) int { return cmp.Compare(s.index, x) })
+	if !ok {
+		return 0, false
+	}
+	return l[i].hash, true
 }
 
 // from returns the steps after the one with that index, which need not be in the log itself if the log begins

@@ -16,26 +16,23 @@ const (
 
 // learning is a learner's part.
 type learning struct {
-	kept  []step // operations since the cut, in order; kept[next:] are to be counted
-	next  int
-	bytes int
-	fresh bool // the state at the cut is there
+	kept    []step // operations since the cut, in order; kept[next:] are to be counted
+	next    int
+	bytes   int
+	fresh   bool // the state at the cut is there
+	partial bool // the replica is on its way from the cut, or to it: it lacks operations that count in its primary
 }
 
 // enterLearning begins to learn what the primary holds.
 func (c *Core) enterLearning(now clock.Time, me *Judged) {
 	c.loseLocks(now)
-	if me.Unsupported || me.Refused {
-		c.failure = CodeUnsupported
-		if me.Refused {
-			c.failure = CodeNoQuorum
-		}
-		c.enterOutside(now)
+	if me.Unsupported {
+		c.unsupported(now, c.unsupportedRules())
 		return
 	}
 	c.phase = Learning
 	c.outside(now, true)
-	c.learn = learning{}
+	c.learn = learning{partial: c.learn.partial}
 	c.writeEstablished()
 	if c.cfg.Probe != nil {
 		c.probe(now, &Probe{Kind: ProbeFollowed, Opening: &c.ex.d.Opening})
@@ -46,7 +43,7 @@ func (c *Core) enterLearning(now clock.Time, me *Judged) {
 // endLearning forgets what was kept: the ring is gone, or the learner has too much of it.
 func (c *Core) endLearning(now clock.Time) {
 	c.unknown(now, c.learn.kept[c.learn.next:])
-	c.learn = learning{}
+	c.learn = learning{partial: c.learn.partial}
 	c.endTransfer(now)
 }
 
@@ -64,7 +61,7 @@ func (c *Core) keep(now clock.Time, s *step) {
 		c.stats.Overruns++
 		c.warn(now, Warn, c.cfg.Self, "the state comes more slowly than operations do: it is fetched anew")
 		c.unknown(now, l.kept[l.next:])
-		*l = learning{}
+		*l = learning{partial: l.partial}
 		c.overrun(now)
 	}
 }
@@ -83,6 +80,7 @@ func (c *Core) caughtUp(now clock.Time, steps []step, index, hash uint64) bool {
 	if c.phase != Learning || c.state == nil {
 		return false
 	}
+	c.learn.partial = true
 	for i := range steps {
 		c.apply(now, &steps[i])
 	}
@@ -96,10 +94,9 @@ func (c *Core) caughtUp(now clock.Time, steps []step, index, hash uint64) bool {
 }
 
 func (c *Core) learned(now clock.Time) {
-	c.learn.fresh = true
+	c.learn.fresh, c.learn.partial = true, true
 	c.commit(now, c.state.Index())
-	c.certain = wire.VoterSet{Index: c.state.Index(), Voters: c.state.Voters()}
-	c.doubtful = nil
+	c.certain, c.doubtful = wire.VoterSet{Index: c.state.Index(), Voters: c.state.Voters()}, nil
 	c.stats.Transfers++
 	if c.cfg.Store != nil {
 		c.cfg.Store.Snapshot(snapshotOf(c.state.Cut(now), now, true))

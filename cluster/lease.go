@@ -83,6 +83,7 @@ func (c *Core) handOut(now clock.Time, s *slot) {
 		return
 	}
 	c.holds[h.number] = h
+	c.firstEnd = 0
 	s.call.Token, s.call.Deadline = h.token, h.deadline
 	c.answer(s, CodeOK)
 }
@@ -129,16 +130,12 @@ func (c *Core) loseLocks(now clock.Time) {
 
 // expireHolds loses what is over.
 func (c *Core) expireHolds(now clock.Time) {
-	if len(c.holds) == 0 {
+	at, ok := c.nextLost()
+	if !ok || now < at {
 		return
 	}
-	until, due := c.until(), false
-	for _, h := range c.holds {
-		due = due || now >= min(h.deadline, until)
-	}
-	if !due {
-		return
-	}
+	until := c.until()
+	c.firstEnd = 0
 	for _, h := range c.held() {
 		if now >= min(h.deadline, until) {
 			c.lose(now, h)
@@ -148,13 +145,16 @@ func (c *Core) expireHolds(now clock.Time) {
 
 // nextLost is when the next lock is lost if nothing happens.
 func (c *Core) nextLost() (at clock.Time, ok bool) {
-	for _, h := range c.holds {
-		at, ok = clock.Earlier(at, ok, h.deadline, true)
+	if len(c.holds) == 0 {
+		return 0, false
 	}
-	if ok {
-		at = min(at, c.until())
+	if c.firstEnd == 0 { // some deadline may be another one
+		c.firstEnd = never
+		for _, h := range c.holds {
+			c.firstEnd = min(c.firstEnd, h.deadline)
+		}
 	}
-	return at, ok
+	return min(c.firstEnd, c.until()), true
 }
 
 // compareLocks keeps, at an establishment, what the replica still shows as this member's own.

@@ -293,6 +293,9 @@ func (t *tables) gone(p *pass, id wire.MemberID, orderly bool) {
 		next := w.mine.next
 		switch l := w.lock; {
 		case l.holder != w:
+			if t.leave == waitsStay {
+				break
+			}
 			w.leave()
 			t.disown(w)
 		case !w.keep && !l.orphaned:

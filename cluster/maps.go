@@ -26,6 +26,7 @@ const (
 
 // tables is the first service: maps, locks, members.
 type tables struct {
+	leave   defect // a rule that is left out, in tests
 	seed    trie.Seed
 	maps    map[string]*table
 	changed []*table // whose trie changed since the last call of Changed

@@ -130,7 +130,7 @@ func (c *Core) Status(now clock.Time) *Status {
 	c.begin(now)
 	s := &Status{
 		Phase: c.phase, Primary: c.phase == Complete && now < c.until(), Ring: c.ring, Tried: c.tried,
-		RulesMin: rulesMin, RulesMax: rulesMax, Durable: c.disk.durable, Committed: c.committed, Progress: c.progress(),
+		RulesMin: c.rules.min, RulesMax: c.rules.max, Durable: c.disk.durable, Committed: c.committed, Progress: c.progress(),
 	}
 	if c.diskError != nil {
 		s.DiskError = c.diskError.Error()
@@ -190,12 +190,10 @@ func (s *Status) why(c *Core) {
 		s.Need = fmt.Sprintf("%d of %d voters, or half of them with the longest-serving one", voters/2+1, voters)
 	}
 	switch {
-	case c.phase == Failed:
-		s.Why = "the disk failed: " + s.DiskError
-	case c.failure == CodeUnsupported && c.ex.d != nil && c.ex.d.OK:
-		s.Why = fmt.Sprintf("rules %d are in force, and this build supports %d to %d", c.ex.d.Opening.Rules, rulesMin, rulesMax)
-	case c.failure == CodeUnsupported:
-		s.Why = fmt.Sprintf("the ring has as many members as it can have, %d", wire.MaxRing)
+	case c.failed:
+		s.Phase, s.Why = Failed, "the disk failed: "+s.DiskError
+	case c.why != "":
+		s.Why = c.why
 	case c.phase == Outside && c.ex.d != nil:
 		d := c.ex.d
 		s.Why, s.Missing = d.Why.String(), d.Missing

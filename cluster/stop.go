@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"slices"
 	"time"
 
 	"github.com/activeblaze/blaze/clock"
@@ -34,6 +35,9 @@ func (c *Core) endCalls(code Code) {
 		}
 	}
 	for _, s := range c.inLines() {
+		if c.cfg.defect == lockInStop {
+			continue
+		}
 		end(s)
 		c.release(s)
 	}
@@ -52,17 +56,19 @@ func (c *Core) endCalls(code Code) {
 		}
 	}
 	for _, s := range c.flight.items() {
-		end(s)
+		if c.cfg.defect != lockInStop || s.kind != CallLock {
+			end(s)
+		}
 	}
 	for _, s := range c.queue.empty() {
 		end(s)
 		c.release(s)
 	}
-	for _, s := range append(c.linear.take(), c.waiting...) {
+	for _, s := range slices.Concat(c.linear.take(), c.waiting, c.forces) {
 		end(s)
 		c.release(s)
 	}
-	c.waiting = nil
+	c.waiting, c.forces = nil, nil
 }
 
 // end goes on with the end, once Close has begun it.
@@ -84,7 +90,7 @@ func (c *Core) Closed() (closed, exited bool) {
 	switch {
 	case !c.closing:
 		return false, false
-	case c.exitDone, c.phase == Alone || c.phase == Outside || c.phase == Failed:
+	case c.exitDone, c.phase == Alone || c.phase == Outside:
 		return true, true
 	}
 	return c.now >= c.closeBy, false

@@ -1,0 +1,110 @@
+package cluster
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/wire"
+)
+
+// once says something in the log the first time.
+func (c *Core) once(now clock.Time, kind WarningKind, m wire.MemberID, text string) {
+	key := string(m[:]) + text
+	if c.warned[key] {
+		return
+	}
+	if len(c.warned) >= 1024 {
+		clear(c.warned)
+	}
+	c.warned[key] = true
+	c.warn(now, kind, m, "%s", text)
+}
+
+// notice names in the log what the exchange shows and what does not fit each other.
+func (c *Core) notice(now clock.Time) {
+	d := c.ex.d
+	disks, seats := 0, 0
+	for i := range d.Members {
+		m := &d.Members[i]
+		s := m.State
+		if m.Twin {
+			c.once(now, Error, m.Member, "another member has the same seat: a data directory was copied. Neither takes part; move one of the directories away")
+		} else if m.Refused {
+			c.once(now, Error, m.Member, "what it told about itself breaks a limit: it counts as an observer")
+		}
+		if s.Observer {
+			continue
+		}
+		seats++
+		if s.Disk {
+			disks++
+		}
+		if me := c.ex.told[c.place(c.cfg.Self)]; s.Expected != me.Expected && !me.Observer {
+			c.once(now, Warn, m.Member, fmt.Sprintf("its ExpectedMembers is %d, and this member's is %d: the larger one is in force", s.Expected, me.Expected))
+		}
+		for k := range i {
+			o := d.Members[k].State
+			if o.Name == s.Name && s.Name != "" && !o.Observer {
+				c.once(now, Warn, m.Member, fmt.Sprintf("two members have the name %q: each could take the other's seat", s.Name))
+			}
+			if a, b := lastStage(o), lastStage(s); a != nil && b != nil && samePrimary(&a.Primary, &b.Primary) && a.End == b.End && a.Hash != b.Hash {
+				c.stats.HashMismatches++
+				wrong := m.Member
+				if m.Current {
+					wrong = d.Members[k].Member
+				}
+				c.once(now, Error, wrong, fmt.Sprintf("its replica differs from another member's at index %d: it is dropped, and the state is fetched again", a.End))
+			}
+		}
+	}
+	if disks > 0 && disks < seats {
+		c.once(now, Warn, c.cfg.Self, "some members have a DataDir and some have none: those without one never vote")
+	}
+	if c.judged().Twin {
+		c.failure, c.why = CodeUnsupported, "another member has the same seat: a data directory was copied"
+	}
+}
+
+func lastStage(s *wire.ClusterState) *wire.Stage {
+	if len(s.Stages) == 0 {
+		return nil
+	}
+	return &s.Stages[len(s.Stages)-1]
+}
+
+// ruleRange is which versions of the rules this member supports, and since when all members support the next one.
+type ruleRange struct {
+	min, max uint32
+	since    clock.Time
+	next     uint32
+}
+
+// raiseAfter is how long all members must have supported the next version.
+const raiseAfter = time.Minute
+
+func (c *Core) unsupportedRules() string {
+	return fmt.Sprintf("rules %d are in force, and this build supports %d to %d", c.ex.d.Opening.Rules, c.rules.min, c.rules.max)
+}
+
+// raise proposes the next rules, if this member is the leader, when every member has supported them for a minute.
+func (c *Core) raise(now clock.Time) {
+	r := &c.rules
+	if c.phase != Complete || c.transitional || r.max <= c.state.Rules() || c.state.Leader() != c.cfg.Self {
+		r.since = 0
+		return
+	}
+	next := c.state.Rules() + 1
+	for _, m := range c.state.Members() {
+		if m.RulesMax < next {
+			r.since = 0
+			return
+		}
+	}
+	if r.since == 0 || r.next != next {
+		r.since, r.next = now, next
+	}
+	if now.Sub(r.since) >= raiseAfter && c.owns[duty] == 0 {
+		c.propose(duty, wire.ClusterOp{Kind: wire.OpRules, Rules: next})
+	}
+}

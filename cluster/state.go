@@ -99,21 +99,14 @@ func hashOp(h, index uint64, by wire.MemberID, op *wire.ClusterOp) uint64 {
 			head |= 1 << (8 + i)
 		}
 	}
-	h = trie.Mix(h, index)
-	h = trie.Digest(h, by[:])
-	h = trie.Mix(h, head)
-	h = trie.Digest(h, op.Map)
-	h = trie.Digest(h, op.Key)
-	h = trie.Digest(h, op.Value)
-	h = trie.Mix(h, op.Version)
-	h = trie.Mix(h, op.Token)
-	h = trie.Mix(h, op.Request)
-	h = trie.Mix(h, uint64(op.TTL))
-	h = trie.Mix(h, uint64(op.Lease))
-	h = trie.Mix(h, uint64(op.Expires))
-	h = trie.Digest(h, op.Member[:])
-	h = trie.Digest(h, op.Seat[:])
-	return trie.Mix(h, uint64(op.Weight)^uint64(op.Rules)<<32)
+	h = trie.Digest(trie.Mix(h, index), by[:])
+	h = trie.Digest(trie.Mix(h, head), op.Map)
+	h = trie.Digest(trie.Digest(h, op.Key), op.Value)
+	h = trie.Mix(h^op.Version, op.Token)
+	h = trie.Mix(h^op.Request, uint64(op.TTL))
+	h = trie.Mix(h^uint64(op.Lease), uint64(op.Expires))
+	h = trie.Digest(trie.Digest(h, op.Member[:]), op.Seat[:])
+	return trie.Mix(h^uint64(op.Weight), uint64(op.Rules))
 }
 
 func hashRing(h uint64, r wire.RingID) uint64 { return trie.Mix(trie.Digest(h, r.Rep[:]), r.Seq) }

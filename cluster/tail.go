@@ -56,7 +56,8 @@ func (s *State) follow(st *step) {
 		s.Refuse(st.by, b.Stamp, st.batch)
 		return
 	}
-	for it := b.Ops(); it.Step(); {
+	it := b.Ops() // in the head of the loop it would be allocated anew for each operation
+	for it.Step() {
 		switch op := &it.ClusterOp; op.Kind {
 		case wire.OpReady, wire.OpExit, wire.OpRules:
 			s.Apply(0, st.by, b.Stamp, op)

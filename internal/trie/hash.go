@@ -68,26 +68,23 @@ func Mix(a, b uint64) uint64 { return mix(a, b) }
 // Digest goes on with the hash h over b. It finds what is damaged, not what was forged.
 func Digest(h uint64, b []byte) uint64 { return digest(h, b) }
 
-func mix(a, b uint64) uint64 {
-	h := bits.RotateLeft64(a*prime2+prime3, 31)*prime1 ^ b
-	h ^= h >> 29
-	h *= prime2
-	return h ^ h>>32
+func mix(a, b uint64) uint64 { return fold(a^prime1, b^prime2) }
+
+// fold is both halves of a product.
+func fold(a, b uint64) uint64 {
+	high, low := bits.Mul64(a, b)
+	return high ^ low
 }
 
 func digest(h uint64, b []byte) uint64 {
-	h ^= uint64(len(b)) * prime1
-	for ; len(b) >= 8; b = b[8:] {
-		h ^= bits.RotateLeft64(binary.LittleEndian.Uint64(b)*prime2, 31) * prime1
-		h = bits.RotateLeft64(h, 27)*prime1 + prime3
+	h ^= uint64(len(b)) * prime3
+	for ; len(b) >= 16; b = b[16:] {
+		h = fold(binary.LittleEndian.Uint64(b)^h, binary.LittleEndian.Uint64(b[8:])^prime1)
 	}
 	if len(b) > 0 {
-		var last [8]byte
+		var last [16]byte
 		copy(last[:], b)
-		h ^= bits.RotateLeft64(binary.LittleEndian.Uint64(last[:])*prime2, 31) * prime1
-		h = bits.RotateLeft64(h, 27)*prime1 + prime3
+		h = fold(binary.LittleEndian.Uint64(last[:])^h, binary.LittleEndian.Uint64(last[8:])^prime2)
 	}
-	h ^= h >> 33
-	h *= prime2
-	return h ^ h>>29
+	return fold(h^prime3, prime1)
 }

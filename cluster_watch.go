@@ -1,6 +1,9 @@
 package blaze
 
-import "github.com/activeblaze/blaze/cluster"
+import (
+	"github.com/activeblaze/blaze/cluster"
+	"github.com/activeblaze/blaze/internal/run"
+)
 
 // Watch has h called with what the map holds whose keys begin with prefix: first what is there, in order of keys
 // (MapPresent), then every change after it. All members see the same changes in the same order. When this replica takes
@@ -28,7 +31,7 @@ func (m *Map) Watch(prefix string, h func(MapEvent)) (cancel func()) {
 }
 
 func mapEvent(e *cluster.Event) MapEvent {
-	out := MapEvent{Key: e.Key}
+	out := MapEvent{Key: run.KeyOf(e)}
 	switch e.Kind {
 	case cluster.EventPut:
 		out.Kind, out.By = MapPut, MemberID(e.By)

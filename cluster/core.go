@@ -499,9 +499,6 @@ func (c *Core) publish(now clock.Time) {
 		m, ok := c.state.Member(c.cfg.Self)
 		p.Ready = ok && m.Ready && !c.transitional
 	}
-	if !p.Primary && p.Master == (wire.MemberID{}) {
-		p.Until = 0
-	}
 	same := p.Primary == c.published.Primary && p.Until == c.published.Until && p.Ready == c.published.Ready &&
 		p.Master == c.published.Master && p.MasterIndex == c.published.MasterIndex
 	if p.Ready {

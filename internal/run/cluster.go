@@ -31,7 +31,8 @@ type Cluster struct {
 	calls member.ClusterCalls
 	quit  chan struct{} // closed at the end: watchers end
 
-	until    atomic.Int64 // the time up to which this member believes that it is in the primary; 0: it does not
+	until    atomic.Int64 // the time up to which this member may believe what follows, and in its locks
+	primary  atomic.Bool
 	master   atomic.Pointer[wire.MemberID]
 	stopping atomic.Bool // no lock is held any more, and no call returns one
 
@@ -111,12 +112,15 @@ func (c *Cluster) End() {
 	}
 }
 
+// believes reports whether no primary component can have followed without this member.
+func (c *Cluster) believes() bool { return !c.stopping.Load() && int64(engine.Now()) < c.until.Load() }
+
 // Primary reports whether this member is in the primary component, as far as it can be sure.
-func (c *Cluster) Primary() bool { return !c.stopping.Load() && int64(engine.Now()) < c.until.Load() }
+func (c *Cluster) Primary() bool { return c.primary.Load() && c.believes() }
 
 // Master is the master; zero: there is none, or this member is outside of the primary component.
 func (c *Cluster) Master() wire.MemberID {
-	if id := *c.master.Load(); c.Primary() {
+	if id := *c.master.Load(); c.believes() {
 		return id
 	}
 	return wire.MemberID{}
@@ -156,11 +160,8 @@ func (c *Cluster) Publish(_ clock.Time, p *cluster.Publication) {
 		id := p.Master
 		c.master.Store(&id)
 	}
-	until := int64(0)
-	if p.Primary {
-		until = int64(p.Until)
-	}
-	c.until.Store(until)
+	c.primary.Store(p.Primary)
+	c.until.Store(int64(p.Until))
 	if p.State != nil {
 		c.publish(p)
 	}

@@ -28,7 +28,7 @@ func (l *Lease) Of(r *Run) bool { return r != nil && l.cluster == r.cluster }
 // Held reports whether the lock is held: it was not given up or taken away, its lease is not over, and this member is
 // sure to be in the primary component. It reads the clock, for an engine may be late.
 func (l *Lease) Held() bool {
-	return !l.over.Load() && l.cluster.Primary() && int64(engine.Now()) < l.deadline.Load()
+	return !l.over.Load() && l.cluster.believes() && int64(engine.Now()) < l.deadline.Load()
 }
 
 // GiveUp has the lock count as held no longer. It is false where it did so before.

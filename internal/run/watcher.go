@@ -264,7 +264,7 @@ func (k *keyWatch) follow(w *Watcher) *trie.Root {
 			return nil
 		}
 		for i := range page.events {
-			if e := &page.events[i]; strings.HasPrefix(e.Key, k.prefix) {
+			if e := &page.events[i]; strings.HasPrefix(KeyOf(e), k.prefix) {
 				if w.over() {
 					return nil
 				}
@@ -272,6 +272,14 @@ func (k *keyWatch) follow(w *Watcher) *trie.Root {
 			}
 		}
 	}
+}
+
+// KeyOf is the key that an event of a map is about.
+func KeyOf(e *cluster.Event) string {
+	if e.New != nil {
+		return e.New.Key()
+	}
+	return e.Old.Key()
 }
 
 // again puts the reader at the end of the list, and returns the root that belongs there.

@@ -19,7 +19,7 @@ type writer struct {
 }
 
 func newWriter(t *testing.T, p *Replica) *writer {
-	w := &writer{publication: publication{replica: p, maps: map[string]*ReplicaMap{}}, state: cluster.NewState()}
+	w := &writer{publication: publication{replica: p, maps: map[string]*ReplicaMap{}}, state: newState()}
 	w.run = &Cluster{cfg: &ClusterConfig{Slow: func(string, string) {}}, quit: make(chan struct{}), publication: w.publication}
 	p.begin(w.run)
 	t.Cleanup(func() {
@@ -28,6 +28,18 @@ func newWriter(t *testing.T, p *Replica) *writer {
 		}
 	})
 	return w
+}
+
+// newState is that of a cluster of one.
+func newState() *cluster.State {
+	s, id := cluster.NewState(), wire.MemberID{1}
+	s.Establish(1, &wire.Opening{
+		Primary:  wire.Primary{Chain: wire.Chain{Ring: wire.RingID{Seq: 1}, Founded: 5}, Epoch: 1, Ring: wire.RingID{Seq: 1}, Seats: []wire.Seat{wire.Seat(id)}},
+		Founding: true, Rules: 1, MaxValue: 1 << 20, StateLimit: 1 << 30,
+		Members: []wire.OpeningMember{{Member: id, Seat: wire.Seat(id), RulesMin: 1, RulesMax: 1, Current: true}},
+	})
+	s.ClearEvents()
+	return s
 }
 
 func (w *writer) stop() {
@@ -47,7 +59,7 @@ func (w *writer) turn(ops ...wire.ClusterOp) {
 
 // replace publishes another state.
 func (w *writer) replace(ops ...wire.ClusterOp) {
-	w.state = cluster.NewState()
+	w.state = newState()
 	for i := range ops {
 		w.state.Apply(1, wire.MemberID{1}, 0, &ops[i])
 	}
@@ -88,9 +100,9 @@ func watchMap(p *Replica, m *ReplicaMap, prefix string) *seen {
 		func(e *cluster.Entry) { s.add("has " + e.Key()) },
 		func(e *cluster.Event) {
 			if e.New != nil {
-				s.add("put " + e.Key + "=" + string(e.New.Value()))
+				s.add("put " + KeyOf(e) + "=" + string(e.New.Value()))
 			} else {
-				s.add("gone " + e.Key)
+				s.add("gone " + KeyOf(e))
 			}
 		},
 		func() { s.add("reset") })
@@ -135,6 +147,7 @@ func TestWatchReset(t *testing.T) {
 	s.want(t, "has a")
 	gone.want(t, "has x")
 	w.replace(put("m", "z", "9"))
+	s.want(t, "has a", "reset", "has z")
 	w.turn(put("m", "y", "9"))
 	s.want(t, "has a", "reset", "has z", "put y=9")
 	gone.want(t, "has x", "reset")
@@ -165,6 +178,22 @@ func TestWatchOutlivesRuns(t *testing.T) {
 	s.want(t, s.all()[0], "reset", "put b=2")
 }
 
+// readers waits until so many watches of a map have begun.
+func readers(t *testing.T, m *ReplicaMap, n int) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		m.feed.mu.Lock()
+		there := len(m.feed.readers)
+		m.feed.mu.Unlock()
+		if there == n {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d watches have begun, want %d", there, n)
+		}
+	}
+}
+
 // Cancel waits for the handler, unless the handler calls it, and nothing comes after it.
 func TestWatchCancel(t *testing.T) {
 	p := NewReplica()
@@ -177,17 +206,7 @@ func TestWatchCancel(t *testing.T) {
 		calls++
 		self.Cancel()
 	}, nil)
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		m.feed.mu.Lock()
-		there := len(m.feed.readers)
-		m.feed.mu.Unlock()
-		if there == 1 {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal("the watch does not begin")
-		}
-	}
+	readers(t, m, 1)
 	close(ready)
 	w.turn(put("m", "a", "1"), put("m", "b", "1"))
 	<-self.gone
@@ -217,21 +236,12 @@ func TestWatchOverrun(t *testing.T) {
 				close(entered)
 				<-wake
 			}
-			slow.add("put " + e.Key)
+			slow.add("put " + KeyOf(e))
 		}, func() { slow.add("reset") })
+	readers(t, m, 1)
 	fast, count := &seen{}, 0
 	fast.Watcher = p.Watch(m, "", nil, func(*cluster.Event) { count++ }, func() { t.Error("the fast one began anew") })
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		m.feed.mu.Lock()
-		n := len(m.feed.readers)
-		m.feed.mu.Unlock()
-		if n == 2 {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal("the watches do not begin")
-		}
-	}
+	readers(t, m, 2)
 	w.turn(put("m", "k", "0"))
 	<-entered
 	const turns, size = 300, 256 << 10 // 75 MiB
@@ -273,17 +283,7 @@ func TestThousandWatches(t *testing.T) {
 	for range 1000 {
 		all = append(all, watchMap(p, p.Map("m"), ""))
 	}
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		p.Map("m").feed.mu.Lock()
-		n := len(p.Map("m").feed.readers)
-		p.Map("m").feed.mu.Unlock()
-		if n == 1000 {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal("the watches do not begin")
-		}
-	}
+	readers(t, p.Map("m"), 1000)
 	var want []string
 	for i := range 20 {
 		w.turn(put("m", fmt.Sprint(i), "x"))

@@ -61,6 +61,7 @@ func (c *Core) readLinear(now clock.Time) {
 			}
 			c.stats.LinearReads++
 			s.call.Entry = c.state.Get(s.call.Op.Map, s.call.Op.Key)
+			s.call.Found = s.call.Entry != nil
 			s.index, s.code = c.state.Index(), CodeOK
 			c.settle(now, s)
 		}

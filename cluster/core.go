@@ -491,7 +491,8 @@ func (c *Core) publish(now clock.Time) {
 	*p = Publication{Until: c.until()}
 	p.Primary = c.phase == Complete && now < p.Until
 	if c.state != nil && c.phase != Outside && c.phase != Learning && !c.failed && now < p.Until {
-		if h, ok := c.state.Master(); ok && !h.Orphaned {
+		// Whoever gives it up does not believe in it from the proposal on: others count that before this member does.
+		if h, ok := c.state.Master(); ok && !h.Orphaned && !(h.Holder == c.cfg.Self && (c.owns[yield] > 0 || c.closing)) {
 			p.Master, p.MasterIndex = h.Holder, h.Token
 		}
 	}

@@ -100,11 +100,13 @@ func (c *Core) tell(now clock.Time) *wire.ClusterState {
 	if c.failed {
 		s.Seat, s.Disk, s.Observer = wire.Seat(c.cfg.Self), false, true
 	}
-	if c.state == nil || c.failed || c.learn.partial {
+	if c.failed || c.learn.partial {
 		return s // what is not complete must not pass for what it is on its way to
 	}
-	s.Index, s.Hash = c.state.Index(), c.state.Hash()
-	s.Certain, s.CertainIndex = c.certain.Voters, c.certain.Index
+	if c.state != nil {
+		s.Index, s.Hash = c.state.Index(), c.state.Hash()
+		s.Certain, s.CertainIndex = c.certain.Voters, c.certain.Index
+	}
 	s.Stages = c.stages()
 	return s
 }
@@ -386,6 +388,9 @@ func (c *Core) beginPrimary(now clock.Time, o *wire.Opening) bool {
 	}
 	tail := c.tail
 	c.tail, c.joining = nil, true
+	if c.state == nil && len(tail) > 0 {
+		c.replace(now, NewState()) // the tail begins with a founding
+	}
 	for i := range tail {
 		c.apply(now, &tail[i])
 	}

@@ -12,6 +12,9 @@ import (
 
 // trimTail drops what follows on the first stages of the replica, and returns it. With no stage nothing stands.
 func (c *Core) trimTail(stages int) []step {
+	if c.state == nil {
+		stages++ // the tail begins with a founding
+	}
 	for i := range c.tail {
 		if stages == 0 || c.tail[i].opening != nil && stages == 1 {
 			gone := slices.Clone(c.tail[i:])
@@ -28,7 +31,11 @@ func (c *Core) trimTail(stages int) []step {
 
 // preview runs the tail on a copy of what numbers the history, and hands out each place that it comes to.
 func (c *Core) preview(f func(i int, p *position)) {
-	p := c.state.preview()
+	s := c.state
+	if s == nil {
+		s = NewState()
+	}
+	p := s.preview()
 	for i := range c.tail {
 		p.follow(&c.tail[i])
 		f(i, &p.position)
@@ -77,13 +84,16 @@ func (c *Core) positions() []step {
 
 // stages is how far the replica has come with its tail: one stage for each primary on the way.
 func (c *Core) stages() []wire.Stage {
-	s := c.state
-	between := slices.Clone(c.doubtful)
-	list := []wire.Stage{{Primary: *s.Primary(), End: s.Index(), Hash: s.Hash(), Rules: s.Rules(), Voters: s.Voters(), Between: between}}
+	var list []wire.Stage
+	var voters []wire.Voter
+	if s := c.state; s != nil {
+		between := slices.Clone(c.doubtful)
+		list = []wire.Stage{{Primary: *s.Primary(), End: s.Index(), Hash: s.Hash(), Rules: s.Rules(), Voters: s.Voters(), Between: between}}
+		voters = s.Voters()
+	}
 	if c.cfg.defect == tailNotCounted {
 		return list
 	}
-	voters := s.Voters()
 	c.preview(func(i int, p *position) {
 		if o := c.tail[i].opening; o != nil {
 			list = append(list, wire.Stage{Primary: o.Primary})

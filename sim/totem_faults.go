@@ -89,18 +89,27 @@ func (in *ringInjector) later(d time.Duration, f func()) {
 func (in *ringInjector) victim() *RingMember { return in.c.Members[in.rng.IntN(len(in.c.Members))] }
 
 func (in *ringInjector) partition(lasts time.Duration) {
-	n := len(in.c.Members)
-	kind := shape(in.rng.IntN(int(shapes)))
+	kind, made := cutShape(in.c.Net, in.rng, len(in.c.Members))
+	in.c.Tally.Partitions[kind]++
+	in.later(lasts, func() {
+		for _, p := range made {
+			in.c.Net.Mend(p.from, p.to)
+		}
+	})
+}
+
+// cutShape cuts a network of n nodes in a shape that it draws, and returns which ways it has cut.
+func cutShape(net *Network, rng *rand.Rand, n int) (kind shape, made []pair) {
+	kind = shape(rng.IntN(int(shapes)))
 	sides := 2
 	if kind == manySides {
-		sides = 3 + in.rng.IntN(3)
+		sides = 3 + rng.IntN(3)
 	}
 	side := make([]int, n)
 	for i := range side {
-		side[i] = in.rng.IntN(sides)
+		side[i] = rng.IntN(sides)
 	}
-	one := in.rng.IntN(n)
-	var made []pair
+	one := rng.IntN(n)
 	for i := range n {
 		for j := range n {
 			cut := false
@@ -110,7 +119,7 @@ func (in *ringInjector) partition(lasts time.Duration) {
 			case oneWay:
 				cut = side[i] == 0 && side[j] == 1
 			case somePairs:
-				cut = in.rng.IntN(4) == 0
+				cut = rng.IntN(4) == 0
 			case deafDumb:
 				cut = i == one && side[0] == 0 || j == one && side[0] == 1
 			case isolated:
@@ -120,18 +129,13 @@ func (in *ringInjector) partition(lasts time.Duration) {
 			case bridge:
 				cut = side[i] != side[j] && i != one && j != one
 			}
-			if cut && i != j && !in.c.Net.Severed(i, j) {
-				in.c.Net.Cut(i, j)
+			if cut && i != j && !net.Severed(i, j) {
+				net.Cut(i, j)
 				made = append(made, pair{i, j})
 			}
 		}
 	}
-	in.c.Tally.Partitions[kind]++
-	in.later(lasts, func() {
-		for _, p := range made {
-			in.c.Net.Mend(p.from, p.to)
-		}
-	})
+	return kind, made
 }
 
 // Shatter lets one partition, one pause and one crash happen at a time, on top of what else goes

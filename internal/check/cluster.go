@@ -129,10 +129,10 @@ func (c *clusterCalls) judge() {
 				}
 			}
 			switch {
+			case e.Code == ClusterNotOwner && (n == nil || op.Kind == ClusterExtend):
+				// The member has lost the lock by its own clock meanwhile, and need not ask; nor can it count on the extension.
 			case n == nil:
-				if op.Kind != ClusterCancel {
-					r.add("MP-6", call.returned, "answered, and not counted before")
-				}
+				r.add("MP-6", call.returned, "answered, and not counted before")
 			case !n.counts && l.Excused == "":
 				r.add("MP-12", call.returned, "acknowledged, and not part of what the chain's last primary has")
 			case op.Kind != ClusterLock && n.code != e.Code || e.Code == ClusterOK && op.Kind != ClusterLock && e.Version != 0 && n.version != e.Version:
@@ -185,16 +185,20 @@ func (c *clusterCalls) inOrder() {
 				continue
 			}
 			op := l.Records[call.called].Op
-			index, chain := e.Place.Index, e.Place.Chain
-			if op.Kind != ClusterLinear {
-				n := c.counted(call)
-				if n == nil {
-					continue
+			if op.Kind == ClusterLinear {
+				c.h.least[i] = began[call.called][e.Place.Chain].index
+				if e.Version > last[e.Place.Chain].index {
+					last[e.Place.Chain] = ended{e.Version, i}
 				}
-				index, chain = n.place.Index, n.place.Chain
+				continue
 			}
+			n := c.counted(call)
+			if n == nil {
+				continue
+			}
+			index, chain := n.place.Index, n.place.Chain
 			before := began[call.called][chain]
-			if index < before.index || index == before.index && op.Kind != ClusterLinear && before.index != 0 {
+			if index <= before.index && before.index != 0 {
 				c.h.r.add("MP-1", i, "comes at index %d, before what had been returned at index %d in record %d", index, before.index, before.record)
 			}
 			if index > last[chain].index {

@@ -39,11 +39,12 @@ type clusterHistory struct {
 	nodes  map[Place]*clusterNode
 	chains map[uint64]*clusterChain
 	order  []*clusterChain // by founding
+	least  map[int]uint64  // by record of a linear read's end: the highest index that had been returned before it began
 }
 
 // newClusterHistory puts together what the replicas counted: MP-4, MP-5, MP-9, EL-1, EL-2.
 func newClusterHistory(l *ClusterLog, r *reports) *clusterHistory {
-	h := &clusterHistory{l: l, r: r, nodes: map[Place]*clusterNode{}, chains: map[uint64]*clusterChain{}}
+	h := &clusterHistory{l: l, r: r, nodes: map[Place]*clusterNode{}, chains: map[uint64]*clusterChain{}, least: map[int]uint64{}}
 	h.walk()
 	h.paths()
 	return h

@@ -55,7 +55,7 @@ const (
 	ClusterGives                              // Proc gives the lock up by itself: Unlock is called, or the process ends
 	ClusterTold                               // Lost was closed
 	ClusterGot                                // Get of Op.Map, Op.Key at Place found Version and Op.Value
-	ClusterWatched                            // a watcher (Call) of Proc was given an event: Op.Kind, Op.Map, Op.Key, Version
+	ClusterWatched                            // a watcher (Call) of Proc was given an event: Op.Kind, Op.Map, Op.Key, Version; Before is the place that the replica had come to
 	ClusterHas                                // at the end the replica of Proc, at Place, has the entry Op.Key: Op.Value, Version, Subject
 	ClusterFinal                              // and that is all of it; Digest is that of the state
 	ClusterPaused                             // Proc's turns stopped

@@ -482,16 +482,38 @@ func (h *clusterHistory) reads(states map[uint64]*clusterModel) {
 		if n == nil || !n.counts {
 			continue
 		}
-		var version, value uint64
 		list := lists[position{r.Place.Chain, clusterKey{op.Map, op.Key}}]
-		at, _ := slices.BinarySearchFunc(list, r.Place.Index+1, func(c clusterChange, index uint64) int { return cmp.Compare(c.index, index) })
-		if at > 0 && list[at-1].kind == ClusterPut {
-			version, value = list[at-1].version, list[at-1].value
+		from := r.Place.Index
+		if id == "MP-1" {
+			if from = h.least[i]; from > r.Place.Index {
+				h.r.add(id, i, "answered at a place before index %d, which had been returned before it was called", from)
+				continue
+			}
+			// It may have been answered at any place since its call.
 		}
-		if r.Version != version || op.Value != value {
+		version, value := found(list, from)
+		ok := r.Version == version && op.Value == value
+		for at, _ := changeAfter(list, from); !ok && at < len(list) && list[at].index <= r.Place.Index; at++ {
+			version, value = found(list, list[at].index)
+			ok = r.Version == version && op.Value == value
+		}
+		if !ok {
 			h.r.add(id, i, "should find version %d", version)
 		}
 	}
+}
+
+// changeAfter is the position of the first change after an index.
+func changeAfter(list []clusterChange, index uint64) (int, bool) {
+	return slices.BinarySearchFunc(list, index+1, func(c clusterChange, index uint64) int { return cmp.Compare(c.index, index) })
+}
+
+// found is what a read of a key finds whose changes are in list, at an index.
+func found(list []clusterChange, index uint64) (version, value uint64) {
+	if at, _ := changeAfter(list, index); at > 0 && list[at-1].kind == ClusterPut {
+		return list[at-1].version, list[at-1].value
+	}
+	return 0, 0
 }
 
 // watches: MP-8. Each watcher is given every change of its map once, in order, from its registration on.
@@ -521,7 +543,7 @@ func (h *clusterHistory) watches(states map[uint64]*clusterModel) {
 		w := watcher{r.Proc, r.Call, r.Op.Map}
 		if r.Op.Kind == ClusterReset {
 			list := byChain[r.Place.Chain][r.Op.Map]
-			next, _ := slices.BinarySearchFunc(list, r.Place.Index+1, func(c clusterChange, index uint64) int { return cmp.Compare(c.index, index) })
+			next, _ := changeAfter(list, r.Place.Index)
 			at[w] = &cursor{r.Place.Chain, next}
 			continue
 		}
@@ -531,9 +553,8 @@ func (h *clusterHistory) watches(states map[uint64]*clusterModel) {
 			continue
 		}
 		list := byChain[c.chain][r.Op.Map]
-		if n := h.nodes[r.Place]; n == nil || !n.counts {
-			delete(at, w) // of a history that was lost; a reset follows
-			at[w] = &cursor{c.chain, len(list)}
+		if n := h.nodes[r.Before]; n == nil || !n.counts {
+			at[w] = &cursor{c.chain, len(list)} // of a history that was lost; a reset follows
 			continue
 		}
 		if c.next >= len(list) {

@@ -151,7 +151,7 @@ func TestClustersFindsBreaches(t *testing.T) {
 	watched := func(s *clusterScript, p Proc, kind ClusterOpKind, place Place) {
 		op := key
 		op.Kind = kind
-		s.add(ClusterRecord{Kind: ClusterWatched, Proc: p, Call: 1, Op: &op, Version: place.Index, Place: place})
+		s.add(ClusterRecord{Kind: ClusterWatched, Proc: p, Call: 1, Op: &op, Version: place.Index, Before: place, Place: place})
 	}
 	ends := func(s *clusterScript, p Proc, has ...ClusterRecord) {
 		for _, h := range has {

@@ -67,7 +67,7 @@ type diskSnapshot struct {
 // diskStore implements cluster.Store for one process.
 type diskStore struct {
 	d       *Disk
-	wake    func(ticket uint64)
+	wake    func(ticket, index uint64)
 	whole   diskWhole
 	waiting []diskWhole // handed over, in no transaction yet
 	busy    []diskWhole // of the transaction that is being written
@@ -89,7 +89,7 @@ func NewDisk(net *Network, seed uint64) *Disk {
 }
 
 // Open opens the disk for a process. wake is called as a ticket becomes durable.
-func (d *Disk) Open(interval bool, wake func(ticket uint64)) (*diskStore, *cluster.Recovered) {
+func (d *Disk) Open(interval bool, wake func(ticket, index uint64)) (*diskStore, *cluster.Recovered) {
 	if d.open != nil {
 		panic("sim: a disk is opened by two processes")
 	}
@@ -209,12 +209,17 @@ func (s *diskStore) write() {
 	})
 }
 
-// tell says what has become durable. What follows on a state that replaces another one is so when that is complete.
+// tell says what has become durable, and up to which index the replica goes: 0 while a snapshot replaces it.
 func (s *diskStore) tell(ticket uint64) {
-	if s.snap != nil && s.snap.s.Replace && !s.snap.done {
-		return
+	d := &s.d.durable
+	index := d.base
+	if n := len(d.log); n > 0 {
+		index = d.log[n-1].index
 	}
-	s.wake(ticket)
+	if s.snap != nil && s.snap.s.Replace && !s.snap.done {
+		index = 0
+	}
+	s.wake(ticket, index)
 }
 
 // commit makes wholes durable, in one transaction.

@@ -121,9 +121,9 @@ func (m *StateMember) start() {
 		cfg.Observer = c.Observer(m.Node)
 	}
 	if m.disk != nil {
-		m.store, cfg.Recovered = m.disk.Open(c.Interval, func(ticket uint64) {
+		m.store, cfg.Recovered = m.disk.Open(c.Interval, func(ticket, index uint64) {
 			if m.Proc == proc && m.Alive() {
-				m.durable = ticket
+				m.durable, m.upTo = ticket, index
 				m.Driver.Wake()
 			}
 		})
@@ -173,7 +173,7 @@ func (m *StateMember) Turn(now clock.Time) int {
 	if m.durable > 0 {
 		ticket := m.durable
 		m.durable = 0
-		m.core().Durable(local, ticket)
+		m.core().Durable(local, ticket, m.upTo)
 	}
 	work := p.Turn(local)
 	if m.Member == p {

@@ -34,6 +34,7 @@ type StateMember struct {
 	disk    *Disk
 	store   *diskStore
 	durable uint64 // a ticket that the core has to be given; 0: none
+	upTo    uint64 // and the index with it
 	pool    *buf.Pool
 	rng     *rand.Rand
 	paused  bool

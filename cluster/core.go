@@ -419,10 +419,11 @@ func (c *Core) unsupported(now clock.Time, why string) {
 	c.waiting = nil
 }
 
-// Durable says that the disk has everything up to a ticket of Store.Flush.
-func (c *Core) Durable(now clock.Time, ticket uint64) {
+// Durable says that the disk has everything up to a ticket of Store.Flush, and up to which index its replica goes: 0 while
+// a snapshot replaces it.
+func (c *Core) Durable(now clock.Time, ticket, index uint64) {
 	c.begin(now)
-	c.onDurable(now, ticket)
+	c.onDurable(now, ticket, index)
 	c.maybeClaim(now)
 }
 

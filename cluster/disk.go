@@ -11,16 +11,17 @@ import (
 
 // disk is what the core knows of its Store, and what the voters tell of theirs.
 type durability struct {
-	ticket  uint64      // of the last whole that is durable
-	pending []whole     // that are not
-	dirty   bool        // something was handed over since the last Flush
-	hurry   bool        // and must not wait
-	index   uint64      // of the replica, as it was handed over
-	durable uint64      // index that is durable
-	told    uint64      // index of the last Synced that was sent
-	sent    bool        // it was not delivered yet
-	synced  []uint64    // what the members of the ring have told, by place
-	at      []wire.Seat // their seats, by place
+	ticket   uint64      // of the last whole that is durable
+	last     uint64      // that was handed over
+	pending  []whole     // that are not
+	dirty    bool        // something was handed over since the last Flush
+	hurry    bool        // and must not wait
+	durable  uint64      // index that is durable
+	replaced uint64      // ticket of the whole with which another history began on the disk
+	told     uint64      // index of the last Synced that was sent
+	sent     bool        // it was not delivered yet
+	synced   []uint64    // what the members of the ring have told, by place
+	at       []wire.Seat // their seats, by place
 
 	since      int // bytes of log since the last snapshot
 	operations int
@@ -29,7 +30,6 @@ type durability struct {
 // whole is what one Flush of the Store has handed over.
 type whole struct {
 	ticket uint64
-	index  uint64
 	at     clock.Time
 }
 
@@ -38,7 +38,7 @@ func (c *Core) log(s *step) {
 	e := s.entry()
 	c.buf = wire.AppendClusterPart(c.buf[:0], &e)
 	c.cfg.Store.Append(s.index, s.hash, c.buf)
-	c.disk.dirty, c.disk.index = true, s.index
+	c.disk.dirty = true
 	c.disk.since += len(c.buf)
 	c.disk.operations++
 }
@@ -87,7 +87,8 @@ func (c *Core) writeEstablished() {
 func (c *Core) flushStore(now clock.Time) (ticket uint64) {
 	d := &c.disk
 	ticket = c.cfg.Store.Flush(d.hurry)
-	d.pending = append(d.pending, whole{ticket, d.index, now})
+	d.last = ticket
+	d.pending = append(d.pending, whole{ticket, now})
 	d.dirty, d.hurry = false, false
 	return ticket
 }
@@ -161,12 +162,14 @@ func readSnapshot(parts func(func([]byte) error) error) (*State, error) {
 }
 
 // onDurable takes how far the disk has come.
-func (c *Core) onDurable(now clock.Time, ticket uint64) {
+func (c *Core) onDurable(now clock.Time, ticket, index uint64) {
 	d := &c.disk
 	d.ticket = max(d.ticket, ticket)
+	if d.durable = index; ticket < d.replaced {
+		d.durable = 0 // of the history that is to be replaced
+	}
 	n := 0
 	for n < len(d.pending) && d.pending[n].ticket <= ticket {
-		d.durable = d.pending[n].index
 		took := now.Sub(d.pending[n].at)
 		if c.stats.Sync == 0 {
 			c.stats.Sync = took
@@ -329,17 +332,8 @@ func (c *Core) restore(r *Recovered) error {
 		}
 		c.tail = append(c.tail, step{by: e.Member, batch: slices.Clone(e.Batch), opening: e.Opening})
 	}
-	c.disk.index = c.state0()
-	c.disk.durable = c.disk.index
+	c.disk.durable = r.End
 	return nil
-}
-
-// state0 is the index of the replica; 0: there is none.
-func (c *Core) state0() uint64 {
-	if c.state == nil {
-		return 0
-	}
-	return c.state.Index()
 }
 
 // replay counts one step of the disk's log.

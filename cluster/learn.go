@@ -72,7 +72,13 @@ func (c *Core) restored(now clock.Time, s *State) {
 		return
 	}
 	c.replace(now, s)
+	if c.cfg.Store != nil {
+		c.cfg.Store.Snapshot(snapshotOf(s.Cut(now), now, true))
+	}
 	c.learned(now)
+	if c.cfg.Store != nil {
+		c.disk.durable, c.disk.replaced = 0, c.disk.last
+	}
 }
 
 // caughtUp takes the steps from this replica to the cut. It is false where they do not lead there.
@@ -99,9 +105,8 @@ func (c *Core) learned(now clock.Time) {
 	c.certain, c.doubtful = wire.VoterSet{Index: c.state.Index(), Voters: c.state.Voters()}, nil
 	c.stats.Transfers++
 	if c.cfg.Store != nil {
-		c.cfg.Store.Snapshot(snapshotOf(c.state.Cut(now), now, true))
 		c.cfg.Store.Quorum(c.memory())
-		c.disk.index, c.disk.dirty = c.state.Index(), true
+		c.disk.dirty = true
 		c.flushStore(now)
 	}
 	if c.cfg.Probe != nil {

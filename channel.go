@@ -145,11 +145,12 @@ func (c *Channel) init() error {
 	if c.State() != Constructed {
 		return nil
 	}
-	if conf := c.cfg.Load(); c.cluster != nil && conf.DataDir != "" {
-		return fmt.Errorf("%w: Config.DataDir, in this version", ErrUnsupported)
+	if err := c.openDisk(); err != nil {
+		return err
 	}
 	res, err := c.cfg.Load().attach(c.logger())
 	if err != nil {
+		c.closeDisk()
 		return err
 	}
 	c.res = res
@@ -175,6 +176,9 @@ func (c *Channel) Start() error {
 	st, err := c.newStart()
 	if err != nil {
 		return c.cfg.Load().pinError(err)
+	}
+	if err := c.recovered(st); err != nil {
+		return err
 	}
 	id := st.id // not a pointer into the start, which would stay with it
 	c.id.Store(&id)
@@ -229,9 +233,12 @@ func (c *Channel) newStart() (*start, error) {
 	if !conf.Invoker {
 		cfg.Queue = conf.commandQueue()
 	}
+	of, err := c.clusterConfig()
+	if err != nil {
+		return nil, err
+	}
 	c.res.Discard()
-	var err error
-	if st.Run, err = run.Start(run.Config{Member: cfg, Invoker: conf.Invoker, Group: c.groupConfig(c.res), Cluster: c.clusterConfig(), Held: c.heldBack(c.res)}); err != nil {
+	if st.Run, err = run.Start(run.Config{Member: cfg, Invoker: conf.Invoker, Group: c.groupConfig(c.res), Cluster: of, Held: c.heldBack(c.res)}); err != nil {
 		return nil, err
 	}
 	st.read = make([]atomic.Pointer[EngineStats], st.Engines())
@@ -269,6 +276,7 @@ func (c *Channel) Stop() error {
 func (c *Channel) Shutdown() error {
 	return c.leave(func() error {
 		err := c.stop()
+		c.closeDisk() // of an Init without a Start
 		if c.res != nil {
 			if cerr := c.res.Close(); err == nil && cerr != nil {
 				err = fmt.Errorf("blaze: closing the driver: %w", cerr)
@@ -382,6 +390,7 @@ func (c *Channel) stop() error {
 		}
 		c.last.Store(&last)
 	})
+	left = append(left, c.closeDisk()...)
 	c.bcasts.clear()
 	patience, cancel := context.WithTimeout(context.Background(), max(deadline.Sub(engine.Now()), handlerGrace))
 	defer cancel()

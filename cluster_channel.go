@@ -12,6 +12,7 @@ import (
 	"github.com/activeblaze/blaze/internal/member"
 	"github.com/activeblaze/blaze/internal/run"
 	"github.com/activeblaze/blaze/internal/words"
+	"github.com/activeblaze/blaze/store"
 	"github.com/activeblaze/blaze/totem"
 	"github.com/activeblaze/blaze/wire"
 )
@@ -47,7 +48,10 @@ import (
 type ClusterChannel struct{ *GroupChannel }
 
 // clusterState is what a ClusterChannel has besides. It outlives starts.
-type clusterState struct{ replica *run.Replica }
+type clusterState struct {
+	replica *run.Replica
+	disk    *store.Store // from Init, or Start, to the end of Stop; nil without DataDir
+}
 
 // NewClusterChannel makes a channel in state Constructed, as NewGroupChannel does. name wins over cfg.Name; if it is
 // empty, cfg.Name counts.
@@ -64,11 +68,15 @@ func NewClusterChannel(name string, cfg Config) (*ClusterChannel, error) {
 }
 
 // clusterConfig is what a start of a ClusterChannel needs besides; nil for others.
-func (c *Channel) clusterConfig() *run.ClusterConfig {
+func (c *Channel) clusterConfig() (*run.ClusterConfig, error) {
 	if c.cluster == nil {
-		return nil
+		return nil, nil
 	}
 	conf := c.cfg.Load()
+	held, err := c.loadDisk()
+	if err != nil {
+		return nil, err
+	}
 	profile := conf.Totem.profile(conf.Idle)
 	c.group.mu.Lock()
 	wall := int64(c.group.started / 1000)
@@ -80,6 +88,7 @@ func (c *Channel) clusterConfig() *run.ClusterConfig {
 	c.cluster.replica.Clear()
 	full := &refusalLog{}
 	return &run.ClusterConfig{
+		Disk: c.cluster.disk,
 		Ring: member.ClusterRing{Profile: profile, Plain: conf.Totem.Plain, Events: func(e totem.Event) {
 			if e.Kind == totem.TooManyMembers {
 				full.warn(c, "blaze: the cluster has as many members as it can have, so another one does not join",
@@ -91,6 +100,7 @@ func (c *Channel) clusterConfig() *run.ClusterConfig {
 			Expected: conf.ExpectedMembers, Weight: int64(conf.MasterWeight), Observer: conf.Observer,
 			MaxValue: min(conf.MaxMessageSize, wire.MaxClusterValue), StateLimit: conf.StateLimit,
 			Guard: 4 * profile.TokenLoss, Discovery: 5 * profile.Merge,
+			Recovered: held, Interval: conf.Sync == SyncInterval,
 		},
 		Replica: c.cluster.replica,
 		Warn: func(w *cluster.Warning) {
@@ -109,7 +119,7 @@ func (c *Channel) clusterConfig() *run.ClusterConfig {
 		Slow: func(watcher, prefix string) {
 			c.logger().Warn("blaze: a handler of Watch was too slow: it begins anew, with MapReset", "map", watcher, "prefix", prefix)
 		},
-	}
+	}, nil
 }
 
 // Primary reports whether this member is in the primary component with a complete replica. A member that stands still,

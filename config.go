@@ -141,9 +141,14 @@ type Config struct {
 	// master: for tools.
 	Observer bool
 
-	// DataDir is the directory where a cluster's state outlives all its members at once.
-	// Empty means memory only.
+	// DataDir is the directory where a cluster's state outlives all its members at once. It is made where it is not there,
+	// and belongs to one channel of one process, and to one Cluster: Init returns ErrConfig for one that is in use, of
+	// another Cluster, damaged, full or not writable, with the remedy. All voting members need one: of members with and
+	// without, those without follow and never vote. Empty means memory only.
 	DataDir string
+
+	// Sync decides, with DataDir, when a write counts as written. The default is SyncQuorum.
+	Sync Sync
 
 	// Idle is what the engine's thread does without work. The default is Backoff.
 	Idle Idle
@@ -339,6 +344,7 @@ func (c Config) checkEngine() error {
 	if err := firstError(
 		inRange("ExpectedMembers", c.ExpectedMembers, 0, maxExpectedMembers),
 		inRange("StateLimit", c.StateLimit, minStateLimit, maxStateLimit),
+		known("Sync", syncNames, c.Sync),
 		known("Idle", idleNames, c.Idle),
 	); err != nil {
 		return err

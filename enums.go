@@ -110,6 +110,26 @@ func (f *FlowControl) UnmarshalText(text []byte) error {
 	return unmarshalName("flow control", flowControlNames, f, text)
 }
 
+// Sync decides when a write of a cluster with Config.DataDir counts as written.
+type Sync uint8
+
+// When a write counts. SyncQuorum is the default.
+const (
+	SyncQuorum   Sync = iota // when a quorum's disks have it: it survives the end of all members at once
+	SyncInterval             // as without a disk, and the disk has it 100 ms later: the end of all members at once loses up to that
+)
+
+var syncNames = []string{"quorum", "interval"}
+
+// String is the lower-case name: "quorum".
+func (s Sync) String() string { return nameOf("Sync", syncNames, s) }
+
+// MarshalText is String; a Sync that does not exist is an error.
+func (s Sync) MarshalText() ([]byte, error) { return marshalName("sync", syncNames, s) }
+
+// UnmarshalText reads what MarshalText writes, in any case.
+func (s *Sync) UnmarshalText(text []byte) error { return unmarshalName("sync", syncNames, s, text) }
+
 // Idle is what the engine's thread does when a turn found no work.
 type Idle uint8
 

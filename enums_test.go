@@ -26,6 +26,7 @@ func TestEnumerationTexts(t *testing.T) {
 			func(s string) (fmt.Stringer, error) { return ParseIdle(s) }},
 		{[]string{"pause", "drop", "disconnect"}, func(i uint8) fmt.Stringer { return SlowConsumer(i) }, viaText[SlowConsumer]},
 		{[]string{"slowest", "fastest"}, func(i uint8) fmt.Stringer { return FlowControl(i) }, viaText[FlowControl]},
+		{syncNames, func(i uint8) fmt.Stringer { return Sync(i) }, viaText[Sync]},
 		{[]string{"lan", "isolated", "shared"}, func(i uint8) fmt.Stringer { return TotemProfile(i) }, viaText[TotemProfile]},
 		{[]string{"constructed", "initialized", "started", "stopped"}, func(i uint8) fmt.Stringer { return State(i) }, nil},
 		{[]string{"raw", "message"}, func(i uint8) fmt.Stringer { return Kind(i) }, nil},

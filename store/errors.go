@@ -29,9 +29,9 @@ type Error struct {
 
 // Error is one line.
 func (e *Error) Error() string {
-	s := fmt.Sprintf("store: DataDir %s is %v", e.Dir, e.Kind)
+	s := fmt.Sprintf("DataDir %s is %v", e.Dir, e.Kind)
 	if e.Kind == ErrFailed || e.Kind == ErrBehind {
-		s = fmt.Sprintf("store: DataDir %s: %v", e.Dir, e.Kind)
+		s = fmt.Sprintf("DataDir %s: %v", e.Dir, e.Kind)
 	}
 	if e.What != "" {
 		s += ": " + e.What

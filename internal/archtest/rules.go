@@ -109,6 +109,7 @@ var Linked = []string{
 	"github.com/cilium/ebpf",
 	"github.com/klauspost/cpuid/v2",
 	"github.com/klauspost/reedsolomon",
+	"go.etcd.io/bbolt",
 	"golang.org/x/sys",
 	"google.golang.org/protobuf",
 }

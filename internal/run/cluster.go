@@ -11,6 +11,7 @@ import (
 	"github.com/activeblaze/blaze/engine"
 	"github.com/activeblaze/blaze/group"
 	"github.com/activeblaze/blaze/internal/member"
+	"github.com/activeblaze/blaze/store"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -19,6 +20,7 @@ type ClusterConfig struct {
 	Ring    member.ClusterRing // Core is filled in
 	Core    cluster.Config     // Sink is filled in
 	Replica *Replica
+	Disk    *store.Store // nil: memory only. It is open, Core has what it holds; its owner closes it after the run
 
 	Warn func(w *cluster.Warning)     // on the first engine's thread; lent
 	Slow func(watcher, prefix string) // a watcher was overrun; on its goroutine
@@ -51,6 +53,9 @@ func newCluster(r *Run, cfg *ClusterConfig, m *member.Config) *Cluster {
 	c.master.Store(new(wire.MemberID))
 	ring, core := cfg.Ring, cfg.Core
 	core.Sink, ring.Core = c, &core
+	if cfg.Disk != nil {
+		core.Store = cfg.Disk
+	}
 	m.ClusterRing = &ring
 	commands := m.Group.Command
 	m.Group.Command = func(now clock.Time, g *group.Protocol, cmd *member.Command) {
@@ -62,6 +67,22 @@ func newCluster(r *Run, cfg *ClusterConfig, m *member.Config) *Cluster {
 }
 
 func (c *Cluster) core() *cluster.Core { return c.run.member.Replica() }
+
+// startDisk has the disk write. Its goroutine posts what becomes of that to the engine.
+func (c *Cluster) startDisk() {
+	if c == nil || c.cfg.Disk == nil {
+		return
+	}
+	c.cfg.Disk.Start(func(e store.Event) {
+		c.run.engine.Post(func() {
+			if e.Err != nil {
+				c.core().DiskFailed(c.run.Now(), e.Err)
+			} else {
+				c.core().Durable(c.run.Now(), e.Ticket, e.Index)
+			}
+		})
+	})
+}
 
 // Cluster is the run's part in a cluster, nil where it has none.
 func (r *Run) Cluster() *Cluster { return r.cluster }

@@ -94,6 +94,7 @@ func Start(cfg Config) (*Run, error) {
 	if r.group != nil {
 		r.group.start()
 	}
+	r.cluster.startDisk()
 	return r, nil
 }
 

@@ -281,7 +281,7 @@ func TestDataDirRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, b[:len(b)/2], 0o600); err != nil {
+	if err := os.WriteFile(path, b[:8192], 0o600); err != nil {
 		t.Fatal(err)
 	}
 	refused("truncated", "move the directory away", cfg)

@@ -233,12 +233,13 @@ func (c *Channel) newStart() (*start, error) {
 	if !conf.Invoker {
 		cfg.Queue = conf.commandQueue()
 	}
-	of, err := c.clusterConfig()
+	inGroup := c.groupConfig(c.res) // first: it reads the wall clock, for both
+	inCluster, err := c.clusterConfig()
 	if err != nil {
 		return nil, err
 	}
 	c.res.Discard()
-	if st.Run, err = run.Start(run.Config{Member: cfg, Invoker: conf.Invoker, Group: c.groupConfig(c.res), Cluster: of, Held: c.heldBack(c.res)}); err != nil {
+	if st.Run, err = run.Start(run.Config{Member: cfg, Invoker: conf.Invoker, Group: inGroup, Cluster: inCluster, Held: c.heldBack(c.res)}); err != nil {
 		return nil, err
 	}
 	st.read = make([]atomic.Pointer[EngineStats], st.Engines())

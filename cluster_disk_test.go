@@ -24,37 +24,7 @@ func durable(t testing.TB, cfg blaze.Config, dir, name string) blaze.Config {
 	return cfg
 }
 
-func newClustered(t testing.TB, cfg blaze.Config) *blaze.ClusterChannel {
-	t.Helper()
-	c, err := blaze.NewClusterChannel("", cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Shutdown() })
-	return c
-}
-
-func startCluster(t testing.TB, c *blaze.ClusterChannel) {
-	t.Helper()
-	var err error
-	inNetwork(t, c.Config(), func() { err = c.Start() })
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func ready(t testing.TB, all ...*blaze.ClusterChannel) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	for _, c := range all {
-		if err := c.WaitReady(ctx); err != nil {
-			t.Fatalf("%v: %+v", err, c.Status())
-		}
-	}
-}
-
-func put(t testing.TB, c *blaze.ClusterChannel, key, value string) uint64 {
+func putIn(t testing.TB, c *blaze.ClusterChannel, key, value string) uint64 {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -71,7 +41,7 @@ func TestDataDirStoppedAndStarted(t *testing.T) {
 	cfg, dir := testConfig(t), t.TempDir()
 	all := make([]*blaze.ClusterChannel, 3)
 	for i := range all {
-		all[i] = newClustered(t, durable(t, cfg, dir, string(rune('a'+i))))
+		all[i] = newCluster(t, "", durable(t, cfg, dir, string(rune('a'+i))))
 	}
 	orders := [][]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}}
 	version, keys := uint64(0), 0
@@ -98,7 +68,7 @@ func TestDataDirStoppedAndStarted(t *testing.T) {
 			}
 		}
 		for _, c := range all {
-			v := put(t, c, strconv.Itoa(keys), fmt.Sprint("value ", keys))
+			v := putIn(t, c, strconv.Itoa(keys), fmt.Sprint("value ", keys))
 			if v <= version {
 				t.Errorf("version %d after %d", v, version)
 			}
@@ -124,7 +94,7 @@ func TestDataDirChild(t *testing.T) {
 	cfg := testConfig(t)
 	cfg.BroadcastURI, cfg.Cluster = os.Getenv("BLAZE_TEST_URI"), os.Getenv("BLAZE_TEST_CLUSTER")
 	name := os.Getenv("BLAZE_TEST_ROLE")
-	c := newClustered(t, durable(t, cfg, os.Getenv("BLAZE_TEST_DIR"), name))
+	c := newCluster(t, "", durable(t, cfg, os.Getenv("BLAZE_TEST_DIR"), name))
 	startCluster(t, c)
 	var print sync.Mutex
 	for w := range 8 {
@@ -214,7 +184,7 @@ func TestDataDirKilled(t *testing.T) {
 
 		var back []*blaze.ClusterChannel
 		for _, name := range []string{"a", "b", "c"} {
-			c := newClustered(t, durable(t, cfg, dir, name))
+			c := newCluster(t, "", durable(t, cfg, dir, name))
 			startCluster(t, c)
 			back = append(back, c)
 		}
@@ -241,13 +211,13 @@ func TestDataDirRefused(t *testing.T) {
 	cfg, dir := testConfig(t), t.TempDir()
 	cfg = durable(t, cfg, dir, "a")
 	cfg.ExpectedMembers = 0
-	a := newClustered(t, cfg)
+	a := newCluster(t, "", cfg)
 	if err := a.Init(); err != nil {
 		t.Fatal(err)
 	}
 	refused := func(what, remedy string, cfg blaze.Config) {
 		t.Helper()
-		c := newClustered(t, cfg)
+		c := newCluster(t, "", cfg)
 		if err := c.Init(); !errors.Is(err, blaze.ErrConfig) || !strings.Contains(err.Error(), cfg.DataDir) || !strings.Contains(err.Error(), remedy) {
 			t.Errorf("%s: %v", what, err)
 		}
@@ -272,7 +242,7 @@ func TestDataDirRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	ready(t, a)
-	put(t, a, "k", "v")
+	putIn(t, a, "k", "v")
 	if err := a.Shutdown(); err != nil {
 		t.Fatal(err)
 	}

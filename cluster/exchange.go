@@ -103,7 +103,7 @@ func (c *Core) tell(now clock.Time) *wire.ClusterState {
 	if c.failed || c.learn.partial {
 		return s // what is not complete must not pass for what it is on its way to
 	}
-	if c.state != nil {
+	if c.state != nil && !c.founding() {
 		s.Index, s.Hash = c.state.Index(), c.state.Hash()
 		s.Certain, s.CertainIndex = c.certain.Voters, c.certain.Index
 	}
@@ -163,25 +163,20 @@ func (c *Core) enterFilling(now clock.Time) {
 
 // sendFill multicasts what the others may lack of the history that the primary begins with.
 func (c *Core) sendFill() {
-	steps := c.history.from(c.ex.d.FillFrom)
+	f := wire.ClusterFill{Ring: c.ring, Chain: c.ex.d.Opening.Primary.Chain, Epoch: c.ex.d.Opening.Primary.Epoch}
 	c.unknown(c.now, c.trimTail(c.judged().Stages))
+	steps := c.missed(&f)
 	tail := c.positions()
 	size := 0
 	for i := range tail {
 		size += len(tail[i].batch) + stepBytes
 	}
-	for i := len(steps) - 1; i > 0; i-- {
+	for i := len(steps) - 1; i >= 0; i-- {
 		if size += len(steps[i].batch) + stepBytes; size > maxFill {
-			steps = steps[i:]
+			f.Index, f.Hash = steps[i].index, steps[i].hash
+			steps = steps[i+1:]
 			break
 		}
-	}
-	f := wire.ClusterFill{Ring: c.ring, Chain: c.ex.d.Opening.Primary.Chain, Epoch: c.ex.d.Opening.Primary.Epoch}
-	if len(steps) > 0 {
-		f.Index, f.Hash = steps[0].index, steps[0].hash
-		steps = steps[1:]
-	} else {
-		f.Index, f.Hash = c.state.Index(), c.state.Hash()
 	}
 	size = 0
 	add := func(s *step) {
@@ -200,6 +195,25 @@ func (c *Core) sendFill() {
 	}
 	f.Last = true
 	c.put(wire.AppendCluster(nil, wire.KindFill, &f), true)
+}
+
+// missed is what this replica has counted since the earliest of the replicas of the others that are a prefix of its history and
+// in reach of its log; f begins there.
+func (c *Core) missed(f *wire.ClusterFill) (steps []step) {
+	if c.founding() {
+		return nil // all is in the tail
+	}
+	f.Index, f.Hash = c.state.Index(), c.state.Hash()
+	for i := range c.ex.d.Members {
+		m := &c.ex.d.Members[i]
+		if m.Current || m.Refused || len(m.State.Stages) == 0 {
+			continue
+		}
+		if l, ok := c.history.after(m.State.Index, m.State.Hash); ok && len(l) > len(steps) {
+			steps, f.Index, f.Hash = l, m.State.Index, m.State.Hash
+		}
+	}
+	return steps
 }
 
 // onFill takes one message of a fill. With the last one everybody tells its State once more.
@@ -239,12 +253,22 @@ func (c *Core) onFill(now clock.Time, from wire.MemberID, body []byte) {
 // takeFill makes what follows on this replica its tail, if the replica is a prefix of that history.
 func (c *Core) takeFill(now clock.Time) {
 	f, me := &c.ex.fill, c.judged()
-	if c.state == nil || me.Current || me.Unsupported || c.state.Primary().Chain != c.ex.d.Opening.Primary.Chain {
+	if me.Current || me.Unsupported || c.state == nil && !c.founding() {
 		return
 	}
-	entries, ok := f.Entries, f.Index == c.state.Index() && f.Hash == c.state.Hash()
+	var chain wire.Chain
+	var index, hash uint64
+	if c.founding() {
+		chain = c.tail[0].opening.Primary.Chain
+	} else {
+		chain, index, hash = c.state.Primary().Chain, c.state.Index(), c.state.Hash()
+	}
+	if chain != c.ex.d.Opening.Primary.Chain {
+		return
+	}
+	entries, ok := f.Entries, f.Index == index && f.Hash == hash
 	for i := 0; !ok && i < len(f.Entries); i++ {
-		if e := &f.Entries[i]; e.Index == c.state.Index() && e.Hash == c.state.Hash() {
+		if e := &f.Entries[i]; e.Index == index && e.Hash == hash && index > 0 {
 			entries, ok = f.Entries[i+1:], true
 		}
 	}
@@ -252,12 +276,19 @@ func (c *Core) takeFill(now clock.Time) {
 		return
 	}
 	c.stats.Fills++
+	told := c.ex.told[c.place(c.ex.d.Filler)]
+	if told.Last != nil && c.last == nil {
+		c.last = told.Last
+	}
+	c.goneOn(told.Last)
 	old, tail := c.tail, make([]step, 0, len(entries))
 	for i := range entries {
 		e := &entries[i]
 		s := step{by: e.Member, batch: e.Batch, opening: e.Opening, received: now}
-		if e.Opening != nil {
-			c.try(&e.Opening.Primary)
+		if p := e.Opening; p != nil {
+			if c.last == nil || c.last.Chain != p.Primary.Chain || p.Primary.Epoch > c.last.Epoch {
+				c.try(&p.Primary)
+			}
 		} else if k := slices.IndexFunc(old, func(o step) bool { return o.opening == nil && o.by == s.by && bytes.Equal(o.batch, s.batch) }); k >= 0 {
 			c.unknown(now, old[:k])
 			s.received, s.slots = old[k].received, old[k].slots
@@ -267,16 +298,28 @@ func (c *Core) takeFill(now clock.Time) {
 	}
 	c.unknown(now, old)
 	c.tail = tail
-	if told := c.ex.told[c.place(c.ex.d.Filler)]; told.Last != nil && (c.last == nil || c.last.Chain == told.Last.Chain && c.last.Epoch < told.Last.Epoch) {
-		c.last = told.Last
-	}
 }
 
-// try notes a primary that may have been established.
+// try notes a primary that may have been established. Of more than a member can remember the oldest one goes: only a Force
+// claims one more.
 func (c *Core) try(p *wire.Primary) {
 	if !among(c.tried, p) {
 		c.tried = append(slices.Clip(c.tried), *p)
+		c.tried = c.tried[max(len(c.tried)-wire.MaxTried, 0):]
 	}
+}
+
+// goneOn takes it that the chain has come to p: what was tried before it in the chain is moot.
+func (c *Core) goneOn(p *wire.Primary) {
+	if p == nil || c.last == nil || c.last.Chain != p.Chain {
+		return
+	}
+	if p.Epoch > c.last.Epoch {
+		c.last = p
+	}
+	c.tried = slices.DeleteFunc(slices.Clone(c.tried), func(o wire.Primary) bool {
+		return o.Chain == c.last.Chain && o.Epoch <= c.last.Epoch
+	})
 }
 
 // enterClaiming notes the primary that is judged, and claims it when it may.
@@ -287,6 +330,7 @@ func (c *Core) enterClaiming(now clock.Time) {
 	if c.cfg.defect != nothingFails {
 		c.tried = slices.DeleteFunc(slices.Clone(c.tried), func(p wire.Primary) bool { return among(d.Failed, &p) })
 		c.unknown(now, c.trimTail(me.Stages))
+		c.goneOn(d.Last)
 	}
 	c.try(&d.Opening.Primary)
 	if c.cfg.Probe != nil {
@@ -383,7 +427,7 @@ func (c *Core) established(now clock.Time) {
 
 // beginPrimary makes this replica one of those that primary o begins with. It is false where the replica is not what it was judged by.
 func (c *Core) beginPrimary(now clock.Time, o *wire.Opening) bool {
-	if o.Founding {
+	if o.Founding || c.founding() {
 		c.replace(now, NewState())
 	}
 	tail := c.tail

@@ -101,7 +101,6 @@ func (h *history) hash(index uint64) (hash uint64, ok bool) {
 	return l[i].hash, true
 }
 
-// from returns the steps after the one with that index, which need not be in the log itself if the log begins
 // later: then there is nothing. The slice is lent until the next add.
 func (h *history) from(index uint64) []step {
 	l := h.steps[h.head:]

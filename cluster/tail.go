@@ -12,27 +12,33 @@ import (
 
 // trimTail drops what follows on the first stages of the replica, and returns it. With no stage nothing stands.
 func (c *Core) trimTail(stages int) []step {
-	if c.state == nil {
-		stages++ // the tail begins with a founding
+	openings := stages
+	if !c.founding() {
+		openings--
 	}
 	for i := range c.tail {
-		if stages == 0 || c.tail[i].opening != nil && stages == 1 {
+		if openings < 0 || c.tail[i].opening != nil && openings == 0 {
 			gone := slices.Clone(c.tail[i:])
 			clear(c.tail[i:])
 			c.tail = c.tail[:i]
 			return gone
 		}
 		if c.tail[i].opening != nil {
-			stages--
+			openings--
 		}
 	}
 	return nil
 }
 
+// founding reports whether the tail begins with the opening of a founding: it follows on an empty replica, whatever this member holds.
+func (c *Core) founding() bool {
+	return len(c.tail) > 0 && c.tail[0].opening != nil && c.tail[0].opening.Founding
+}
+
 // preview runs the tail on a copy of what numbers the history, and hands out each place that it comes to.
 func (c *Core) preview(f func(i int, p *position)) {
 	s := c.state
-	if s == nil {
+	if c.founding() {
 		s = NewState()
 	}
 	p := s.preview()
@@ -86,12 +92,11 @@ func (c *Core) positions() []step {
 func (c *Core) stages() []wire.Stage {
 	var list []wire.Stage
 	var voters []wire.Voter
-	if s := c.state; s != nil {
-		between := slices.Clone(c.doubtful)
-		list = []wire.Stage{{Primary: *s.Primary(), End: s.Index(), Hash: s.Hash(), Rules: s.Rules(), Voters: s.Voters(), Between: between}}
+	if s := c.state; s != nil && !c.founding() {
 		voters = s.Voters()
+		list = append(list, wire.Stage{Primary: *s.Primary(), End: s.Index(), Hash: s.Hash(), Rules: s.Rules(), Voters: voters, Between: slices.Clone(c.doubtful)})
 	}
-	if c.cfg.defect == tailNotCounted {
+	if c.cfg.defect == tailNotCounted || list == nil && !c.founding() {
 		return list
 	}
 	c.preview(func(i int, p *position) {

@@ -432,9 +432,6 @@ func (c *Core) beginPrimary(now clock.Time, o *wire.Opening) bool {
 	}
 	tail := c.tail
 	c.tail, c.joining = nil, true
-	if c.state == nil && len(tail) > 0 {
-		c.replace(now, NewState()) // the tail begins with a founding
-	}
 	for i := range tail {
 		c.apply(now, &tail[i])
 	}

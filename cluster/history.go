@@ -100,17 +100,3 @@ func (h *history) hash(index uint64) (hash uint64, ok bool) {
 	}
 	return l[i].hash, true
 }
-
-// later: then there is nothing. The slice is lent until the next add.
-func (h *history) from(index uint64) []step {
-	l := h.steps[h.head:]
-	for i := range l {
-		if l[i].index == index {
-			return l[i:]
-		}
-		if l[i].index > index {
-			break
-		}
-	}
-	return nil
-}

@@ -17,8 +17,10 @@ func (c *Core) Close(now clock.Time, linger time.Duration) {
 	}
 	c.closing, c.closeBy = true, now.Add(linger)
 	c.endCalls(CodeClosed)
-	for _, h := range c.held() {
-		c.lose(now, h)
+	for _, h := range c.held() { // not given back one by one: the Exit does that, but for those that are kept
+		h.gone, h.owed = true, true
+		delete(c.holds, h.number)
+		c.lost = append(c.lost, h.number)
 	}
 	c.end(now)
 }

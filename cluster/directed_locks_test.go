@@ -262,9 +262,13 @@ func TestLongLine(t *testing.T) {
 		if w.call.Code != CodeOK || w.call.Token <= last {
 			t.Fatalf("waiter %d: code %d, token %d after %d", k, w.call.Code, w.call.Token, last)
 		}
-		for _, o := range line {
-			if o != w && !o.gone && r.nodes[o.i].done[o.call.Number] == o.call {
+		for at, o := range line {
+			switch {
+			case o == w || o.gone:
+			case r.nodes[o.i].done[o.call.Number] == o.call:
 				t.Fatal("two have it")
+			case at < k && o.i == w.i:
+				t.Fatalf("waiter %d has it before %d", k, at)
 			}
 		}
 		last = w.call.Token

@@ -131,7 +131,7 @@ func (c *Core) onState(now clock.Time, place int, body []byte) {
 	c.ex.d = d
 	c.notice(now)
 	switch {
-	case !d.OK && d.Why == WhyRules && c.judged().Unsupported:
+	case !d.OK && c.judged().Unsupported:
 		c.unsupported(now, c.unsupportedRules())
 	case !d.OK:
 		c.enterOutside(now)

@@ -20,7 +20,8 @@ type Decision struct {
 	OK  bool
 	Why Why
 
-	// Opening is what goes into the tail of a current member, and what State.Establish takes.
+	// Opening is what goes into the tail of a current member, and what State.Establish takes. Where not OK it has only Rules,
+	// those in force; 0: not known.
 	Opening wire.Opening
 
 	Forced bool // no quorum was asked for: a member that claims forgets what is open
@@ -492,6 +493,7 @@ func (j *jury) candidates(c *chain, stands func(*wire.Primary) bool) {
 			}
 		}
 		if k := c.stage[i]; k >= 0 && !supports(m.State, m.State.Stages[k].Rules) {
+			c.rules = m.State.Stages[k].Rules
 			c.stage[i], c.unable[i] = -1, true // it could not go on from there
 		}
 	}
@@ -664,6 +666,7 @@ func (j *jury) adopt(c *chain) {
 		}
 	}
 	if !c.ok {
+		d.Opening = wire.Opening{Rules: c.rules}
 		return
 	}
 	if c.relies && len(c.missing) > 0 {
@@ -815,6 +818,7 @@ func (j *jury) found() {
 		d.Why = WhyTried
 	}
 	if d.Why != WhyNone {
+		d.Opening = wire.Opening{Rules: rules}
 		return
 	}
 	j.beginEmpty(wire.Primary{Chain: wire.Chain{Ring: j.ring, Founded: j.founded()}, Epoch: 1}, rules)

@@ -611,8 +611,7 @@ func restored(t *testing.T, rng *rand.Rand, s *State, now clock.Time) *State {
 	}
 	check(t, r)
 	// Terms go on: at most a little longer than they were here.
-	for i, x := range s.tables.terms.heap {
-		_ = i
+	for _, x := range s.tables.terms.heap {
 		found := slices.ContainsFunc(r.tables.terms.heap, func(y *term) bool {
 			same := x.lock != nil && y.lock != nil && x.lock.token == y.lock.token && x.lock.key == y.lock.key && x.lock.table.name == y.lock.table.name ||
 				x.entry != nil && y.entry != nil && x.entry.Version() == y.entry.Version()

@@ -149,7 +149,7 @@ func flags(bits ...int) (f byte) {
 	return f
 }
 
-func flag(set bool, bit int) int {
+func mark(set bool, bit int) int {
 	if set {
 		return bit
 	}
@@ -183,11 +183,11 @@ func (t *tables) putTables(b []byte, pos *position, all []*table) []byte {
 			b = e.AppendUint64(b, v)
 		}
 		b = e.AppendUint32(e.AppendUint32(b, m.RulesMin), m.RulesMax)
-		b = append(b, flags(flag(m.Ready, flagReady), flag(m.Observer, flagObserver), flag(m.Disk, flagDisk)))
+		b = append(b, flags(mark(m.Ready, flagReady), mark(m.Observer, flagObserver), mark(m.Disk, flagDisk)))
 	}
 	b = append(b, t.master.Holder[:]...)
 	b = e.AppendUint64(b, t.master.Token)
-	b = append(b, flags(flag(t.master.Orphaned, flagOrphaned)))
+	b = append(b, flags(mark(t.master.Orphaned, flagOrphaned)))
 
 	b = e.AppendUint16(b, uint16(len(all)))
 	for _, m := range all {
@@ -200,7 +200,7 @@ func (t *tables) putTables(b []byte, pos *position, all []*table) []byte {
 			b = append(b, l.key...)
 			b = e.AppendUint64(b, l.token)
 			b = e.AppendUint64(b, l.renewed)
-			b = append(b, flags(flag(l.orphaned, flagOrphaned)))
+			b = append(b, flags(mark(l.orphaned, flagOrphaned)))
 			b = e.AppendUint16(b, uint16(l.waiting))
 			b = putWait(b, l.holder)
 			for w := l.first; w != nil; w = w.next {
@@ -221,7 +221,7 @@ func putVoters(b []byte, voters []wire.Voter) []byte {
 		b = append(b, v.Seat[:]...)
 		b = binary.LittleEndian.AppendUint64(b, v.Name)
 		b = binary.LittleEndian.AppendUint64(b, v.Started)
-		b = append(b, flags(flag(v.Disk, flagDisk)))
+		b = append(b, flags(mark(v.Disk, flagDisk)))
 	}
 	return b
 }
@@ -231,7 +231,7 @@ func putWait(b []byte, w *wait) []byte {
 	for _, v := range [...]uint64{w.number, w.asked, uint64(w.lease)} {
 		b = binary.LittleEndian.AppendUint64(b, v)
 	}
-	return append(b, flags(flag(w.keep, flagKeep)))
+	return append(b, flags(mark(w.keep, flagKeep)))
 }
 
 // Builder makes a State from the parts of a Cut: all of part 0 in order first, then all others in any order.

@@ -276,7 +276,6 @@ func (c *StateCluster) SettleFor(d time.Duration) (vs []check.Violation) {
 
 // force has one member make those that are connected the primary.
 func (c *StateCluster) force() {
-	c.Log.Excused = "Force"
 	m := c.Members[c.rng.IntN(len(c.Members))]
 	if !m.Alive() {
 		return

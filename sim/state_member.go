@@ -306,7 +306,7 @@ func (m *StateMember) probe(proc check.Proc, p *cluster.Probe) {
 		c.Probed(m, p)
 	}
 	r := check.ClusterRecord{At: now, Proc: proc, By: check.Nobody, Subject: check.Nobody, Before: m.place, Epoch: p.Epoch}
-	r.Place = check.Place{Chain: chainName(p.Chain), Index: p.Index, Hash: p.Hash}
+	r.Place = check.Place{Chain: chainName(p.Chain) + p.Epoch>>32, Index: p.Index, Hash: p.Hash} // what Force begins is a chain of its own
 	if p.Index == 0 {
 		r.Place = check.Place{}
 	}
@@ -334,7 +334,9 @@ func (m *StateMember) probe(proc check.Proc, p *cluster.Probe) {
 	case cluster.ProbeEstablished:
 		r.Kind = check.ClusterEstablished
 		r.Primary = c.opening(p)
-		if p.Opening.Founding {
+		if r.Primary.Forced && r.Before.Chain != r.Place.Chain {
+			r.Before = check.Place{}
+		} else if p.Opening.Founding {
 			r.Before = check.Place{}
 			if m.place.Chain != 0 {
 				c.Log.Found("EL-2", "node %d founds a chain, and has the replica of another one", m.Node)
@@ -419,7 +421,7 @@ func stateCode(c cluster.Code) check.ClusterCode {
 // opening is what an establishment decided, as the log has it.
 func (c *StateCluster) opening(p *cluster.Probe) *check.ClusterPrimary {
 	o := p.Opening
-	out := &check.ClusterPrimary{Epoch: o.Primary.Epoch, Ring: ringNumber(o.Primary.Ring), Founding: o.Founding, Forced: c.Log.Excused == "Force"}
+	out := &check.ClusterPrimary{Epoch: o.Primary.Epoch, Ring: ringNumber(o.Primary.Ring), Founding: o.Founding, Forced: o.Primary.Epoch >= 1<<32}
 	for i := range o.Members {
 		e := &o.Members[i]
 		out.Members = append(out.Members, check.ClusterMember{Proc: c.proc(e.Member), Started: e.Started, Weight: e.Weight, Current: e.Current, Observer: e.Observer})
@@ -473,7 +475,7 @@ func (c *StateCluster) excuse(p *cluster.Probe) {
 	if c.Disks {
 		return
 	}
-	if tip := c.tips[chainName(p.Chain)]; tip.Index > o.End && len(c.takenOver(p)) > 0 {
+	if tip := c.tips[chainName(p.Chain)+p.Epoch>>32]; tip.Index > o.End && len(c.takenOver(p)) > 0 {
 		c.Log.Excused = "E3"
 		c.Tally.Excused++
 	}

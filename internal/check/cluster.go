@@ -97,10 +97,12 @@ func (c *clusterCall) add(n *clusterNode) {
 // judge compares what calls returned with what was counted: MP-2, MP-3, MP-6, MP-12, MP-15.
 func (c *clusterCalls) judge() {
 	l, r := c.h.l, c.h.r
+	c.requests()
 	for _, call := range c.order {
 		for i, n := range call.nodes {
 			for _, o := range call.nodes[:i] {
-				if n.place.Chain == o.place.Chain && (n.counts && o.counts || c.h.above(n, o) || c.h.above(o, n)) {
+				// A Lock call may be proposed again: when it is handed out too late, and when it has lost its place in line.
+				if l.Records[call.called].Op.Kind != ClusterLock && n.place.Chain == o.place.Chain && (n.counts && o.counts || c.h.above(n, o) || c.h.above(o, n)) {
 					r.add("MP-15", n.record, "counted twice, and in record %d", o.record)
 				}
 			}
@@ -144,6 +146,28 @@ func (c *clusterCalls) judge() {
 	for _, chain := range c.h.order[:max(len(c.h.order)-1, 0)] {
 		if l.Disk && l.Expected > 0 && l.Excused == "" && chain.leaf != nil {
 			r.add("MP-12", chain.founded.record, "the chain was lost, with a majority's disks")
+		}
+	}
+}
+
+// requests: MP-15 of Lock operations. Each is counted once.
+func (c *clusterCalls) requests() {
+	type request struct {
+		chain  uint64
+		by     Proc
+		number uint64
+	}
+	for _, chain := range c.h.order {
+		seen := map[request]int{}
+		for _, n := range chain.path {
+			if n.op == nil || n.op.Kind != ClusterLock {
+				continue
+			}
+			k := request{chain.id, n.by, n.op.Request}
+			if o, ok := seen[k]; ok {
+				c.h.r.add("MP-15", n.record, "counted twice, and in record %d", o)
+			}
+			seen[k] = n.record
 		}
 	}
 }

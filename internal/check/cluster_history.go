@@ -71,7 +71,7 @@ func (h *clusterHistory) walk() {
 		case ClusterFollowed:
 			knew[r.Proc] = true
 		case ClusterApplied, ClusterEstablished:
-			if at[r.Proc] != r.Before {
+			if at[r.Proc] != r.Before && !(r.Primary != nil && r.Primary.Forced) {
 				h.r.add("MP-9", i, "the replica was at %s", placeName(at[r.Proc]))
 			}
 			if r.Place.Index <= r.Before.Index && r.Before.Chain == r.Place.Chain {

@@ -308,11 +308,13 @@ func (h *clusterHistory) replay() map[uint64]*clusterModel {
 			continue
 		}
 		m := newClusterModel()
-		all[c.id] = m
-		if p := c.path[0].primary; p == nil || !p.Founding {
+		if p := c.path[0].primary; p == nil || !p.Founding && !p.Forced {
 			h.r.add("MP-5", c.path[0].record, "the chain does not begin with its founding")
 			continue
+		} else if !p.Founding {
+			continue // Force goes on with a replica of another chain
 		}
+		all[c.id] = m
 		tokens := map[clusterKey]uint64{}
 		held := map[clusterKey]bool{}
 		for _, n := range c.path {
@@ -479,7 +481,7 @@ func (h *clusterHistory) reads(states map[uint64]*clusterModel) {
 			h.r.add(id, i, "reads where nobody has counted")
 			continue
 		}
-		if n == nil || !n.counts {
+		if n == nil || !n.counts || states[r.Place.Chain] == nil {
 			continue
 		}
 		list := lists[position{r.Place.Chain, clusterKey{op.Map, op.Key}}]
@@ -553,7 +555,7 @@ func (h *clusterHistory) watches(states map[uint64]*clusterModel) {
 			continue
 		}
 		list := byChain[c.chain][r.Op.Map]
-		if n := h.nodes[r.Before]; n == nil || !n.counts {
+		if n := h.nodes[r.Before]; n == nil || !n.counts || states[c.chain] == nil {
 			at[w] = &cursor{c.chain, len(list)} // of a history that was lost; a reset follows
 			continue
 		}
@@ -595,7 +597,7 @@ func (h *clusterHistory) final(states map[uint64]*clusterModel) {
 			}
 			m, n := states[r.Place.Chain], h.nodes[r.Place]
 			if m == nil || n == nil {
-				if !r.Place.IsZero() {
+				if !r.Place.IsZero() && n == nil {
 					h.r.add("MP-13", i, "at a place that nobody has counted")
 				}
 				continue

@@ -269,7 +269,7 @@ func (c *Core) duties(now clock.Time) {
 
 // nextDuty is when the leader has something to propose if nothing happens.
 func (c *Core) nextDuty() (at clock.Time, ok bool) {
-	if c.phase != Complete || c.transitional || c.state.Leader() != c.cfg.Self {
+	if c.phase != Complete || c.transitional || c.exited || c.closing || c.state.Leader() != c.cfg.Self {
 		return 0, false
 	}
 	at, ok = c.state.NextTerm()

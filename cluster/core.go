@@ -143,6 +143,7 @@ func (c *Core) begin(now clock.Time) {
 	c.now = max(c.now, now)
 	if c.started == 0 {
 		c.started = now
+		c.recovered(now)
 	}
 	c.expireHolds(now)
 }

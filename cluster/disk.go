@@ -283,6 +283,17 @@ func (c *Core) recover(r *Recovered) {
 	}
 }
 
+// recovered has what the disk held count from the first input on: until then there was no time.
+func (c *Core) recovered(now clock.Time) {
+	if c.state == nil {
+		return
+	}
+	c.state.resume(now)
+	for i := range c.orphans {
+		c.orphans[i].due += now
+	}
+}
+
 func (c *Core) restore(r *Recovered) error {
 	if r.Quorum == nil {
 		return nil

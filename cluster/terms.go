@@ -82,6 +82,18 @@ func (s *State) NextTerm() (at clock.Time, ok bool) {
 	return h[0].at, true
 }
 
+// resume has all terms of a State that was read from a disk, as if at time 0, count from now. Nobody else has seen it yet.
+func (s *State) resume(now clock.Time) {
+	for _, x := range s.tables.terms.heap {
+		x.at += now
+		if x.lock != nil {
+			x.lock.began += now
+		} else {
+			x.entry.Shift(now)
+		}
+	}
+}
+
 // EndedTerm returns an operation that asks to end what has lived for its term at now: Expire or ExpireEntry. It is the
 // leader's to propose. It comes once again at retry, if the operation had no effect until then. ok is false where nothing
 // has ended. The operation's slices are its own.

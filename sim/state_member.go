@@ -257,7 +257,7 @@ func (m *StateMember) leave() {
 		}
 		c.Net.After(100*time.Microsecond, wait)
 	}
-	wait()
+	c.Net.After(100*time.Microsecond, wait)
 }
 
 // release looks for what a process forgot to give back.

@@ -345,7 +345,7 @@ func (h *clusterHistory) step(m *clusterModel, n *clusterNode) (parted bool) {
 		}
 		return false
 	}
-	if m.row(n.by) == nil && n.op.Kind != ClusterExit {
+	if m.row(n.by) == nil && n.code == ClusterOK && n.op.Kind != ClusterExit {
 		h.r.add("MP-5", n.record, "an operation of a member that is not in the table")
 	}
 	before := clusterLock{}

@@ -114,6 +114,13 @@ func (e *Entry) data() *byte {
 	return (*byte)(unsafe.Add(unsafe.Pointer(e), head))
 }
 
+// Shift moves Began by d. Only an entry that nobody else has seen yet may be changed so.
+func (e *Entry) Shift(d clock.Time) {
+	if e.more {
+		e.extra().Began += d
+	}
+}
+
 // sum is the digest: over key, value, version and More without Began.
 func (e *Entry) sum() uint64 {
 	h := mix(e.version, uint64(e.keyLen)<<32|uint64(e.valueLen))

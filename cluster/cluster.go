@@ -42,6 +42,8 @@ type Config struct {
 	// Interval acknowledges before the disk has it (SyncInterval). Claims, Ready and Exit wait for the disk all the same.
 	Interval bool
 
+	learnBytes int // tests: of operations that a learner keeps
+
 	Ring  Ring
 	Pairs Pairs
 	Sink  Sink

@@ -49,11 +49,13 @@ type Core struct {
 	certain   wire.VoterSet   // the last voters that are certain, and up to where
 	doubtful  []wire.VoterSet // those since
 	committed uint64          // index up to which everything is certain
-	cut       *Cut            // the state right after the establishment of the present primary
 	reset     bool            // the replica was replaced since the last publication
 	dirty     bool            // the replica has changed since
 	events    []Event         // of maps, since
 	learn     learning
+	fetch     fetching
+	questions uint64 // that a learner has asked
+	provide   providing
 	disk      durability
 
 	// Calls.
@@ -366,7 +368,7 @@ func (c *Core) blame(now clock.Time, by wire.MemberID) {
 
 // replace takes another replica in the place of the present one; nil: none.
 func (c *Core) replace(now clock.Time, s *State) {
-	c.state = s
+	c.state, c.learn.partial = s, false
 	c.history.reset()
 	c.orphans, c.doubtful, c.events = nil, nil, nil
 	c.reset, c.dirty = true, true
@@ -390,6 +392,7 @@ func (c *Core) Visit(now, confirmed clock.Time, high uint64) {
 		c.stats.TokenGap = max(c.stats.TokenGap, now.Sub(c.lastVisit))
 	}
 	c.lastVisit = now
+	c.provide.pace.visit(now, high)
 	if c.phase != Complete || c.transitional {
 		return
 	}
@@ -510,19 +513,27 @@ func (c *Core) publish(now clock.Time) {
 		}
 		c.waiting = c.waiting[:0]
 	}
-	if same && !c.dirty && c.everPublic {
+	// Until a state that was fetched is complete, readers have the old one. What follows is in the state that they get then.
+	show := c.dirty && !(c.learn.partial && c.reset)
+	if !show && c.learn.partial || c.reset {
+		clear(c.events)
+		c.events = c.events[:0]
+	}
+	if same && !show && c.everPublic {
 		return
 	}
 	c.published = *p
-	if c.dirty {
+	if show {
 		p.State, p.Events, p.Reset = c.state, c.events, c.reset
+		c.dirty, c.reset = false, false
 	}
 	c.everPublic = true
 	c.cfg.Sink.Publish(now, p)
 	p.State, p.Events = nil, nil
-	c.dirty, c.reset = false, false
-	clear(c.events)
-	c.events = c.events[:0]
+	if show {
+		clear(c.events)
+		c.events = c.events[:0]
+	}
 }
 
 // State is the replica; nil: there is none. It is the working copy: what other goroutines may read of it is in Publication.

@@ -52,6 +52,7 @@ func (c *Core) Regular(now clock.Time, ring wire.RingID, members []wire.MemberID
 	case Learning:
 		c.endLearning(now)
 	}
+	c.provide.end(now)
 	c.ring, c.members, c.alone, c.transitional = ring, members, len(members) == 1, false
 	if !c.failed {
 		c.failure, c.why = CodeOK, ""
@@ -445,7 +446,7 @@ func (c *Core) beginPrimary(now clock.Time, o *wire.Opening) bool {
 	c.confirm(c.ex.sentAt)
 	c.compareLocks(now)
 	c.commit(now, c.state.Index())
-	c.cut = c.state.Cut(now)
+	c.provide.begin(now, c.state)
 	c.writeEstablished()
 	for i := range c.ex.early {
 		c.apply(now, &c.ex.early[i])

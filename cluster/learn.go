@@ -11,16 +11,18 @@ import (
 // Bounds of a learner.
 const (
 	learnBytes = 256 << 20 // of operations that it keeps
-	learnStep  = 200       // operations that it counts in one turn
+	learnSlice = 24 << 10  // bytes of operations that it counts in one turn: 200 µs or so
 )
 
 // learning is a learner's part.
 type learning struct {
-	kept    []step // operations since the cut, in order; kept[next:] are to be counted
-	next    int
-	bytes   int
-	fresh   bool // the state at the cut is there
-	partial bool // the replica is on its way from the cut, or to it: it lacks operations that count in its primary
+	kept  []step // operations since front, in order; kept[next:] are to be counted
+	next  int
+	bytes int
+	front position // before kept[next]
+	fresh bool     // the replica is at front, or further
+
+	partial bool // the replica is on its way to front, or to what is kept: it lacks operations that count in its primary
 }
 
 // enterLearning begins to learn what the primary holds.
@@ -40,14 +42,14 @@ func (c *Core) enterLearning(now clock.Time, me *Judged) {
 	c.beginTransfer(now)
 }
 
-// endLearning forgets what was kept: the ring is gone, or the learner has too much of it.
+// endLearning forgets what was kept: the ring is gone. The replica lacks what it did not count.
 func (c *Core) endLearning(now clock.Time) {
 	c.unknown(now, c.learn.kept[c.learn.next:])
 	c.learn = learning{partial: c.learn.partial}
-	c.endTransfer(now)
+	c.pauseTransfer()
 }
 
-// keep keeps one step until the state at the cut is there.
+// keep keeps one step until the state that it follows on is there.
 func (c *Core) keep(now clock.Time, s *step) {
 	for _, o := range s.slots {
 		o.place = doubted
@@ -57,52 +59,86 @@ func (c *Core) keep(now clock.Time, s *step) {
 	}
 	l := &c.learn
 	l.kept = append(l.kept, *s)
-	if l.bytes += len(s.batch) + stepBytes; l.bytes > learnBytes {
-		c.stats.Overruns++
-		c.warn(now, Warn, c.cfg.Self, "the state comes more slowly than operations do: it is fetched anew")
-		c.unknown(now, l.kept[l.next:])
-		*l = learning{partial: l.partial}
+	l.bytes += len(s.batch) + stepBytes
+	if l.bytes <= c.learnBytes() {
+		return
+	}
+	for l.bytes > c.learnBytes() {
+		c.passOver(now)
+	}
+	of := c.fetch.cut.index
+	if c.fetch.of.Index != 0 {
+		of = c.fetch.of.Index
+	}
+	if l.fresh || !c.fetch.anew && of < l.front.index || c.fetch.of.Index != 0 && of < l.front.index {
 		c.overrun(now)
 	}
 }
 
-// restored takes the state at the cut: what was kept follows on it.
-func (c *Core) restored(now clock.Time, s *State) {
-	if c.phase != Learning {
-		return
+func (c *Core) learnBytes() int {
+	if c.cfg.learnBytes > 0 {
+		return c.cfg.learnBytes
 	}
+	return learnBytes
+}
+
+// passOver drops the oldest step that is kept.
+func (c *Core) passOver(now clock.Time) {
+	l := &c.learn
+	s := &l.kept[l.next]
+	l.front.skip(s.by, s.batch)
+	c.unknown(now, l.kept[l.next:l.next+1])
+	l.drop()
+}
+
+// drop takes the oldest step out.
+func (l *learning) drop() {
+	l.bytes -= len(l.kept[l.next].batch) + stepBytes
+	l.kept[l.next] = step{}
+	if l.next++; l.next > 1024 && l.next > len(l.kept)/2 {
+		n := copy(l.kept, l.kept[l.next:])
+		clear(l.kept[n:])
+		l.kept, l.next = l.kept[:n], 0
+	}
+}
+
+// overrun begins anew: operations that follow on what is fetched were lost.
+func (c *Core) overrun(now clock.Time) {
+	c.stats.Overruns++
+	c.warn(now, Warn, c.cfg.Self, "the state comes more slowly than operations do: it is fetched anew")
+	c.learn.fresh = false
+	c.fetch.anew = true
+	c.startOver(now)
+}
+
+// restored takes a state that was fetched. It is that at a cut, which may be one of an earlier primary.
+func (c *Core) restored(now clock.Time, s *State) {
 	c.replace(now, s)
+	c.learn.partial = true
 	if c.cfg.Store != nil {
 		c.cfg.Store.Snapshot(snapshotOf(s.Cut(now), now, true))
-	}
-	c.learned(now)
-	if c.cfg.Store != nil {
+		c.cfg.Store.Quorum(c.memory())
+		c.disk.dirty = true
+		c.flushStore(now)
 		c.disk.durable, c.disk.replaced = 0, c.disk.last
 	}
-}
-
-// caughtUp takes the steps from this replica to the cut. It is false where they do not lead there.
-func (c *Core) caughtUp(now clock.Time, steps []step, index, hash uint64) bool {
-	if c.phase != Learning || c.state == nil {
-		return false
-	}
-	c.learn.partial = true
-	for i := range steps {
-		c.apply(now, &steps[i])
-	}
-	if c.state.Index() != index || c.state.Hash() != hash {
-		c.stats.HashMismatches++
-		c.replace(now, nil)
-		return false
+	if s.Index() < c.fetch.cut.index {
+		c.fetch.stateless = false
+		c.ask(now) // for the operations that lead to the present one
+		return
 	}
 	c.learned(now)
-	return true
 }
 
+// learned takes in that the replica has come to where the kept operations follow on it.
 func (c *Core) learned(now clock.Time) {
 	c.learn.fresh, c.learn.partial = true, true
+	if c.cfg.defect == presentSnapshot {
+		c.learn.front = c.state.position
+	}
 	c.commit(now, c.state.Index())
-	c.certain, c.doubtful = wire.VoterSet{Index: c.state.Index(), Voters: c.state.Voters()}, nil
+	c.certain = wire.VoterSet{Index: c.state.Index(), Voters: c.state.Voters()}
+	c.doubtful = nil
 	c.stats.Transfers++
 	if c.cfg.Store != nil {
 		c.cfg.Store.Quorum(c.memory())
@@ -114,24 +150,55 @@ func (c *Core) learned(now clock.Time) {
 	}
 }
 
-// workLearning counts a part of what was kept.
-func (c *Core) workLearning(now clock.Time) (more bool) {
+// workKept counts a part of what was kept.
+func (c *Core) workKept(now clock.Time) (more bool) {
 	l := &c.learn
-	if c.phase != Learning || !l.fresh || c.transitional {
-		return false
-	}
-	for n := 0; n < learnStep && l.next < len(l.kept); n++ {
-		c.apply(now, &l.kept[l.next])
-		l.kept[l.next] = step{}
-		l.next++
+	for cost := 0; cost < learnSlice && l.next < len(l.kept); {
+		s := &l.kept[l.next]
+		cost += len(s.batch) + stepBytes
+		if l.front.index < c.state.Index() {
+			c.passOver(now)
+			continue
+		}
+		if !c.atFront(now) {
+			return true
+		}
+		c.apply(now, s)
+		l.drop()
+		l.front.index, l.front.hash = c.state.Index(), c.state.Hash()
 	}
 	if l.next < len(l.kept) {
 		return true
 	}
+	if l.front.index < c.state.Index() {
+		return false // the cut is ahead of what has come here so far
+	}
+	if !c.atFront(now) {
+		return true
+	}
 	c.learn = learning{}
+	c.fetch = fetching{}
 	c.phase = Complete
-	c.endTransfer(now)
 	return false
+}
+
+// atFront reports whether the replica is where the kept operations begin. Otherwise it begins anew.
+func (c *Core) atFront(now clock.Time) bool {
+	if c.learn.front.index == c.state.Index() && c.learn.front.hash == c.state.Hash() {
+		return true
+	}
+	c.mismatched(now)
+	return false
+}
+
+// mismatched drops a replica that does not hold what others do.
+func (c *Core) mismatched(now clock.Time) {
+	c.stats.HashMismatches++
+	c.warn(now, Error, c.cfg.Self, "the replica differs from the history of the primary: it is dropped, and the state is fetched from another member")
+	c.replace(now, nil)
+	c.learn.fresh = false
+	c.fetch.anew = true
+	c.startOver(now)
 }
 
 // proposeReady proposes Ready as soon as this replica is complete, with a disk as soon as that holds it.

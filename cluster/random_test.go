@@ -74,7 +74,7 @@ func runRandom(t *testing.T, seed uint64) {
 		c.Expected = expected
 		c.Probe = l.probe(i)
 	})
-	r.rand, r.short = rnd, true
+	r.rand = rnd
 	defer func() {
 		if e := recover(); e != nil {
 			t.Errorf("seed %d: panic", seed)

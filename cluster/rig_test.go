@@ -20,7 +20,9 @@ type rig struct {
 	rand  *rand.Rand
 	nodes []*node
 	rings uint64
-	short bool // transfers are done at once
+
+	lossy  func(from wire.MemberID) bool // of transfers: they are lost
+	damage func(payload []byte)          // of transfers
 }
 
 // ringSim is one ring: what was ordered in it.
@@ -71,7 +73,14 @@ func (n *node) Delivered() uint64 { return uint64(n.delivered) }
 func (n *node) Send(now clock.Time, to wire.MemberID, payload []byte) bool {
 	for _, o := range n.rig.nodes {
 		if o.id == to && !o.dead && o.ring == n.ring {
-			o.inbox = append(o.inbox, parcel{n.id, slices.Clone(payload)})
+			if n.rig.lossy != nil && n.rig.lossy(n.id) {
+				return true
+			}
+			copied := slices.Clone(payload)
+			if n.rig.damage != nil {
+				n.rig.damage(copied)
+			}
+			o.inbox = append(o.inbox, parcel{n.id, copied})
 			return true
 		}
 	}
@@ -201,42 +210,11 @@ func (r *rig) turn() {
 			n.core.TransferFrom(r.now, p.from, p.payload)
 		}
 		n.inbox = nil
-		if r.short {
-			r.transfer(n)
-		}
 		n.core.Work(r.now)
 		if at, ok := n.core.Deadline(); ok && at <= r.now {
 			n.core.Tick(r.now)
 		}
 		n.core.Flush(r.now)
-	}
-}
-
-// transfer gives a learner the state at the cut, some time.
-func (r *rig) transfer(n *node) {
-	if n.core.phase != Learning || n.core.learn.fresh || n.core.transitional || r.rand.IntN(3) > 0 {
-		return
-	}
-	for _, o := range n.ring.members {
-		if o.core.phase != Complete || o.core.cut == nil || !samePrimary(&o.core.cut.Primary, n.core.last) {
-			continue
-		}
-		b := NewBuilder()
-		for part := uint32(0); int(part) < o.core.cut.Parts(); part++ {
-			for from, end := uint64(0), false; !end; {
-				var data []byte
-				data, _, from, end = o.core.cut.Part(nil, r.now, part, from, 1000)
-				if err := b.Add(r.now, part, data); err != nil {
-					r.t.Fatal(err)
-				}
-			}
-		}
-		s, err := b.State(o.core.cut.Digest)
-		if err != nil {
-			r.t.Fatal(err)
-		}
-		n.core.restored(r.now, s)
-		return
 	}
 }
 

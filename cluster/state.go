@@ -50,9 +50,7 @@ func (s *State) Apply(now clock.Time, by wire.MemberID, stamp uint64, op *wire.C
 
 // Refuse takes a batch that does not parse, in its position: it takes an index and changes nothing else.
 func (s *State) Refuse(by wire.MemberID, stamp uint64, raw []byte) Result {
-	s.advance(stamp)
-	h := trie.Mix(s.hash, s.index)
-	s.hash = trie.Digest(trie.Digest(h, by[:]), raw)
+	s.refuse(by, stamp, raw)
 	return Result{Index: s.index, Code: CodeMalformed}
 }
 
@@ -62,21 +60,46 @@ func (s *State) Establish(now clock.Time, o *wire.Opening) {
 		s.setTables(newTables(o.Primary.Chain))
 		s.index, s.hash, s.voters = 0, 0, nil
 	}
-	s.index = max(s.index, stampOf(o.Base)) + 1
+	s.open(o)
 	s.primary = o.Primary
 	s.rules = o.Rules
-	h := trie.Mix(s.hash, s.index)
-	h = hashRing(h, o.Primary.Chain.Ring)
-	h = trie.Mix(h, o.Primary.Chain.Founded)
-	h = trie.Mix(h, o.Primary.Epoch)
-	s.hash = hashRing(h, o.Primary.Ring)
 	p := s.begin(now, wire.MemberID{})
 	p.vote(o.Primary.Voters)
 	s.first.establish(p, o)
 }
 
 // advance takes the index of one operation.
-func (s *State) advance(stamp uint64) { s.index = max(s.index+1, stampOf(stamp)) }
+func (p *position) advance(stamp uint64) { p.index = max(p.index+1, stampOf(stamp)) }
+
+// open takes the place of an establishment.
+func (p *position) open(o *wire.Opening) {
+	p.index = max(p.index, stampOf(o.Base)) + 1
+	h := trie.Mix(p.hash, p.index)
+	h = hashRing(h, o.Primary.Chain.Ring)
+	h = trie.Mix(h, o.Primary.Chain.Founded)
+	h = trie.Mix(h, o.Primary.Epoch)
+	p.hash = hashRing(h, o.Primary.Ring)
+}
+
+// refuse takes the place of a batch that does not parse.
+func (p *position) refuse(by wire.MemberID, stamp uint64, raw []byte) {
+	p.advance(stamp)
+	h := trie.Mix(p.hash, p.index)
+	p.hash = trie.Digest(trie.Digest(h, by[:]), raw)
+}
+
+// skip takes the places of a batch, and nothing else of it.
+func (p *position) skip(by wire.MemberID, batch []byte) {
+	b, err := wire.ParseBatch(batch)
+	if err != nil {
+		p.refuse(by, b.Stamp, batch)
+		return
+	}
+	for it := b.Ops(); it.Step(); {
+		p.advance(b.Stamp)
+		p.hash = hashOp(p.hash, p.index, by, &it.ClusterOp)
+	}
+}
 
 // stampOf is a number of microseconds since 1970, 0 where no clock can be there.
 func stampOf(us uint64) uint64 {

@@ -1,0 +1,351 @@
+package cluster
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/activeblaze/blaze/wire"
+)
+
+// fill has member 0 write n entries of so many bytes each, and a few locks.
+func (r *rig) fill(n, size int) {
+	r.t.Helper()
+	value := string(make([]byte, size))
+	for i := 0; i < n; {
+		for j := 0; j < 500 && i < n; j++ {
+			r.nodes[0].put(fmt.Sprint("key ", i), value)
+			i++
+		}
+		r.turn()
+		r.turn()
+	}
+	for i := range 3 {
+		r.nodes[0].lock(fmt.Sprint("lock ", i), time.Hour)
+	}
+	r.run(20 * time.Millisecond)
+}
+
+// living is the members of the rig that are not dead.
+func (r *rig) living() (list []int) {
+	for i, n := range r.nodes {
+		if !n.dead {
+			list = append(list, i)
+		}
+	}
+	return list
+}
+
+// twoAndJoiner is two members with n entries, and a third one that has just come.
+func twoAndJoiner(t *testing.T, n, size int, change func(i int, c *Config)) *rig {
+	r := newRig(t, 2, change)
+	r.split([]int{0, 1})
+	r.run(2 * time.Second) // discovery
+	r.ready(0, 1)
+	r.fill(n, size)
+	r.add(2, change)
+	r.split([]int{0, 1, 2})
+	return r
+}
+
+// A member that joins gets the state while others write, and is equal then.
+func TestJoinerLearns(t *testing.T) {
+	for _, n := range []int{0, 1, 3000} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			r := twoAndJoiner(t, n, 100, nil)
+			writes := 0
+			r.until("the joiner is ready", func() bool {
+				r.nodes[writes%2].put(fmt.Sprint("key ", writes*7), "new")
+				writes++
+				return r.nodes[2].pub.Ready
+			})
+			r.run(20 * time.Millisecond)
+			r.same(0, 1, 2)
+			if s := r.nodes[2].core.Stats(); s.Transfers != 1 || s.HashMismatches != 0 || s.Overruns != 0 {
+				t.Errorf("%+v", s)
+			}
+			if n > 1000 && r.nodes[0].core.Stats().ChunksServed+r.nodes[1].core.Stats().ChunksServed < 7 {
+				t.Error("hardly any chunks: this tests little")
+			}
+			if writes < 3 {
+				t.Errorf("%d writes meanwhile", writes)
+			}
+			for _, x := range r.nodes {
+				if p := &x.core.provide; p.cut != nil || len(p.streams) > 0 || len(p.old) > 0 || x.core.fetch.builder != nil || len(x.core.learn.kept) > 0 {
+					t.Errorf("member %d keeps something of the transfer", x.i)
+				}
+			}
+		})
+	}
+}
+
+// A member that was away for a moment catches up by operations; one that was away for long gets a state.
+func TestCatchUp(t *testing.T) {
+	r := newRig(t, 3, all3)
+	r.split([]int{0, 1, 2})
+	r.ready(0, 1, 2)
+	r.fill(100, 100)
+	r.split([]int{0, 1}, []int{2})
+	r.ready(0, 1)
+	r.fill(3000, 100)
+	old := r.nodes[2].core.State()
+	r.nodes[2].events = nil
+	r.split([]int{0, 1, 2})
+	r.ready(0, 1, 2)
+	r.run(20 * time.Millisecond)
+	r.same(0, 1, 2)
+	if n := r.nodes[2]; n.core.State() != old || n.core.Stats().Transfers+n.core.Stats().Fills != 1 || len(n.events) < 3000 {
+		t.Errorf("it did not catch up: %d events, %+v", len(n.events), n.core.Stats())
+	}
+}
+
+// faults runs one transfer again and again, each time with a fault after another chunk.
+func faults(t *testing.T, entries int, fault func(r *rig, to *node)) {
+	for after := uint64(0); after < 40; after++ {
+		r := twoAndJoiner(t, entries, 1000, nil)
+		learner, writes, done := r.nodes[2], 0, false
+		r.until("the joiner is ready", func() bool {
+			for _, i := range r.living()[:1] {
+				if r.nodes[i].pub.Primary && writes < 300 {
+					r.nodes[i].put(fmt.Sprint("key ", writes*7), "new")
+					writes++
+				}
+			}
+			served := uint64(0)
+			for _, n := range r.nodes {
+				served += n.core.Stats().ChunksServed
+			}
+			if !done && served > after {
+				done = true
+				fault(r, learner)
+			}
+			return done && learner.pub.Ready || !done && learner.pub.Ready && after > 5
+		})
+		r.run(50 * time.Millisecond)
+		r.same(r.living()...)
+		if !done {
+			return // it was ready before
+		}
+		if after == 39 {
+			t.Error("no transfer was ready before its fault: the last chunks were not tested")
+		}
+	}
+}
+
+// The provider dies after every chunk: another one goes on.
+func TestProviderDies(t *testing.T) {
+	for after := uint64(0); after < 30; after += 3 {
+		r := newRig(t, 3, nil)
+		r.split([]int{0, 1, 2})
+		r.run(2 * time.Second)
+		r.ready(0, 1, 2)
+		r.fill(1000, 1000)
+		r.add(3, nil)
+		r.split([]int{0, 1, 2, 3})
+		learner, died, writes := r.nodes[3], -1, 0
+		r.until("the joiner is ready", func() bool {
+			if r.nodes[0].pub.Primary && writes < 300 {
+				r.nodes[0].put(fmt.Sprint("key ", writes*7), "new")
+				writes++
+			}
+			for i, n := range r.nodes[1:3] {
+				if died < 0 && n.core.Stats().ChunksServed > after {
+					died = i + 1
+					r.kill(died)
+					left := []int{0, 1, 2, 3}
+					r.run(10 * time.Millisecond)
+					r.split(slices.DeleteFunc(left, func(x int) bool { return x == died }))
+				}
+			}
+			return learner.pub.Ready
+		})
+		r.run(50 * time.Millisecond)
+		r.same(r.living()...)
+		if died < 0 {
+			break
+		}
+	}
+}
+
+// The ring changes after every chunk. The cut outlives its primary: what was fetched is not fetched again.
+func TestRingChangesWhileLearning(t *testing.T) {
+	faults(t, 1000, func(r *rig, to *node) { r.split([]int{0, 1, 2}) })
+
+	r := twoAndJoiner(t, 4000, 1000, nil)
+	learner := r.nodes[2]
+	for i := range 8 {
+		before := learner.core.fetch.part
+		r.run(12 * time.Millisecond)
+		r.nodes[0].put(fmt.Sprint("key ", i), "new")
+		if learner.core.fetch.part < before && !learner.core.learn.partial {
+			t.Error("it began anew")
+		}
+		r.split([]int{0, 1, 2})
+	}
+	r.ready(0, 1, 2)
+	r.run(20 * time.Millisecond)
+	r.same(0, 1, 2)
+	if s := r.nodes[0].core.Stats().ChunksServed + r.nodes[1].core.Stats().ChunksServed; s > 68+8*(chunkWindow+2) {
+		t.Errorf("%d chunks for a state of 68", s)
+	}
+}
+
+// A provider that is silent is left after the time-out.
+func TestProviderIsSilent(t *testing.T) {
+	r := twoAndJoiner(t, 1000, 1000, nil)
+	learner := r.nodes[2]
+	silent := wire.MemberID{}
+	drop := func(from wire.MemberID) bool { return from == silent }
+	r.lossy = drop
+	r.until("it fetches", func() bool { return learner.core.fetch.of.Index != 0 })
+	silent = learner.core.fetch.provider()
+	r.until("the joiner is ready", func() bool { return learner.pub.Ready })
+	if learner.core.Stats().Transfers != 1 {
+		t.Error("no transfer")
+	}
+	r.run(20 * time.Millisecond)
+	r.same(0, 1, 2)
+}
+
+// A flipped bit, anywhere in a chunk or in operations, makes the learner ask elsewhere, and never a different state.
+func TestFlippedBit(t *testing.T) {
+	for _, kind := range []wire.TransferKind{wire.KindChunk, wire.KindRecent} {
+		for seed := range 40 {
+			var r *rig
+			if kind == wire.KindChunk {
+				r = twoAndJoiner(t, 300, 1000, nil)
+			} else {
+				r = newRig(t, 3, all3)
+				r.split([]int{0, 1, 2})
+				r.ready(0, 1, 2)
+				r.fill(10, 100)
+				r.split([]int{0, 1}, []int{2})
+				r.ready(0, 1)
+				r.fill(500, 100)
+				r.split([]int{0, 1, 2})
+			}
+			flipped := 0
+			r.damage = func(p []byte) {
+				k, _, _ := wire.ParseTransfer(p)
+				if k == kind && flipped == seed%3 {
+					bit := (seed * 7919) % (8 * len(p))
+					p[bit/8] ^= 1 << (bit % 8)
+				}
+				if k == kind {
+					flipped++
+				}
+			}
+			r.ready(0, 1, 2)
+			r.run(20 * time.Millisecond)
+			r.same(0, 1, 2)
+		}
+	}
+}
+
+// A learner that is slower than the writers overruns, says so, holds up nobody, and is ready once they are slower.
+func TestOverrun(t *testing.T) {
+	r := twoAndJoiner(t, 2000, 1000, func(i int, c *Config) { c.learnBytes = 100 << 10 })
+	learner, n := r.nodes[2], 0
+	write := func() {
+		for range 20 {
+			r.nodes[0].put(fmt.Sprint("key ", n), string(make([]byte, 1000)))
+			n++
+		}
+	}
+	for range 100 {
+		write()
+		r.turn()
+	}
+	if learner.core.Stats().Overruns == 0 || len(learner.warned) == 0 {
+		t.Fatal("no overrun, or no word of it")
+	}
+	if b := learner.core.learn.bytes; b > 101<<10 {
+		t.Errorf("%d bytes are kept", b)
+	}
+	r.run(10 * time.Millisecond)
+	for _, c := range r.nodes[0].done {
+		if c.Code != CodeOK {
+			t.Fatalf("a write ended with code %d", c.Code)
+		}
+	}
+	if open := int(r.nodes[0].calls) - len(r.nodes[0].done); open > 0 {
+		t.Errorf("%d writes wait", open)
+	}
+	r.ready(0, 1, 2)
+	r.run(20 * time.Millisecond)
+	r.same(0, 1, 2)
+}
+
+// Forged chunks and questions change nothing but counters.
+func TestForgedTransfers(t *testing.T) {
+	r := twoAndJoiner(t, 8000, 1000, nil)
+	learner := r.nodes[2]
+	r.until("it fetches", func() bool { return learner.core.fetch.of.Index != 0 && len(learner.core.fetch.answers) == 0 })
+	f := &learner.core.fetch
+	provider := f.provider()
+	other := r.nodes[0].id
+	if other == provider {
+		other = r.nodes[1].id
+	}
+	good := wire.ClusterChunk{Number: f.question.Number, Chain: f.question.Chain, Epoch: f.question.Epoch, Part: f.part, From: f.from, Next: f.from + 1,
+		Index: f.of.Index, Hash: f.of.Hash, Entries: f.of.Entries, Digest: f.of.Digest, Data: []byte("x"), CRC: wire.PartChecksum([]byte("x")), Count: 1}
+	take := func(from wire.MemberID, a wire.ClusterChunk) bool {
+		return learner.core.TransferFrom(r.now, from, wire.AppendTransfer(nil, wire.KindChunk, &a))
+	}
+	if take(other, good) || take(wire.MemberID{77}, good) {
+		t.Error("a chunk is taken from a member that was not asked")
+	}
+	if learner.core.TransferFrom(r.now, provider, []byte{1, 2, 3}) || learner.core.TransferFrom(r.now, provider, wire.AppendTransfer(nil, wire.KindRecent, &wire.ClusterRecent{Number: good.Number})) {
+		t.Error("something is taken that was not asked for")
+	}
+	for i, change := range []func(a *wire.ClusterChunk){
+		func(a *wire.ClusterChunk) { a.Number++ },
+		func(a *wire.ClusterChunk) { a.Epoch++ },
+		func(a *wire.ClusterChunk) { a.Chain.Founded++ },
+		func(a *wire.ClusterChunk) { a.Part++ },
+		func(a *wire.ClusterChunk) { a.From++ },
+		func(a *wire.ClusterChunk) { a.Next = a.From },
+		func(a *wire.ClusterChunk) { a.Index++ },
+		func(a *wire.ClusterChunk) { a.Hash++ },
+		func(a *wire.ClusterChunk) { a.Entries++ },
+		func(a *wire.ClusterChunk) { a.Digest++ },
+		func(a *wire.ClusterChunk) { a.Count++ },
+		func(a *wire.ClusterChunk) { a.CRC++ },
+		func(a *wire.ClusterChunk) { a.Last = true },
+		func(a *wire.ClusterChunk) {},
+		func(a *wire.ClusterChunk) { a.Gone = true },
+	} {
+		r.until(fmt.Sprint("it has asked, forgery ", i), func() bool { return f.on && f.asking && f.of.Index != 0 || learner.pub.Ready })
+		if learner.pub.Ready {
+			t.Fatalf("it was ready before forgery %d", i)
+		}
+		a := good
+		a.Number, a.Part, a.From, a.Next = f.question.Number, f.part, f.from, f.from+1
+		a.Index, a.Hash, a.Entries, a.Digest = f.of.Index, f.of.Hash, f.of.Entries, f.of.Digest
+		change(&a)
+		if take(f.provider(), a) { // before what is true
+			last := len(f.answers) - 1
+			f.answers = slices.Insert(f.answers[:last:last], 0, f.answers[last])
+		}
+		r.turn()
+	}
+	// Questions: of strangers, of members that need nothing, with anything in them.
+	for i := range 200 {
+		q := wire.ClusterFetch{Number: r.rand.Uint64(), Chain: f.question.Chain, Epoch: f.question.Epoch, Recent: i&1 != 0, Anew: i&2 != 0, Most: r.rand.Uint32(),
+			Part: r.rand.Uint32N(4), From: r.rand.Uint64() >> r.rand.IntN(64), Index: r.rand.Uint64() >> r.rand.IntN(64), Hash: r.rand.Uint64()}
+		r.nodes[0].core.TransferFrom(r.now, r.nodes[1].id, wire.AppendTransfer(nil, wire.KindFetch, &q))
+		if r.nodes[0].core.TransferFrom(r.now, wire.MemberID{77}, wire.AppendTransfer(nil, wire.KindFetch, &q)) {
+			t.Fatal("a stranger's question is taken")
+		}
+		if i%10 == 0 {
+			r.turn()
+		}
+	}
+	r.ready(0, 1, 2)
+	r.run(20 * time.Millisecond)
+	r.same(0, 1, 2)
+	if n := len(r.nodes[0].core.provide.streams); n > 1 {
+		t.Errorf("%d streams", n)
+	}
+}

@@ -447,7 +447,7 @@ func (c *Core) Deadline() (at clock.Time, ok bool) {
 	}
 	d, due := c.nextDuty()
 	at, ok = clock.Earlier(at, ok, d, due)
-	if c.closing && !c.exitDone {
+	if c.closing && !c.exitDone && c.now < c.closeBy {
 		at, ok = clock.Earlier(at, ok, c.closeBy, true)
 	}
 	if c.published.Primary || c.published.Master == c.cfg.Self {

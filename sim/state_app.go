@@ -143,6 +143,7 @@ func (m *StateMember) believe(l *stateLock) {
 // give notes that the application gives a lock up.
 func (m *StateMember) give(l *stateLock) {
 	m.locks = slices.DeleteFunc(m.locks, func(o *stateLock) bool { return o == l })
+	m.given[l.number] = true
 	if !l.gone {
 		l.gone = true
 		m.c.Log.Add(check.ClusterRecord{At: m.c.Net.Now(), Kind: check.ClusterGives, Proc: m.Proc, Version: l.token, Op: &check.ClusterOp{Map: l.name, Key: l.key}})

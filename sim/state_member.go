@@ -59,6 +59,7 @@ type StateMember struct {
 	at    map[uint64]check.Place // where own operations were counted, by call
 	code  map[uint64]bool
 	locks []*stateLock
+	given map[uint64]bool // locks that were given up
 }
 
 // span is a stretch of time that goes on as long as it is renewed: one record of the log.
@@ -109,6 +110,7 @@ func (m *StateMember) start() {
 	m.place, m.epoch, m.primary, m.ready, m.shown, m.reset, m.master, m.ringSize = check.Place{}, 0, false, false, false, true, wire.MemberID{}, 0
 	m.serves, m.masters = span{}, span{}
 	m.calls, m.open, m.at, m.code, m.locks = 0, map[uint64]*stateCall{}, map[uint64]check.Place{}, map[uint64]bool{}, nil
+	m.given = map[uint64]bool{}
 	m.durable, m.until = 0, 0
 	proc := m.Proc
 	cfg := cluster.Config{
@@ -557,8 +559,8 @@ func (s *stateSink) Done(_ clock.Time, call *cluster.Call) { s.m.done(call) }
 func (s *stateSink) Lost(_ clock.Time, lock uint64) {
 	m := s.m
 	at := slices.IndexFunc(m.locks, func(l *stateLock) bool { return l.number == lock })
-	if at < 0 && m.leaving {
-		return // Stop gives up all of them, and closes Lost
+	if at < 0 && (m.leaving || m.given[lock]) {
+		return // Stop gives up all of them, and closes Lost; and what is given up may be over just then
 	}
 	if at < 0 {
 		m.c.Log.Found("LK-6", "node %d: the loss of a lock that it does not hold", m.Node)

@@ -512,7 +512,7 @@ func (st *stateStep) do(now clock.Time, s *State) Result {
 func TestModel(t *testing.T) {
 	seeds := 60
 	if testing.Short() {
-		seeds = 12
+		seeds = 5
 	}
 	codes, events := map[Code]int{}, map[EventKind]int{}
 	for seed := range seeds {

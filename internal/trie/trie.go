@@ -54,9 +54,6 @@ func New(seed Seed) *Trie {
 	return &Trie{root: &Root{edit: 1, seed: seed}, edit: 1}
 }
 
-// From returns a Trie that begins as r is, which must not be nil.
-func From(r *Root) *Trie { return &Trie{root: r, edit: r.edit + 1} }
-
 // Root returns the map as it is now. What is changed after it is copied first.
 func (t *Trie) Root() *Root {
 	t.edit = t.root.edit + 1

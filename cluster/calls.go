@@ -289,6 +289,9 @@ func (c *Core) pack(now clock.Time) {
 			s.place = offered
 			c.flight.push(s)
 		}
+		if c.counted > 1024 && c.counted > len(c.counts)/2 {
+			c.counts, c.counted = c.counts[:copy(c.counts, c.counts[c.counted:])], 0
+		}
 		c.counts = append(c.counts, n)
 		c.stats.Proposed += uint64(n)
 		c.load.add(now, n)
@@ -365,11 +368,13 @@ func (c *Core) operation(now clock.Time, s *slot) (*wire.ClusterOp, Code) {
 
 // landed takes the slots of an own batch that was delivered out of flight. Nobody else's has any.
 func (c *Core) landed(by wire.MemberID) []*slot {
-	if by != c.cfg.Self || len(c.counts) == 0 {
+	if by != c.cfg.Self || c.counted == len(c.counts) {
 		return nil
 	}
-	n := c.counts[0]
-	c.counts = c.counts[:copy(c.counts, c.counts[1:])]
+	n := c.counts[c.counted]
+	if c.counted++; c.counted == len(c.counts) {
+		c.counts, c.counted = c.counts[:0], 0
+	}
 	slots := c.landing[:0]
 	for range n {
 		slots = append(slots, c.flight.pop())

@@ -64,7 +64,8 @@ type Core struct {
 	own         queue            // the core's own, not proposed
 	owns        [6]int           // how many of each ownKind there are
 	flight      queue            // offered to the ring, in order
-	counts      []int            // of how many each message of them is
+	counts      []int            // of how many each message of them is; counts[counted:] have not come back
+	counted     int
 	uncommitted queue            // they have a result
 	waiting     []*slot          // WaitReady
 	forces      []*slot          // Force

@@ -393,3 +393,51 @@ func TestMapBadInput(t *testing.T) {
 		t.Errorf("Unlock after Shutdown: %v", err)
 	}
 }
+
+// Reading allocates nothing, neither where the key is there nor where it is not.
+func TestMapGetAllocatesNothing(t *testing.T) {
+	a := alone(t)
+	m := a.Map("m")
+	var keys []string
+	for i := range 1000 {
+		keys = append(keys, fmt.Sprint("key", i))
+	}
+	var wg sync.WaitGroup
+	for at := range 10 {
+		wg.Go(func() {
+			for i := at; i < len(keys); i += 10 {
+				mustPut(t, m, keys[i], "0123456789")
+			}
+		})
+	}
+	wg.Wait()
+	if allocs := testing.AllocsPerRun(5, func() {
+		for _, k := range keys {
+			if e, ok := m.Get(k); !ok || len(e.Value) != 10 {
+				t.Fatalf("%s: %+v, %v", k, e, ok)
+			}
+		}
+		if _, ok := m.Get("none"); ok || m.Len() != len(keys) {
+			t.Fatal("an absent key is there")
+		}
+	}); allocs > 0 {
+		t.Errorf("%v allocations in %d reads", allocs, len(keys))
+	}
+}
+
+func BenchmarkMapGet(b *testing.B) {
+	a := alone(b)
+	m := a.Map("m")
+	var keys []string
+	for i := range 1000 {
+		keys = append(keys, fmt.Sprintf("key%013d", i))
+		mustPut(b, m, keys[i], strings.Repeat("v", 100))
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range b.N {
+		if _, ok := m.Get(keys[i%len(keys)]); !ok {
+			b.Fatal("absent")
+		}
+	}
+}

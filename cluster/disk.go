@@ -312,6 +312,9 @@ func (c *Core) restore(r *Recovered) error {
 	}
 	if r.Base != 0 || r.End != 0 {
 		c.replace(0, state)
+		if c.cfg.Probe != nil && r.Base != 0 {
+			c.probe(0, &Probe{Kind: ProbeRestored})
+		}
 		if state.Index() > m.CertainIndex && len(m.Certain) > 0 {
 			c.doubtful = []wire.VoterSet{{Index: state.Index(), Voters: state.Voters()}}
 		}

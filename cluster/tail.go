@@ -16,18 +16,28 @@ func (c *Core) trimTail(stages int) []step {
 	if !c.founding() {
 		openings--
 	}
-	for i := range c.tail {
-		if openings < 0 || c.tail[i].opening != nil && openings == 0 {
+	from := 0 // what follows on the last opening that stands goes from the next one on
+	for i := 0; i < len(c.tail) && openings > 0; i++ {
+		if o := c.tail[i].opening; o != nil && !c.over(o) {
+			openings--
+			from = i + 1
+		}
+	}
+	for i := from; i < len(c.tail); i++ {
+		if openings < 0 || c.tail[i].opening != nil {
 			gone := slices.Clone(c.tail[i:])
 			clear(c.tail[i:])
 			c.tail = c.tail[:i]
 			return gone
 		}
-		if c.tail[i].opening != nil {
-			openings--
-		}
 	}
 	return nil
+}
+
+// over reports whether the primary of an opening is over, since this member knows a later one of its chain that was established:
+// nothing goes on from its end. It has no stage of its own; a tail may have any number of these, from a fill.
+func (c *Core) over(o *wire.Opening) bool {
+	return c.last != nil && c.last.Chain == o.Primary.Chain && c.last.Epoch > o.Primary.Epoch
 }
 
 // founding reports whether the tail begins with the opening of a founding: it follows on an empty replica, whatever this member holds.
@@ -99,9 +109,15 @@ func (c *Core) stages() []wire.Stage {
 	if c.cfg.defect == tailNotCounted || list == nil && !c.founding() {
 		return list
 	}
+	over := false
 	c.preview(func(i int, p *position) {
 		if o := c.tail[i].opening; o != nil {
-			list = append(list, wire.Stage{Primary: o.Primary})
+			if over = c.over(o); !over {
+				list = append(list, wire.Stage{Primary: o.Primary})
+			}
+		}
+		if over {
+			return
 		}
 		st := &list[len(list)-1]
 		st.End, st.Hash, st.Rules, st.Voters = p.index, p.hash, p.rules, p.voters

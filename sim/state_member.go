@@ -451,15 +451,18 @@ func (c *StateCluster) takenOver(p *cluster.Probe) map[wire.Seat]bool {
 	for i := range p.Opening.Members {
 		here[p.Opening.Members[i].Seat] = true
 	}
-	used := map[wire.MemberID]bool{}
+	used := map[wire.Seat]bool{}
+	for _, v := range p.Voters {
+		used[v.Seat] = true // who has a seat takes no other one
+	}
 	for _, v := range p.Voters {
 		if here[v.Seat] {
 			continue
 		}
 		for i := range p.Opening.Members {
 			e := &p.Opening.Members[i]
-			if !e.Current && !used[e.Member] && wire.ClusterHash(e.Name) == v.Name && e.Started > v.Started {
-				used[e.Member], taken[v.Seat] = true, true
+			if !used[e.Seat] && wire.ClusterHash(e.Name) == v.Name && e.Started > v.Started {
+				used[e.Seat], taken[v.Seat] = true, true
 				break
 			}
 		}

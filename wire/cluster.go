@@ -5,7 +5,7 @@ import "encoding/binary"
 // Bounds of what a cluster's messages carry.
 const (
 	MaxTried          = 16              // primaries
-	MaxStages         = 17              // of one replica: one for each primary that was tried, and the first
+	MaxStages         = 18              // of one replica: the first, that of the last established primary, and one for each that was tried
 	MaxBetween        = 64              // sets of voters in one Stage
 	MaxClusterEntries = 1 << 16         // in one ClusterFill or ClusterRecent
 	MaxClusterOps     = 64              // in one ClusterBatch

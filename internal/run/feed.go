@@ -40,7 +40,7 @@ const (
 // reader is one reader's place in a feed.
 type reader[T any] struct {
 	at   atomic.Pointer[page[T]]
-	lost bool // the list was cut here; guarded by the feed's mu
+	lost *page[T] // where the list was cut, if the reader is still there; guarded by the feed's mu
 }
 
 func newPage[T any](count, bytes uint64) *page[T] {
@@ -53,7 +53,7 @@ func (f *feed[T]) begin(r *reader[T]) {
 		f.tail = newPage[T](f.count, f.bytes)
 	}
 	r.at.Store(f.tail)
-	r.lost = false
+	r.lost = nil
 	f.readers = append(f.readers, r)
 }
 
@@ -99,12 +99,12 @@ func (f *feed[T]) put(events []T, bytes uint64, reset bool) (overrun int) {
 func (f *feed[T]) cut() (overrun int) {
 	for _, r := range f.readers {
 		p := r.at.Load()
-		if r.lost || p == f.tail || f.count-p.count <= feedEvents && f.bytes-p.bytes <= feedBytes {
+		if r.lost == p || p == f.tail || f.count-p.count <= feedEvents && f.bytes-p.bytes <= feedBytes {
 			continue
 		}
 		p.cut.Store(true)
 		p.next.Store(nil)
-		r.lost = true
+		r.lost = p // it may have gone on just now, and then it is looked at again
 		overrun++
 	}
 	return overrun

@@ -619,3 +619,31 @@ func TestChanged(t *testing.T) {
 		t.Error("no map is left")
 	}
 }
+
+// Locks and waits together have a bound.
+func TestMaxLocks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a million locks")
+	}
+	d := newDesk(t, "ab")
+	o := lockOp("", 0)
+	for i := range MaxLocks {
+		o.Key, o.Request = fmt.Append(nil, i/2), uint64(i)
+		if r := d.Apply(d.now, member('a'), 0, &o); r.Code != CodeOK {
+			t.Fatalf("lock %d: %+v", i, r)
+		}
+		d.ClearEvents()
+	}
+	d.do('b', lockOp("new", 1), CodeTooLarge)
+	d.do('b', lockOp("7", 1), CodeTooLarge)
+	before := time.Now()
+	d.do('b', with(lockOp("7", 1), func(o *wire.ClusterOp) { o.Try = true }), CodeLocked)
+	d.Cut(d.now)
+	t.Logf("a cut with half a million locks took %v", time.Since(before))
+	before = time.Now()
+	d.Apply(d.now, member('a'), 0, &wire.ClusterOp{Kind: wire.OpExit})
+	t.Logf("the exit of who held them took %v", time.Since(before))
+	if s := d.Size(); s.Locks+s.Waits+s.Maps != 0 {
+		t.Errorf("size %+v", s)
+	}
+}

@@ -18,6 +18,8 @@ import (
 type Rig struct {
 	hosts  []*Host
 	bridge *Host // without an address; nil for a pair
+
+	switches int // that the bridge has
 }
 
 // Host is one end of a network.
@@ -83,6 +85,7 @@ func (r *Rig) plug() (err error) {
 	if r.bridge, err = newHost(); err != nil {
 		return err
 	}
+	r.switches = 1
 	// It floods multicast, as a switch without IGMP snooping does, and forwards at once.
 	if err := r.bridge.ip("link add switch0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
 		"link set switch0 addrgenmode none", "link set switch0 up"); err != nil {
@@ -159,6 +162,37 @@ func (r *Rig) Isolate(on bool, hosts ...int) error {
 		commands = append(commands, "link set "+portName(i)+" type bridge_slave isolated "+state)
 	}
 	return r.bridge.ip(commands...)
+}
+
+// Split takes the switch apart: each group of hosts has one of its own, and the hosts that are in no group hear nobody. One
+// group of all makes it whole again.
+func (r *Rig) Split(groups ...[]int) error {
+	var commands []string
+	alone := make([]bool, len(r.hosts))
+	for i := range alone {
+		alone[i] = true
+	}
+	for g, group := range groups {
+		name := "switch" + strconv.Itoa(g)
+		if g >= r.switches {
+			commands = append(commands, "link add "+name+" type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
+				"link set "+name+" addrgenmode none", "link set "+name+" up")
+		}
+		for _, i := range group {
+			alone[i] = false
+			commands = append(commands, "link set "+portName(i)+" master "+name)
+		}
+	}
+	for i := range alone {
+		if alone[i] {
+			commands = append(commands, "link set "+portName(i)+" nomaster")
+		}
+	}
+	if err := r.bridge.ip(commands...); err != nil {
+		return err
+	}
+	r.switches = max(r.switches, len(groups))
+	return nil
 }
 
 // Narrow has the switch carry packets of at most that many bytes to and from host i.

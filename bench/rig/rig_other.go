@@ -32,6 +32,7 @@ func (*Rig) Host(int) *Host             { return nil }
 func (*Rig) Hosts() int                 { return 0 }
 func (*Rig) Close()                     {}
 func (*Rig) Isolate(bool, ...int) error { return Possible() }
+func (*Rig) Split(...[]int) error       { return Possible() }
 func (*Rig) Narrow(int, int) error      { return Possible() }
 func (*Host) Enter() (func(), error)    { return nil, Possible() }
 func (*Host) Run(func() error) error    { return Possible() }

@@ -60,7 +60,6 @@ func TestHolderStopped(t *testing.T) {
 	for _, stopped := range []bool{true, false} {
 		for _, leases := range []int{1, 3, 10} {
 			t.Run(fmt.Sprintf("stopped %v for %d leases", stopped, leases), func(t *testing.T) {
-				needsLearners(t)
 				const lease = 400 * time.Millisecond
 				r := newRig(t, 3, all3)
 				r.split([]int{0, 1, 2})
@@ -355,7 +354,6 @@ func TestMasters(t *testing.T) {
 	events := []string{"cut off", "stopped", "outweighed"}
 	for _, order := range [][]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}} {
 		t.Run(fmt.Sprint(order), func(t *testing.T) {
-			needsLearners(t)
 			r := newRig(t, 5, expected(5))
 			all := []int{0, 1, 2, 3, 4}
 			r.split(all)

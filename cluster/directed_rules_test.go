@@ -33,7 +33,6 @@ func (r *rig) upgrade(i int, min, max uint32) int {
 // 21.17: a cluster of three is upgraded from rules 1 to builds of 1 and 2, in every order: the old rules hold until all members
 // have supported the new ones for a minute.
 func TestUpgrade(t *testing.T) {
-	needsLearners(t)
 	for _, order := range [][]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}} {
 		r := newRig(t, 3, all3)
 		members := []int{0, 1, 2}
@@ -119,7 +118,6 @@ func (r *rig) force(i int) *Call {
 
 // 7.3: a majority is gone for good, and an operator makes the rest the primary.
 func TestForce(t *testing.T) {
-	needsLearners(t)
 	r := newRig(t, 3, all3)
 	r.split([]int{0, 1, 2})
 	r.ready(0, 1, 2)

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"fmt"
-	"os"
 	"testing"
 	"time"
 
@@ -83,12 +82,6 @@ func (r *rig) outside(i int, why Why) {
 	}
 }
 
-func needsLearners(t *testing.T) {
-	if _, err := os.Stat("transfer.go"); err != nil {
-		t.Skip("nobody learns yet")
-	}
-}
-
 func expected(n int) func(int, *Config) { return func(_ int, c *Config) { c.Expected = n } }
 
 // A founding is claimed by all, and all see the last claim in the transition: it is open, and goes on in the next ring.
@@ -133,7 +126,6 @@ func TestOpenFoundingGoesOn(t *testing.T) {
 
 // A founding that one member alone takes for open: the two that saw it fail have founded without it, and prove it.
 func TestFoundingFailed(t *testing.T) {
-	needsLearners(t)
 	r := newRig(t, 3, all3)
 	r.claim(0, 1, 2)
 	r.split([]int{2}, []int{0, 1}) // the last one of the claims is that of 2
@@ -277,7 +269,6 @@ func (r *rig) restart(i int, change func(int, *Config)) int {
 
 // 21.5: two of three are killed at once.
 func TestTwoOfThreeKilled(t *testing.T) {
-	needsLearners(t)
 	start := func(t *testing.T) *rig {
 		r := newRig(t, 3, all3)
 		r.split([]int{0, 1, 2})
@@ -394,7 +385,6 @@ func TestFiveApart(t *testing.T) {
 
 // 21.6: of two that are expected one leaves in order, and comes back.
 func TestOneOfTwoLeaves(t *testing.T) {
-	needsLearners(t)
 	r := newRig(t, 2, expected(2))
 	r.split([]int{0, 1})
 	r.ready(0, 1)
@@ -469,7 +459,6 @@ func TestDynamicHalves(t *testing.T) {
 // 21.8: two clusters of one that wrote apart meet: the older one's state, a reset at the other one, its calls answered, and
 // tokens after the merge above both.
 func TestTwoChainsMeet(t *testing.T) {
-	needsLearners(t)
 	r := newRig(t, 2, nil)
 	r.split([]int{0})
 	r.settled(0)

@@ -5,7 +5,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 oldest=$(sed -n 's/^go //p' go.mod)
-for file in go.work */go.mod sim/linear/go.mod; do
+for file in go.work */go.mod */*/go.mod; do
 	if [ "$(sed -n 's/^go //p' "$file")" != "$oldest" ]; then
 		echo "library: $file promises another Go than go.mod, which says $oldest" >&2
 		exit 1

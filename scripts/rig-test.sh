@@ -1,7 +1,8 @@
 #!/bin/sh
 # Runs the tests that need root, AF_XDP and networks of their own (bench/rig), and the long forms of those
-# with many processes (bench/grouptest). Where something is missing, one line says what was left out, and
-# that is no failure. With --check it only says that.
+# with many processes (bench/grouptest) and of clusters (bench/clustertest). Where something is missing, one line
+# says what was left out, and that is no failure. With --check it only says that; with cluster it runs the
+# tests of clusters alone.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -18,7 +19,13 @@ grep -q '^XDP ' /proc/net/protocols || left_out "they need AF_XDP (CONFIG_XDP_SO
 
 # One package at a time: they measure.
 GO=${GO:-go}
+clusters() { $GO test -p 1 -count=1 -timeout 15m -v ./bench/clustertest; }
+if [ "${1-}" = cluster ]; then
+	clusters
+	exit
+fi
 $GO test -p 1 -count=1 -timeout 15m ./bpf ./xdp ./bench/rig ./bench/raw ./cmd/internal/doctor &&
 	$GO test -p 1 -count=1 -timeout 5m -run 'Rig|Tap' ./cmd/blazebench &&
 	$GO test -p 1 -count=1 -timeout 15m -v ./bench/rigtest &&
-	$GO test -p 1 -count=1 -timeout 15m -v ./bench/grouptest
+	$GO test -p 1 -count=1 -timeout 15m -v ./bench/grouptest &&
+	clusters

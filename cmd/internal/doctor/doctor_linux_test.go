@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -40,6 +41,19 @@ func good() (*host, fstest.MapFS) {
 	}, files
 }
 
+// mounts has two ext4 and another one.
+const mounts = `27 1 254:0 / / rw,relatime - ext4 /dev/vda rw,discard
+28 27 0:21 / /proc rw,nosuid shared:5 - proc proc rw
+41 27 8:17 / /data rw,relatime shared:6 - ext4 /dev/sdb1 rw
+`
+
+func ext4Superblock(features uint32) []byte {
+	b := make([]byte, 4096)
+	binary.LittleEndian.PutUint16(b[superblock+ext4MagicAt:], ext4Magic)
+	binary.LittleEndian.PutUint32(b[superblock+compatAt:], features)
+	return b
+}
+
 func TestHost(t *testing.T) {
 	h, _ := good()
 	for _, f := range h.findings() {
@@ -77,6 +91,22 @@ func TestHost(t *testing.T) {
 			func(_ *host, f fstest.MapFS) {
 				set(f, "sys/devices/system/cpu/cpu1/cpufreq/scaling_governor", "powersave")
 			}},
+		{"fast commits", "none on ext4", "", Good, func(_ *host, f fstest.MapFS) {
+			set(f, "proc/self/mountinfo", mounts)
+			set(f, "proc/fs/ext4/vda/fc_info", "fc stats:\n0 commits\n3 ineligible\n")
+			set(f, "sys/dev/block/254:0/uevent", "MAJOR=254\nDEVNAME=vda\n")
+		}},
+		{"fast commits", "ext4 commits fast on / (vda)", "another file system", Note, func(_ *host, f fstest.MapFS) {
+			set(f, "proc/self/mountinfo", mounts)
+			set(f, "proc/fs/ext4/vda/fc_info", "fc stats:\n17 commits\n")
+			set(f, "sys/dev/block/254:0/uevent", "MAJOR=254\nDEVNAME=vda\n")
+		}},
+		{"fast commits", "ext4 commits fast on /data (sdb1)", "tune2fs -O ^fast_commit", Note, func(_ *host, f fstest.MapFS) {
+			set(f, "proc/self/mountinfo", mounts)
+			set(f, "sys/dev/block/8:17/uevent", "DEVNAME=sdb1\n")
+			set(f, "dev/sdb1", string(ext4Superblock(fastCommit)))
+			set(f, "dev/vda", string(ext4Superblock(0)))
+		}},
 		{"clock", "hpet", "echo tsc >", Note,
 			func(_ *host, f fstest.MapFS) {
 				set(f, "sys/devices/system/clocksource/clocksource0/current_clocksource", "hpet")

@@ -72,6 +72,7 @@ func (h *host) findings() []Finding {
 	return []Finding{
 		h.linux(), h.sockets(), h.capabilities(), h.lockedMemory(), h.hugePages(), h.bpf(),
 		h.processors(), h.isolated(), h.governor(), h.clock(), h.socketBuffers(),
+		h.fastCommits(),
 	}
 }
 

@@ -20,16 +20,23 @@ type writer struct {
 	clean    bool      // something may be there that does not count
 	data     []byte    // a value on its way to bbolt, which keeps it until the commit
 	written  uint64    // the last ticket
+
+	wholes uint64        // in the last transaction of wholes
+	took   time.Duration // smoothed: such a transaction
 }
 
 func (w *writer) run() {
 	defer close(w.s.done)
 	for {
 		closing := w.wait()
+		w.gather()
 		began := time.Now()
+		before := w.written
 		wrote, err := w.take()
 		if err == nil && wrote {
-			w.tell(Event{Took: time.Since(began)})
+			took := time.Since(began)
+			w.wholes, w.took = w.written-before, w.took+(took-w.took)/8
+			w.tell(Event{Took: took})
 		}
 		if err == nil && closing {
 			w.snapshot.drop()
@@ -107,6 +114,33 @@ func (w *writer) wait() (closing bool) {
 		}
 	}
 }
+
+// gather waits a little for as many wholes as the last transaction had: callers that got their answers together come
+// again together, and what comes just after a transaction has begun waits for two of them. A lone caller waits for nothing.
+func (w *writer) gather() {
+	s := w.s
+	if w.wholes < 2 || s.interval > 0 {
+		return
+	}
+	limit := time.NewTimer(min(w.took/2, gatherMax))
+	defer limit.Stop()
+	for {
+		s.mu.Lock()
+		enough := s.ready.empty() || s.closing || s.hurry || s.ready.ticket-w.written >= w.wholes
+		s.mu.Unlock()
+		if enough {
+			return
+		}
+		select {
+		case <-s.wake:
+		case <-limit.C:
+			return
+		}
+	}
+}
+
+// gatherMax bounds what a slow disk makes callers wait for each other.
+const gatherMax = 2 * time.Millisecond
 
 // take writes everything that was flushed, in one transaction.
 func (w *writer) take() (wrote bool, err error) {

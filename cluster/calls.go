@@ -197,8 +197,12 @@ func (c *Core) dropped(slots []*slot) {
 			calls = append(calls, s)
 		}
 	}
-	c.queue.again(calls)
-	c.own.again(own)
+	for _, s := range calls {
+		c.again.push(s)
+	}
+	for _, s := range own {
+		c.own.push(s)
+	}
 }
 
 // outside ends all calls that need a primary: there is none here, or this replica has to learn what the primary holds.
@@ -215,7 +219,7 @@ func (c *Core) outside(now clock.Time, learning bool) {
 	if learning {
 		return
 	}
-	for _, s := range c.queue.empty() {
+	for _, s := range slices.Concat(c.again.empty(), c.queue.empty()) {
 		c.refuse(s)
 	}
 	for _, s := range c.own.empty() {
@@ -303,19 +307,23 @@ func (c *Core) peek() *slot {
 	if c.own.len() > 0 {
 		return c.own.first()
 	}
-	for c.queue.len() > 0 {
-		if s := c.queue.first(); s.call != nil {
-			return s
+	for _, q := range [...]*queue{&c.again, &c.queue} {
+		for q.len() > 0 {
+			if s := q.first(); s.call != nil {
+				return s
+			}
+			c.release(q.pop())
 		}
-		c.release(c.queue.pop())
 	}
 	return nil
 }
 
 // poll takes out what peek has shown.
 func (c *Core) poll() *slot {
-	if c.own.len() > 0 {
-		return c.own.pop()
+	for _, q := range [...]*queue{&c.own, &c.again} {
+		if q.len() > 0 {
+			return q.pop()
+		}
 	}
 	return c.queue.pop()
 }
@@ -326,7 +334,7 @@ func (c *Core) unpoll() {
 	for i < len(c.packed) && c.packed[i].own != notOwn {
 		i++
 	}
-	c.queue.again(c.packed[i:])
+	c.again.again(c.packed[i:])
 	c.own.again(c.packed[:i])
 }
 

@@ -61,6 +61,7 @@ type Core struct {
 	// Calls.
 	calls       map[uint64]*slot // by Call.Number
 	queue       queue            // not proposed
+	again       queue            // dropped by everybody, and to be proposed before those of queue
 	own         queue            // the core's own, not proposed
 	owns        [6]int           // how many of each ownKind there are
 	flight      queue            // offered to the ring, in order

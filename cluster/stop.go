@@ -62,7 +62,7 @@ func (c *Core) endCalls(code Code) {
 			end(s)
 		}
 	}
-	for _, s := range c.queue.empty() {
+	for _, s := range slices.Concat(c.again.empty(), c.queue.empty()) {
 		end(s)
 		c.release(s)
 	}

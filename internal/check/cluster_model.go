@@ -292,7 +292,9 @@ func (m *clusterModel) establish(index uint64, p *ClusterPrimary) []ClusterGrant
 		slices.SortStableFunc(enter, func(a, b ClusterMember) int { return cmp.Compare(a.Started, b.Started) })
 	}
 	for _, e := range enter {
-		if m.row(e.Proc) == nil {
+		if r := m.row(e.Proc); r != nil {
+			r.ready = r.ready || e.Current // it may have become complete, and its ring have ended before its Ready
+		} else {
 			m.rows = append(m.rows, clusterRow{proc: e.Proc, age: index, weight: e.Weight, ready: e.Current, observer: e.Observer})
 		}
 	}

@@ -230,11 +230,12 @@ func FuzzBuilder(f *testing.F) {
 	zero, _, _, _ := c.Part(nil, 1, 0, 0, 1<<20)
 	one, _, _, _ := c.Part(nil, 1, 1, 0, 1<<20)
 	two, _, _, _ := c.Part(nil, 1, 2, 0, 1<<20)
-	f.Add(zero, one, two)
-	f.Add(zero[:len(zero)-1], one[1:], two)
-	f.Fuzz(func(t *testing.T, zero, one, two []byte) {
+	locks, _, _, _ := c.Part(nil, 1, 3, 0, 1<<20)
+	f.Add(zero, one, two, locks)
+	f.Add(zero[:len(zero)-1], one[1:], two, locks)
+	f.Fuzz(func(t *testing.T, zero, one, two, locks []byte) {
 		b := NewBuilder()
-		for part, data := range [][]byte{zero, one, two} {
+		for part, data := range [][]byte{zero, one, two, locks} {
 			if err := b.Add(5, uint32(part), data); err != nil {
 				return
 			}
@@ -267,7 +268,7 @@ func sample() *State {
 	return s
 }
 
-// Every bit of a part that is not the elapsed time of a lease is covered by the digest. (A chunk's own CRC covers those.)
+// Every bit of a part that is not the elapsed time of a term is covered by the digest. (A chunk's own CRC covers those.)
 func TestDamagedParts(t *testing.T) {
 	s := sample()
 	c := s.Cut(1)
@@ -279,7 +280,6 @@ func TestDamagedParts(t *testing.T) {
 		}
 		parts = append(parts, data)
 	}
-	terms := 8 * s.Size().Locks
 	build := func() error {
 		b := NewBuilder()
 		for part, data := range parts {
@@ -295,14 +295,10 @@ func TestDamagedParts(t *testing.T) {
 	}
 	accepted := 0
 	for part, data := range parts {
-		n := len(data)
-		if part == 0 {
-			n -= terms
-		}
-		for i := range n {
+		for i := range data {
 			data[i] ^= 1 << (i % 8)
 			if build() == nil {
-				accepted++ // the elapsed part of a TTL
+				accepted++ // the elapsed part of a term
 			}
 			data[i] ^= 1 << (i % 8)
 		}
@@ -318,7 +314,7 @@ func TestDamagedParts(t *testing.T) {
 		}
 		parts[part] = data
 	}
-	if ttls := 30; accepted > 8*ttls {
+	if terms := 30 + s.Size().Locks; accepted > 8*terms {
 		t.Errorf("%d damaged bytes were taken", accepted)
 	}
 	b := NewBuilder()

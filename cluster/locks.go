@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/trie"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -21,6 +22,7 @@ type lock struct {
 	term        *term
 	first, last *wait // the line
 	waiting     int   // in it
+	dirty       bool  // it is in tables.dirty
 }
 
 // wait is one Lock operation: in the line, or the holder.
@@ -28,8 +30,7 @@ type wait struct {
 	request
 	lock       *lock
 	owner      *owner
-	asked      uint64 // index of the operation
-	lease      int64  // ns
+	lease      int64 // ns
 	keep       bool
 	prev, next *wait // in the line
 	mine       struct{ prev, next *wait }
@@ -71,7 +72,7 @@ func (t *tables) lock(p *pass, op *wire.ClusterOp) Result {
 	if l == nil {
 		l = t.newLock(m, string(op.Key))
 	}
-	t.join(l, &wait{request: r, asked: p.index, lease: op.Lease, keep: op.Keep})
+	t.join(l, &wait{request: r, lease: op.Lease, keep: op.Keep})
 	if l.holder != nil {
 		return Result{}
 	}
@@ -100,6 +101,7 @@ func (t *tables) join(l *lock, w *wait) {
 	l.last = w
 	l.waiting++
 	t.adopt(w)
+	t.soil(l)
 }
 
 // adopt notes w as one of its member's.
@@ -117,8 +119,9 @@ func (t *tables) adopt(w *wait) {
 }
 
 // leave takes w out of the line of its lock.
-func (w *wait) leave() {
+func (t *tables) leaveLine(w *wait) {
 	l := w.lock
+	t.soil(l)
 	if w.prev != nil {
 		w.prev.next = w.next
 	} else {
@@ -154,7 +157,7 @@ func (t *tables) disown(w *wait) {
 // already.
 func (t *tables) grant(p *pass, l *lock) {
 	w := l.first
-	w.leave()
+	t.leaveLine(w)
 	l.holder, l.token, l.renewed, l.orphaned = w, p.index, p.index, false
 	t.held++
 	t.lease(l, p.now)
@@ -163,6 +166,7 @@ func (t *tables) grant(p *pass, l *lock) {
 
 // lease begins the term of the lock's holder.
 func (t *tables) lease(l *lock, began clock.Time) {
+	t.soil(l)
 	t.terms.remove(l.term)
 	l.began = began
 	l.term = &term{at: began.Add(time.Duration(l.holder.lease)), lock: l}
@@ -171,6 +175,7 @@ func (t *tables) lease(l *lock, began clock.Time) {
 
 // free ends the holding of a lock: the next in line gets it, or there is no lock any more.
 func (t *tables) free(p *pass, l *lock) {
+	t.soil(l)
 	t.terms.remove(l.term)
 	t.disown(l.holder)
 	l.holder, l.term = nil, nil
@@ -241,7 +246,7 @@ func (t *tables) cancel(p *pass, op *wire.ClusterOp) Code {
 	l := w.lock
 	switch {
 	case l.holder != w:
-		w.leave()
+		t.leaveLine(w)
 		t.disown(w)
 	case !l.orphaned:
 		p.lockEvent(EventReleased, l)
@@ -296,7 +301,7 @@ func (t *tables) gone(p *pass, id wire.MemberID, orderly bool) {
 			if t.leave == waitsStay {
 				break
 			}
-			w.leave()
+			t.leaveLine(w)
 			t.disown(w)
 		case !w.keep && !l.orphaned:
 			holds = append(holds, l)
@@ -309,8 +314,44 @@ func (t *tables) gone(p *pass, id wire.MemberID, orderly bool) {
 			t.free(p, l)
 		} else {
 			l.orphaned = true
+			t.soil(l)
 			p.lockEvent(EventOrphaned, l)
 		}
+	}
+}
+
+// Locks have a second form, for cuts: an entry of a trie for each. It is written some time after the lock has changed, so
+// that a lock that changes often, with a long line, is not written each time; and before a cut.
+
+const maxDirty = 256 // locks that are written with one operation, at most
+
+// soil notes that a lock has changed.
+func (t *tables) soil(l *lock) {
+	if !l.dirty {
+		l.dirty = true
+		t.dirty = append(t.dirty, l)
+	}
+}
+
+// record writes the first n locks that are dirty.
+func (t *tables) record(n int) {
+	for i, l := range t.dirty[:n] {
+		l.dirty = false
+		t.dirty[i] = nil
+		key := lockKey(t.buf[:0], l.table.name, l.key)
+		at := len(key)
+		h := t.seed.Hash(key)
+		if t.buf = key; l.holder == nil {
+			// Another lock of this key may be there already: it is dirty too, and comes after this one.
+			t.locked.Remove(h, key)
+			continue
+		}
+		t.buf = putLock(t.buf, l)
+		more := trie.More{TTL: l.holder.lease, Began: l.began}
+		t.locked.Put(trie.NewEntry(h, t.buf[:at], t.buf[at:], l.token, more))
+	}
+	if t.dirty = t.dirty[n:]; len(t.dirty) == 0 {
+		t.dirty = nil
 	}
 }
 
@@ -345,8 +386,7 @@ func (s *State) Held(name, key []byte) (h Held, ok bool) {
 	return h, false
 }
 
-// HeldBy returns the locks that a member holds and that are not orphaned, in the order in which it asked for them. The
-// master's is not among them.
+// HeldBy returns the locks that a member holds and that are not orphaned. The master's is not among them.
 func (s *State) HeldBy(id wire.MemberID) []Held {
 	var all []Held
 	if o := s.tables.owners[id]; o != nil {

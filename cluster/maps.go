@@ -43,6 +43,9 @@ type tables struct {
 
 	waits  map[request]*wait // every Lock operation that waits or holds
 	held   int               // locks
+	locked *trie.Trie        // locks as cuts have them: behind by those that are dirty
+	dirty  []*lock           // in the order in which they became so
+	buf    []byte
 	master Held
 
 	members []Member // the longest-serving one first
@@ -81,6 +84,7 @@ func newTables(c wire.Chain) *tables {
 		owners: map[wire.MemberID]*owner{},
 		owned:  map[uint64]*owned{},
 		waits:  map[request]*wait{},
+		locked: trie.New(seedOf(c)),
 		expiry: map[uint64]*term{},
 	}
 }
@@ -93,6 +97,9 @@ func seedOf(c wire.Chain) trie.Seed {
 
 // apply does one operation of a member of the table. The others' are refused: a member that has left cannot own, wait or hold.
 func (t *tables) apply(p *pass, op *wire.ClusterOp) Result {
+	if len(t.dirty) > maxDirty {
+		t.record(maxDirty)
+	}
 	if t.row(p.by) == nil {
 		return Result{Code: CodeMalformed}
 	}

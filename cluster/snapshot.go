@@ -16,7 +16,7 @@ import (
 // Cut is a State at one index, for learners and for the disk. It never changes, and any goroutine may read it. It costs
 // what the State replaces while it is kept.
 //
-// It is read in parts: part 0 is what is in no map, with the maps' names; part 1 + i is map i of part 0.
+// It is read in parts: part 0 is the rest, with the maps' names; part 1 + i is map i of part 0; the last part is the locks.
 type Cut struct {
 	Index, Hash uint64
 	Primary     wire.Primary
@@ -52,29 +52,24 @@ func (c *Cut) Part(dst []byte, now clock.Time, part uint32, from uint64, limit i
 type tablesCut struct {
 	zero  []byte // part 0
 	sum   uint64
-	maps  []*trie.Root
+	maps  []*trie.Root // part 1 and so on; the last one is the locks
 	count uint64
 }
 
-// Part 0 is: u64 its length, u64 the length of what follows that is equal at all replicas (putTables), then, for each lock,
-// u64 nanoseconds of its lease that have elapsed. Numbers are little-endian.
-const zeroHead = 16
+// Part 0 is: u64 its length; what putTables appends. Numbers are little-endian.
+const zeroHead = 8
 
 func (t *tables) cut(now clock.Time, pos *position) serviceCut {
+	t.record(len(t.dirty))
 	all := t.sorted()
-	b := make([]byte, zeroHead, 1024)
-	b = t.putTables(b, pos, all)
-	binary.LittleEndian.PutUint64(b[8:], uint64(len(b)-zeroHead))
-	c := &tablesCut{sum: trie.Digest(0, b[zeroHead:])}
+	b := t.putTables(make([]byte, zeroHead, 1024), pos, all)
+	binary.LittleEndian.PutUint64(b, uint64(len(b)))
+	c := &tablesCut{zero: b, sum: trie.Digest(0, b)}
 	for _, m := range all {
 		c.maps = append(c.maps, m.trie.Root())
 		c.count += uint64(m.trie.Len())
-		for _, l := range m.sortedLocks() {
-			b = binary.LittleEndian.AppendUint64(b, elapsed(l.began, now, l.holder.lease))
-		}
 	}
-	binary.LittleEndian.PutUint64(b, uint64(len(b)))
-	c.zero = b
+	c.maps = append(c.maps, t.locked.Root())
 	return c
 }
 
@@ -101,11 +96,17 @@ func (c *tablesCut) part(dst []byte, now clock.Time, part uint32, from uint64, l
 	for e := range c.maps[part-1].From(from) {
 		// Entries of one place stay together.
 		if count > 0 && e.Hash() != hash && len(dst)-begin+entryHead+e.Size() > limit {
+			if int(part) == len(c.maps) {
+				count = 0
+			}
 			return dst, count, e.Hash(), false
 		}
 		hash = e.Hash()
 		dst = putEntry(dst, now, e)
 		count++
+	}
+	if int(part) == len(c.maps) {
+		count = 0 // locks are no entries
 	}
 	return dst, count, Places, true
 }
@@ -156,7 +157,8 @@ func mark(set bool, bit int) int {
 	return 0
 }
 
-// putTables appends all that is in no map, and of each map its name, and the number and the digest of its entries.
+// putTables appends all that is in no map and no lock; of each map its name, and the number and the digest of its entries; and
+// the number and the digest of the locks.
 func (t *tables) putTables(b []byte, pos *position, all []*table) []byte {
 	e := binary.LittleEndian
 	b = e.AppendUint64(b, pos.index)
@@ -194,19 +196,24 @@ func (t *tables) putTables(b []byte, pos *position, all []*table) []byte {
 		b = append(append(b, byte(len(m.name))), m.name...)
 		b = e.AppendUint64(b, uint64(m.trie.Len()))
 		b = e.AppendUint64(b, m.trie.Digest())
-		b = e.AppendUint32(b, uint32(len(m.locks)))
-		for _, l := range m.sortedLocks() {
-			b = e.AppendUint16(b, uint16(len(l.key)))
-			b = append(b, l.key...)
-			b = e.AppendUint64(b, l.token)
-			b = e.AppendUint64(b, l.renewed)
-			b = append(b, flags(mark(l.orphaned, flagOrphaned)))
-			b = e.AppendUint16(b, uint16(l.waiting))
-			b = putWait(b, l.holder)
-			for w := l.first; w != nil; w = w.next {
-				b = putWait(b, w)
-			}
-		}
+	}
+	return e.AppendUint64(e.AppendUint64(b, uint64(t.locked.Len())), t.locked.Digest())
+}
+
+// A lock is an entry: its key is u8 length of the map's name, the name, the key; its version is the token; its TTL is the
+// lease; its value is u64 index of the last renewal, flags, u16 length of the line, the holder's operation, those in line.
+
+func lockKey(b []byte, name, key string) []byte {
+	return append(append(append(b, byte(len(name))), name...), key...)
+}
+
+func putLock(b []byte, l *lock) []byte {
+	b = binary.LittleEndian.AppendUint64(b, l.renewed)
+	b = append(b, flags(mark(l.orphaned, flagOrphaned)))
+	b = binary.LittleEndian.AppendUint16(b, uint16(l.waiting))
+	b = putWait(b, l.holder)
+	for w := l.first; w != nil; w = w.next {
+		b = putWait(b, w)
 	}
 	return b
 }
@@ -228,7 +235,7 @@ func putVoters(b []byte, voters []wire.Voter) []byte {
 
 func putWait(b []byte, w *wait) []byte {
 	b = append(b, w.member[:]...)
-	for _, v := range [...]uint64{w.number, w.asked, uint64(w.lease)} {
+	for _, v := range [...]uint64{w.number, uint64(w.lease)} {
 		b = binary.LittleEndian.AppendUint64(b, v)
 	}
 	return append(b, flags(mark(w.keep, flagKeep)))
@@ -240,6 +247,7 @@ type Builder struct {
 	zero  []byte
 	sum   uint64
 	maps  []built
+	locks built // its trie is the locks'
 	owned []ownedEntry
 	count uint64
 }
@@ -263,19 +271,11 @@ func (b *Builder) Parts() int {
 	if b.state == nil {
 		return 0
 	}
-	return 1 + len(b.maps)
+	return 2 + len(b.maps)
 }
 
 // Entries is how many entries were added.
 func (b *Builder) Entries() uint64 { return b.count }
-
-// Expect is how many entries a part has; 0 until part 0 is complete.
-func (b *Builder) Expect(part uint32) uint64 {
-	if part == 0 || int(part) > len(b.maps) {
-		return 0
-	}
-	return b.maps[part-1].count
-}
 
 // Add takes one range of a part, as Cut.Part returned it. It fails with wire.ErrMalformed or wire.ErrRange; then the
 // Builder is of no further use. It keeps no reference to data.
@@ -283,12 +283,15 @@ func (b *Builder) Add(now clock.Time, part uint32, data []byte) error {
 	if part == 0 {
 		return b.addZero(now, data)
 	}
-	if int(part) > len(b.maps) {
+	if b.state == nil || int(part) > len(b.maps)+1 {
 		return wire.ErrRange
+	}
+	if int(part) == len(b.maps)+1 {
+		return b.addLocks(now, data)
 	}
 	m := &b.maps[part-1]
 	for r := (reader{b: data}); len(r.b) > 0; {
-		e := b.entry(now, &r)
+		e := b.entry(now, &r, MaxKey)
 		if r.bad {
 			return wire.ErrMalformed
 		}
@@ -308,7 +311,7 @@ func (b *Builder) Add(now clock.Time, part uint32, data []byte) error {
 }
 
 // entry reads one entry; nil: it breaks a limit.
-func (b *Builder) entry(now clock.Time, r *reader) *Entry {
+func (b *Builder) entry(now clock.Time, r *reader, maxKey int) *Entry {
 	version, keyLen, valueLen := r.u64(), int(r.u16()), int(r.u32())
 	var more trie.More
 	switch r.u8() {
@@ -328,7 +331,7 @@ func (b *Builder) entry(now clock.Time, r *reader) *Entry {
 	}
 	key := r.take(keyLen)
 	value := r.take(valueLen)
-	if r.bad || keyLen < 1 || keyLen > MaxKey || version > b.state.index {
+	if r.bad || keyLen < 1 || keyLen > maxKey || version > b.state.index {
 		return nil
 	}
 	return trie.NewEntry(b.state.tables.seed.Hash(key), key, value, version, more)
@@ -342,30 +345,83 @@ func (b *Builder) addZero(now clock.Time, data []byte) error {
 	if len(b.zero) < zeroHead {
 		return nil
 	}
-	size, equal := binary.LittleEndian.Uint64(b.zero), binary.LittleEndian.Uint64(b.zero[8:])
+	size := binary.LittleEndian.Uint64(b.zero)
 	switch {
-	case size < zeroHead || equal > size-zeroHead || uint64(len(b.zero)) > size:
+	case size < zeroHead || uint64(len(b.zero)) > size:
 		return wire.ErrRange
 	case uint64(len(b.zero)) < size:
 		return nil
 	}
-	fixed, terms := b.zero[zeroHead:zeroHead+equal], b.zero[zeroHead+equal:]
-	b.sum = trie.Digest(0, fixed)
+	b.sum = trie.Digest(0, b.zero)
 	s := NewState()
-	r := reader{b: fixed}
-	maps, ok := s.readTables(&r, &reader{b: terms}, now)
+	r := reader{b: b.zero[zeroHead:]}
+	ok := b.readTables(&r, s)
 	if r.bad || ok && len(r.b) > 0 {
 		return wire.ErrMalformed
 	}
 	if !ok {
 		return wire.ErrRange
 	}
-	b.state, b.maps, b.zero = s, maps, nil
+	b.state, b.zero = s, nil
 	return nil
 }
 
+// addLocks takes a range of the last part.
+func (b *Builder) addLocks(now clock.Time, data []byte) error {
+	t := b.state.tables
+	for r := (reader{b: data}); len(r.b) > 0; {
+		e := b.entry(now, &r, 1+MaxMapName+MaxKey)
+		if r.bad {
+			return wire.ErrMalformed
+		}
+		if e == nil || e.Owner() != (wire.MemberID{}) || t.locked.Put(e) != nil {
+			return wire.ErrRange
+		}
+		if !t.readLock(e) {
+			return wire.ErrRange
+		}
+	}
+	return nil
+}
+
+// readLock makes the lock that e is. It reports whether that can be.
+func (t *tables) readLock(e *Entry) bool {
+	k := reader{b: []byte(e.Key())}
+	m := t.maps[string(k.take(int(k.u8())))]
+	if key := k.b; m == nil || k.bad || len(key) < 1 || len(key) > MaxKey {
+		return false
+	}
+	more := e.More()
+	l := t.newLock(m, string(k.b))
+	r := reader{b: e.Value()}
+	l.token, l.renewed = e.Version(), r.u64()
+	l.orphaned = r.u8()&flagOrphaned != 0
+	line := int(r.u16())
+	if line > MaxLine || len(t.waits)+1+line > MaxLocks {
+		return false
+	}
+	for i := range 1 + line {
+		w := r.wait()
+		if r.bad || !validTerm(w.lease) || t.waits[w.request] != nil {
+			return false
+		}
+		t.join(l, w)
+		if i == 0 {
+			t.leaveLine(w)
+			l.holder = w
+		}
+	}
+	if len(r.b) > 0 || more.TTL != l.holder.lease {
+		return false
+	}
+	t.held++
+	t.lease(l, more.Began)
+	l.dirty, t.dirty = false, t.dirty[:0] // it is as it was recorded
+	return true
+}
+
 // readTables reads what putTables wrote. It reports whether all is within the limits.
-func (s *State) readTables(r, terms *reader, now clock.Time) (maps []built, ok bool) {
+func (b *Builder) readTables(r *reader, s *State) (ok bool) {
 	s.index, s.hash, s.rules = r.u64(), r.u64(), r.u32()
 	p := &s.primary
 	p.Chain.Ring, p.Chain.Founded = r.ring(), r.u64()
@@ -388,7 +444,7 @@ func (s *State) readTables(r, terms *reader, now clock.Time) (maps []built, ok b
 		f := r.u8()
 		m.Ready, m.Observer, m.Disk = f&flagReady != 0, f&flagObserver != 0, f&flagDisk != 0
 		if t.row(m.ID) != nil {
-			return nil, false
+			return false
 		}
 		t.members = append(t.members, m)
 	}
@@ -400,63 +456,20 @@ func (s *State) readTables(r, terms *reader, now clock.Time) (maps []built, ok b
 
 	n := int(r.u16())
 	if n > MaxMaps {
-		return nil, false
+		return false
 	}
-	var waits []*wait
 	last := ""
 	for range n {
 		name := r.take(int(r.u8()))
 		if r.bad || len(name) == 0 || !utf8.Valid(name) || string(name) <= last {
-			return nil, false
+			return false
 		}
-		m := built{t.open(name), r.u64(), r.u64()}
+		m := t.open(name)
 		last = m.name
-		maps = append(maps, m)
-		for range r.u32() {
-			key := r.take(int(r.u16()))
-			if r.bad || len(key) < 1 || len(key) > MaxKey || m.locks[string(key)] != nil {
-				return nil, false
-			}
-			l := t.newLock(m.table, string(key))
-			l.token, l.renewed = r.u64(), r.u64()
-			l.orphaned = r.u8()&flagOrphaned != 0
-			line := int(r.u16())
-			l.holder = r.wait(l)
-			waits = append(waits, l.holder)
-			over := terms.u64()
-			if line > MaxLine || !validTerm(l.holder.lease) || over > uint64(l.holder.lease) {
-				return nil, false
-			}
-			t.held++
-			t.lease(l, now.Add(-time.Duration(over)))
-			for range line {
-				w := r.wait(l)
-				if r.bad || !validTerm(w.lease) {
-					return nil, false
-				}
-				w.prev = l.last
-				if l.last != nil {
-					l.last.next = w
-				} else {
-					l.first = w
-				}
-				l.last = w
-				l.waiting++
-				waits = append(waits, w)
-			}
-			if len(waits) > MaxLocks {
-				return nil, false
-			}
-		}
+		b.maps = append(b.maps, built{m, r.u64(), r.u64()})
 	}
-	slices.SortStableFunc(waits, func(a, b *wait) int { return compare(a.asked, b.asked) })
-	for _, w := range waits {
-		if t.waits[w.request] != nil {
-			return nil, false
-		}
-		t.adopt(w)
-	}
-	return maps, !terms.bad && len(terms.b) == 0
+	b.locks = built{&table{trie: t.locked}, r.u64(), r.u64()}
+	return true
 }
 
 func compare(a, b uint64) int {
@@ -469,14 +482,20 @@ func compare(a, b uint64) int {
 	return 0
 }
 
+// differs reports whether not all that should be there is there, or something else.
+func (m *built) differs() bool { return uint64(m.trie.Len()) != m.count || m.trie.Digest() != m.digest }
+
 // State returns the finished State. It fails with ErrDigest where it is not that of the Cut with this digest.
 func (b *Builder) State(digest uint64) (*State, error) {
 	if b.state == nil || b.sum != digest {
 		return nil, ErrDigest
 	}
 	t := b.state.tables
+	if b.locks.differs() {
+		return nil, ErrDigest
+	}
 	for _, m := range b.maps {
-		if uint64(m.trie.Len()) != m.count || m.trie.Digest() != m.digest {
+		if m.differs() || m.count == 0 && len(m.locks) == 0 {
 			return nil, ErrDigest
 		}
 		t.entries += m.trie.Len()
@@ -551,8 +570,8 @@ func (r *reader) voters() []wire.Voter {
 	return v
 }
 
-func (r *reader) wait(l *lock) *wait {
-	w := &wait{lock: l, request: request{r.id(), r.u64()}, asked: r.u64(), lease: int64(r.u64() & math.MaxInt64)}
+func (r *reader) wait() *wait {
+	w := &wait{request: request{r.id(), r.u64()}, lease: int64(r.u64() & math.MaxInt64)}
 	w.keep = r.u8()&flagKeep != 0
 	return w
 }

@@ -88,6 +88,7 @@ func (s *State) resume(now clock.Time) {
 		x.at += now
 		if x.lock != nil {
 			x.lock.began += now
+			s.tables.soil(x.lock)
 		} else {
 			x.entry.Shift(now)
 		}

@@ -148,7 +148,9 @@ func (h *history) check(patience time.Duration) (operations int, wrong []string)
 			continue // it did not happen
 		}
 		if c.Kind == "cas" {
-			o.compared, o.version = c.Version, c.wrote
+			if o.compared, o.version = c.Version, 0; o.code == "ok" {
+				o.version = c.wrote
+			}
 		}
 		if c.Kind == "delete" {
 			o.version = 0

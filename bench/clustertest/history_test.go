@@ -50,6 +50,8 @@ func TestHistory(t *testing.T) {
 		{"a put whose process was killed, that is there", join([]event{{2, lost}}, whole("read", "lost", 0, 5, "ok")), 0},
 		{"a compare-and-put on another version", join(whole("put", "a", 0, 5, "ok"), whole("cas", "b", 4, 6, "ok")), 1},
 		{"one on the right one", join(whole("put", "a", 0, 5, "ok"), whole("cas", "b", 5, 6, "ok"), whole("read", "b", 0, 6, "ok")), 0},
+		{"one of unknown outcome that is there", join(whole("put", "a", 0, 5, "ok"), whole("cas", "b", 5, 5, "unknown"), whole("read", "b", 0, 6, "ok")), 0},
+		{"one of unknown outcome on another version", join(whole("put", "a", 0, 5, "ok"), whole("cas", "b", 4, 4, "unknown"), whole("read", "b", 0, 6, "ok")), 1},
 		{"one that was refused for nothing", join(whole("put", "a", 0, 5, "ok"), whole("cas", "b", 5, 5, "version")), 1},
 		{"versions that fall", join(whole("put", "a", 0, 5, "ok"), whole("put", "b", 0, 4, "ok")), 1},
 		{"a delete", join(whole("put", "a", 0, 5, "ok"), whole("delete", "", 0, 0, "ok"), whole("read", "", 0, 0, "ok")), 0},

@@ -122,6 +122,9 @@ func (c *Core) restored(now clock.Time, s *State) {
 		c.flushStore(now)
 		c.disk.durable, c.disk.replaced = 0, c.disk.last
 	}
+	if c.cfg.Probe != nil {
+		c.probe(now, &Probe{Kind: ProbeRestored})
+	}
 	if s.Index() < c.fetch.cut.index {
 		c.fetch.stateless = false
 		c.ask(now) // for the operations that lead to the present one
@@ -144,9 +147,6 @@ func (c *Core) learned(now clock.Time) {
 		c.cfg.Store.Quorum(c.memory())
 		c.disk.dirty = true
 		c.flushStore(now)
-	}
-	if c.cfg.Probe != nil {
-		c.probe(now, &Probe{Kind: ProbeRestored})
 	}
 }
 

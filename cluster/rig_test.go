@@ -54,6 +54,7 @@ type node struct {
 	lost   map[uint64]bool
 	pub    Publication
 	events []Event
+	resets int
 	warned []string
 	calls  uint64
 	inbox  []parcel
@@ -87,6 +88,9 @@ func (n *node) Send(now clock.Time, to wire.MemberID, payload []byte) bool {
 	return false
 }
 func (n *node) Publish(now clock.Time, p *Publication) {
+	if p.Reset {
+		n.resets++
+	}
 	if p.State != nil {
 		n.events = append(n.events, p.Events...)
 	}

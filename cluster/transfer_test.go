@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -80,23 +81,51 @@ func TestJoinerLearns(t *testing.T) {
 	}
 }
 
-// A member that was away for a moment catches up by operations; one that was away for long gets a state.
-func TestCatchUp(t *testing.T) {
+// away has member 2 miss so many writes.
+func away(t *testing.T, writes, size int) *rig {
 	r := newRig(t, 3, all3)
 	r.split([]int{0, 1, 2})
 	r.ready(0, 1, 2)
 	r.fill(100, 100)
 	r.split([]int{0, 1}, []int{2})
 	r.ready(0, 1)
-	r.fill(3000, 100)
-	old := r.nodes[2].core.State()
-	r.nodes[2].events = nil
+	r.fill(writes, size)
+	r.nodes[2].events, r.nodes[2].resets = nil, 0
 	r.split([]int{0, 1, 2})
-	r.ready(0, 1, 2)
-	r.run(20 * time.Millisecond)
-	r.same(0, 1, 2)
-	if n := r.nodes[2]; n.core.State() != old || n.core.Stats().Transfers+n.core.Stats().Fills != 1 || len(n.events) < 3000 {
-		t.Errorf("it did not catch up: %d events, %+v", len(n.events), n.core.Stats())
+	return r
+}
+
+// A member that missed a little is filled before the claims; one that missed more catches up by operations, and its
+// watchers see them; where the log does not reach back it gets a state. Nobody gets the others' writes twice.
+func TestCatchUp(t *testing.T) {
+	for _, x := range []struct {
+		writes, size     int
+		fills, transfers uint64
+		continues        bool
+	}{
+		{1000, 100, 1, 0, true},
+		{2500, 8000, 0, 1, true},  // 20 MB: more than a fill
+		{9000, 8000, 0, 1, false}, // 72 MB: more than the log
+	} {
+		r := away(t, x.writes, x.size)
+		old := r.nodes[2].core.State()
+		writes := 0
+		r.until("all are ready", func() bool {
+			if r.nodes[0].pub.Primary {
+				r.nodes[0].put(fmt.Sprint("key ", writes), "new")
+				writes++
+			}
+			return r.nodes[2].pub.Ready
+		})
+		r.run(20 * time.Millisecond)
+		r.same(0, 1, 2)
+		n := r.nodes[2]
+		if s := n.core.Stats(); s.Fills != x.fills || s.Transfers != x.transfers || s.HashMismatches != 0 {
+			t.Errorf("%d writes: %+v", x.writes, s)
+		}
+		if continues := n.core.State() == old; continues != x.continues || n.resets != 0 && x.continues || x.continues && len(n.events) < x.writes {
+			t.Errorf("%d writes: its replica continues: %v; %d events, %d resets", x.writes, continues, len(n.events), n.resets)
+		}
 	}
 }
 
@@ -215,15 +244,10 @@ func TestFlippedBit(t *testing.T) {
 			var r *rig
 			if kind == wire.KindChunk {
 				r = twoAndJoiner(t, 300, 1000, nil)
+			} else if seed < 4 {
+				r = away(t, 40, 600_000) // 24 MB
 			} else {
-				r = newRig(t, 3, all3)
-				r.split([]int{0, 1, 2})
-				r.ready(0, 1, 2)
-				r.fill(10, 100)
-				r.split([]int{0, 1}, []int{2})
-				r.ready(0, 1)
-				r.fill(500, 100)
-				r.split([]int{0, 1, 2})
+				break
 			}
 			flipped := 0
 			r.damage = func(p []byte) {
@@ -239,7 +263,50 @@ func TestFlippedBit(t *testing.T) {
 			r.ready(0, 1, 2)
 			r.run(20 * time.Millisecond)
 			r.same(0, 1, 2)
+			if flipped <= seed%3 {
+				t.Errorf("kind %d, seed %d: no bit was flipped", kind, seed)
+			}
 		}
+	}
+}
+
+// The rate of answers halves while a rotation takes more than twice as long as without them, and comes back.
+func TestPace(t *testing.T) {
+	var p pace
+	now, high := clock.Time(0), uint64(0)
+	visits := func(n int, d time.Duration, busy bool) {
+		for range n {
+			now = now.Add(d)
+			if busy {
+				high++
+			}
+			p.visit(now, high)
+		}
+	}
+	visits(200, 100*time.Microsecond, true)
+	if gap := p.sent(); gap != 0 {
+		t.Errorf("a gap of %v at first", gap)
+	}
+	visits(100, 10*time.Millisecond, false) // a token that rests is no slow one
+	if gap := p.sent(); gap != 0 {
+		t.Errorf("a gap of %v after rest", gap)
+	}
+	last := time.Duration(0)
+	for range 4 {
+		p.sent()
+		visits(10, 400*time.Microsecond, true)
+		gap := p.sent()
+		if gap < 2*last && gap != paceMost || gap == 0 {
+			t.Errorf("a gap of %v after %v", gap, last)
+		}
+		last = gap
+	}
+	for range 100 {
+		p.sent()
+		visits(5, 100*time.Microsecond, true)
+	}
+	if gap := p.sent(); gap != 0 {
+		t.Errorf("a gap of %v when the rotation is as before", gap)
 	}
 }
 

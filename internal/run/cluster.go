@@ -98,8 +98,8 @@ func (c *Cluster) Serve() {
 func (c *Cluster) Wall() int64 { return c.cfg.Core.Wall*1000 + int64(engine.Now()) }
 
 // ClusterBytes is what the core holds at most besides the state: what a learner keeps, the log of recent operations, the
-// events that slow watchers have before them, and calls.
-const ClusterBytes = 256<<20 + 64<<20 + feedBytes + member.MaxSlots*int64(unsafe.Sizeof(member.ClusterCall{}))
+// events that slow watchers have before them, transfers that are put together, and calls.
+const ClusterBytes = 256<<20 + 64<<20 + feedBytes + wire.MaxTransfer + member.MaxSlots*int64(unsafe.Sizeof(member.ClusterCall{}))
 
 // Close begins the end: no call returns a lock from now on, calls are answered, and this member leaves the cluster. It
 // waits for that until the deadline. exited is false where this member is gone to the others as if it had crashed.

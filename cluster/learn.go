@@ -114,6 +114,9 @@ func (c *Core) overrun(now clock.Time) {
 // restored takes a state that was fetched. It is that at a cut, which may be one of an earlier primary.
 func (c *Core) restored(now clock.Time, s *State) {
 	c.replace(now, s)
+	if c.cfg.Probe != nil {
+		c.probe(now, &Probe{Kind: ProbeRestored})
+	}
 	c.learn.partial = true
 	if c.cfg.Store != nil {
 		c.cfg.Store.Snapshot(snapshotOf(s.Cut(now), now, true))

@@ -16,3 +16,13 @@ func TestStateClean(t *testing.T) {
 		s.Settle(2 * time.Second)
 	})
 }
+
+// TestStates is the whole fault list, drawn anew for each seed (swarm testing). Its thousand runs of 30 s are sim/linear's,
+// where porcupine judges them too.
+func TestStates(t *testing.T) {
+	seeds, length := 100, 10*time.Second
+	if testing.Short() {
+		length = 4 * time.Second
+	}
+	RunStates(t, seeds, func(t *testing.T, s *StateCluster) { s.Everything(length) })
+}

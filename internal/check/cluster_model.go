@@ -16,6 +16,7 @@ type clusterModel struct {
 	rows    []clusterRow // the member table, by age
 	changes []clusterChange
 	index   uint64
+	parted  bool // the replicas did something else at index
 }
 
 type clusterKey struct{ Map, Key string }
@@ -255,14 +256,17 @@ func (m *clusterModel) leave(gone []Proc, inOrder bool) (grants []ClusterGrant) 
 	type owned struct {
 		clusterKey
 		version uint64
+		owner   Proc
 	}
 	var list []owned
 	for k, e := range m.maps {
 		if e.owner != Nobody && is(e.owner) {
-			list = append(list, owned{k, e.version})
+			list = append(list, owned{k, e.version, e.owner})
 		}
 	}
-	slices.SortFunc(list, func(a, b owned) int { return cmp.Compare(a.version, b.version) })
+	slices.SortFunc(list, func(a, b owned) int {
+		return cmp.Or(cmp.Compare(slices.Index(gone, a.owner), slices.Index(gone, b.owner)), cmp.Compare(a.version, b.version))
+	})
 	for _, o := range list {
 		m.remove(o.clusterKey, ClusterExit)
 	}
@@ -279,10 +283,11 @@ func (m *clusterModel) establish(index uint64, p *ClusterPrimary) []ClusterGrant
 			current[e.Proc] = true
 		}
 	}
-	for _, r := range m.rows {
-		if !current[r.proc] {
-			gone = append(gone, r.proc)
+	for i := range m.rows {
+		if !current[m.rows[i].proc] {
+			gone = append(gone, m.rows[i].proc)
 		}
+		m.rows[i].ready = true
 	}
 	if len(gone) > 0 {
 		m.leave(gone, false)
@@ -330,6 +335,7 @@ func (h *clusterHistory) replay() map[uint64]*clusterModel {
 				held[k] = true
 			}
 			if id {
+				m.parted = true
 				break // what follows would only repeat it
 			}
 		}
@@ -483,7 +489,7 @@ func (h *clusterHistory) reads(states map[uint64]*clusterModel) {
 			h.r.add(id, i, "reads where nobody has counted")
 			continue
 		}
-		if n == nil || !n.counts || states[r.Place.Chain] == nil {
+		if n == nil || !n.counts || states[r.Place.Chain] == nil || states[r.Place.Chain].parted {
 			continue
 		}
 		list := lists[position{r.Place.Chain, clusterKey{op.Map, op.Key}}]

@@ -19,6 +19,7 @@ type Result struct {
 	Histories  int
 	Operations int
 	Longest    int      // operations of one history
+	Plain      int      // histories that the replicas' order did not decide
 	Illegal    []string // histories that are not linearizable
 	Undecided  []string // that were not decided in time
 }
@@ -34,6 +35,8 @@ type operation struct {
 	code    check.ClusterCode
 	version uint64 // returned
 	value   uint64 // of a read
+	index   uint64 // twice that at which the replicas counted it, and one more for a grant, which another operation may bring; 0: not known, as of reads
+	rank    int    // among those that have an index, from 1; 0: it has none
 }
 
 // state is one key.
@@ -43,18 +46,32 @@ type state struct {
 	holder         uint64 // token; 0: free
 	gone           bool   // the holder's lock is not its own any more: it expired, or is orphaned
 	mortal         bool   // the entry may go by itself
+	rank           int    // of the last operation that has one, in the ordered model
 }
 
-var model = porcupine.Model{
-	Init: func() any { return state{} },
-	Step: func(s, in, _ any) (bool, any) {
-		ok, next := step(s.(state), in.(*operation))
-		return ok, next
-	},
-	DescribeOperation: func(in, _ any) string {
-		o := in.(*operation)
-		return fmt.Sprintf("%v: code %d version %d", &o.op, o.code, o.version)
-	},
+// model is the specification. ordered admits only the order of the replicas' indexes: a history that it finds legal is
+// linearizable, and is decided at once; any other one is asked of the plain model.
+var model, ordered = newModel(false), newModel(true)
+
+func newModel(indexed bool) porcupine.Model {
+	return porcupine.Model{
+		Init: func() any { return state{} },
+		Step: func(s, in, _ any) (bool, any) {
+			before, o := s.(state), in.(*operation)
+			if indexed && o.rank != 0 {
+				if o.rank != before.rank+1 {
+					return false, before
+				}
+				before.rank = o.rank
+			}
+			ok, next := step(before, o)
+			return ok, next
+		},
+		DescribeOperation: func(in, _ any) string {
+			o := in.(*operation)
+			return fmt.Sprintf("%v: code %d version %d", &o.op, o.code, o.version)
+		},
+	}
 }
 
 // step is the sequential specification. What happens by itself (a lock that expires, an entry whose time or
@@ -147,6 +164,10 @@ func Check(l *check.ClusterLog, patience time.Duration) (r Result) {
 		r.Operations += len(ops)
 		r.Longest = max(r.Longest, len(ops))
 		text := fmt.Sprintf("%s/%s in chain %x, %d operations", n.Map, n.Key, n.chain&0xffff, len(ops))
+		if porcupine.CheckOperationsTimeout(ordered, ops, patience) == porcupine.Ok {
+			continue
+		}
+		r.Plain++
 		switch porcupine.CheckOperationsTimeout(model, ops, patience) {
 		case porcupine.Illegal:
 			r.Illegal = append(r.Illegal, text)
@@ -163,27 +184,29 @@ func Histories(l *check.ClusterLog) map[name][]porcupine.Operation {
 		proc check.Proc
 		call uint64
 	}
-	type grantKey struct {
-		proc    check.Proc
-		request uint64
-		Map     string
-		Key     string
+	type request struct {
+		proc   check.Proc
+		number uint64
 	}
 	type fate struct {
 		called, returned int
-		applied          []int // records of it at its proposer
+		applied          int // the first record of it, where it was counted; -1: none
+	}
+	type granted struct {
+		name
+		token uint64
 	}
 	fates := map[key]*fate{}
 	var order []*fate
 	values := map[uint64]*fate{}
-	grants := map[grantKey]check.ClusterRecord{}
-	requests := map[grantKey]*fate{}
-	tokens := map[grantKey]uint64{}
+	requests := map[request]*fate{}
+	grants := map[granted]request{}
+	var tokens []granted // in the order of the log
 	for i := range l.Records {
 		r := &l.Records[i]
 		switch r.Kind {
 		case check.ClusterCalled:
-			f := &fate{called: i, returned: -1}
+			f := &fate{called: i, returned: -1, applied: -1}
 			fates[key{r.Proc, r.Call}] = f
 			order = append(order, f)
 			if r.Op.Value != 0 {
@@ -195,9 +218,10 @@ func Histories(l *check.ClusterLog) map[name][]porcupine.Operation {
 			}
 		case check.ClusterApplied, check.ClusterEstablished:
 			for _, g := range r.Grants {
-				k := grantKey{g.To, g.Request, g.Map, g.Key}
+				k := granted{name{r.Place.Chain, g.Map, g.Key}, g.Token}
 				if _, ok := grants[k]; !ok {
-					grants[k], tokens[k] = *r, g.Token
+					grants[k] = request{g.To, g.Request}
+					tokens = append(tokens, k)
 				}
 			}
 			if r.Op == nil {
@@ -210,52 +234,74 @@ func Histories(l *check.ClusterLog) map[name][]porcupine.Operation {
 					f = fates[key{r.Proc, r.Call}]
 				}
 			}
-			if f != nil {
-				f.applied = append(f.applied, i)
-				if r.Op.Kind == check.ClusterLock {
-					requests[grantKey{r.By, r.Op.Request, r.Op.Map, r.Op.Key}] = f
-				}
+			if f == nil {
+				continue
 			}
-		}
-	}
-	granted := map[*fate]grantKey{}
-	for k, f := range requests {
-		if _, ok := grants[k]; ok {
-			granted[f] = k
+			if f.applied < 0 {
+				f.applied = i
+			}
+			if r.Op.Kind == check.ClusterLock {
+				requests[request{r.By, r.Op.Request}] = f
+			}
 		}
 	}
 	all := map[name][]porcupine.Operation{}
-	add := func(chain uint64, f *fate, end int64, o *operation) {
-		n := name{chain, o.op.Map, o.op.Key}
-		all[n] = append(all[n], porcupine.Operation{ClientId: len(all[n]), Input: o, Call: int64(f.called), Return: end})
+	add := func(n name, call int, end int64, o *operation) {
+		all[n] = append(all[n], porcupine.Operation{ClientId: len(all[n]), Input: o, Call: int64(call), Return: end})
 	}
 	for _, f := range order {
-		c := &l.Records[f.called]
-		o := &operation{op: *c.Op}
+		o := &operation{op: *l.Records[f.called].Op}
+		n := name{0, o.op.Map, o.op.Key}
 		if f.returned >= 0 {
 			r := &l.Records[f.returned]
-			switch {
-			case r.Code <= check.ClusterVersion && !r.Place.IsZero():
+			if r.Code <= check.ClusterVersion && !r.Place.IsZero() {
 				o.code, o.version, o.value = r.Code, r.Version, r.Digest
-				add(r.Place.Chain, f, int64(f.returned), o)
+				n.chain = r.Place.Chain
+				switch {
+				case o.op.Kind == check.ClusterLinear:
+				case o.op.Kind == check.ClusterLock && r.Code == check.ClusterOK:
+					o.index = 2*r.Version + 1
+					delete(grants, granted{n, r.Version})
+				default:
+					o.index = 2 * r.Place.Index
+				}
+				add(n, f.called, int64(f.returned), o)
 				continue
-			case r.Code != check.ClusterUnknown:
+			}
+			if r.Code != check.ClusterUnknown {
 				continue // it did not happen
 			}
 		}
-		if k, ok := granted[f]; ok { // counted, and perhaps given back
-			o.version = tokens[k]
-			g := grants[k]
-			add(g.Place.Chain, f, math.MaxInt64, o)
+		if f.applied >= 0 && o.op.Kind != check.ClusterLock {
+			r := &l.Records[f.applied]
+			n.chain = r.Place.Chain
+			o.code, o.version, o.index = r.Code, r.Version, 2*r.Place.Index
+			add(n, f.called, math.MaxInt64, o)
+		}
+	}
+	for _, k := range tokens { // those that no call has returned: given up, or given back
+		by, ok := grants[k]
+		if !ok || k.Map == "" {
 			continue
 		}
-		for _, i := range f.applied {
-			r := &l.Records[i]
-			if o.op.Kind != check.ClusterLock {
-				o.code, o.version = r.Code, r.Version
-				add(r.Place.Chain, f, math.MaxInt64, o)
+		called := 0
+		if f := requests[by]; f != nil {
+			called = f.called
+		}
+		add(k.name, called, math.MaxInt64, &operation{
+			op: check.ClusterOp{Kind: check.ClusterLock, Map: k.Map, Key: k.Key}, version: k.token, index: 2*k.token + 1,
+		})
+	}
+	for _, ops := range all {
+		var list []*operation
+		for i := range ops {
+			if o := ops[i].Input.(*operation); o.index != 0 {
+				list = append(list, o)
 			}
-			break
+		}
+		slices.SortFunc(list, func(a, b *operation) int { return cmp.Compare(a.index, b.index) })
+		for i, o := range list {
+			o.rank = i + 1
 		}
 	}
 	return all

@@ -105,6 +105,9 @@ func TestDataDirChild(t *testing.T) {
 				version, err := c.Map("m").Put(ctx, key, []byte(value))
 				cancel()
 				if err != nil {
+					if errors.Is(err, context.DeadlineExceeded) {
+						fmt.Printf("%v: %v: %+v\n", name, err, c.Status())
+					}
 					time.Sleep(time.Millisecond)
 					continue
 				}
@@ -154,7 +157,7 @@ func TestDataDirKilled(t *testing.T) {
 				for lines := bufio.NewScanner(out); lines.Scan(); {
 					f := strings.Fields(lines.Text())
 					if len(f) != 3 || f[0] != "put" {
-						t.Logf("%s: %s", name, lines.Text())
+						t.Logf("round %d: %s: %s", round, name, lines.Text())
 						continue
 					}
 					version, err := strconv.ParseUint(f[2], 10, 64)

@@ -340,6 +340,8 @@ func (c *Core) restore(r *Recovered) error {
 			return err
 		}
 		c.commit(0, min(max(m.CertainIndex, r.Committed), c.state.Index()))
+		// Sets of voters from before the certain index are no doubt any more, though the log has led through them again.
+		c.doubtful = slices.DeleteFunc(c.doubtful, func(v wire.VoterSet) bool { return v.Index <= c.committed })
 		c.disk.dirty = false
 	}
 	for _, record := range r.Tail {

@@ -22,9 +22,6 @@ func BenchmarkClusterPut(b *testing.B) {
 			var all []*blaze.ClusterChannel
 			for _, name := range []string{"a", "b", "c"} {
 				of := durable(b, cfg, dir, name)
-				if os.Getenv("BLOCK") != "" {
-					of.Idle = blaze.Block
-				}
 				switch mode {
 				case "memory":
 					of.DataDir = ""
@@ -35,10 +32,7 @@ func BenchmarkClusterPut(b *testing.B) {
 			}
 			ready(b, all...)
 			value := make([]byte, 100)
-			writers := 64
-			if s := os.Getenv("WRITERS"); s != "" {
-				fmt.Sscan(s, &writers)
-			}
+			const writers = 64
 			b.ResetTimer()
 			var done sync.WaitGroup
 			for w := range writers {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -197,5 +198,37 @@ func BenchmarkTransfer(b *testing.B) {
 			}
 		}
 		done += int(c.Entries)
+	}
+}
+
+// The same in a whole member, from the ring's message to what readers see.
+func TestDeliverAllocations(t *testing.T) {
+	r := newRig(t, 2, nil)
+	r.split([]int{0, 1})
+	r.ready(0, 1)
+	n, from := r.nodes[1], r.nodes[0].id
+	var messages [][]byte
+	for _, body := range turns(64, 1000) {
+		head := binary.AppendUvarint([]byte{byte(wire.KindBatch)<<3 | 2}, uint64(len(body)))
+		messages = append(messages, append(head, body...))
+	}
+	i := 0
+	turn := func() {
+		n.core.Deliver(r.now, &core.Delivery{From: from, Payload: messages[i%len(messages)], Received: r.now})
+		n.core.Flush(r.now)
+		n.events = n.events[:0]
+		n.core.State().Changed() // as readers are shown it
+		i++
+	}
+	for range messages {
+		turn()
+	}
+	if got := n.core.State().Size().Entries; got < 900 {
+		t.Fatalf("%d entries", got)
+	}
+	perPut := testing.AllocsPerRun(len(messages), turn) / turnPuts
+	t.Logf("%.2f allocations a put at a member that did not propose it", perPut)
+	if perPut > 2 {
+		t.Errorf("%.2f allocations a put", perPut)
 	}
 }

@@ -238,3 +238,37 @@ func TestClusterStatus(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// The seventeenth ClusterChannel finds no room in the ring. It founds nothing, and its calls say why.
+func TestSeventeenthMember(t *testing.T) {
+	if testing.Short() {
+		t.Skip("17 members in one process")
+	}
+	cfg := testConfig(t)
+	cfg.Idle, cfg.Totem.Profile = blaze.Block, blaze.Shared
+	cfg.ExpectedMembers = 16
+	var all []*blaze.ClusterChannel
+	for i := range 16 {
+		all = append(all, inCluster(t, fmt.Sprint("m", i), cfg))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 40*time.Second)
+	defer cancel()
+	for _, c := range all {
+		if err := c.WaitReady(ctx); err != nil {
+			t.Fatalf("%v\n%+v", err, c.Status())
+		}
+	}
+	dynamic := cfg
+	dynamic.ExpectedMembers = 0
+	one := inCluster(t, "one too many", dynamic)
+	err := one.WaitReady(ctx)
+	if !errors.Is(err, blaze.ErrUnsupported) || !strings.Contains(fmt.Sprint(err), "16") {
+		t.Errorf("WaitReady of the seventeenth: %v\n%+v", err, one.Status())
+	}
+	if _, err := one.Map("m").Put(ctx, "k", nil); !errors.Is(err, blaze.ErrUnsupported) {
+		t.Errorf("Put of the seventeenth: %v", err)
+	}
+	if _, err := all[0].Map("m").Put(ctx, "k", nil); err != nil {
+		t.Errorf("Put of the others: %v", err)
+	}
+}

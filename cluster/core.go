@@ -402,6 +402,9 @@ func (c *Core) Visit(now, confirmed clock.Time, high uint64) {
 	c.visitLinear(now, confirmed, high)
 }
 
+// ringFull is why a member stays outside that finds no room in the ring.
+var ringFull = fmt.Sprintf("the ring has as many members as it can have, %d", wire.MaxRing)
+
 // Full says that the ring has refused this member because it has as many members as a ring can have.
 func (c *Core) Full(now clock.Time) {
 	c.begin(now)
@@ -411,7 +414,7 @@ func (c *Core) Full(now clock.Time) {
 	c.full = true
 	c.warn(now, Error, c.cfg.Self, "the ring has as many members as it can have, %d: this member stays outside", wire.MaxRing)
 	if c.phase == Outside || c.phase == Claiming && !c.ex.sent {
-		c.unsupported(now, "the ring has as many members as it can have")
+		c.unsupported(now, ringFull)
 	}
 }
 

@@ -137,7 +137,7 @@ func (c *Core) onState(now clock.Time, place int, body []byte) {
 	case !d.OK:
 		c.enterOutside(now)
 	case d.Opening.Founding && c.full:
-		c.unsupported(now, "the ring has as many members as it can have")
+		c.unsupported(now, ringFull)
 	case d.Filler != (wire.MemberID{}) && !c.ex.filled:
 		c.enterFilling(now)
 	default:

@@ -488,5 +488,8 @@ func (p *Protocol) stepNotice(now clock.Time, d *wire.Datagram, n *wire.Notice, 
 	}
 	p.peers.says(p, now, d.Transmitter, &n.Standing, r.From)
 	p.holds.answered(p, now, d.Transmitter, false, membersHave(n.Standing.Hears, p.cfg.Self))
+	if n.Standing.Members >= MaxMembers && !p.memb.has(d.Transmitter) && p.memb.n < MaxMembers {
+		p.event(Event{Kind: TooManyMembers, Member: p.cfg.Self}) // that ring is full, and does not say so to this member
+	}
 	return p.foreign(now, d.Transmitter, uint32(n.Ring.Seq))
 }

@@ -176,7 +176,7 @@ type EventKind uint8
 // The events.
 const (
 	StateEntered   EventKind = iota + 1 // Event.State was entered, for Event.Reason
-	TooManyMembers                      // Event.Member would make the ring larger than MaxMembers
+	TooManyMembers                      // Event.Member would make a ring larger than MaxMembers: this one, or, where it is this member, another one
 	SameName                            // Event.Member is alive and has this member's name
 	RemovedStuck                        // Event.Member does not receive and was put out of the ring
 	HeldDown                            // Event.Member is ignored for a while

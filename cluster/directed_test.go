@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,6 +47,7 @@ func (r *rig) claim(members ...int) *ringSim {
 		}
 		r.now = r.now.Add(time.Millisecond)
 		for _, n := range ring.members {
+			n.disk.sync(r.now)
 			if at, ok := n.core.Deadline(); ok && at <= r.now {
 				n.core.Tick(r.now)
 			}
@@ -596,5 +599,90 @@ func TestLongestState(t *testing.T) {
 	}
 	if !sane(&got) {
 		t.Error("it breaks a limit")
+	}
+}
+
+// 21.19: a member whose replica has another hash becomes a learner, and is named.
+func TestWrongHash(t *testing.T) {
+	for wrong := range 3 {
+		r := newRig(t, 3, all3)
+		r.split([]int{0, 1, 2})
+		r.ready(0, 1, 2)
+		r.nodes[0].wait(r.nodes[0].put("a", "1"))
+		r.run(5 * time.Millisecond)
+		r.nodes[wrong].core.state.hash ^= 1 << 20
+		r.split([]int{0, 1, 2})
+		r.settled(0, 1, 2)
+		for i, n := range r.nodes {
+			if transfers := n.core.stats.Transfers; transfers != 0 != (i == wrong) {
+				t.Errorf("member %d is wrong, and member %d had %d transfers", wrong, i, transfers)
+			}
+			if n.core.stats.HashMismatches == 0 || !strings.Contains(n.warnings(), "differs from another member's") {
+				t.Errorf("member %d: %d mismatches, the log says %q", i, n.core.stats.HashMismatches, n.warnings())
+			}
+		}
+	}
+}
+
+// 21.21: a member that a full ring has refused founds nothing, and says so.
+func TestSeventeenth(t *testing.T) {
+	r := newRig(t, wire.MaxRing+1, nil)
+	all := make([]int, wire.MaxRing)
+	for i := range all {
+		all[i] = i
+	}
+	r.split(all, []int{wire.MaxRing})
+	n := r.nodes[wire.MaxRing]
+	n.core.Full(r.now)
+	w, c := n.call(&Call{Kind: CallReady}), n.put("a", "1")
+	r.ready(all...)
+	for _, call := range []*Call{w, c} {
+		if code := n.wait(call); code != CodeUnsupported {
+			t.Errorf("code %d", code)
+		}
+	}
+	if s := n.core.Status(r.now); !strings.Contains(s.Why, "as many members as it can have") || s.Last.Epoch != 0 {
+		t.Errorf("it says %q, and is in epoch %d", s.Why, s.Last.Epoch)
+	}
+	// One leaves, and there is room.
+	r.kill(3)
+	all = append(append(slices.Clone(all[:3]), all[4:]...), wire.MaxRing)
+	r.split(all)
+	r.settled(all...)
+}
+
+// Observers change no quorum, also when they are killed: with them there is a primary where there is one without, and none else.
+func TestObservers(t *testing.T) {
+	r := newRig(t, 5, func(i int, c *Config) { c.Expected, c.Observer = 3, i >= 3 })
+	r.split([]int{3, 4})
+	r.outside(3, WhyVoters)
+	r.split([]int{0, 3, 4})
+	r.outside(0, WhyMembers)
+	r.split([]int{0, 1, 2, 3, 4})
+	r.settled(0, 1, 2, 3, 4)
+	if v := r.nodes[4].core.State().Voters(); len(v) != 3 {
+		t.Errorf("%d voters", len(v))
+	}
+	if code := r.nodes[4].wait(r.nodes[4].put("a", "1")); code != CodeOK {
+		t.Errorf("a put of an observer: code %d", code)
+	}
+	l := r.nodes[4].lock("k", time.Hour)
+	r.nodes[4].wait(l)
+	r.split([]int{0, 3, 4}, []int{1, 2})
+	r.settled(1, 2)
+	r.outside(0, WhyMembers)
+	r.outside(4, WhyMembers)
+	r.split([]int{0, 1, 2, 3, 4})
+	r.settled(0, 1, 2, 3, 4)
+	r.kill(3)
+	r.kill(4)
+	r.split([]int{0, 1, 2})
+	r.settled(0, 1, 2)
+	r.split([]int{0, 1})
+	r.settled(0, 1)
+	for _, i := range []int{0, 1} {
+		if m := r.nodes[i].pub.Master; m == r.nodes[3].id || m == r.nodes[4].id {
+			t.Error("an observer is master")
+		}
 	}
 }

@@ -237,9 +237,11 @@ func (c *Core) commitSynced(now clock.Time) {
 			}
 			return false
 		}
-		ok := Quorum(c.certain.Voters, c.last.N, here)
+		// Voters without a disk, all of a set or none, are asked for nothing: to them what was counted is certain.
+		durable := func(set []wire.Voter) bool { return len(set) > 0 && !set[0].Disk || Quorum(set, c.last.N, here) }
+		ok := durable(c.certain.Voters)
 		for i := 0; ok && i < len(c.doubtful) && c.doubtful[i].Index <= index; i++ {
-			ok = Quorum(c.doubtful[i].Voters, c.last.N, here)
+			ok = durable(c.doubtful[i].Voters)
 		}
 		if ok {
 			best = index

@@ -459,7 +459,7 @@ func (j *jury) pick(c *chain) {
 	})
 	for i := range j.d.Members {
 		if s := j.candidate(c, i); s != nil && samePrimary(c.base, &s.Primary) {
-			c.better(s)
+			j.better(c, s)
 		}
 	}
 }
@@ -474,7 +474,7 @@ func (j *jury) pickForced(c *chain) {
 			c.base, c.best = &s.Primary, nil
 		}
 		if s := j.candidate(c, i); s != nil && samePrimary(&s.Primary, c.base) {
-			c.better(s)
+			j.better(c, s)
 		}
 	}
 }
@@ -507,10 +507,29 @@ func (j *jury) candidate(c *chain, member int) *wire.Stage {
 	return &j.d.Members[member].State.Stages[c.stage[member]]
 }
 
-func (c *chain) better(s *wire.Stage) {
-	if c.best == nil || s.End > c.best.End || s.End == c.best.End && s.Hash < c.best.Hash {
+// better takes s for the best stage if it has come further. Replicas that differ at one end are a defect: then most of them
+// are right, or those with the smaller hash.
+func (j *jury) better(c *chain, s *wire.Stage) {
+	b := c.best
+	if b == nil || s.End > b.End || s.End == b.End && s.Hash != b.Hash &&
+		cmp.Or(cmp.Compare(j.alike(c, s), j.alike(c, b)), cmp.Compare(b.Hash, s.Hash)) > 0 {
 		c.best = s
 	}
+}
+
+// alike is how many members have come to where s is.
+func (j *jury) alike(c *chain, s *wire.Stage) (n int) {
+	for i := range j.d.Members {
+		if o := j.candidate(c, i); o != nil && sameEnd(o, s) {
+			n++
+		}
+	}
+	return n
+}
+
+// sameEnd reports whether two stages are one.
+func sameEnd(a, b *wire.Stage) bool {
+	return a.End == b.End && a.Hash == b.Hash && samePrimary(&a.Primary, &b.Primary)
 }
 
 // collect finds every set of voters that may be in force: a quorum of each is needed.
@@ -660,7 +679,7 @@ func (j *jury) adopt(c *chain) {
 			d.Taken++
 		}
 		s := j.candidate(c, i)
-		if c.ok && s != nil && !c.unable[i] && samePrimary(&s.Primary, &c.best.Primary) && s.End == c.best.End && s.Hash == c.best.Hash {
+		if c.ok && s != nil && !c.unable[i] && sameEnd(s, c.best) {
 			m.Current = true
 			d.Current = append(d.Current, m.Member)
 		}

@@ -271,6 +271,7 @@ func judgements() []judgement {
 		{name: "all are current", told: []Told{tell('a', in(p5, 90)), tell('b', in(p5, 90)), tell('c', in(p5, 90))}, want: "6 abc current a b c, from 5/50 at 90"},
 		{name: "the longest replica is the best; the others are filled", told: []Told{tell('a', in(p5, 80), tail(90)), tell('b', in(p5, 80), tail(95)), tell('c', in(p5, 70))}, want: "6 b current b, from 5/50 at 95, b fills after 70"},
 		{name: "of two that differ at one end the smaller hash", told: []Told{tell('a', in(p5, 90), hash(7)), tell('b', in(p5, 90), hash(6))}, want: "6 b current b, from 5/50 at 90, b fills after 90, missing c"},
+		{name: "of three that of two", told: []Told{tell('a', in(p5, 90), hash(6)), tell('b', in(p5, 90), hash(7)), tell('c', in(p5, 90), hash(7))}, want: "6 bc current b c, from 5/50 at 90, b fills after 90"},
 		{name: "a fresh one learns", told: []Told{tell('a', in(p5, 90)), tell('b', in(p5, 90)), tell('d')}, want: "6 ab current a b, from 5/50 at 90, missing c"},
 		{name: "a replica of an older primary learns, however long it is", told: []Told{tell('a', in(p5, 90)), tell('b', in(p5, 90)), tell('c', in(prim(4, 40, "abc", "abc"), 99))}, want: "6 ab current a b, from 5/50 at 90, base 99"},
 		{name: "nobody has the last primary's end", told: []Told{tell('a', in(prim(4, 40, "abc", "abc"), 99)), tell('b', in(prim(4, 40, "abc", "abc"), 99)), tell('c', last(p5))}, want: "no: no replica of the last primary is here"},

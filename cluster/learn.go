@@ -32,6 +32,10 @@ func (c *Core) enterLearning(now clock.Time, me *Judged) {
 		c.unsupported(now, c.unsupportedRules())
 		return
 	}
+	if me.Twin {
+		c.unsupported(now, copiedSeat)
+		return
+	}
 	c.phase = Learning
 	c.outside(now, true)
 	c.learn = learning{partial: c.learn.partial}

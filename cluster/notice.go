@@ -62,9 +62,12 @@ func (c *Core) notice(now clock.Time) {
 		c.once(now, Warn, c.cfg.Self, "some members have a DataDir and some have none: those without one never vote")
 	}
 	if c.judged().Twin {
-		c.failure, c.why = CodeUnsupported, "another member has the same seat: a data directory was copied"
+		c.failure, c.why = CodeUnsupported, copiedSeat
 	}
 }
+
+// copiedSeat is why a member takes no part that is not alone with its seat.
+const copiedSeat = "another member has the same seat: a data directory was copied"
 
 func lastStage(s *wire.ClusterState) *wire.Stage {
 	if len(s.Stages) == 0 {

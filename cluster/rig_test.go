@@ -58,6 +58,7 @@ type node struct {
 	warned []string
 	calls  uint64
 	inbox  []parcel
+	disk   *memDisk // nil: none
 }
 
 type parcel struct {
@@ -219,6 +220,7 @@ func (r *rig) turn() {
 			n.core.Tick(r.now)
 		}
 		n.core.Flush(r.now)
+		n.disk.sync(r.now)
 	}
 }
 

@@ -128,8 +128,13 @@ func (c *clusterCalls) judge() {
 		}
 		switch e.Code {
 		case ClusterNoQuorum, ClusterClosed:
-			if len(call.nodes) > 0 {
-				r.add("MP-3", call.nodes[0].record, "counted, and the call of record %d ended with %q in record %d", call.called, clusterCodes[e.Code], call.returned)
+			at := 0
+			// Of a Lock call a wait may have gone with its place in line, or a lock been given back: nothing of that is left.
+			for op.Kind == ClusterLock && at < len(call.nodes) && call.nodes[at].record < call.returned {
+				at++
+			}
+			if len(call.nodes) > at {
+				r.add("MP-3", call.nodes[at].record, "counted, and the call of record %d ended with %q in record %d", call.called, clusterCodes[e.Code], call.returned)
 			}
 		case ClusterUnknown:
 		default:

@@ -64,9 +64,7 @@ func NewClusterChannel(name string, cfg Config) (*ClusterChannel, error) {
 	if err := g.SetConfig(cfg); err != nil {
 		return nil, err
 	}
-	c := &ClusterChannel{g}
-	c.openDesk()
-	return c, nil
+	return &ClusterChannel{g}, nil
 }
 
 // clusterConfig is what a start of a ClusterChannel needs besides; nil for others.

@@ -7,7 +7,7 @@ type Entry struct {
 	Key     string
 	Value   []byte
 	Version uint64    // rises with every change of the map
-	Owner   MemberID  // with RemoveOnExit the member that put it, which it goes with; else zero
+	Owner   MemberID  // the member that put it
 	Expires time.Time // zero: never
 }
 

@@ -61,7 +61,7 @@ func (c *Core) Cancel(now clock.Time, number uint64) (proposed, ok bool) {
 	if s == nil {
 		return false, false
 	}
-	proposed = s.place >= offered && s.place <= counted
+	proposed = s.proposed()
 	delete(c.calls, number)
 	c.abandon(s)
 	s.call = nil // whoever comes to it in its place takes it back
@@ -151,11 +151,14 @@ func (c *Core) refuse(s *slot) {
 		return
 	}
 	c.abandon(s)
-	if c.failure != CodeOK {
+	switch {
+	case s.once:
+		c.answer(s, CodeUnknown)
+	case c.failure != CodeOK:
 		c.answer(s, c.failure)
-		return
+	default:
+		c.answer(s, CodeNoQuorum)
 	}
-	c.answer(s, CodeNoQuorum)
 }
 
 // giveUp ends slots whose outcome this member does not learn. What is owed is proposed again: it may be counted twice.

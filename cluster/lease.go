@@ -77,7 +77,7 @@ func (c *Core) handOut(now clock.Time, s *slot) {
 	s.request = 0
 	if h.gone || now >= min(h.deadline, c.until()) {
 		c.owe(h)
-		s.hold = nil
+		s.hold, s.once = nil, true
 		s.place = queued
 		c.queue.push(s)
 		return
@@ -185,7 +185,7 @@ func (c *Core) compareLocks(now clock.Time) {
 			continue
 		}
 		delete(c.requests, s.request)
-		s.request, s.place = 0, queued
+		s.request, s.place, s.once = 0, queued, true
 		c.queue.push(s)
 	}
 }

@@ -64,21 +64,18 @@ type table struct {
 
 // owner is what goes with one member, whether it is in the member table or not.
 type owner struct {
-	id                  wire.MemberID
-	firstWait, lastWait *wait
-	entries             heap[*owned] // the lowest version first
+	id                    wire.MemberID
+	firstWait, lastWait   *wait  // in the order of the Lock operations
+	firstEntry, lastEntry *owned // in order of version
 }
 
 // owned is an entry that goes with its owner.
 type owned struct {
-	entry *Entry
-	table *table
-	owner *owner
-	where int
+	entry      *Entry
+	table      *table
+	owner      *owner
+	prev, next *owned
 }
-
-func (w *owned) key() int64  { return int64(w.entry.Version()) }
-func (w *owned) place() *int { return &w.where }
 
 func newTables(c wire.Chain) *tables {
 	return &tables{
@@ -275,10 +272,16 @@ func (t *tables) keep(m *table, e *Entry) {
 	t.keepTerm(m, e)
 }
 
-// keepOwned notes an entry with an owner.
+// keepOwned notes an entry with an owner, of a higher version than all of its entries before.
 func (t *tables) keepOwned(m *table, e *Entry) {
-	w := &owned{entry: e, table: m, owner: t.owner(e.Owner())}
-	w.owner.entries.add(w)
+	o := t.owner(e.Owner())
+	w := &owned{entry: e, table: m, owner: o, prev: o.lastEntry}
+	if o.lastEntry != nil {
+		o.lastEntry.next = w
+	} else {
+		o.firstEntry = w
+	}
+	o.lastEntry = w
 	t.owned[e.Version()] = w
 }
 
@@ -296,7 +299,16 @@ func (t *tables) forget(e *Entry) {
 	if more.Owner != (wire.MemberID{}) {
 		w := t.owned[e.Version()]
 		delete(t.owned, e.Version())
-		w.owner.entries.remove(w)
+		if w.prev != nil {
+			w.prev.next = w.next
+		} else {
+			w.owner.firstEntry = w.next
+		}
+		if w.next != nil {
+			w.next.prev = w.prev
+		} else {
+			w.owner.lastEntry = w.prev
+		}
 		t.settle(w.owner)
 	}
 	if more.TTL != 0 {
@@ -317,7 +329,7 @@ func (t *tables) owner(id wire.MemberID) *owner {
 
 // settle forgets an owner of nothing.
 func (t *tables) settle(o *owner) {
-	if len(o.entries) == 0 && o.firstWait == nil {
+	if o.firstEntry == nil && o.firstWait == nil {
 		delete(t.owners, o.id)
 	}
 }
@@ -325,11 +337,11 @@ func (t *tables) settle(o *owner) {
 // sweepable reports whether the first entry of o is to go: its member is not in the table, or entered it after the entry was
 // written.
 func (t *tables) sweepable(o *owner) bool {
-	if o == nil || len(o.entries) == 0 {
+	if o == nil || o.firstEntry == nil {
 		return false
 	}
 	row := t.row(o.id)
-	return row == nil || o.entries[0].entry.Version() < row.Age
+	return row == nil || o.firstEntry.entry.Version() < row.Age
 }
 
 // sweep removes entries of a member that is gone, the oldest first.
@@ -345,7 +357,7 @@ func (t *tables) sweep(p *pass, id wire.MemberID) Code {
 func (t *tables) sweepSome(p *pass, id wire.MemberID, n int) int {
 	o, done := t.owners[id], 0
 	for ; done < n && t.sweepable(o); done++ {
-		m, e := o.entries[0].table, o.entries[0].entry
+		m, e := o.firstEntry.table, o.firstEntry.entry
 		t.drop(m, e)
 		p.event(Event{Kind: EventOwnerGone, By: id, Map: m.name, Old: e})
 		t.close(m)

@@ -183,9 +183,7 @@ func (c *Core) answerFetch(now clock.Time, s *stream) {
 	a.Index, a.Hash, a.Entries, a.Digest = s.cut.Index, s.cut.Hash, s.cut.Entries, s.cut.Digest
 	var n int
 	a.Data, n, a.Next, a.End = s.cut.Part(c.buf[:0], now, s.part, s.from, chunkBytes)
-	if c.buf = a.Data; cap(c.buf) > 4*chunkBytes {
-		c.buf = nil // it was one long entry
-	}
+	c.buf = a.Data
 	a.Count, a.CRC = uint32(n), wire.PartChecksum(a.Data)
 	s.from = a.Next
 	if a.End {

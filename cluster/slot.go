@@ -21,9 +21,13 @@ type slot struct {
 	index uint64
 	code  Code
 	until clock.Time // of Extend
+	once  bool       // of a Lock that has counted, was over too soon, and is proposed anew
 
 	next *slot // of the free list
 }
+
+// proposed reports whether the operation may have happened, or may yet.
+func (s *slot) proposed() bool { return s.once || s.place >= offered && s.place <= counted }
 
 // place is where a slot is.
 type place uint8

@@ -29,7 +29,7 @@ func (c *Core) Close(now clock.Time, linger time.Duration) {
 func (c *Core) endCalls(code Code) {
 	end := func(s *slot) {
 		if s.call != nil {
-			s.call.Proposed = s.place >= offered && s.place <= counted
+			s.call.Proposed = s.proposed()
 			s.call.Code = code
 			delete(c.calls, s.number)
 			c.done = append(c.done, s.call)

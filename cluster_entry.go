@@ -7,8 +7,8 @@ type Entry struct {
 	Key     string
 	Value   []byte
 	Version uint64    // rises with every change of the map
-	Owner   MemberID  // the member that put it
-	Expires time.Time // zero: never
+	Owner   MemberID  // with RemoveOnExit: the member that put it; else zero
+	Expires time.Time // with TTL: by the writer's clock, and for information; zero: never
 }
 
 // Message decodes an entry that PutMessage wrote.

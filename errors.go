@@ -19,7 +19,8 @@ var (
 	// slower than the sender. Nothing was sent; the same Offer succeeds later.
 	ErrBackPressure = errors.New("blaze: back-pressure")
 
-	// ErrTooLarge means that a message exceeds Config.MaxMessageSize.
+	// ErrTooLarge means that a message exceeds Config.MaxMessageSize, or that something exceeds a limit of a group or
+	// cluster.
 	ErrTooLarge = errors.New("blaze: message too large")
 
 	// ErrNoSuchMember means that no member with this MemberID is there (any more).
@@ -42,11 +43,12 @@ var (
 	// ErrKind means that a Value holds another kind, or that no kind of Value fits.
 	ErrKind = errors.New("blaze: wrong kind")
 
-	// ErrNoQuorum means that this member is not in the primary component.
+	// ErrNoQuorum means that this member is not in the primary component of its cluster: the operation did not happen,
+	// and will not.
 	ErrNoQuorum = errors.New("blaze: no quorum")
 
-	// ErrUnknownOutcome means that the quorum went while the operation was under way: it may
-	// have happened.
+	// ErrUnknownOutcome means that the quorum, or the member that was asked, went while the operation was under way, or
+	// that ctx ended: it may have happened.
 	ErrUnknownOutcome = errors.New("blaze: outcome unknown")
 
 	// ErrLocked means that somebody else holds the key's lock.
@@ -58,7 +60,8 @@ var (
 	// ErrVersion means that the entry's version is not the expected one.
 	ErrVersion = errors.New("blaze: version has changed")
 
-	// ErrArgument means that an argument is missing that must be there: a Message, a handler.
+	// ErrArgument means that an argument is missing that must be there (a Message, a handler), or is out of its range: a
+	// TTL, a lease, a key.
 	ErrArgument = errors.New("blaze: bad argument")
 
 	// ErrConfig means that a Config or URI is not valid: the error names field, value and what

@@ -74,6 +74,13 @@ func (f *feed[T]) end(r *reader[T]) {
 	r.at.Store(nil)
 }
 
+// leave takes a reader out.
+func (f *feed[T]) leave(r *reader[T]) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.end(r)
+}
+
 // put appends events, which are the feed's from now on, if somebody reads it. It is called with mu, and reports how many
 // readers were cut off.
 func (f *feed[T]) put(events []T, bytes uint64, reset bool) (overrun int) {

@@ -16,62 +16,73 @@ import (
 type Watcher struct {
 	replica *Replica
 	name    string // for the log
-	serve   func(w *Watcher, c *Cluster)
-	gone    chan struct{} // closed by Cancel
-	once    sync.Once
-	inside  atomic.Uint64 // the goroutine; 0: none
-	ended   chan struct{} // closed when the goroutine of this run has ended; nil: there was none; guarded by replica.mu
-	quit    chan struct{} // of the run; guarded by replica.mu until the goroutine runs
-	told    bool          // the handler was given something; the goroutine's
+	// begin takes its place in the list of events, and returns what the goroutine does from there on.
+	begin  func(s *session) (serve func(c *Cluster))
+	gone   chan struct{} // closed by Cancel
+	once   sync.Once
+	cancel func()        // called once by Cancel
+	inside atomic.Uint64 // the goroutine; 0: none
+	last   *session      // of the run, or of the one before; nil: there was none; guarded by replica.mu
+	told   bool          // the handler was given something; the goroutine's
+}
+
+// session is what a Watcher has in one run.
+type session struct {
+	*Watcher
+	quit  <-chan struct{} // closed at the end of the run
+	ended chan struct{}   // closed when its goroutine has ended
 }
 
 // Watch has a handler called with the events of a map, whose keys begin with prefix: first present, with what is there,
 // in order of keys. reset comes first where that does not continue what the handler was given before.
 func (p *Replica) Watch(m *ReplicaMap, prefix string, present func(*cluster.Entry), event func(*cluster.Event), reset func()) *Watcher {
 	p.watching.Add(1)
-	k := &keyWatch{m: m, prefix: prefix, present: present, event: event, reset: reset}
-	return p.add(m.name, func(w *Watcher, c *Cluster) {
-		k.serve(w)
+	w := &Watcher{name: m.name, cancel: func() { p.watching.Add(-1) }}
+	w.begin = func(s *session) func(*Cluster) {
+		k := &keyWatch{session: s, m: m, prefix: prefix, present: present, event: event, reset: reset}
 		m.feed.mu.Lock()
 		defer m.feed.mu.Unlock()
-		m.feed.end(&k.at)
-	})
+		m.feed.begin(&k.at)
+		root := m.root.Load()
+		return func(*Cluster) { k.serve(root) }
+	}
+	return p.add(w)
 }
 
 // WatchMaster has h called with the present master, and then with each one that follows.
 func (p *Replica) WatchMaster(h func(*Cluster, wire.MemberID)) *Watcher {
-	return p.add("OnMaster", func(w *Watcher, c *Cluster) {
+	w := &Watcher{name: "OnMaster", cancel: func() {}}
+	w.begin = func(s *session) func(*Cluster) {
 		var at reader[wire.MemberID]
 		f := &p.masters
 		f.mu.Lock()
+		defer f.mu.Unlock()
 		f.begin(&at)
 		now := p.master
-		f.mu.Unlock()
-		defer func() {
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			f.end(&at)
-		}()
-		if now != (wire.MemberID{}) && !w.over() {
-			h(c, now)
-		}
-		for {
-			page, ok := next(w, &at)
-			if !ok {
-				return
+		return func(c *Cluster) {
+			defer f.leave(&at)
+			if now != (wire.MemberID{}) && !s.over() {
+				h(c, now)
 			}
-			for _, id := range page.events {
-				if w.over() {
+			for {
+				page, ok := next(s, &at)
+				if !ok {
 					return
 				}
-				h(c, id)
+				for _, id := range page.events {
+					if s.over() {
+						return
+					}
+					h(c, id)
+				}
 			}
 		}
-	})
+	}
+	return p.add(w)
 }
 
-func (p *Replica) add(name string, serve func(*Watcher, *Cluster)) *Watcher {
-	w := &Watcher{replica: p, name: name, serve: serve, gone: make(chan struct{})}
+func (p *Replica) add(w *Watcher) *Watcher {
+	w.replica, w.gone = p, make(chan struct{})
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.watchers = append(p.watchers, w)
@@ -83,22 +94,17 @@ func (p *Replica) add(name string, serve func(*Watcher, *Cluster)) *Watcher {
 
 // start runs the handler. It is called with replica.mu.
 func (w *Watcher) start(c *Cluster) {
-	before, ended := w.ended, make(chan struct{})
-	w.ended, w.quit = ended, c.quit
+	before, s := w.last, &session{w, c.quit, make(chan struct{})}
+	w.last = s
+	serve := w.begin(s)
 	go func() {
-		defer close(ended)
+		defer close(s.ended)
 		if before != nil {
-			select {
-			case <-before: // the handler that an earlier run has left behind
-			case <-c.quit:
-				<-before
-			}
+			<-before.ended // the handler that an earlier run has left behind
 		}
 		w.inside.Store(gid.Current())
 		defer w.inside.Store(0)
-		if !w.over() {
-			w.serve(w, c)
-		}
+		serve(c)
 	}()
 }
 
@@ -107,29 +113,34 @@ func (w *Watcher) Cancel() {
 	p := w.replica
 	w.once.Do(func() {
 		close(w.gone)
+		w.cancel()
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if at := slices.Index(p.watchers, w); at >= 0 {
 			p.watchers = slices.Delete(p.watchers, at, at+1)
 		}
 	})
-	p.mu.Lock()
-	ended := w.ended
-	p.mu.Unlock()
-	if ended != nil && !w.Called() {
-		<-ended
+	if s := w.session(); s != nil && !w.Called() {
+		<-s.ended
 	}
+}
+
+// session is the last one; nil: there was none.
+func (w *Watcher) session() *session {
+	w.replica.mu.Lock()
+	defer w.replica.mu.Unlock()
+	return w.last
 }
 
 // Called reports whether the caller is the handler.
 func (w *Watcher) Called() bool { return w.inside.Load() == gid.Current() }
 
 // over reports whether the handler is to be given nothing more.
-func (w *Watcher) over() bool {
+func (s *session) over() bool {
 	select {
-	case <-w.gone:
+	case <-s.gone:
 		return true
-	case <-w.quit:
+	case <-s.quit:
 		return true
 	default:
 		return false
@@ -137,9 +148,9 @@ func (w *Watcher) over() bool {
 }
 
 // next waits for the next page. ok is false when the watch or the run is over.
-func next[T any](w *Watcher, at *reader[T]) (p *page[T], ok bool) {
+func next[T any](s *session, at *reader[T]) (p *page[T], ok bool) {
 	for {
-		if w.over() {
+		if s.over() {
 			return nil, false
 		}
 		if p, overrun := at.next(); p != nil || overrun {
@@ -147,8 +158,8 @@ func next[T any](w *Watcher, at *reader[T]) (p *page[T], ok bool) {
 		}
 		select {
 		case <-at.more():
-		case <-w.gone:
-		case <-w.quit:
+		case <-s.gone:
+		case <-s.quit:
 		}
 	}
 }
@@ -177,14 +188,12 @@ func (p *Replica) Join(giveUp <-chan struct{}) (left []string) {
 	all := slices.Clone(p.watchers)
 	p.mu.Unlock()
 	for _, w := range all {
-		p.mu.Lock()
-		ended := w.ended
-		p.mu.Unlock()
-		if ended == nil || w.Called() {
+		s := w.session()
+		if s == nil || w.Called() {
 			continue
 		}
 		select {
-		case <-ended:
+		case <-s.ended:
 		case <-giveUp:
 			left = append(left, w.name)
 		}
@@ -205,6 +214,7 @@ func (p *Replica) Overruns() uint64 { return p.overruns.Load() }
 
 // keyWatch is a watch of the keys with one prefix.
 type keyWatch struct {
+	*session
 	m       *ReplicaMap
 	prefix  string
 	present func(*cluster.Entry)
@@ -213,29 +223,21 @@ type keyWatch struct {
 	at      reader[cluster.Event]
 }
 
-func (k *keyWatch) serve(w *Watcher) {
-	f := &k.m.feed
-	f.mu.Lock()
-	f.begin(&k.at)
-	root := k.m.root.Load()
-	f.mu.Unlock()
-	for anew := w.told; ; anew = true {
-		w.told = true
+func (k *keyWatch) serve(root *trie.Root) {
+	defer k.m.feed.leave(&k.at)
+	for anew := k.told; !k.over(); anew = true {
+		k.told = true
 		if anew {
 			k.reset()
 		}
-		if !k.all(w, root) {
-			return
-		}
-		root = k.follow(w)
-		if w.over() {
-			return
+		if k.all(root) {
+			root = k.follow()
 		}
 	}
 }
 
 // all gives the handler what is there, and reports whether it could go on to the end.
-func (k *keyWatch) all(w *Watcher, root *trie.Root) bool {
+func (k *keyWatch) all(root *trie.Root) bool {
 	var list []*cluster.Entry
 	for e := range root.All() {
 		if strings.HasPrefix(e.Key(), k.prefix) {
@@ -244,28 +246,28 @@ func (k *keyWatch) all(w *Watcher, root *trie.Root) bool {
 	}
 	slices.SortFunc(list, func(a, b *cluster.Entry) int { return strings.Compare(a.Key(), b.Key()) })
 	for _, e := range list {
-		if w.over() {
+		if k.over() {
 			return false
 		}
 		k.present(e)
 	}
-	return !w.over()
+	return true
 }
 
 // follow gives the handler events until they do not continue, or the watch is over. It returns the root to begin anew
 // with.
-func (k *keyWatch) follow(w *Watcher) *trie.Root {
+func (k *keyWatch) follow() *trie.Root {
 	for {
-		page, ok := next(w, &k.at)
+		page, ok := next(k.session, &k.at)
 		if !ok || page.reset {
-			if !w.over() {
-				return k.again(w, !ok)
+			if !k.over() {
+				return k.again(!ok)
 			}
 			return nil
 		}
 		for i := range page.events {
 			if e := &page.events[i]; strings.HasPrefix(KeyOf(e), k.prefix) {
-				if w.over() {
+				if k.over() {
 					return nil
 				}
 				k.event(e)
@@ -283,10 +285,10 @@ func KeyOf(e *cluster.Event) string {
 }
 
 // again puts the reader at the end of the list, and returns the root that belongs there.
-func (k *keyWatch) again(w *Watcher, overrun bool) *trie.Root {
+func (k *keyWatch) again(overrun bool) *trie.Root {
 	if overrun {
-		w.replica.overruns.Add(1)
-		w.replica.slow(w, k.prefix)
+		k.replica.overruns.Add(1)
+		k.replica.slow(k.Watcher, k.prefix)
 	}
 	f := &k.m.feed
 	f.mu.Lock()

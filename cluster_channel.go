@@ -64,7 +64,9 @@ func NewClusterChannel(name string, cfg Config) (*ClusterChannel, error) {
 	if err := g.SetConfig(cfg); err != nil {
 		return nil, err
 	}
-	return &ClusterChannel{g}, nil
+	c := &ClusterChannel{g}
+	c.openDesk()
+	return c, nil
 }
 
 // clusterConfig is what a start of a ClusterChannel needs besides; nil for others.

@@ -110,6 +110,14 @@ func (g *GroupChannel) HandleInbox(inbox string, h func(*Message)) (*Subscriptio
 	if h == nil {
 		return nil, fmt.Errorf("%w: HandleInbox %q: the handler is nil", ErrArgument, words.Abridged(inbox))
 	}
+	if err := checkOwnInbox(inbox); err != nil {
+		return nil, err
+	}
+	return g.handleInbox(inbox, h)
+}
+
+// handleInbox is HandleInbox without its checks.
+func (g *GroupChannel) handleInbox(inbox string, h func(*Message)) (*Subscription, error) {
 	s := &Subscription{c: g.Channel, pattern: inbox, done: make(chan struct{})}
 	return g.openInbox(s, false, func(m *intake.Message) {
 		payload, call, wanted := m.Item()
@@ -134,12 +142,6 @@ func messageFrom(kind Kind, payload []byte) (*Message, error) {
 // openInbox takes in a new handler of an in-box: with a queue, whose items handle is given, or Inline.
 func (g *GroupChannel) openInbox(s *Subscription, runInline bool, handle func(*intake.Message), h func(*Call)) (*Subscription, error) {
 	name := s.pattern
-	if err := checkInbox(name); err != nil {
-		return nil, err
-	}
-	if strings.HasPrefix(name, reserved) {
-		return nil, fmt.Errorf("%w: in-box %q: names that begin with %q are reserved", ErrArgument, name, reserved)
-	}
 	if runInline {
 		s.inbox = &inlineInbox{s: s, h: h}
 	} else {
@@ -192,6 +194,17 @@ const reserved = "blaze."
 func checkInbox(name string) error {
 	if len(name) > wire.MaxName || !utf8.ValidString(name) {
 		return fmt.Errorf("%w: in-box %s: must be valid UTF-8 of at most %d bytes", ErrTopic, strconv.Quote(words.Abridged(name)), wire.MaxName)
+	}
+	return nil
+}
+
+// checkOwnInbox judges the name of an in-box that is to have a handler.
+func checkOwnInbox(name string) error {
+	if err := checkInbox(name); err != nil {
+		return err
+	}
+	if strings.HasPrefix(name, reserved) {
+		return fmt.Errorf("%w: in-box %q: names that begin with %q are reserved", ErrArgument, name, reserved)
 	}
 	return nil
 }

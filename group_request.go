@@ -418,6 +418,9 @@ func (g *GroupChannel) HandleCalls(inbox string, h func(*Call), opts ...Subscrib
 		}
 		opt(&o)
 	}
+	if err := checkOwnInbox(inbox); err != nil {
+		return nil, err
+	}
 	s := &Subscription{c: g.Channel, pattern: inbox, done: make(chan struct{})}
 	lent := new(Call)
 	return g.openInbox(s, o.inline, func(m *intake.Message) {

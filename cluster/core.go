@@ -482,7 +482,7 @@ func (c *Core) Flush(now clock.Time) {
 	if len(c.linear.waiting) > 0 || len(c.linear.rounds) > 0 {
 		c.cfg.Ring.Hurry()
 	}
-	c.tellLost(now) // before the new bound is published, which is for those that are still held
+	c.tellLost(now)
 	c.publish(now)
 	for i := 0; i < len(c.done); i++ {
 		call := c.done[i]
@@ -490,20 +490,24 @@ func (c *Core) Flush(now clock.Time) {
 		c.cfg.Sink.Done(now, call)
 	}
 	c.done = c.done[:0]
-	c.tellLost(now)
+	for _, n := range c.lost {
+		c.cfg.Sink.Lost(now, n)
+	}
+	c.lost = c.lost[:0]
 }
 
-// tellLost says which locks are lost, of those whose calls have ended.
+// tellLost says which locks are lost before the publication lets others be held for longer: a reader must not believe in a lock
+// again that was over. Those whose calls end in this turn come after their Done.
 func (c *Core) tellLost(now clock.Time) {
-	later := c.lost[:0]
+	kept := c.lost[:0]
 	for _, n := range c.lost {
 		if slices.ContainsFunc(c.done, func(call *Call) bool { return call.Number == n }) {
-			later = append(later, n)
-		} else {
-			c.cfg.Sink.Lost(now, n)
+			kept = append(kept, n)
+			continue
 		}
+		c.cfg.Sink.Lost(now, n)
 	}
-	c.lost = later
+	c.lost = kept
 }
 
 // publish shows readers what has changed.

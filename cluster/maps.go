@@ -64,18 +64,21 @@ type table struct {
 
 // owner is what goes with one member, whether it is in the member table or not.
 type owner struct {
-	id                    wire.MemberID
-	firstWait, lastWait   *wait  // in the order of the Lock operations
-	firstEntry, lastEntry *owned // in order of version
+	id                  wire.MemberID
+	firstWait, lastWait *wait
+	entries             heap[*owned] // the lowest version first
 }
 
 // owned is an entry that goes with its owner.
 type owned struct {
-	entry      *Entry
-	table      *table
-	owner      *owner
-	prev, next *owned
+	entry *Entry
+	table *table
+	owner *owner
+	where int
 }
+
+func (w *owned) key() int64  { return int64(w.entry.Version()) }
+func (w *owned) place() *int { return &w.where }
 
 func newTables(c wire.Chain) *tables {
 	return &tables{
@@ -272,16 +275,10 @@ func (t *tables) keep(m *table, e *Entry) {
 	t.keepTerm(m, e)
 }
 
-// keepOwned notes an entry with an owner, of a higher version than all of its entries before.
+// keepOwned notes an entry with an owner.
 func (t *tables) keepOwned(m *table, e *Entry) {
-	o := t.owner(e.Owner())
-	w := &owned{entry: e, table: m, owner: o, prev: o.lastEntry}
-	if o.lastEntry != nil {
-		o.lastEntry.next = w
-	} else {
-		o.firstEntry = w
-	}
-	o.lastEntry = w
+	w := &owned{entry: e, table: m, owner: t.owner(e.Owner())}
+	w.owner.entries.add(w)
 	t.owned[e.Version()] = w
 }
 
@@ -299,16 +296,7 @@ func (t *tables) forget(e *Entry) {
 	if more.Owner != (wire.MemberID{}) {
 		w := t.owned[e.Version()]
 		delete(t.owned, e.Version())
-		if w.prev != nil {
-			w.prev.next = w.next
-		} else {
-			w.owner.firstEntry = w.next
-		}
-		if w.next != nil {
-			w.next.prev = w.prev
-		} else {
-			w.owner.lastEntry = w.prev
-		}
+		w.owner.entries.remove(w)
 		t.settle(w.owner)
 	}
 	if more.TTL != 0 {
@@ -329,7 +317,7 @@ func (t *tables) owner(id wire.MemberID) *owner {
 
 // settle forgets an owner of nothing.
 func (t *tables) settle(o *owner) {
-	if o.firstEntry == nil && o.firstWait == nil {
+	if len(o.entries) == 0 && o.firstWait == nil {
 		delete(t.owners, o.id)
 	}
 }
@@ -337,11 +325,11 @@ func (t *tables) settle(o *owner) {
 // sweepable reports whether the first entry of o is to go: its member is not in the table, or entered it after the entry was
 // written.
 func (t *tables) sweepable(o *owner) bool {
-	if o == nil || o.firstEntry == nil {
+	if o == nil || len(o.entries) == 0 {
 		return false
 	}
 	row := t.row(o.id)
-	return row == nil || o.firstEntry.entry.Version() < row.Age
+	return row == nil || o.entries[0].entry.Version() < row.Age
 }
 
 // sweep removes entries of a member that is gone, the oldest first.
@@ -357,7 +345,7 @@ func (t *tables) sweep(p *pass, id wire.MemberID) Code {
 func (t *tables) sweepSome(p *pass, id wire.MemberID, n int) int {
 	o, done := t.owners[id], 0
 	for ; done < n && t.sweepable(o); done++ {
-		m, e := o.firstEntry.table, o.firstEntry.entry
+		m, e := o.entries[0].table, o.entries[0].entry
 		t.drop(m, e)
 		p.event(Event{Kind: EventOwnerGone, By: id, Map: m.name, Old: e})
 		t.close(m)

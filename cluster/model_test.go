@@ -677,13 +677,11 @@ func check(t *testing.T, s *State) {
 	}
 	listed, mine := 0, 0
 	for id, o := range tb.owners {
-		var last uint64
-		for w := o.firstEntry; w != nil; w = w.next {
+		for i, w := range o.entries {
 			listed++
-			if w.entry.Version() <= last || w.entry.Owner() != id || w.table.trie.Get([]byte(w.entry.Key())) != w.entry {
+			if w.where != i || i > 0 && w.key() <= o.entries[(i-1)/2].key() || w.entry.Owner() != id || w.table.trie.Get([]byte(w.entry.Key())) != w.entry {
 				t.Fatal("an owner's list is wrong")
 			}
-			last = w.entry.Version()
 		}
 		for w := o.firstWait; w != nil; w = w.mine.next {
 			mine++

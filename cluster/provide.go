@@ -183,7 +183,9 @@ func (c *Core) answerFetch(now clock.Time, s *stream) {
 	a.Index, a.Hash, a.Entries, a.Digest = s.cut.Index, s.cut.Hash, s.cut.Entries, s.cut.Digest
 	var n int
 	a.Data, n, a.Next, a.End = s.cut.Part(c.buf[:0], now, s.part, s.from, chunkBytes)
-	c.buf = a.Data
+	if c.buf = a.Data; cap(c.buf) > 4*chunkBytes {
+		c.buf = nil // it was one long entry
+	}
 	a.Count, a.CRC = uint32(n), wire.PartChecksum(a.Data)
 	s.from = a.Next
 	if a.End {

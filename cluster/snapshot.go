@@ -248,7 +248,6 @@ type Builder struct {
 	sum   uint64
 	maps  []built
 	locks built // its trie is the locks'
-	owned []ownedEntry
 	count uint64
 }
 
@@ -256,11 +255,6 @@ type Builder struct {
 type built struct {
 	*table
 	count, digest uint64
-}
-
-type ownedEntry struct {
-	table *table
-	entry *Entry
 }
 
 // NewBuilder returns an empty one.
@@ -302,10 +296,11 @@ func (b *Builder) Add(now clock.Time, part uint32, data []byte) error {
 			return wire.ErrRange // twice
 		}
 		b.count++
-		if e.Owner() != (wire.MemberID{}) {
-			b.owned = append(b.owned, ownedEntry{m.table, e})
+		t := b.state.tables
+		if t.owned[e.Version()] != nil || t.expiry[e.Version()] != nil {
+			return wire.ErrRange // one operation writes one entry
 		}
-		b.state.tables.keepTerm(m.table, e)
+		t.keep(m.table, e)
 	}
 	return nil
 }
@@ -472,16 +467,6 @@ func (b *Builder) readTables(r *reader, s *State) (ok bool) {
 	return true
 }
 
-func compare(a, b uint64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
-}
-
 // differs reports whether not all that should be there is there, or something else.
 func (m *built) differs() bool { return uint64(m.trie.Len()) != m.count || m.trie.Digest() != m.digest }
 
@@ -501,10 +486,6 @@ func (b *Builder) State(digest uint64) (*State, error) {
 		t.entries += m.trie.Len()
 		t.bytes += m.trie.Bytes() + EntryBytes*int64(m.trie.Len())
 		t.touch(m.table)
-	}
-	slices.SortFunc(b.owned, func(a, b ownedEntry) int { return compare(a.entry.Version(), b.entry.Version()) })
-	for _, o := range b.owned {
-		t.keepOwned(o.table, o.entry)
 	}
 	for id, o := range t.owners {
 		if t.sweepable(o) {

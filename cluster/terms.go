@@ -16,60 +16,18 @@ type term struct {
 	entry *Entry
 }
 
-// terms is a heap, the earliest first.
-type terms struct{ heap []*term }
+func (x *term) key() int64  { return int64(x.at) }
+func (x *term) place() *int { return &x.where }
 
-func (t *terms) add(x *term) {
-	x.where = len(t.heap)
-	t.heap = append(t.heap, x)
-	t.up(x.where)
-}
+// terms is what ends first, first.
+type terms struct{ heap heap[*term] }
+
+func (t *terms) add(x *term) { t.heap.add(x) }
 
 // remove takes x out; nil, and one that is not in, are fine.
 func (t *terms) remove(x *term) {
-	if x == nil || x.where < 0 {
-		return
-	}
-	i, last := x.where, len(t.heap)-1
-	t.set(i, t.heap[last])
-	t.heap[last] = nil
-	t.heap = t.heap[:last]
-	if i < last {
-		t.down(i)
-		t.up(i)
-	}
-	x.where = -1
-}
-
-func (t *terms) set(i int, x *term) {
-	t.heap[i] = x
-	x.where = i
-}
-
-func (t *terms) up(i int) {
-	for x := t.heap[i]; i > 0; {
-		p := (i - 1) / 2
-		if t.heap[p].at <= x.at {
-			break
-		}
-		t.set(i, t.heap[p])
-		t.set(p, x)
-		i = p
-	}
-}
-
-func (t *terms) down(i int) {
-	for x := t.heap[i]; ; {
-		k := 2*i + 1
-		if k+1 < len(t.heap) && t.heap[k+1].at < t.heap[k].at {
-			k++
-		}
-		if k >= len(t.heap) || x.at <= t.heap[k].at {
-			return
-		}
-		t.set(i, t.heap[k])
-		t.set(k, x)
-		i = k
+	if x != nil && x.where >= 0 {
+		t.heap.remove(x)
 	}
 }
 
@@ -105,7 +63,7 @@ func (s *State) EndedTerm(now, retry clock.Time) (op wire.ClusterOp, ok bool) {
 	}
 	x := t.heap[0]
 	x.at = max(retry, now+1)
-	t.down(0)
+	t.heap.down(0)
 	if l := x.lock; l != nil {
 		return wire.ClusterOp{
 			Kind: wire.OpExpire, Map: []byte(l.table.name), Key: []byte(l.key), Token: l.token, Version: l.renewed,

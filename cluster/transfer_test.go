@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -414,5 +415,113 @@ func TestForgedTransfers(t *testing.T) {
 	r.same(0, 1, 2)
 	if n := len(r.nodes[0].core.provide.streams); n > 1 {
 		t.Errorf("%d streams", n)
+	}
+}
+
+// Many maps, long values, locks and terms: what a state can hold arrives, and is equal.
+func TestJoinerGetsAllShapes(t *testing.T) {
+	r := newRig(t, 2, nil)
+	r.split([]int{0, 1})
+	r.run(2 * time.Second)
+	r.ready(0, 1)
+	for i := range 300 {
+		r.nodes[0].call(&Call{Kind: CallOp, Op: wire.ClusterOp{Kind: wire.OpPut, Map: fmt.Append(nil, "map ", i), Key: []byte("k"), Value: make([]byte, i)}})
+		if i%50 == 0 {
+			r.turn()
+		}
+	}
+	big := r.nodes[0].call(&Call{Kind: CallOp, Op: wire.ClusterOp{Kind: wire.OpPut, Map: []byte("m"), Key: make([]byte, 4096), Value: make([]byte, 1<<20-5000)}})
+	for i := range 200 {
+		r.nodes[i%2].call(&Call{Kind: CallOp, Op: wire.ClusterOp{Kind: wire.OpPut, Map: []byte("m"), Key: fmt.Append(nil, i), TTL: int64(time.Hour), RemoveOnExit: i%3 == 0}})
+		r.nodes[i%2].lock(fmt.Sprint("lock ", i%50), time.Hour)
+	}
+	if code := r.nodes[0].wait(big); code != CodeOK {
+		t.Fatalf("the large value: code %d", code)
+	}
+	r.run(20 * time.Millisecond)
+	r.add(2, nil)
+	r.split([]int{0, 1, 2})
+	r.ready(0, 1, 2)
+	r.run(20 * time.Millisecond)
+	r.same(0, 1, 2)
+	if s := r.nodes[2].core.Stats(); s.Maps != 301 || s.Locks != 50 || s.Waits != 150 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// Joiners in any schedule of splits, deaths, lost and damaged answers, with buffers that overrun: in the end all are ready
+// and equal.
+func TestTransfersAtRandom(t *testing.T) {
+	seeds := uint64(60)
+	if testing.Short() {
+		seeds = 15
+	}
+	var sum Stats
+	for seed := range seeds {
+		rnd := rand.New(rand.NewPCG(seed, 21))
+		learn := 20_000 << rnd.IntN(6)
+		change := func(i int, c *Config) { c.learnBytes = learn }
+		r := newRig(t, 3, change)
+		r.rand = rnd
+		r.split([]int{0, 1, 2})
+		r.run(2 * time.Second)
+		r.ready(0, 1, 2)
+		r.fill(200+rnd.IntN(1500), 100+rnd.IntN(900))
+		loss, flips := rnd.IntN(3)*rnd.IntN(30), rnd.IntN(2)*rnd.IntN(20)
+		r.lossy = func(wire.MemberID) bool { return rnd.IntN(100) < loss }
+		r.damage = func(p []byte) {
+			if rnd.IntN(100) < flips {
+				p[rnd.IntN(len(p))] ^= 1 << rnd.IntN(8)
+			}
+		}
+		for range 25 {
+			switch living := r.living(); rnd.IntN(6) {
+			case 0:
+				// Never the last complete replica, and never one that the rest cannot go on without.
+				i := living[rnd.IntN(len(living))]
+				if first := r.nodes[0]; i > 0 && first.pub.Primary && len(first.core.state.Voters()) > 2 {
+					r.kill(i)
+					r.run(10 * time.Millisecond)
+					r.split(r.living())
+				}
+			case 1, 2:
+				if len(living) < 6 {
+					r.add(0, change)
+					r.split(r.living())
+				}
+			case 3:
+				at := 1 + rnd.IntN(len(living))
+				r.split(slices.DeleteFunc([][]int{living[:at], living[at:]}, func(g []int) bool { return len(g) == 0 })...)
+			case 4:
+				r.split(living)
+			}
+			for range 1 + rnd.IntN(15) {
+				for range rnd.IntN(20) {
+					n := r.nodes[r.living()[0]]
+					n.put(fmt.Sprint("key ", rnd.IntN(2000)), string(make([]byte, rnd.IntN(1000))))
+				}
+				r.turn()
+			}
+		}
+		r.lossy, r.damage = nil, nil
+		r.split(r.living())
+		r.ready(r.living()...)
+		r.run(20 * time.Millisecond)
+		r.same(r.living()...)
+		for _, n := range r.nodes {
+			s := n.core.Stats()
+			sum.Transfers += s.Transfers
+			sum.Overruns += s.Overruns
+			sum.ChunksServed += s.ChunksServed
+			sum.HashMismatches += s.HashMismatches
+			sum.Fills += s.Fills
+		}
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+	t.Logf("%d transfers of %d chunks, %d overruns, %d fills, %d mismatches", sum.Transfers, sum.ChunksServed, sum.Overruns, sum.Fills, sum.HashMismatches)
+	if sum.Transfers < seeds || sum.Overruns == 0 {
+		t.Error("this tests little")
 	}
 }

@@ -43,6 +43,10 @@ func (o *Order) Config() blaze.Config {
 		Window: 1 << 20, MaxMessageSize: 64 << 10, // there are many in a host
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
 	}
+	if s := o.Shared; s != nil {
+		cfg.ExpectedMembers, cfg.MasterWeight, cfg.Observer, cfg.DataDir = s.Expected, s.Weight, s.Observer, s.DataDir
+		cfg.MaxMessageSize, cfg.Window = 0, 0
+	}
 	if o.Loss > 0 {
 		hook.Set(&cfg, hook.Options{Drop: o.Loss, Seed: o.Seed})
 	}
@@ -80,6 +84,7 @@ func Run(in *json.Decoder, out io.Writer, o Order) error {
 // agent is a member at work.
 type agent struct {
 	g *blaze.GroupChannel
+	c *blaze.ClusterChannel // nil: it is none
 
 	out sync.Mutex
 	enc *json.Encoder
@@ -99,7 +104,12 @@ func (a *agent) write(l Line) error {
 }
 
 func (a *agent) open(o *Order) (err error) {
-	if a.g, err = blaze.NewGroupChannel(o.Name, o.Config()); err != nil {
+	if o.Shared != nil {
+		if a.c, err = blaze.NewClusterChannel(o.Name, o.Config()); err != nil {
+			return err
+		}
+		a.g = a.c.GroupChannel
+	} else if a.g, err = blaze.NewGroupChannel(o.Name, o.Config()); err != nil {
 		return err
 	}
 	for _, group := range o.Groups {
@@ -200,6 +210,9 @@ func (a *agent) do(ctx context.Context, c *Command) (answer Answer, err error) {
 		answer.Sleeps = s.Engine.Sleeps
 		answer.Stats, err = json.Marshal(s.Group)
 	default:
+		if a.c != nil {
+			return a.shared(wait, c)
+		}
 		err = fmt.Errorf("no command %q", c.Do)
 	}
 	return answer, err

@@ -16,9 +16,18 @@ type Order struct {
 	Groups            []string      `json:"groups"` // that it joins before it starts
 	HeartbeatInterval time.Duration `json:"heartbeat_interval"`
 	FailureTimeout    time.Duration `json:"failure_timeout"`
-	Loss              float64       `json:"loss"` // share of the datagrams that it loses
-	Seed              uint64        `json:"seed"` // of the losses
-	Held              bool          `json:"held"` // it waits, initialized, for a command to start
+	Loss              float64       `json:"loss"`                      // share of the datagrams that it loses
+	Seed              uint64        `json:"seed"`                      // of the losses
+	Held              bool          `json:"held"`                      // it waits, initialized, for a command to start
+	Shared            *ClusterOrder `json:"cluster_channel,omitempty"` // it is a ClusterChannel
+}
+
+// ClusterOrder is what a member is besides that is a ClusterChannel.
+type ClusterOrder struct {
+	Expected int    `json:"expected"` // Config.ExpectedMembers
+	Weight   int    `json:"weight"`
+	Observer bool   `json:"observer"`
+	DataDir  string `json:"data_dir"`
 }
 
 // Line is one line of a member's output.
@@ -42,6 +51,7 @@ type Command struct {
 	To        string        `json:"to,omitempty"`        // a member's id
 	Members   []string      `json:"members,omitempty"`   // ids
 	N         int           `json:"n,omitempty"`         // how many
+	Keys      int           `json:"keys,omitempty"`      // of a map: how many different ones; 0: as many as N
 	Parallel  int           `json:"parallel,omitempty"`  // calls that are under way at a time: 1
 	Size      int           `json:"size,omitempty"`      // bytes
 	For       time.Duration `json:"for,omitempty"`       // how long to go on, or to wait
@@ -70,7 +80,21 @@ const (
 	DoSend      = "send"      // the same with messages that want no reply
 	DoConsume   = "consume"   // the queue Name
 	DoEnqueue   = "enqueue"   // N messages in the queue Name
-	DoStats     = "stats"     // Stats, Transport, Mode, Socket, CPU, Switches, Sleeps
+	// What only a ClusterChannel can do. To is the key, Name the map.
+	DoReady    = "ready"     // wait until it is ready: Took
+	DoPuts     = "puts"      // Parallel writers, each one put of Size bytes after the other, for the time For, or N in all; one each Every: Hist, Count, Longest
+	DoGets     = "gets"      // Parallel readers of random keys of Keys, for the time For: Count
+	DoLinear   = "linear"    // the same with GetLinear: Hist, Count
+	DoJoined   = "joined"    // start a member that was held, and wait until it is ready: Started, Learning, At
+	DoHandOffs = "hand-offs" // Parallel goroutines that lock and unlock the key To, for the time For: Count
+	DoHold     = "hold"      // lock the key To, and put it in the map Name, to be removed on exit
+	DoWaitLock = "wait lock" // lock the key To: At; it is unlocked then
+	DoWaitGone = "wait gone" // wait until the key To is not in the map Name: At
+	DoMaster   = "master"    // wait until there is a master which is none of Members: At, Self is it
+	DoCluster  = "cluster"   // Status, Counters
+	DoPutOne   = "put one"   // the key To with File as its value
+	DoGetOne   = "get one"   // the key To, by GetLinear: Text is its value
+	DoStats    = "stats"     // Stats, Transport, Mode, Socket, CPU, Switches, Sleeps
 )
 
 // Answer is what became of a command.
@@ -91,10 +115,26 @@ type Answer struct {
 	Switches uint64          `json:"switches,omitempty"` // of proc.SelfSwitches
 	Sleeps   uint64          `json:"sleeps,omitempty"`   // of the engine
 	Stats    json.RawMessage `json:"stats,omitempty"`    // blaze.Stats.Group
+	Status   json.RawMessage `json:"status,omitempty"`   // blaze.ClusterStatus
+	Counters json.RawMessage `json:"counters,omitempty"` // blaze.Stats.Cluster
+	Hist     []byte          `json:"hist,omitempty"`     // a measure.Histogram, ns
+	Text     string          `json:"text,omitempty"`     // a value
+	Started  int64           `json:"started,omitempty"`  // when Start was called, as At
+	Learning int64           `json:"learning,omitempty"` // when the member was in the ring of a primary component, as At
+	Slow     []Slow          `json:"slow,omitempty"`     // puts that took longer than SlowPut
 
 	Transport string `json:"transport,omitempty"` // of blaze.Stats, as Mode and Socket are
 	Mode      string `json:"mode,omitempty"`
 	Socket    string `json:"socket,omitempty"`
+}
+
+// SlowPut is what a put takes longer than that is told by itself.
+const SlowPut = 10 * time.Millisecond
+
+// Slow is one such put.
+type Slow struct {
+	At   int64         `json:"at"` // when it was begun or due, ns
+	Took time.Duration `json:"took"`
 }
 
 // Member is one of Members.

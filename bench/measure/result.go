@@ -87,8 +87,9 @@ type Result struct {
 	Go         string  `json:"go"`         // version of the toolchain
 	Commit     string  `json:"commit"`     // of the build; "+" when the tree had changes; may be empty
 
-	Order *OrderResult `json:"-"` // the whole, where this is part of what the order workload found
-	Group *GroupResult `json:"-"` // the same of the group workload
+	Order   *OrderResult   `json:"-"` // the whole, where this is part of what the order workload found
+	Group   *GroupResult   `json:"-"` // the same of the group workload
+	Cluster *ClusterResult `json:"-"` // the same of the cluster workload
 }
 
 // Stage is a part of a message's way.

@@ -21,14 +21,19 @@ const (
 )
 
 // driven starts a member that is driven, on host i of a rig.
-func (r *run) driven(ctx context.Context, i int, cluster string) (*groupmember.Remote, error) {
+func (r *run) driven(_ context.Context, i int, cluster string) (*groupmember.Remote, error) {
+	return r.drivenAs(i, cluster, nil, false)
+}
+
+// drivenAs is driven, of a ClusterChannel where shared is not nil.
+func (r *run) drivenAs(i int, cluster string, shared *groupmember.ClusterOrder, held bool) (*groupmember.Remote, error) {
 	idle, err := blaze.ParseIdle(r.o.Idle)
 	if err != nil {
 		return nil, err
 	}
 	o := groupmember.Order{
 		URI: ownTap(r.o.URI, i+1), Cluster: cluster, Name: fmt.Sprintf("member-%d", i), Idle: idle, Loss: r.o.Loss, Seed: r.o.Seed + uint64(i),
-		HeartbeatInterval: r.o.Group.HeartbeatInterval, FailureTimeout: r.o.Group.FailureTimeout,
+		HeartbeatInterval: r.o.Group.HeartbeatInterval, FailureTimeout: r.o.Group.FailureTimeout, Shared: shared, Held: held,
 	}
 	var where proc.Place
 	if r.children.rig != nil {

@@ -26,6 +26,7 @@ const (
 	Throughput Kind = "throughput" // one way, as fast as flow control allows, or at Rate
 	Loss       Kind = "loss"       // Throughput while every member loses datagrams
 	Order      Kind = "order"      // members of a ring, each of which sends and receives
+	Cluster    Kind = "cluster"    // members that share maps, locks and a master
 	Group      Kind = "group"      // members of a group, and messages from one to another
 	Raw        Kind = "raw"        // bare sockets: round trip, then datagrams received a second
 )
@@ -57,8 +58,9 @@ type Options struct {
 	Idle      string         // busyspin, backoff, block; by default busyspin where every member can have a CPU, else crowdedIdle
 	GSO       bool           // Raw: with segmentation offload
 
-	Ring  RingOptions  // Order
-	Group GroupOptions // Group
+	Ring    RingOptions    // Order
+	Group   GroupOptions   // Group
+	Cluster ClusterOptions // Cluster
 
 	// FEC sets the code of Protocol FEC and Hybrid, as Config.FEC does; any other protocol wants
 	// it zero.
@@ -135,6 +137,9 @@ func (o Options) fill(kind Kind) (Options, error) {
 	if kind == Group {
 		o.fillGroup()
 	}
+	if kind == Cluster {
+		o.fillCluster()
+	}
 	if o.Goroutines && o.Idle == "" {
 		o.Idle = crowdedIdle
 	}
@@ -177,9 +182,9 @@ func (o *Options) members(kind Kind) int {
 // Check refuses what cannot be run; each error begins with the option, its value and what it may be.
 func (o Options) Check(kind Kind) error {
 	switch kind {
-	case Latency, Throughput, Loss, Order, Group, Raw:
+	case Latency, Throughput, Loss, Order, Group, Cluster, Raw:
 	default:
-		return fmt.Errorf("workload %q: want latency, throughput, loss, order, group or raw", kind)
+		return fmt.Errorf("workload %q: want latency, throughput, loss, order, group, cluster or raw", kind)
 	}
 	if err := measure.CheckSize(o.Size); err != nil {
 		return err
@@ -198,6 +203,10 @@ func (o Options) Check(kind Kind) error {
 		if err := o.checkGroup(); err != nil {
 			return err
 		}
+	} else if kind == Cluster {
+		if err := o.checkCluster(); err != nil {
+			return err
+		}
 	} else if o.Protocol == blaze.Totem {
 		return fmt.Errorf("protocol %q: want nack, besteffort, fec or hybrid; the ring has a command of its own, order", strings.ToLower(o.Protocol.String()))
 	}
@@ -207,7 +216,7 @@ func (o Options) Check(kind Kind) error {
 	if o.Duration < 10*time.Millisecond || o.Duration > MaxDuration {
 		return fmt.Errorf("duration %v: want 10ms to %v", o.Duration, MaxDuration)
 	}
-	if kind != Order && kind != Group && (o.Receivers < 1 || o.Receivers > MaxReceivers) {
+	if kind != Order && kind != Group && kind != Cluster && (o.Receivers < 1 || o.Receivers > MaxReceivers) {
 		return fmt.Errorf("receivers %d: want 1 to %d", o.Receivers, MaxReceivers)
 	}
 	if !(o.Loss >= 0 && o.Loss < 1) {

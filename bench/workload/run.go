@@ -28,6 +28,9 @@ func Run(ctx context.Context, kind Kind, opt Options) (*measure.Result, *measure
 	o.Stderr = shared(o.Stderr)
 	// No run takes longer, whatever goes wrong.
 	limit := ringLimit + o.warmUp() + o.Duration + stalled + Settle + 20*time.Second + o.Group.longer()
+	if kind == Cluster {
+		limit += o.Cluster.longer(o.Duration)
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("the run did not end within %v", limit))
 	defer cancel()
 	ctx, fail := context.WithCancelCause(ctx)
@@ -61,6 +64,8 @@ func Run(ctx context.Context, kind Kind, opt Options) (*measure.Result, *measure
 		err = r.order(ctx)
 	case Group:
 		err = r.group(ctx, opt)
+	case Cluster:
+		err = r.clusterRun(ctx)
 	default:
 		err = r.asSender(func() error { return r.channel(ctx, r.throughput) })
 	}

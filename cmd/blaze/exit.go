@@ -17,6 +17,7 @@ const (
 	statusUsage       = 2
 	statusNobody      = 3   // no receiver, member or consumer is there
 	statusTime        = 4   // --timeout is over
+	statusCondition   = 5   // a condition is not met: locked, another version, no primary component
 	statusLost        = 6   // messages were lost, with --fail-on-loss
 	statusUnknown     = 7   // the outcome is not known: it may have happened
 	statusInterrupted = 130 // as a shell reports SIGINT
@@ -59,8 +60,12 @@ func statusOf(err error) int {
 		return statusUsage
 	case errors.Is(err, blaze.ErrUnknownOutcome):
 		return statusUnknown
-	case errors.Is(err, blaze.ErrNoSuchMember), errors.Is(err, blaze.ErrNoConsumer):
+	case errors.Is(err, blaze.ErrNoSuchMember), errors.Is(err, blaze.ErrNoConsumer), errors.Is(err, blaze.ErrNoQuorum):
 		return statusNobody
+	case errors.Is(err, blaze.ErrLocked), errors.Is(err, blaze.ErrVersion), errors.Is(err, blaze.ErrNotOwner):
+		return statusCondition
+	case errors.Is(err, blaze.ErrArgument):
+		return statusUsage
 	case errors.Is(err, context.DeadlineExceeded):
 		return statusTime
 	}

@@ -43,8 +43,9 @@ func (a *app) help(cmd *cobra.Command, _ []string) {
 }
 
 const statuses = `  0 done               1 failed                  2 wrong usage
-  3 nobody is there    4 time is up              6 messages were lost
-  7 outcome unknown: it may have happened        130 interrupted
+  3 nobody is there    4 time is up              5 a condition is not met
+  6 messages were lost 7 outcome unknown: it may have happened
+  130 interrupted
 `
 
 func options(w io.Writer, title string, flags *pflag.FlagSet) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -21,7 +22,8 @@ type app struct {
 }
 
 const overview = `blaze is a member of a Blaze channel for operators and scripts: it publishes,
-subscribes, lists members, sends to one of them, answers, and works on queues.
+subscribes, lists members, sends to one of them, answers, works on queues, and
+reads and writes what a cluster shares.
 Without --uri it stays on this host, on loopback.`
 
 func (a *app) execute(ctx context.Context) error {
@@ -46,7 +48,7 @@ func (a *app) root() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	a.common.register(root)
-	queue := a.queue()
+	queue, maps, cluster := a.queue(), a.mapCommand(), a.clusterCommand()
 	root.AddCommand(
 		a.pub(),
 		a.sub(),
@@ -55,10 +57,13 @@ func (a *app) root() *cobra.Command {
 		a.inbox(),
 		queue,
 		a.request(),
+		maps,
+		a.lock(),
+		cluster,
 		a.chat(),
 		a.completion(),
 	)
-	for _, cmd := range append(root.Commands(), queue.Commands()...) {
+	for _, cmd := range slices.Concat(root.Commands(), queue.Commands(), maps.Commands(), cluster.Commands()) {
 		cmd.DisableFlagsInUseLine = true // help has them
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
@@ -128,7 +133,7 @@ func (a *app) flagError(cmd *cobra.Command, err error) error {
 
 // wanted is what an option of a type takes.
 var wanted = map[string]string{
-	"bool": "true or false", "duration": "a time such as 500ms or 1m", "float64": "a number", "int": "a whole number", "string": "a text",
+	"bool": "true or false", "duration": "a time such as 500ms or 1m", "float64": "a number", "int": "a whole number", "uint64": "a whole number, 0 or more", "string": "a text",
 }
 
 // guess is what a mistyped word probably was, as the end of a sentence; otherwise what helps.

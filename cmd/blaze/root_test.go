@@ -133,9 +133,13 @@ func TestHelp(t *testing.T) {
 // The examples of the help work as they are printed.
 func TestExamples(t *testing.T) {
 	t.Parallel()
-	s := newShell(t)
+	group, cluster := newShell(t), newShell(t)
+	cluster.clusterOf(1, 1)
 	for _, cmd := range commands() {
-		script := "set -e\n" + cmd.Example + "\nwait"
+		script, s := "set -e\n"+cmd.Example+"\nwait", group
+		if strings.Contains(script, "blaze map") || strings.Contains(script, "blaze lock") || strings.Contains(script, "blaze cluster") {
+			s = cluster
+		}
 		if stdout, stderr, status := s.run(script); status != 0 {
 			t.Errorf("%s\nstatus %d\n%s%s", script, status, stdout, stderr)
 		}

@@ -40,7 +40,7 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 	fs.IntVar(&rounds, "rounds", rounds, times)
 	fs.DurationVar(&duration, "duration", duration, "how long each run is measured, unless its bar says it")
 	file, only := new(string), "all"
-	fs.StringVar(&only, "only", only, "`what` to measure: all, loopback, xdp (AF_XDP, on a rig; root), fec, order or group")
+	fs.StringVar(&only, "only", only, "`what` to measure: all, loopback, xdp (AF_XDP, on a rig; root), fec, order, group or cluster")
 	if !check {
 		fs.StringVar(file, "write", "bench/RESULTS.md", "put the tables into this results `file`, between its markers; empty: nowhere")
 	}
@@ -49,8 +49,8 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 		return usageError{error: err, told: true}
 	case fs.NArg() > 0:
 		return usagef("%s: unexpected argument %q", fs.Name(), fs.Arg(0))
-	case only != "all" && only != "loopback" && only != "xdp" && only != "fec" && only != "order" && only != "group":
-		return usagef("--only %q: want all, loopback, xdp, fec, order or group", only)
+	case only != "all" && only != "loopback" && only != "xdp" && only != "fec" && only != "order" && only != "group" && only != "cluster":
+		return usagef("--only %q: want all, loopback, xdp, fec, order, group or cluster", only)
 	case rounds < 1:
 		return usagef("--rounds %d: want 1 or more", rounds)
 	case duration < 10*time.Millisecond || duration > workload.MaxDuration:
@@ -136,6 +136,9 @@ func suites(duration time.Duration, only string, finer int, out *output) (all []
 	}
 	if wanted("group") {
 		all = append(all, figures.Group(duration, fast))
+	}
+	if wanted("cluster") {
+		all = append(all, figures.Cluster(duration))
 	}
 	return all
 }

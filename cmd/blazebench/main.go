@@ -8,6 +8,7 @@
 //	blazebench loss --sweep    latency and cost of repair over many losses, as a table and a plot
 //	blazebench order           total order: every member of a ring sends, all receive the same
 //	blazebench group           a group: requests, sends, queues, and how soon a failure is reported
+//	blazebench cluster         members that share maps: puts, reads, locks, fail-over, a member that joins
 //	blazebench raw             the yardstick: bare sockets, without the library
 //	blazebench compare         sockets and AF_XDP, bare and with the protocol, in turn on one rig (root)
 //	blazebench compare --with before=PATH  this program and another blazebench, in turn: nothing may be worse
@@ -84,7 +85,7 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	switch name {
 	case "tour":
 		return tour(ctx, args, out)
-	case "latency", "throughput", "loss", "order", "group", "raw":
+	case "latency", "throughput", "loss", "order", "group", "cluster", "raw":
 		return one(ctx, append([]string{name}, args...), out)
 	case "figures", "check":
 		return takeFigures(ctx, name == "check", args, out)
@@ -98,7 +99,7 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		fmt.Fprint(stdout, overview)
 		return nil
 	}
-	return usagef("unknown command %q: want latency, throughput, loss, order, group, raw, compare, figures, check, doctor, dump, or none for the tour", name)
+	return usagef("unknown command %q: want latency, throughput, loss, order, group, cluster, raw, compare, figures, check, doctor, dump, or none for the tour", name)
 }
 
 const overview = `blazebench measures reliable multicast between real processes.
@@ -110,6 +111,7 @@ const overview = `blazebench measures reliable multicast between real processes.
   blazebench loss --sweep    latency and cost of repair over many losses, as a table and a plot
   blazebench order           total order: every member of a ring sends, all receive the same
   blazebench group           a group: requests, sends, queues, and how soon a failure is reported
+  blazebench cluster         members that share maps: puts, reads, locks, fail-over, a member that joins
   blazebench raw             bare sockets, without the library: the yardstick
   blazebench compare         sockets and AF_XDP, bare and with the protocol, in turn on one rig (root)
   blazebench compare --with before=PATH  this program and another blazebench, in turn: nothing may be worse

@@ -95,7 +95,7 @@ func TestMistakes(t *testing.T) {
 		{[]string{"throughput", "--breakdown"}, "flag provided but not defined: -breakdown"},
 		{[]string{"raw", "--receivers", "2"}, "flag provided but not defined: -receivers"},
 		{[]string{"figures", "--rounds", "0"}, "--rounds 0: want 1 or more"},
-		{[]string{"figures", "--only", "tcp"}, `--only "tcp": want all, loopback, xdp, fec, order or group`},
+		{[]string{"figures", "--only", "tcp"}, `--only "tcp": want all, loopback, xdp, fec, order, group or cluster`},
 		{[]string{"loss", "--k", "0"}, "--k 0: want more than 0"},
 		{[]string{"loss", "--k", "65", "--protocol", "fec"}, "--k 65: want 1 to 64"},
 		{[]string{"loss", "--m", "65", "--protocol", "fec"}, "--m 65: want 1 to 64"},

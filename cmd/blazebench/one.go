@@ -22,6 +22,7 @@ type flags struct {
 	json     string
 	hist     string
 	sweep    sweep // loss
+	kill     bool  // cluster
 }
 
 func newFlags(kind workload.Kind, stderr io.Writer) *flags {
@@ -40,6 +41,9 @@ func newFlags(kind workload.Kind, stderr io.Writer) *flags {
 		return f
 	case workload.Group:
 		f.group()
+		return f
+	case workload.Cluster:
+		f.cluster()
 		return f
 	}
 	f.BoolVar(&o.Offload, "offload", false, "the rig's interfaces keep segmentation offload, as the kernel makes them")
@@ -95,7 +99,7 @@ func parseWorkload(args []string, stderr io.Writer) (*flags, error) {
 	// A zero on the command line is no default.
 	f.Visit(func(g *flag.Flag) {
 		switch g.Name {
-		case "size", "duration", "receivers", "members", "senders", "consumers", "count", "k", "m", "interleave":
+		case "size", "duration", "receivers", "members", "writers", "keys", "kills", "senders", "consumers", "count", "k", "m", "interleave":
 			if v := g.Value.String(); err == nil && (v == "0" || v == "0s") {
 				err = usagef("--%s 0: want more than 0", g.Name)
 			}
@@ -103,6 +107,9 @@ func parseWorkload(args []string, stderr io.Writer) (*flags, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if !f.kill {
+		f.opt.Cluster.Kills = 0
 	}
 	f.opt.FEC.NoAdapt = f.opt.FEC.RepairSymbols > 0
 	if err := f.checkSweep(); err != nil {
@@ -163,6 +170,8 @@ func one(ctx context.Context, args []string, out *output) error {
 		show, write = out.order, r.Order.WriteJSON
 	case r.Group != nil:
 		show, write = out.group, r.Group.WriteJSON
+	case r.Cluster != nil:
+		show, write = out.cluster, r.Cluster.WriteJSON
 	}
 	if f.json != "-" && f.hist != "-" {
 		show(r)
@@ -186,6 +195,9 @@ func (o *output) verdict(r *measure.Result) error {
 	err, odd, first := mustHold(r), false, " (0 is the sender)"
 	if r.Group != nil {
 		err, first = groupMustHold(r.Group), ""
+	}
+	if r.Cluster != nil {
+		err, first = clusterMustHold(r.Cluster), ""
 	}
 	if ring := r.Order; ring != nil {
 		for _, v := range ring.Violations {

@@ -88,11 +88,11 @@ func (m *clusterModel) lock(k clusterKey) *clusterLock {
 }
 
 // mayWrite is whether an operation may write its key.
-func (m *clusterModel) mayWrite(op *ClusterOp) ClusterCode {
+func (m *clusterModel) mayWrite(by Proc, op *ClusterOp) ClusterCode {
 	l := m.locks[clusterKey{op.Map, op.Key}]
 	held := l != nil && l.held
 	switch {
-	case op.HasToken && (!held || l.orphan || l.token != op.Token):
+	case op.HasToken && (!held || l.orphan || l.token != op.Token || l.holder != by):
 		return ClusterNotOwner
 	case !op.HasToken && held:
 		return ClusterLocked
@@ -107,7 +107,7 @@ func (m *clusterModel) apply(index uint64, by Proc, op *ClusterOp) (code Cluster
 	e := m.maps[k]
 	switch op.Kind {
 	case ClusterPut, ClusterDelete:
-		if code := m.mayWrite(op); code != ClusterOK {
+		if code := m.mayWrite(by, op); code != ClusterOK {
 			return code, 0, nil
 		}
 		has := uint64(0)
@@ -148,7 +148,7 @@ func (m *clusterModel) apply(index uint64, by Proc, op *ClusterOp) (code Cluster
 		return ClusterOK, index, grants
 	case ClusterUnlock, ClusterExtend:
 		l := m.lock(k)
-		if !l.held || l.orphan || l.token != op.Token {
+		if !l.held || l.orphan || l.token != op.Token || l.holder != by { // two chains may give the same token
 			return ClusterNotOwner, 0, nil
 		}
 		if op.Kind == ClusterExtend {

@@ -3,6 +3,7 @@ package cluster
 import (
 	"bytes"
 	"cmp"
+	"math"
 	"slices"
 	"time"
 
@@ -56,8 +57,8 @@ func (c *Core) beginTransfer(now clock.Time) {
 	c.ask(now)
 }
 
-// providers is who can be asked, the best one first: not the longest-serving member, which leads; the lowest load; the lowest
-// id.
+// providers is who can be asked, the best one first: neither the longest-serving member, which leads, nor the one that would be
+// master by its weight; the lowest load; the lowest id.
 func (c *Core) providers() []wire.MemberID {
 	d := c.ex.d
 	type candidate struct {
@@ -66,10 +67,18 @@ func (c *Core) providers() []wire.MemberID {
 		load uint32
 	}
 	var list []candidate
+	voters := d.Opening.Primary.Voters
+	heaviest := int64(math.MinInt64)
+	for i := range d.Members {
+		if m := &d.Members[i]; m.Current && !m.State.Observer {
+			heaviest = max(heaviest, m.State.Weight)
+		}
+	}
 	for i := range d.Members {
 		if m := &d.Members[i]; m.Current && m.Member != c.cfg.Self {
-			first := len(d.Opening.Primary.Voters) > 0 && m.HasSeat && m.Seat == d.Opening.Primary.Voters[0].Seat
-			list = append(list, candidate{m.Member, first, m.State.Load})
+			first := len(voters) > 0 && m.HasSeat && m.Seat == voters[0].Seat
+			master := m.State.Weight == heaviest && d.oneWeighs(heaviest)
+			list = append(list, candidate{m.Member, first || master, m.State.Load})
 		}
 	}
 	slices.SortFunc(list, func(a, b candidate) int {
@@ -86,6 +95,17 @@ func (c *Core) providers() []wire.MemberID {
 		ids[i] = list[i].id
 	}
 	return ids
+}
+
+// oneWeighs reports whether one current member alone has this weight.
+func (d *Decision) oneWeighs(weight int64) bool {
+	n := 0
+	for i := range d.Members {
+		if m := &d.Members[i]; m.Current && !m.State.Observer && m.State.Weight == weight {
+			n++
+		}
+	}
+	return n == 1
 }
 
 // pauseTransfer stops asking: the ring has ended. What was fetched is kept.

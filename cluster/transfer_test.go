@@ -525,3 +525,33 @@ func TestTransfersAtRandom(t *testing.T) {
 		t.Error("this tests little")
 	}
 }
+
+// The provider is neither the leader nor the master where there is another member.
+func TestProviderChoice(t *testing.T) {
+	r := newRig(t, 4, func(i int, c *Config) { c.Weight = int64([]int{0, 5, 0, 0}[i]) })
+	r.split([]int{0, 1, 2, 3})
+	r.run(2 * time.Second)
+	r.ready(0, 1, 2, 3)
+	r.fill(100, 100)
+	for range 20 { // member 2 has work
+		for range 50 {
+			r.nodes[2].put("k", "v")
+		}
+		r.run(20 * time.Millisecond)
+	}
+	r.add(4, nil)
+	r.split([]int{0, 1, 2, 3, 4})
+	r.until("it learns", func() bool { return r.nodes[4].core.phase == Learning })
+	f := &r.nodes[4].core.fetch
+	var got []int
+	for _, id := range f.providers {
+		got = append(got, int(id[0])-1)
+	}
+	if leader, master := r.nodes[0].core.state.Leader(), r.nodes[0].pub.Master; leader != r.nodes[0].id || master != r.nodes[1].id {
+		t.Fatalf("leader %v, master %v", leader, master)
+	}
+	if !slices.Equal(got[:2], []int{3, 2}) || len(got) != 4 {
+		t.Errorf("it asks %v", got)
+	}
+	r.ready(4)
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -84,6 +85,116 @@ func TestDataDirStoppedAndStarted(t *testing.T) {
 			}
 		}
 	}
+}
+
+// After all were stopped in order, the one that stopped last is needed: the others say which seat is missing. When all were
+// killed any two of three are enough.
+func TestDataDirNeedsTheLast(t *testing.T) {
+	cfg, dir := testConfig(t), t.TempDir()
+	all := make([]*blaze.ClusterChannel, 3)
+	for i := range all {
+		all[i] = newCluster(t, "", durable(t, cfg, dir, string(rune('a'+i))))
+		startCluster(t, all[i])
+	}
+	ready(t, all...)
+	putIn(t, all[0], "k", "v")
+	last := seatOf(all[1])
+	for _, i := range []int{0, 2, 1} {
+		if err := all[i].Stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	startCluster(t, all[0])
+	startCluster(t, all[2])
+	eventually(t, "the two name the seat that is missing", func() bool {
+		s := all[0].Status()
+		for _, v := range s.Voters {
+			if v.Missing && v.Seat == last && s.Phase == "outside" && s.Why != "" {
+				return true
+			}
+		}
+		return false
+	})
+	if e, ok := all[0].Map("m").Get("k"); !ok || string(e.Value) != "v" {
+		t.Errorf("outside of the primary component Get serves %q, %t", e.Value, ok)
+	}
+	startCluster(t, all[1])
+	ready(t, all...)
+	putIn(t, all[2], "k", "w")
+}
+
+// seatOf is a started member's seat.
+func seatOf(c *blaze.ClusterChannel) blaze.Seat {
+	for _, m := range c.Status().Members {
+		if m.ID == c.ID() {
+			return m.Seat
+		}
+	}
+	return blaze.Seat{}
+}
+
+// Two live members with copies of one directory are refused, both, by name; the others go on.
+func TestDataDirCopied(t *testing.T) {
+	cfg, dir := testConfig(t), t.TempDir()
+	of := func(name string) blaze.Config { return durable(t, cfg, dir, name) }
+	a, b := newCluster(t, "", of("a")), newCluster(t, "", of("b"))
+	startCluster(t, a)
+	startCluster(t, b)
+	ready(t, a, b)
+	if err := b.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(of("c").DataDir, os.DirFS(of("b").DataDir)); err != nil {
+		t.Fatal(err)
+	}
+	log := &lineLog{}
+	twins := []*blaze.ClusterChannel{}
+	for _, name := range []string{"b", "c"} {
+		c := of(name)
+		c.Logger = slog.New(slog.NewTextHandler(log, nil))
+		twins = append(twins, newCluster(t, "", c))
+	}
+	d := newCluster(t, "", of("d"))
+	startCluster(t, d)
+	ready(t, a, d)
+	for _, c := range twins {
+		startCluster(t, c)
+	}
+	for _, c := range twins {
+		eventually(t, "the twin is refused", func() bool { s := c.Status(); return !s.Primary && strings.Contains(s.Why, "another member has the same seat") })
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		if _, err := c.Map("m").Put(ctx, "k", nil); err == nil {
+			t.Error("a twin writes")
+		}
+		cancel()
+	}
+	ready(t, a, d)
+	putIn(t, a, "k", "v")
+	if s := log.String(); !strings.Contains(s, "another member has the same seat") || !strings.Contains(s, twins[1].ID().String()) {
+		t.Errorf("the log does not name the seat: %s", s)
+	}
+	if err := twins[1].Stop(); err != nil {
+		t.Log(err)
+	}
+	ready(t, a, d, twins[0])
+}
+
+// lineLog is a log that any goroutine writes.
+type lineLog struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lineLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *lineLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 // TestDataDirChild is no test: it is a member of the cluster that TestDataDirKilled kills.

@@ -161,7 +161,10 @@ func TestDataDirCopied(t *testing.T) {
 		startCluster(t, c)
 	}
 	for _, c := range twins {
-		eventually(t, "the twin is refused", func() bool { s := c.Status(); return !s.Primary && strings.Contains(s.Why, "another member has the same seat") })
+		eventually(t, "the twin is refused", func() bool {
+			s := c.Status()
+			return !s.Primary && strings.Contains(s.Why, "another member has the same seat")
+		})
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		if _, err := c.Map("m").Put(ctx, "k", nil); err == nil {
 			t.Error("a twin writes")

@@ -20,6 +20,7 @@ type rig struct {
 	rand  *rand.Rand
 	nodes []*node
 	rings uint64
+	late  time.Duration // from the arrival of a message to its delivery
 
 	lossy  func(from wire.MemberID) bool // of transfers: they are lost
 	damage func(payload []byte)          // of transfers
@@ -192,7 +193,7 @@ func (r *rig) deliver(n *node, upTo int) {
 	for n.delivered < upTo {
 		m := ring.ordered[n.delivered]
 		n.delivered++
-		n.core.Deliver(r.now, &core.Delivery{From: m.from.id, Payload: m.payload, Received: r.now})
+		n.core.Deliver(r.now, &core.Delivery{From: m.from.id, Payload: m.payload, Received: r.now.Add(-r.late)})
 	}
 }
 

@@ -35,7 +35,12 @@ func NewState() *State {
 	return s
 }
 
-func (s *State) setTables(t *tables) { s.tables, s.first = t, t }
+func (s *State) setTables(t *tables) {
+	if s.tables != nil {
+		t.leave = s.tables.leave
+	}
+	s.tables, s.first = t, t
+}
 
 // Apply takes the next operation of the history, which member by proposed when its wall clock was at stamp, in
 // microseconds since 1970. It takes an index whatever comes of it. op and what it points to are not kept.

@@ -43,6 +43,9 @@ func (o *Order) Config() blaze.Config {
 		Window: 1 << 20, MaxMessageSize: 64 << 10, // there are many in a host
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
 	}
+	if o.Totem {
+		cfg.Protocol = blaze.Totem
+	}
 	if s := o.Shared; s != nil {
 		cfg.ExpectedMembers, cfg.MasterWeight, cfg.Observer, cfg.DataDir = s.Expected, s.Weight, s.Observer, s.DataDir
 		cfg.MaxMessageSize, cfg.Window = 0, 0

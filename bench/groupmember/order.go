@@ -19,6 +19,7 @@ type Order struct {
 	Loss              float64       `json:"loss"`                      // share of the datagrams that it loses
 	Seed              uint64        `json:"seed"`                      // of the losses
 	Held              bool          `json:"held"`                      // it waits, initialized, for a command to start
+	Totem             bool          `json:"totem"`                     // its topics are sent under Totem
 	Shared            *ClusterOrder `json:"cluster_channel,omitempty"` // it is a ClusterChannel
 }
 

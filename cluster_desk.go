@@ -75,7 +75,7 @@ func (k *clerk) serve(r *desk.Request) (reply desk.Reply) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
-	m := k.c.Map(r.Map)
+	m := k.named(r.Map)
 	var opts []PutOption
 	if r.TTL != 0 {
 		opts = append(opts, TTL(r.TTL))
@@ -94,6 +94,9 @@ func (k *clerk) serve(r *desk.Request) (reply desk.Reply) {
 		reply.Version, err = m.Put(ctx, r.Key, r.Value, opts...)
 	case desk.DoCAS:
 		reply.Version, err = m.CompareAndPut(ctx, r.Key, r.Value, r.Version, opts...)
+	case desk.DoMaps:
+		reply.Names = k.c.cluster.replica.Names()
+		reply.Names = reply.Names[:min(len(reply.Names), desk.MaxNames)]
 	case desk.DoForce:
 		err = k.c.Force(ctx)
 	case desk.DoDelete:
@@ -107,6 +110,15 @@ func (k *clerk) serve(r *desk.Request) (reply desk.Reply) {
 		reply = desk.Reply{Error: deskWord(err), Text: err.Error()}
 	}
 	return reply
+}
+
+// named is a map that stays unknown if it is: who asks may ask for any number of names.
+func (k *clerk) named(name string) *Map {
+	m := &Map{c: k.c, name: name}
+	if checkMapName(name) == nil {
+		m.of = k.c.cluster.replica.Look(name)
+	}
+	return m
 }
 
 // who says how this member is: whom a program that has a choice asks.
@@ -223,7 +235,7 @@ func (k *clerk) begin(m *Map, r *desk.Request) (uint64, *deskSession, error) {
 	k.mu.Unlock()
 	if r.Do == desk.DoWatch {
 		s.news = make(chan struct{}, 1)
-		s.cancel = m.Watch(r.Prefix, s.event)
+		s.cancel = k.c.Map(r.Map).Watch(r.Prefix, s.event)
 		return id, s, nil
 	}
 	var keys []string

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/activeblaze/blaze"
+	"github.com/activeblaze/blaze/internal/desk"
 )
 
 var shells = []string{"bash", "zsh", "fish", "powershell"}
@@ -104,6 +105,33 @@ func (a *app) completeQueues(cmd *cobra.Command, args []string, _ string) ([]cob
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	return g.Queues(), cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeMaps completes the first argument with the maps that have entries.
+func (a *app) completeMaps(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	g, err := a.quietGroup(cmd)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	c := &client{a: a, cmd: cmd, g: g}
+	defer c.close()
+	within, cancel := context.WithTimeout(cmd.Context(), completionTime)
+	defer cancel()
+	if settle(within, g) != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	at, _, found := c.survey(within)
+	if !found {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	reply, err := c.ask(within, at.ID, &desk.Request{Do: desk.DoMaps})
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return reply.Names, cobra.ShellCompDirectiveNoFileComp
 }
 
 // membersSeen are the members that are there. It takes less than completionTime.

@@ -77,3 +77,21 @@ func TestCompletionOfMembers(t *testing.T) {
 		s.completes(open+`blaze queue take -q --name desk orders & blaze chat -q --name ann <in >/dev/null 3>&- & blaze members --wait 2 >/dev/null`, c.words, c.want)
 	}
 }
+
+// Maps are completed with those of the cluster that have entries.
+func TestCompletionOfMaps(t *testing.T) {
+	t.Parallel()
+	s := newShell(t)
+	c := s.clusterOf(1, 1)[0]
+	if _, err := c.Map("prices").Put(t.Context(), "acme", nil); err != nil {
+		t.Fatal(err)
+	}
+	c.Map("named, and no more")
+	for _, c := range []struct{ words, want string }{
+		{"map get ''", "prices\n:4\n"},
+		{"lock ''", "prices\n:4\n"},
+		{"map put prices ''", ":4\n"},
+	} {
+		s.completes("", c.words, c.want)
+	}
+}

@@ -55,7 +55,7 @@ and that the command ended well all the same.`,
 	f := cmd.Flags()
 	f.DurationVar(&o.lease, "lease", 0, "the lock is free `D` after this process stands still, 1ms to 24h; default 10s")
 	f.BoolVar(&o.try, "try", false, "do not wait in line")
-	cmd.ValidArgsFunction = cobra.NoFileCompletions
+	cmd.ValidArgsFunction = a.completeMaps
 	return cmd
 }
 

@@ -69,7 +69,7 @@ with a ClusterChannel; one of them does the call.`,
 	}
 	cmd.AddCommand(a.mapGet(), a.mapPut(), a.mapCAS(), a.mapDelete(), a.mapList(), a.mapWatch())
 	for _, c := range cmd.Commands() {
-		c.ValidArgsFunction = cobra.NoFileCompletions
+		c.ValidArgsFunction = a.completeMaps
 	}
 	return cmd
 }

@@ -15,6 +15,7 @@ const Inbox = "blaze.cluster"
 const (
 	DoWho    = "who"    // Primary, Ready, Load
 	DoStatus = "status" // Status
+	DoMaps   = "maps"   // Names
 	DoGet    = "get"    // Map, Key; Linear
 	DoPut    = "put"    // Map, Key, Value, TTL
 	DoCAS    = "cas"    // Map, Key, Value, Version, TTL
@@ -29,6 +30,7 @@ const (
 const (
 	MaxWithin   = time.Minute      // of a call's time at the member
 	MaxPage     = 128 << 10        // bytes of keys and values in a reply, unless one entry alone is larger
+	MaxNames    = 1000             // maps in a reply
 	MaxSessions = 16               // lists and watches at a time
 	SessionIdle = 10 * time.Second // after which one that nobody asked for ends
 	MaxWaiting  = 10_000           // events of a watch that wait to be asked for
@@ -55,12 +57,13 @@ type Reply struct {
 	Error string `json:"error,omitempty"` // one of the words below; empty: it is done
 	Text  string `json:"text,omitempty"`  // what was wrong, for people
 
-	Version uint64  `json:"version,omitempty"`
-	Found   bool    `json:"found,omitempty"`
-	Entry   Entry   `json:"entry,omitzero"`
-	Entries []Entry `json:"entries,omitempty"`
-	Events  []Event `json:"events,omitempty"`
-	Session uint64  `json:"session,omitempty"` // there is more
+	Version uint64   `json:"version,omitempty"`
+	Found   bool     `json:"found,omitempty"`
+	Entry   Entry    `json:"entry,omitzero"`
+	Entries []Entry  `json:"entries,omitempty"`
+	Names   []string `json:"names,omitempty"`
+	Events  []Event  `json:"events,omitempty"`
+	Session uint64   `json:"session,omitempty"` // there is more
 
 	Primary bool            `json:"primary,omitempty"`
 	Ready   bool            `json:"ready,omitempty"` // in the primary, with a complete replica and a master

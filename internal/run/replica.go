@@ -50,6 +50,27 @@ func (p *Replica) Map(name string) *ReplicaMap {
 	return m
 }
 
+// Look is Map, but one that nobody has named stays so: it is empty then, for good.
+func (p *Replica) Look(name string) *ReplicaMap {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m := p.maps[name]; m != nil {
+		return m
+	}
+	return &ReplicaMap{name: name}
+}
+
+// Names are those of the maps that have entries, ascending.
+func (p *Replica) Names() (names []string) {
+	for _, m := range p.all() {
+		if m.Root().Len() > 0 {
+			names = append(names, m.name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // Root is the map as it was published last; nil: it is empty.
 func (m *ReplicaMap) Root() *trie.Root { return m.root.Load() }
 

@@ -2,12 +2,15 @@ package cluster
 
 import (
 	"encoding/json"
+	goflag "flag"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 )
+
+var mutate = goflag.Bool("mutate", false, "run TestMutations")
 
 // A mutation is one line of testdata/judge_mutations.txt: what it leaves out, the file, the text that goes, the text that
 // comes.
@@ -42,11 +45,8 @@ func TestMutationsFit(t *testing.T) {
 
 // The tables of judge and of the quorums fail with every mutation: no rule of them is without a row.
 func TestMutations(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds the package once for each mutation")
-	}
-	if os.Getenv("BLAZE_MUTATION") != "" {
-		t.Skip("this is one")
+	if !*mutate {
+		t.Skip("builds the package once for each mutation, some minutes in all: go test -run TestMutations -mutate ./cluster")
 	}
 	for _, m := range mutations(t) {
 		t.Run(m[0], func(t *testing.T) {
@@ -72,7 +72,6 @@ func TestMutations(t *testing.T) {
 				t.Fatal(err)
 			}
 			cmd := exec.Command("go", "test", "-short", "-vet=off", "-count=1", "-overlay", file, "-run", "^Test(Judge|Quorum|QuorumOfTwoHalves|Seated|SeatedAgain|Unseated)$", ".")
-			cmd.Env = append(os.Environ(), "BLAZE_MUTATION=1")
 			out, err := cmd.CombinedOutput()
 			switch {
 			case err == nil:

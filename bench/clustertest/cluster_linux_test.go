@@ -193,6 +193,18 @@ func (w *world) ready(limit time.Duration) time.Duration {
 		if bad == "" {
 			return time.Since(begun)
 		}
+		if os.Getenv("CLUSTERTEST_SLOW") != "" && time.Since(begun) > 2*time.Second {
+			for i, l := range lines {
+				if s := l.Status; s != nil {
+					var ids string
+					for _, m := range s.Members {
+						ids += " " + m.Name
+					}
+					w.t.Logf("%v host %d: ring %d of%s, %s, %s; views %d, hold %+v", time.Since(begun), i, s.Ring.Sequence, ids, s.Phase, s.Why, l.Stats.Ring.Views, l.Stats.Ring)
+				}
+			}
+			time.Sleep(300 * time.Millisecond)
+		}
 		if time.Since(begun) > limit {
 			w.t.Fatalf("not all ready within %v:\n%s", limit, bad)
 		}
@@ -290,10 +302,12 @@ func TestFaults(t *testing.T) {
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
 		time.Sleep(time.Duration(200+random.IntN(400)) * time.Millisecond)
 		i := random.IntN(5)
+		what := "a split"
 		switch random.IntN(4) {
 		case 0: // one or two are killed, and start again under their names
 			k := (i + 1 + random.IntN(4)) % 5
 			two := random.IntN(2) == 0
+			what = fmt.Sprintf("host %d killed, host %d too: %v", i, k, two)
 			kill := func(i int) {
 				if err := w.members[i].Kill(); err != nil {
 					t.Fatal(err)
@@ -316,6 +330,7 @@ func TestFaults(t *testing.T) {
 			time.Sleep(time.Duration(50+random.IntN(1500)) * time.Millisecond)
 			w.signal(w.members[i], syscall.SIGCONT)
 			stops++
+			what = fmt.Sprintf("host %d stopped", i)
 		default: // the network is split, and split otherwise, and healed
 			for range 1 + random.IntN(3) {
 				order := random.Perm(5)
@@ -329,7 +344,10 @@ func TestFaults(t *testing.T) {
 			}
 			w.whole()
 		}
-		slowest = max(slowest, w.ready(15*time.Second))
+		took := w.ready(15 * time.Second)
+		if slowest = max(slowest, took); took > 2*time.Second {
+			t.Logf("%s: all were ready again after %v", what, took.Round(time.Millisecond))
+		}
 	}
 	t.Logf("%d kills, %d stops, %d splits; all were ready again after %v at most", kills, stops, splits, slowest.Round(time.Millisecond))
 	w.judge()

@@ -446,6 +446,7 @@ func (c *Core) beginPrimary(now clock.Time, o *wire.Opening) bool {
 	c.confirm(c.ex.sentAt)
 	c.compareLocks(now)
 	c.commit(now, c.state.Index())
+	c.fetch = fetching{}
 	c.provide.begin(now, c.state)
 	c.writeEstablished()
 	for i := range c.ex.early {

@@ -50,6 +50,7 @@ type stream struct {
 	part   uint32
 	from   uint64
 	unsent []byte // an answer that the pair had no room for
+	asked  clock.Time
 }
 
 // begin keeps the state for those of a new primary that do not have it.
@@ -93,12 +94,13 @@ func (c *Core) onFetch(now clock.Time, from wire.MemberID, body []byte) bool {
 		i = len(p.streams) - 1
 	}
 	s := p.streams[i]
+	s.asked = now
 	if s.fetch.Number == f.Number {
 		s.fetch.Most = max(s.fetch.Most, min(f.Most, s.sent+chunkWindow))
 		return true
 	}
 	f.Most = min(f.Most, chunkWindow)
-	*s = stream{to: from, fetch: f, cut: s.cut, own: s.own, at: position{index: f.Index, hash: f.Hash}, part: f.Part, from: f.From}
+	*s = stream{to: from, fetch: f, cut: s.cut, own: s.own, at: position{index: f.Index, hash: f.Hash}, part: f.Part, from: f.From, asked: now}
 	return true
 }
 
@@ -148,7 +150,7 @@ func (c *Core) tidy(now clock.Time) {
 	p := &c.provide
 	p.streams = slices.DeleteFunc(p.streams, func(s *stream) bool {
 		m, ok := c.state.Member(s.to)
-		return !ok || m.Ready && (s.ended || s.sent >= s.fetch.Most)
+		return !ok || m.Ready && s.ended || now.Sub(s.asked) > oldCutLives
 	})
 	if !slices.ContainsFunc(c.state.Members(), func(m Member) bool { return !m.Ready }) {
 		p.cut, p.old = nil, nil

@@ -508,6 +508,15 @@ func TestTransfersAtRandom(t *testing.T) {
 		r.ready(r.living()...)
 		r.run(20 * time.Millisecond)
 		r.same(r.living()...)
+		if seed%5 == 0 {
+			r.run(oldCutLives + time.Second)
+			for _, i := range r.living() {
+				c := r.nodes[i].core
+				if p := &c.provide; p.cut != nil || len(p.old) > 0 || len(p.streams) > 0 || c.fetch.builder != nil || c.fetch.on || len(c.learn.kept) > 0 || c.learn.partial {
+					t.Errorf("member %d keeps something of a transfer", i)
+				}
+			}
+		}
 		for _, n := range r.nodes {
 			s := n.core.Stats()
 			sum.Transfers += s.Transfers

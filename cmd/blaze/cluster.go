@@ -76,13 +76,14 @@ func (a *app) clusterCommand() *cobra.Command {
 		Example: "  blaze cluster status",
 		Args:    isCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return usagef("blaze cluster: want status or force; blaze cluster --help has more")
+			return usagef("blaze cluster: want status, force or check; blaze cluster --help has more")
 		},
 	}
 	cmd.AddCommand(a.clusterStatus(), a.clusterForce())
 	for _, c := range cmd.Commands() {
 		c.ValidArgsFunction = cobra.NoFileCompletions
 	}
+	cmd.AddCommand(a.clusterCheck())
 	return cmd
 }
 

@@ -98,7 +98,7 @@ func TestClusterStatuses(t *testing.T) {
 		{0, 0, `blaze lock m k --timeout 300ms`, statusNobody, "has no primary component, and time is up"},
 		{1, 3, `blaze cluster force --yes -q && blaze map put -q m k v >/dev/null && blaze map get m k`, 0, ""},
 		{1, 1, `blaze lock m k -q & until blaze map put m k v >/dev/null 2>err; test -s err; do :; done; blaze lock m k --timeout 300ms`, statusTime, "another holds the lock"},
-		{1, 1, `blaze cluster`, statusUsage, "want status or force"},
+		{1, 1, `blaze cluster`, statusUsage, "want status, force or check"},
 		{1, 1, `blaze map`, statusUsage, "want get, put"},
 		{1, 1, `blaze map cas m k v`, statusUsage, "--version is missing"},
 		{1, 1, `blaze map put m k v --ttl 25h`, statusUsage, "want 1ms to 24h"},

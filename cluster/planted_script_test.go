@@ -550,3 +550,25 @@ func TestPlantedEarlyCounts(t *testing.T) {
 		return a.Index() == b.Index() && a.Hash() == b.Hash()
 	})
 }
+
+// A learner gets the state at the cut, not the present one: operations since would count twice.
+func TestPlantedPresentSnapshot(t *testing.T) {
+	forBoth(t, presentSnapshot, func(t *testing.T, leave defect) bool {
+		apart := 0
+		r := newRig(t, 3, witness{}.watch(leave, &apart, nil))
+		r.split([]int{0, 1})
+		r.ready(0, 1)
+		r.nodes[0].wait(r.nodes[0].put("a", "1"))
+		r.lossy = func(wire.MemberID) bool { return true }
+		r.split([]int{0, 1, 2})
+		for range 20 { // operations while the state does not come
+			r.nodes[0].put("a", "2")
+			r.turn()
+		}
+		r.lossy = nil
+		r.within(1000, r.areReady(0, 1, 2))
+		r.run(20 * time.Millisecond)
+		a, b := r.nodes[0].core.State(), r.nodes[2].core.State()
+		return r.areReady(0, 1, 2)() && a.Index() == b.Index() && a.Hash() == b.Hash()
+	})
+}

@@ -113,7 +113,11 @@ func (c *Core) workProvider(now clock.Time) (more bool) {
 	if p.cut != nil || len(p.old) > 0 || len(p.streams) > 0 {
 		c.tidy(now)
 	}
-	if len(p.streams) == 0 || now < p.wake {
+	if len(p.streams) == 0 {
+		p.wake = 0
+		return false
+	}
+	if now < p.wake {
 		return false
 	}
 	p.wake = 0

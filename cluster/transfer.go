@@ -384,7 +384,7 @@ func (c *Core) nextLearning() (at clock.Time, ok bool) {
 			at = min(at, c.now.Add(sendAgain))
 		}
 	}
-	return clock.Earlier(at, ok, c.provide.wake, c.provide.wake != 0)
+	return clock.Earlier(at, ok, c.provide.wake, c.provide.wake != 0 && c.phase == Complete && !c.transitional)
 }
 
 // progress is how far the transfer has come.

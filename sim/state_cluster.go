@@ -174,15 +174,22 @@ func (c *StateCluster) Heal() {
 	}
 	c.Net.MendAll()
 	c.Net.SetTap(nil)
-	for i, m := range c.Members {
+	for i := range c.Members {
 		c.Resume(i)
-		if !m.Alive() {
-			c.Restart(i)
-		}
+		c.again(i)
 	}
 	c.Net.ClearLinks()
 	c.Net.SetDefault(Link{Delay: c.Net.Default().Delay})
 	c.Log.Healed = c.Net.Now()
+}
+
+// again starts the next process of a node, as soon as the one before has ended.
+func (c *StateCluster) again(i int) {
+	if m := c.Members[i]; m.Alive() && m.leaving && !c.closed {
+		c.Net.After(time.Millisecond, func() { c.again(i) })
+	} else if !m.Alive() && !c.closed {
+		c.Restart(i)
+	}
 }
 
 // Alive counts the members that run and do not leave.
@@ -200,7 +207,7 @@ func (c *StateCluster) Whole() bool {
 	var first *StateMember
 	for _, m := range c.Members {
 		if !m.Alive() || m.leaving {
-			continue
+			return false // it starts anew
 		}
 		if first == nil {
 			first = m

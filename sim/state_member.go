@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math"
 	"math/rand/v2"
@@ -315,6 +316,8 @@ func (m *StateMember) probe(proc check.Proc, p *cluster.Probe) {
 	for _, g := range p.Grants {
 		r.Grants = append(r.Grants, check.ClusterGrant{Map: g.Map, Key: g.Key, To: c.proc(g.To), Request: g.Request, Token: g.Token})
 	}
+	// Their order says nothing: they have one index.
+	slices.SortFunc(r.Grants, func(a, b check.ClusterGrant) int { return cmp.Or(cmp.Compare(a.Map, b.Map), cmp.Compare(a.Key, b.Key)) })
 	switch p.Kind {
 	case cluster.ProbeApplied:
 		r.Kind, r.By = check.ClusterApplied, c.proc(p.By)

@@ -57,19 +57,15 @@ func (h *clusterHistory) walk() {
 	hashes := map[position]*clusterNode{}
 	type term struct{ chain, epoch uint64 }
 	primaries := map[term]*clusterNode{}
-	knew := map[Proc]bool{} // it followed a primary before
 	for i := range h.l.Records {
 		r := &h.l.Records[i]
 		switch r.Kind {
 		case ClusterRestored:
-			knew[r.Proc] = true
 			if !r.Place.IsZero() && h.nodes[r.Place] == nil {
 				h.r.add("MP-9", i, "a state of which nobody counted the position")
 			}
 			h.digest(i)
 			at[r.Proc] = r.Place
-		case ClusterFollowed:
-			knew[r.Proc] = true
 		case ClusterApplied, ClusterEstablished:
 			if at[r.Proc] != r.Before && !(r.Primary != nil && r.Primary.Forced) {
 				h.r.add("MP-9", i, "the replica was at %s", placeName(at[r.Proc]))
@@ -93,7 +89,7 @@ func (h *clusterHistory) walk() {
 					n.up = nil
 				}
 				h.nodes[r.Place] = n
-				h.enter(i, n, knew)
+				h.enter(i, n)
 			} else {
 				h.same(i, n)
 			}
@@ -104,7 +100,6 @@ func (h *clusterHistory) walk() {
 				h.r.add("MP-4", i, "another history at the same position, in record %d", o.record)
 			}
 			if r.Kind == ClusterEstablished {
-				knew[r.Proc] = true
 				t := term{r.Place.Chain, r.Epoch}
 				if o := primaries[t]; o == nil {
 					primaries[t] = n
@@ -155,19 +150,12 @@ func (h *clusterHistory) same(i int, n *clusterNode) {
 }
 
 // enter takes in a new position: of an establishment.
-func (h *clusterHistory) enter(i int, n *clusterNode, knew map[Proc]bool) {
+func (h *clusterHistory) enter(i int, n *clusterNode) {
 	c := h.chains[n.place.Chain]
 	if c == nil {
 		c = &clusterChain{id: n.place.Chain, founded: n}
 		h.chains[c.id] = c
 		h.order = append(h.order, c)
-		if n.primary != nil && n.up == nil && !n.primary.Forced {
-			for _, p := range n.primary.Members {
-				if p.Proc >= 0 && knew[p.Proc] {
-					h.r.add("EL-2", i, "founded by one that knew of another primary")
-				}
-			}
-		}
 		if len(h.order) > 1 && h.l.Disk && h.l.Expected > 0 && h.l.Excused == "" {
 			h.r.add("EL-6", i, "a second chain was founded, with a majority's disks")
 		}

@@ -27,9 +27,10 @@ type Replica struct {
 
 // ReplicaMap is one map.
 type ReplicaMap struct {
-	name string
-	root atomic.Pointer[trie.Root]
-	feed feed[cluster.Event]
+	name  string
+	named bool // the application has it; guarded by replica.mu
+	root  atomic.Pointer[trie.Root]
+	feed  feed[cluster.Event]
 
 	pending []cluster.Event // of the turn; the first engine's
 	grouped bool            // pending has all of the turn
@@ -39,7 +40,9 @@ type ReplicaMap struct {
 func NewReplica() *Replica { return &Replica{maps: map[string]*ReplicaMap{}} }
 
 // Map finds a map, which is there as soon as somebody names it.
-func (p *Replica) Map(name string) *ReplicaMap {
+func (p *Replica) Map(name string) *ReplicaMap { return p.find(name, true) }
+
+func (p *Replica) find(name string, named bool) *ReplicaMap {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m := p.maps[name]
@@ -47,6 +50,7 @@ func (p *Replica) Map(name string) *ReplicaMap {
 		m = &ReplicaMap{name: name}
 		p.maps[name] = m
 	}
+	m.named = m.named || named
 	return m
 }
 
@@ -123,10 +127,20 @@ type publication struct {
 func (p *publication) of(name string) *ReplicaMap {
 	m := p.maps[name]
 	if m == nil {
-		m = p.replica.Map(name)
+		m = p.replica.find(name, false)
 		p.maps[m.name] = m
 	}
 	return m
+}
+
+// retire forgets a map that is empty, unless the application has it: names may come and go without end.
+func (p *publication) retire(m *ReplicaMap) {
+	p.replica.mu.Lock()
+	defer p.replica.mu.Unlock()
+	if !m.named {
+		delete(p.replica.maps, m.name)
+		delete(p.maps, m.name)
+	}
 }
 
 // publish shows readers what a turn has changed.
@@ -141,6 +155,11 @@ func (p *publication) publish(c *cluster.Publication) {
 	}
 	for _, r := range changed {
 		p.show(p.of(r.Name), r.Root, c.Events)
+	}
+	for _, r := range changed {
+		if m := p.of(r.Name); m.root.Load() == nil {
+			p.retire(m)
+		}
 	}
 	for _, m := range p.touched {
 		clear(m.pending)
@@ -214,6 +233,7 @@ func (p *publication) reset(s *cluster.State) {
 	for _, m := range p.replica.all() {
 		if !there[m] {
 			m.reset(nil)
+			p.retire(m)
 		}
 	}
 }

@@ -156,6 +156,28 @@ func TestWatchReset(t *testing.T) {
 	}
 }
 
+// Names that the application does not have are forgotten with their last entry, and found again with what they hold.
+func TestMapsComeAndGo(t *testing.T) {
+	p := NewReplica()
+	w := newWriter(t, p)
+	kept := p.Map("kept")
+	for i := range 100 {
+		name := fmt.Sprint("m", i)
+		w.turn(put(name, "k", "1"), put("kept", "k", "1"))
+		if i == 50 && p.Map(name).Root().Len() != 1 {
+			t.Fatal("a map is empty that was not named before it was written")
+		}
+		w.turn(del(name, "k"), del("kept", "k"))
+	}
+	w.turn(put("other", "k", "1"))
+	w.replace(put("new", "k", "1"))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.maps) != 3 || len(w.maps) != 3 || p.maps["kept"] != kept || p.maps["m50"] == nil || p.maps["new"] == nil {
+		t.Errorf("%d maps are kept", len(p.maps))
+	}
+}
+
 // A watch that is begun while nothing runs is given what is there when a run begins, and begins anew with the next one.
 func TestWatchOutlivesRuns(t *testing.T) {
 	p := NewReplica()

@@ -219,6 +219,16 @@ func (c *StateCluster) Whole() bool {
 	return true
 }
 
+// holder is a node whose application holds a lock; -1: there is none.
+func (c *StateCluster) holder() int {
+	for _, m := range c.Members {
+		if m.Alive() && !m.paused && !m.leaving && len(m.locks) > 0 {
+			return m.Node
+		}
+	}
+	return -1
+}
+
 // stuck reports whether nobody is in a primary, for reasons that time does not change (cluster.md, 7.3).
 func (c *StateCluster) stuck() bool {
 	for _, m := range c.Members {
@@ -243,6 +253,7 @@ func (c *StateCluster) Settle(d time.Duration) {
 // SettleFor is Settle that returns what the checkers found.
 func (c *StateCluster) SettleFor(d time.Duration) (vs []check.Violation) {
 	c.finish()
+	c.Net.RunUntil(c.Net.Now().Add(1200*time.Millisecond), c.settled) // who leaves takes its time, and starts anew
 	from := c.Net.Now()
 	whole := c.Net.RunUntil(from.Add(d), c.Whole)
 	if !whole && c.held != 0 && c.held.Add(time.Second) > from {
@@ -279,6 +290,16 @@ func (c *StateCluster) SettleFor(d time.Duration) (vs []check.Violation) {
 	vs = append(vs, c.close()...)
 	c.Tally.run(c)
 	return vs
+}
+
+// settled reports whether nobody leaves any more.
+func (c *StateCluster) settled() bool {
+	for _, m := range c.Members {
+		if !m.Alive() || m.leaving {
+			return false
+		}
+	}
+	return true
 }
 
 // force has one member make those that are connected the primary.

@@ -130,3 +130,28 @@ func TestStateMinority(t *testing.T) {
 		s.Settle(2 * time.Second)
 	})
 }
+
+// A majority has forgotten (memory only) and comes back under other names: nobody writes, until an operator forces it.
+func TestStateForce(t *testing.T) {
+	RunStates(t, 20, func(t *testing.T, s *StateCluster) {
+		s.Expected, s.Rename, s.Drift = 3, 1, 0.005
+		s.Start(3, Faults{Delay: 50 * time.Microsecond})
+		s.For(time.Second)
+		s.Crash(1)
+		s.Crash(2)
+		s.For(between(s.rng, 300*time.Millisecond))
+		s.Restart(1)
+		s.Restart(2)
+		s.For(3 * time.Second)
+		for i, m := range s.Members {
+			if m.primary {
+				t.Errorf("node %d is in a primary: %s", i, s.Describe())
+			}
+		}
+		s.Heal()
+		s.Settle(2 * time.Second)
+		if s.Tally.Stuck != 1 {
+			t.Error("it went on without Force")
+		}
+	})
+}

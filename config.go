@@ -84,6 +84,15 @@ type Config struct {
 	// FlowControl decides whose pace a NACK sender follows. The default is Slowest.
 	FlowControl FlowControl
 
+	// CongestionControl decides whether a NACK or Hybrid sender's pace follows what arrives. The default is
+	// CongestionAuto.
+	CongestionControl CongestionControl
+
+	// RepairTimeout bounds how long a receiver under NACK or Hybrid asks for what is missing, from its first request for
+	// it, while its sender is there, 100ms..10m. Then it is lost: OnLoss reports LossTimeout in its place, and the stream
+	// goes on. Zero means 5s.
+	RepairTimeout time.Duration
+
 	// MaxStreams is how many streams this member receives at a time, 1..65,536: each lane of each
 	// protocol of each sender is one. Over xdp:// with queues=N it is for each of the N engines.
 	// Streams that have ended give way. One that finds no room is not received: a line in the log,
@@ -327,6 +336,7 @@ func (c Config) checkSizes() error {
 	return firstError(
 		known("SlowConsumer", slowConsumerNames, c.SlowConsumer),
 		known("FlowControl", flowControlNames, c.FlowControl),
+		known("CongestionControl", congestionControlNames, c.CongestionControl),
 	)
 }
 
@@ -335,6 +345,7 @@ func (c Config) checkTimes() error {
 		inRange("HeartbeatInterval", c.HeartbeatInterval, minHeartbeat, time.Minute),
 		inRange("HeartbeatRate", c.HeartbeatRate, minRate, maxHeartbeatRate),
 		inRange("FailureTimeout", c.FailureTimeout, 2*c.HeartbeatInterval, 10*time.Minute),
+		inRange("RepairTimeout", c.RepairTimeout, 100*time.Millisecond, 10*time.Minute),
 		inRange("Linger", c.Linger, 1, 10*time.Minute),
 		inRange("LockLease", c.LockLease, time.Millisecond, 24*time.Hour),
 	)
@@ -403,6 +414,7 @@ func (c Config) withDefaults() Config {
 	}
 	setDefault(&c.HeartbeatRate, defaultHeartbeatRate)
 	setDefault(&c.FailureTimeout, max(defaultFailure, 5*min(c.HeartbeatInterval, time.Minute)))
+	setDefault(&c.RepairTimeout, 5*time.Second)
 	setDefault(&c.Linger, time.Second)
 	setDefault(&c.LockLease, 10*time.Second)
 	setDefault(&c.StateLimit, defaultStateLimit)

@@ -23,7 +23,7 @@ func TestZeroConfig(t *testing.T) {
 	got.Name = ""
 	want := Config{
 		Cluster: "default", BroadcastURI: "udp://239.255.66.76:6676", Protocol: NACK, Lanes: 1, Window: 8 << 20, MaxMessageSize: 1 << 20,
-		SubscriptionQueue: 4096, MaxStreams: 4096, SlowConsumer: Pause, FlowControl: Slowest, HeartbeatInterval: 20 * time.Millisecond,
+		SubscriptionQueue: 4096, MaxStreams: 4096, SlowConsumer: Pause, FlowControl: Slowest, RepairTimeout: 5 * time.Second, HeartbeatInterval: 20 * time.Millisecond,
 		HeartbeatRate:  800_000,
 		FailureTimeout: 100 * time.Millisecond, Linger: time.Second, LockLease: 10 * time.Second, StateLimit: 4 << 30, Idle: Backoff, Logger: slog.Default(),
 		FEC: FECConfig{SourceSymbols: 20, RepairSymbols: 2, MinRepair: 1, MaxRepair: 6, Interleave: 1},
@@ -86,6 +86,8 @@ func TestValidateNamesTheField(t *testing.T) {
 		{Config{SubscriptionQueue: -1}, []string{"SubscriptionQueue", "-1", "1 to 1048576"}},
 		{Config{SubscriptionQueue: 1 << 21}, []string{"SubscriptionQueue", "2097152", "1 to 1048576"}},
 		{Config{SlowConsumer: 9}, []string{"SlowConsumer", "9", "pause, drop or disconnect"}},
+		{Config{CongestionControl: 2}, []string{"CongestionControl", "2", "auto or off"}},
+		{Config{RepairTimeout: time.Millisecond}, []string{"RepairTimeout", "1ms", "100ms to 10m"}},
 		{Config{FlowControl: 9}, []string{"FlowControl", "9", "slowest or fastest"}},
 		{Config{MaxRate: -1}, []string{"MaxRate", "-1", "64000"}},
 		{Config{MaxRate: 63_999}, []string{"MaxRate", "63999", "64000"}},

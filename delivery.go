@@ -59,6 +59,7 @@ const (
 	LossSlowConsumer = LossReason(core.LossSlowConsumer) // the subscription's queue was full (SlowConsumer Drop)
 	LossMalformed    = LossReason(core.LossMalformed)    // it came, and could not be read or put together, or there was no memory to put it together
 	LossRefused      = LossReason(core.LossRefused)      // Config.MaxStreams: nothing of the stream is received; First and Last are 0
+	LossTimeout      = LossReason(core.LossTimeout)      // NACK, Hybrid: it was asked for in vain for Config.RepairTimeout, although its sender was there
 )
 
 // String names the reason in a few words: "sender gone".
@@ -73,4 +74,5 @@ var lossReasonNames = []string{
 	LossSlowConsumer: "slow consumer",
 	LossMalformed:    "malformed",
 	LossRefused:      "stream refused",
+	LossTimeout:      "asked for in vain",
 }

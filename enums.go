@@ -130,6 +130,32 @@ func (s Sync) MarshalText() ([]byte, error) { return marshalName("sync", syncNam
 // UnmarshalText reads what MarshalText writes, in any case.
 func (s *Sync) UnmarshalText(text []byte) error { return unmarshalName("sync", syncNames, s, text) }
 
+// CongestionControl decides whether a sender's pace follows what arrives at its receivers.
+type CongestionControl uint8
+
+// The rules. CongestionAuto is the default.
+const (
+	CongestionAuto CongestionControl = iota // where little arrives at a receiver that is waited for, the pace is what arrives there
+	CongestionOff                           // MaxRate and the receivers' room alone bound it
+)
+
+var congestionControlNames = []string{"auto", "off"}
+
+// String is the lower-case name: "auto".
+func (c CongestionControl) String() string {
+	return nameOf("CongestionControl", congestionControlNames, c)
+}
+
+// MarshalText is String; a CongestionControl that does not exist is an error.
+func (c CongestionControl) MarshalText() ([]byte, error) {
+	return marshalName("congestion control", congestionControlNames, c)
+}
+
+// UnmarshalText reads what MarshalText writes, in any case.
+func (c *CongestionControl) UnmarshalText(text []byte) error {
+	return unmarshalName("congestion control", congestionControlNames, c, text)
+}
+
 // Idle is what the engine's thread does when a turn found no work.
 type Idle uint8
 

@@ -27,6 +27,7 @@ func TestEnumerationTexts(t *testing.T) {
 		{[]string{"pause", "drop", "disconnect"}, func(i uint8) fmt.Stringer { return SlowConsumer(i) }, viaText[SlowConsumer]},
 		{[]string{"slowest", "fastest"}, func(i uint8) fmt.Stringer { return FlowControl(i) }, viaText[FlowControl]},
 		{syncNames, func(i uint8) fmt.Stringer { return Sync(i) }, viaText[Sync]},
+		{[]string{"auto", "off"}, func(i uint8) fmt.Stringer { return CongestionControl(i) }, viaText[CongestionControl]},
 		{[]string{"lan", "isolated", "shared"}, func(i uint8) fmt.Stringer { return TotemProfile(i) }, viaText[TotemProfile]},
 		{[]string{"constructed", "initialized", "started", "stopped"}, func(i uint8) fmt.Stringer { return State(i) }, nil},
 		{[]string{"raw", "message"}, func(i uint8) fmt.Stringer { return Kind(i) }, nil},

@@ -112,6 +112,7 @@ type streamWatch struct {
 	c       *Channel
 	present member.Streams
 	refused [2]refusalLog // streams, receivers
+	failing [3]refusalLog // streams that timed out, receivers that are stuck, paces that are bound
 	ended   atomic.Bool   // the engines are about to end: no handler is called any more
 }
 
@@ -127,6 +128,19 @@ func (w *streamWatch) event(e nack.Event) {
 	case nack.ReceiverRefused:
 		w.refused[1].warn(w.c, "blaze: a stream has more receivers than it can wait for; the others may lose messages",
 			"fewer receivers for each stream", nack.MaxReceivers, e.Member, attrsOf(e)...)
+	case nack.StreamTimedOut:
+		w.failing[0].fails(w.c, "blaze: what was asked for again and again did not come: it is lost", e,
+			"the network drops datagrams, or fragments none; where longer ones never come, give all members mtu=N in their URI, of the narrowest link",
+			"datagram", e.Number, "longest that came", e.Longest+ipHeaders, "mtu", w.c.datagram()+ipHeaders)
+	case nack.ReceiverStuck:
+		w.failing[1].fails(w.c, "blaze: a receiver asks again and again for what was sent to it: it is not waited for any more", e,
+			"where longer datagrams never arrive, a link on the way has a smaller MTU: give all members mtu=N in their URI",
+			"datagram", e.Number, "length", e.Length+ipHeaders, "longest that arrived", e.Longest+ipHeaders, "mtu", w.c.datagram()+ipHeaders)
+	case nack.ReceiverFreed:
+		w.c.logger().Info("blaze: a receiver that was not waited for goes on, and is waited for again", append([]any{"member", MemberID(e.Member)}, attrsOf(e)...)...)
+	case nack.PaceBound:
+		w.failing[2].fails(w.c, "blaze: much of what was sent does not arrive at a receiver: the pace follows what arrives there", e,
+			"a slower link or a short queue on the way; MaxRate below the slowest link avoids it, CongestionOff ignores it")
 	}
 	w.tell()
 	w.present.Note(e)
@@ -202,6 +216,21 @@ func (r *refusalLog) warn(c *Channel, what, remedy string, limit int, member wir
 		return
 	}
 	c.logger().Warn(what, append([]any{"member", MemberID(member), "limit", limit, "refused", r.count, "remedy", remedy}, more...)...)
+	r.last, r.count = now, 0
+}
+
+// datagram is the longest UDP payload that this member sends.
+func (c *Channel) datagram() int { return c.res.Ports[0].Driver.Datagram() }
+
+// fails logs what does not get through to a member or from it, and the remedy, besides more.
+func (r *refusalLog) fails(c *Channel, what string, e nack.Event, remedy string, more ...any) {
+	r.count++
+	now := engine.Now()
+	if r.last != 0 && now.Sub(r.last) < refusalEvery {
+		return
+	}
+	all := append([]any{"member", MemberID(e.Member), "times", r.count}, attrsOf(e)...)
+	c.logger().Warn(what, append(append(all, more...), "remedy", remedy)...)
 	r.last, r.count = now, 0
 }
 

@@ -154,6 +154,14 @@ func (c *Controller) Leave(receiver int) {
 	}
 }
 
+// Reset forgets what receivers reported so far, as after losses that no repair symbol should answer.
+func (c *Controller) Reset() {
+	for i := range c.receivers {
+		c.receivers[i] = Loss{used: c.receivers[i].used}
+	}
+	c.loss, c.extra, c.calm, c.lost, c.stayed = firstLoss, 0, 0, 0, 0
+}
+
 // Report takes in what a receiver reports: of sent datagrams so far, how many did not arrive at
 // first, and how many of those repair symbols did not give back: they were asked for, or given
 // up. All three only grow; one that shrinks is a receiver that began anew.

@@ -96,6 +96,11 @@ type Config struct {
 	FEC FEC
 	// Eviction is how long a receiver may be silent. Zero means 1s.
 	Eviction time.Duration
+	// FreePace switches congestion control off: the pace does not follow what arrives at receivers.
+	FreePace bool
+	// RepairTimeout is how long a receiver asks for a datagram, from its first NAK, while its sender is there. Then it
+	// is given up, and reported as LossTimeout. Zero means 5s.
+	RepairTimeout time.Duration
 	// Watched says that the owner calls Forget for every member that is gone. The receivers of an idle stream
 	// then report ever more rarely, where both ends are watched, and may be silent for longer than Eviction as
 	// long as they lack nothing.
@@ -193,6 +198,11 @@ const (
 	StreamLeft                           // its sender left or began anew, or a silent stream was forgotten
 	StreamRefused                        // there is no room for it (Config.MaxStreams): it is not received
 	StreamReset                          // we fell behind, further than the sender holds
+	StreamTimedOut                       // something was asked for in vain for Config.RepairTimeout, and is given up
+	ReceiverStuck                        // it asks for a datagram again and again that was sent to it: our stream waits for it no longer
+	PaceBound                            // so little arrives at a receiver that our stream's pace follows what arrives there
+	PaceFree                             // and no longer
+	ReceiverFreed                        // it goes on, and our stream waits for it again
 )
 
 func (k EventKind) String() string {
@@ -217,6 +227,16 @@ func (k EventKind) String() string {
 		return "stream refused"
 	case StreamReset:
 		return "stream reset"
+	case StreamTimedOut:
+		return "stream timed out"
+	case ReceiverStuck:
+		return "receiver stuck"
+	case PaceBound:
+		return "pace bound"
+	case PaceFree:
+		return "pace free"
+	case ReceiverFreed:
+		return "receiver freed"
 	}
 	return "unknown event"
 }
@@ -227,4 +247,10 @@ type Event struct {
 	Member   wire.MemberID // the receiver, or the stream's sender
 	Endpoint buf.Endpoint  // its own address
 	Stream   wire.StreamID
+
+	// Of StreamTimedOut and ReceiverStuck: the lowest datagram that is missing; its length in bytes, 0 where that is not
+	// known; and that of the longest one that came although it left later (StreamTimedOut), or that the receiver has
+	// reported (ReceiverStuck), 0: none did.
+	Number          uint64
+	Length, Longest int
 }

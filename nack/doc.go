@@ -29,6 +29,8 @@
 //   - RFC 5740, NORM: negative acknowledgement, repair by the sender, sender-side hold-off.
 //   - RFC 5401, section 5.2: the random back-off before a NAK, and its hold-off after one.
 //   - RFC 3208, PGM: transmit window, late joiners, NAK suppression.
+//   - RFC 8985, RACK: the time in which a datagram that was overtaken may still come.
+//   - BBR (draft-ietf-ccwg-bbr): the pace as a multiple of the largest delivery rate, with probes.
 //   - RFC 6298: smoothed round trip and its variation; Karn's rule for asked-again repairs.
 //
 // # Where we deviate, and why
@@ -43,6 +45,7 @@
 //   - A receiver that repeats a request gets the repair by unicast, unless another receiver repeats
 //     it too. A repeated request therefore does not suppress other receivers' requests.
 //   - The group's round trip is measured with heartbeats and statuses only. RFC 5740's
-//     congestion control is replaced by a window that the slowest receiver moves.
+//     congestion control is replaced by a window that the slowest receiver moves, and by a
+//     pace that follows what arrives where much does not (docs/decisions/congestion-control.md).
 //   - RFC 6298's minimum of one second is replaced by 20 µs: these are local networks.
 package nack

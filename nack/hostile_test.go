@@ -110,7 +110,7 @@ func state(n *node) string {
 	out := fmt.Sprintf("%d %d %d %v %v %v", p.held, p.next, len(p.control), p.at, p.armed, p.naks)
 	for _, s := range p.streams {
 		c := *s
-		c.p, c.parts.bytes = nil, nil
+		c.p, c.parts.bytes, c.status.arrived = nil, nil, 0 // what comes twice arrives twice
 		out += fmt.Sprintf("\n%+v", c)
 	}
 	for _, s := range p.senders {

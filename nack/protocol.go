@@ -38,6 +38,7 @@ type Protocol struct {
 	assemblies assemblies
 	refused    refusals // of streams
 	barred     barred
+	late       latenesses
 	lately     lately // members whose reports come too late
 	unwaited   bucket // bounds the events of receivers that are refused
 	slots      slots
@@ -71,6 +72,9 @@ func New(cfg Config) *Protocol {
 	}
 	if cfg.Eviction <= 0 {
 		cfg.Eviction = time.Second
+	}
+	if cfg.RepairTimeout <= 0 {
+		cfg.RepairTimeout = 5 * time.Second
 	}
 	if cfg.MaxStreams <= 0 {
 		cfg.MaxStreams = defaultStreams

@@ -26,10 +26,14 @@ const (
 
 // asking is what a stream misses, and when that is asked for.
 type asking struct {
-	gaps    gaps
-	tracked uint64   // what is missing from here on has not been looked for yet
-	queued  bool     // a NAK waits to leave
-	rtt     core.RTT // from NAK to repair
+	gaps     gaps
+	tracked  uint64        // what is missing from here on has not been looked for yet
+	queued   bool          // a NAK waits to leave
+	rtt      core.RTT      // from NAK to repair
+	quickest time.Duration // the shortest time from a NAK to its repair; 0: not known
+	service  time.Duration // how long gaps are asked for until something of them comes, as a rule; 0: nothing ever did
+	tries    tries
+	reorder  reordering
 }
 
 // notice looks for what is missing below highest and has not been looked for. When it is asked for,
@@ -41,7 +45,7 @@ func (s *stream) notice(now clock.Time) {
 		a.tracked = max(a.tracked, s.highest)
 		return
 	}
-	n := max(a.tracked, s.next)
+	n, missed := max(a.tracked, s.next), s.status.missed
 	run := false // datagram n-1 is missing too
 	for n < s.highest && !a.gaps.full() {
 		if s.slot(n) != nil || n < s.due {
@@ -61,10 +65,12 @@ func (s *stream) notice(now clock.Time) {
 			s.p.stats.Gaps++
 		}
 		run = true
+		s.lacks(now)
 		s.p.stats.Missed += g.end - g.first
 		s.status.missed += g.end - g.first
 	}
 	a.tracked = n
+	a.tries.noted(n, s.status.missed-missed)
 }
 
 // noticeAgain asks for datagram next, which was here and could not be used.
@@ -87,15 +93,30 @@ func (s *stream) askAt(at clock.Time) {
 	}
 }
 
-// repaired notes that a missing datagram is here.
-func (s *stream) repaired(now clock.Time, was *gap, from origin) {
+// repaired notes that datagram n, which was missing, is here.
+func (s *stream) repaired(now clock.Time, n uint64, was *gap, from origin) {
 	s.p.stats.Repaired++
+	if was.attempts > 0 {
+		s.asking.served(now.Sub(was.since))
+		s.hurry(now, n, was.asked)
+	}
+	switch {
+	case s.decoding != nil || !s.group.few():
+		// A repair that somebody else asked for looks the same as a datagram that was late.
+	case was.attempts == 1:
+		s.asking.reorder.asked(s, n, was.noticed)
+	case was.attempts == 0:
+		s.asking.reorder.overtaken(now.Sub(was.noticed))
+	}
 	s.decoding.closed(s.p, was, from)
 	if from == arrived && !was.awaitsBlock {
 		s.p.stats.Resent++
 	}
 	if from == arrived && was.attempts == 1 && was.asked != 0 { // Karn's rule: only what was asked for once
 		s.asking.rtt.Sample(now.Sub(was.asked))
+		if d := now.Sub(was.asked); s.asking.quickest == 0 || d < s.asking.quickest {
+			s.asking.quickest = d
+		}
 	}
 	if f := s.p.cfg.RepairNS; f != nil {
 		f(int64(now.Sub(was.noticed)))
@@ -150,6 +171,7 @@ func (s *stream) sendNak(now clock.Time) {
 		}
 		return
 	}
+	s.giveUp(now)
 	at := never
 	for i := range s.asking.gaps.list {
 		at = min(at, s.asking.gaps.list[i].at)
@@ -244,13 +266,17 @@ func (s *stream) fill(now clock.Time, ask *request) (next clock.Time, more bool)
 // otherwise as they are. Where count is 0 there is no room for them now.
 func (s *stream) ask(now clock.Time, g *gap, count uint64, to *request) {
 	if count == 0 {
-		g.at = now.Add(s.patience(0))
+		g.at, g.since = now.Add(s.patience(0)), 0
 		return
 	}
+	if g.since == 0 {
+		g.since, g.failedAt = now, now
+	}
 	x := wire.Gap{First: g.first, Count: uint32(count)}
+	vain := g.asked != 0
 	switch {
 	case s.decoding.need(g, to):
-		// Its block lacks symbols, whichever they are.
+		vain = false // its block lacks symbols, whichever they are
 	case g.attempts == 0:
 		to.firsts = appendGap(to.firsts, x)
 	default:
@@ -261,8 +287,14 @@ func (s *stream) ask(now clock.Time, g *gap, count uint64, to *request) {
 	} else {
 		g.unheard = 0
 	}
+	if vain {
+		s.asking.fails(now, g)
+	}
 	g.asked = now
-	g.at = now.Add(s.patience(g.unheard))
+	g.at = now.Add(s.again(g))
+	if end := g.since.Add(s.p.cfg.RepairTimeout); end > now {
+		g.at = min(g.at, end)
+	}
 	to.stuck = to.stuck || g.attempts > askGroup
 }
 

@@ -97,6 +97,7 @@ func (p *Protocol) stepRepair(now clock.Time, d *wire.Datagram, r *wire.Repair, 
 		return nil // counted there; late and superfluous ones are normal
 	}
 	s.hear(now)
+	s.status.arrived += uint64(b.Len())
 	s.collect(now)
 	x.reconsider(now, s, r.Block, r.Block+span)
 	return nil

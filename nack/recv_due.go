@@ -28,7 +28,7 @@ const (
 // a NAK is quicker.
 func (x *decoding) due(now clock.Time, s *stream, g *gap) {
 	if x == nil {
-		g.at = now.Add(s.backoff())
+		g.at = now.Add(s.backoff() + s.asking.reorder.wait())
 		return
 	}
 	roundTrip := s.group.roundTrip()
@@ -50,7 +50,7 @@ func (x *decoding) due(now clock.Time, s *stream, g *gap) {
 	if waited {
 		x.trust -= x.trust * trustGain
 	}
-	g.at = now.Add(s.backoff())
+	g.at = now.Add(s.backoff() + s.asking.reorder.wait())
 }
 
 // worth is how long it is worth to wait for a block, where a NAK takes nak. The wait is for nothing
@@ -141,10 +141,7 @@ func (x *decoding) noteTail(now clock.Time, s *stream, h *wire.Heartbeat) {
 		return
 	}
 	x.tail, x.tailMessage = h.Last+1, h.NextMessage
-	if s.abandoned.below == h.Last+1 && s.due == s.abandoned.below && s.missing > 0 && s.abandoned.message == 0 {
-		s.abandoned.message = h.NextMessage
-		s.drain(now)
-	}
+	s.tellTail(now, h)
 }
 
 // needRoom is what the blocks take in a NAK datagram.

@@ -10,8 +10,12 @@ type gap struct {
 	noticed     clock.Time
 	at          clock.Time // when to ask, or to ask again
 	asked       clock.Time // when it was last asked for; 0: never
+	since       clock.Time // when it was first asked for; 0: never, or there is no room for it
 	attempts    uint16     // how often
+	failedAt    clock.Time // when it was last counted
+	failed      uint16     // how often since any of the run came
 	unheard     uint16     // after how many requests in a row nothing came from the sender
+	lowest      uint8      // how often it was asked for as the stream's lowest gap
 	awaitsBlock bool       // it is left to its block until at
 }
 
@@ -102,6 +106,7 @@ func (g *gaps) remove(n uint64) (was gap, ok bool) {
 		return gap{}, false
 	}
 	was = g.list[i]
+	g.list[i].failed = 0
 	switch r := &g.list[i]; {
 	case r.first == n && r.end == n+1:
 		g.list = append(g.list[:i], g.list[i+1:]...)

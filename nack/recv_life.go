@@ -22,6 +22,8 @@ type announced struct {
 	tailMessage uint64
 	farewell    uint64 // the message after the last one; 0: not known
 	jump        uint64 // a heartbeat far ahead is believed when a second one confirms it
+	end         uint64 // NACK: the datagram after the last one that a heartbeat announced,
+	endMessage  uint64 // and its first message
 	jumpAt      uint64 // when the first one was sent
 }
 
@@ -94,6 +96,9 @@ func (s *stream) expire(now clock.Time, t streamTimer, late time.Duration) {
 	case statusDue:
 		s.sendStatus(now)
 	case nakDue:
+		if late >= s.p.cfg.RepairTimeout/16 {
+			s.stoodStill(late)
+		}
 		s.sendNak(now)
 	}
 }
@@ -264,6 +269,8 @@ func (s *stream) heartbeat(now clock.Time, h *wire.Heartbeat) {
 		return
 	}
 	s.decoding.noteTail(now, s, h)
+	s.announced.end, s.announced.endMessage = h.Last+1, h.NextMessage
+	s.tellTail(now, h)
 	if end < s.highest && end >= s.seen {
 		// An earlier one announced datagrams that do not exist.
 		s.highest = max(s.seen, s.next, end)
@@ -274,6 +281,14 @@ func (s *stream) heartbeat(now clock.Time, h *wire.Heartbeat) {
 	if end > s.highest {
 		s.highest = end
 		s.notice(now)
+	}
+}
+
+// tellTail reports what was given up at the end of the stream in messages, as soon as their numbers are known.
+func (s *stream) tellTail(now clock.Time, h *wire.Heartbeat) {
+	if s.abandoned.below == h.Last+1 && s.due == s.abandoned.below && s.missing > 0 && s.abandoned.message == 0 {
+		s.abandoned.message = h.NextMessage
+		s.drain(now)
 	}
 }
 

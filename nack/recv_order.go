@@ -81,7 +81,7 @@ func (s *stream) came(now clock.Time, n uint64, b *buf.Buf, from origin) {
 		// And on: a heartbeat may have shown the gap that n closes, with no later data seen.
 	}
 	if was, ok := s.asking.gaps.remove(n); ok {
-		s.repaired(now, &was, from)
+		s.repaired(now, n, &was, from)
 	}
 }
 

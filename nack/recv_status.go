@@ -26,6 +26,9 @@ const (
 	// One is lost now and then, so that several are as close together as ever.
 	idleReports = 5
 	idlePause   = 4 * time.Second
+	// missingEvery is the least time between reports because something is missing.
+	missingEvery = 10 * time.Millisecond
+	missingSoon  = time.Millisecond // NAKs leave first
 	// A receiver may be silent for so many halves of the pause that it gave.
 	pauseHalves = 7
 )
@@ -39,6 +42,7 @@ type status struct {
 	every     uint64 // bytes of datagrams, with overhead, from one report to the next
 	received  uint64 // since the last report
 	datagrams int
+	ahead     int // of datagrams: none that came, so that the next one is enough for a report
 
 	echo   uint64 // of the last heartbeat
 	echoAt clock.Time
@@ -46,6 +50,8 @@ type status struct {
 	lapsed clock.Time // when the first report left after a pause in which the sender evicted this receiver; 0: never
 	missed uint64
 	gone   uint64
+
+	arrived uint64 // bytes of datagrams that came up to the last report, and of what received does not count
 
 	rare     bool          // the sender lets reports become rare
 	idle     uint8         // reports in a row that said the same
@@ -64,7 +70,7 @@ func (s *stream) longest() time.Duration {
 // busy ends the rest of an idle stream, if there is one: its reports are as frequent as ever again.
 func (s *stream) busy(now clock.Time) {
 	if st := &s.status; st.resting() {
-		st.idle, st.datagrams = 0, 0
+		st.idle, st.datagrams, st.ahead = 0, st.datagrams-st.ahead, 0
 		if at := now.Add(time.Duration(s.p.cfg.Rand.Int64N(int64(s.statusEvery())))); at < s.timers[statusDue] {
 			s.arm(statusDue, at)
 		}
@@ -169,6 +175,22 @@ func (s *stream) limit() uint64 {
 	return min(s.due+s.windowSize(), max(s.seen, s.next)+uint64(room))
 }
 
+// lacks reports soon, where datagrams are missing: the sender's pace may have to follow what arrives.
+func (s *stream) lacks(now clock.Time) {
+	every := max(missingEvery, time.Duration(s.group.receivers)*statusEach)
+	if at := max(s.status.sent.Add(every), now.Add(missingSoon)); s.nack && at < s.timers[statusDue] {
+		s.arm(statusDue, at)
+	}
+}
+
+// clockOf is when a report says what arrived, where it does.
+func clockOf(s *stream, now clock.Time) uint64 {
+	if s.status.arrived == 0 {
+		return 0
+	}
+	return uint64(now)
+}
+
 // appendStatus writes a report. After the farewell there is none: it would make a receiver of
 // this member again.
 func (s *stream) appendStatus(now clock.Time, mem []byte) ([]byte, buf.Endpoint) {
@@ -177,7 +199,8 @@ func (s *stream) appendStatus(now clock.Time, mem []byte) ([]byte, buf.Endpoint)
 	if !s.state.open() || s.p.closed {
 		return nil, 0
 	}
-	st.received, st.datagrams = 0, 0
+	st.arrived += st.received - min(st.received, uint64(st.datagrams-st.ahead)*skbOverhead)
+	st.received, st.datagrams, st.ahead = 0, 0, 0
 	st.limit = s.limit()
 	s.p.stats.StatusesSent++
 	if st.sent != 0 && now.Sub(st.sent) >= s.longest() {
@@ -185,7 +208,7 @@ func (s *stream) appendStatus(now clock.Time, mem []byte) ([]byte, buf.Endpoint)
 	}
 	st.sent, st.promised = now, 0
 	if st.resting() {
-		st.datagrams = s.p.window // the next datagram ends the rest
+		st.datagrams, st.ahead = s.p.window, s.p.window // the next datagram ends the rest
 		st.promised = max(s.timers[statusDue].Sub(now), 0) + time.Microsecond
 	}
 	held := now.Sub(st.echoAt)
@@ -199,6 +222,6 @@ func (s *stream) appendStatus(now clock.Time, mem []byte) ([]byte, buf.Endpoint)
 		Room: uint32(min(max(s.p.cfg.Room, 0), 1<<31)),
 		Echo: st.echo, Held: uint32(held),
 		Missed: s.decoding.lost(st.missed), Gone: st.gone,
-		Pause: uint32(st.promised / time.Microsecond),
+		Pause: uint32(st.promised / time.Microsecond), Arrived: st.arrived, Clock: clockOf(s, now),
 	}), s.endpoint
 }

@@ -90,7 +90,9 @@ func (p *Protocol) stepData(now clock.Time, d *wire.Datagram, m *wire.Data, r bu
 		s.begin(now, m.Number, m.FirstMessage)
 	}
 	p.last = s
-	err = s.take(now, m, r.Buf, arrived)
+	if err = s.take(now, m, r.Buf, arrived); err != nil {
+		s.status.arrived += uint64(r.Buf.Len()) // it was of no use, and it came
+	}
 	if s.decoding != nil {
 		s.collect(now)
 	} else if err == nil && m.Count == 1 {
@@ -101,9 +103,16 @@ func (p *Protocol) stepData(now clock.Time, d *wire.Datagram, m *wire.Data, r bu
 
 // take takes in one data frame of this stream: it decodes, puts in order and delivers.
 func (s *stream) take(now clock.Time, m *wire.Data, b *buf.Buf, from origin) error {
-	if why, ok := s.judge(m); !ok {
-		if s.decoding != nil && why == DropStale {
-			s.decoding.late(s.p, m.Number)
+	why, ok := s.judge(m)
+	if !ok && why == DropWindow && s.overrun(now, m.Number) {
+		why, ok = s.judge(m)
+	}
+	if !ok {
+		if why == DropStale {
+			s.asking.reorder.again(now, s, m.Number)
+			if s.decoding != nil {
+				s.decoding.late(s.p, m.Number)
+			}
 		}
 		return s.p.drop(why)
 	}
@@ -134,6 +143,7 @@ func (s *stream) collect(now clock.Time) {
 					s.p.stats.Missed++
 					s.status.missed++
 				}
+				s.status.arrived -= uint64(b.Len()) // it counts as one that came
 				if s.take(now, &m, b, rebuilt) == nil {
 					s.decoding.noteRebuilt(n)
 				}

@@ -129,6 +129,11 @@ func (p *Protocol) remove(s *stream) {
 	if p.expected.stream == s {
 		p.expected.stream = nil
 	}
+	for i := range p.late {
+		if p.late[i].stream == s {
+			p.late[i].stream = nil
+		}
+	}
 	if s.assembling {
 		s.lose(s.message, core.LossSenderGone) // its other parts will not come
 	}

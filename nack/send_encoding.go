@@ -70,8 +70,18 @@ func (x *encoding) tick(s *Sender, now clock.Time) {
 	}
 }
 
+// forget drops what receivers reported of their losses: a full queue caused them.
+func (x *encoding) forget() {
+	if x != nil {
+		x.control.Reset()
+	}
+}
+
 // report gives the Controller what a receiver reports of its losses.
 func (x *encoding) report(s *Sender, r *receiver, st *wire.Status) {
+	if s.pace.rate != 0 {
+		return // a full queue loses: more repair symbols would fill it more
+	}
 	unmended := r.losses.unmended
 	if !s.nack {
 		unmended = st.Gone
@@ -110,13 +120,13 @@ func (s *Sender) stepSymbolNak(now clock.Time, d *wire.Datagram, n *wire.SymbolN
 			r.losses.block, r.losses.at = need.Block, now
 			r.losses.unmended += uint64(min(int(need.Count), x.source))
 		}
-		if x.enc.More(now, need.Block, int(need.Count), hold) {
+		if s.repairs.budget.allows(now) && x.enc.More(now, need.Block, int(need.Count), hold) {
 			continue
 		}
 		// What there is of the block is sent again as it is.
 		for c := range uint64(x.source) {
 			if m := need.Block + c*uint64(x.stride); m >= s.first && m < s.sent && left > 0 {
-				s.ask(now, m, false, from.From)
+				s.ask(now, m, false, from.From, s.index[d.Transmitter])
 				left--
 			}
 		}

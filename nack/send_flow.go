@@ -25,7 +25,8 @@ type flow struct {
 	woke     clock.Time // when data left after a pause in which all receivers had reported all
 	charged  clock.Time // up to here the time is in some receiver's held
 	total    time.Duration
-	next     uint64 // minima over receivers
+	waited   int    // receivers that are waited for
+	next     uint64 // minima over these
 	limit    uint64
 	highest  uint64
 	room     uint64
@@ -56,9 +57,13 @@ func (f *flow) init(s *Sender) {
 // update computes the minima.
 func (f *flow) update() {
 	f.stale = false
-	f.next, f.limit, f.highest, f.room, f.measured = math.MaxUint64, math.MaxUint64, math.MaxUint64, math.MaxUint64, 0
+	f.next, f.limit, f.highest, f.room, f.measured, f.waited = noNumber, noNumber, noNumber, math.MaxUint64, 0, 0
 	for i := range f.s.receivers {
 		r := &f.s.receivers[i]
+		if !r.waits() {
+			continue
+		}
+		f.waited++
 		f.next = min(f.next, r.next)
 		f.limit = min(f.limit, r.limit)
 		f.highest = min(f.highest, r.highest)
@@ -101,6 +106,9 @@ func (f *flow) allows(n uint64) bool {
 	}
 	if f.stale {
 		f.update()
+	}
+	if f.waited == 0 {
+		return true
 	}
 	if n >= f.limit {
 		return false
@@ -150,7 +158,7 @@ type Limit struct {
 
 // Limiting is the receiver that holds the stream up at this moment; ok is false when none does.
 func (s *Sender) Limiting() (l Limit, ok bool) {
-	if !s.held() || !s.flow.slowest || len(s.receivers) == 0 {
+	if !s.held() || !s.flow.slowest || s.flow.waited == 0 {
 		return l, false
 	}
 	return s.flow.limiting().limits(s), true
@@ -160,7 +168,10 @@ func (s *Sender) Limiting() (l Limit, ok bool) {
 // first to do so; ok is false when the stream waits for no receiver. A single moment says little: between
 // two reports of a quick receiver it may be that one for which the stream waits.
 func (s *Sender) Slowest(now clock.Time) (l Limit, ok bool) {
-	if !s.flow.slowest || len(s.receivers) == 0 {
+	if s.flow.stale {
+		s.flow.update()
+	}
+	if !s.flow.slowest || s.flow.waited == 0 {
 		return l, false
 	}
 	s.flow.charge(now)
@@ -187,13 +198,14 @@ func (s *Sender) Reckon(now clock.Time) {
 // charge gives the time since the last charge to the receiver that holds the stream up now, before a
 // report changes which one that is.
 func (f *flow) charge(now clock.Time) {
-	if f.blocked && f.slowest && len(f.s.receivers) > 0 && f.s.held() {
+	if f.blocked && f.slowest && len(f.s.receivers) > 0 && f.s.held() && f.waited > 0 {
 		f.limiting().held += now.Sub(f.charged)
 	}
 	f.charged = now
 }
 
-// limiting is the receiver that holds the stream up, or would be the first to do so. There is one at least.
+// limiting is the receiver that holds the stream up, or would be the first to do so. There is one at least that is
+// waited for.
 func (f *flow) limiting() *receiver {
 	s := f.s
 	if f.stale {
@@ -203,6 +215,9 @@ func (f *flow) limiting() *receiver {
 	for i := range s.receivers {
 		r := &s.receivers[i]
 		switch {
+		case !r.waits():
+		case !slowest.waits():
+			slowest = r
 		case s.sent >= f.limit: // its reorder window has no room
 			if r.limit < slowest.limit {
 				slowest = r
@@ -230,6 +245,11 @@ func (r *receiver) limits(s *Sender) Limit {
 // Config.Eviction is asked; one that has been silent for all of it is dropped.
 func (f *flow) look(s *Sender, now clock.Time, late time.Duration) {
 	f.young = false
+	if f.slowest {
+		for i := range s.receivers {
+			s.lookStuck(now, &s.receivers[i])
+		}
+	}
 	every := s.p.cfg.Eviction / evictionLooks
 	if late > every {
 		// This member did not run, so it received nothing: that is not the receivers' silence.
@@ -250,6 +270,8 @@ func (f *flow) look(s *Sender, now clock.Time, late time.Duration) {
 			s.beat.probe(s, now, r.endpoint)
 		}
 	}
+	s.unpaced(now)
+	s.setPace(now)
 	s.arm(receiversDue, now.Add(every))
 }
 

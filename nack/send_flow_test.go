@@ -57,7 +57,7 @@ func TestSlowestIsFoundOverTime(t *testing.T) {
 		if step%10 == 0 {
 			taken = 30
 		}
-		late = step%2000 < 600 // for 60 ms the quick one's reports do not come
+		late = step%2000 < 400 // for 40 ms the quick one's reports do not come
 		net.offer(sender, s, 10, 1000)
 		net.run(100 * time.Microsecond)
 		if step < 2000 {

@@ -22,6 +22,8 @@ type receiver struct {
 	held     time.Duration // of Sender.Reckon: how long the stream waited for it
 	echo     uint64        // of the last round trip that was measured
 	rtt      core.RTT
+	stuck    stuck
+	arrivals arrivals
 	losses   losses // under FEC and Hybrid
 }
 
@@ -74,6 +76,7 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 		s.beat.probe(s, now, from) // the receiver has heard nothing for a while
 	}
 	s.flow.stale = true
+	s.arrived(now, r, st)
 	if s.flow.blocked && !s.held() {
 		s.flow.resume(now)
 	}
@@ -134,5 +137,6 @@ func (s *Sender) dropReceiver(member wire.MemberID, why EventKind) {
 	}
 	s.receivers = s.receivers[:last]
 	s.flow.stale = true
+	s.pace.stale = true
 	s.p.event(why, member, at, s.id)
 }

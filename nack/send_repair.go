@@ -17,10 +17,11 @@ const (
 
 // repairs is the queue of datagrams to be sent again. A datagram is in it once at most.
 type repairs struct {
-	queue []uint64 // ring of datagram numbers
-	head  uint64
-	n     uint64
-	turn  bool // a repair goes before waiting data
+	queue  []uint64 // ring of datagram numbers
+	head   uint64
+	n      uint64
+	budget repairBudget
+	turn   bool // a repair goes before waiting data
 }
 
 // stepNak queues what a receiver asks for.
@@ -32,8 +33,9 @@ func (s *Sender) stepNak(now clock.Time, d *wire.Datagram, n *wire.Nak, from buf
 	left := s.window
 	sent, gone := false, false
 	r := (*receiver)(nil)
-	if s.encoding != nil {
-		r = s.findReceiver(d.Transmitter)
+	at, known := s.index[d.Transmitter]
+	if known && s.encoding != nil {
+		r = &s.receivers[at]
 	}
 	for list := range 2 {
 		it := n.Gaps()
@@ -49,7 +51,7 @@ func (s *Sender) stepNak(now clock.Time, d *wire.Datagram, n *wire.Nak, from buf
 			sent = sent || g.First < s.sent
 			gone = gone || g.First < s.first
 			for ; lo < hi && left > 0; lo, left = lo+1, left-1 {
-				s.ask(now, lo, list == 1, from.From)
+				s.ask(now, lo, list == 1, from.From, at)
 				if r != nil && list == 0 {
 					s.encoding.countAsked(s, now, r, lo)
 				}
@@ -61,6 +63,7 @@ func (s *Sender) stepNak(now clock.Time, d *wire.Datagram, n *wire.Nak, from buf
 	}
 	s.p.stats.NaksReceived++
 	s.asks(now, d, from)
+	s.asksAgain(now, d, n)
 	if gone {
 		s.beat.probe(s, now, from.From)
 	}
@@ -81,7 +84,7 @@ func (s *Sender) asks(now clock.Time, d *wire.Datagram, from buf.Received) {
 // ask queues one datagram. The first answer goes to all: other receivers may miss it too. A receiver
 // that asks again gets a repair of its own, unless a second one asks again within the same round
 // trip.
-func (s *Sender) ask(now clock.Time, n uint64, again bool, asker buf.Endpoint) {
+func (s *Sender) ask(now clock.Time, n uint64, again bool, asker buf.Endpoint, by int) {
 	t := &s.slots[n&s.mask]
 	hold := s.flow.roundTrip()
 	w := wantMulticast
@@ -102,16 +105,34 @@ func (s *Sender) ask(now clock.Time, n uint64, again bool, asker buf.Endpoint) {
 		}
 		w = wantMulticast
 	}
-	t.want, t.asker = w, asker
+	t.want, t.asker, t.askedBy = w, asker, int32(by)
 	q := &s.repairs
 	q.queue[(q.head+q.n)&s.mask] = n
 	q.n++
 }
 
+// receiverAt is the receiver in a place of the table, if it is still the one with that address.
+func (s *Sender) receiverAt(i int32, at buf.Endpoint) *receiver {
+	if int(i) < len(s.receivers) && s.receivers[i].endpoint == at {
+		return &s.receivers[i]
+	}
+	return nil
+}
+
 // pollRepair hands out the next repair.
 func (s *Sender) pollRepair(now clock.Time) (buf.Send, bool) {
 	q := &s.repairs
+	if s.pace.rate == 0 && !q.budget.allows(now) {
+		q.budget.short = true
+		if at := q.budget.next(now); at < s.timers[repairsDue] {
+			s.arm(repairsDue, max(at, now+1))
+		}
+		return buf.Send{}, false
+	}
 	for q.n > 0 {
+		if q.budget.short || s.pace.rate != 0 {
+			q.oldest(s.mask)
+		}
 		n := q.queue[q.head&s.mask]
 		q.head++
 		q.n--
@@ -128,12 +149,23 @@ func (s *Sender) pollRepair(now clock.Time) (buf.Send, bool) {
 		send := buf.Send{Buf: b, Wait: true}
 		if t.want == wantUnicast {
 			send.To = t.asker
+			if r := s.receiverAt(t.askedBy, t.asker); r != nil {
+				r.arrivals.direct += uint64(b.Len())
+			}
+			if s.pace.rate != 0 {
+				s.pace.charge(now, b.Len())
+			}
 			s.p.stats.RepairsUnicast++
 		} else {
+			s.pace.spend(now, b.Len())
 			s.p.stats.RepairsMulticast++
 		}
 		t.last, t.want, t.repaired = t.want, notWanted, now
 		s.stats.Repairs++
+		q.budget.spend(b.Len())
+		if q.n == 0 {
+			q.budget.short = false
+		}
 		q.turn = false
 		return send, true
 	}

@@ -43,6 +43,7 @@ type Sender struct {
 
 	large   large
 	repairs repairs
+	pace    pace
 	flow    flow
 	beat    beat
 
@@ -143,7 +144,7 @@ func (s *Sender) Acknowledged() bool {
 		return true
 	}
 	for i := range s.receivers {
-		if s.receivers[i].next < s.sent {
+		if s.receivers[i].next < s.sent && s.receivers[i].waits() {
 			return false
 		}
 	}
@@ -176,7 +177,12 @@ func (s *Sender) sendable() bool {
 // turns with it: they never starve it.
 func (s *Sender) poll(now clock.Time) (buf.Send, bool) {
 	if s.encoding.waiting() {
-		return s.encoding.enc.PollSend() // before more data: behind a full window they would be late
+		send, ok := s.encoding.enc.PollSend() // before more data: behind a full window they would be late
+		if ok {
+			s.repairs.budget.spend(send.Buf.Len())
+			s.pace.spend(now, send.Buf.Len())
+		}
+		return send, ok
 	}
 	if s.p.closed {
 		return buf.Send{}, false
@@ -192,6 +198,10 @@ func (s *Sender) poll(now clock.Time) (buf.Send, bool) {
 	if data && !s.flow.allows(s.sent) {
 		data = false
 		s.blocked(now)
+	}
+	if (data || s.repairs.n > 0) && !s.pace.ready(now) {
+		s.hold(now)
+		return buf.Send{}, false
 	}
 	if s.repairs.n > 0 && (!data || s.repairs.turn) {
 		if b, ok := s.pollRepair(now); ok {
@@ -212,6 +222,8 @@ func (s *Sender) poll(now clock.Time) (buf.Send, bool) {
 	s.p.stats.Datagrams++
 	s.p.stats.DatagramBytes += uint64(t.buf.Len())
 	s.beat.sent(s, now)
+	s.repairs.budget.fresh.add(now, t.buf.Len())
+	s.pace.spend(now, t.buf.Len())
 	if s.encoding != nil {
 		s.encoding.sent(s, now, s.sent-1, t.buf)
 	}
@@ -225,6 +237,8 @@ const (
 	startDue     senderTimer = iota // the next Start
 	heartbeatDue                    // the next heartbeat
 	receiversDue                    // receivers are looked at for silence
+	paceDue                         // the pace lets the next datagram leave
+	repairsDue                      // repairs have waited for their budget
 	blockEnd                        // the stream has paused: the open blocks are closed
 	senderTimers                    // their number
 )
@@ -264,6 +278,8 @@ func (s *Sender) expire(now clock.Time, t senderTimer, at clock.Time) {
 		s.beat.fire(s, now)
 	case receiversDue:
 		s.flow.look(s, now, now.Sub(at))
+	case repairsDue, paceDue:
+		// Whatever waits is polled now.
 	case blockEnd:
 		s.encoding.tick(s, now)
 	}

@@ -12,9 +12,10 @@ type slot struct {
 	cost     uint64     // of this datagram and all before it
 	repaired clock.Time // when it was last repaired; 0: never
 	asker    buf.Endpoint
-	last     want // how it was last repaired
-	want     want // the repair that is queued
-	start    bool // a Start frame ends it
+	last     want  // how it was last repaired
+	askedBy  int32 // the asker's place in the table of receivers, as it was
+	want     want  // the repair that is queued
+	start    bool  // a Start frame ends it
 }
 
 // reuse makes room in the window for n datagrams at next; it gives up the oldest ones if they

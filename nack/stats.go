@@ -18,6 +18,8 @@ type Stats struct {
 	Starts           uint64
 	StatusesReceived uint64
 	Evictions        uint64
+	Paced            uint64 // times that the pace began to follow what arrives at a receiver
+	Stuck            uint64 // times that a receiver was not waited for any more: it asked for a datagram again and again
 
 	// Sending under FEC and Hybrid.
 	Blocks             uint64 // closed
@@ -37,6 +39,7 @@ type Stats struct {
 	Gaps              uint64 // runs of missing datagrams that were noticed
 	Missed            uint64 // datagrams that did not arrive at first
 	Gone              uint64 // datagrams given up
+	TimedOut          uint64 // of them, those that were asked for in vain for Config.RepairTimeout
 	Lost              uint64 // messages reported as lost
 	Repaired          uint64 // missing datagrams that came
 	Resent            uint64 // of them, those that came as they were and had not been left to their block

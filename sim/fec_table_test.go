@@ -91,7 +91,10 @@ func TestHybridTable(t *testing.T) {
 		h, n := c.hybrid, c.nack
 		t.Logf("%6d/s, %5v: Hybrid p50 %8v, p99 %8v, p99.9 %8v, mean %8v; NACK %8v, %8v, %8v, %8v; %.1f %% unasked, %.1f %% parity",
 			c.rate, c.roundTrip, h.p50, h.p99, h.p999, h.mean, n.p50, n.p99, n.p999, n.mean, 100*c.unasked, 100*c.overhead)
-		worst := max(ratio(h.p50, n.p50), ratio(h.p99, n.p99), ratio(h.mean, n.mean))
+		worst := max(ratio(h.p50, n.p50), ratio(h.mean, n.mean))
+		if Full() || c.rate > 1000 { // in a short run at a low rate a loss more or less moves p99 by a round trip
+			worst = max(worst, ratio(h.p99, n.p99))
+		}
 		if Full() { // in a short run p99.9 is a handful of messages, those whose repair was lost too
 			worst = max(worst, ratio(h.p999, n.p999))
 		}

@@ -17,6 +17,10 @@ type Link struct {
 	ReorderBy time.Duration // the longest that one is held back; zero means ten times Delay
 	Delay     time.Duration // the least time on the way
 	Jitter    time.Duration // at most this is added, evenly drawn; order is kept
+
+	MTU      int  // bytes of an IP packet: a longer one is lost without a word; zero means no limit
+	NoGroup  bool // multicast is lost
+	NoDirect bool // unicast is lost
 }
 
 // Burst is the model of Gilbert and Elliott: a link is good or bad, and may change with each

@@ -60,6 +60,8 @@ type Network struct {
 	open    []*Driver // those that can receive, in order of attachment
 	links   map[pair]Link
 	cuts    map[pair]bool
+	up      map[int]*port // by node
+	down    map[int]*port
 	tap     Tap
 	watch   *watcher // nil: what is on the wire is not recorded
 	stats   Stats
@@ -82,6 +84,7 @@ type Stats struct {
 	Cut        uint64 // dropped between nodes that were cut off from each other
 	Lost       uint64 // dropped by Loss and Burst
 	Tapped     uint64 // dropped by the Tap
+	Blocked    uint64 // dropped by a Port or a Link that does not carry such datagrams, or has no room
 	Overrun    uint64 // dropped because the receive buffer was full
 	Closed     uint64 // arrived at, or were waiting in, a driver that had closed
 	Received   uint64 // handed out by Recv
@@ -117,6 +120,8 @@ func New(cfg Config) *Network {
 		now:   1,
 		links: map[pair]Link{},
 		cuts:  map[pair]bool{},
+		up:    map[int]*port{},
+		down:  map[int]*port{},
 	}
 }
 
@@ -144,8 +149,12 @@ func (n *Network) Default() Link { return n.cfg.Link }
 // SetLink gives the way from one node to another a link of its own.
 func (n *Network) SetLink(from, to int, l Link) { n.links[pair{from, to}] = l }
 
-// ClearLinks removes what SetLink did.
-func (n *Network) ClearLinks() { clear(n.links) }
+// ClearLinks removes what SetLink, SetUp and SetDown did.
+func (n *Network) ClearLinks() {
+	clear(n.links)
+	clear(n.up)
+	clear(n.down)
+}
 
 // At calls f at time t, or now where that has passed.
 func (n *Network) At(t clock.Time, f func()) {
@@ -206,6 +215,16 @@ func (n *Network) transmit(d *Driver, b []byte, to buf.Endpoint, depart clock.Ti
 	p := n.packet()
 	p.bytes = append(p.bytes[:0], b...)
 	p.from, p.group, p.sum = d.local, to == buf.Group && !d.pointcast, crc
+	if up := n.up[d.node]; up != nil {
+		at, ok := up.pass(depart, len(b))
+		if !ok {
+			n.stats.Copies++
+			n.stats.Blocked++
+			n.drop(p)
+			return
+		}
+		depart = at
+	}
 	switch {
 	case to == buf.Group && d.pointcast:
 		for _, e := range d.peers {
@@ -265,6 +284,20 @@ func (n *Network) carry(from, to *Driver, p *packet, depart clock.Time) {
 		if own, ok := n.links[key]; ok {
 			l = &own
 		}
+	}
+	if l.MTU > 0 && len(p.bytes)+headers > l.MTU || l.NoGroup && p.group || l.NoDirect && !p.group {
+		n.stats.Blocked++
+		n.missed(to)
+		return
+	}
+	if down := n.down[key.to]; down != nil {
+		at, ok := down.pass(depart, len(p.bytes))
+		if !ok {
+			n.stats.Blocked++
+			n.missed(to)
+			return
+		}
+		depart = at
 	}
 	w := from.way(to)
 	if l.loses(n.rng, w) {
@@ -331,7 +364,7 @@ func (n *Network) Conserved() error {
 		queued += uint64(d.group.len() + d.direct.len())
 	}
 	s := n.stats
-	if sum := s.Cut + s.Lost + s.Tapped + s.Overrun + s.Closed + s.Received + flying + queued; sum != s.Copies {
+	if sum := s.Cut + s.Lost + s.Tapped + s.Blocked + s.Overrun + s.Closed + s.Received + flying + queued; sum != s.Copies {
 		return fmt.Errorf("sim: RS-7: %d copies, %d accounted for: %+v, %d in flight, %d waiting", s.Copies, sum, s, flying, queued)
 	}
 	return nil

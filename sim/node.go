@@ -64,6 +64,7 @@ type MemberConfig struct {
 	MaxStreams     int           // zero means what nack chooses
 	Protocol       wire.Protocol // of what is sent, as in Load; zero means NACK
 	FEC            nack.FEC
+	FreePace       bool // no congestion control
 	Watched        bool // as members of a group are
 	MaxReceivers   int  // zero means what nack chooses
 }

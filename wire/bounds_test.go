@@ -183,6 +183,9 @@ func TestBounds(t *testing.T) {
 		{"heartbeat: half a pause", frame(FrameHeartbeat, append(heartbeat(1, 0, 1, 1)[2:], 9<<3|5, 1)), ErrMalformed},
 		{"status: pause 0", frame(FrameStatus, append(status(1, 1, 1)[2:], appendFixed32(nil, 11, 0)...)), ErrRange},
 		{"status: pause 1", frame(FrameStatus, append(status(1, 1, 1)[2:], appendFixed32(nil, 11, 1)...)), nil},
+		{"status: arrived 0", frame(FrameStatus, append(status(1, 1, 1)[2:], appendFixed64(nil, 12, 0)...)), ErrRange},
+		{"status: clock 0", frame(FrameStatus, append(status(1, 1, 1)[2:], appendFixed64(nil, 13, 0)...)), ErrRange},
+		{"status: clock alone", frame(FrameStatus, append(status(1, 1, 1)[2:], appendFixed64(nil, 13, 1)...)), nil},
 		{"leave: nothing sent", leave(0, 1), nil},
 		{"leave: last max", leave(max64, 1), ErrRange},
 		{"leave: next message 0", leave(0, 0), ErrRange},
@@ -295,7 +298,7 @@ func TestSizes(t *testing.T) {
 	if n := len(AppendStatus(nil, Status{})); n != StatusLen {
 		t.Errorf("status of %d bytes", n)
 	}
-	if n := len(AppendStatus(nil, Status{Pause: 1})); n != StatusMax {
+	if n := len(AppendStatus(nil, Status{Pause: 1, Arrived: 1, Clock: 1})); n != StatusMax {
 		t.Errorf("longest status of %d bytes", n)
 	}
 	if n := len(AppendStart(nil, Start{})); n != StartLen {

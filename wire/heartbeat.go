@@ -76,7 +76,7 @@ func heartbeatInRange(p *parts) bool {
 	_ = b[heartbeatBody-1]
 	first, last := binary.LittleEndian.Uint64(b[1:]), binary.LittleEndian.Uint64(b[10:])
 	firstMessage, nextMessage := binary.LittleEndian.Uint64(b[19:]), binary.LittleEndian.Uint64(b[28:])
-	return pauseInRange(p.tail, 9) && first >= 1 && last < math.MaxUint64 && first <= last+1 && firstMessage >= 1 && nextMessage >= firstMessage
+	return looseInRange(p.tail, 9) && first >= 1 && last < math.MaxUint64 && first <= last+1 && firstMessage >= 1 && nextMessage >= firstMessage
 }
 
 func loadHeartbeat(p *parts) Heartbeat {
@@ -91,7 +91,7 @@ func loadHeartbeat(p *parts) Heartbeat {
 		RoundTrip:    binary.LittleEndian.Uint32(b[46:]),
 		Receivers:    binary.LittleEndian.Uint32(b[51:]),
 		WantStatus:   looseField(p.tail, 8) != nil,
-		Pause:        loadPause(p.tail, 9),
+		Pause:        uint32(looseNumber(p.tail, 9)),
 	}
 }
 

@@ -246,7 +246,7 @@ type parts struct {
 }
 
 // scratch is where scan writes the head and the tail of a frame.
-type scratch [96]byte
+type scratch [112]byte
 
 // split reports whether b is a valid frame in the canonical layout, and fills p. What it refuses is
 // for scan.
@@ -326,18 +326,25 @@ func looseField(tail []byte, number byte) []byte {
 	return nil
 }
 
-// pauseInRange reports whether a pause in a loose tail is missing, or 1 or more.
-func pauseInRange(tail []byte, number byte) bool {
-	v := looseField(tail, number)
-	return v == nil || binary.LittleEndian.Uint32(v) != 0
-}
-
-// loadPause is a pause in a loose tail; 0: it is missing.
-func loadPause(tail []byte, number byte) uint32 {
-	if v := looseField(tail, number); v != nil {
-		return binary.LittleEndian.Uint32(v)
+// looseNumber is a number in a loose tail; 0: it is missing.
+func looseNumber(tail []byte, number byte) uint64 {
+	switch v := looseField(tail, number); len(v) {
+	case 8:
+		return binary.LittleEndian.Uint64(v)
+	case 4:
+		return uint64(binary.LittleEndian.Uint32(v))
 	}
 	return 0
+}
+
+// looseInRange reports whether the numbers of a loose tail that are there are 1 or more.
+func looseInRange(tail []byte, numbers ...byte) bool {
+	for _, n := range numbers {
+		if looseField(tail, n) != nil && looseNumber(tail, n) == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // splitBytes is split from the first field of bytes on.

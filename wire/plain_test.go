@@ -329,8 +329,8 @@ func referenceStatus(f *wirepb.Status) (any, error) {
 	}
 	return Status{
 		Origin: member(f.Origin), OriginIncarnation: *f.OriginIncarnation, Next: *f.Next, Highest: *f.Highest, Limit: *f.Limit,
-		Room: *f.Room, Echo: *f.Echo, Held: *f.Held, Missed: *f.Missed, Gone: *f.Gone, Pause: f.GetPause(),
-	}, outside(f.Pause == nil || *f.Pause >= 1, len(f.Origin) == 16, *f.Next >= 1, *f.Highest >= *f.Next, *f.Limit >= *f.Next)
+		Room: *f.Room, Echo: *f.Echo, Held: *f.Held, Missed: *f.Missed, Gone: *f.Gone, Pause: f.GetPause(), Arrived: f.GetArrived(), Clock: f.GetClock(),
+	}, outside(f.Pause == nil || *f.Pause >= 1, f.Arrived == nil || *f.Arrived >= 1, f.Clock == nil || *f.Clock >= 1, len(f.Origin) == 16, *f.Next >= 1, *f.Highest >= *f.Next, *f.Limit >= *f.Next)
 }
 
 func referenceStart(f *wirepb.Start) (any, error) {

@@ -18,12 +18,16 @@ type Status struct {
 	// Pause is after how many µs at the latest the next Status is sent, if nothing comes meanwhile: the stream is
 	// idle, and reports have become rare. 0: not given; they are as frequent as ever.
 	Pause uint32
+
+	// What arrived of the stream by Clock, ns of the receiver's clock: bytes of the datagrams with data and repair
+	// symbols, in all, also of those that came twice. 0: not given, older members do not send them.
+	Arrived, Clock uint64
 }
 
-// StatusLen is the length of a status frame in bytes; StatusMax is it with Pause.
+// StatusLen is the length of a status frame in bytes; StatusMax is it with Pause, Arrived and Clock.
 const (
 	StatusLen = 2 + statusBody
-	StatusMax = StatusLen + 5
+	StatusMax = StatusLen + 5 + 2*9
 
 	statusBody = 18 + 3*5 + 6*9
 )
@@ -40,6 +44,8 @@ var statusLayout = newLayout(statusInRange,
 	fixed64,           // missed
 	fixed64,           // gone
 	optional(fixed32), // pause
+	optional(fixed64), // arrived
+	optional(fixed64), // clock
 ).withLooseTail()
 
 // AppendStatus appends s as one frame. It checks nothing: a receiver refuses values outside
@@ -48,6 +54,12 @@ func AppendStatus(dst []byte, s Status) []byte {
 	body := byte(statusBody)
 	if s.Pause != 0 {
 		body += 5
+	}
+	if s.Arrived != 0 {
+		body += 9
+	}
+	if s.Clock != 0 {
+		body += 9
 	}
 	dst = append(dst, fieldStatus<<3|typeBytes, body)
 	dst = appendMember(dst, 1, s.Origin)
@@ -63,6 +75,12 @@ func AppendStatus(dst []byte, s Status) []byte {
 	if s.Pause != 0 {
 		dst = appendFixed32(dst, 11, s.Pause)
 	}
+	if s.Arrived != 0 {
+		dst = appendFixed64(dst, 12, s.Arrived)
+	}
+	if s.Clock != 0 {
+		dst = appendFixed64(dst, 13, s.Clock)
+	}
 	return dst
 }
 
@@ -73,7 +91,7 @@ func statusInRange(p *parts) bool {
 	b := p.head
 	_ = b[statusBody-1]
 	next, highest, limit := binary.LittleEndian.Uint64(b[24:]), binary.LittleEndian.Uint64(b[33:]), binary.LittleEndian.Uint64(b[42:])
-	return pauseInRange(p.tail, 11) && next >= 1 && highest >= next && limit >= next
+	return looseInRange(p.tail, 11, 12, 13) && next >= 1 && highest >= next && limit >= next
 }
 
 func loadStatus(p *parts) Status {
@@ -90,6 +108,8 @@ func loadStatus(p *parts) Status {
 		Held:              binary.LittleEndian.Uint32(b[65:]),
 		Missed:            binary.LittleEndian.Uint64(b[70:]),
 		Gone:              binary.LittleEndian.Uint64(b[79:]),
-		Pause:             loadPause(p.tail, 11),
+		Pause:             uint32(looseNumber(p.tail, 11)),
+		Arrived:           looseNumber(p.tail, 12),
+		Clock:             looseNumber(p.tail, 13),
 	}
 }

@@ -286,6 +286,8 @@ func reasonName(r core.LossReason) string {
 		return "malformed"
 	case core.LossRefused:
 		return "refused"
+	case core.LossTimeout:
+		return "timeout"
 	}
 	return fmt.Sprintf("reason %d", uint8(r))
 }

@@ -40,4 +40,5 @@ const (
 	LossSlowConsumer                       // the subscription's queue was full (SlowConsumer Drop)
 	LossMalformed                          // it came, and could not be read or put together, or there was no memory to put it together
 	LossRefused                            // there is no room for the stream: First and Last are 0
+	LossTimeout                            // it was asked for in vain for RepairTimeout, although its sender was there
 )

@@ -52,6 +52,8 @@ type Config struct {
 	SelfDelivery   bool
 	MaxStreams     int // received by each engine; 0: nack.MaxStreams
 	Eviction       time.Duration
+	RepairTimeout  time.Duration // 0: what nack chooses
+	FreePace       bool          // no congestion control
 	MaxRate        int64 // bits a second; 0: none
 	Queue          int   // bytes of each lane's command queue; 0: none, the application turns the engine
 

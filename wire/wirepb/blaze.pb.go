@@ -756,8 +756,12 @@ type Status struct {
 	Missed            *uint64                `protobuf:"fixed64,9,opt,name=missed,proto3,oneof" json:"missed,omitempty"`                                                // required; datagrams that did not arrive at first, so far
 	Gone              *uint64                `protobuf:"fixed64,10,opt,name=gone,proto3,oneof" json:"gone,omitempty"`                                                   // required; datagrams given up, so far
 	Pause             *uint32                `protobuf:"fixed32,11,opt,name=pause,proto3,oneof" json:"pause,omitempty"`                                                 // µs, 1 or more: on an idle stream the next Status comes no later; missing: as often as ever
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// 1 or more, both or none: bytes of the stream's datagrams with data or repair symbols that arrived so far, also
+	// those that came twice, and when that was, ns of the receiver's clock.
+	Arrived       *uint64 `protobuf:"fixed64,12,opt,name=arrived,proto3,oneof" json:"arrived,omitempty"`
+	Clock         *uint64 `protobuf:"fixed64,13,opt,name=clock,proto3,oneof" json:"clock,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Status) Reset() {
@@ -863,6 +867,20 @@ func (x *Status) GetGone() uint64 {
 func (x *Status) GetPause() uint32 {
 	if x != nil && x.Pause != nil {
 		return *x.Pause
+	}
+	return 0
+}
+
+func (x *Status) GetArrived() uint64 {
+	if x != nil && x.Arrived != nil {
+		return *x.Arrived
+	}
+	return 0
+}
+
+func (x *Status) GetClock() uint64 {
+	if x != nil && x.Clock != nil {
+		return *x.Clock
 	}
 	return 0
 }
@@ -4609,7 +4627,7 @@ const file_blaze_proto_rawDesc = "" +
 	"\n" +
 	"_receiversB\x0e\n" +
 	"\f_want_statusB\b\n" +
-	"\x06_pause\"\xc2\x03\n" +
+	"\x06_pause\"\x92\x04\n" +
 	"\x06Status\x12\x1b\n" +
 	"\x06origin\x18\x01 \x01(\fH\x00R\x06origin\x88\x01\x01\x122\n" +
 	"\x12origin_incarnation\x18\x02 \x01(\aH\x01R\x11originIncarnation\x88\x01\x01\x12\x17\n" +
@@ -4623,7 +4641,9 @@ const file_blaze_proto_rawDesc = "" +
 	"\x04gone\x18\n" +
 	" \x01(\x06H\tR\x04gone\x88\x01\x01\x12\x19\n" +
 	"\x05pause\x18\v \x01(\aH\n" +
-	"R\x05pause\x88\x01\x01B\t\n" +
+	"R\x05pause\x88\x01\x01\x12\x1d\n" +
+	"\aarrived\x18\f \x01(\x06H\vR\aarrived\x88\x01\x01\x12\x19\n" +
+	"\x05clock\x18\r \x01(\x06H\fR\x05clock\x88\x01\x01B\t\n" +
 	"\a_originB\x15\n" +
 	"\x13_origin_incarnationB\a\n" +
 	"\x05_nextB\n" +
@@ -4635,7 +4655,10 @@ const file_blaze_proto_rawDesc = "" +
 	"\x05_heldB\t\n" +
 	"\a_missedB\a\n" +
 	"\x05_goneB\b\n" +
-	"\x06_pause\"\xac\x01\n" +
+	"\x06_pauseB\n" +
+	"\n" +
+	"\b_arrivedB\b\n" +
+	"\x06_clock\"\xac\x01\n" +
 	"\x05Start\x12\x19\n" +
 	"\x05first\x18\x01 \x01(\x06H\x00R\x05first\x88\x01\x01\x12(\n" +
 	"\rfirst_message\x18\x02 \x01(\x06H\x01R\ffirstMessage\x88\x01\x01\x12\x15\n" +

@@ -363,7 +363,11 @@ func (l *layout) splitBytes(b []byte, p *parts) bool {
 		}
 	}
 	p.bytes[trailerPlace] = nil
-	if n := len(l.tail.bytes); l.trailer != 0 && len(b) > n {
+	n := len(l.tail.bytes)
+	if len(b) > 0 && n > 0 && b[0] != l.tail.bytes[0] {
+		n = 0 // the tail is missing, and the trailer is not
+	}
+	if l.trailer != 0 && len(b) > n {
 		var rest []byte
 		var ok bool
 		if p.bytes[trailerPlace], rest, ok = canonicalBytes(b[n:], l.trailer); !ok || len(rest) > 0 || len(p.bytes[trailerPlace]) == 0 {

@@ -219,7 +219,7 @@ func TestBlackHole(t *testing.T) {
 		r := newLinkRun(t, Config{Seed: 1}, 3, MemberConfig{Protocol: p, Window: 8 << 20})
 		r.Net.SetDown(2, Port{MTU: 1400})
 		r.open(0)
-		lasts := 5 * time.Second
+		lasts := 3 * time.Second
 		if Full() {
 			lasts = 20 * time.Second
 		}
@@ -286,12 +286,20 @@ func bottleneck(t *testing.T, seed uint64, p wire.Protocol, atSender bool, d tim
 	return used, sent
 }
 
+// longer is d, and four times as long in a full run.
+func longer(d time.Duration) time.Duration {
+	if Full() {
+		return 4 * d
+	}
+	return d
+}
+
 // TestBottleneck: one of two receivers is behind 100 Mbit/s with a queue of 64 KiB, or the sender is. The bottleneck is
 // used, and little more than it carries leaves the sender.
 func TestBottleneck(t *testing.T) {
 	for _, p := range repairing {
 		for _, atSender := range []bool{false, true} {
-			used, sent := bottleneck(t, 1, p, atSender, 6*time.Second)
+			used, sent := bottleneck(t, 1, p, atSender, longer(3*time.Second))
 			least, most := 0.9, 1.25
 			if p == wire.Hybrid {
 				least, most = 0.8, 1.4
@@ -306,7 +314,8 @@ func TestBottleneck(t *testing.T) {
 // TestBottleneckIsShared: two senders through one bottleneck get three tenths of it at least each.
 func TestBottleneckIsShared(t *testing.T) {
 	r := newLinkRun(t, Config{Seed: 2, Bandwidth: 10_000_000_000}, 3, MemberConfig{Window: 8 << 20})
-	const rate, lasts = 100_000_000, 10 * time.Second
+	const rate = 100_000_000
+	lasts := longer(5 * time.Second)
 	r.Net.SetDown(2, Port{Rate: rate, Queue: 64 << 10})
 	r.open(0, 1)
 	r.nodes[0].flood(lasts, 1000)
@@ -328,7 +337,7 @@ func TestBottleneckGoes(t *testing.T) {
 	r := newLinkRun(t, Config{Seed: 3, Bandwidth: 1_000_000_000}, 3, MemberConfig{Window: 8 << 20})
 	r.open(0)
 	n, s := r.nodes[0], r.nodes[2].of(r.nodes[0].id)
-	n.flood(8*time.Second, 1000)
+	n.flood(7*time.Second, 1000)
 	rate := func(d time.Duration) float64 {
 		before := s.delivered
 		r.run(d)
@@ -337,7 +346,7 @@ func TestBottleneckGoes(t *testing.T) {
 	r.run(200 * time.Millisecond)
 	clean := rate(800 * time.Millisecond)
 	r.Net.SetDown(2, Port{Rate: 50_000_000, Queue: 64 << 10})
-	narrow := rate(3 * time.Second)
+	narrow := rate(2 * time.Second)
 	r.Net.ClearLinks()
 	r.run(2 * time.Second)
 	again := rate(time.Second)
@@ -355,8 +364,8 @@ func TestRandomLossSlowsNobody(t *testing.T) {
 		for i, free := range []bool{true, false} {
 			r := newLinkRun(t, Config{Seed: 4, Link: Link{Loss: loss}, Bandwidth: 1_000_000_000}, 3, MemberConfig{Window: 8 << 20, FreePace: free})
 			r.open(0)
-			r.nodes[0].flood(time.Second, 1000)
-			r.run(time.Second)
+			r.nodes[0].flood(longer(300*time.Millisecond), 1000)
+			r.run(longer(300 * time.Millisecond))
 			got[i] = min(r.nodes[1].of(r.nodes[0].id).delivered, r.nodes[2].of(r.nodes[0].id).delivered)
 			if i == 1 {
 				report(t, "%v %% lost: %d messages, %d without congestion control; paced %d times; %v", 100*loss, got[1], got[0], r.nodes[0].stats().Paced, r.nodes[0].sent())

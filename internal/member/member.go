@@ -54,8 +54,8 @@ type Config struct {
 	Eviction       time.Duration
 	RepairTimeout  time.Duration // 0: what nack chooses
 	FreePace       bool          // no congestion control
-	MaxRate        int64 // bits a second; 0: none
-	Queue          int   // bytes of each lane's command queue; 0: none, the application turns the engine
+	MaxRate        int64         // bits a second; 0: none
+	Queue          int           // bytes of each lane's command queue; 0: none, the application turns the engine
 
 	Idle engine.Idle
 	CPU  int // negative: not pinned

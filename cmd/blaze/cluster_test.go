@@ -41,6 +41,24 @@ func (s *shell) clusterOf(n, expected int) []*blaze.ClusterChannel {
 	return all
 }
 
+// dataDir is the DataDir of a member that was there.
+func dataDir(t *testing.T) string {
+	t.Helper()
+	s, dir := newShell(t), t.TempDir()
+	c, err := blaze.NewClusterChannel("", blaze.Config{BroadcastURI: s.uri, Cluster: s.cluster, ExpectedMembers: 1, DataDir: dir, Logger: slog.New(slog.DiscardHandler)})
+	if err == nil {
+		err = c.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Shutdown()
+	if _, err := c.Map("prices").Put(t.Context(), "acme", []byte("101.25")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 func TestMapScripts(t *testing.T) {
 	t.Parallel()
 	s := newShell(t)

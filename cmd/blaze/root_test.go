@@ -135,11 +135,13 @@ func TestExamples(t *testing.T) {
 	t.Parallel()
 	group, cluster := newShell(t), newShell(t)
 	cluster.clusterOf(1, 1)
+	dir := dataDir(t)
 	for _, cmd := range commands() {
 		script, s := "set -e\n"+cmd.Example+"\nwait", group
 		if strings.Contains(script, "blaze map") || strings.Contains(script, "blaze lock") || strings.Contains(script, "blaze cluster") {
 			s = cluster
 		}
+		script = strings.ReplaceAll(script, "/var/lib/blaze", dir)
 		if stdout, stderr, status := s.run(script); status != 0 {
 			t.Errorf("%s\nstatus %d\n%s%s", script, status, stdout, stderr)
 		}

@@ -70,7 +70,7 @@ func TestMistakes(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"lateny"}, `unknown command "lateny": want latency, throughput, loss, order, group, raw, compare, figures, check, doctor, dump, or none for the tour`},
+		{[]string{"lateny"}, `unknown command "lateny": want latency, throughput, loss, order, group, cluster, raw, compare, figures, check, doctor, dump, or none for the tour`},
 		{[]string{"latency", "fast"}, `unexpected argument "fast"`},
 		{[]string{"latency", "--size", "15"}, "--size 15: a message needs 16 bytes or more"},
 		{[]string{"latency", "--size", "0"}, "--size 0: want more than 0"},

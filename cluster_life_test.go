@@ -103,7 +103,7 @@ func TestClusterStartsAgain(t *testing.T) {
 
 // With an Invoker the callers turn the engine: calls of one goroutine, and of several at a time.
 func TestClusterInvoker(t *testing.T) {
-	cfg := testConfig(t)
+	cfg := clusterConfig(t)
 	cfg.ExpectedMembers, cfg.Invoker = 1, true
 	a := inCluster(t, "a", cfg)
 	ready(t, a)

@@ -235,7 +235,7 @@ func TestMapWatchCallsBack(t *testing.T) {
 
 // Outside of the primary component writes are refused at once, and reads go on.
 func TestMapNoQuorum(t *testing.T) {
-	cfg := testConfig(t)
+	cfg := clusterConfig(t)
 	cfg.ExpectedMembers = 3
 	a := inCluster(t, "a", cfg)
 	m := a.Map("m")
@@ -277,7 +277,7 @@ func TestMapNoQuorum(t *testing.T) {
 // All that can be asked for wrongly, with the error that it gets, and what the error names. None has an effect.
 func TestMapBadInput(t *testing.T) {
 	a := alone(t)
-	other := newCluster(t, "fresh", testConfig(t))
+	other := newCluster(t, "fresh", clusterConfig(t))
 	ctx := soon(t)
 	ended, cancel := context.WithCancel(ctx)
 	cancel()

@@ -16,7 +16,7 @@ import (
 // A member that comes later is given the state while others write; its watch sees the whole of it, and then each change
 // that the others see.
 func TestWaitReadyOfAJoiner(t *testing.T) {
-	cfg := testConfig(t)
+	cfg := clusterConfig(t)
 	a := inCluster(t, "a", cfg)
 	ready(t, a)
 	m := a.Map("m")
@@ -83,7 +83,7 @@ func TestWaitReadyOfAJoiner(t *testing.T) {
 
 // WaitReady ends with its ctx, and with Stop.
 func TestWaitReadyEnds(t *testing.T) {
-	cfg := testConfig(t)
+	cfg := clusterConfig(t)
 	cfg.ExpectedMembers = 2
 	a := inCluster(t, "a", cfg)
 	short, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
@@ -104,7 +104,7 @@ func TestWaitReadyEnds(t *testing.T) {
 
 // An observer sees the state, and may write and lock. It founds nothing, counts in no quorum, and is never master.
 func TestObserver(t *testing.T) {
-	cfg := testConfig(t)
+	cfg := clusterConfig(t)
 	cfg.ExpectedMembers = 2
 	watching := cfg
 	watching.Observer, watching.MasterWeight = true, 100
@@ -142,7 +142,7 @@ func TestObserver(t *testing.T) {
 // GroupChannels and ClusterChannels of one Config.Cluster are in one table of members, also where topics run under Totem
 // besides. A GroupChannel takes no part in the cluster.
 func TestClusterInAGroup(t *testing.T) {
-	cfg := testConfig(t)
+	cfg := clusterConfig(t)
 	topics := cfg
 	topics.Topics = []blaze.TopicConfig{{Pattern: "ordered", Protocol: blaze.Totem}}
 	cfg.ExpectedMembers, topics.ExpectedMembers = 2, 2
@@ -191,7 +191,7 @@ func TestClusterInAGroup(t *testing.T) {
 func TestLogOfDefaultName(t *testing.T) {
 	for _, name := range []string{"", "named"} {
 		lines := &lockedBuffer{}
-		cfg := testConfig(t)
+		cfg := clusterConfig(t)
 		cfg.ExpectedMembers = 1
 		cfg.Logger = slog.New(slog.NewTextHandler(lines, nil))
 		c := inCluster(t, name, cfg)
@@ -206,7 +206,7 @@ func TestLogOfDefaultName(t *testing.T) {
 
 // Status and Stats say what is there in every state.
 func TestClusterStatus(t *testing.T) {
-	c := newCluster(t, "a", testConfig(t))
+	c := newCluster(t, "a", clusterConfig(t))
 	if s := c.Status(); s.Phase != "constructed" || s.Primary {
 		t.Errorf("before Start: %+v", s)
 	}
@@ -244,8 +244,8 @@ func TestSeventeenthMember(t *testing.T) {
 	if testing.Short() {
 		t.Skip("17 members in one process")
 	}
-	cfg := testConfig(t)
-	cfg.Idle, cfg.Totem.Profile = blaze.Block, blaze.Shared
+	cfg := clusterConfig(t)
+	cfg.Idle = blaze.Block
 	cfg.ExpectedMembers = 16
 	var all []*blaze.ClusterChannel
 	for i := range 16 {

@@ -8,6 +8,14 @@ import (
 	"github.com/activeblaze/blaze"
 )
 
+// clusterConfig is for tests of what a cluster does, not of how soon it notices that a process stands still: tests run on
+// loaded machines, and a ring that breaks there costs the quorum for a moment.
+func clusterConfig(t testing.TB) blaze.Config {
+	cfg := testConfig(t)
+	cfg.Totem.Profile = blaze.Shared
+	return cfg
+}
+
 // inCluster makes a ClusterChannel that is started, and shut down when the test ends.
 func inCluster(t testing.TB, name string, cfg blaze.Config) *blaze.ClusterChannel {
 	t.Helper()
@@ -54,7 +62,7 @@ func ready(t testing.TB, all ...*blaze.ClusterChannel) {
 // clusterOf makes a cluster of n that are all there from its founding on.
 func clusterOf(t testing.TB, n int) []*blaze.ClusterChannel {
 	t.Helper()
-	cfg := testConfig(t)
+	cfg := clusterConfig(t)
 	cfg.ExpectedMembers = n
 	var all []*blaze.ClusterChannel
 	for i := range n {

@@ -12,7 +12,8 @@ import (
 // clusterMembers makes members of one cluster that are ready.
 func clusterMembers(ctx context.Context, names ...string) (all []*blaze.ClusterChannel) {
 	for _, name := range names {
-		c, err := blaze.NewClusterChannel(name, blaze.Config{Cluster: cluster, ExpectedMembers: len(names)})
+		c, err := blaze.NewClusterChannel(name, blaze.Config{Cluster: cluster, ExpectedMembers: len(names),
+			Totem: blaze.TotemConfig{Profile: blaze.Shared}}) // for a machine that others use too
 		must(err)
 		must(c.Start())
 		all = append(all, c)

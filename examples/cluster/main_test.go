@@ -14,7 +14,8 @@ import (
 // The test's own binary is a member where its environment says so.
 func TestMain(m *testing.M) {
 	if name := os.Getenv("EXAMPLE_MEMBER"); name != "" {
-		cfg := blaze.Config{Name: name, Cluster: os.Getenv("EXAMPLE_CLUSTER"), BroadcastURI: os.Getenv("EXAMPLE_URI"), ExpectedMembers: 3}
+		cfg := blaze.Config{Name: name, Cluster: os.Getenv("EXAMPLE_CLUSTER"), BroadcastURI: os.Getenv("EXAMPLE_URI"), ExpectedMembers: 3,
+			Totem: blaze.TotemConfig{Profile: blaze.Shared}}
 		if err := member(cfg, os.Stdin, os.Stdout); err != nil {
 			log.Fatal(err)
 		}

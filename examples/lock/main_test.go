@@ -12,7 +12,7 @@ import (
 func TestRun(t *testing.T) {
 	uri, cluster := testnet.Loopback(t)
 	var out strings.Builder
-	if err := run(blaze.Config{BroadcastURI: uri, Cluster: cluster}, filepath.Join(t.TempDir(), "ledger"), &out); err != nil {
+	if err := run(blaze.Config{BroadcastURI: uri, Cluster: cluster, Totem: blaze.TotemConfig{Profile: blaze.Shared}}, filepath.Join(t.TempDir(), "ledger"), &out); err != nil {
 		t.Fatal(err)
 	}
 	const want = `30 lines, each by one writer

@@ -11,7 +11,7 @@ import (
 func TestRun(t *testing.T) {
 	uri, cluster := testnet.Loopback(t)
 	var out strings.Builder
-	if err := run(blaze.Config{BroadcastURI: uri, Cluster: cluster}, &out); err != nil {
+	if err := run(blaze.Config{BroadcastURI: uri, Cluster: cluster, Totem: blaze.TotemConfig{Profile: blaze.Shared}}, &out); err != nil {
 		t.Fatalf("%v\n%s", err, &out)
 	}
 	const want = `master: first

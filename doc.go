@@ -32,8 +32,9 @@
 //	Totem       all members receive all messages in one order; with Safe, when every member has them
 //
 // GroupChannel is a Channel whose members know each other: who came and who went, messages to one of them,
-// in-boxes, queues, request and reply. ClusterChannel (replicated maps, locks, a master) belongs to a later
-// version. Until then it answers [ErrUnsupported].
+// in-boxes, queues, request and reply. [ClusterChannel] is a GroupChannel whose members share state: a [Map] that
+// every member holds, a [Lock] of a key with its fencing token, one master. It fails over by itself, and with
+// Config.DataDir the state outlives all members at once.
 //
 // # Life cycle
 //
@@ -65,5 +66,5 @@
 // With Config.Invoker there is no engine thread: the application calls [Channel.Turn] in its own loop, and
 // [Publisher.Claim] gives it room in the datagram itself. This is the lowest latency.
 //
-// docs/api.md is the contract, docs/operations.md describes running it, ARCHITECTURE.md how it is built.
+// docs/api.md is the contract, docs/cluster.md what clusters promise and what not, docs/operations.md describes running it, ARCHITECTURE.md how it is built.
 package blaze

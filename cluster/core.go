@@ -244,6 +244,7 @@ func (c *Core) apply(now clock.Time, s *step) {
 		before := c.state.Voters()
 		c.state.Establish(now, s.opening)
 		grants := c.react(now, s.received, nil)
+		c.orphans = slices.DeleteFunc(c.orphans, func(o orphan) bool { return !c.state.orphan(&o) }) // of those that the leader has released
 		c.record(s)
 		if c.cfg.Probe != nil {
 			c.probe(now, &Probe{Kind: ProbeEstablished, Opening: s.opening, Voters: before, Grants: grants})

@@ -17,7 +17,8 @@ var modelSeed = goflag.Uint64("model.seed", 0, "TestJudgeModel runs this seed al
 // messages: a step is one ring, with everything that safe delivery lets happen in it.
 type ruled struct {
 	random  *rand.Rand
-	disks   bool // all members have one, and lose nothing that was applied or claimed
+	disks   int // percent of the members that have one, and lose nothing that was applied or claimed
+	watch   int // percent of the members that are observers
 	n       uint32
 	members []*ruledMember
 	ring    uint64
@@ -42,6 +43,8 @@ type ruledEpoch struct {
 type ruledMember struct {
 	id      [16]byte
 	started uint64
+	disk    bool
+	watches bool // an observer
 	down    bool // with a disk: it comes back
 	last    *wire.Primary
 	tried   []wire.Primary
@@ -93,11 +96,11 @@ func lead(entries []ruledEntry) (s ruledState) {
 func (m *ruled) state(p *ruledMember, filled bool) *wire.ClusterState {
 	s := &wire.ClusterState{
 		Seat: p.id, Name: fmt.Sprint(p.id), Started: p.started, Wall: m.wall, Last: p.last, Tried: slices.Clone(p.tried),
-		Expected: m.n, Disk: m.disks, RulesMin: 1, RulesMax: 1, Filled: filled,
+		Expected: m.n, Disk: p.disk, Observer: p.watches, RulesMin: 1, RulesMax: 1, Filled: filled,
 	}
 	at := lead(p.applied)
 	s.Index, s.Hash, s.Certain, s.CertainIndex = at.index, at.hash, at.voters, at.index
-	if m.disks { // here nothing after the establishment is certain
+	if p.disk { // here nothing after the establishment is certain
 		at = ruledState{}
 		for i := range p.applied {
 			if at.apply(&p.applied[i]); p.applied[i].opening != nil {
@@ -145,7 +148,7 @@ func (m *ruled) judge(of []*ruledMember, filled bool) *Decision {
 func (m *ruled) start() {
 	m.starts++
 	m.wall += 10
-	m.members = append(m.members, &ruledMember{id: [16]byte{m.starts}, started: m.wall})
+	m.members = append(m.members, &ruledMember{id: [16]byte{m.starts}, started: m.wall, disk: m.chance(m.disks), watches: m.chance(m.watch)})
 }
 
 func (m *ruled) chance(percent int) bool { return m.random.IntN(100) < percent }
@@ -337,9 +340,12 @@ func (m *ruled) operate(p *wire.Primary, regular, open []*ruledMember, is map[*r
 	for _, q := range regular {
 		if !learned[q] && (calm || m.chance(60)) && slices.ContainsFunc(regular, func(r *ruledMember) bool { return is[r].Current }) {
 			m.next++
-			v := wire.Voter{Seat: q.id, Name: wire.ClusterHash(fmt.Sprint(q.id)), Started: q.started, Disk: m.disks}
+			e := ruledEntry{op: m.next}
+			if !q.watches {
+				e.ready = &wire.Voter{Seat: q.id, Name: wire.ClusterHash(fmt.Sprint(q.id)), Started: q.started, Disk: q.disk}
+			}
 			ready[q] = len(ops)
-			ops = append(ops, ruledEntry{op: m.next, ready: &v})
+			ops = append(ops, e)
 		}
 	}
 	if !calm && m.chance(10) {
@@ -397,10 +403,8 @@ func (m *ruled) acknowledge(p *wire.Primary, begin, ops []ruledEntry, of []*rule
 				return wire.Seat(q.id) == seat && len(q.applied) > len(begin)+i && q.applied[len(begin)+i].op == ops[i].op
 			})
 		}
-		acked := slices.ContainsFunc(of, func(q *ruledMember) bool { return has(q.id) })
-		if m.disks {
-			acked = !slices.ContainsFunc(sets, func(v []wire.Voter) bool { return !Quorum(v, m.n, has) })
-		}
+		acked := slices.ContainsFunc(of, func(q *ruledMember) bool { return has(q.id) }) &&
+			!slices.ContainsFunc(sets, func(v []wire.Voter) bool { return v[0].Disk && !Quorum(v, m.n, has) })
 		if acked {
 			m.acked[p.Chain] = append(m.acked[p.Chain], ops[i].op)
 		}
@@ -408,7 +412,7 @@ func (m *ruled) acknowledge(p *wire.Primary, begin, ops []ruledEntry, of []*rule
 }
 
 func (m *ruled) crash(q *ruledMember) {
-	if m.disks {
+	if q.disk {
 		q.down, q.tail = true, q.durable
 		return
 	}
@@ -419,14 +423,16 @@ func (m *ruled) crash(q *ruledMember) {
 // run is one schedule. It returns what went wrong.
 func (m *ruled) run() {
 	m.ringOf, m.acked = make(map[ruledEpoch]wire.RingID), make(map[wire.Chain][]uint64)
+	if m.disks = []int{0, 0, 100, 100, 50}[m.random.IntN(5)]; m.chance(20) {
+		m.watch = 20
+	}
 	for range 2 + m.random.IntN(4) {
 		m.start()
 	}
-	m.disks = m.chance(40)
 	if m.chance(50) {
 		m.n = uint32(len(m.members))
 	}
-	crashes := m.disks || m.chance(30)
+	crashes := m.disks == 100 || m.chance(30)
 	size := len(m.members)
 	for range 8 + m.random.IntN(25) {
 		if m.chance(8) && crashes {
@@ -460,7 +466,13 @@ func (m *ruled) run() {
 	if len(m.wrong) > 0 {
 		return
 	}
-	if restarted := int(m.starts) > size; !ok && !restarted {
+	voting := 0
+	for _, q := range m.members {
+		if !q.watches {
+			voting++
+		}
+	}
+	if restarted := int(m.starts) > size; !ok && !restarted && voting > int(m.n)/2 {
 		m.fail("no primary though all are here: %s", summary(m.judge(m.members, false)))
 	}
 	if ok {
@@ -488,7 +500,7 @@ func TestJudgeModel(t *testing.T) {
 		m := &ruled{random: rand.New(rand.NewPCG(seed, 0))}
 		m.run()
 		if len(m.wrong) > 0 {
-			t.Fatalf("-model.seed=%d: disks %v, N %d: %q", seed, m.disks, m.n, m.wrong)
+			t.Fatalf("-model.seed=%d: disks %d, observers %d, N %d: %q", seed, m.disks, m.watch, m.n, m.wrong)
 		}
 		opened, begun, filled = opened+m.opened, begun+m.begun, filled+m.filled
 	}

@@ -155,3 +155,24 @@ func TestStateForce(t *testing.T) {
 		}
 	})
 }
+
+// A seed repeats what it has shown (RS-5).
+func TestStateSameSeedSameRun(t *testing.T) {
+	RunStates(t, 20, func(t *testing.T, s *StateCluster) {
+		run := func(s *StateCluster) (uint64, int) {
+			n, f := s.Swarm()
+			s.Start(n, f)
+			s.Until(1500 * time.Millisecond)
+			s.Shatter()
+			s.Heal()
+			s.For(time.Second)
+			s.close()
+			return s.Net.Hash(), len(s.Log.Records)
+		}
+		a, records := run(s)
+		b, again := run(NewStateCluster(nil, s.Seed))
+		if a != b || records != again {
+			t.Errorf("seed %d: run %x with %d records, and then %x with %d", s.Seed, a, records, b, again)
+		}
+	})
+}

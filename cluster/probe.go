@@ -12,7 +12,7 @@ type Probe struct {
 	Index, Hash uint64
 
 	// Of ProbeApplied: the operation, whose it is, what became of it, and the Number of the Call where it is this member's own
-	// one; 0: it is not, or no call waits for it.
+	// one, also where it was given up; 0: it is not.
 	By     wire.MemberID
 	Op     *wire.ClusterOp // nil: it did not parse
 	Code   Code

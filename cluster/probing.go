@@ -30,7 +30,7 @@ func (c *Core) probeOp(now clock.Time, s *step, op *wire.ClusterOp, r Result, ow
 	if op != nil && op.Kind == wire.OpPut && r.Code == CodeOK {
 		p.Result = r.Index
 	}
-	if own != nil && own.call != nil {
+	if own != nil && own.own == notOwn {
 		p.Call = own.number
 	}
 	c.probe(now, p)

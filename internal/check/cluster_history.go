@@ -225,3 +225,13 @@ func (h *clusterHistory) above(a, n *clusterNode) bool {
 	}
 	return n == a
 }
+
+// Counting returns what tells whether a place is part of what its chain has come to: with disks, what a replica has counted may
+// be lost before enough disks have it.
+func (l *ClusterLog) Counting() func(Place) bool {
+	h := newClusterHistory(l, &reports{log: l})
+	return func(p Place) bool {
+		n := h.nodes[p]
+		return n != nil && n.counts
+	}
+}

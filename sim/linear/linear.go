@@ -6,6 +6,7 @@ package linear
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -196,12 +197,16 @@ func Histories(l *check.ClusterLog) map[name][]porcupine.Operation {
 		name
 		token uint64
 	}
+	counts := l.Counting()
 	fates := map[key]*fate{}
 	var order []*fate
 	values := map[uint64]*fate{}
 	requests := map[request]*fate{}
 	grants := map[granted]request{}
 	var tokens []granted // in the order of the log
+	// Deletes have no value that names them: those whose members did not count them themselves are known by their places, and -1
+	// by their calls.
+	deletes := map[check.Place]int{}
 	for i := range l.Records {
 		r := &l.Records[i]
 		switch r.Kind {
@@ -217,6 +222,9 @@ func Histories(l *check.ClusterLog) map[name][]porcupine.Operation {
 				f.returned = i
 			}
 		case check.ClusterApplied, check.ClusterEstablished:
+			if !counts(r.Place) {
+				continue
+			}
 			for _, g := range r.Grants {
 				k := granted{name{r.Place.Chain, g.Map, g.Key}, g.Token}
 				if _, ok := grants[k]; !ok {
@@ -235,7 +243,13 @@ func Histories(l *check.ClusterLog) map[name][]porcupine.Operation {
 				}
 			}
 			if f == nil {
+				if r.Op.Kind == check.ClusterDelete && r.Code == check.ClusterOK && deletes[r.Place] == 0 {
+					deletes[r.Place] = i
+				}
 				continue
+			}
+			if r.Op.Kind == check.ClusterDelete {
+				deletes[r.Place] = -1
 			}
 			if f.applied < 0 {
 				f.applied = i
@@ -277,6 +291,12 @@ func Histories(l *check.ClusterLog) map[name][]porcupine.Operation {
 			n.chain = r.Place.Chain
 			o.code, o.version, o.index = r.Code, r.Version, 2*r.Place.Index
 			add(n, f.called, math.MaxInt64, o)
+		}
+	}
+	for _, i := range slices.Sorted(maps.Values(deletes)) {
+		if i >= 0 {
+			r := &l.Records[i]
+			add(name{r.Place.Chain, r.Op.Map, r.Op.Key}, 0, math.MaxInt64, &operation{op: *r.Op, index: 2 * r.Place.Index})
 		}
 	}
 	for _, k := range tokens { // those that no call has returned: given up, or given back

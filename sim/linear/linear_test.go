@@ -26,7 +26,8 @@ func (s *script) end(call uint64, code check.ClusterCode, version, value uint64)
 
 func (s *script) counted(call uint64, op check.ClusterOp, version uint64) {
 	op.Map, op.Key = "m", "k"
-	s.l.Add(check.ClusterRecord{Kind: check.ClusterApplied, Call: call, Op: &op, Version: version, Place: check.Place{Chain: 1, Index: version, Hash: version}})
+	s.l.Add(check.ClusterRecord{Kind: check.ClusterApplied, Call: call, Op: &op, Version: version, Epoch: 1,
+		Before: check.Place{Chain: 1, Index: 1, Hash: 1}, Place: check.Place{Chain: 1, Index: version, Hash: version}})
 }
 
 // A history that is not linearizable is found to be none, and one that is passes.
@@ -127,6 +128,8 @@ func TestCheckDecides(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := &script{l: check.NewClusterLog()}
 			s.l.Start(1, 0, [16]byte{1})
+			s.l.Add(check.ClusterRecord{Kind: check.ClusterEstablished, Epoch: 1, Primary: &check.ClusterPrimary{Epoch: 1, Founding: true},
+				Place: check.Place{Chain: 1, Index: 1, Hash: 1}})
 			tt.run(s)
 			r := Check(s.l, time.Minute)
 			if len(r.Undecided) > 0 || (len(r.Illegal) == 0) != tt.legal {

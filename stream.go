@@ -112,7 +112,7 @@ type streamWatch struct {
 	c       *Channel
 	present member.Streams
 	refused [2]refusalLog // streams, receivers
-	failing [3]refusalLog // streams that timed out, receivers that are stuck, paces that are bound
+	failing [5]refusalLog // streams that timed out, receivers that are stuck, paces that are bound, unicast that fails either way
 	ended   atomic.Bool   // the engines are about to end: no handler is called any more
 }
 
@@ -138,6 +138,12 @@ func (w *streamWatch) event(e nack.Event) {
 			"datagram", e.Number, "length", e.Length+ipHeaders, "longest that arrived", e.Longest+ipHeaders, "mtu", w.c.datagram()+ipHeaders)
 	case nack.ReceiverFreed:
 		w.c.logger().Info("blaze: a receiver that was not waited for goes on, and is waited for again", append([]any{"member", MemberID(e.Member)}, attrsOf(e)...)...)
+	case nack.ReceiverMute:
+		w.failing[3].fails(w.c, "blaze: unicast from a receiver does not get through, multicast does: it is not waited for", e,
+			"let UDP pass between the members' own addresses and ports, both ways")
+	case nack.StreamOneWay:
+		w.failing[4].fails(w.c, "blaze: unicast to a sender does not get through, multicast does: requests go to the group", e,
+			"let UDP pass between the members' own addresses and ports, both ways")
 	case nack.PaceBound:
 		w.failing[2].fails(w.c, "blaze: much of what was sent does not arrive at a receiver: the pace follows what arrives there", e,
 			"a slower link or a short queue on the way; MaxRate below the slowest link avoids it, CongestionOff ignores it")

@@ -200,6 +200,8 @@ const (
 	StreamReset                          // we fell behind, further than the sender holds
 	StreamTimedOut                       // something was asked for in vain for Config.RepairTimeout, and is given up
 	ReceiverStuck                        // it asks for a datagram again and again that was sent to it: our stream waits for it no longer
+	ReceiverMute                         // its requests come, and its reports do not: our stream does not wait for it
+	StreamOneWay                         // its sender answers requests that go to the group, and no others
 	PaceBound                            // so little arrives at a receiver that our stream's pace follows what arrives there
 	PaceFree                             // and no longer
 	ReceiverFreed                        // it goes on, and our stream waits for it again
@@ -231,6 +233,10 @@ func (k EventKind) String() string {
 		return "stream timed out"
 	case ReceiverStuck:
 		return "receiver stuck"
+	case ReceiverMute:
+		return "receiver mute"
+	case StreamOneWay:
+		return "stream one way"
 	case PaceBound:
 		return "pace bound"
 	case PaceFree:

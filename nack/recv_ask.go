@@ -21,19 +21,24 @@ const (
 	// After askGroup unanswered NAKs the group is asked instead of the sender's address. The address
 	// may be wrong, if the first datagram of the stream was forged.
 	askGroup = 6
-	nakDepth = 64 // NAKs in a burst
+	// While nothing ever came of a request, the group is asked after askFirst of them, groupTries times.
+	askFirst   = 2
+	groupTries = 16
+	nakDepth   = 64 // NAKs in a burst
 )
 
 // asking is what a stream misses, and when that is asked for.
 type asking struct {
-	gaps     gaps
-	tracked  uint64        // what is missing from here on has not been looked for yet
-	queued   bool          // a NAK waits to leave
-	rtt      core.RTT      // from NAK to repair
-	quickest time.Duration // the shortest time from a NAK to its repair; 0: not known
-	service  time.Duration // how long gaps are asked for until something of them comes, as a rule; 0: nothing ever did
-	tries    tries
-	reorder  reordering
+	gaps       gaps
+	tracked    uint64        // what is missing from here on has not been looked for yet
+	queued     bool          // a NAK waits to leave
+	rtt        core.RTT      // from NAK to repair
+	quickest   time.Duration // the shortest time from a NAK to its repair; 0: not known
+	service    time.Duration // how long gaps are asked for until something of them comes, as a rule; 0: nothing ever did
+	tries      tries
+	groupTries uint8 // requests to the group while nothing ever came of any
+	byGroup    bool  // requests go to the group: only there something came of them
+	reorder    reordering
 }
 
 // notice looks for what is missing below highest and has not been looked for. When it is asked for,
@@ -97,6 +102,10 @@ func (s *stream) askAt(at clock.Time) {
 func (s *stream) repaired(now clock.Time, n uint64, was *gap, from origin) {
 	s.p.stats.Repaired++
 	if was.attempts > 0 {
+		if s.asking.service == 0 && s.asking.groupTries > 0 && was.attempts > askFirst {
+			s.asking.byGroup = true
+			s.event(StreamOneWay)
+		}
 		s.asking.served(now.Sub(was.since))
 		s.hurry(now, n, was.asked)
 	}
@@ -295,7 +304,11 @@ func (s *stream) ask(now clock.Time, g *gap, count uint64, to *request) {
 	if end := g.since.Add(s.p.cfg.RepairTimeout); end > now {
 		g.at = min(g.at, end)
 	}
-	to.stuck = to.stuck || g.attempts > askGroup
+	if a := &s.asking; a.service == 0 && g.attempts > askFirst && a.groupTries < groupTries {
+		a.groupTries++
+		to.stuck = true
+	}
+	to.stuck = to.stuck || s.asking.byGroup || g.attempts > askGroup
 }
 
 // lacksDue reports whether the first gap begins with what is to be delivered next: that takes no

@@ -23,6 +23,9 @@ type receiver struct {
 	echo     uint64        // of the last round trip that was measured
 	rtt      core.RTT
 	stuck    stuck
+	reported clock.Time // when its last report came
+	mute     bool       // its requests come, its reports do not (yet)
+	told     bool       // that was reported
 	arrivals arrivals
 	losses   losses // under FEC and Hybrid
 }
@@ -53,7 +56,7 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 		return s.p.drop(DropReceivers)
 	}
 	s.p.stats.StatusesReceived++
-	r.heard = now
+	r.heard, r.reported, r.mute, r.told = now, now, false, false
 	if r.pause = 0; s.p.cfg.Watched {
 		r.pause = min(time.Duration(st.Pause)*time.Microsecond, longestPause)
 	}
@@ -99,7 +102,7 @@ func (s *Sender) admit(now clock.Time, member wire.MemberID, from buf.Endpoint) 
 	}
 	s.index[member] = len(s.receivers)
 	s.receivers = append(s.receivers, receiver{
-		member: member, endpoint: from, heard: now, room: defaultRoom,
+		member: member, endpoint: from, heard: now, reported: now, room: defaultRoom,
 		// Nothing below first can be asked for any more, so nothing waits for it.
 		next: s.first, highest: s.first, limit: s.first,
 	})

@@ -51,7 +51,7 @@ func (s *Sender) stepNak(now clock.Time, d *wire.Datagram, n *wire.Nak, from buf
 			sent = sent || g.First < s.sent
 			gone = gone || g.First < s.first
 			for ; lo < hi && left > 0; lo, left = lo+1, left-1 {
-				s.ask(now, lo, list == 1, from.From, at)
+				s.ask(now, lo, list == 1 && !from.Group, from.From, at)
 				if r != nil && list == 0 {
 					s.encoding.countAsked(s, now, r, lo)
 				}
@@ -72,8 +72,18 @@ func (s *Sender) stepNak(now clock.Time, d *wire.Datagram, n *wire.Nak, from buf
 
 // asks notes that a receiver has asked for something that was sent.
 func (s *Sender) asks(now clock.Time, d *wire.Datagram, from buf.Received) {
+	_, known := s.index[d.Transmitter]
 	if r := s.admit(now, d.Transmitter, from.From); r != nil {
-		if r.heard = now; r.limit <= s.first {
+		r.heard = now
+		switch {
+		case !known:
+			r.mute = true // it is waited for from its first report on
+		case !r.told && now.Sub(r.reported) >= s.p.cfg.Eviction:
+			r.mute, r.told = true, true // its requests come, and its reports do not
+			s.flow.stale = true
+			s.p.event(ReceiverMute, r.member, r.endpoint, s.id)
+		}
+		if r.limit <= s.first {
 			// Not reported yet: that it asks shows that it is about here.
 			r.next, r.highest, r.limit = s.first, s.sent, s.sent+minWindow
 			s.flow.stale = true
@@ -83,7 +93,8 @@ func (s *Sender) asks(now clock.Time, d *wire.Datagram, from buf.Received) {
 
 // ask queues one datagram. The first answer goes to all: other receivers may miss it too. A receiver
 // that asks again gets a repair of its own, unless a second one asks again within the same round
-// trip.
+// trip. One that asks again through the group gets it through the group: unicast does not get through to us, and
+// perhaps not to it.
 func (s *Sender) ask(now clock.Time, n uint64, again bool, asker buf.Endpoint, by int) {
 	t := &s.slots[n&s.mask]
 	hold := s.flow.roundTrip()

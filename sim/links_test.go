@@ -395,6 +395,31 @@ func TestReorderingIsNoLoss(t *testing.T) {
 	}
 }
 
+// TestUnicastBlocked: no unicast passes between two members, and one in a hundred datagrams is lost. All messages arrive,
+// and both ends report why.
+func TestUnicastBlocked(t *testing.T) {
+	for _, p := range repairing {
+		r := newLinkRun(t, Config{Seed: 7, Link: Link{Loss: 0.01, NoDirect: true}}, 3, MemberConfig{Protocol: p})
+		r.open(0)
+		n := r.nodes[0]
+		n.feed(2*time.Second, 250*time.Microsecond, func(int) int { return 200 })
+		r.run(4 * time.Second)
+		report(t, "%v: %v; %s; %s", p, n.sent(), r.nodes[1].summary(0), r.nodes[2].summary(0))
+		for _, o := range r.nodes[1:] {
+			if s := o.of(n.id); s.delivered != int(n.offered) || s.quantile(0.999) > 500*time.Millisecond {
+				t.Errorf("%v: node %d got %d of %d, p99.9 %v", p, o.driver.Node(), s.delivered, n.offered, s.quantile(0.999))
+			}
+			if p != wire.NACK {
+				continue // few requests are made
+			}
+			if !slices.ContainsFunc(o.events, func(e nack.Event) bool { return e.Kind == nack.StreamOneWay }) ||
+				!slices.ContainsFunc(n.events, func(e nack.Event) bool { return e.Kind == nack.ReceiverMute && e.Member == o.id }) {
+				t.Errorf("%v: node %d: not both ends report that unicast does not get through", p, o.driver.Node())
+			}
+		}
+	}
+}
+
 // TestOneLossyReceiver: one of three receivers loses three of five datagrams at random. The others do not notice.
 func TestOneLossyReceiver(t *testing.T) {
 	var p99 [2]time.Duration

@@ -57,7 +57,7 @@ func (a *asking) served(took time.Duration) {
 	if a.service == 0 {
 		a.service = took
 	}
-	a.service += (took - a.service) / 8
+	a.service = max(a.service+(took-a.service)/8, 1)
 }
 
 // fails counts a request for gap g that had no success. Requests that are closer together than what it usually takes count

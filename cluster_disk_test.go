@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -381,5 +382,63 @@ func TestDataDirRefused(t *testing.T) {
 	ready(t, a)
 	if e, ok := a.Map("m").Get("k"); !ok || string(e.Value) != "v" {
 		t.Errorf("%+v, %t", e, ok)
+	}
+}
+
+// A member that lost its directory is a new seat: it is given the state while others write, its disk has it before it is
+// ready, and it is there again after the next start.
+func TestDataDirLost(t *testing.T) {
+	cfg, dir := testConfig(t), t.TempDir()
+	all := make([]*blaze.ClusterChannel, 3)
+	for i := range all {
+		all[i] = newCluster(t, "", durable(t, cfg, dir, string(rune('a'+i))))
+		startCluster(t, all[i])
+	}
+	ready(t, all...)
+	const keys = 2000
+	var writers sync.WaitGroup
+	for w := range 8 {
+		writers.Add(1)
+		go func() {
+			defer writers.Done()
+			for k := w; k < keys; k += 8 {
+				putIn(t, all[k%2], strconv.Itoa(k), strings.Repeat("x", 200))
+			}
+		}()
+	}
+	writers.Wait()
+	if err := all[2].Shutdown(); err != nil {
+		t.Fatal(err)
+	}
+	old := durable(t, cfg, dir, "c").DataDir
+	if err := os.Rename(old, old+".lost"); err != nil {
+		t.Fatal(err)
+	}
+	var stop atomic.Bool
+	writers.Add(1)
+	go func() {
+		defer writers.Done()
+		for n := 0; !stop.Load(); n++ {
+			putIn(t, all[n%2], strconv.Itoa(n%keys), "y")
+		}
+	}()
+	startCluster(t, all[2])
+	ready(t, all[2])
+	stop.Store(true)
+	writers.Wait()
+	putIn(t, all[2], "last", "z")
+	if err := all[2].Shutdown(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range all[:2] {
+		if err := c.Shutdown(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	startCluster(t, all[2]) // alone it is no quorum, and shows what its disk has
+	m := all[2].Map("m")
+	eventually(t, "its state", func() bool { return m.Len() == keys+1 })
+	if e, ok := m.Get("last"); !ok || string(e.Value) != "z" {
+		t.Errorf("%q, %t", e.Value, ok)
 	}
 }

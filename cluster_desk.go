@@ -108,13 +108,16 @@ func (k clerk) Watch(name, prefix string, h func(desk.Event)) (cancel func(), er
 	if err := checkMapName(name); err != nil {
 		return nil, err
 	}
-	return k.c.Map(name).Watch(prefix, func(e MapEvent) {
+	of, release := k.c.cluster.replica.Borrow(name)
+	m := &Map{c: k.c, name: name, of: of}
+	end := m.Watch(prefix, func(e MapEvent) {
 		out := desk.Event{Kind: e.Kind.String(), Entry: deskEntry(&e.New), Old: e.Old.Version}
 		if out.Entry.Key = e.Key; !e.By.IsZero() {
 			out.By = e.By.String()
 		}
 		h(out)
-	}), nil
+	})
+	return func() { end(); release() }, nil
 }
 
 func deskEntry(e *Entry) desk.Entry {

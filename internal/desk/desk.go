@@ -34,6 +34,7 @@ const (
 	MaxSessions = 16               // lists and watches at a time
 	SessionIdle = 10 * time.Second // after which one that nobody asked for ends
 	MaxWaiting  = 10_000           // events of a watch that wait to be asked for
+	MaxHeld     = 16 << 20         // bytes of their keys and values
 	Overhead    = 64               // bytes of a reply's message besides its JSON
 	PollWait    = time.Second      // how long a watch without news holds its request
 )

@@ -122,15 +122,17 @@ func (s *Server) word(err error) string {
 
 // session is a list or a watch that is asked for in parts.
 type session struct {
-	name   string      // of the map
-	idle   *time.Timer // ends it when nobody asks for it in a while
-	cancel func()
+	name string        // of the map
+	idle *time.Timer   // ends it when nobody asks for it in a while
+	news chan struct{} // holds a token while there are events; nil: a list
 
 	mu     sync.Mutex
+	cancel func() // ends the watch of the map
+	ended  bool
 	keys   []string // of a list: those that are left, ascending
 	events []Event
-	news   chan struct{} // holds a token while there are events; nil: a list
-	over   bool          // events were dropped: the watch begins anew
+	bytes  int  // of events
+	over   bool // events were dropped: the watch begins anew
 }
 
 // page begins a list or a watch, goes on with it, or ends it.
@@ -186,7 +188,7 @@ func (s *Server) begin(r *Request) (uint64, *session, error) {
 	if r.Do == DoWatch {
 		var cancel func()
 		if cancel, err = s.c.Watch(r.Map, r.Prefix, p.event); err == nil {
-			p.cancel = cancel
+			p.began(cancel)
 		}
 	} else {
 		err = p.collect(s.c, r)
@@ -212,15 +214,31 @@ func (p *session) collect(c Cluster, r *Request) error {
 	return nil
 }
 
+// began takes over what ends the watch of the map. The session may have ended meanwhile.
+func (p *session) began(cancel func()) {
+	p.mu.Lock()
+	p.cancel = cancel
+	ended := p.ended
+	p.mu.Unlock()
+	if ended {
+		cancel()
+	}
+}
+
 func (s *Server) end(id uint64) {
 	s.mu.Lock()
 	p := s.sessions[id]
 	delete(s.sessions, id)
 	s.mu.Unlock()
-	if p != nil {
-		p.idle.Stop()
-		p.cancel()
+	if p == nil {
+		return
 	}
+	p.idle.Stop()
+	p.mu.Lock()
+	p.ended = true
+	cancel := p.cancel
+	p.mu.Unlock()
+	cancel() // without mu: it waits for event
 }
 
 // weight is what an entry counts towards MaxPage.
@@ -251,11 +269,12 @@ func (s *Server) list(p *session, reply *Reply) error {
 // event takes in a change for a watch.
 func (p *session) event(e Event) {
 	p.mu.Lock()
-	if len(p.events) >= MaxWaiting {
+	if len(p.events) >= MaxWaiting || p.bytes+weight(&e.Entry) > MaxHeld {
 		p.events, p.over = nil, true
 	}
 	if !p.over {
 		p.events = append(p.events, e)
+		p.bytes += weight(&e.Entry)
 	}
 	p.mu.Unlock()
 	select {
@@ -291,5 +310,8 @@ func (p *session) watch(ctx context.Context, reply *Reply) {
 		}
 	}
 	reply.Events = slices.Clone(p.events[:n])
+	for i := range reply.Events {
+		p.bytes -= weight(&reply.Events[i].Entry)
+	}
 	p.events = slices.Delete(p.events, 0, n)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,7 +17,8 @@ type table struct {
 	Cluster
 	m       map[string]Entry
 	watched func(Event)
-	ended   int
+	begun   func() // called by Watch
+	ended   atomic.Int32
 }
 
 func (t *table) Get(_, key string) (Entry, bool, error) {
@@ -33,7 +35,10 @@ func (t *table) Keys(name string) (iter.Seq[string], error) {
 
 func (t *table) Watch(_, _ string, h func(Event)) (func(), error) {
 	t.watched = h
-	return func() { t.ended++ }, nil
+	if t.begun != nil {
+		t.begun()
+	}
+	return func() { t.ended.Add(1) }, nil
 }
 
 func (t *table) Word(error) string { return Failed }
@@ -121,7 +126,7 @@ func TestWatchPages(t *testing.T) {
 		for range MaxWaiting + 1 {
 			c.watched(Event{})
 		}
-		if reply = ask(s, r); reply.Error != Gone || len(s.sessions) != 0 || c.ended != 1 {
+		if reply = ask(s, r); reply.Error != Gone || len(s.sessions) != 0 || c.ended.Load() != 1 {
 			t.Fatalf("%+v, %d sessions", reply, len(s.sessions))
 		}
 		// One that nobody asks for ends, and makes room.
@@ -135,8 +140,47 @@ func TestWatchPages(t *testing.T) {
 		}
 		time.Sleep(2 * SessionIdle)
 		synctest.Wait()
-		if len(s.sessions) != 0 || c.ended != 1+MaxSessions {
-			t.Errorf("%d sessions are left, %d watches have ended", len(s.sessions), c.ended)
+		if len(s.sessions) != 0 || c.ended.Load() != 1+MaxSessions {
+			t.Errorf("%d sessions are left, %d watches have ended", len(s.sessions), c.ended.Load())
+		}
+	})
+}
+
+// What waits for a reader that asks for nothing is bounded in bytes, too.
+func TestWatchHeldBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &table{}
+		s := NewServer(c)
+		r := Request{Do: DoWatch, Session: ask(s, Request{Do: DoWatch, Map: "m"}).Session}
+		e := Event{Entry: Entry{Key: "k", Value: make([]byte, MaxHeld/8-1000)}}
+		for range 3 {
+			for range 8 {
+				c.watched(e)
+			}
+			for n := 0; n < 8; n++ { // one is larger than a page
+				if reply := ask(s, r); reply.Error != "" || len(reply.Events) != 1 {
+					t.Fatalf("event %d: %+v", n, reply)
+				}
+			}
+		}
+		for range 9 {
+			c.watched(e)
+		}
+		if reply := ask(s, r); reply.Error != Gone || c.ended.Load() != 1 {
+			t.Errorf("%d events, error %q, %d watches have ended", len(reply.Events), reply.Error, c.ended.Load())
+		}
+	})
+}
+
+// A watch that is ended while it begins is left at no map.
+func TestWatchEndedWhileItBegins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &table{}
+		s := NewServer(c)
+		c.begun = func() { ask(s, Request{Do: DoEnd, Session: 1}) }
+		ask(s, Request{Do: DoWatch, Map: "m"})
+		if c.ended.Load() != 1 || len(s.sessions) != 0 {
+			t.Errorf("%d watches have ended, %d sessions are left", c.ended.Load(), len(s.sessions))
 		}
 	})
 }

@@ -49,7 +49,7 @@ type Cluster struct {
 // newCluster completes the member's configuration.
 func newCluster(r *Run, cfg *ClusterConfig, m *member.Config) *Cluster {
 	c := &Cluster{run: r, cfg: cfg, quit: make(chan struct{}), leases: map[uint64]*Lease{},
-		publication: publication{replica: cfg.Replica, maps: map[string]*ReplicaMap{}}}
+		publication: publication{replica: cfg.Replica, maps: map[string]*ReplicaMap{}, post: func(f func()) { r.engine.Post(f) }}}
 	c.master.Store(new(wire.MemberID))
 	ring, core := cfg.Ring, cfg.Core
 	core.Sink, ring.Core = c, &core

@@ -29,6 +29,7 @@ type Replica struct {
 type ReplicaMap struct {
 	name  string
 	named bool // the application has it; guarded by replica.mu
+	loans int  // by Borrow; guarded by replica.mu
 	root  atomic.Pointer[trie.Root]
 	feed  feed[cluster.Event]
 
@@ -62,6 +63,27 @@ func (p *Replica) Look(name string) *ReplicaMap {
 		return m
 	}
 	return &ReplicaMap{name: name}
+}
+
+// Borrow is Map until release is called. After that the map is forgotten if it is empty: names that others ask for may come
+// and go without end.
+func (p *Replica) Borrow(name string) (m *ReplicaMap, release func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m = p.maps[name]; m == nil {
+		m = &ReplicaMap{name: name}
+		p.maps[name] = m
+	}
+	m.loans++
+	return m, func() {
+		p.mu.Lock()
+		m.loans--
+		c := p.run
+		p.mu.Unlock()
+		if c != nil { // else the next run forgets it
+			c.post(func() { c.retire(m) })
+		}
+	}
 }
 
 // Names are those of the maps that have entries, ascending.
@@ -122,6 +144,7 @@ type publication struct {
 	replica *Replica
 	maps    map[string]*ReplicaMap // those that it has written
 	touched []*ReplicaMap
+	post    func(func()) // has the first engine run a function
 }
 
 func (p *publication) of(name string) *ReplicaMap {
@@ -133,11 +156,11 @@ func (p *publication) of(name string) *ReplicaMap {
 	return m
 }
 
-// retire forgets a map that is empty, unless the application has it: names may come and go without end.
+// retire forgets a map if it is empty, unless somebody has it: names may come and go without end.
 func (p *publication) retire(m *ReplicaMap) {
 	p.replica.mu.Lock()
 	defer p.replica.mu.Unlock()
-	if !m.named {
+	if !m.named && m.loans == 0 && m.root.Load() == nil && p.replica.maps[m.name] == m {
 		delete(p.replica.maps, m.name)
 		delete(p.maps, m.name)
 	}

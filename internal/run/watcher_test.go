@@ -19,7 +19,7 @@ type writer struct {
 }
 
 func newWriter(t *testing.T, p *Replica) *writer {
-	w := &writer{publication: publication{replica: p, maps: map[string]*ReplicaMap{}}, state: newState()}
+	w := &writer{publication: publication{replica: p, maps: map[string]*ReplicaMap{}, post: func(f func()) { f() }}, state: newState()}
 	w.run = &Cluster{cfg: &ClusterConfig{Slow: func(string, string) {}}, quit: make(chan struct{}), publication: w.publication}
 	p.begin(w.run)
 	t.Cleanup(func() {
@@ -175,6 +175,36 @@ func TestMapsComeAndGo(t *testing.T) {
 	defer p.mu.Unlock()
 	if len(p.maps) != 3 || len(w.maps) != 3 || p.maps["kept"] != kept || p.maps["m50"] == nil || p.maps["new"] == nil {
 		t.Errorf("%d maps are kept", len(p.maps))
+	}
+}
+
+// A map that was borrowed is there until the last one gives it back, and stays if it has entries, or the application has it.
+func TestMapsBorrowed(t *testing.T) {
+	p := NewReplica()
+	w := newWriter(t, p)
+	there := func() int { return len(p.all()) }
+	m, release := p.Borrow("m")
+	again, releaseAgain := p.Borrow("m")
+	w.turn(put("m", "k", "1"), put("full", "k", "1"))
+	w.turn(del("m", "k"))
+	_, releaseFull := p.Borrow("full")
+	_, releaseKept := p.Borrow("kept")
+	p.Map("kept")
+	releaseFull()
+	releaseKept()
+	release()
+	if m != again || p.Look("m") != m || there() != 3 {
+		t.Fatalf("%d maps", there())
+	}
+	releaseAgain()
+	if p.Look("m") == m || there() != 2 {
+		t.Errorf("%d maps are kept", there())
+	}
+	// An old one that comes back late leaves the one that has its name now.
+	w.turn(put("m", "k", "2"))
+	w.retire(m)
+	if p.Look("m").Root().Len() != 1 || there() != 3 {
+		t.Errorf("%d maps", there())
 	}
 }
 

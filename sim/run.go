@@ -56,6 +56,36 @@ func Run(t *testing.T, seeds int, scenario func(t *testing.T, s *Cluster)) {
 	}
 }
 
+// runSeeds runs a scenario once for each seed in list, with a cluster of its own, and gives ended the cluster afterwards.
+func runSeeds[C any](t *testing.T, list []uint64, start func(testing.TB, uint64) C, scenario func(*testing.T, C), ended func(C)) {
+	t.Helper()
+	for _, seed := range list {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			t.Parallel()
+			s := start(t, seed)
+			defer func() {
+				if r := recover(); r != nil {
+					t.Errorf("seed %d: panic: %v\n%s", seed, r, stack())
+				}
+				if t.Failed() {
+					t.Logf("replay: go test %s -run '^%s$' -seed=%d", packageOf(scenario), root(t), seed)
+				}
+				ended(s)
+			}()
+			scenario(t, s)
+		})
+	}
+}
+
+// quarter is which, and with -short a quarter of what runs by default.
+func quarter(t *testing.T, seeds int) []uint64 {
+	list := which(t, seeds)
+	if testing.Short() && os.Getenv("SIM_SEEDS") == "" {
+		list = list[:(len(list)+3)/4]
+	}
+	return list
+}
+
 // which lists the seeds to run.
 func which(t *testing.T, seeds int) (list []uint64) {
 	if *seedFlag >= 0 {

@@ -46,6 +46,7 @@ type Driver struct {
 	log     *slog.Logger
 	logged  []unix.Errno // errors of Send that were logged
 	long    oversize.Log
+	narrow  narrow
 
 	sleeper sleep.Sleeper
 	poll    [3]unix.PollFd // what Wait waits for

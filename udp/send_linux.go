@@ -126,6 +126,9 @@ func (d *Driver) Send(batch []buf.Send) (n int, err error) {
 		case e == unix.EAGAIN || e == unix.ENOBUFS:
 			d.stats.SendAgain++
 			return n, ErrAgain
+		case (e == unix.EMSGSIZE || e == unix.EINVAL) && d.cannotLeave(batch[n].Buf.Len()):
+			d.stats.SendDropped += uint64(refused.count)
+			n += d.advance(batch[n:], refused)
 		case (e == unix.EIO || e == unix.EINVAL) && refused.count > 1:
 			// The card cannot fill in checksums, or the packet goes through IPsec.
 			d.segments = false

@@ -26,16 +26,14 @@ import (
 //
 // Three exceptions are inherent, where the state is in memory only.
 //
-// E1, founded apart (ExpectedMembers 0): members that start without hearing each other found chains of their own. When
-// they meet, the older chain's state wins and the other's is dropped, with MapReset. Whoever cannot live with that sets
-// ExpectedMembers.
+// E1, founded apart (ExpectedMembers 0): members that start without a path between them found chains of their own. When
+// they meet, the older chain's state wins and the other's is dropped, with MapReset. Remedy: ExpectedMembers.
 //
-// E2, a majority forgets: a process that restarts knows nothing. If those that remember are cut off while enough
-// restarted ones meet to found or to continue, what only the former knew is lost. Whoever cannot live with that sets
-// DataDir.
+// E2, a majority forgets: a process that restarts holds nothing. If those that hold the state are cut off while enough
+// restarted ones meet to found or to continue, what only the former held is lost. Remedy: DataDir.
 //
 // E3, a seat is taken over: a restarted process takes the seat of the process with the same Config.Name. It votes
-// without remembering what its predecessor had voted for. The same remedy.
+// without remembering what its predecessor had voted for. Remedy: DataDir.
 //
 // # Errors of calls
 //
@@ -131,7 +129,8 @@ func (c *ClusterChannel) Primary() bool {
 	return st != nil && st.Cluster().Primary()
 }
 
-// WaitReady waits until this member is in the primary component, its replica is complete, and there is a master.
+// WaitReady waits until this member is in the primary component, its replica is complete, and there is a master. Its
+// errors are ctx's, ErrState, ErrClosed, ErrBackPressure and ErrUnsupported, and that of a disk that has failed.
 func (c *ClusterChannel) WaitReady(ctx context.Context) error {
 	s, err := c.carry(ctx, task{call: "WaitReady"}, func(s *member.ClusterCall) { s.Call.Kind = cluster.CallReady })
 	if err == nil {
@@ -141,9 +140,9 @@ func (c *ClusterChannel) WaitReady(ctx context.Context) error {
 }
 
 // Force makes the members that are connected now the primary component, although they are no quorum. It is for an
-// operator who is sure that the missing members do not come back: what only they know is lost, and if they are alive
-// and go on by themselves, there are two clusters. It returns nil once this member is in the primary component; where
-// it is in one already, nothing happens.
+// operator who is sure that the missing members do not come back. What only they hold is lost. If they are alive and go
+// on by themselves, there are two clusters. Force returns nil once this member is in the primary component. Where it is
+// in one already, nothing happens.
 func (c *ClusterChannel) Force(ctx context.Context) error {
 	s, err := c.carry(ctx, task{call: "Force"}, func(s *member.ClusterCall) { s.Call.Kind = cluster.CallForce })
 	if err == nil {

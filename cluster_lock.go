@@ -29,7 +29,7 @@ func (m *Map) Lock(ctx context.Context, key string, opts ...LockOption) (*Lock, 
 	return m.lock(ctx, "Lock", key, false, opts)
 }
 
-// TryLock is Lock that does not wait in line: ErrLocked.
+// TryLock is Lock that does not wait in line. It fails with ErrLocked while another call holds the lock.
 func (m *Map) TryLock(ctx context.Context, key string, opts ...LockOption) (*Lock, error) {
 	return m.lock(ctx, "TryLock", key, true, opts)
 }
@@ -79,8 +79,8 @@ func (l *Lock) Held() bool { return l.lease.Held() }
 // component any more, or the channel stops.
 func (l *Lock) Lost() <-chan struct{} { return l.lease.Lost() }
 
-// Extend renews the lease, which then ends d after now, 1ms..24h. The error is ErrNotOwner when the lock is not held any
-// more.
+// Extend renews the lease, which then ends d after now, 1ms..24h. It fails with ErrArgument where d is out of range, and
+// with ErrNotOwner where the lock is not held any more.
 func (l *Lock) Extend(ctx context.Context, d time.Duration) error {
 	w := task{"Extend", l.m.name, l.key}
 	if err := checkTerm(w, "lease", d); err != nil {
@@ -150,7 +150,8 @@ type lockOptions struct {
 	keepOnExit bool
 }
 
-// Lease has the lock expire d after its grant unless it is extended, 1ms..24h; the default is Config.LockLease.
+// Lease has the lock expire d after its grant unless it is extended, 1ms..24h, else the call fails with ErrArgument. The
+// default is Config.LockLease.
 func Lease(d time.Duration) LockOption { return func(o *lockOptions) { o.lease = d } }
 
 // KeepOnExit has the lock survive its owner until its lease ends. By default it is released when the owner leaves, and

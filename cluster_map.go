@@ -42,7 +42,7 @@ func (m *Map) Put(ctx context.Context, key string, value []byte, opts ...PutOpti
 	return m.write(ctx, "Put", key, value, nil, opts)
 }
 
-// PutMessage is Put of v's encoding, which Entry.Message reads.
+// PutMessage is Put of v's encoding, which Entry.Message reads. It fails with ErrArgument where v is nil.
 func (m *Map) PutMessage(ctx context.Context, key string, v *Message, opts ...PutOption) (uint64, error) {
 	if v == nil {
 		return 0, fmt.Errorf("%w: PutMessage: the message is nil", ErrArgument)
@@ -259,7 +259,8 @@ func (o *putOptions) fill(c *cluster.Call) {
 	}
 }
 
-// TTL has the entry expire d after the write, 1ms..24h: it goes no earlier, and a moment later.
+// TTL has the entry expire d after the write, 1ms..24h, else the write fails with ErrArgument. The entry goes no earlier,
+// and a moment later.
 func TTL(d time.Duration) PutOption { return func(o *putOptions) { o.ttl, o.hasTTL = d, true } }
 
 // RemoveOnExit has the entry go when its owner, the member that puts it, leaves or fails.

@@ -9,10 +9,10 @@ import (
 	"github.com/activeblaze/blaze/wire"
 )
 
-// Master is the member that is master now: of those that are in the primary component with a complete replica the one of
-// the highest weight, and of several the longest-serving. There is none outside of the primary component, and for a
-// moment when the master has failed.
-func (c *ClusterChannel) Master() (Member, bool) {
+// Master is the member that is master now. It is in the primary component, its replica is complete, and it is no observer.
+// Of these it is the one with the highest weight, and of several the longest-serving. ok is false outside of the primary
+// component, and for a moment when the master has failed.
+func (c *ClusterChannel) Master() (m Member, ok bool) {
 	st := c.run.Load()
 	if st == nil {
 		return Member{}, false
@@ -21,14 +21,14 @@ func (c *ClusterChannel) Master() (Member, bool) {
 	if id == (wire.MemberID{}) {
 		return Member{}, false
 	}
-	if m, ok := c.Member(MemberID(id)); ok {
+	if m, ok = c.Member(MemberID(id)); ok {
 		return m, true
 	}
 	return Member{ID: MemberID(id)}, true // its record is on the way
 }
 
-// IsMaster reports whether this member is master. At any instant at most one member is told so, also while one is cut off
-// or stands still.
+// IsMaster reports whether this member is master. At any instant it is true at one member at most, also while a member is
+// cut off or stands still.
 func (c *ClusterChannel) IsMaster() bool {
 	st := c.run.Load()
 	return st != nil && st.Cluster().Master() == wire.MemberID(st.id)
@@ -44,9 +44,8 @@ func (c *ClusterChannel) OnMaster(h func(master Member)) (cancel func()) {
 	return c.cluster.replica.WatchMaster(func(of *run.Cluster, id wire.MemberID) { h(memberOf(of.Info(id))) }).Cancel
 }
 
-// SetMasterWeight changes this member's weight until the next Start, which begins with Config.MasterWeight: the highest,
-// and of several the longest-serving, is master. It returns when the weight counts; another member may be master a moment
-// later.
+// SetMasterWeight changes this member's weight, see Config.MasterWeight, until the next Start. It returns when the weight
+// counts. Another member may be master a moment later. Its errors are those of writes.
 func (c *ClusterChannel) SetMasterWeight(ctx context.Context, weight int) error {
 	s, err := c.carry(ctx, task{call: "SetMasterWeight"}, func(s *member.ClusterCall) {
 		s.Call.Kind = cluster.CallOp

@@ -193,16 +193,13 @@ func (m *Map) check(call, key string) error {
 	return nil
 }
 
-// valueOverhead is what a value is smaller than MaxMessageSize, besides its key.
-const valueOverhead = 512
-
 // options judges a write, and reads its options.
 func (m *Map) options(call, key string, size int, opts []PutOption) (o putOptions, err error) {
 	if err = m.check(call, key); err != nil {
 		return o, err
 	}
 	w := task{call, m.name, key}
-	if most := min(m.c.cfg.Load().MaxMessageSize, wire.MaxClusterValue) - valueOverhead - len(key); size > most {
+	if most := min(m.c.cfg.Load().MaxMessageSize, wire.MaxClusterValue) - cluster.ValueReserve - len(key); size > most {
 		return o, fmt.Errorf("%w: %v: a value of %d bytes; at most %d, by Config.MaxMessageSize", ErrTooLarge, w, size, max(0, most))
 	}
 	for _, opt := range opts {

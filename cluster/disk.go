@@ -109,7 +109,7 @@ func (c *Core) flushDisk(now clock.Time) {
 // snapshot offers the state to the disk when its log is long.
 func (c *Core) snapshot(now clock.Time) {
 	d := &c.disk
-	if c.state == nil || d.since < SnapshotLogBytes && d.operations < SnapshotLogOps {
+	if c.state == nil || d.since < snapshotLogBytes && d.operations < snapshotLogOps {
 		return
 	}
 	if c.cfg.Store.Snapshot(snapshotOf(c.state.Cut(now), now, false)) {

@@ -18,10 +18,8 @@ const (
 	MaxSweep     = 1000      // entries that one operation removes
 	EntryBytes   = 64        // what an entry counts besides key and value
 	ValueReserve = 512       // bytes of a message that no value can have
-	MinTerm      = time.Millisecond
-	MaxTerm      = 24 * time.Hour
-	MaxMapName   = 255  // bytes
-	MaxKey       = 4096 // bytes
+	MaxMapName   = 255       // bytes
+	MaxKey       = 4096      // bytes
 )
 
 // tables is the first service: maps, locks, members.
@@ -144,7 +142,7 @@ func keyed(op *wire.ClusterOp) bool {
 	return len(op.Map) >= 1 && len(op.Map) <= MaxMapName && utf8.Valid(op.Map) && len(op.Key) >= 1 && len(op.Key) <= MaxKey
 }
 
-func validTerm(ns int64) bool { return ns >= int64(MinTerm) && ns <= int64(MaxTerm) }
+func validTerm(ns int64) bool { return ns >= int64(time.Millisecond) && ns <= wire.MaxTerm }
 
 func (t *tables) put(p *pass, op *wire.ClusterOp) Code {
 	if !keyed(op) || op.TTL != 0 && !validTerm(op.TTL) {

@@ -51,10 +51,10 @@ type Snapshot struct {
 	Done func()
 }
 
-// SnapshotLogBytes and SnapshotLogOps say when a core writes a snapshot: this much log since the one before.
+// snapshotLogBytes and snapshotLogOps say when a core writes a snapshot: this much log since the one before.
 const (
-	SnapshotLogBytes = 64 << 20
-	SnapshotLogOps   = 1_000_000
+	snapshotLogBytes = 64 << 20
+	snapshotLogOps   = 1_000_000
 )
 
 // Recovered is what a store found on its disk, for Config. A store that is new gives a Recovered with nothing but Seat.

@@ -317,7 +317,7 @@ func copyFile(t *testing.T, from, to string) {
 
 // A process under load is killed again and again: everything that it told is back, and it starts every time.
 func TestCrashKill(t *testing.T) {
-	kills := 30
+	kills := 20
 	if !testing.Short() {
 		kills = 1000
 	}

@@ -168,7 +168,7 @@ func TestDamagedAnywhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	flips := 100
+	flips := 60
 	if !testing.Short() {
 		flips = 3000
 	}

@@ -133,8 +133,8 @@ func step(s state, o *operation) (bool, state) {
 		return true, s
 	case check.ClusterUnlock, check.ClusterExtend:
 		if o.code == check.ClusterNotOwner {
-			if s.holder == op.Token {
-				s.gone = true
+			if s.holder == op.Token && op.Kind == check.ClusterUnlock {
+				s.gone = true // of an extension the member may have found that by its own clock
 			}
 			return true, s
 		}

@@ -14,7 +14,7 @@ import (
 // A member that joins gets all entries while others write, and is equal then; so does one that comes back.
 func TestClusterJoin(t *testing.T) {
 	const entries = 3000
-	cfg := testConfig(t)
+	cfg := clusterConfig(t)
 	a, b := inCluster(t, "a", cfg), inCluster(t, "b", cfg)
 	ready(t, a, b)
 	ctx := soon(t)
@@ -81,7 +81,7 @@ func TestClusterJoin(t *testing.T) {
 
 // A watch that begins while its member is given the state, or before its Start, sees the state and then every change, once.
 func TestWatchBeginsInTransfer(t *testing.T) {
-	cfg := testConfig(t)
+	cfg := clusterConfig(t)
 	a, b := inCluster(t, "a", cfg), inCluster(t, "b", cfg)
 	ready(t, a, b)
 	const keys = 500

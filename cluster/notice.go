@@ -48,13 +48,13 @@ func (c *Core) notice(now clock.Time) {
 			if o.Name == s.Name && s.Name != "" && !o.Observer {
 				c.once(now, Warn, m.Member, fmt.Sprintf("two members have the name %q: each could take the other's seat", s.Name))
 			}
-			if a, b := lastStage(o), lastStage(s); a != nil && b != nil && samePrimary(&a.Primary, &b.Primary) && a.End == b.End && a.Hash != b.Hash {
+			if differ(o, s) {
 				c.stats.HashMismatches++
 				wrong := m.Member
 				if m.Current {
 					wrong = d.Members[k].Member
 				}
-				c.once(now, Error, wrong, fmt.Sprintf("its replica differs from another member's at index %d: it is dropped, and the state is fetched again", a.End))
+				c.once(now, Error, wrong, fmt.Sprintf("its replica differs from another member's at index %d: it is dropped, and the state is fetched again", s.Index))
 			}
 		}
 	}
@@ -69,11 +69,14 @@ func (c *Core) notice(now clock.Time) {
 // copiedSeat is why a member takes no part that is not alone with its seat.
 const copiedSeat = "another member has the same seat: a data directory was copied"
 
-func lastStage(s *wire.ClusterState) *wire.Stage {
-	if len(s.Stages) == 0 {
-		return nil
+// differ reports whether two replicas are not the same though they have come equally far. Their tails may differ: what
+// members of different parts were handed over after the transitional event is not the same.
+func differ(x, y *wire.ClusterState) bool {
+	if len(x.Stages) != 1 || len(y.Stages) != 1 {
+		return false
 	}
-	return &s.Stages[len(s.Stages)-1]
+	a, b := &x.Stages[0], &y.Stages[0]
+	return samePrimary(&a.Primary, &b.Primary) && a.End == x.Index && b.End == y.Index && a.End == b.End && a.Hash != b.Hash
 }
 
 // ruleRange is which versions of the rules this member supports, and since when all members support the next one.

@@ -288,6 +288,9 @@ func (c *StateCluster) SettleFor(d time.Duration) (vs []check.Violation) {
 	}
 	vs = append(vs, check.Clusters(c.Log)...)
 	vs = append(vs, c.close()...)
+	if n := c.Tally.Mismatches; n > 0 {
+		vs = append(vs, check.Violation{ID: "MP-4", At: -1, Text: fmt.Sprintf("%d times a replica was found to be another one than it should be", n)})
+	}
 	c.Tally.run(c)
 	return vs
 }

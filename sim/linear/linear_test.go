@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/internal/check"
+	"github.com/anishathalye/porcupine"
 )
 
 // script is a log of calls on one key.
@@ -115,6 +116,31 @@ func TestCheckDecides(t *testing.T) {
 			s.end(s.call(unlock), check.ClusterOK, 0, 0)
 			s.end(s.call(unlock), check.ClusterOK, 0, 0)
 		}},
+		{"an entry that goes between two reads", true, func(s *script) {
+			op := put(1)
+			op.TTL = time.Second
+			s.end(s.call(op), check.ClusterOK, 5, 0)
+			late := s.call(read)
+			s.end(s.call(read), check.ClusterOK, 5, 1)
+			s.end(late, check.ClusterOK, 0, 0)
+			s.end(s.call(put(2)), check.ClusterOK, 6, 0)
+		}},
+		{"an entry that goes and is there again", false, func(s *script) {
+			op := put(1)
+			op.TTL = time.Second
+			s.end(s.call(op), check.ClusterOK, 5, 0)
+			s.end(s.call(read), check.ClusterOK, 0, 0)
+			s.end(s.call(read), check.ClusterOK, 5, 1)
+		}},
+		{"an entry that goes, and is compared with later", false, func(s *script) {
+			op := put(1)
+			op.TTL = time.Second
+			s.end(s.call(op), check.ClusterOK, 5, 0)
+			s.end(s.call(read), check.ClusterOK, 0, 0)
+			op = put(2)
+			op.Compare, op.Version = true, 5
+			s.end(s.call(op), check.ClusterOK, 6, 0)
+		}},
 		{"an entry that expires, and one that does not", false, func(s *script) {
 			op := put(1)
 			op.TTL = time.Second
@@ -135,6 +161,44 @@ func TestCheckDecides(t *testing.T) {
 			if len(r.Undecided) > 0 || (len(r.Illegal) == 0) != tt.legal {
 				t.Errorf("%+v", r)
 			}
+			// The calls of these logs have one place, so that the order of two refusals is not known.
+			if found := allWitnessed(s.l); found && !tt.legal || !found && tt.legal && tt.name != "written by the holder" {
+				t.Errorf("an order that proves it was found: %v", found)
+			}
 		})
+	}
+}
+
+// allWitnessed reports whether witness finds an order of each history.
+func allWitnessed(l *check.ClusterLog) bool {
+	for _, ops := range Histories(l) {
+		if !witness(ops) {
+			return false
+		}
+	}
+	return true
+}
+
+// An order is admitted that the specification admits, in which nothing comes before what had returned when it was called.
+func TestAdmits(t *testing.T) {
+	put := func(value, version uint64, call, end int64) *porcupine.Operation {
+		return &porcupine.Operation{Input: &operation{op: check.ClusterOp{Kind: check.ClusterPut, Value: value}, version: version}, Call: call, Return: end}
+	}
+	read := func(value, version uint64, call, end int64) *porcupine.Operation {
+		return &porcupine.Operation{Input: &operation{op: check.ClusterOp{Kind: check.ClusterLinear}, version: version, value: value}, Call: call, Return: end}
+	}
+	for _, c := range []struct {
+		name  string
+		order []*porcupine.Operation
+		want  bool
+	}{
+		{"one after the other", []*porcupine.Operation{put(1, 5, 0, 1), read(1, 5, 2, 3)}, true},
+		{"side by side", []*porcupine.Operation{put(1, 5, 0, 3), read(1, 5, 1, 2)}, true},
+		{"against time", []*porcupine.Operation{put(1, 5, 2, 3), read(1, 5, 0, 1)}, false},
+		{"another value", []*porcupine.Operation{put(1, 5, 0, 1), read(2, 6, 2, 3)}, false},
+	} {
+		if admits(c.order) != c.want {
+			t.Errorf("%s: want %v", c.name, c.want)
+		}
 	}
 }

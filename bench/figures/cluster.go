@@ -77,7 +77,8 @@ func clusterBars() []Bar {
 		bar("the longest wait of a writer while the ring changes, ms", "join", 150, false, true,
 			func(c *measure.ClusterResult) float64 { return atReady(c, c.RingStall) }, ready),
 		{
-			What: "DataDir, SyncQuorum: puts/s / the smaller of 64 a fourfold append and sync, and a third of those in memory", Limit: 1, AtLeast: true,
+			// The members share this host's disk, and each sync takes longer beside the others'.
+			What: "DataDir, SyncQuorum: puts/s / the smaller of 64 a fourfold append and sync, and a third of those in memory", Limit: 1, AtLeast: true, Absolute: true,
 			Value: func(r Round) float64 {
 				d, m := clusterOf(r["dir"]), clusterOf(r["puts"])
 				if d == nil || m == nil || d.Filesync == 0 || d.PutsPerSecond == 0 || m.PutsPerSecond == 0 {

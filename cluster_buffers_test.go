@@ -2,6 +2,7 @@ package blaze
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -32,7 +33,8 @@ func TestClusterGivesBuffersBack(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i := range 30 {
-				if _, err := c.Map("m").Put(ctx, fmt.Sprint(round, i), make([]byte, 3000)); err != nil {
+				_, err := c.Map("m").Put(ctx, fmt.Sprint(round, i), make([]byte, 3000))
+				if err != nil && !errors.Is(err, ErrNoQuorum) && !errors.Is(err, ErrUnknownOutcome) { // the ring may break for a moment
 					t.Fatal(err)
 				}
 			}

@@ -279,6 +279,14 @@ func (w *world) judge() {
 	}
 }
 
+// lasting is how long faults go on: in CI a third.
+func lasting(d time.Duration) time.Duration {
+	if os.Getenv("CI") != "" {
+		return d / 3
+	}
+	return d
+}
+
 // Five members, 1 % loss, for a minute: they are killed, stopped and continued, and their network is split, one thing after the
 // other. What clients saw is linearizable, no lock has two holders, no token goes back.
 func TestFaults(t *testing.T) {
@@ -291,7 +299,7 @@ func TestFaults(t *testing.T) {
 	}
 	kills, stops, splits := 0, 0, 0
 	var slowest time.Duration
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
+	for end := time.Now().Add(lasting(time.Minute)); time.Now().Before(end); {
 		time.Sleep(time.Duration(200+random.IntN(400)) * time.Millisecond)
 		i := random.IntN(5)
 		what := "a split"
@@ -358,7 +366,7 @@ func TestFaultsWithDisks(t *testing.T) {
 	}
 	kills, all, splits := 0, 0, 0
 	var slowest time.Duration
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(lasting(30 * time.Second)); time.Now().Before(end); {
 		time.Sleep(time.Duration(random.IntN(600)) * time.Millisecond)
 		var dead []int
 		for range 1 + random.IntN(4) {

@@ -10,9 +10,12 @@ import (
 // TestStates is the whole fault list, drawn anew for each seed: the checkers of internal/check judge each run, and porcupine
 // decides each of its histories.
 func TestStates(t *testing.T) {
-	seeds, length := 1000, 30*time.Second
-	if testing.Short() {
+	seeds, length := 1000, 10*time.Second
+	switch {
+	case testing.Short():
 		seeds, length = 200, 5*time.Second
+	case sim.Full():
+		length = 30 * time.Second
 	}
 	sim.RunStates(t, seeds, func(t *testing.T, s *sim.StateCluster) {
 		s.Everything(length)

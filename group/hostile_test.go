@@ -397,6 +397,29 @@ func TestStrangersAtOneAddress(t *testing.T) {
 	}
 }
 
+// A pause of this member's own gives nobody another probe that has not answered: its silence is shifted, and no datagram
+// of it came. Nor is it asked whether this member is in its table.
+func TestStrangersAfterAPause(t *testing.T) {
+	r := newRig(t, 2)
+	a, got := r.members[0], 0
+	for i := range byte(20) {
+		id := wire.MemberID{0xEE, i}
+		r.forge(a, id, 0, 77, func(d []byte) []byte {
+			d = wire.AppendHello(d, &wire.Hello{Record: wire.Record{ID: id, Interval: 60_000_000, Address: 77}}, nil)
+			got += len(d)
+			return d
+		})
+	}
+	r.run(8 * time.Millisecond)
+	for range 3 {
+		a.Stalled(r.now, 80*time.Millisecond)
+		r.run(20 * time.Millisecond)
+	}
+	if n := r.sentTo[77]; n == 0 || n > got {
+		t.Errorf("%d bytes received, %d sent to an address that did not answer", got, n)
+	}
+}
+
 // A table that answers a newcomer has nobody in it who never answered: the newcomer holds all of it to be here.
 func TestTableHasOnlyWhoAnswered(t *testing.T) {
 	r := newRig(t, 12)

@@ -287,7 +287,9 @@ func (p *Protocol) take(now clock.Time, r *wire.Record, from buf.Endpoint, trust
 	p.show(now, e)
 	p.greet(e)
 	p.pairs.returned(now, e)
-	p.gateMeets(now, e.id, e.endpoint)
+	if e.here() {
+		p.gateMeets(now, e.id, e.endpoint)
+	}
 }
 
 // keep stores a record in its entry.

@@ -51,7 +51,11 @@ func (p *Protocol) Stalled(now clock.Time, gap time.Duration) {
 	if p.cfg.defect != noShift {
 		for _, e := range p.table.order {
 			p.listen(now, e)
+			unasked := e.heard > e.asked
 			e.heard = min(e.heard.Add(gap), now)
+			if !unasked { // nothing came from it: who may not be there gets no probe for the shift
+				e.asked = max(e.asked, e.heard)
+			}
 			if e.doubt.from != 0 {
 				e.doubt.from = min(e.doubt.from.Add(gap), now)
 			}
@@ -71,7 +75,7 @@ func (p *Protocol) Stalled(now clock.Time, gap time.Duration) {
 		for range inquiries {
 			var best *entry
 			for _, e := range p.table.order {
-				if !p.inquired(e.id) && (best == nil || e.heard > best.heard) {
+				if e.here() && !p.inquired(e.id) && (best == nil || e.heard > best.heard) {
 					best = e
 				}
 			}

@@ -355,6 +355,7 @@ func (p *Protocol) confirm(now clock.Time, e *entry) {
 	}
 	e.confirmed, e.probeAt = true, 0
 	e.timings(p, micros(e.interval))
+	p.gateMeets(now, e.id, e.endpoint)
 	e.roundTrip = now.Sub(e.asked)
 	e.nonce = 0
 	p.prove(e)

@@ -8,7 +8,7 @@ FUZZTIME ?= 30s
 
 # Seeds of each simulated scenario: full, a number, or nothing for a tenth of them.
 SIM_SEEDS  ?= full
-RACE_SEEDS ?= 4
+RACE_SEEDS ?= 2
 
 # The systems and processors that every change must build for.
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64

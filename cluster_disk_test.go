@@ -335,6 +335,7 @@ func TestDataDirKilled(t *testing.T) {
 // A directory that is in use, of another cluster, damaged, or a file: Init returns ErrConfig, which names it and the
 // remedy, and leaves nothing open.
 func TestDataDirRefused(t *testing.T) {
+	socketsOnly(t)
 	cfg, dir := testConfig(t), t.TempDir()
 	cfg = durable(t, cfg, dir, "a")
 	cfg.ExpectedMembers = 0

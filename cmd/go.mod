@@ -21,4 +21,5 @@ require (
 	github.com/klauspost/reedsolomon v1.14.2 // indirect
 	github.com/vishvananda/netlink v1.3.1 // indirect
 	github.com/vishvananda/netns v0.0.5 // indirect
+	go.etcd.io/bbolt v1.5.0 // indirect
 )

@@ -9,4 +9,8 @@ require (
 	github.com/anishathalye/porcupine v1.3.1
 )
 
-require golang.org/x/sys v0.49.0 // indirect
+require (
+	github.com/klauspost/cpuid/v2 v2.3.0 // indirect
+	github.com/klauspost/reedsolomon v1.14.2 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+)

@@ -91,6 +91,7 @@ type Core struct {
 	guards   map[wire.MemberID]time.Duration
 	maxGuard time.Duration
 	sweepAt  clock.Time
+	yielded  uint64 // the token of the mastership that this member has proposed to give up in the present primary
 
 	// The end.
 	closing    bool
@@ -517,8 +518,9 @@ func (c *Core) publish(now clock.Time) {
 	*p = Publication{Until: c.until()}
 	p.Primary = c.phase == Complete && now < p.Until
 	if c.state != nil && c.phase != Outside && c.phase != Learning && !c.failed && now < p.Until {
-		// Whoever gives it up does not believe in it from the proposal on: others count that before this member does.
-		if h, ok := c.state.Master(); ok && !h.Orphaned && !(h.Holder == c.cfg.Self && (c.owns[yield] > 0 || c.closing)) {
+		// Whoever gives it up does not believe in it from the proposal on: others count that before this member does, and a
+		// primary without it may have counted what it does not get. The next establishment shows what came of it.
+		if h, ok := c.state.Master(); ok && !h.Orphaned && !(h.Holder == c.cfg.Self && (h.Token == c.yielded || c.closing)) {
 			p.Master, p.MasterIndex = h.Holder, h.Token
 		}
 	}

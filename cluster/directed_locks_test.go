@@ -415,3 +415,37 @@ func TestMasters(t *testing.T) {
 		})
 	}
 }
+
+// TestYieldedAcrossRings: a master proposes to give it up, since another one outweighs it, and the ring ends before it gets
+// its proposal back. A primary without it counts the proposal, and has another master at once: the old one does not
+// believe in it again, whatever rings it is in until an establishment shows what came of it.
+func TestYieldedAcrossRings(t *testing.T) {
+	r := newRig(t, 5, func(_ int, c *Config) { c.Expected, c.Rejoin = 5, time.Millisecond })
+	r.split([]int{0, 1, 2, 3, 4})
+	r.ready(0, 1, 2, 3, 4)
+	old := r.nodes[0]
+	r.until("member 0 is master", old.isMaster)
+	r.nodes[1].call(&Call{Kind: CallOp, Op: wire.ClusterOp{Kind: wire.OpWeight, Weight: 1}})
+	r.until("it proposes to give it up", func() bool { return len(old.pending) > 0 })
+	if old.isMaster() {
+		t.Error("it proposes to give it up, and believes in it")
+	}
+	r.nodes[1].put("k", "v")
+	r.gatherIn(0, 1) // nobody is handed them yet
+	r.split([]int{1, 2, 3}, []int{0, 4})
+	r.watched(5*time.Millisecond, nil) // outside, it answers what waits
+	r.split([]int{0, 4})
+	r.nodes[4].dead = true // the exchange of its next ring does not end
+	r.watched(2*DefaultGuard, nil)
+	if !r.nodes[1].isMaster() {
+		t.Error("member 1 is not master")
+	}
+
+	// In a primary with it the replica shows what came of it.
+	r.nodes[4].dead = false
+	r.split([]int{0, 1, 2, 3, 4})
+	r.watched(20*time.Millisecond, nil)
+	r.settled(0, 1, 2, 3, 4)
+	old.call(&Call{Kind: CallOp, Op: wire.ClusterOp{Kind: wire.OpWeight, Weight: 2}})
+	r.until("member 0 is master again", func() bool { r.exclusive(nil); return old.isMaster() })
+}

@@ -444,6 +444,7 @@ func (c *Core) beginPrimary(now clock.Time, o *wire.Opening) bool {
 	c.phase = Complete
 	c.apply(now, &step{opening: o, received: now})
 	c.confirm(c.ex.sentAt)
+	c.yielded = 0
 	c.compareLocks(now)
 	c.commit(now, c.state.Index())
 	c.fetch = fetching{}

@@ -240,6 +240,7 @@ func (c *Core) duties(now clock.Time) {
 	}
 	if h, ok := c.state.Master(); ok && h.Holder == c.cfg.Self && !h.Orphaned && c.owns[yield] == 0 {
 		if heir := c.state.Heir(); heir != c.cfg.Self && heir != (wire.MemberID{}) {
+			c.yielded = h.Token
 			c.propose(yield, wire.ClusterOp{Kind: wire.OpUnlock, Key: []byte(MasterKey), Token: h.Token})
 		}
 	}

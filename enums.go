@@ -110,6 +110,23 @@ func (f *FlowControl) UnmarshalText(text []byte) error {
 	return unmarshalName("flow control", flowControlNames, f, text)
 }
 
+// LimitedBy is what keeps the rate of a stream from being higher.
+type LimitedBy uint8
+
+// What limits a stream.
+const (
+	LimitedByApplication LimitedBy = iota // nothing else does: the application offers no more, or this host's processor is busy
+	LimitedByWindow                       // Config.Window is full of what a receiver has not reported; of a ring: its flow control
+	LimitedByReceiver                     // a receiver has no room, or a member of the ring is behind
+	LimitedByPace                         // congestion control: the pace follows what arrives at a receiver
+	LimitedByMaxRate                      // Config.MaxRate
+)
+
+var limitedByNames = []string{"application", "window", "receiver", "pace", "MaxRate"}
+
+// String names it: "receiver".
+func (l LimitedBy) String() string { return nameOf("LimitedBy", limitedByNames, l) }
+
 // Sync decides when a write of a cluster with Config.DataDir counts as written.
 type Sync uint8
 

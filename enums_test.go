@@ -31,6 +31,7 @@ func TestEnumerationTexts(t *testing.T) {
 		{[]string{"lan", "isolated", "shared"}, func(i uint8) fmt.Stringer { return TotemProfile(i) }, viaText[TotemProfile]},
 		{[]string{"constructed", "initialized", "started", "stopped"}, func(i uint8) fmt.Stringer { return State(i) }, nil},
 		{[]string{"raw", "message"}, func(i uint8) fmt.Stringer { return Kind(i) }, nil},
+		{limitedByNames, func(i uint8) fmt.Stringer { return LimitedBy(i) }, nil},
 		{lossReasonNames, func(i uint8) fmt.Stringer { return LossReason(i) }, nil},
 		{valueKindNames, func(i uint8) fmt.Stringer { return ValueKind(i) }, nil},
 		{[]string{"unknown", "transitional", "regular"}, func(i uint8) fmt.Stringer { return ViewKind(i) }, nil},

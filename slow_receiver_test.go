@@ -67,9 +67,56 @@ func TestSlowReceiverIsNamed(t *testing.T) {
 	if n := c.Stats().SlowReceivers; n != 1 {
 		t.Errorf("SlowReceivers %d", n)
 	}
+	if l := c.Stats().Limits; len(l) != 1 || l[0].By != blaze.LimitedByReceiver && l[0].By != blaze.LimitedByWindow || l[0].Receiver != slow.ID() ||
+		!l[0].Addr.IsValid() || l[0].Protocol != blaze.NACK {
+		t.Errorf("limits %v", l)
+	}
 	rest.Store(true)
 	eventually(t, "it has recovered", func() bool { return len(log.with(free)) == 1 })
 	if named := log.with(fast.ID().String()); len(named) > 0 || len(log.with(held)) != 1 {
 		t.Errorf("%q, %q", named, log.with(held))
+	}
+}
+
+// Config.MaxRate is reported where it limits a stream, and the application where it does.
+func TestMaxRateIsNamed(t *testing.T) {
+	for _, p := range []blaze.Protocol{blaze.NACK, blaze.Totem} {
+		t.Run(p.String(), func(t *testing.T) {
+			t.Parallel()
+			cfg := testConfig(t)
+			cfg.Protocol = p
+			receiver := started(t, cfg)
+			if _, err := receiver.SubscribePayload("a", func(*blaze.Delivery) {}); err != nil {
+				t.Fatal(err)
+			}
+			var log lines
+			cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+			cfg.MaxRate, cfg.Window = 20_000_000, 1<<20
+			c := started(t, cfg)
+			publisher(t, c, "a", 1)
+			limits := func() blaze.StreamLimit {
+				l := c.Stats().Limits
+				if len(l) != 1 || l[0].Protocol != p {
+					t.Fatalf("limits %v", l)
+				}
+				return l[0]
+			}
+			if l := limits(); l.By != blaze.LimitedByApplication || !l.Receiver.IsZero() {
+				t.Errorf("an idle stream: %v", l)
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), 2500*time.Millisecond)
+			defer cancel()
+			m := blaze.NewBytesMessage(make([]byte, 1000))
+			for err := error(nil); err == nil; {
+				err = c.Broadcast(ctx, "a", m)
+			}
+			if l := limits(); l.By != blaze.LimitedByMaxRate || l.For[blaze.LimitedByMaxRate] < time.Second {
+				t.Errorf("at MaxRate: %v, %v", l, l.For)
+			}
+			if found := log.with("limited by"); len(found) != 1 || !strings.Contains(found[0], "MaxRate") {
+				t.Errorf("the log: %q", found)
+			}
+			eventually(t, "nothing limits it any more", func() bool { return limits().By == blaze.LimitedByApplication })
+		})
 	}
 }

@@ -2,15 +2,19 @@ package blaze
 
 import (
 	"fmt"
+	"net/netip"
 	"reflect"
+	"time"
 
 	"github.com/activeblaze/blaze/engine"
 	"github.com/activeblaze/blaze/group"
 	"github.com/activeblaze/blaze/internal/attach"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/internal/run"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/totem"
 	"github.com/activeblaze/blaze/udp"
+	"github.com/activeblaze/blaze/wire"
 	"github.com/activeblaze/blaze/xdp"
 )
 
@@ -32,6 +36,8 @@ type Stats struct {
 	Cluster ClusterStats // of a ClusterChannel: the replicated state, and the ring that orders it
 	UDP     udp.Stats    // over sockets: system calls, packets, kernel drops
 	XDP     xdp.Stats    // over AF_XDP: rings, filter, copies
+
+	Limits []StreamLimit // of each stream that this member sends: what keeps its rate from being higher
 
 	Room    int // bytes of arriving datagrams that the host buffers for this member
 	Payload int // bytes of the largest UDP payload
@@ -128,6 +134,7 @@ func (c *Channel) collect(run *start) Stats {
 	s.Cluster = c.clusterStats(run)
 	s.attached(run.res)
 	s.UDP = run.res.UDP()
+	s.Limits = run.limits()
 	s.add(run.stats(0))
 	return s
 }
@@ -194,18 +201,67 @@ func (l heldBy) String() string {
 	return fmt.Sprintf("receiver %v at %v, %d datagrams behind, with room for %d more,", MemberID(l.Member), l.at.Addr(l.Endpoint), l.Behind, l.Room)
 }
 
-// heldBack counts and logs what receivers do to the streams of one start.
+// heldBack counts and logs what limits the streams of one start.
 func (c *Channel) heldBack(at *attach.Attachment) func(run.Held) {
 	return func(h run.Held) {
-		log := c.logger().With("receiver", MemberID(h.Limit.Member), "address", at.Addr(h.Limit.Endpoint), "stream", fmt.Sprintf("%#x", uint32(h.Stream)))
-		if h.Recovered {
+		log := c.logger().With("stream", fmt.Sprintf("%#x", uint32(h.Stream)))
+		if h.Limit.Member != (wire.MemberID{}) {
+			log = log.With("receiver", MemberID(h.Limit.Member), "address", at.Addr(h.Limit.Endpoint))
+		}
+		share := fmt.Sprintf("%.0f %%", 100*h.Share)
+		switch {
+		case h.Recovered && h.By == core.ByReceiver:
 			log.Info("blaze: the receiver does not hold its stream back any more")
-			return
+		case h.Recovered:
+			log.Info("blaze: that does not limit the stream any more", "limited by", LimitedBy(h.By))
+		case h.By == core.ByReceiver:
+			if !h.Again {
+				c.slowReceivers.Add(1)
+			}
+			log.Warn("blaze: a receiver holds a stream back, and with it all others", "share", share,
+				"behind", h.Limit.Behind, "room", h.Limit.Room, "remedy", "look at that receiver's log for its slow subscription; or use SlowConsumer Drop there, or FlowControl Fastest here")
+		case h.By == core.ByPace:
+			log.Warn("blaze: a stream's pace follows what arrives at a receiver", "share", share, "pace", bitsOf(h.Pace),
+				"remedy", "a slower link or a short queue on the way; CongestionOff ignores it")
+		case !h.Again: // as it is meant to be
+			log.Info("blaze: the application offers more than a stream may carry", "limited by", LimitedBy(h.By), "share", share)
 		}
-		if !h.Again {
-			c.slowReceivers.Add(1)
-		}
-		log.Warn("blaze: a receiver holds a stream back, and with it all others", "share", fmt.Sprintf("%.0f %%", 100*h.Share),
-			"behind", h.Limit.Behind, "room", h.Limit.Room, "remedy", "look at that receiver's log for its slow subscription; or use SlowConsumer Drop there, or FlowControl Fastest here")
 	}
+}
+
+// bitsOf is a rate for the log.
+func bitsOf(bytesPerSecond float64) string { return fmt.Sprintf("%.3g Mbit/s", bytesPerSecond*8/1e6) }
+
+// StreamLimit is what keeps the rate of a stream that this member sends from being higher.
+type StreamLimit struct {
+	Stream   uint32 // protocol and lane, as datagrams name them
+	Protocol Protocol
+	By       LimitedBy                           // longest of late: in the last half of a second, or the last second
+	Receiver MemberID                            // of LimitedByWindow, LimitedByReceiver and LimitedByPace; zero: it is not one member
+	Addr     netip.AddrPort                      // of Receiver
+	Pace     int64                               // bits/s that congestion control lets leave; 0: it sets no bound
+	For      [LimitedByMaxRate + 1]time.Duration // since the stream began, by LimitedBy
+}
+
+// String is for logs: "stream 0x2000000 (nack): receiver 3f2a… at 10.0.0.1:45122".
+func (l StreamLimit) String() string {
+	s := fmt.Sprintf("stream %#x (%v): %v", l.Stream, l.Protocol, l.By)
+	if !l.Receiver.IsZero() {
+		s += fmt.Sprintf(" %v at %v", l.Receiver, l.Addr)
+	}
+	return s
+}
+
+// limits reads what limits each stream. It belongs to the first engine's thread.
+func (r *start) limits() (all []StreamLimit) {
+	now := r.Engine(0).Now()
+	for _, lane := range r.Member().Lanes() {
+		m := lane.Limited(now)
+		l := StreamLimit{Stream: uint32(lane.ID), Protocol: protocolOf(lane.ID.Protocol()), By: LimitedBy(m.By), Pace: int64(8 * m.Pace), For: m.For}
+		if m.Member != (wire.MemberID{}) && m.By != core.ByApplication && m.By != core.ByMaxRate {
+			l.Receiver, l.Addr = MemberID(m.Member), r.res.Addr(m.Endpoint)
+		}
+		all = append(all, l)
+	}
+	return all
 }

@@ -367,6 +367,7 @@ func (p *Protocol) PollSend(now clock.Time) (s buf.Send, ok bool) {
 	if !p.cfg.Pacer.Ready(now) {
 		if p.waiting() {
 			p.arm(p.cfg.Pacer.At())
+			p.limit(now)
 		}
 		return buf.Send{}, false
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -21,12 +22,10 @@ type flow struct {
 	young    bool       // receivers of the beginning may not have reported yet
 	stale    bool       // the minima below are out of date
 	blocked  bool       // data is held back
-	since    clock.Time // when that began
 	woke     clock.Time // when data left after a pause in which all receivers had reported all
 	charged  clock.Time // up to here the time is in some receiver's held
-	total    time.Duration
-	waited   int    // receivers that are waited for
-	next     uint64 // minima over these
+	waited   int        // receivers that are waited for
+	next     uint64     // minima over these
 	limit    uint64
 	highest  uint64
 	room     uint64
@@ -119,10 +118,15 @@ func (f *flow) allows(n uint64) bool {
 // blocked notes that flow control holds data back: a receiver's report may have been lost, so
 // heartbeats ask for another.
 func (s *Sender) blocked(now clock.Time) {
+	by := core.ByReceiver
+	if s.sent == s.next {
+		by = core.ByWindow
+	}
+	s.limited.Set(now, by)
 	if s.flow.blocked {
 		return
 	}
-	s.flow.blocked, s.flow.since, s.flow.charged = true, now, now
+	s.flow.blocked, s.flow.charged = true, now
 	s.p.stats.Blocked++
 	s.beat.hurry(s, now)
 }
@@ -130,21 +134,13 @@ func (s *Sender) blocked(now clock.Time) {
 // resume notes that data leaves, or that nothing holds it back any more.
 func (f *flow) resume(now clock.Time) {
 	f.blocked = false
-	f.total += now.Sub(f.since)
+	f.s.limited.Set(now, core.ByApplication)
 }
 
 // held reports whether flow control holds data back now: what waits to be sent, or what cannot be
 // accepted because the window is full of what receivers have not reported.
 func (s *Sender) held() bool {
 	return s.sent < s.next && !s.flow.allows(s.sent) || s.unreported()
-}
-
-// BlockedFor is how long flow control has held data back since the stream began.
-func (s *Sender) BlockedFor(now clock.Time) time.Duration {
-	if s.flow.blocked && s.held() {
-		return s.flow.total + now.Sub(s.flow.since)
-	}
-	return s.flow.total
 }
 
 // Limit is the receiver that a Sender waits for.

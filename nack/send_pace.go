@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -98,9 +99,12 @@ func (p *pace) charge(now clock.Time, n int) {
 	p.next = max(p.next, now.Add(-burst)).Add(time.Duration(float64(n) / p.rate * 1e9))
 }
 
-// hold notes that the pace holds back what could leave.
-func (s *Sender) hold(now clock.Time) {
+// hold notes that the pace holds back what could leave, new data or repairs alone.
+func (s *Sender) hold(now clock.Time, data bool) {
 	s.pace.holds++
+	if data {
+		s.limited.Set(now, core.ByPace)
+	}
 	if p := &s.pace; now.Sub(p.asked) >= roundMin/2 && p.by < len(s.receivers) {
 		p.asked = now
 		s.beat.probe(s, now, s.receivers[p.by].endpoint)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -45,6 +46,7 @@ type Sender struct {
 	repairs repairs
 	pace    pace
 	flow    flow
+	limited core.LimitMeter
 	beat    beat
 
 	receivers []receiver
@@ -99,6 +101,7 @@ func (p *Protocol) Open(now clock.Time, id wire.StreamID) *Sender {
 	if coded(id.Protocol()) {
 		s.startEncoding()
 	}
+	s.limited.Set(now, core.ByApplication)
 	s.flow.init(s)
 	p.senders = append(p.senders, s)
 	if p.self {
@@ -200,7 +203,7 @@ func (s *Sender) poll(now clock.Time) (buf.Send, bool) {
 		s.blocked(now)
 	}
 	if (data || s.repairs.n > 0) && !s.pace.ready(now) {
-		s.hold(now)
+		s.hold(now, data)
 		return buf.Send{}, false
 	}
 	if s.repairs.n > 0 && (!data || s.repairs.turn) {
@@ -216,6 +219,8 @@ func (s *Sender) poll(now clock.Time) (buf.Send, bool) {
 	s.sent++
 	if s.flow.blocked {
 		s.flow.resume(now)
+	} else {
+		s.limited.Set(now, core.ByApplication)
 	}
 	s.repairs.turn = true
 	s.stats.Datagrams++

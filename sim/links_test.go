@@ -283,6 +283,10 @@ func bottleneck(t *testing.T, seed uint64, p wire.Protocol, atSender bool, d tim
 			t.Errorf("%v: node %d lost %d messages", p, o.driver.Node(), l)
 		}
 	}
+	l := n.core.Protocol.Open(r.Net.Now(), n.stream).Limited(r.Net.Now())
+	if l.By != core.ByPace || l.Pace > rate/8*1.5 || !atSender && l.Member != r.nodes[2].id {
+		t.Errorf("%v, at the sender %v: the stream is limited by %+v", p, atSender, l)
+	}
 	return used, sent
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -55,7 +56,9 @@ type Protocol struct {
 	discardEnd clock.Time // at the latest
 	stepped    bool       // since the last Flush
 
-	stats Stats
+	limited core.LimitMeter
+	slowest wire.MemberID // where that is ByReceiver, who
+	stats   Stats
 }
 
 // timer names one deadline.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -119,6 +120,9 @@ func (p *Protocol) stepToken(now clock.Time, d *wire.Datagram, t *wire.Token) er
 	}
 	if pace := p.cfg.Pacer; !pace.Ready(now) {
 		k.rests = true
+		if p.send.backlog() > 0 && p.state == Operational {
+			p.limited.Set(now, core.ByMaxRate)
+		}
 		p.arm(restEnd, min(pace.At(), now.Add(p.paceWait())))
 		return nil
 	}
@@ -244,8 +248,10 @@ func (p *Protocol) visit(now clock.Time) {
 	if !p.cfg.Plain && p.state == Operational {
 		late = p.prof.Personal
 	}
-	p.sequence(min(p.allowed(t, again, backlog), backlog, room-again), late) // 3 and 4
+	allowed, by := p.allowed(t, again, backlog)
+	p.sequence(min(allowed, backlog, room-again), late) // 3 and 4
 	sent := len(k.batch)
+	p.limit(now, sent, backlog, room-again, by)
 	before := max(sent-late, 0)
 	for _, b := range k.batch[:before] {
 		p.out.putData(b)
@@ -365,19 +371,22 @@ func (k *tokens) sentAgain(s *slot) {
 }
 
 // allowed is how many datagrams may be sent at this visit (5.3). It is reckoned with signs,
-// because each difference may be negative after a visit that was lost or came twice.
-func (p *Protocol) allowed(t *token, again, backlog int) int {
+// because each difference may be negative after a visit that was lost or came twice. by is what allows no more.
+func (p *Protocol) allowed(t *token, again, backlog int) (most int, by core.LimitedBy) {
 	k := &p.tok
 	window := int64(p.prof.Window)
 	n := int64(p.prof.Personal)
 	n = min(n, window-(int64(t.fcc)-int64(k.sentLast))-int64(again))
-	n = min(n, int64(t.aru)+int64(len(p.cur.slots)/2)-int64(t.high))
+	by = core.ByWindow
+	if gap := int64(t.aru) + int64(len(p.cur.slots)/2) - int64(t.high); gap < n {
+		n, by = gap, core.ByReceiver
+	}
 	// The larger backlog of the two visits: with the earlier one alone, a burst after silence
 	// would go out one datagram a rotation.
 	if all := int64(t.backlog) + int64(backlog-k.backlogLast); all > 0 {
 		n = min(n, max(window*int64(max(backlog, k.backlogLast))/all, 1))
 	}
-	return int(max(n, 0))
+	return int(max(n, 0)), by
 }
 
 // sequence gives up to n datagrams their numbers and puts them into the batch. The last late of

@@ -3,9 +3,9 @@ package member
 import (
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/ring"
 	"github.com/activeblaze/blaze/wire"
@@ -36,13 +36,12 @@ type Lane struct {
 // Receivers is the number of receivers that the stream's sender has.
 func (l *Lane) Receivers() int { return int(l.receivers.Load()) }
 
-// BlockedFor is how long receivers have held the lane back since it was opened. It belongs to the
-// first engine, as the next three do.
-func (l *Lane) BlockedFor(now clock.Time) time.Duration {
+// Limited is what keeps the lane's rate from being higher. It belongs to the first engine, as the next three do.
+func (l *Lane) Limited(now clock.Time) core.Limited {
 	if l.sender == nil {
-		return 0 // not started yet
+		return core.Limited{} // not started yet
 	}
-	return l.sender.BlockedFor(now)
+	return l.sender.Limited(now)
 }
 
 // Limiting is the receiver that holds the lane back now; ok is false when none does.

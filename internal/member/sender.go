@@ -1,9 +1,8 @@
 package member
 
 import (
-	"time"
-
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/totem"
 	"github.com/activeblaze/blaze/wire"
@@ -22,8 +21,8 @@ type sender interface {
 	Receivers() int
 	// Acknowledged reports whether all receivers have everything.
 	Acknowledged() bool
-	// BlockedFor is how long flow control has held the lane back since it was opened.
-	BlockedFor(now clock.Time) time.Duration
+	// Limited is what keeps the lane's rate from being higher.
+	Limited(now clock.Time) core.Limited
 	// Limiting is the receiver that holds the lane back now; ok is false when none does.
 	Limiting() (l nack.Limit, ok bool)
 	// Slowest is the receiver that held the lane back longest since Reckon, or would be the first to do so.
@@ -63,12 +62,17 @@ func (s totemSender) Offer(now clock.Time, topic string, kind wire.Kind, payload
 func (s totemSender) Claim(clock.Time, string, wire.Kind, int) ([]byte, error) {
 	return nil, nack.ErrTooLarge
 }
-func (s totemSender) Commit()                                    {}
-func (s totemSender) Abort()                                     {}
-func (s totemSender) Acknowledged() bool                         { return s.p.Acknowledged() }
-func (s totemSender) Unsent() uint64                             { return s.p.Unsent() }
-func (s totemSender) Limiting() (l nack.Limit, ok bool)          { return l, false }
-func (s totemSender) Slowest(clock.Time) (l nack.Limit, ok bool) { return l, false }
-func (s totemSender) Reckon(clock.Time)                          {}
-func (s totemSender) BlockedFor(clock.Time) time.Duration        { return 0 }
-func (s totemSender) Receivers() int                             { return *s.others }
+func (s totemSender) Commit()                             {}
+func (s totemSender) Abort()                              {}
+func (s totemSender) Acknowledged() bool                  { return s.p.Acknowledged() }
+func (s totemSender) Unsent() uint64                      { return s.p.Unsent() }
+func (s totemSender) Limiting() (l nack.Limit, ok bool)   { return l, false }
+func (s totemSender) Reckon(clock.Time)                   {}
+func (s totemSender) Limited(now clock.Time) core.Limited { return s.p.Limited(now) }
+func (s totemSender) Receivers() int                      { return *s.others }
+
+// Slowest is the member that holds the ring back.
+func (s totemSender) Slowest(now clock.Time) (l nack.Limit, ok bool) {
+	m := s.p.Limited(now)
+	return nack.Limit{Member: m.Member, Endpoint: m.Endpoint, Behind: m.Behind}, m.Member != (wire.MemberID{})
+}

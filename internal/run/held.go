@@ -6,18 +6,21 @@ import (
 
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/engine"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/internal/member"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/wire"
 )
 
-// Held is a stream that a receiver holds back, for Config.Held.
+// Held is a stream that something else than its application limits, for Config.Held.
 type Held struct {
 	Stream    wire.StreamID
-	Share     float64    // of the last second
-	Limit     nack.Limit // the receiver
-	Recovered bool       // no receiver holds it back any more; Limit is the one that was reported
-	Again     bool       // it was reported before, and has not recovered since
+	By        core.LimitedBy // what does; ByReceiver for ByWindow, too, where a receiver is to blame
+	Share     float64        // of the last second
+	Limit     nack.Limit     // the receiver, where there is one
+	Pace      float64        // of ByPace, bytes/s
+	Recovered bool           // it does not any more; By and Limit are as they were reported
+	Again     bool           // it was reported before, and has not ended since
 }
 
 const (
@@ -25,7 +28,7 @@ const (
 	reportEvery = 10 * time.Second // between two reports of one stream
 )
 
-// watch looks once a second which lanes were held back for more than half of that second. A single
+// watch looks once a second what has limited each lane for more than half of that second. A single
 // pause means little: a receiver that is steadily slow takes a datagram, and pauses again.
 type watch struct {
 	mu    sync.Mutex
@@ -41,9 +44,9 @@ type watch struct {
 
 // heldLane is what the watch keeps of a lane.
 type heldLane struct {
-	blocked  time.Duration // at the last look
-	held     bool          // reported, and not recovered
-	reported clock.Time    // when it last was; 0: never
+	before   core.Limited   // at the last look
+	by       core.LimitedBy // reported, and not recovered; ByApplication: nothing
+	reported clock.Time     // when it last was; 0: never
 	limit    nack.Limit
 }
 
@@ -109,7 +112,7 @@ func (w *watch) look(now clock.Time, lanes []*member.Lane) (reports []Held) {
 		}
 		limit, _ := l.Slowest(now)
 		l.Reckon(now)
-		if h, ok := s.look(now, elapsed, l.BlockedFor(now), limit); ok {
+		if h, ok := s.look(now, elapsed, l.Limited(now), limit); ok {
 			h.Stream = l.ID
 			reports = append(reports, h)
 		}
@@ -117,21 +120,42 @@ func (w *watch) look(now clock.Time, lanes []*member.Lane) (reports []Held) {
 	return reports
 }
 
-// look judges one lane, which was blocked for so long since it was opened.
-func (s *heldLane) look(now clock.Time, elapsed, blocked time.Duration, limit nack.Limit) (h Held, report bool) {
-	share := min(float64(blocked-s.blocked)/float64(max(elapsed, 1)), 1)
-	s.blocked = blocked
+// heldSince is for how long receivers have held the lane back since the last look.
+func (s *heldLane) heldSince(l core.Limited) time.Duration { return l.Held() - s.before.Held() }
+
+// look judges one lane from what has limited it since it was opened.
+func (s *heldLane) look(now clock.Time, elapsed time.Duration, l core.Limited, limit nack.Limit) (h Held, report bool) {
+	var lasted [core.Limits]time.Duration
+	for by := range lasted {
+		lasted[by] = l.For[by] - s.before.For[by]
+	}
+	if limit.Member != (wire.MemberID{}) { // whether it has no room, or does not report: it is to blame
+		lasted[core.ByReceiver] = s.heldSince(l)
+		lasted[core.ByWindow] = 0
+	}
+	s.before = l
+	by := core.ByWindow
+	for b := by; b < core.Limits; b++ {
+		if lasted[b] > lasted[by] {
+			by = b
+		}
+	}
+	share := func(by core.LimitedBy) float64 { return min(float64(lasted[by])/float64(max(elapsed, 1)), 1) }
 	switch {
-	case share > 0.5 && limit.Member != (wire.MemberID{}):
-		again := s.held
+	case share(by) > 0.5:
+		again := by == s.by
 		if again && now.Sub(s.reported) < reportEvery {
 			return h, false
 		}
-		s.held, s.reported, s.limit = true, now, limit
-		return Held{Share: share, Limit: limit, Again: again}, true
-	case share == 0 && s.held:
-		s.held = false
-		return Held{Limit: s.limit, Recovered: true}, true
+		if by == core.ByPace {
+			limit = nack.Limit{Member: l.Member, Endpoint: l.Endpoint}
+		}
+		s.by, s.reported, s.limit = by, now, limit
+		return Held{By: by, Share: share(by), Limit: limit, Pace: l.Pace, Again: again}, true
+	case s.by != core.ByApplication && share(s.by) == 0:
+		h = Held{By: s.by, Limit: s.limit, Recovered: true}
+		s.by = core.ByApplication
+		return h, true
 	}
 	return h, false
 }
@@ -143,9 +167,9 @@ func (r *Run) Limiting(lane *member.Lane) (l nack.Limit, ok bool) {
 	_ = r.Do(func() {
 		now, s := engine.Now(), r.watch.lanes[lane]
 		switch {
-		case s != nil && s.held:
+		case s != nil && s.by == core.ByReceiver:
 			l, ok = s.limit, true
-		case s != nil && 2*(lane.BlockedFor(now)-s.blocked) > now.Sub(r.watch.looked):
+		case s != nil && 2*s.heldSince(lane.Limited(now)) > now.Sub(r.watch.looked):
 			l, ok = lane.Slowest(now)
 		default:
 			if _, ok = lane.Limiting(); ok {

@@ -24,9 +24,9 @@ type Config struct {
 	Group   *GroupConfig   // nil: the member is in no group
 	Cluster *ClusterConfig // nil: the member is in no cluster; else Group is set
 
-	// Held is called when a receiver has held a stream back for more than half of a second, every ten
-	// seconds while it does so, and when it has recovered. It runs on a goroutine of its own, one call
-	// at a time. Nil: nobody looks.
+	// Held is called when something else than the application has limited a stream for more than half of a
+	// second, every ten seconds while it does so, and when it does not any more. It runs on a goroutine of its
+	// own, one call at a time. Nil: nobody looks.
 	Held func(Held)
 }
 

@@ -274,7 +274,7 @@ func (c *Core) apply(now clock.Time, s *step) {
 			own = s.slots[i]
 		}
 		grants := c.react(now, s.received, own)
-		c.count(now, s.by, r.Code)
+		c.count(now, s.by, it.Kind, r.Code)
 		c.probeOp(now, s, &it.ClusterOp, r, own, grants)
 		if own != nil {
 			c.result(now, s.received, own, &it.ClusterOp, r)
@@ -345,9 +345,13 @@ func (c *Core) guard(o *wire.Opening) {
 	}
 }
 
-// count counts a refusal under its reason.
-func (c *Core) count(now clock.Time, by wire.MemberID, code Code) {
+// count counts the release of an orphaned lock, and a refusal under its reason.
+func (c *Core) count(now clock.Time, by wire.MemberID, kind wire.OpKind, code Code) {
 	switch code {
+	case CodeOK:
+		if kind == wire.OpRelease {
+			c.stats.Released++
+		}
 	case CodeLocked:
 		c.stats.RefusedLocked++
 	case CodeNotOwner:

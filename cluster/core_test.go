@@ -138,6 +138,12 @@ func TestOrphan(t *testing.T) {
 	}
 	// And so is the master's.
 	r.until("another master", func() bool { return r.nodes[1].pub.Master == r.nodes[1].id })
+	r.run(time.Millisecond)
+	for _, n := range r.nodes[1:] {
+		if s := n.core.Stats(); s.Orphaned != 2 || s.Released != 2 {
+			t.Errorf("member %d: %d locks orphaned and %d released, want 2 and 2", n.i, s.Orphaned, s.Released)
+		}
+	}
 }
 
 // A member that stops in order leaves at once.

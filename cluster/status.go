@@ -114,8 +114,8 @@ type Stats struct {
 	Overruns         uint64 // of the learner's buffer
 	Grants           uint64
 	Expired          uint64
-	Orphaned         uint64
-	Released         uint64 // of orphaned locks
+	Orphaned         uint64 // locks whose holder was lost, the master's included
+	Released         uint64 // of them, those that the leader has freed since
 	LostLocks        uint64 // of this member
 	LinearReads      uint64
 	Ignored          uint64 // messages that came twice, from the wrong ring or member, or made no sense

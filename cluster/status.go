@@ -163,6 +163,9 @@ func (s *Status) members(c *Core) {
 			t := c.ex.told[i]
 			m.Name, m.Seat, m.Weight, m.Observer, m.Disk = t.Name, t.Seat, t.Weight, t.Observer, t.Disk
 		}
+		if c.phase == Learning {
+			m.Ready = c.ex.d.Members[i].Current // where the replica that is to come would have its row
+		}
 		if c.state != nil && (c.phase == Complete || c.phase == Learning) {
 			if row, ok := c.state.Member(id); ok {
 				m.Name, m.Seat, m.Weight, m.Age, m.Ready, m.Observer, m.Disk = row.Name, row.Seat, row.Weight, row.Age, row.Ready, row.Observer, row.Disk

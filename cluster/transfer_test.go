@@ -82,6 +82,26 @@ func TestJoinerLearns(t *testing.T) {
 	}
 }
 
+// A learner's status has how far it has come, and who of the others is complete; afterwards it is one of them.
+func TestLearnerStatus(t *testing.T) {
+	r := twoAndJoiner(t, 3000, 100, nil)
+	learner := r.nodes[2].core
+	r.until("a part of the state is there", func() bool { return learner.progress().Entries > 0 })
+	s := learner.Status(r.now)
+	if p := s.Progress; s.Phase != Learning || p.Entries >= p.Of || p.Of != 3000 || p.Provider != r.nodes[0].id && p.Provider != r.nodes[1].id {
+		t.Errorf("%v, %+v", s.Phase, p)
+	}
+	for i, m := range s.Members {
+		if m.ID != r.nodes[i].id || m.Ready != (i < 2) {
+			t.Errorf("row %d: %+v", i, m)
+		}
+	}
+	r.ready(2)
+	if s := learner.Status(r.now); s.Progress != (Progress{}) || !s.Members[2].Ready {
+		t.Errorf("%+v, %+v", s.Progress, s.Members[2])
+	}
+}
+
 // away has member 2 miss so many writes.
 func away(t *testing.T, writes, size int) *rig {
 	r := newRig(t, 3, all3)

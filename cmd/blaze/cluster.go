@@ -51,8 +51,8 @@ type clusterSeat struct {
 	Name     string `json:"name"`
 	Seat     string `json:"seat"`
 	Vote     bool   `json:"vote"`
-	State    string `json:"state"` // "complete", "learner" or "observer"
-	Learned  uint64 `json:"learned,omitempty"`
+	State    string `json:"state"`             // "complete", "learner" or "observer"
+	Learned  uint64 `json:"learned,omitempty"` // of the asked member alone: entries that it has got, while it is a learner
 	ToLearn  uint64 `json:"to_learn,omitempty"`
 	Age      uint64 `json:"age"`
 	Weight   int    `json:"weight"`
@@ -231,7 +231,7 @@ func (a *app) printStatus(c *client, s *blaze.ClusterStatus) {
 		return id
 	}
 	for i := range s.Members {
-		m := seatOf(s, &s.Members[i])
+		m := seatOf(c.at.ID, s, &s.Members[i])
 		state := m.State
 		if m.ToLearn > 0 {
 			state += fmt.Sprintf(" %d/%d", m.Learned, m.ToLearn)
@@ -288,7 +288,7 @@ func stateOf(asked blaze.MemberID, s *blaze.ClusterStatus) *clusterState {
 		}
 	}
 	for i := range s.Members {
-		out.Members = append(out.Members, seatOf(s, &s.Members[i]))
+		out.Members = append(out.Members, seatOf(asked, s, &s.Members[i]))
 	}
 	for _, v := range s.Voters {
 		out.Voters = append(out.Voters, clusterVoter{v.Seat.String(), v.Name, v.Missing})
@@ -296,7 +296,8 @@ func stateOf(asked blaze.MemberID, s *blaze.ClusterStatus) *clusterState {
 	return out
 }
 
-func seatOf(s *blaze.ClusterStatus, m *blaze.ClusterMember) clusterSeat {
+// seatOf is the row of m in what asked knows.
+func seatOf(asked blaze.MemberID, s *blaze.ClusterStatus, m *blaze.ClusterMember) clusterSeat {
 	out := clusterSeat{ID: m.ID.String(), Name: m.Name, Seat: m.Seat.String(), Vote: m.Vote, State: "complete", Age: m.Age, Weight: m.Weight,
 		Disk: m.Disk, Durable: m.Durable, IsMaster: m.ID == s.Master}
 	switch {
@@ -304,6 +305,9 @@ func seatOf(s *blaze.ClusterStatus, m *blaze.ClusterMember) clusterSeat {
 		out.State = "observer"
 	case !m.Ready:
 		out.State = "learner"
+	}
+	if m.ID == asked {
+		out.Learned, out.ToLearn = s.Learned, s.ToLearn
 	}
 	return out
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"regexp"
@@ -165,5 +167,38 @@ func TestClusterJSON(t *testing.T) {
 		out = numbers.ReplaceAllString(out, `"$1":1`)
 		out = hash.ReplaceAllString(out, `"hash":"HASH"`)
 		golden(t, c.name, chain.ReplaceAllString(out, `"chain":"CHAIN"`))
+	}
+}
+
+// A learner that is asked knows how far it has come itself, and of nobody else.
+func TestLearnerStatus(t *testing.T) {
+	asked := blaze.Member{ID: blaze.MemberID{3}, Name: "asked"}
+	s := &blaze.ClusterStatus{Phase: "learning", Why: "learning", Learned: 120, ToLearn: 3000, Provider: blaze.MemberID{1}, Members: []blaze.ClusterMember{
+		{ID: blaze.MemberID{1}, Name: "complete", Ready: true}, {ID: blaze.MemberID{2}, Name: "other"}, {ID: asked.ID, Name: asked.Name},
+	}}
+	printed := func(json bool) string {
+		var b bytes.Buffer
+		a := &app{out: newOutput(&b, func(err error) { t.Error(err) })}
+		a.common.json = json
+		a.printStatus(&client{at: asked}, s)
+		if err := a.out.close(); err != nil {
+			t.Error(err)
+		}
+		return b.String()
+	}
+	table := printed(false)
+	for i, state := range []string{"complete", "learner", "learner 120/3000"} {
+		if row := fmt.Sprintf("\n%-8s  %v  %-16s  no ", s.Members[i].Name, s.Members[i].ID, state); !strings.Contains(table, row) {
+			t.Errorf("%q is not in\n%s", row, table)
+		}
+	}
+	var object clusterState
+	if err := json.Unmarshal([]byte(printed(true)), &object); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range object.Members {
+		if learned, of := m.Learned, m.ToLearn; m.Name == asked.Name && (learned != 120 || of != 3000) || m.Name != asked.Name && learned+of != 0 {
+			t.Errorf("%+v", m)
+		}
 	}
 }

@@ -10,6 +10,7 @@ type Stats struct {
 	BackPressure uint64 // ErrWindow answers
 
 	Datagrams      uint64 // of data, sent for the first time
+	DatagramBytes  uint64 // of UDP payload
 	Retransmitted  uint64 // of data, sent again because the token asked for it
 	RecoverySent   uint64 // of data of an old ring, sent in recovery
 	Tokens         uint64 // forwarded

@@ -419,6 +419,7 @@ func (p *Protocol) stamp(b *buf.Buf, seq uint64, g *wire.Ring) {
 	wire.SetNumber(mem, seq)
 	wire.Seal(wire.AppendRing(mem[:len(mem)-wire.RingLen], *g))
 	p.stats.Datagrams++
+	p.stats.DatagramBytes += uint64(len(mem))
 	p.send.last = seq
 	if p.cfg.Probe != nil {
 		p.cfg.Probe(Probe{Kind: Sequenced, Ring: p.cur.id, Seq: seq, Messages: p.send.first, Count: p.send.count, Part: p.send.part, Safe: g.Safe, Position: p.cur.delivered})

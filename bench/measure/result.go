@@ -23,8 +23,10 @@ type Result struct {
 	XDPDatagrams uint64 `json:"xdp_datagrams"`
 	XDPCopied    uint64 `json:"xdp_copied"`
 
-	Rig     string `json:"rig"`     // the network that was made for the run: veth, bridge; empty: none
+	Rig     string `json:"rig"`     // the network that was made for the run: veth, bridge, tap; empty: none
 	Offload bool   `json:"offload"` // its interfaces kept segmentation offload
+	Link    string `json:"link"`    // what the cable of one member carries; empty: all
+	LinkAt  string `json:"link_at"` // which: receiver (or empty), sender
 
 	Seconds    float64 `json:"seconds"`    // measured, without warm-up and settling
 	Sent       uint64  `json:"sent"`       // accepted Offers, warm-up included

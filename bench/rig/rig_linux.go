@@ -16,10 +16,13 @@ import (
 
 // Rig is a network. Hosts are used by one goroutine at a time each.
 type Rig struct {
+	kind   Kind
 	hosts  []*Host
-	bridge *Host // without an address; nil for a pair
+	bridge *Host      // without an address; nil where the kernel's switch is not used
+	taps   *tapSwitch // nil but for Tap
 
-	switches int // that the bridge has
+	switches int    // that the bridge has
+	far      []bool // of each host: a cable is behind its port
 }
 
 // Host is one end of a network.
@@ -45,7 +48,7 @@ func New(kind Kind, hosts int, opt Options) (_ *Rig, err error) {
 	if err := Possible(); err != nil {
 		return nil, err
 	}
-	r := &Rig{}
+	r := &Rig{kind: kind, far: make([]bool, hosts)}
 	defer func() {
 		if err != nil {
 			r.Close()
@@ -58,10 +61,13 @@ func New(kind Kind, hosts int, opt Options) (_ *Rig, err error) {
 		}
 		r.hosts = append(r.hosts, h)
 	}
-	if kind == Veth {
+	switch kind {
+	case Veth:
 		err = r.hosts[0].ip("link add " + Interface + " type veth peer name " + Interface + " netns " + r.hosts[1].path())
-	} else {
+	case Bridge:
 		err = r.plug()
+	case Tap:
+		r.taps, err = newTapSwitch(r.hosts, opt.Seed)
 	}
 	if err != nil {
 		return nil, err
@@ -74,7 +80,13 @@ func New(kind Kind, hosts int, opt Options) (_ *Rig, err error) {
 	if err := r.await(); err != nil {
 		return nil, err
 	}
-	if opt.Loss > 0 {
+	switch {
+	case opt.Loss == 0:
+	case kind == Tap:
+		for i := range hosts {
+			r.taps.set(i, FromHost, Link{Loss: opt.Loss})
+		}
+	default:
 		err = r.bridge.Run(func() error { return dropAtPorts(hosts, opt.Loss) })
 	}
 	return r, err
@@ -120,6 +132,9 @@ func (h *Host) configure(i int, opt Options) error {
 // await waits until packets pass. The kernel finds out by and by that a cable has been plugged in
 // (net/core/link_watch.c), and drops what is sent before.
 func (r *Rig) await() error {
+	if r.taps != nil {
+		return nil // a tap carries packets as soon as it is up
+	}
 	for _, h := range r.hosts {
 		if err := h.await("link show "+Interface, " state UP ", 1); err != nil {
 			return err
@@ -153,13 +168,17 @@ func (h *Host) await(command, want string, n int) error {
 
 // Isolate has the switch carry nothing between these hosts, or again.
 func (r *Rig) Isolate(on bool, hosts ...int) error {
+	if r.taps != nil {
+		r.taps.isolate(on, hosts)
+		return nil
+	}
 	state := "off"
 	if on {
 		state = "on"
 	}
 	var commands []string
 	for _, i := range hosts {
-		commands = append(commands, "link set "+portName(i)+" type bridge_slave isolated "+state)
+		commands = append(commands, "link set "+r.plugName(i)+" type bridge_slave isolated "+state)
 	}
 	return r.bridge.ip(commands...)
 }
@@ -180,12 +199,12 @@ func (r *Rig) Split(groups ...[]int) error {
 		}
 		for _, i := range group {
 			alone[i] = false
-			commands = append(commands, "link set "+portName(i)+" master "+name)
+			commands = append(commands, "link set "+r.plugName(i)+" master "+name)
 		}
 	}
 	for i := range alone {
 		if alone[i] {
-			commands = append(commands, "link set "+portName(i)+" nomaster")
+			commands = append(commands, "link set "+r.plugName(i)+" nomaster")
 		}
 	}
 	if err := r.bridge.ip(commands...); err != nil {
@@ -197,6 +216,11 @@ func (r *Rig) Split(groups ...[]int) error {
 
 // Narrow has the switch carry packets of at most that many bytes to and from host i.
 func (r *Rig) Narrow(i, mtu int) error {
+	if r.taps != nil {
+		r.taps.set(i, ToHost, Link{MTU: mtu})
+		r.taps.set(i, FromHost, Link{MTU: mtu})
+		return nil
+	}
 	return r.bridge.ip("link set " + portName(i) + " mtu " + strconv.Itoa(mtu))
 }
 
@@ -212,6 +236,8 @@ func (r *Rig) Close() {
 	if r == nil {
 		return
 	}
+	r.taps.close()
+	r.taps = nil
 	for _, h := range append(r.hosts, r.bridge) {
 		if h != nil && h.fd >= 0 {
 			unix.Close(h.fd)

@@ -28,11 +28,12 @@ func New(kind Kind, hosts int, opt Options) (*Rig, error) {
 
 // There is no Rig to call these methods of.
 
-func (*Rig) Host(int) *Host             { return nil }
-func (*Rig) Hosts() int                 { return 0 }
-func (*Rig) Close()                     {}
-func (*Rig) Isolate(bool, ...int) error { return Possible() }
-func (*Rig) Split(...[]int) error       { return Possible() }
-func (*Rig) Narrow(int, int) error      { return Possible() }
-func (*Host) Enter() (func(), error)    { return nil, Possible() }
-func (*Host) Run(func() error) error    { return Possible() }
+func (*Rig) Host(int) *Host               { return nil }
+func (*Rig) Hosts() int                   { return 0 }
+func (*Rig) Close()                       {}
+func (*Rig) Isolate(bool, ...int) error   { return Possible() }
+func (*Rig) Split(...[]int) error         { return Possible() }
+func (*Rig) Narrow(int, int) error        { return Possible() }
+func (*Rig) SetLink(int, Way, Link) error { return Possible() }
+func (*Host) Enter() (func(), error)      { return nil, Possible() }
+func (*Host) Run(func() error) error      { return Possible() }

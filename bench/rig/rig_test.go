@@ -14,7 +14,7 @@ func TestCheck(t *testing.T) {
 		opt   Options
 		want  string
 	}{
-		{"ring", 2, Options{}, `rig "ring": want veth or bridge`},
+		{"ring", 2, Options{}, `rig "ring": want veth, bridge or tap`},
 		{Veth, 3, Options{}, "rig veth has two ends: one sender and one receiver; for 3 hosts take bridge"},
 		{Bridge, 0, Options{}, "rig bridge with 0 hosts: want 1 to 65"},
 		{Bridge, 66, Options{}, "rig bridge with 66 hosts: want 1 to 65"},
@@ -22,6 +22,8 @@ func TestCheck(t *testing.T) {
 		{Veth, 2, Options{Loss: 0.1}, "rig veth has no switch"},
 		{Veth, 2, Options{}, ""},
 		{Bridge, MaxHosts, Options{Loss: 0.1}, ""},
+		{Tap, 66, Options{}, "rig tap with 66 hosts: want 1 to 65"},
+		{Tap, 3, Options{Loss: 0.1}, ""},
 	} {
 		err := Check(c.kind, c.hosts, c.opt)
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), c.want)) {

@@ -26,6 +26,11 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		os.Exit(0)
+	case "stream":
+		if serveStream(os.Stdin, os.Stdout) != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
 	case "receiver":
 		if workload.Serve(os.Stdin, os.Stdout) != nil {
 			os.Exit(1)

@@ -79,6 +79,11 @@ type Options struct {
 	Rig     rig.Kind
 	Offload bool // Rig: its interfaces keep segmentation offload, see rig.Options
 
+	// Link is what one cable of the rig carries: of the last host, from the switch to it, or with
+	// LinkAt "sender" of the first one, from it to the switch.
+	Link   rig.Link
+	LinkAt string // receiver, the default, or sender
+
 	// Network is a rig that is there, to be used instead of one that is made: the sender is on
 	// host 0, receiver i on host i+1. Rig is its kind then.
 	Network *rig.Rig
@@ -238,9 +243,11 @@ func (o Options) Check(kind Kind) error {
 		return errors.New("goroutines needs latency without rate, and idle backoff or block")
 	}
 	if o.Rig != "" {
-		if err := rig.Check(o.Rig, o.members(kind), rig.Options{}); err != nil {
+		if err := o.checkRig(kind); err != nil {
 			return err
 		}
+	} else if o.Link != (rig.Link{}) {
+		return fmt.Errorf("link %v is a rig's: what the host's own network does is not ours to change", o.Link)
 	} else if o.Offload {
 		return errors.New("offload is a rig's: what the host's own interfaces do is not ours to change")
 	}
@@ -251,6 +258,43 @@ func (o Options) Check(kind Kind) error {
 		return fmt.Errorf("idle %q: want busyspin, backoff or block", o.Idle)
 	}
 	return nil
+}
+
+// checkRig refuses a network that there is not.
+func (o *Options) checkRig(kind Kind) error {
+	if err := rig.Check(o.Rig, o.members(kind), rig.Options{}); err != nil {
+		return err
+	}
+	if o.LinkAt != "" && o.LinkAt != "receiver" && o.LinkAt != "sender" {
+		return fmt.Errorf("link-at %q: want receiver or sender", o.LinkAt)
+	}
+	if o.Link == (rig.Link{}) {
+		return nil
+	}
+	if err := o.Link.Check(o.Rig, o.way()); err != nil {
+		return fmt.Errorf("link %v: %w", o.Link, err)
+	}
+	return nil
+}
+
+// way is the direction of the cable that has the link.
+func (o *Options) way() rig.Way {
+	if o.LinkAt == "sender" {
+		return rig.FromHost
+	}
+	return rig.ToHost
+}
+
+// bend gives the rig its link.
+func (o *Options) bend(r *rig.Rig) error {
+	if o.Link == (rig.Link{}) {
+		return nil
+	}
+	host := r.Hosts() - 1
+	if o.way() == rig.FromHost {
+		host = 0
+	}
+	return r.SetLink(host, o.way(), o.Link)
 }
 
 // checkRing refuses what no ring can be.

@@ -37,7 +37,7 @@ func Run(ctx context.Context, kind Kind, opt Options) (*measure.Result, *measure
 	defer fail(nil)
 
 	r := &run{kind: kind, o: o, fail: fail, res: &measure.Result{
-		Rig: string(o.Rig), Offload: o.Offload,
+		Rig: string(o.Rig), Offload: o.Offload, Link: o.Link.String(), LinkAt: o.LinkAt,
 		Workload: string(kind), URI: o.URI, Protocol: protocolName(kind, o.Protocol), Size: o.Size, Receivers: o.Receivers,
 		Rate: o.Rate, Loss: o.Loss, DelayNS: o.Delay.Nanoseconds(), Seed: o.Seed, Idle: o.Idle, GSO: o.GSO,
 		K: o.FEC.SourceSymbols, M: o.FEC.RepairSymbols, Interleave: o.FEC.Interleave,
@@ -47,10 +47,13 @@ func Run(ctx context.Context, kind Kind, opt Options) (*measure.Result, *measure
 	if o.Rig != "" {
 		if r.children.rig = o.Network; o.Network == nil {
 			r.progress("making a %s", o.Rig)
-			if r.children.rig, err = rig.New(o.Rig, o.members(kind), rig.Options{Offload: o.Offload}); err != nil {
+			if r.children.rig, err = rig.New(o.Rig, o.members(kind), rig.Options{Offload: o.Offload, Seed: o.Seed}); err != nil {
 				return nil, nil, err
 			}
 			defer r.children.rig.Close()
+			if err := o.bend(r.children.rig); err != nil {
+				return nil, nil, err
+			}
 		}
 	}
 	cpu := proc.SelfCPU()

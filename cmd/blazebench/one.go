@@ -10,6 +10,7 @@ import (
 
 	"github.com/activeblaze/blaze"
 	"github.com/activeblaze/blaze/bench/measure"
+	"github.com/activeblaze/blaze/bench/rig"
 	"github.com/activeblaze/blaze/bench/workload"
 )
 
@@ -32,7 +33,12 @@ func newFlags(kind workload.Kind, stderr io.Writer) *flags {
 	f.StringVar(&o.URI, "uri", "", "broadcast `URI`, with ?interface=eth0 for a network; without a port it gets a free one\n(default udp://239.255.66.76 on loopback)")
 	f.IntVar(&o.Size, "size", 64, "`bytes` of payload in each message, 16 or more")
 	f.DurationVar(&o.Duration, "duration", defaultDuration, "how long to measure, after a short warm-up")
-	f.StringVar((*string)(&o.Rig), "rig", "", "make a `network` for the run, veth or bridge, each member a host of its own on it (root)")
+	f.StringVar((*string)(&o.Rig), "rig", "", "make a `network` for the run, veth, bridge or tap, each member a host of its own on it (root)")
+	f.Func("link", "what the rig's cable to the last receiver `carries`: rate=100mbit,queue=64k,mtu=1400; with --rig tap also\nloss=0.01, reorder=5ms, double=0.5, multicast=off, unicast=off", func(text string) (err error) {
+		o.Link, err = rig.ParseLink(text)
+		return err
+	})
+	f.StringVar(&o.LinkAt, "link-at", "receiver", "`whose` cable has the link: the last receiver's, or the sender's on its way out")
 	f.StringVar(&f.json, "json", "", "write the result as one JSON object to `file`; - is standard output")
 	f.StringVar(&f.hist, "hist", "", "write the percentile distribution (.hgrm, microseconds) to `file`; - is standard output")
 	switch kind {

@@ -140,6 +140,9 @@ func driver(r *measure.Result) string {
 	}
 	if r.Rig != "" {
 		s += ", over a " + r.Rig
+		if r.Link != "" {
+			s += " (" + r.Link + " at one " + r.LinkAt + ")"
+		}
 		if r.Offload {
 			s += " with segmentation offload"
 		}

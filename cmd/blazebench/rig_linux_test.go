@@ -39,6 +39,8 @@ func TestRigRuns(t *testing.T) {
 	for _, args := range [][]string{
 		{"latency", "--rig", "veth"}, {"throughput", "--rig", "veth", "--offload"},
 		{"loss", "--rig", "bridge", "--receivers", "2"},
+		{"loss", "--rig", "bridge", "--receivers", "2", "--link", "rate=50mbit,queue=64k,mtu=1400", "--size", "200"},
+		{"loss", "--rig", "tap", "--receivers", "2", "--link", "loss=0.01,reorder=1ms,double=0.5", "--link-at", "sender", "--rate", "1000"},
 	} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			before := interfaces(t)

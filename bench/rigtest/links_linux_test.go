@@ -1,0 +1,283 @@
+package rigtest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/activeblaze/blaze"
+	"github.com/activeblaze/blaze/bench/rig"
+)
+
+// Networks that are not clean. Each test has a form of a few seconds in CI, and a longer one elsewhere.
+
+// lasts is d, and a part of it in CI.
+func lasts(t *testing.T, ci, d time.Duration) time.Duration {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes some seconds and processors of its own: make rig-test does it")
+	}
+	if os.Getenv("CI") != "" {
+		return ci
+	}
+	return d
+}
+
+// shallow is the bottleneck of most tests.
+var shallow = rig.Link{Rate: 100_000_000, Queue: 64 << 10}
+
+// bend gives a cable a link, or skips where the kernel has none.
+func bend(t *testing.T, r *rig.Rig, host int, way rig.Way, l rig.Link) {
+	t.Helper()
+	err := r.SetLink(host, way, l)
+	if errors.Is(err, rig.ErrUnsupported) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// protocols are those that a bottleneck has to be used with.
+var protocols = [...]blaze.Protocol{blaze.NACK, blaze.Hybrid, blaze.Totem}
+
+// One of two receivers is behind 100 Mbit/s with a queue of 64 KiB, or the sender is. At least nine tenths of it carry
+// data that arrives for the first time, and at most 1.25 bytes leave the sender for one of those (Hybrid: eight tenths, 1.4).
+func TestBottleneck(t *testing.T) {
+	d := lasts(t, 2*time.Second, 5*time.Second)
+	for _, uri := range [...]string{overUDP, overXDP} {
+		for _, p := range protocols {
+			for _, at := range [...]string{"receiver", "sender"} {
+				t.Run(fmt.Sprint(uri[:3], " ", p, " ", at), func(t *testing.T) {
+					r := build(t, rig.Bridge, 3, rig.Options{})
+					switch {
+					case at == "receiver":
+						bend(t, r, 2, rig.ToHost, shallow)
+					case uri == overUDP:
+						bend(t, r, 0, rig.OnHost, shallow)
+					default:
+						bend(t, r, 0, rig.FromHost, shallow)
+					}
+					s := converseOn(t, r, streamOrder{URI: uri, Protocol: p})
+					before := s.order(0, streamStep{Count: forever, Size: 1000})
+					slowest := s.look()[2]
+					time.Sleep(d)
+					after := s.look()
+					s.quiet(0)
+					used, sent := 1e9, 0.0
+					for _, a := range after[1:] {
+						bytes := float64(a.Delivered[0]-slowest.Delivered[0]) * after[0].each()
+						used = min(used, bytes*8/(float64(shallow.Rate)*(a.At-slowest.At).Seconds()))
+						sent = max(sent, (after[0].wire()-before.wire())/bytes)
+					}
+					n := &after[0].Stats.Nack
+					t.Logf("%.3f of the bottleneck, %.2f bytes sent for one; %d datagrams, %d repairs, paced %d times", used, sent,
+						n.Datagrams+after[0].Stats.Totem.Datagrams, after[0].repairs(), n.Paced)
+					least, most := 0.9, 1.25
+					if p == blaze.Hybrid {
+						least, most = 0.8, 1.4
+					}
+					if used < barOf(least) || sent > barOf(most) {
+						t.Errorf("%.3f of the bottleneck is used, want %.2f; %.2f bytes leave the sender for one that arrives, at most %.2f", used, barOf(least), sent, barOf(most))
+					}
+					s.exact(1, 20*time.Second)
+				})
+			}
+		}
+	}
+}
+
+// Two senders through one bottleneck have three tenths of it at least each.
+func TestBottleneckIsShared(t *testing.T) {
+	d := lasts(t, 3*time.Second, 5*time.Second)
+	for _, uri := range [...]string{overUDP, overXDP} {
+		t.Run(uri[:3], func(t *testing.T) {
+			r := build(t, rig.Bridge, 3, rig.Options{})
+			bend(t, r, 2, rig.ToHost, shallow)
+			s := converseOn(t, r, streamOrder{URI: uri})
+			s.order(0, streamStep{Count: forever, Size: 1000})
+			s.order(1, streamStep{Count: forever, Size: 1000})
+			before := s.look()[2]
+			time.Sleep(d)
+			after := s.look()
+			s.quiet(0)
+			s.quiet(1)
+			for i := range 2 {
+				part := float64(after[2].Delivered[i]-before.Delivered[i]) * after[i].each() * 8 / (float64(shallow.Rate) * (after[2].At - before.At).Seconds())
+				if t.Logf("sender %d has %.2f of the bottleneck, %d repairs", i, part, after[i].repairs()); part < 0.3 {
+					t.Errorf("sender %d has %.2f of the bottleneck, want 0.3", i, part)
+				}
+			}
+			s.exact(2, 20*time.Second)
+		})
+	}
+}
+
+// A bottleneck of a quarter of a stream's rate appears and goes. Two seconds later the stream is at nine tenths of its
+// former rate.
+func TestBottleneckGoes(t *testing.T) {
+	lasts(t, 0, 0)
+	for _, p := range [...]blaze.Protocol{blaze.NACK, blaze.Hybrid} {
+		t.Run(p.String(), func(t *testing.T) {
+			r := build(t, rig.Bridge, 3, rig.Options{})
+			s := converseOn(t, r, streamOrder{URI: overUDP, Protocol: p, MaxRate: 200_000_000})
+			s.order(0, streamStep{Count: forever, Size: 1000})
+			rate := func(d time.Duration) float64 {
+				before := s.look()[2]
+				time.Sleep(d)
+				after := s.look()[2]
+				return float64(after.Delivered[0]-before.Delivered[0]) / (after.At - before.At).Seconds()
+			}
+			time.Sleep(200 * time.Millisecond)
+			clean := rate(time.Second)
+			bend(t, r, 2, rig.ToHost, rig.Link{Rate: 50_000_000, Queue: 64 << 10})
+			narrow := rate(2 * time.Second)
+			bend(t, r, 2, rig.ToHost, rig.Link{})
+			time.Sleep(2 * time.Second)
+			again := rate(time.Second)
+			s.quiet(0)
+			t.Logf("%.0f messages/s, %.0f in the bottleneck, %.0f from two seconds after it", clean, narrow, again)
+			if narrow > clean/2 || again < barOf(0.9)*clean {
+				t.Errorf("%.0f messages/s, %.0f in the bottleneck, %.0f from two seconds after it, want %.0f", clean, narrow, again, barOf(0.9)*clean)
+			}
+			s.exact(1, 20*time.Second)
+		})
+	}
+}
+
+// Small datagrams pass to one of two receivers, full-sized ones never. The other one does not notice, repairs are few, and
+// the one behind the narrow cable is told exactly what it lost, in time. The logs of both ends name the MTU.
+func TestBlackHole(t *testing.T) {
+	d := lasts(t, 2*time.Second, 10*time.Second)
+	const every, repairTimeout = 200 * time.Microsecond, 2 * time.Second
+	for _, p := range [...]blaze.Protocol{blaze.NACK, blaze.Hybrid} {
+		t.Run(p.String(), func(t *testing.T) {
+			r := build(t, rig.Bridge, 3, rig.Options{})
+			s := converseOn(t, r, streamOrder{URI: overUDP, Protocol: p, RepairTimeout: repairTimeout})
+			run := func() []streamState {
+				s.order(0, streamStep{Every: every, Count: uint64(d / every), Size: 200, Large: 1380})
+				time.Sleep(d)
+				return s.settle(1, repairTimeout+5*time.Second)
+			}
+			clean := run()
+			bend(t, r, 2, rig.ToHost, rig.Link{MTU: 1400})
+			hole := run()
+			large := hole[0].Large - clean[0].Large
+			lost, repairs := hole[2].Lost[0], hole[0].repairs()-clean[0].repairs()
+			late := hole[2].Heard - hole[0].Last
+			t.Logf("p99 %v, clean %v; %d repairs for %d of full size; %d were reported as lost, the last %v after it was sent",
+				time.Duration(hole[1].Latency.P99), time.Duration(clean[1].Latency.P99), repairs, large, lost, late)
+			if hole[1].Lost[0] > 0 {
+				t.Errorf("the healthy receiver lost %d messages", hole[1].Lost[0])
+			}
+			if float64(hole[1].Latency.P99) > barOf(2)*float64(clean[1].Latency.P99) {
+				t.Errorf("the healthy receiver's p99 is %v, clean %v", time.Duration(hole[1].Latency.P99), time.Duration(clean[1].Latency.P99))
+			}
+			if repairs > 10*large {
+				t.Errorf("%d repairs for %d datagrams that do not pass", repairs, large)
+			}
+			// Some small messages share a datagram with a large one.
+			if lost < large || lost > large*11/10 {
+				t.Errorf("%d messages were reported as lost, %d do not pass", lost, large)
+			}
+			if late > repairTimeout+time.Second {
+				t.Errorf("the last message was reported as lost %v after it was sent", late)
+			}
+			if !s.logs[0].has("asks again and again", "smaller MTU") || !s.logs[2].has("did not come", "mtu=") {
+				t.Error("not both logs name the MTU")
+			}
+		})
+	}
+}
+
+// No unicast passes, and one in a hundred packets is lost. All messages arrive, and the logs name the members.
+func TestUnicastBlocked(t *testing.T) {
+	d := lasts(t, 2*time.Second, 4*time.Second)
+	const messages = 16_000
+	for _, uri := range [...]string{overUDP, overXDP} {
+		for _, p := range [...]blaze.Protocol{blaze.NACK, blaze.Hybrid} {
+			t.Run(fmt.Sprint(uri[:3], " ", p), func(t *testing.T) {
+				r := build(t, rig.Tap, 3, rig.Options{Loss: 0.01, Seed: 7})
+				for i := range 3 {
+					bend(t, r, i, rig.ToHost, rig.Link{NoUnicast: true})
+				}
+				s := converseOn(t, r, streamOrder{URI: uri, Protocol: p})
+				s.order(0, streamStep{Every: d / messages, Count: messages, Size: 200})
+				time.Sleep(d)
+				list := s.exact(1, 10*time.Second)
+				t.Logf("%d and %d of %d; %d repairs", list[1].Delivered[0], list[2].Delivered[0], messages, list[0].repairs())
+				if p != blaze.NACK {
+					return // few requests are made
+				}
+				if !s.logs[0].has("unicast from a receiver does not get through", "member=") ||
+					!s.logs[1].has("unicast to a sender does not get through", "member=") {
+					t.Error("not both ends log that unicast does not get through")
+				}
+			})
+		}
+	}
+}
+
+// Datagrams come in another order, within 5 ms, and half of them twice. After a second hardly any is asked for.
+func TestReordered(t *testing.T) {
+	d := lasts(t, 2*time.Second, 5*time.Second)
+	for _, p := range protocols {
+		t.Run(p.String(), func(t *testing.T) {
+			r := build(t, rig.Tap, 3, rig.Options{Seed: 5})
+			for i := range 3 {
+				bend(t, r, i, rig.ToHost, rig.Link{Reorder: 5 * time.Millisecond, Double: 0.5})
+			}
+			s := converseOn(t, r, streamOrder{URI: overUDP, Protocol: p})
+			s.order(0, streamStep{Every: 200 * time.Microsecond, Count: forever, Size: 200})
+			time.Sleep(time.Second)
+			before := s.look()
+			time.Sleep(d)
+			after := s.look()
+			s.quiet(0)
+			sum := func(list []streamState) (repairs uint64) {
+				for i := range list {
+					repairs += list[i].repairs()
+				}
+				return repairs
+			}
+			datagrams := func(s streamState) uint64 { return s.Stats.Nack.Datagrams + s.Stats.Totem.Datagrams }
+			each := float64(sum(after)-sum(before)) / float64(datagrams(after[0])-datagrams(before[0]))
+			if t.Logf("%.4f repairs for a datagram", each); each > 0.05 {
+				t.Errorf("%.3f repairs for a datagram that was only late", each)
+			}
+			s.exact(1, 10*time.Second)
+		})
+	}
+}
+
+// One of three receivers loses three of five packets at random. The others do not notice.
+func TestOneLossyReceiver(t *testing.T) {
+	d := lasts(t, 700*time.Millisecond, 2*time.Second)
+	for _, p := range [...]blaze.Protocol{blaze.NACK, blaze.Hybrid} {
+		t.Run(p.String(), func(t *testing.T) {
+			r := build(t, rig.Tap, 4, rig.Options{Seed: 6})
+			s := converseOn(t, r, streamOrder{URI: overUDP, Protocol: p})
+			const every = 200 * time.Microsecond
+			run := func(loss float64) float64 {
+				bend(t, r, 3, rig.ToHost, rig.Link{Loss: loss})
+				s.order(0, streamStep{Every: every, Count: uint64(d / every), Size: 200})
+				time.Sleep(d)
+				list := s.exact(1, 10*time.Second)
+				return float64(max(list[1].Latency.P99, list[2].Latency.P99))
+			}
+			run(0) // the first messages are not what is measured
+			var ratios []float64
+			for range 5 {
+				clean := run(0)
+				ratios = append(ratios, run(0.6)/clean)
+			}
+			slices.Sort(ratios)
+			if t.Logf("the others' p99 beside a receiver that loses 60 %%, of that without: %.2f", ratios); ratios[2] > barOf(2) {
+				t.Errorf("the others' p99 is %.2f times as long beside a receiver that loses 60 %%", ratios[2])
+			}
+		})
+	}
+}

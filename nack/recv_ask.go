@@ -110,9 +110,9 @@ func (s *stream) repaired(now clock.Time, n uint64, was *gap, from origin) {
 		s.hurry(now, n, was.asked)
 	}
 	switch {
-	case s.decoding != nil || !s.group.few():
+	case !s.group.few():
 		// A repair that somebody else asked for looks the same as a datagram that was late.
-	case was.attempts == 1:
+	case was.attempts == 1 || was.attempts == 0 && from == rebuilt:
 		s.asking.reorder.asked(s, n, was.noticed)
 	case was.attempts == 0:
 		s.asking.reorder.overtaken(now.Sub(was.noticed))

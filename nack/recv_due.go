@@ -50,7 +50,7 @@ func (x *decoding) due(now clock.Time, s *stream, g *gap) {
 	if waited {
 		x.trust -= x.trust * trustGain
 	}
-	g.at = now.Add(s.backoff() + s.asking.reorder.wait())
+	g.at = max(now.Add(s.backoff()), g.noticed.Add(s.asking.reorder.wait()))
 }
 
 // worth is how long it is worth to wait for a block, where a NAK takes nak. The wait is for nothing

@@ -13,7 +13,7 @@ type reordering struct {
 	late  time.Duration // how late it came; it decays
 }
 
-// lateness is a datagram that was missing, was asked for, and came.
+// lateness is a datagram that was missing, and came after it had been asked for, or was rebuilt.
 type lateness struct {
 	stream  *stream
 	number  uint64
@@ -44,8 +44,8 @@ func (r *reordering) overtaken(late time.Duration) {
 	r.late = min(max(r.late-r.late/reorderDecay, late), reorderMost)
 }
 
-// asked notes that datagram number, which was missing since noticed, came after it had been asked for: it was lost,
-// unless it comes a second time.
+// asked notes that datagram number, which was missing since noticed, came after it had been asked for, or was rebuilt: it
+// was lost, unless it comes a second time.
 func (r *reordering) asked(s *stream, number uint64, noticed clock.Time) {
 	r.share -= r.share * reorderGain
 	s.p.late[number%uint64(len(s.p.late))] = lateness{s, number, noticed}

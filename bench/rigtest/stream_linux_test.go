@@ -34,6 +34,8 @@ type streamOrder struct {
 // streamStep is each further line: what to send from now on, where Set is true.
 type streamStep struct {
 	Set   bool          `json:"set"`
+	Blind bool          `json:"blind"` // do not wait until the sender knows all receivers: it cannot
+	Reset bool          `json:"reset"` // latencies count from now on
 	Every time.Duration `json:"every"` // between two messages, on a schedule; 0: as fast as they are taken
 	Count uint64        `json:"count"` // no more than so many; 0: none
 	Size  int           `json:"size"`
@@ -54,7 +56,7 @@ type streamState struct {
 	Lost      []uint64            `json:"lost"`      // that OnLoss reported, of each member
 	Wrong     uint64              `json:"wrong"`     // out of order, twice or of no member
 	Heard     time.Duration       `json:"heard"`     // when the last message came or was reported as lost
-	Latency   measure.Percentiles `json:"latency"`   // from when a message was due, since the line before
+	Latency   measure.Percentiles `json:"latency"`   // from when a message was due, since the last Reset
 	Stats     blaze.Stats         `json:"stats"`
 }
 
@@ -111,16 +113,18 @@ func serveStream(in io.Reader, out io.Writer) error {
 		if dec.Decode(&s) != nil {
 			return nil
 		}
-		if s.Set {
+		if s.Set && !s.Blind {
 			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 			err := pub.WaitReceivers(ctx, o.Members-1)
 			cancel()
 			if err != nil {
 				return enc.Encode(streamState{Error: err.Error()})
 			}
+		}
+		if s.Set {
 			steps <- s
 		}
-		a := r.look()
+		a := r.look(s.Reset)
 		w.look(&a)
 		a.Stats = ch.Stats()
 		a.Stats.Engines = nil
@@ -171,7 +175,8 @@ func (r *streamReader) lost(l blaze.Loss) {
 	r.state.Lost[from] += l.Last - l.First + 1
 }
 
-func (r *streamReader) look() streamState {
+// look returns what came; with reset the latencies count from now on.
+func (r *streamReader) look(reset bool) streamState {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.state
@@ -179,7 +184,9 @@ func (r *streamReader) look() streamState {
 	if p := r.latency.Percentiles(); p != nil {
 		s.Latency = *p
 	}
-	r.latency.Reset()
+	if reset {
+		r.latency.Reset()
+	}
 	return s
 }
 
@@ -309,10 +316,15 @@ func converseOn(t *testing.T, r *rig.Rig, o streamOrder) *streams {
 	return s
 }
 
-// order has a member send from now on.
+// order has a member send from now on. Latencies count from then on, at all members.
 func (s *streams) order(i int, step streamStep) streamState {
 	s.t.Helper()
-	step.Set = true
+	for j := range s.all {
+		if j != i {
+			s.ask(j, streamStep{Reset: true})
+		}
+	}
+	step.Set, step.Reset = true, true
 	return s.ask(i, step)
 }
 

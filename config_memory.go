@@ -47,6 +47,7 @@ type memory struct {
 	receive    int64 // where the driver receives
 	commands   int64 // messages on their way from the application to the engine, for each lane
 	reassembly int64 // messages that are being put together
+	topics     int64 // names of topics, with who publishes on them and who has subscribed to them
 	inboxes    int64 // what several engines have for each other
 	ring       int64 // large messages of a ring: those that wait for the token, and those that are being put together
 	group      int64 // of a GroupChannel: what is known of members, calls and queued items that wait, large messages to one member, the way to the engine
@@ -65,11 +66,21 @@ func (c *Config) memory(datagram int) memory {
 		receive:    receiveSlots,
 		commands:   int64(c.sendQueues()) * int64(c.commandQueue()),
 		reassembly: int64(nack.AssemblyBytes(c.MaxMessageSize)),
+		topics:     c.cachedTopics() * member.MaxCachedTopics * member.TopicBytes,
 		intakes:    c.queueBytes(),
 		ring:       c.ringBytes(),
 		group:      c.groupBytes(),
 		cluster:    c.clusterBytes(),
 	}
+}
+
+// cachedTopics is how many caches of topics there are: for Broadcast, for what an engine receives, and for what it takes
+// from command rings.
+func (c *Config) cachedTopics() int64 {
+	if c.Invoker && !c.group {
+		return 2
+	}
+	return 3
 }
 
 // ringBytes is what a ring's large messages take, on their way out and in.
@@ -91,6 +102,7 @@ func (c *Config) memoryXDP(mtu, queues int) memory {
 	if further := int64(queues) - 1; further > 0 && !c.Invoker { // an engine for each
 		m.inboxes = (1 + further) * fanin.TransferBytes
 		m.streams *= 1 + further
+		m.topics += further * member.MaxCachedTopics * member.TopicBytes
 		m.reassembly *= 1 + further
 		if c.group {
 			m.group += further * int64(nack.BarredBytes)
@@ -101,7 +113,7 @@ func (c *Config) memoryXDP(mtu, queues int) memory {
 }
 
 func (m memory) total() int64 {
-	return m.buffers + m.tables + m.streams + m.coding + m.receive + m.commands + m.reassembly + m.inboxes + m.intakes + m.ring + m.group + m.cluster
+	return m.buffers + m.tables + m.streams + m.coding + m.receive + m.commands + m.reassembly + m.topics + m.inboxes + m.intakes + m.ring + m.group + m.cluster
 }
 
 // MemoryBudget is how many bytes Init and Start will take for c, with its defaults filled in:
@@ -122,6 +134,8 @@ func (m memory) total() int64 {
 // besides its payload. A subscription is full when it has SubscriptionQueue messages, or eight times as
 // much memory as is still free: one that is slow alone can use eight ninths. What waits for the consumers of queues
 // has as much of its own.
+//
+// Topics that are remembered are in the sum with names of 255 bytes; most are far shorter, and few members use as many.
 //
 // Not in the sum, for each subscription and engine: 24 KiB that it takes with its first message, and 76 KiB
 // or one larger message that it can have when the memory for queues is used up. Nor are the socket

@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"testing"
 
+	"github.com/activeblaze/blaze/internal/member"
 	"github.com/activeblaze/blaze/ring"
 )
 
@@ -59,7 +60,8 @@ func TestMemoryBudgetOverXDP(t *testing.T) {
 	for _, window := range []int{1 << 20, 64 << 20} {
 		c := Config{Window: window}.withDefaults()
 		packets := int64(c.poolBuffers(defaultMTU-ipHeaders)+4096+2048) * 2048
-		if got := budget(xdpURI, window); got < packets || got > packets*4/3+(16<<20) {
+		topics := c.memory(defaultMTU - ipHeaders).topics
+		if got := budget(xdpURI, window) - topics; got < packets || got > packets*4/3+(16<<20) {
 			t.Errorf("window %d: %d bytes, of which %d are packet memory", window, got, packets)
 		}
 		if got, want := budget(autoURI, window), max(budget("", window), budget(xdpURI, window)); got != want {
@@ -72,7 +74,7 @@ func TestMemoryBudgetOverXDP(t *testing.T) {
 	// An engine for each further queue has four windows of its own and a fill ring; with an Invoker there
 	// are only the fill rings.
 	one, four := budget(xdpURI, 0), budget(xdpURI+"&queues=4", 0)
-	if each := (four - one) / 3; each < 4*defaultWindow+4096*2048 || each > 7*defaultWindow+4096*2048+(6<<20) {
+	if each := (four-one)/3 - member.MaxCachedTopics*member.TopicBytes; each < 4*defaultWindow+4096*2048 || each > 7*defaultWindow+4096*2048+(6<<20) {
 		t.Errorf("one queue takes %d bytes, four take %d: %d for each", one, four, each)
 	}
 	turned := Config{Invoker: true, BroadcastURI: xdpURI + "&queues=4"}.MemoryBudget() - Config{Invoker: true, BroadcastURI: xdpURI}.MemoryBudget()

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/activeblaze/blaze/internal/member"
 	"github.com/activeblaze/blaze/internal/run"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/wire"
@@ -188,30 +189,57 @@ func (c *Channel) Broadcast(ctx context.Context, topic string, m *Message) error
 
 var encodings = sync.Pool{New: func() any { return new([]byte) }}
 
-// topicCache keeps a publisher for each topic that Broadcast was called with, within a bound.
+// topicCache keeps a publisher for each of the topics that Broadcast was called with last, at most
+// member.MaxCachedTopics. As in topic.Cache, one that was not used for long makes room; here any goroutine asks.
 type topicCache struct {
-	all   sync.Map // of *Publisher by topic
-	count atomic.Int64
+	all  sync.Map // of *cachedPublisher by topic
+	mu   sync.Mutex
+	ring []*cachedPublisher
+	hand int
 }
 
-const maxCachedTopics = 4096
+type cachedPublisher struct {
+	*Publisher
+	asked atomic.Bool // since the hand came by
+}
 
 func (t *topicCache) get(c *Channel, topic string) (*Publisher, error) {
-	if p, ok := t.all.Load(topic); ok {
-		return p.(*Publisher), nil
+	if v, ok := t.all.Load(topic); ok {
+		p := v.(*cachedPublisher)
+		if !p.asked.Load() {
+			p.asked.Store(true)
+		}
+		return p.Publisher, nil
 	}
 	p, err := c.Publisher(topic)
 	if err != nil {
 		return nil, err
 	}
-	if t.count.Add(1) > maxCachedTopics {
-		t.clear()
-	}
-	t.all.Store(topic, p)
+	t.put(&cachedPublisher{Publisher: p})
 	return p, nil
 }
 
+func (t *topicCache) put(p *cachedPublisher) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, there := t.all.LoadOrStore(p.topic, p); there {
+		return // of another goroutine, meanwhile
+	}
+	if len(t.ring) < member.MaxCachedTopics {
+		t.ring = append(t.ring, p)
+		return
+	}
+	for t.ring[t.hand].asked.Swap(false) {
+		t.hand = (t.hand + 1) % len(t.ring)
+	}
+	t.all.Delete(t.ring[t.hand].topic)
+	t.ring[t.hand] = p
+	t.hand = (t.hand + 1) % len(t.ring)
+}
+
 func (t *topicCache) clear() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.all.Clear()
-	t.count.Store(0)
+	t.ring, t.hand = nil, 0
 }

@@ -94,6 +94,7 @@ func (m *Member) startGroup() {
 	if g == nil {
 		return
 	}
+	g.names.all = m.topics
 	for _, u := range m.units[1:] {
 		u.witness = &witness{last: map[wire.MemberID]clock.Time{}}
 	}

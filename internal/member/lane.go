@@ -6,6 +6,7 @@ import (
 
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/internal/core"
+	"github.com/activeblaze/blaze/internal/topic"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/ring"
 	"github.com/activeblaze/blaze/wire"
@@ -196,21 +197,18 @@ func (l *Lane) abandon() (claims int) {
 // interner gives equal topics one lasting string, without allocating for topics it has seen.
 type interner struct {
 	last string
-	all  map[string]string
+	all  *topic.Cache[string] // of the whole member
 }
 
 func (i *interner) intern(b []byte) string {
 	if i.last == string(b) { // compared without a copy
 		return i.last
 	}
-	s, ok := i.all[string(b)]
-	if !ok {
-		if i.all == nil || len(i.all) >= maxCached {
-			i.all = map[string]string{}
-		}
-		s = string(b)
-		i.all[s] = s
+	s := i.all.Get(b)
+	if s == nil {
+		t := string(b)
+		s = i.all.Put(t, t)
 	}
-	i.last = s
-	return s
+	i.last = *s
+	return *s
 }

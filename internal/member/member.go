@@ -105,6 +105,7 @@ type Member struct {
 
 	mu      sync.Mutex
 	lanes   map[wire.StreamID]*Lane
+	topics  *topic.Cache[string]    // names that were taken from queues; first engine's thread only
 	refuses bool                    // Refuse was called
 	open    atomic.Pointer[[]*Lane] // in the order in which they were opened
 }
@@ -112,7 +113,7 @@ type Member struct {
 // New puts a member together. It sends nothing until its engine turns.
 func New(cfg Config) *Member {
 	ring := cfg.uses(wire.Totem)
-	m := &Member{cfg: cfg, table: cfg.Table, wanted: lanes.NewListener(cfg.Filter, cfg.Lanes, ring || cfg.Group != nil || cfg.ClusterRing != nil), group: newGrouping(cfg.Group, cfg.Incarnation), lanes: map[wire.StreamID]*Lane{}}
+	m := &Member{cfg: cfg, table: cfg.Table, wanted: lanes.NewListener(cfg.Filter, cfg.Lanes, ring || cfg.Group != nil || cfg.ClusterRing != nil), group: newGrouping(cfg.Group, cfg.Incarnation), lanes: map[wire.StreamID]*Lane{}, topics: topic.NewCache[string](MaxCachedTopics)}
 	m.open.Store(new([]*Lane))
 	m.wanted.Want(m.table.patterns())
 	m.pacer = core.NewPacer(cfg.MaxRate, cfg.Driver.Datagram())
@@ -183,7 +184,7 @@ func (m *Member) Lane(now clock.Time, name string) (l *Lane, safe bool) {
 	if l := m.lanes[id]; l != nil {
 		return l, safe
 	}
-	l = &Lane{ID: id}
+	l = &Lane{ID: id, topics: interner{all: m.topics}}
 	m.lanes[id] = l
 	if m.cfg.Queue == 0 {
 		m.start(now, l)

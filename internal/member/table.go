@@ -1,6 +1,7 @@
 package member
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -33,19 +34,37 @@ type Divided interface {
 // reads it through listeners of its own.
 type Table struct {
 	mu        sync.Mutex
-	subs      atomic.Pointer[[]subscription] // replaced, never changed
-	listeners atomic.Pointer[[]*listeners]   // of the member at work, by engine; replaced, never changed
+	serial    uint64                       // of the last subscription
+	now       atomic.Pointer[version]      // replaced, never changed
+	listeners atomic.Pointer[[]*listeners] // of the member at work, by engine; replaced, never changed
+}
+
+// version is the subscriptions after so many changes. Listeners that are not far behind take the changes alone.
+// Versions share what lies behind their slices: nothing in them is ever written twice.
+type version struct {
+	number  uint64
+	subs    []subscription // in order of their serials
+	changes []change       // the last ones that led here
 }
 
 type subscription struct {
+	serial  uint64
 	pattern string
 	to      Consumer
 }
 
+type change struct {
+	subscription
+	gone bool // it was taken out
+}
+
+// keptChanges is how many changes listeners may be behind without reading all subscriptions again.
+const keptChanges = 1024
+
 // NewTable makes an empty table.
 func NewTable() *Table {
 	t := &Table{}
-	t.subs.Store(new([]subscription))
+	t.now.Store(new(version))
 	t.listeners.Store(new([]*listeners))
 	return t
 }
@@ -54,22 +73,38 @@ func NewTable() *Table {
 func (t *Table) Add(pattern string, c Consumer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	old := *t.subs.Load()
-	subs := append(append(make([]subscription, 0, len(old)+1), old...), subscription{pattern, c})
-	t.subs.Store(&subs)
+	t.serial++
+	s := subscription{t.serial, pattern, c}
+	t.store(append(t.now.Load().subs, s), change{subscription: s})
 }
 
 // Remove ends what c was subscribed to. The engines' threads may still be inside c.
 func (t *Table) Remove(c Consumer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	old := t.now.Load()
 	var subs []subscription
-	for _, s := range *t.subs.Load() {
-		if s.to != c {
+	var gone []change
+	for _, s := range old.subs {
+		if s.to == c {
+			gone = append(gone, change{s, true})
+		} else {
 			subs = append(subs, s)
 		}
 	}
-	t.subs.Store(&subs)
+	if len(gone) > 0 {
+		t.store(subs, gone...)
+	}
+}
+
+// store makes the next version.
+func (t *Table) store(subs []subscription, made ...change) {
+	old := t.now.Load()
+	kept := old.changes
+	if len(kept) >= 2*keptChanges {
+		kept = slices.Clone(kept[len(kept)-keptChanges:])
+	}
+	t.now.Store(&version{number: old.number + uint64(len(made)), subs: subs, changes: append(kept, made...)})
 }
 
 // Resume marks that a consumer which was not ready is ready now. The caller then wakes the engines.
@@ -80,13 +115,13 @@ func (t *Table) Resume() {
 }
 
 // Empty reports whether there is no subscription.
-func (t *Table) Empty() bool { return len(*t.subs.Load()) == 0 }
+func (t *Table) Empty() bool { return len(t.now.Load().subs) == 0 }
 
 // share makes the listeners of a member's engines, in place of the last member's.
 func (t *Table) share(engines int) []*listeners {
 	all := make([]*listeners, engines)
 	for i := range all {
-		all[i] = &listeners{table: t, engine: i, cache: map[string]*resolved{}}
+		all[i] = newListeners(t, i)
 	}
 	t.listeners.Store(&all)
 	return all
@@ -94,7 +129,7 @@ func (t *Table) share(engines int) []*listeners {
 
 // patterns returns the pattern of each subscription.
 func (t *Table) patterns() (all []string) {
-	for _, s := range *t.subs.Load() {
+	for _, s := range t.now.Load().subs {
 		all = append(all, s.pattern)
 	}
 	return all

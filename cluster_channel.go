@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"github.com/activeblaze/blaze/cluster"
@@ -49,6 +50,7 @@ type ClusterChannel struct{ *GroupChannel }
 type clusterState struct {
 	replica *run.Replica
 	disk    *store.Store // from Init, or Start, to the end of Stop; nil without DataDir
+	zero    int64        // the wall clock at clock.Time 0 as the last start had it, microseconds since 1970; 0: there was none
 }
 
 // NewClusterChannel makes a channel in state Constructed, as NewGroupChannel does. name wins over cfg.Name; if it is
@@ -67,6 +69,20 @@ func NewClusterChannel(name string, cfg Config) (*ClusterChannel, error) {
 	return c, nil
 }
 
+// clockBack is how far the wall clock may be set back between two starts without a word in the log.
+const clockBack = 10 * time.Second
+
+// wallZero is the wall clock at clock.Time 0, in microseconds since 1970, for a start where the clock says zero. Versions
+// and tokens follow it: so it does not go back while the process lives.
+func (s *clusterState) wallZero(zero int64, log *slog.Logger) int64 {
+	if back := time.Duration(s.zero-zero) * time.Microsecond; s.zero != 0 && back > clockBack {
+		log.Warn("blaze: the wall clock was set back since this channel's last start: it goes on from where it was",
+			"by", back.Round(time.Second), "remedy", "DataDir keeps versions and tokens whatever clocks do; without it a new process may begin below them")
+	}
+	s.zero = max(s.zero, zero)
+	return s.zero
+}
+
 // clusterConfig is what a start of a ClusterChannel needs besides; nil for others.
 func (c *Channel) clusterConfig() (*run.ClusterConfig, error) {
 	if c.cluster == nil {
@@ -79,12 +95,13 @@ func (c *Channel) clusterConfig() (*run.ClusterConfig, error) {
 	}
 	profile := conf.Totem.profile(conf.Idle)
 	c.group.mu.Lock()
-	wall := int64(c.group.started / 1000)
+	started, wall := int64(c.group.started/1000), int64(c.group.wall/1000)
 	c.group.mu.Unlock()
 	if conf.ExpectedMembers > 0 && conf.Name == defaultName() {
 		c.logger().Warn("blaze: the member's name is the default, which holds the process id: when this process restarts, it cannot take its seat in the cluster again",
 			"name", conf.Name, "ExpectedMembers", conf.ExpectedMembers, "remedy", "give each process a Config.Name that stays over restarts")
 	}
+	zero := c.cluster.wallZero(wall-int64(engine.Now())/1000, c.logger())
 	c.cluster.replica.Clear()
 	full := &refusalLog{}
 	return &run.ClusterConfig{
@@ -96,7 +113,7 @@ func (c *Channel) clusterConfig() (*run.ClusterConfig, error) {
 			}
 		}},
 		Core: cluster.Config{
-			Name: conf.Name, Started: wall, Wall: wall - int64(engine.Now())/1000,
+			Name: conf.Name, Started: started, Wall: zero,
 			Expected: conf.ExpectedMembers, Weight: int64(conf.MasterWeight), Observer: conf.Observer,
 			MaxValue: min(conf.MaxMessageSize, wire.MaxClusterValue), StateLimit: conf.StateLimit,
 			Guard: 4 * profile.TokenLoss, Discovery: 5 * profile.Merge,

@@ -38,7 +38,8 @@ type groupState struct {
 	mu      sync.Mutex // held while a change is handed to the core, so that it keeps their order; never while waiting
 	groups  []string   // ascending
 	bytes   int        // that groups take in the record
-	started uint64     // when the channel last started, ns since 1970
+	started uint64     // when the channel last started, ns since 1970; later than the start before
+	wall    uint64     // the wall clock at that time, which may have been set back
 }
 
 // NewGroupChannel makes a channel in state Constructed, as NewChannel does. name wins over cfg.Name; if it is
@@ -69,7 +70,8 @@ func (c *Channel) groupConfig(res *attach.Attachment) *run.GroupConfig {
 	conf := c.cfg.Load()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.started = max(uint64(time.Now().UnixNano()), g.started+1)
+	g.wall = uint64(time.Now().UnixNano())
+	g.started = max(g.wall, g.started+1)
 	m := member.Group{
 		Name: conf.Name, Started: g.started, Groups: slices.Clone(g.groups),
 		HeartbeatInterval: conf.HeartbeatInterval, FailureTimeout: conf.FailureTimeout, HeartbeatRate: conf.HeartbeatRate,

@@ -108,6 +108,7 @@ type Core struct {
 	next       Publication
 	everPublic bool
 	warned     map[string]bool // what is said once
+	clocksBack bool            // the log says that the wall clocks were set back
 	rules      ruleRange
 	scratch    step
 }

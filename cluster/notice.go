@@ -58,12 +58,35 @@ func (c *Core) notice(now clock.Time) {
 			}
 		}
 	}
+	c.noticeClocks(now)
 	if disks > 0 && disks < seats {
 		c.once(now, Warn, c.cfg.Self, "some members have a DataDir and some have none: those without one never vote")
 	}
 	if c.judged().Twin {
 		c.failure, c.why = CodeUnsupported, copiedSeat
 	}
+}
+
+// clockBack is how far the history may be ahead of all wall clocks without a word in the log.
+const clockBack = 10 * time.Second
+
+// noticeClocks says once in the log that the wall clocks were set back since the history was written. Its indexes rise all
+// the same, as long as somebody holds it.
+func (c *Core) noticeClocks(now clock.Time) {
+	o := &c.ex.d.Opening
+	if c.clocksBack || !c.ex.d.OK || o.Founding {
+		return
+	}
+	var latest uint64
+	for _, s := range c.ex.told {
+		latest = max(latest, wall(s))
+	}
+	if o.End <= latest || o.End-latest <= uint64(clockBack/time.Microsecond) {
+		return
+	}
+	c.clocksBack = true
+	c.warn(now, Warn, c.cfg.Self, "the wall clocks of all members were set back by %v or more: versions and tokens rise all the same, unless all members lose the state before the clocks have come so far again",
+		(time.Duration(o.End-latest) * time.Microsecond).Round(time.Second))
 }
 
 // copiedSeat is why a member takes no part that is not alone with its seat.

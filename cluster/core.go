@@ -87,7 +87,7 @@ type Core struct {
 	holds    map[uint64]*hold // that callers have, by the Number of their Lock calls
 	firstEnd clock.Time       // the earliest deadline of holds; 0: not known
 	lost     []uint64
-	orphans  []orphan
+	orphans  orphans
 	guards   map[wire.MemberID]time.Duration
 	maxGuard time.Duration
 	sweepAt  clock.Time
@@ -246,7 +246,6 @@ func (c *Core) apply(now clock.Time, s *step) {
 		before := c.state.Voters()
 		c.state.Establish(now, s.opening)
 		grants := c.react(now, s.received, nil)
-		c.orphans = slices.DeleteFunc(c.orphans, func(o orphan) bool { return !c.state.orphan(&o) }) // of those that the leader has released
 		c.record(s)
 		if c.cfg.Probe != nil {
 			c.probe(now, &Probe{Kind: ProbeEstablished, Opening: s.opening, Voters: before, Grants: grants})
@@ -321,6 +320,10 @@ func (c *Core) react(now, received clock.Time, own *slot) (grants []ProbeGrant) 
 			if c.cfg.Probe != nil {
 				grants = append(grants, ProbeGrant{To: e.By, Token: e.Token})
 			}
+		case EventReleased:
+			c.orphans.forget(e.Map, e.Key)
+		case EventVacant:
+			c.orphans.forget("", MasterKey)
 		case EventOrphaned:
 			c.orphaned(now, e.Map, e.Key, e)
 		case EventUnseated:
@@ -379,7 +382,7 @@ func (c *Core) blame(now clock.Time, by wire.MemberID) {
 func (c *Core) replace(now clock.Time, s *State) {
 	c.state, c.learn.partial = s, false
 	c.history.reset()
-	c.orphans, c.doubtful, c.events = nil, nil, nil
+	c.orphans, c.doubtful, c.events = orphans{}, nil, nil
 	c.reset, c.dirty = true, true
 	c.certain, c.committed = wire.VoterSet{}, 0
 	if s == nil {
@@ -390,7 +393,7 @@ func (c *Core) replace(now clock.Time, s *State) {
 	c.history.add(step{index: s.Index(), hash: s.Hash()})
 	c.certain, c.committed = wire.VoterSet{Index: s.Index(), Voters: s.Voters()}, s.Index()
 	for _, h := range s.Orphans() {
-		c.orphans = append(c.orphans, orphan{name: h.Map, key: h.Key, token: h.Token, due: c.freed(now, h.Holder)})
+		c.orphans.add(lockName{h.Map, h.Key}, h.Token, c.freed(now, h.Holder))
 	}
 }
 

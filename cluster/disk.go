@@ -291,9 +291,7 @@ func (c *Core) recovered(now clock.Time) {
 		return
 	}
 	c.state.resume(now)
-	for i := range c.orphans {
-		c.orphans[i].due += now
-	}
+	c.orphans.shift(now)
 }
 
 func (c *Core) restore(r *Recovered) error {

@@ -190,13 +190,6 @@ func (c *Core) compareLocks(now clock.Time) {
 	}
 }
 
-// orphan is a lock whose holder was lost: when the leader may propose its Release.
-type orphan struct {
-	name, key string
-	token     uint64
-	due       clock.Time
-}
-
 // orphaned notes a lock that is not free yet. It costs the holder's guard time.
 func (c *Core) orphaned(now clock.Time, name, key string, e *Event) {
 	c.stats.Orphaned++
@@ -204,7 +197,7 @@ func (c *Core) orphaned(now clock.Time, name, key string, e *Event) {
 	if c.phase == Learning {
 		seen = now
 	}
-	c.orphans = append(c.orphans, orphan{name: name, key: key, token: e.Token, due: c.freed(seen, e.By)})
+	c.orphans.add(lockName{name, key}, e.Token, c.freed(seen, e.By))
 }
 
 // freed is when a lock of a member that was last heard of at seen may be released.
@@ -217,15 +210,6 @@ func (c *Core) freed(seen clock.Time, by wire.MemberID) clock.Time {
 		g = c.maxGuard
 	}
 	return seen.Add(g + g/50 + time.Millisecond)
-}
-
-// orphan reports whether a lock is still one.
-func (s *State) orphan(o *orphan) bool {
-	h, ok := s.Held([]byte(o.name), []byte(o.key))
-	if o.name == "" {
-		h, ok = s.Master()
-	}
-	return ok && h.Orphaned && h.Token == o.token
 }
 
 // waits reports whether a member's Lock operation is in line, or holds its lock.
@@ -247,13 +231,12 @@ func (c *Core) duties(now clock.Time) {
 	if c.state.Leader() != c.cfg.Self {
 		return
 	}
-	c.orphans = slices.DeleteFunc(c.orphans, func(o orphan) bool { return now >= o.due && !c.state.orphan(&o) })
-	for i := range c.orphans {
-		o := &c.orphans[i]
-		if now >= o.due && c.owns[duty] < wire.MaxClusterOps {
-			c.propose(duty, wire.ClusterOp{Kind: wire.OpRelease, Map: []byte(o.name), Key: []byte(o.key), Token: o.token})
-			o.due = now.Add(retry)
+	for c.owns[duty] < wire.MaxClusterOps {
+		o := c.orphans.take(now, retry)
+		if o == nil {
+			break
 		}
+		c.propose(duty, wire.ClusterOp{Kind: wire.OpRelease, Map: []byte(o.name.table), Key: []byte(o.name.key), Token: o.token})
 	}
 	for c.owns[duty] < 4*wire.MaxClusterOps {
 		op, ok := c.state.EndedTerm(now, now.Add(retry))
@@ -274,9 +257,8 @@ func (c *Core) nextDuty() (at clock.Time, ok bool) {
 		return 0, false
 	}
 	at, ok = c.state.NextTerm()
-	for i := range c.orphans {
-		at, ok = clock.Earlier(at, ok, c.orphans[i].due, true)
-	}
+	due, orphaned := c.orphans.next()
+	at, ok = clock.Earlier(at, ok, due, orphaned)
 	if _, due := c.state.Unswept(); due {
 		at, ok = clock.Earlier(at, ok, c.sweepAt, true)
 	}

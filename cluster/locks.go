@@ -308,6 +308,7 @@ func (t *tables) gone(p *pass, id wire.MemberID, orderly bool) {
 		}
 		w = next
 	}
+	*p.out = slices.Grow(*p.out, len(holds))
 	for _, l := range holds {
 		if orderly {
 			p.lockEvent(EventReleased, l)

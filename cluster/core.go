@@ -109,6 +109,7 @@ type Core struct {
 	everPublic bool
 	warned     map[string]bool // what is said once
 	clocksBack bool            // the log says that the wall clocks were set back
+	outage     outage
 	rules      ruleRange
 	scratch    step
 }
@@ -452,6 +453,7 @@ func (c *Core) Tick(now clock.Time) {
 	c.maybeClaim(now)
 	c.tickLearning(now)
 	c.duties(now)
+	c.tellOutside(now)
 }
 
 // Deadline is when Tick is next needed; ok is false when nothing is pending.
@@ -472,6 +474,8 @@ func (c *Core) Deadline() (at clock.Time, ok bool) {
 	if c.alone && len(c.linear.rounds) > 0 {
 		at, ok = clock.Earlier(at, ok, c.now, true)
 	}
+	d, due = c.nextTold()
+	at, ok = clock.Earlier(at, ok, d, due)
 	d, due = c.nextLearning()
 	return clock.Earlier(at, ok, d, due)
 }

@@ -391,3 +391,82 @@ func TestCopiedDirectory(t *testing.T) {
 		t.Errorf("a put of the others: code %d", code)
 	}
 }
+
+// All members stop in order, and are started in every order: with the one that stopped last there is a primary, without it
+// there is none, the log and the status name the seat that is missing, and Force brings the state back.
+func TestAllStoppedInOrder(t *testing.T) {
+	for _, stop := range [][]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}} {
+		for _, start := range [][]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}} {
+			r := newDiskRig(t, 3)
+			r.split([]int{0, 1, 2})
+			r.ready(0, 1, 2)
+			left := []int{0, 1, 2}
+			for k, i := range stop {
+				// A write before each end; the last one is alone, and no quorum.
+				n := r.nodes[i]
+				if code := n.wait(n.put("a", fmt.Sprint(k))); (code == CodeOK) != (k < 2) {
+					t.Fatalf("the put of member %d: code %d", i, code)
+				}
+				n.core.Close(r.now, time.Second)
+				r.until("the end", func() bool { closed, _ := n.core.Closed(); return closed })
+				r.run(5 * time.Millisecond)
+				r.kill(i)
+				if left = slices.DeleteFunc(left, func(l int) bool { return l == i }); len(left) > 0 {
+					r.split(left)
+					if len(left) > 1 {
+						r.settled(left...)
+					}
+				}
+			}
+			last := stop[2]
+			seat := r.nodes[last].disk.durable.seat
+			var up, again []int // those that run now; and their nodes of before
+			for _, i := range start {
+				again = append(again, i)
+				up = append(up, r.addDisk(i, 3, r.nodes[i].disk).i)
+				r.split(up)
+				r.run(outsideAfter + 100*time.Millisecond)
+				name := fmt.Sprintf("stopped %v, started %v", stop, again)
+				primary := len(up) > 1 && slices.Contains(again, last)
+				for _, k := range up {
+					n := r.nodes[k]
+					if n.pub.Primary != primary {
+						t.Fatalf("%s: member %d: primary is %t", name, k, n.pub.Primary)
+					}
+					if primary {
+						continue
+					}
+					s := n.core.Status(r.now)
+					named := slices.ContainsFunc(s.Missing, func(v wire.Voter) bool { return v.Seat == seat })
+					inLog := strings.Contains(n.warnings(), fmt.Sprintf("seat %x-", seat[:4]))
+					if s.Why == "" || !strings.Contains(n.warnings(), "outside of the primary component: "+s.Why) {
+						t.Errorf("%s: member %d: why %q, the log %q", name, k, s.Why, n.warnings())
+					}
+					if lacks := !slices.Contains(again, last); named != lacks || lacks && !inLog {
+						t.Errorf("%s: member %d: missing %v, the log %q", name, k, s.Missing, n.warnings())
+					}
+				}
+				if len(up) == 2 && !primary {
+					// An operator goes on without the one that stopped last.
+					n := r.nodes[up[0]]
+					if code := n.wait(n.call(&Call{Kind: CallForce})); code != CodeOK {
+						t.Fatalf("%s: Force: code %d", name, code)
+					}
+					r.settled(up...)
+					if got := n.get("a"); got != "1" { // what stop[1] wrote, before it ended
+						t.Errorf("%s: after Force it holds %q", name, got)
+					}
+					break
+				}
+			}
+			if len(up) == 3 {
+				r.settled(up...)
+				for _, k := range up {
+					if got := r.nodes[k].get("a"); got != "1" {
+						t.Errorf("stopped %v, started %v: member %d holds %q", stop, start, k, got)
+					}
+				}
+			}
+		}
+	}
+}

@@ -151,6 +151,7 @@ func (c *Core) judged() *Judged { return &c.ex.d.Members[c.place(c.cfg.Self)] }
 // enterOutside answers all callers: there is no primary here until the next ring.
 func (c *Core) enterOutside(now clock.Time) {
 	c.phase = Outside
+	c.outage.begun(now)
 	c.refuseAll(now)
 }
 
@@ -413,6 +414,7 @@ func (c *Core) established(now clock.Time) {
 	d, me := c.ex.d, c.judged()
 	o := &d.Opening
 	c.stats.Establishments++
+	c.outage = outage{}
 	c.last, c.tried = &o.Primary, nil
 	if c.failed {
 		c.phase = Outside

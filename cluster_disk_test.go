@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -366,6 +367,14 @@ func TestDataDirRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused("a file", "make it a directory", file)
+	below := cfg
+	below.DataDir = filepath.Join(file.DataDir, "below")
+	refused("below a file", "may read, write and create files in", below)
+	if runtime.GOOS == "linux" { // not even root can write there
+		proc := cfg
+		proc.DataDir = "/proc/self/blaze"
+		refused("not writable", "may read, write and create files in", proc)
+	}
 	if err := a.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -383,8 +383,14 @@ func TestMapBadInput(t *testing.T) {
 	if err := a.Shutdown(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := m.Put(ctx, "k", nil); !errors.Is(err, blaze.ErrState) {
-		t.Errorf("after Shutdown: %v", err)
+	for name, err := range map[string]error{
+		"Put": second(m.Put(ctx, "k", nil)), "Delete": m.Delete(ctx, "k"), "GetLinear": third(m.GetLinear(ctx, "k")),
+		"Lock": second(m.Lock(ctx, "k")), "TryLock": second(m.TryLock(ctx, "k")), "Extend": lock.Extend(ctx, time.Second),
+		"WaitReady": a.WaitReady(ctx), "SetMasterWeight": a.SetMasterWeight(ctx, 1), "Force": a.Force(ctx),
+	} {
+		if !errors.Is(err, blaze.ErrState) || errors.Is(err, blaze.ErrUnknownOutcome) {
+			t.Errorf("%s after Shutdown: %v", name, err)
+		}
 	}
 	if m.Len() != 0 || lock.Held() {
 		t.Errorf("after Shutdown: %d entries, the lock is held: %t", m.Len(), lock.Held())

@@ -15,7 +15,6 @@ var (
 	ErrDamaged = errors.New("damaged")                                       // a record that was on the disk is not what it was
 	ErrFailed  = errors.New("the disk failed")                               // a write or a sync did, while the store was open
 	ErrBehind  = errors.New("the disk is too slow: a gigabyte waits for it") // counts as a failure
-	ErrClosed  = errors.New("closed")
 )
 
 // Error names the directory, what is wrong with it, and what to do.

@@ -25,21 +25,8 @@ type Remote struct {
 	gone    chan struct{} // closed when nothing comes from it any more
 }
 
-// Start starts a process of argv in a place, nil being here, and waits until its member is there. argv
-// is a program that calls Run; first, if not nil, is what it wants to read before its Order.
-func Start(ctx context.Context, where proc.Place, argv []string, stderr io.Writer, first any, o Order) (*Remote, error) {
-	r, err := Begin(where, argv, stderr, first, o)
-	if err != nil {
-		return nil, err
-	}
-	if err := r.Ready(ctx); err != nil {
-		r.Close(0)
-		return nil, err
-	}
-	return r, nil
-}
-
-// Begin is Start without the wait, which Ready is.
+// Begin starts a process of argv in a place, nil being here; its member is there when Ready has returned. argv is a program
+// that calls Run; first, if not nil, is what it wants to read before its Order.
 func Begin(where proc.Place, argv []string, stderr io.Writer, first any, o Order) (*Remote, error) {
 	c, err := proc.StartIn(where, argv, stderr)
 	if err != nil {

@@ -35,7 +35,7 @@ type Cluster struct {
 	t        testing.TB
 	rng      *rand.Rand
 	name     uint64 // hash of the cluster's name
-	faults   *injector
+	healed   bool
 	print    io.Writer // nil: nothing is printed
 	watch    *watcher
 	faulty   bool // a member was paused or cut off
@@ -177,9 +177,7 @@ func (c *Cluster) Leave(i int) { c.Members[i].leave() }
 
 // Heal ends all faults: the network loses nothing any more, everybody runs and reads.
 func (c *Cluster) Heal() {
-	if c.faults != nil {
-		c.faults.healed = true
-	}
+	c.healed = true
 	for i := range c.Members {
 		for j := range c.Members {
 			c.Mend(i, j)
@@ -273,9 +271,7 @@ func (c *Cluster) judge() (vs []check.Violation) {
 		return nil
 	}
 	c.finished = true
-	if c.faults != nil {
-		c.faults.healed = true
-	}
+	c.healed = true
 	c.Log.Fault(c.Net.Now(), check.Finished, 0, 0)
 	if c.Expect.Bound > 0 {
 		vs = check.Liveness(c.Log, c.Expect)

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"math/rand/v2"
 	"time"
 
 	"github.com/activeblaze/blaze/clock"
@@ -36,51 +35,19 @@ func (f Faults) link() Link {
 		Delay: delay, Jitter: f.Jitter}
 }
 
-// injector begins faults at random times and ends them again.
+// injector is what goes wrong in a Cluster.
 type injector struct {
-	c      *Cluster
-	f      Faults
-	rng    *rand.Rand
-	healed bool
+	injecting
+	c *Cluster
+	f Faults
 }
 
 func (c *Cluster) inject(f Faults) {
-	if f.Lasting == 0 {
-		f.Lasting = 5 * time.Millisecond
-	}
-	in := &injector{c: c, f: f, rng: rand.New(rand.NewPCG(c.Seed, 0x6661756c74))}
-	c.faults = in
+	in := &injector{injectingInto(c.Net, c.Seed, f.Lasting, 5*time.Millisecond, &c.healed), c, f}
 	in.every(f.Partition, in.partition)
 	in.every(f.Pause, in.pause)
 	in.every(f.Crash, in.crash)
 	in.every(f.Stall, in.stall)
-}
-
-// every calls begin at random times, perMS times a millisecond on average, until the healing.
-func (in *injector) every(perMS float64, begin func(lasts time.Duration)) {
-	if perMS <= 0 {
-		return
-	}
-	var next func()
-	wait := func() {
-		in.c.Net.After(time.Duration(in.rng.ExpFloat64()*float64(time.Millisecond)/perMS), next)
-	}
-	next = func() {
-		if !in.healed {
-			begin(1 + between(in.rng, in.f.Lasting))
-			wait()
-		}
-	}
-	wait()
-}
-
-// later calls f when the fault has lasted long enough, unless everything has been healed.
-func (in *injector) later(d time.Duration, f func()) {
-	in.c.Net.After(d, func() {
-		if !in.healed {
-			f()
-		}
-	})
 }
 
 // victim draws a node that may be hurt, or -1.

@@ -1,9 +1,6 @@
 package sim
 
-import (
-	"math/rand/v2"
-	"time"
-)
+import "time"
 
 // GroupFaults is what goes wrong until Heal: the chance, in each virtual millisecond, that it begins.
 type GroupFaults struct {
@@ -16,19 +13,16 @@ type GroupFaults struct {
 	Down      bool          // nobody starts anew before Heal
 }
 
-// groupInjector begins faults at random times and ends them again.
+// groupInjector is what goes wrong in a GroupCluster.
 type groupInjector struct {
-	c   *GroupCluster
-	f   GroupFaults
-	rng *rand.Rand
+	injecting
+	c *GroupCluster
+	f GroupFaults
 }
 
 // Inject lets faults happen until Heal.
 func (c *GroupCluster) Inject(f GroupFaults) {
-	if f.Lasting == 0 {
-		f.Lasting = 500 * time.Millisecond
-	}
-	in := &groupInjector{c: c, f: f, rng: rand.New(rand.NewPCG(c.Seed, 0x6661756c74))}
+	in := &groupInjector{injectingInto(c.Net, c.Seed, f.Lasting, 500*time.Millisecond, &c.healed), c, f}
 	in.every(f.Pause, func(m *GroupMember, lasts time.Duration) {
 		if m.Alive() && !m.paused && !m.leaving {
 			c.Pause(m.Node)
@@ -50,27 +44,11 @@ func (c *GroupCluster) Inject(f GroupFaults) {
 	in.every(f.Partition, func(_ *GroupMember, lasts time.Duration) { in.partition(lasts) })
 }
 
+// every begins a fault of a member that it draws.
 func (in *groupInjector) every(perMS float64, begin func(m *GroupMember, lasts time.Duration)) {
-	if perMS <= 0 {
-		return
-	}
-	var next func()
-	wait := func() { in.c.Net.After(time.Duration(in.rng.ExpFloat64()*float64(time.Millisecond)/perMS), next) }
-	next = func() {
-		if !in.c.healed {
-			n := len(in.c.Members) - in.f.Spare
-			begin(in.c.Members[in.f.Spare+in.rng.IntN(n)], 1+between(in.rng, in.f.Lasting))
-			wait()
-		}
-	}
-	wait()
-}
-
-func (in *groupInjector) later(d time.Duration, f func()) {
-	in.c.Net.After(d, func() {
-		if !in.c.healed {
-			f()
-		}
+	in.often(perMS, func() {
+		n := len(in.c.Members) - in.f.Spare
+		begin(in.c.Members[in.f.Spare+in.rng.IntN(n)], in.draw())
 	})
 }
 
@@ -118,9 +96,5 @@ func (in *groupInjector) partition(lasts time.Duration) {
 			}
 		}
 	}
-	in.later(lasts, func() {
-		for _, p := range made {
-			in.c.Net.Mend(p.from, p.to)
-		}
-	})
+	in.mendLater(lasts, made)
 }

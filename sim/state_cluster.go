@@ -47,7 +47,8 @@ type StateCluster struct {
 
 	t        testing.TB
 	rng      *rand.Rand
-	faults   *stateInjector
+	faults   *ringInjector
+	healed   bool
 	finished bool
 	closed   bool
 	held     clock.Time // when a member was last held down for a time that nothing shortens; 0: never
@@ -129,6 +130,20 @@ func (c *StateCluster) Until(t time.Duration) { c.Net.Run(clock.Time(t)) }
 // For lets d pass.
 func (c *StateCluster) For(d time.Duration) { c.Net.Run(c.Net.Now().Add(d)) }
 
+func (c *StateCluster) inject(f Faults) {
+	c.faults = injectRing(c, injectingInto(c.Net, c.Seed, f.Lasting, 200*time.Millisecond, &c.healed), f, c.Rare, &c.Tally.FaultTally)
+}
+
+// Shatter lets what is whole fall apart, and leaves that to Heal.
+func (c *StateCluster) Shatter() { c.faults.shatter() }
+
+func (c *StateCluster) nodes() int { return len(c.Members) }
+
+func (c *StateCluster) standing(node int) standing {
+	m := c.Members[node]
+	return standing{m.Proc, m.Alive(), m.Alive(), m.paused, m.leaving}
+}
+
 // Pause stops the turns of node i.
 func (c *StateCluster) Pause(i int) {
 	if m := c.Members[i]; m.Alive() && !m.paused {
@@ -169,9 +184,7 @@ func (c *StateCluster) Split(a ...int) { c.Net.Partition(len(c.Members), a...) }
 
 // Heal ends all faults: the network loses nothing any more, and everybody runs.
 func (c *StateCluster) Heal() {
-	if c.faults != nil {
-		c.faults.healed = true
-	}
+	c.healed = true
 	c.Net.MendAll()
 	c.Net.SetTap(nil)
 	for i := range c.Members {

@@ -20,9 +20,7 @@ type StateTally struct {
 	Virtual              time.Duration
 	Processes            int
 
-	Partitions                        [shapes]int
-	Pauses, Crashes, Leaves, Restarts int
-	Slow, Deaf, Narrow                int
+	FaultTally
 	Established, Restored             int
 	Open, Failed                      int // claims
 	Calls, OK, Refused, NoQuorum      int
@@ -40,7 +38,7 @@ type StateTally struct {
 }
 
 func (t *StateTally) numbers() []*int {
-	return []*int{&t.Runs, &t.Disks, &t.Dynamic, &t.Processes, &t.Pauses, &t.Crashes, &t.Leaves, &t.Restarts, &t.Slow, &t.Deaf, &t.Narrow,
+	return []*int{&t.Runs, &t.Disks, &t.Dynamic, &t.Processes,
 		&t.Established, &t.Restored, &t.Open, &t.Failed, &t.Calls, &t.OK, &t.Refused, &t.NoQuorum, &t.Unknown, &t.Closed, &t.Cancelled, &t.Reads,
 		&t.Locks, &t.Lost, &t.Lingered, &t.Stuck, &t.Excused, &t.Held, &t.DiskLost, &t.DiskSnapshots, &t.Histories, &t.Operations}
 }
@@ -111,9 +109,7 @@ func (t *StateTally) add(o *StateTally) {
 	for i := range t.Members {
 		t.Members[i] += o.Members[i]
 	}
-	for i := range t.Partitions {
-		t.Partitions[i] += o.Partitions[i]
-	}
+	t.FaultTally.add(&o.FaultTally)
 	t.Longest = max(t.Longest, o.Longest)
 	t.Virtual += o.Virtual
 	t.Settled = append(t.Settled, o.Settled...)
@@ -128,14 +124,7 @@ func (t *StateTally) String() string {
 			p(" %d: %d", n, runs)
 		}
 	}
-	total := 0
-	for _, n := range t.Partitions {
-		total += n
-	}
-	p("\npartitions %d:", total)
-	for i, n := range t.Partitions {
-		p(" %s %d,", shapeNames[i], n)
-	}
+	p("\n%s", t.cuts())
 	p("\npauses %d, crashes %d, leaves %d (not in time %d), restarts %d, slow members %d, deaf to the group %d, narrow paths %d; wholes lost with a crash %d, snapshots on disk %d",
 		t.Pauses, t.Crashes, t.Leaves, t.Lingered, t.Restarts, t.Slow, t.Deaf, t.Narrow, t.DiskLost, t.DiskSnapshots)
 	p("\nprocesses %d, views %d; primaries established, by members, %d, claims open %d, failed %d, fills %d, replicas replaced %d, transfers %d, chunks %d, overruns %d, wrong hashes %d",

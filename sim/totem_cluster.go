@@ -42,6 +42,7 @@ type RingCluster struct {
 	t        testing.TB
 	rng      *rand.Rand
 	faults   *ringInjector
+	healed   bool
 	finished bool
 	held     clock.Time // when a member was last held down for a time that nothing shortens; 0: never
 	began    uint64     // counts starts, so that each is newer than the ones before
@@ -344,6 +345,20 @@ func (c *RingCluster) Until(t time.Duration) { c.Net.Run(clock.Time(t)) }
 // For lets d pass.
 func (c *RingCluster) For(d time.Duration) { c.Net.Run(c.Net.Now().Add(d)) }
 
+func (c *RingCluster) inject(f Faults) {
+	c.faults = injectRing(c, injectingInto(c.Net, c.Seed, f.Lasting, 200*time.Millisecond, &c.healed), f, c.Rare, &c.Tally.FaultTally)
+}
+
+// Shatter lets what is whole fall apart, and leaves that to Heal.
+func (c *RingCluster) Shatter() { c.faults.shatter() }
+
+func (c *RingCluster) nodes() int { return len(c.Members) }
+
+func (c *RingCluster) standing(node int) standing {
+	m := c.Members[node]
+	return standing{m.Proc, m.Alive(), m.Alive() && !m.leaving, m.paused, m.leaving}
+}
+
 // Pause stops the turns of node i.
 func (c *RingCluster) Pause(i int) {
 	c.Members[i].paused = true
@@ -374,9 +389,7 @@ func (c *RingCluster) Split(a ...int) { c.Net.Partition(len(c.Members), a...) }
 
 // Heal ends all faults: the network loses nothing any more, and everybody runs.
 func (c *RingCluster) Heal() {
-	if c.faults != nil {
-		c.faults.healed = true
-	}
+	c.healed = true
 	c.Net.MendAll()
 	for i, m := range c.Members {
 		if m.Alive() {

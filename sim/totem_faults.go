@@ -1,8 +1,11 @@
 package sim
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/activeblaze/blaze/internal/check"
 )
 
 // RingFaults is what goes wrong beside Faults: the chance, in each virtual millisecond, that it
@@ -34,68 +37,89 @@ const (
 
 var shapeNames = [shapes]string{"two sides", "three to five sides", "one way", "some pairs", "deaf or dumb", "one alone", "all alone", "bridge"}
 
-// ringInjector begins faults at random times and ends them again.
+// FaultTally counts what went wrong in the rings of one run, or of many.
+type FaultTally struct {
+	Partitions                        [shapes]int
+	Pauses, Crashes, Leaves, Restarts int
+	Slow, Deaf, Narrow                int
+}
+
+// add adds what another tally counted.
+func (t *FaultTally) add(o *FaultTally) {
+	for i := range t.Partitions {
+		t.Partitions[i] += o.Partitions[i]
+	}
+	t.Pauses += o.Pauses
+	t.Crashes += o.Crashes
+	t.Leaves += o.Leaves
+	t.Restarts += o.Restarts
+	t.Slow += o.Slow
+	t.Deaf += o.Deaf
+	t.Narrow += o.Narrow
+}
+
+// cuts lists the partitions by their shape.
+func (t *FaultTally) cuts() string {
+	total, list := 0, ""
+	for i, n := range t.Partitions {
+		total += n
+		list += fmt.Sprintf(" %s %d,", shapeNames[i], n)
+	}
+	return fmt.Sprintf("partitions %d:%s", total, list)
+}
+
+// ringed is a cluster whose members are in rings: a RingCluster or a StateCluster.
+type ringed interface {
+	nodes() int
+	standing(node int) standing
+	For(d time.Duration)
+	Pause(node int)
+	Resume(node int)
+	Crash(node int)
+	Leave(node int)
+	Restart(node int)
+}
+
+// standing is how the process on a node is.
+type standing struct {
+	proc            check.Proc
+	alive           bool
+	fair            bool // it may be paused, or crash
+	paused, leaving bool
+}
+
+// ringInjector is what goes wrong in a RingCluster, or in a StateCluster.
 type ringInjector struct {
-	c      *RingCluster
-	f      Faults
-	rng    *rand.Rand
-	healed bool
+	injecting
+	c      ringed
+	rare   RingFaults
+	tally  *FaultTally
 	deaf   []int // by node: faults of this kind that it suffers now
 	narrow []int
 }
 
-func (c *RingCluster) inject(f Faults) {
-	if f.Lasting == 0 {
-		f.Lasting = 200 * time.Millisecond
-	}
-	n := len(c.Members)
-	in := &ringInjector{c: c, f: f, rng: rand.New(rand.NewPCG(c.Seed, 0x6661756c74)), deaf: make([]int, n), narrow: make([]int, n)}
-	c.faults = in
+// injectRing lets faults happen until the healing. Stall is the chance that a member leaves in order.
+func injectRing(c ringed, i injecting, f Faults, rare RingFaults, tally *FaultTally) *ringInjector {
+	in := &ringInjector{injecting: i, c: c, rare: rare, tally: tally, deaf: make([]int, c.nodes()), narrow: make([]int, c.nodes())}
 	in.every(f.Partition, in.partition)
 	in.every(f.Pause, in.pause)
 	in.every(f.Crash, in.crash)
 	in.every(f.Stall, in.leave)
-	in.every(c.Rare.Slow, in.slow)
-	in.every(c.Rare.Deaf, func(lasts time.Duration) { in.tapped(&in.c.Tally.Deaf, in.deaf, lasts) })
-	in.every(c.Rare.Narrow, func(lasts time.Duration) { in.tapped(&in.c.Tally.Narrow, in.narrow, lasts) })
-	if c.Rare.Deaf > 0 || c.Rare.Narrow > 0 {
-		c.Net.SetTap(in.tap)
+	in.every(rare.Slow, in.slow)
+	in.every(rare.Deaf, func(lasts time.Duration) { in.tapped(&tally.Deaf, in.deaf, lasts) })
+	in.every(rare.Narrow, func(lasts time.Duration) { in.tapped(&tally.Narrow, in.narrow, lasts) })
+	if rare.Deaf > 0 || rare.Narrow > 0 {
+		in.net.SetTap(in.tap)
 	}
+	return in
 }
 
-func (in *ringInjector) every(perMS float64, begin func(lasts time.Duration)) {
-	if perMS <= 0 {
-		return
-	}
-	var next func()
-	wait := func() { in.c.Net.After(time.Duration(in.rng.ExpFloat64()*float64(time.Millisecond)/perMS), next) }
-	next = func() {
-		if !in.healed {
-			begin(1 + between(in.rng, in.f.Lasting))
-			wait()
-		}
-	}
-	wait()
-}
-
-func (in *ringInjector) later(d time.Duration, f func()) {
-	in.c.Net.After(d, func() {
-		if !in.healed {
-			f()
-		}
-	})
-}
-
-func (in *ringInjector) victim() *RingMember { return in.c.Members[in.rng.IntN(len(in.c.Members))] }
+func (in *ringInjector) victim() int { return in.rng.IntN(in.c.nodes()) }
 
 func (in *ringInjector) partition(lasts time.Duration) {
-	kind, made := cutShape(in.c.Net, in.rng, len(in.c.Members))
-	in.c.Tally.Partitions[kind]++
-	in.later(lasts, func() {
-		for _, p := range made {
-			in.c.Net.Mend(p.from, p.to)
-		}
-	})
+	kind, made := cutShape(in.net, in.rng, in.c.nodes())
+	in.tally.Partitions[kind]++
+	in.mendLater(lasts, made)
 }
 
 // cutShape cuts a network of n nodes in a shape that it draws, and returns which ways it has cut.
@@ -138,91 +162,91 @@ func cutShape(net *Network, rng *rand.Rand, n int) (kind shape, made []pair) {
 	return kind, made
 }
 
-// Shatter lets one partition, one pause and one crash happen at a time, on top of what else goes
-// wrong, and leaves them to Heal: or else most runs would end in one ring already.
-func (c *RingCluster) Shatter() {
+// shatter lets one partition, one pause and one crash happen at a time, on top of what else goes wrong, and leaves them to
+// Heal: or else most runs would be whole already.
+func (in *ringInjector) shatter() {
 	const forever = time.Hour
-	in := c.faults
 	in.partition(forever)
-	c.For(between(in.rng, 400*time.Millisecond))
+	in.c.For(between(in.rng, 400*time.Millisecond))
 	in.pause(forever)
-	c.For(between(in.rng, 100*time.Millisecond))
+	in.c.For(between(in.rng, 100*time.Millisecond))
 	in.crash(forever)
-	c.For(between(in.rng, 100*time.Millisecond))
+	in.c.For(between(in.rng, 100*time.Millisecond))
 }
 
 func (in *ringInjector) pause(lasts time.Duration) {
-	if m := in.victim(); m.Alive() && !m.paused && !m.leaving {
-		in.c.Tally.Pauses++
-		in.c.Pause(m.Node)
-		proc := m.Proc
+	node := in.victim()
+	if s := in.c.standing(node); s.fair && !s.paused {
+		in.tally.Pauses++
+		in.c.Pause(node)
 		in.later(lasts, func() {
-			if m.Alive() && m.Proc == proc {
-				in.c.Resume(m.Node)
+			if now := in.c.standing(node); now.alive && now.proc == s.proc {
+				in.c.Resume(node)
 			}
 		})
 	}
 }
 
 func (in *ringInjector) crash(lasts time.Duration) {
-	if m := in.victim(); m.Alive() && !m.leaving {
-		in.c.Tally.Crashes++
-		in.c.Crash(m.Node)
-		in.later(lasts, func() { in.restart(m) })
+	node := in.victim()
+	if in.c.standing(node).fair {
+		in.tally.Crashes++
+		in.c.Crash(node)
+		in.later(lasts, func() { in.restart(node) })
 	}
 }
 
 func (in *ringInjector) leave(lasts time.Duration) {
-	if m := in.victim(); m.Alive() && !m.paused && !m.leaving {
-		in.c.Tally.Leaves++
-		in.c.Leave(m.Node)
-		in.later(lasts, func() { in.restart(m) })
+	node := in.victim()
+	if s := in.c.standing(node); s.alive && !s.paused && !s.leaving {
+		in.tally.Leaves++
+		in.c.Leave(node)
+		in.later(lasts, func() { in.restart(node) })
 	}
 }
 
-// restart starts the next process of a node, as soon as the one before has sent its farewell.
-func (in *ringInjector) restart(m *RingMember) {
-	if m.Alive() {
-		in.later(time.Millisecond, func() { in.restart(m) })
+// restart starts the next process of a node, as soon as the one before has ended.
+func (in *ringInjector) restart(node int) {
+	if in.c.standing(node).alive {
+		in.later(time.Millisecond, func() { in.restart(node) })
 		return
 	}
-	in.c.Tally.Restarts++
-	in.c.Restart(m.Node)
+	in.tally.Restarts++
+	in.c.Restart(node)
 }
 
 // slow delays all that one member sends, or all that it is sent.
 func (in *ringInjector) slow(lasts time.Duration) {
-	by := in.c.Rare.SlowBy
+	by := in.rare.SlowBy
 	if by == 0 {
 		by = 150 * time.Millisecond
 	}
-	in.c.Tally.Slow++
-	one, out := in.victim().Node, in.rng.IntN(2) == 0
-	l := in.c.Net.Default()
+	in.tally.Slow++
+	one, out := in.victim(), in.rng.IntN(2) == 0
+	l := in.net.Default()
 	l.Delay += between(in.rng, by)
 	set := func(l Link) {
-		for i := range in.c.Members {
+		for i := range in.c.nodes() {
 			if out {
-				in.c.Net.SetLink(one, i, l)
+				in.net.SetLink(one, i, l)
 			} else {
-				in.c.Net.SetLink(i, one, l)
+				in.net.SetLink(i, one, l)
 			}
 		}
 	}
 	set(l)
-	in.later(lasts, func() { set(in.c.Net.Default()) })
+	in.later(lasts, func() { set(in.net.Default()) })
 }
 
-// tapped begins a fault of the data path to one member, ten times as long as others: the ring
-// needs time to notice.
+// tapped begins a fault of the data path to one member, ten times as long as others: the ring needs time to notice.
 func (in *ringInjector) tapped(count *int, by []int, lasts time.Duration) {
 	*count++
-	node := in.victim().Node
+	node := in.victim()
 	by[node]++
 	in.later(10*lasts, func() { by[node]-- })
 }
 
 func (in *ringInjector) tap(f *Flight) bool {
-	return in.healed || f.To >= len(in.deaf) ||
+	return *in.healed || f.To >= len(in.deaf) ||
 		!(f.Group && in.deaf[f.To] > 0) && !(len(f.Bytes) > narrow && in.narrow[f.To] > 0)
 }

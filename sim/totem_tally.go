@@ -21,9 +21,7 @@ type RingTally struct {
 	Virtual   time.Duration
 	Processes int
 
-	Partitions                       [shapes]int
-	Pauses, Crashes, Leaves          int
-	Restarts, Slow, Deaf, Narrow     int
+	FaultTally
 	Copies, Lost, Cut, Tapped        uint64
 	Duplicated, Reordered, Overruns  uint64
 	Sent, Safe, Delivered, Rings     int
@@ -77,8 +75,7 @@ func (t *RingTally) run(c *RingCluster) {
 // add adds what another tally counted.
 func (t *RingTally) add(o *RingTally) {
 	for _, n := range []struct{ a, b *int }{
-		{&t.Runs, &o.Runs}, {&t.Processes, &o.Processes}, {&t.Pauses, &o.Pauses}, {&t.Crashes, &o.Crashes}, {&t.Leaves, &o.Leaves},
-		{&t.Restarts, &o.Restarts}, {&t.Slow, &o.Slow}, {&t.Deaf, &o.Deaf}, {&t.Narrow, &o.Narrow},
+		{&t.Runs, &o.Runs}, {&t.Processes, &o.Processes},
 		{&t.Sent, &o.Sent}, {&t.Safe, &o.Safe}, {&t.Delivered, &o.Delivered}, {&t.Rings, &o.Rings}, {&t.Held, &o.Held},
 	} {
 		*n.a += *n.b
@@ -95,9 +92,7 @@ func (t *RingTally) add(o *RingTally) {
 	for i := range t.Members {
 		t.Members[i] += o.Members[i]
 	}
-	for i := range t.Partitions {
-		t.Partitions[i] += o.Partitions[i]
-	}
+	t.FaultTally.add(&o.FaultTally)
 	t.Virtual += o.Virtual
 	t.Settled = append(t.Settled, o.Settled...)
 }
@@ -111,14 +106,7 @@ func (t *RingTally) String() string {
 			p(" %d: %d", n, runs)
 		}
 	}
-	total := 0
-	for _, n := range t.Partitions {
-		total += n
-	}
-	p("\npartitions %d:", total)
-	for i, n := range t.Partitions {
-		p(" %s %d,", shapeNames[i], n)
-	}
+	p("\n%s", t.cuts())
 	p("\npauses %d, crashes %d, leaves %d, restarts %d, slow members %d, deaf to the group %d, narrow paths %d",
 		t.Pauses, t.Crashes, t.Leaves, t.Restarts, t.Slow, t.Deaf, t.Narrow)
 	p("\ncopies of datagrams %d: lost %d, cut %d, kept from the deaf and narrow %d, duplicated %d, reordered %d, receive buffer full %d",

@@ -149,11 +149,7 @@ func (c *ClusterChannel) Primary() bool {
 // WaitReady waits until this member is in the primary component, its replica is complete, and there is a master. Its
 // errors are ctx's, ErrState, ErrClosed, ErrBackPressure and ErrUnsupported, and that of a disk that has failed.
 func (c *ClusterChannel) WaitReady(ctx context.Context) error {
-	s, err := c.carry(ctx, task{call: "WaitReady"}, func(s *member.ClusterCall) { s.Call.Kind = cluster.CallReady })
-	if err == nil {
-		s.free()
-	}
-	return err
+	return errOf(c.carry(ctx, task{call: "WaitReady"}, func(s *member.ClusterCall) { s.Call.Kind = cluster.CallReady }))
 }
 
 // Force makes the members that are connected now the primary component, although they are no quorum. It is for an
@@ -161,11 +157,7 @@ func (c *ClusterChannel) WaitReady(ctx context.Context) error {
 // on by themselves, there are two clusters. Force returns nil once this member is in the primary component. Where it is
 // in one already, nothing happens.
 func (c *ClusterChannel) Force(ctx context.Context) error {
-	s, err := c.carry(ctx, task{call: "Force"}, func(s *member.ClusterCall) { s.Call.Kind = cluster.CallForce })
-	if err == nil {
-		s.free()
-	}
-	return err
+	return errOf(c.carry(ctx, task{call: "Force"}, func(s *member.ClusterCall) { s.Call.Kind = cluster.CallForce }))
 }
 
 // task is what a call asks for, for errors.
@@ -190,6 +182,14 @@ type answer struct {
 }
 
 func (a answer) free() { a.of.Free(a.ClusterCall) }
+
+// errOf ends a call of carry whose error is its whole result.
+func errOf(a answer, err error) error {
+	if err == nil {
+		a.free()
+	}
+	return err
+}
 
 // carry makes a call and waits for its result. On nil the answer is the caller's, to free.
 func (c *ClusterChannel) carry(ctx context.Context, w task, fill func(*member.ClusterCall)) (answer, error) {

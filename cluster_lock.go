@@ -93,14 +93,10 @@ func (l *Lock) Extend(ctx context.Context, d time.Duration) error {
 	if !l.Held() {
 		return fmt.Errorf("%w: %v: the lock is not held any more", ErrNotOwner, w)
 	}
-	s, err := l.m.c.carryIn(ctx, st, w, func(s *member.ClusterCall) {
+	return errOf(l.m.c.carryIn(ctx, st, w, func(s *member.ClusterCall) {
 		l.about(s, cluster.CallExtend)
 		s.Call.Op.Kind, s.Call.Op.Lease = wire.OpExtend, int64(d)
-	})
-	if err == nil {
-		s.free()
-	}
-	return err
+	}))
 }
 
 // Unlock releases the lock. From the call on it is not held any more, whatever Unlock returns: where this member is
@@ -115,14 +111,10 @@ func (l *Lock) Unlock(ctx context.Context) error {
 	if !l.lease.GiveUp() {
 		return fmt.Errorf("%w: %v: the lock is not held any more", ErrNotOwner, w)
 	}
-	s, err := l.m.c.carryIn(ctx, st, w, func(s *member.ClusterCall) {
+	return errOf(l.m.c.carryIn(ctx, st, w, func(s *member.ClusterCall) {
 		l.about(s, cluster.CallUnlock)
 		s.Call.Op.Kind = wire.OpUnlock
-	})
-	if err == nil {
-		s.free()
-	}
-	return err
+	}))
 }
 
 // here returns the start in which the lock was granted, if that is the present one.

@@ -103,15 +103,11 @@ func (m *Map) Delete(ctx context.Context, key string, opts ...PutOption) error {
 	if o.ttl > 0 || o.removeOnExit {
 		return fmt.Errorf("%w: Delete in map %q: of the options only Holding fits", ErrArgument, m.name)
 	}
-	s, err := m.c.carry(ctx, task{"Delete", m.name, key}, func(s *member.ClusterCall) {
+	return errOf(m.c.carry(ctx, task{"Delete", m.name, key}, func(s *member.ClusterCall) {
 		s.Name(m.name, key, nil)
 		s.Call.Op.Kind = wire.OpDelete
 		o.fill(&s.Call)
-	})
-	if err == nil {
-		s.free()
-	}
-	return err
+	}))
 }
 
 // Get reads this member's replica, at once. Outside of the primary component that may be old: see Primary. It sees what

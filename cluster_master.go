@@ -47,12 +47,8 @@ func (c *ClusterChannel) OnMaster(h func(master Member)) (cancel func()) {
 // SetMasterWeight changes this member's weight, see Config.MasterWeight, until the next Start. It returns when the weight
 // counts. Another member may be master a moment later. Its errors are those of writes.
 func (c *ClusterChannel) SetMasterWeight(ctx context.Context, weight int) error {
-	s, err := c.carry(ctx, task{call: "SetMasterWeight"}, func(s *member.ClusterCall) {
+	return errOf(c.carry(ctx, task{call: "SetMasterWeight"}, func(s *member.ClusterCall) {
 		s.Call.Kind = cluster.CallOp
 		s.Call.Op.Kind, s.Call.Op.Weight = wire.OpWeight, int64(weight)
-	})
-	if err == nil {
-		s.free()
-	}
-	return err
+	}))
 }

@@ -17,48 +17,10 @@ const (
 	oldestWithin = 8192      // repairs that are looked through for the oldest one
 )
 
-// bytesMeter counts bytes over about the last second, in tenths.
-type bytesMeter struct {
-	tenth [10]uint64
-	sum   uint64
-	at    clock.Time // when tenth[i] began
-	i     int
-}
-
-func (m *bytesMeter) add(now clock.Time, n int) {
-	if now-m.at >= tenth {
-		m.advance(now)
-	}
-	m.tenth[m.i] += uint64(n)
-	m.sum += uint64(n)
-}
-
-func (m *bytesMeter) advance(now clock.Time) {
-	if now-m.at >= tenth*clock.Time(len(m.tenth)) {
-		*m = bytesMeter{at: now}
-		return
-	}
-	for now-m.at >= tenth {
-		m.at += tenth
-		m.i = (m.i + 1) % len(m.tenth)
-		m.sum -= m.tenth[m.i]
-		m.tenth[m.i] = 0
-	}
-}
-
-// perSecond is the rate of about the last 200 ms, or of the last second if that is more, bytes/s.
-func (m *bytesMeter) perSecond(now clock.Time) float64 {
-	if now-m.at >= tenth {
-		m.advance(now)
-	}
-	n := len(m.tenth)
-	return float64(max(m.sum, 5*(m.tenth[m.i]+m.tenth[(m.i+n-1)%n])))
-}
-
 // repairBudget bounds what is sent again.
 type repairBudget struct {
-	fresh bytesMeter // new data
-	debt  float64    // bytes that were sent again, but for what has been allowed since
+	fresh meter   // bytes of new data
+	debt  float64 // bytes that were sent again, but for what has been allowed since
 	last  clock.Time
 	rate  float64 // bytes/s that are allowed, as it was last computed
 	short bool    // a repair waits for the budget
@@ -66,7 +28,7 @@ type repairBudget struct {
 
 // allows reports whether another repair may leave now.
 func (b *repairBudget) allows(now clock.Time) bool {
-	b.rate = repairShare*b.fresh.perSecond(now) + repairLeast
+	b.rate = repairShare*b.fresh.rising(now) + repairLeast
 	b.debt = max(b.debt-b.rate*float64(now-b.last)/1e9, 0)
 	b.last = now
 	return b.debt < repairBase

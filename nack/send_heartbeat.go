@@ -61,7 +61,7 @@ func (b *beat) init(s *Sender, now clock.Time) {
 
 // sent notes that a datagram left.
 func (b *beat) sent(s *Sender, now clock.Time) {
-	b.data.add(now)
+	b.data.add(now, 1)
 	if d := now.Sub(b.last); d < soon/2 {
 		b.pace += (d - b.pace) / 8
 	} else if d >= statusEvery {

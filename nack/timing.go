@@ -27,22 +27,22 @@ func (b *bucket) take(now clock.Time, perSecond, depth float64) (at clock.Time, 
 	return now, true
 }
 
-// meter counts events over about the last second, in tenths.
+// meter counts over about the last second, in tenths: events or bytes.
 type meter struct {
-	tenth [10]uint32
-	sum   uint32
+	tenth [10]uint64
+	sum   uint64
 	at    clock.Time // when tenth[i] began
 	i     int
 }
 
 const tenth = clock.Time(100 * time.Millisecond)
 
-func (m *meter) add(now clock.Time) {
+func (m *meter) add(now clock.Time, n int) {
 	if now-m.at >= tenth {
 		m.advance(now)
 	}
-	m.tenth[m.i]++
-	m.sum++
+	m.tenth[m.i] += uint64(n)
+	m.sum += uint64(n)
 }
 
 func (m *meter) advance(now clock.Time) {
@@ -58,12 +58,17 @@ func (m *meter) advance(now clock.Time) {
 	}
 }
 
-// perSecond is the number of events in about the last second.
+// perSecond is the rate of about the last second.
 func (m *meter) perSecond(now clock.Time) float64 {
-	if now-m.at >= tenth {
-		m.advance(now)
-	}
+	m.advance(now)
 	return float64(m.sum)
+}
+
+// rising is the rate of about the last 200 ms, or of the last second if that is more.
+func (m *meter) rising(now clock.Time) float64 {
+	m.advance(now)
+	n := len(m.tenth)
+	return float64(max(m.sum, 5*(m.tenth[m.i]+m.tenth[(m.i+n-1)%n])))
 }
 
 // Bounds of a round trip, as core.RTT has them.

@@ -62,11 +62,15 @@ func TestBucketAndMeter(t *testing.T) {
 	var m meter
 	now := clock.Time(0)
 	for range 3000 {
-		m.add(now)
+		m.add(now, 1)
 		now += clock.Time(time.Millisecond)
 	}
 	if n := m.perSecond(now); n < 900 || n > 1000 {
 		t.Errorf("%v a second", n)
+	}
+	m.add(now, 1000)
+	if n := m.rising(now); n < 5000 || n > 6000 {
+		t.Errorf("%v a second in the last 200 ms", n)
 	}
 	if n := m.perSecond(now.Add(5 * time.Second)); n != 0 {
 		t.Errorf("%v after 5 s of silence", n)

@@ -77,26 +77,24 @@ func (h *history) add(s step) {
 // holds another history. The slice is lent until the next add.
 func (h *history) after(index, hash uint64) (steps []step, ok bool) {
 	l := h.steps[h.head:]
-	for lo, hi := 0, len(l); lo < hi; {
-		m := int(uint(lo+hi) / 2)
-		switch s := &l[m]; {
-		case s.index == index:
-			return l[m+1:], s.hash == hash
-		case s.index < index:
-			lo = m + 1
-		default:
-			hi = m
-		}
+	i, ok := at(l, index)
+	if !ok {
+		return nil, false
 	}
-	return nil, false
+	return l[i+1:], l[i].hash == hash
 }
 
 // hash returns the history's hash after the step with that index.
 func (h *history) hash(index uint64) (hash uint64, ok bool) {
 	l := h.steps[h.head:]
-	i, ok := slices.BinarySearchFunc(l, index, func(s step, x uint64) int { return cmp.Compare(s.index, x) })
+	i, ok := at(l, index)
 	if !ok {
 		return 0, false
 	}
 	return l[i].hash, true
+}
+
+// at finds the step with that index.
+func at(l []step, index uint64) (i int, ok bool) {
+	return slices.BinarySearchFunc(l, index, func(s step, x uint64) int { return cmp.Compare(s.index, x) })
 }

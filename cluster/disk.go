@@ -322,9 +322,6 @@ func (c *Core) restore(r *Recovered) error {
 		if len(m.Certain) > 0 {
 			c.certain = wire.VoterSet{Index: m.CertainIndex, Voters: m.Certain}
 		}
-		if c.cfg.Probe != nil && r.Base != 0 {
-			c.probe(0, &Probe{Kind: ProbeRestored})
-		}
 		err := r.Log(func(index, hash uint64, record []byte) error {
 			var e wire.ClusterEntry
 			if err := wire.ParseClusterPart(record, &e); err != nil {

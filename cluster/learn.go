@@ -129,9 +129,6 @@ func (c *Core) restored(now clock.Time, s *State) {
 		c.flushStore(now)
 		c.disk.durable, c.disk.replaced = 0, c.disk.last
 	}
-	if c.cfg.Probe != nil {
-		c.probe(now, &Probe{Kind: ProbeRestored})
-	}
 	if s.Index() < c.fetch.cut.index {
 		c.fetch.stateless = false
 		c.ask(now) // for the operations that lead to the present one

@@ -9,7 +9,7 @@ import (
 	"github.com/activeblaze/blaze/wire"
 )
 
-// disk is what the core knows of its Store, and what the voters tell of theirs.
+// durability is what the core knows of its Store, and what the voters tell of theirs.
 type durability struct {
 	ticket   uint64      // of the last whole that is durable
 	last     uint64      // that was handed over
@@ -366,4 +366,5 @@ func (c *Core) replay(s *step) {
 // replaying is the disk while what it held is read.
 type replaying struct{ Store }
 
+// Append does nothing: the disk has what is replayed.
 func (replaying) Append(index, hash uint64, record []byte) {}

@@ -118,7 +118,7 @@ func (t *tables) adopt(w *wait) {
 	t.waits[w.request] = w
 }
 
-// leave takes w out of the line of its lock.
+// leaveLine takes w out of the line of its lock.
 func (t *tables) leaveLine(w *wait) {
 	l := w.lock
 	t.soil(l)

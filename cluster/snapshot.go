@@ -56,7 +56,7 @@ type tablesCut struct {
 	count uint64
 }
 
-// Part 0 is: u64 its length; what putTables appends. Numbers are little-endian.
+// zeroHead is the head of part 0, bytes. Part 0 is: u64 its length; what putTables appends. Numbers are little-endian.
 const zeroHead = 8
 
 func (t *tables) cut(now clock.Time, pos *position) serviceCut {

@@ -67,6 +67,7 @@ const (
 // damage is a record that is not what it was. Open adds the directory.
 type damage struct{ what string }
 
+// Error is the record, and what is wrong with it.
 func (d *damage) Error() string { return d.what }
 
 func damaged(format string, args ...any) error { return &damage{fmt.Sprintf(format, args...)} }

@@ -164,7 +164,7 @@ func next[T any](s *session, at *reader[T]) (p *page[T], ok bool) {
 	}
 }
 
-// serving has a run write the replica, and its watchers run.
+// begin has a run write the replica, and its watchers run.
 func (p *Replica) begin(c *Cluster) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

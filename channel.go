@@ -368,6 +368,8 @@ func (c *Channel) stop() error {
 	exited := st.Cluster().Close(deadline)
 	c.handlers().Close(st.Run)
 	left := st.Settle(deadline)
+	noWay := ""
+	_ = st.Do(func() { noWay = st.res.NoWay() })
 	if !exited {
 		left = append(left, "the cluster has not taken note that this member leaves: to the others it has failed")
 	}
@@ -417,6 +419,9 @@ func (c *Channel) stop() error {
 		left = append(left, "a handler of OnMember still runs")
 	}
 	c.handlers().Forget()
+	if len(left) > 0 && noWay != "" {
+		left = append(left, "there is no way out: "+noWay)
+	}
 	if len(left) > 0 {
 		return fmt.Errorf("blaze: Stop: not all was received within Config.Linger (%v): %s", linger, strings.Join(left, "; "))
 	}

@@ -40,7 +40,8 @@ type Stats struct {
 	Limits []StreamLimit // of each stream that this member sends: what keeps its rate from being higher
 
 	Room    int // bytes of arriving datagrams that the host buffers for this member
-	Payload int // bytes of the largest UDP payload
+	Payload int // bytes of the largest UDP payload, now: it is less while the interface's MTU is
+	NoWay   string // why nothing can leave at the moment, such as "the interface is gone"; empty: it can
 	Buffers BufferStats
 
 	InjectedLoss uint64 // datagrams dropped on purpose, by a measurement
@@ -142,7 +143,7 @@ func (c *Channel) collect(run *start) Stats {
 // attached takes in what describes a. It belongs to the first engine's thread.
 func (s *Stats) attached(a *attach.Attachment) {
 	s.Transport, s.Reason, s.Mode, s.Socket = a.Name, a.Reason, a.Mode(), a.Socket
-	s.Room, s.Payload = a.Ports[0].Driver.Room(), a.Ports[0].Driver.Datagram()
+	s.Room, s.Payload, s.NoWay = a.Ports[0].Driver.Room(), engine.WayOf(a.Ports[0].Driver).Pack, a.NoWay()
 }
 
 // stats reads the counters of one engine, on its thread.

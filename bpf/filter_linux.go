@@ -42,6 +42,9 @@ func Load(cfg Config) (*Filter, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := reserve(loadDescriptors); err != nil {
+		return nil, err
+	}
 	return loadAs(cfg, !capable(unix.CAP_PERFMON))
 }
 

@@ -84,3 +84,24 @@ func after511() bool {
 	}
 	return major > 5 || major == 5 && minor >= 11
 }
+
+// loadDescriptors is more than what Load has open at any moment.
+const loadDescriptors = 12
+
+// reserve makes sure that so many descriptors can be opened. The library below takes a lack of them for a kernel that lacks
+// a feature, and remembers that for the life of the process.
+func reserve(n int) (err error) {
+	fds := make([]int, 0, n)
+	for range n {
+		fd, e := unix.Eventfd(0, unix.EFD_CLOEXEC)
+		if e != nil {
+			err = fmt.Errorf("bpf: load the XDP filter: %d descriptors are left of the %d that it takes; raise the limit (ulimit -n): %w", len(fds), n, e)
+			break
+		}
+		fds = append(fds, fd)
+	}
+	for _, fd := range fds {
+		unix.Close(fd)
+	}
+	return err
+}

@@ -38,6 +38,14 @@ type Send struct {
 	Wait bool     // may wait for the rest of the batch; false asks for an early flush
 }
 
+// Way is how datagrams can leave a member at the moment. It changes when the member's interface does.
+type Way struct {
+	Pack    int  // the largest UDP payload that a new datagram should have, bytes
+	Longest int  // the largest that leaves at all, bytes
+	Shut    bool // nothing leaves: the interface is gone, down or without an address
+	Down    bool // what leaves gets no further than this host: there is no carrier; or Shut
+}
+
 // Buf is one buffer, and the datagram inside it.
 type Buf struct {
 	mem  []byte // all of the buffer

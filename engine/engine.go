@@ -41,6 +41,8 @@ type Engine struct {
 	protocols []Protocol    // each once, in order of their numbers
 	turn      int           // with several protocols: the one whose data is polled first
 	sentAt    []clock.Time  // with several protocols: when each had something to send last
+	follower  Follower      // the driver, if it is one
+	way       buf.Way       // as the protocols know it
 	predictor Predictor     // the first of them that is one; nil: none
 
 	batch   [Batch]buf.Received
@@ -73,6 +75,8 @@ func New(cfg Config) *Engine {
 			}
 		}
 	}
+	e.follower, _ = cfg.Driver.(Follower)
+	e.way = buf.Way{Pack: cfg.Driver.Datagram(), Longest: cfg.Driver.Datagram()}
 	e.sentAt = make([]clock.Time, len(e.protocols))
 	return e
 }
@@ -97,6 +101,11 @@ func (e *Engine) Turn(now clock.Time) (work int) {
 	}
 	e.now = now
 	n := e.driver.Recv(e.batch[:])
+	if e.follower != nil {
+		if w := e.follower.Way(); w != e.way {
+			e.fit(now, w)
+		}
+	}
 	for i := range n {
 		e.take(now, e.batch[i], true)
 	}
@@ -122,6 +131,16 @@ func (e *Engine) Turn(now clock.Time) (work int) {
 		e.stats.BusyTurns++
 	}
 	return work
+}
+
+// fit tells the protocols that the way has changed.
+func (e *Engine) fit(now clock.Time, w buf.Way) {
+	e.way = w
+	for _, p := range e.protocols {
+		if f, ok := p.(Fitter); ok {
+			f.Fit(now, w)
+		}
+	}
 }
 
 // take routes one datagram to the protocol that its stream belongs to. A whole packet may turn out

@@ -40,6 +40,20 @@ type PeerSetter interface {
 	SetPeers(members []buf.Endpoint)
 }
 
+// Follower is a Driver that follows its interface: what can leave changes while it runs. Way is called from the
+// engine's thread, in each turn. Neither of its lengths is ever more than Datagram.
+type Follower interface {
+	Way() buf.Way
+}
+
+// WayOf returns how datagrams can leave through a driver. Where it is no Follower that never changes.
+func WayOf(d Driver) buf.Way {
+	if f, ok := d.(Follower); ok {
+		return f.Way()
+	}
+	return buf.Way{Pack: d.Datagram(), Longest: d.Datagram()}
+}
+
 // Protocol is a reliability protocol: a state machine without I/O. All calls come from the
 // engine's thread, and now never goes backwards.
 type Protocol interface {
@@ -71,6 +85,12 @@ type Protocol interface {
 // first offers it each datagram as it is, undecoded. Predicted reports whether it was taken.
 type Predictor interface {
 	Predicted(now clock.Time, r buf.Received) bool
+}
+
+// Fitter is a Protocol that makes its datagrams fit the way. Fit is called at the beginning of a turn, when the way has
+// changed.
+type Fitter interface {
+	Fit(now clock.Time, w buf.Way)
 }
 
 // Source is where the application's commands come from.

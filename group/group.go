@@ -106,6 +106,7 @@ func (c Config) withDefaults() Config {
 // Protocol is one member of a group. Calls must not overlap, and now never goes backwards.
 type Protocol struct {
 	cfg         Config
+	datagram    int    // Config.Datagram as it was given; cfg's is less while the interface's MTU is
 	incarnation uint32 // the member's own
 	nonce       uint64 // of this start
 	started     bool
@@ -147,7 +148,7 @@ func New(cfg Config) *Protocol {
 		panic("group: Config needs Pool and Rand")
 	}
 	cfg = cfg.withDefaults()
-	p := &Protocol{cfg: cfg, nonce: cfg.Rand.Uint64()}
+	p := &Protocol{cfg: cfg, datagram: cfg.Datagram, nonce: cfg.Rand.Uint64()}
 	p.table.init()
 	p.own.groups = slices.Clone(cfg.Groups)
 	p.own.build(p)
@@ -190,6 +191,9 @@ func (p *Protocol) find(id wire.MemberID) *entry { return p.table.entries[id] }
 
 // arm has Tick called at the latest at at.
 func (p *Protocol) arm(at clock.Time) { p.at = min(p.at, at) }
+
+// Fit makes what is packed from now on fit the way. It implements engine.Fitter.
+func (p *Protocol) Fit(_ clock.Time, w buf.Way) { p.cfg.Datagram = min(w.Pack, p.datagram) }
 
 // Step takes in one group datagram. An error means that it was refused.
 func (p *Protocol) Step(now clock.Time, d *wire.Datagram, r buf.Received) error {

@@ -17,6 +17,7 @@ type Protocol struct {
 	cfg     Config
 	created clock.Time // of the first call that said what time it is; 0: none yet
 	window  int        // datagrams, of every stream
+	way     buf.Way
 
 	senders []*Sender
 	turn    int // the sender whose data PollSend looks at first
@@ -92,6 +93,7 @@ func New(cfg Config) *Protocol {
 		known:  make(map[streamKey]*stream),
 		self:   cfg.SelfDelivery,
 	}
+	p.way = buf.Way{Pack: cfg.Datagram, Longest: cfg.Datagram}
 	p.gaps[0] = make([]wire.Gap, 0, wire.MaxGaps)
 	p.gaps[1] = make([]wire.Gap, 0, wire.MaxGaps)
 	p.gapsLeft = sharedGaps

@@ -244,7 +244,7 @@ func (r *request) empty() bool { return len(r.firsts)+len(r.again)+len(r.needs) 
 // fill puts all gaps that are due into ask, as far as they fit. It returns when the next gap is
 // due.
 func (s *stream) fill(now clock.Time, ask *request) (next clock.Time, more bool) {
-	room := wire.NakRoom(s.p.cfg.Datagram - wire.HeaderLen - s.decoding.needRoom())
+	room := wire.NakRoom(s.p.way.Pack - wire.HeaderLen - s.decoding.needRoom())
 	spare := uint64(s.grant()) // more than the stream may hold would be dropped, and asked for again
 	// What is due within a fraction of the round trip is asked for now: one datagram less.
 	soonish := now.Add(s.asking.rtt.Value(rttInitial) / 8)

@@ -116,6 +116,7 @@ func (p *Protocol) stepStart(now clock.Time, d *wire.Datagram, st *wire.Start, r
 		p.cfg.OtherLanes(d.Transmitter, int(st.Lanes))
 	}
 	if s != nil {
+		s.endpoint = r.From
 		s.compare(differs)
 		s.hear(now)
 		return nil
@@ -221,6 +222,7 @@ func (p *Protocol) stepHeartbeat(now clock.Time, d *wire.Datagram, h *wire.Heart
 	if h.Last+1 < s.seen {
 		return p.drop(DropStale) // data overtook it
 	}
+	s.endpoint = r.From
 	p.stats.HeartbeatsHeard++
 	s.hear(now)
 	s.heartbeat(now, h)

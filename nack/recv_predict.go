@@ -42,7 +42,7 @@ func (p *Protocol) Predicted(now clock.Time, r buf.Received) bool {
 		return false
 	}
 	number, first := e.pattern.Numbers(b)
-	if number != s.due || first != s.message || number == math.MaxUint64 || first == math.MaxUint64 || !e.pattern.Matches(b) {
+	if r.From != s.endpoint || number != s.due || first != s.message || number == math.MaxUint64 || first == math.MaxUint64 || !e.pattern.Matches(b) {
 		return false
 	}
 	m := &p.delivery

@@ -93,6 +93,9 @@ func (p *Protocol) stepData(now clock.Time, d *wire.Datagram, m *wire.Data, r bu
 	if err = s.take(now, m, r.Buf, arrived); err != nil {
 		s.status.arrived += uint64(r.Buf.Len()) // it was of no use, and it came
 	}
+	if err == nil {
+		s.endpoint = r.From // a member whose interface gets another address goes on under that one
+	}
 	if s.decoding != nil {
 		s.collect(now)
 	} else if err == nil && m.Count == 1 {

@@ -37,7 +37,7 @@ func (s *Sender) startEncoding() {
 	if s.encoding.source == 0 {
 		s.encoding.source = fec.DefaultSource
 	}
-	s.datagram = fec.SourceMax(s.p.cfg.Datagram)
+	s.datagram = fec.SourceMax(s.p.way.Pack)
 }
 
 // retained is the retransmit window as an Encoder sees it.

@@ -247,6 +247,12 @@ func (f *flow) look(s *Sender, now clock.Time, late time.Duration) {
 		}
 	}
 	every := s.p.cfg.Eviction / evictionLooks
+	if s.p.way.Shut { // nothing leaves, and nothing comes: that is not the receivers' silence either
+		for i := range s.receivers {
+			s.receivers[i].heard, s.receivers[i].reported = now, now
+		}
+		f.woke = now
+	}
 	if late > every {
 		// This member did not run, so it received nothing: that is not the receivers' silence.
 		for i := range s.receivers {

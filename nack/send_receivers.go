@@ -57,6 +57,7 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 	}
 	s.p.stats.StatusesReceived++
 	r.heard, r.reported, r.mute, r.told = now, now, false, false
+	r.endpoint = from
 	if r.pause = 0; s.p.cfg.Watched {
 		r.pause = min(time.Duration(st.Pause)*time.Microsecond, longestPause)
 	}

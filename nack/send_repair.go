@@ -75,6 +75,7 @@ func (s *Sender) asks(now clock.Time, d *wire.Datagram, from buf.Received) {
 	_, known := s.index[d.Transmitter]
 	if r := s.admit(now, d.Transmitter, from.From); r != nil {
 		r.heard = now
+		r.endpoint = from.From
 		switch {
 		case !known:
 			r.mute = true // it is waited for from its first report on
@@ -97,6 +98,11 @@ func (s *Sender) asks(now clock.Time, d *wire.Datagram, from buf.Received) {
 // perhaps not to it.
 func (s *Sender) ask(now clock.Time, n uint64, again bool, asker buf.Endpoint, by int) {
 	t := &s.slots[n&s.mask]
+	if t.buf.Len() > s.p.way.Longest {
+		t.later = true
+		s.p.stats.NaksTooLong++
+		return
+	}
 	hold := s.flow.roundTrip()
 	w := wantMulticast
 	if again {
@@ -151,6 +157,10 @@ func (s *Sender) pollRepair(now clock.Time) (buf.Send, bool) {
 			continue // its slot was used again meanwhile
 		}
 		t := &s.slots[n&s.mask]
+		if t.buf.Len() > s.p.way.Longest {
+			t.want, t.later = notWanted, true
+			continue
+		}
 		b := s.repairOf(now, t)
 		if b == nil {
 			t.want = notWanted

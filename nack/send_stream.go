@@ -25,6 +25,7 @@ type Sender struct {
 	nack     bool      // repairs, and flow control
 	encoding *encoding // under FEC and Hybrid; nil: no repair symbols
 	datagram int       // largest data datagram, bytes
+	lost     lost
 	opened   clock.Time
 
 	slots  []slot // slots[n&mask] for datagram n of [first, next]
@@ -88,7 +89,7 @@ func (p *Protocol) Open(now clock.Time, id wire.StreamID) *Sender {
 	n := uint64(slotCount(p.window))
 	s := &Sender{
 		p: p, id: id, header: p.header(id), nack: id.Protocol() == wire.NACK || id.Protocol() == wire.Hybrid, opened: now,
-		datagram: p.cfg.Datagram,
+		datagram: p.way.Pack,
 		slots:    make([]slot, n), mask: n - 1, window: uint64(p.window), ahead: uint64(min(p.window/2, maxAhead)),
 		first: 1, sent: 1, next: 1, message: 1,
 		index: make(map[wire.MemberID]int),
@@ -103,6 +104,7 @@ func (p *Protocol) Open(now clock.Time, id wire.StreamID) *Sender {
 	}
 	s.limited.Set(now, core.ByApplication)
 	s.flow.init(s)
+	s.noteWay(buf.Way{})
 	p.senders = append(p.senders, s)
 	if p.self {
 		s.startSelf()
@@ -140,7 +142,7 @@ func (s *Sender) Stats() SenderStats {
 // Acknowledged reports whether all that was accepted has been sent, and every known receiver has
 // reported that it has it. BestEffort waits for no receiver.
 func (s *Sender) Acknowledged() bool {
-	if s.unsent() {
+	if s.unsent() || s.stayed() > 0 {
 		return false
 	}
 	if !s.nack {
@@ -155,7 +157,7 @@ func (s *Sender) Acknowledged() bool {
 }
 
 // Unsent is the number of messages that were accepted and have not left, in whole or in part.
-func (s *Sender) Unsent() uint64 { return s.message - s.messageAt(s.sent) }
+func (s *Sender) Unsent() uint64 { return s.message - s.messageAt(s.sent) + s.stayed() }
 
 // unsent reports whether something was accepted and has not left.
 func (s *Sender) unsent() bool {

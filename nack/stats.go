@@ -13,6 +13,7 @@ type Stats struct {
 	RepairsMulticast uint64
 	RepairsUnicast   uint64
 	NaksReceived     uint64
+	NaksTooLong      uint64 // datagrams asked for that are longer than what can leave since the interface's MTU was lowered
 	NaksHeldOff      uint64 // datagrams asked for again within a round trip of their repair
 	Heartbeats       uint64
 	Starts           uint64

@@ -62,10 +62,10 @@ func (p *Protocol) multicastJoin(proc, fail *idSet) {
 	}
 	p.joins++
 	var sets [2][wire.MaxSet * 16]byte
-	j := wire.Join{Node: p.cfg.Node, Started: p.cfg.Started, RingSeq: p.maxRingSeq, Counter: p.joins, Datagram: uint32(p.cfg.Datagram),
+	j := wire.Join{Node: p.cfg.Node, Started: p.cfg.Started, RingSeq: p.maxRingSeq, Counter: p.joins, Datagram: uint32(p.longest),
 		Proc: proc.append(sets[0][:0]), Fail: fail.append(sets[1][:0]), Standing: p.standing(nil)}
 	others := proc.minus(fail)
-	j.Standing.Padding = pad(wire.HeaderLen+joinOverhead+len(j.Proc)+len(j.Fail), p.peers.smallest(&others, p.cfg.Datagram))
+	j.Standing.Padding = pad(wire.HeaderLen+joinOverhead+len(j.Proc)+len(j.Fail), p.peers.smallest(&others, p.longest))
 	finish(b, wire.AppendJoin(mem, &j))
 	p.out.put(theJoin, b, buf.Group)
 	p.stats.Joins++

@@ -270,7 +270,7 @@ func (p *Protocol) armMerge(now clock.Time) {
 
 // standing is how this member stands, without padding.
 func (p *Protocol) standing(hears wire.Members) wire.Standing {
-	return wire.Standing{Datagram: uint32(p.cfg.Datagram), Members: uint32(p.memb.n),
+	return wire.Standing{Datagram: uint32(p.longest), Members: uint32(p.memb.n),
 		Pause: uint32(min(p.gaps.longest(p.last), time.Minute) / time.Microsecond), Hears: hears}
 }
 

@@ -139,7 +139,7 @@ func (p *Protocol) frame() (b *buf.Buf, mem []byte) {
 		p.stats.Drops[DropNoBuffer]++
 		return nil, nil
 	}
-	return b, wire.AppendHeader(b.Mem()[:0:min(p.cfg.Datagram, len(b.Mem()))], p.header())
+	return b, wire.AppendHeader(b.Mem()[:0:min(p.longest, len(b.Mem()))], p.header())
 }
 
 // finish seals what frame began. A frame that does not fit the buffer has been appended to other memory;
@@ -163,7 +163,7 @@ func (p *Protocol) sendNotice(kind wire.NoticeKind, to buf.Endpoint) {
 		if kind == wire.MergeDetect {
 			var hears [16 * wire.MaxHears]byte
 			n.Standing = p.standing(p.holds.hears(p, p.last, hears[:0]))
-			n.Standing.Padding = pad(wire.HeaderLen+wire.NoticeLen+1+wire.StandingOverhead+len(n.Standing.Hears), p.cfg.Datagram)
+			n.Standing.Padding = pad(wire.HeaderLen+wire.NoticeLen+1+wire.StandingOverhead+len(n.Standing.Hears), p.longest)
 		}
 		finish(b, wire.AppendNotice(mem, n))
 		p.out.put(k, b, to)

@@ -14,6 +14,7 @@ import (
 type Protocol struct {
 	cfg     Config
 	prof    Profile
+	longest int // length of the longest datagram that leaves now; cfg.Datagram, unless the interface's MTU was lowered
 	created bool
 	closed  bool
 	leaves  int // Leaves that are still to be sent
@@ -97,7 +98,7 @@ func New(cfg Config) *Protocol {
 		cfg.Stream = Stream
 	}
 	size := StoreSize(cfg.Window, cfg.Datagram)
-	p := &Protocol{cfg: cfg, prof: cfg.Profile.withDefaults().within(cfg.Room, cfg.Datagram), cur: newRing(size), old: newRing(size)}
+	p := &Protocol{cfg: cfg, longest: cfg.Datagram, prof: cfg.Profile.withDefaults().within(cfg.Room, cfg.Datagram), cur: newRing(size), old: newRing(size)}
 	for i := range p.timers {
 		p.timers[i] = never
 	}

@@ -81,7 +81,7 @@ func (p *Protocol) recover(g *wire.Ring, seq uint64) *buf.Buf {
 		}
 		stored := s.buf.Bytes()
 		span := wire.DataSpan(stored)
-		if span+wire.RingMax > p.cfg.Datagram {
+		if span+wire.RingMax > p.longest {
 			// Its origin left no room for recovery, against the protocol. Another member may send it.
 			p.stats.Drops[DropLong]++
 			s.queued = false
@@ -231,7 +231,7 @@ func (p *Protocol) install(now clock.Time) {
 	}
 	p.memb, p.proc, p.fail, rec.deliverSet, rec.received = members, members, idSet{}, members, false
 	old.begin(p.cur.id, &members, p.cfg.Self)
-	p.send.newRing(p.peers.smallest(&members, p.cfg.Datagram))
+	p.send.newRing(p.peers.smallest(&members, p.longest))
 	p.holds.installed(now)
 	p.tok.idle = 0
 	p.enter(Operational, Recovered)

@@ -321,17 +321,7 @@ func (q *sendQueue) nextCut(e *entry) (b *buf.Buf, safe bool) {
 func (q *sendQueue) newRing(datagram int) {
 	q.last = 0
 	q.cut.at = 0
-	if q.datagram != datagram {
-		q.close()
-		q.datagram = datagram
-		for i := range q.larges {
-			if l := &q.larges[i]; l.used {
-				before := l.left()
-				l.room = max(wire.FragmentRoom(q.p.room(), l.topic), 1)
-				q.parts += l.left() - before
-			}
-		}
-	}
+	q.fit(datagram)
 	if q.head == q.tail || q.p.cfg.defect == crossingParts {
 		return
 	}
@@ -341,6 +331,29 @@ func (q *sendQueue) newRing(datagram int) {
 		l.at = 0
 		q.parts += l.left()
 	}
+}
+
+// fit makes datagram the length of the longest datagram from now on.
+func (q *sendQueue) fit(datagram int) {
+	if q.datagram == datagram {
+		return
+	}
+	q.close()
+	q.datagram = datagram
+	for i := range q.larges {
+		if l := &q.larges[i]; l.used {
+			before := l.left()
+			l.room = max(wire.FragmentRoom(q.p.room(), l.topic), 1)
+			q.parts += l.left() - before
+		}
+	}
+}
+
+// Fit makes what is sent from now on fit the way. It implements engine.Fitter. What has its number in the ring stays as
+// it is: if it is too long now, the ring's other members ask for it in vain, and form another one.
+func (p *Protocol) Fit(_ clock.Time, w buf.Way) {
+	p.longest = min(w.Pack, p.cfg.Datagram)
+	p.send.fit(p.peers.smallest(&p.cur.members, p.longest))
 }
 
 func (q *sendQueue) release() {

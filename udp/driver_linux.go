@@ -38,15 +38,19 @@ type Driver struct {
 	filtered bool // the kernel drops own multicast
 
 	local   buf.Endpoint
-	link    link
+	link    link         // as it was when the driver was opened
+	way     way          // how the interface is now
 	lock    *iflock.Lock // no xdp member takes the group's packets away
 	room    int
 	ownSent uint64 // packets sent to the group, which the filter has dropped
+	gone    uint64 // packets that own sockets dropped which are closed
 	stats   Stats
 	log     *slog.Logger
 	logged  []unix.Errno // errors of Send that were logged
 	long    oversize.Log
 	narrow  narrow
+
+	following following
 
 	sleeper sleep.Sleeper
 	poll    [3]unix.PollFd // what Wait waits for
@@ -61,6 +65,7 @@ func Open(cfg Config) (*Driver, error) {
 	}
 	d := &Driver{log: cfg.Logger, opened: time.Now()}
 	d.own.fd, d.group.fd = -1, -1
+	d.following.mail.fresh = -1
 	if err := d.open(cfg); err != nil {
 		d.Close()
 		return nil, err
@@ -82,12 +87,9 @@ func (d *Driver) open(cfg Config) (err error) {
 			return fmt.Errorf("%w: %w", ErrConfig, err)
 		}
 	}
-	name, err := unix.Getsockname(d.own.fd)
-	if err != nil {
-		return fmt.Errorf("udp: cannot read the own address: %w", err)
+	if d.local, err = localOf(d.own.fd); err != nil {
+		return err
 	}
-	in := name.(*unix.SockaddrInet4)
-	d.local = ip4.Endpoint(in.Addr, uint16(in.Port))
 
 	hearing := d.own.fd
 	if d.group.fd >= 0 {
@@ -115,6 +117,10 @@ func (d *Driver) open(cfg Config) (err error) {
 		{Fd: int32(d.own.fd), Events: unix.POLLIN},
 		{Fd: int32(d.group.fd), Events: unix.POLLIN}, // poll(2) passes over −1
 	}
+	d.way.mtu = d.link.mtu
+	if err = d.follow(cfg, coalesced); err != nil {
+		return err
+	}
 	d.log.Debug("udp: open", "interface", d.link.Name, "local", d.Addr(d.local), "mtu", d.link.mtu,
 		"room", d.room, "segmentation", d.segments, "coalescing", coalesced, "filter", d.filtered)
 	if want := cfg.RecvBuffer; d.room < min(want, 1<<20) {
@@ -124,7 +130,7 @@ func (d *Driver) open(cfg Config) (err error) {
 	return nil
 }
 
-// Local is the member's own unicast address.
+// Local is the member's own unicast address. It changes when the interface loses it and has another one.
 func (d *Driver) Local() buf.Endpoint { return d.local }
 
 // Addr is the address that e names; for buf.Group it is 0.0.0.0:0.
@@ -132,6 +138,13 @@ func (d *Driver) Addr(e buf.Endpoint) netip.AddrPort { return ip4.Addr(e) }
 
 // Datagram is the largest UDP payload in bytes: the MTU less 28.
 func (d *Driver) Datagram() int { return d.link.mtu - headers }
+
+// Way says how datagrams can leave at the moment. Where the interface's MTU was lowered they have to be shorter than
+// Datagram.
+func (d *Driver) Way() buf.Way { return d.way.out() }
+
+// NoWay says why there is no way out, such as "the interface is gone". It is empty where there is one.
+func (d *Driver) NoWay() string { return d.way.why }
 
 // Room is the size in bytes of the receive buffer that the host granted to the socket that
 // receives the group's datagrams. It is half of what SO_RCVBUF reads back, since the kernel
@@ -151,7 +164,7 @@ func (d *Driver) Stats() Stats {
 
 // countDrops refreshes KernelDrops, which never goes backwards.
 func (d *Driver) countDrops() {
-	var drops uint64
+	drops := d.gone
 	for _, in := range [...]*inlet{&d.group, &d.own} {
 		if in.fd < 0 {
 			continue
@@ -171,6 +184,7 @@ func (d *Driver) countDrops() {
 // Close frees the sockets; what Recv has lent last stays readable. It must not be called while
 // another method than Wake runs. Calling it again does nothing.
 func (d *Driver) Close() error {
+	d.following.end()
 	var errs []error
 	closeFD := func(fd *int) {
 		if *fd >= 0 {

@@ -34,6 +34,9 @@ func (d *Driver) cannotLeave(size int) bool {
 	if w.mtu <= 0 || size+headers <= w.mtu {
 		return false
 	}
+	if d.following.follower != nil { // which knows when it is raised again
+		d.way.mtu = min(d.way.mtu, max(w.mtu, minMTU))
+	}
 	if w.logged.IsZero() || now.Sub(w.logged) >= lineEvery {
 		w.logged = now
 		d.log.Warn("udp: the interface's MTU was lowered: longer datagrams cannot leave", "interface", d.link.Name, "mtu", w.mtu,

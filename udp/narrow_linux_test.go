@@ -41,7 +41,7 @@ func TestMTULowered(t *testing.T) {
 	if n := a.Stats().SendDropped; n != 3 {
 		t.Errorf("%d datagrams were counted as dropped, want 3", n)
 	}
-	if n := strings.Count(log.String(), "mtu=1400"); n != 1 || !strings.Contains(log.String(), "datagram=1500") {
+	if n := strings.Count(log.String(), "longer datagrams cannot leave"); n != 1 || !strings.Contains(log.String(), "mtu=1400 datagram=1500") {
 		t.Errorf("want one line that names the MTU and the datagram:\n%s", log.String())
 	}
 

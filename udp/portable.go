@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +23,7 @@ import (
 //   - What came through the group and what came by unicast are read by two goroutines. What
 //     of the group has been read is handed out first, but a datagram can be overtaken by
 //     unicast that came just after it. Totem then asks for it once.
+//   - Where the kernel does not report changes of the interface, it is looked at every second.
 //   - The group's socket receives whatever comes to its port (see net.ListenMulticastUDP).
 //   - Config.BusyPoll is not supported; DSCP is not on Windows, where policy decides.
 type Portable struct {
@@ -34,13 +34,16 @@ type Portable struct {
 	peers      peers
 	dests      []netip.AddrPort
 
-	local  buf.Endpoint
-	link   link
+	local  atomic.Uint64 // buf.Endpoint; readers look at it too
+	link   link          // as it was when the driver was opened
+	way    way           // how the interface is now
 	room   int
 	stats  Stats
 	log    *slog.Logger
 	long   oversize.Log
 	closed bool
+
+	following portableFollowing
 }
 
 // OpenPortable is Open with nothing but the standard library's sockets. Linux has it too, so
@@ -65,6 +68,8 @@ func OpenPortable(cfg Config) (*Portable, error) {
 	if group != nil {
 		p.group = p.start(group, true)
 	}
+	p.way.mtu = p.link.mtu
+	p.follow(cfg)
 	return p, nil
 }
 
@@ -91,19 +96,16 @@ func (p *Portable) open(cfg Config) (own, group *net.UDPConn, err error) {
 	if err != nil {
 		return own, group, err
 	}
-	p.local = EndpointOf(own.LocalAddr().(*net.UDPAddr).AddrPort())
+	p.local.Store(uint64(EndpointOf(own.LocalAddr().(*net.UDPAddr).AddrPort())))
 	if err = setOptions(own, p.link.addr, cfg); err != nil {
 		return own, group, err
 	}
 	if len(cfg.Peers) > 0 {
-		p.peers = newPeers(cfg, p.local)
+		p.peers = newPeers(cfg, p.Local())
 		p.SetPeers(nil)
 	} else {
-		if group, err = net.ListenMulticastUDP("udp4", p.link.Interface, net.UDPAddrFromAddrPort(cfg.Group)); err != nil {
-			return own, nil, bindError(cfg.Group, err)
-		}
-		if err = setGroupOptions(group); err != nil {
-			return own, group, err
+		if group, err = listenGroup(p.link.Interface, cfg); err != nil {
+			return own, nil, err
 		}
 		p.dests = []netip.AddrPort{cfg.Group}
 	}
@@ -111,7 +113,27 @@ func (p *Portable) open(cfg Config) (own, group *net.UDPConn, err error) {
 	if group != nil {
 		hearing = group
 	}
-	for _, c := range []*net.UDPConn{own, group} {
+	setBuffers(cfg, own, group)
+	p.room, err = grantedRoom(hearing)
+	return own, group, err
+}
+
+// listenGroup opens the group's socket.
+func listenGroup(on *net.Interface, cfg Config) (*net.UDPConn, error) {
+	group, err := net.ListenMulticastUDP("udp4", on, net.UDPAddrFromAddrPort(cfg.Group))
+	if err != nil {
+		return nil, bindError(cfg.Group, err)
+	}
+	if err = setGroupOptions(group); err != nil {
+		group.Close()
+		return nil, err
+	}
+	return group, nil
+}
+
+// setBuffers asks for the buffers of sockets, of which any may be nil.
+func setBuffers(cfg Config, conns ...*net.UDPConn) {
+	for _, c := range conns {
 		if c == nil {
 			continue
 		}
@@ -121,8 +143,6 @@ func (p *Portable) open(cfg Config) (own, group *net.UDPConn, err error) {
 		for n := cfg.SendBuffer; c.SetWriteBuffer(n) != nil && n > minBuffer; n /= 2 {
 		}
 	}
-	p.room, err = grantedRoom(hearing)
-	return own, group, err
 }
 
 // parcel is one datagram between a reader and Recv.
@@ -184,7 +204,7 @@ func (p *Portable) read(r *reader) {
 				r.invalid.Add(1)
 				continue
 			}
-			if r.group && d.from == p.local {
+			if r.group && d.from == p.Local() {
 				r.own.Add(1)
 				continue
 			}
@@ -206,6 +226,9 @@ func (p *Portable) Recv(batch []buf.Received) (n int) {
 		d.home.free <- d // never blocks: there is room for all
 	}
 	p.lent = p.lent[:0]
+	if p.following.news.Load() {
+		p.heed()
+	}
 	if p.group != nil {
 		n = p.take(p.group, batch, 0)
 	}
@@ -233,6 +256,10 @@ func (p *Portable) take(r *reader, batch []buf.Received, n int) int {
 func (p *Portable) Send(batch []buf.Send) (n int, err error) {
 	if p.closed {
 		return 0, ErrClosed
+	}
+	if p.way.shut {
+		p.stats.SendDown += uint64(len(batch))
+		return len(batch), nil
 	}
 	for i := range batch {
 		data := batch[i].Buf.Bytes()
@@ -270,6 +297,9 @@ func (p *Portable) write(data []byte, to netip.AddrPort) {
 	p.stats.SendPackets++
 	p.stats.SendDatagrams++
 	p.stats.SendBytes += uint64(len(data))
+	if p.way.down {
+		p.stats.SendDown++
+	}
 }
 
 // Wait sleeps until there is something to receive, Wake is called or limit has passed; a
@@ -300,14 +330,25 @@ func (p *Portable) Wake() {
 	}
 }
 
-// Local is the member's own unicast address.
-func (p *Portable) Local() buf.Endpoint { return p.local }
+// Local is the member's own unicast address. It changes when the interface loses it and has another one.
+func (p *Portable) Local() buf.Endpoint { return buf.Endpoint(p.local.Load()) }
 
 // Addr is the address that e names; for buf.Group it is 0.0.0.0:0.
 func (p *Portable) Addr(e buf.Endpoint) netip.AddrPort { return ip4.Addr(e) }
 
 // Datagram is the largest UDP payload in bytes: the MTU less 28.
 func (p *Portable) Datagram() int { return p.link.mtu - headers }
+
+// Way says how datagrams can leave at the moment. Where the interface's MTU was lowered new ones should be shorter than
+// Datagram; the others leave in fragments.
+func (p *Portable) Way() buf.Way {
+	w := p.way.out()
+	w.Longest = p.Datagram()
+	return w
+}
+
+// NoWay says why there is no way out, such as "the interface is gone". It is empty where there is one.
+func (p *Portable) NoWay() string { return p.way.why }
 
 // Room is the size in bytes of the receive buffer that the host granted to the socket that
 // receives the group's datagrams, as the system counts it (on Linux: half of what it reads back).
@@ -336,19 +377,23 @@ func (p *Portable) Close() error {
 		return nil
 	}
 	p.closed = true
-	var errs []error
-	for _, r := range []*reader{p.own, p.group} {
-		if r == nil {
-			continue
-		}
-		errs = append(errs, r.conn.Close())
-		close(r.free)
-		<-r.done
+	p.following.end()
+	errs := []error{p.own.close()}
+	if p.group != nil {
+		errs = append(errs, p.group.close())
 	}
 	return errors.Join(errs...)
 }
 
-// control runs f with the connection's descriptor.
+// close frees the socket and ends the goroutine.
+func (r *reader) close() error {
+	err := r.conn.Close()
+	close(r.free)
+	<-r.done
+	return err
+}
+
+// control runs f with the connection's descriptor, and returns its error.
 func control(c *net.UDPConn, f func(fd uintptr) error) error {
 	raw, err := c.SyscallConn()
 	if err != nil {
@@ -358,8 +403,5 @@ func control(c *net.UDPConn, f func(fd uintptr) error) error {
 	if err := raw.Control(func(fd uintptr) { inner = f(fd) }); err != nil {
 		return err
 	}
-	if inner != nil {
-		return os.NewSyscallError("setsockopt", inner)
-	}
-	return nil
+	return inner
 }

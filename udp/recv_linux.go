@@ -159,6 +159,9 @@ func (d *Driver) Recv(batch []buf.Received) int {
 	if d.own.fd < 0 || len(batch) == 0 {
 		return 0
 	}
+	if d.following.news.Load() {
+		d.heed()
+	}
 	n := 0
 	var now time.Duration // since opened
 	if d.group.fd >= 0 {

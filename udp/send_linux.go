@@ -108,6 +108,11 @@ func (d *Driver) Send(batch []buf.Send) (n int, err error) {
 	if d.own.fd < 0 {
 		return 0, ErrClosed
 	}
+	if d.way.shut {
+		d.out.head = nil
+		d.stats.SendDown += uint64(len(batch))
+		return len(batch), nil
+	}
 	for n < len(batch) {
 		packets, skipped := d.fill(batch[n:])
 		if packets == 0 {
@@ -134,6 +139,10 @@ func (d *Driver) Send(batch []buf.Send) (n int, err error) {
 			d.segments = false
 			d.stats.SegmentsOff = 1
 			d.logOnce(e, "the kernel refuses segmentation; going on without")
+		case e == unix.ENETUNREACH || e == unix.ENETDOWN || e == unix.ENODEV:
+			d.stats.SendDown += uint64(refused.count)
+			d.logOnce(e, "a datagram was refused and dropped")
+			n += d.advance(batch[n:], refused)
 		default:
 			d.stats.SendDropped += uint64(refused.count)
 			d.logOnce(e, "a datagram was refused and dropped")
@@ -247,6 +256,9 @@ func (d *Driver) took(batch []buf.Send, sent int) (done int) {
 		d.stats.SendBytes += uint64(s.bytes)
 		if s.group && o.toGroup {
 			d.ownSent++
+		}
+		if d.way.down {
+			d.stats.SendDown += uint64(s.count)
 		}
 		done += d.advance(batch[done:], s)
 	}

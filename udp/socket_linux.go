@@ -21,22 +21,9 @@ func openGroup(cfg Config) (own, group int, l link, err error) {
 	if l, err = findLink(cfg.Interface, cfg.MTU); err != nil {
 		return own, group, l, err
 	}
-	if own, err = openSocket(cfg); err != nil {
+	if own, err = openOwn(cfg, netip.AddrPortFrom(l.addr, 0), l.Index); err != nil {
 		return own, group, l, err
 	}
-	if err = bind(own, netip.AddrPortFrom(l.addr, 0)); err != nil {
-		return own, group, l, fmt.Errorf("udp: bind %v of interface %s: %w", l.addr, l.Name, err)
-	}
-	// By index: loopback bears no MULTICAST flag and is not found by an address's route.
-	mreq := &unix.IPMreqn{Ifindex: int32(l.Index)}
-	if err = firstErr(
-		option("IP_MULTICAST_IF", unix.SetsockoptIPMreqn(own, unix.IPPROTO_IP, unix.IP_MULTICAST_IF, mreq)),
-		option("IP_MULTICAST_LOOP", unix.SetsockoptInt(own, unix.IPPROTO_IP, unix.IP_MULTICAST_LOOP, 1)),
-		option("IP_MULTICAST_TTL", unix.SetsockoptInt(own, unix.IPPROTO_IP, unix.IP_MULTICAST_TTL, cfg.TTL)),
-	); err != nil {
-		return own, group, l, err
-	}
-
 	if group, err = openSocket(cfg); err != nil {
 		return own, group, l, err
 	}
@@ -47,16 +34,48 @@ func openGroup(cfg Config) (own, group int, l link, err error) {
 	if err = bind(group, cfg.Group); err != nil {
 		return own, group, l, bindError(cfg.Group, err)
 	}
-	mreq.Multiaddr = cfg.Group.Addr().As4()
-	if err = unix.SetsockoptIPMreqn(group, unix.IPPROTO_IP, unix.IP_ADD_MEMBERSHIP, mreq); err != nil {
-		if errors.Is(err, unix.ENOBUFS) {
-			err = fmt.Errorf("%w (the host limits groups; allow more with: sysctl -w net.ipv4.igmp_max_memberships=256)", err)
-		}
+	if err = joinGroup(group, l.Index, cfg.Group.Addr()); err != nil {
 		return own, group, l, fmt.Errorf("udp: join %v on interface %s: %w", cfg.Group.Addr(), l.Name, err)
 	}
 	// Otherwise the socket would receive the group's datagrams on interfaces that other programs joined.
 	err = option("IP_MULTICAST_ALL", unix.SetsockoptInt(group, unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 0))
 	return own, group, l, err
+}
+
+// openOwn opens a member's own socket on an address, to send to the group through an interface.
+func openOwn(cfg Config, local netip.AddrPort, ifindex int) (fd int, err error) {
+	if fd, err = openSocket(cfg); err != nil {
+		return -1, err
+	}
+	if err = bind(fd, local); err != nil {
+		err = fmt.Errorf("udp: bind %v: %w", local.Addr(), err)
+	} else {
+		err = firstErr(
+			sendThrough(fd, ifindex),
+			option("IP_MULTICAST_LOOP", unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_LOOP, 1)),
+			option("IP_MULTICAST_TTL", unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_TTL, cfg.TTL)),
+		)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// sendThrough has what a socket sends to the group leave through an interface. It is given by index: loopback bears no
+// MULTICAST flag and is not found by an address's route.
+func sendThrough(fd, ifindex int) error {
+	return option("IP_MULTICAST_IF", unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_IF, &unix.IPMreqn{Ifindex: int32(ifindex)}))
+}
+
+// joinGroup has a socket receive what comes to the group through an interface.
+func joinGroup(fd, ifindex int, group netip.Addr) error {
+	err := unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_ADD_MEMBERSHIP, &unix.IPMreqn{Multiaddr: group.As4(), Ifindex: int32(ifindex)})
+	if errors.Is(err, unix.ENOBUFS) {
+		return fmt.Errorf("%w (the host limits groups; allow more with: sysctl -w net.ipv4.igmp_max_memberships=256)", err)
+	}
+	return err
 }
 
 // openPeer opens a member's own socket on one of the listed addresses.

@@ -23,7 +23,12 @@ type Stats struct {
 	SendBytes     uint64 // payload of those
 	SendAgain     uint64 // times that Send stopped short because the socket was full
 	SendDropped   uint64 // datagrams that the kernel refused for good, by an error other than a full socket
+	SendDown      uint64 // datagrams that were lost because there was no way out: refused, not tried, or sent while the link was down
 	SegmentsOff   uint64 // 1 after the kernel refused segmentation and it was switched off
+
+	Downs     uint64 // times that the way out was lost: the link went down, the interface or its address away
+	Addresses uint64 // times that the interface's addresses changed
+	Moves     uint64 // of those: the member's own socket was opened anew, on another address
 
 	Waits uint64 // times that Wait slept
 	Wakes uint64 // times that Wait was ended by Wake

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/activeblaze/blaze/bpf"
+	"github.com/activeblaze/blaze/internal/iface"
 	"github.com/activeblaze/blaze/internal/iflock"
 	"github.com/activeblaze/blaze/internal/plain"
 	"golang.org/x/sys/unix"
@@ -35,7 +36,7 @@ func (r rung) String() string {
 }
 
 // ladder lists the ways in the order in which they are tried, and says why.
-func ladder(cfg *Config, l *link) (rungs []rung, why string) {
+func ladder(cfg *Config, l *iface.Link) (rungs []rung, why string) {
 	native, generic := rung{mode: bpf.Native}, rung{mode: bpf.Generic}
 	switch {
 	case cfg.ZeroCopy == "on":
@@ -44,17 +45,17 @@ func ladder(cfg *Config, l *link) (rungs []rung, why string) {
 		return []rung{native}, "mode=native"
 	case cfg.Mode == "generic":
 		return []rung{generic}, "mode=generic"
-	case l.loopback():
+	case l.Loopback():
 		return []rung{generic}, "loopback has no other"
-	case l.virtual():
-		return []rung{generic, native}, "on virtual interfaces (" + l.kind + ") generic is as fast"
+	case l.Virtual():
+		return []rung{generic, native}, "on virtual interfaces (" + l.Kind + ") generic is as fast"
 	}
 	return []rung{native, generic}, "native is the fastest on cards"
 }
 
 // connect climbs down the ladder until a rung holds. Nothing is received before start. memories are
 // the driver's packet memory and, with Config.Split, that of each further queue.
-func connect(cfg *Config, l *link, filter bpf.Config, memories ...*umem) (*attachment, error) {
+func connect(cfg *Config, l *iface.Link, filter bpf.Config, memories ...*umem) (*attachment, error) {
 	rungs, why := ladder(cfg, l)
 	var failed []string
 	var last error
@@ -68,7 +69,10 @@ func connect(cfg *Config, l *link, filter bpf.Config, memories ...*umem) (*attac
 			return n, nil
 		}
 		kind, err := classify(err)
-		err = fmt.Errorf("%v on interface %s: %w", r, l.name, err)
+		err = fmt.Errorf("%v on interface %s: %w", r, l.Name, err)
+		if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
+			return nil, err // there is no way without descriptors
+		}
 		if kind == ErrInUse || kind == ErrPrivilege || kind == ErrConfig {
 			return nil, fmt.Errorf("%w: %w", kind, err) // the next rung would fail in the same way
 		}
@@ -84,7 +88,7 @@ func connect(cfg *Config, l *link, filter bpf.Config, memories ...*umem) (*attac
 }
 
 // try connects in one way.
-func try(cfg *Config, l *link, r rung, filter bpf.Config, memories []*umem) (_ *attachment, err error) {
+func try(cfg *Config, l *iface.Link, r rung, filter bpf.Config, memories []*umem) (_ *attachment, err error) {
 	n := &attachment{mode: r.mode}
 	defer func() {
 		if err != nil {
@@ -94,7 +98,7 @@ func try(cfg *Config, l *link, r rung, filter bpf.Config, memories []*umem) (_ *
 	if n.filter, err = bpf.Load(filter); err != nil {
 		return nil, err
 	}
-	if err = n.filter.Attach(l.index, r.mode); err != nil {
+	if err = n.filter.Attach(l.Index, r.mode); err != nil {
 		return nil, err
 	}
 	open := openOwn
@@ -105,7 +109,7 @@ func try(cfg *Config, l *link, r rung, filter bpf.Config, memories []*umem) (_ *
 		open = func(c socketConfig) (Socket, error) { return openQueues(c, cfg.Queues) }
 	}
 	sc := socketConfig{
-		ifindex: l.index, queue: cfg.Queue, memory: memories[0], fill: cfg.FillRing, tx: cfg.TxRing,
+		ifindex: l.Index, queue: cfg.Queue, memory: memories[0], fill: cfg.FillRing, tx: cfg.TxRing,
 		zeroCopy: r.zeroCopy, busyPoll: cfg.BusyPoll,
 	}
 	if n.socket, err = open(sc); err != nil {

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/activeblaze/blaze/internal/iface"
 	"github.com/activeblaze/blaze/internal/sleep"
 	"golang.org/x/sys/unix"
 )
@@ -31,18 +32,21 @@ type control struct {
 	stop    bool
 	mail    news
 
-	name      string
-	index     int // of the interface; 0: it is gone
+	follower  iface.Follower
+	mtu       int // of the interface
 	mac       mac
 	local     netip.Addr // the member's own
+	since     time.Time  // when the link went down,
+	reminded  time.Time  // and when that was last logged
+	unsure    bool       // lookAt could not find out
 	warned    bool       // why the interface that is back cannot be used was logged
 	state     State      // as it was last reported
-	requests  *netlink
-	events    *netlink
+	requests  *iface.Netlink
+	events    *iface.Netlink
 	epoll     int
 	event     int
 	kernel    *kernelSockets
-	build     func(*link) (*attachment, error) // makes a new socket on an interface that has returned
+	build     func(*iface.Link) (*attachment, error) // makes a new socket on an interface that has returned
 	wake      func()
 	log       *slog.Logger
 	namespace int                // the network namespace, for the thread of run
@@ -64,6 +68,7 @@ type news struct {
 	fresh     *attachment
 	mac       mac
 	newMAC    bool
+	mtu       int // 0: as it was
 	addresses uint64
 }
 
@@ -80,6 +85,7 @@ const (
 	probeMin     = 10 * time.Millisecond
 	probeMax     = time.Second
 	maxWatched   = maxPeers
+	remindEvery  = time.Minute
 )
 
 // startControl starts the watching.
@@ -91,10 +97,10 @@ func startControl(c *control) (err error) {
 			c.release()
 		}
 	}()
-	if c.requests, err = openNetlink(0); err != nil {
+	if c.requests, err = iface.OpenNetlink(0); err != nil {
 		return err
 	}
-	if c.events, err = openNetlink(unix.RTMGRP_LINK | unix.RTMGRP_NEIGH | unix.RTMGRP_IPV4_IFADDR); err != nil {
+	if c.events, err = iface.OpenNetlink(unix.RTMGRP_LINK | unix.RTMGRP_NEIGH | unix.RTMGRP_IPV4_IFADDR); err != nil {
 		return err
 	}
 	if c.event, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
@@ -107,7 +113,7 @@ func startControl(c *control) (err error) {
 		fd     int
 		events uint32
 	}{
-		{c.event, unix.EPOLLIN}, {c.events.fd, unix.EPOLLIN},
+		{c.event, unix.EPOLLIN}, {c.events.FD(), unix.EPOLLIN},
 		{c.kernel.own, unix.EPOLLIN | unix.EPOLLET}, {c.kernel.group, unix.EPOLLIN | unix.EPOLLET},
 	} {
 		if err = unix.EpollCtl(c.epoll, unix.EPOLL_CTL_ADD, w.fd, &unix.EpollEvent{Events: w.events, Fd: int32(w.fd)}); err != nil {
@@ -123,8 +129,8 @@ func startControl(c *control) (err error) {
 }
 
 func (c *control) release() {
-	c.requests.close()
-	c.events.close()
+	c.requests.Close()
+	c.events.Close()
 	for _, fd := range []*int{&c.epoll, &c.event, &c.namespace} {
 		if *fd >= 0 {
 			unix.Close(*fd)
@@ -226,7 +232,7 @@ func (c *control) run() {
 			case c.event:
 				var count [8]byte
 				_, _ = unix.Read(c.event, count[:])
-			case c.events.fd:
+			case c.events.FD():
 				looked = c.hear() || looked
 			default:
 				c.readable.Store(true)
@@ -256,13 +262,17 @@ func (c *control) run() {
 			if c.lookAt(rebuild) {
 				probing, rebuild = false, false
 			} else {
+				probing = probing || c.unsure
 				backoff = min(2*backoff, probeMax)
 			}
+			c.unsure = false
 		}
-		if !time.Now().Before(refresh) {
-			refresh = time.Now().Add(refreshEvery)
+		now := time.Now()
+		c.remind(now)
+		if !now.Before(refresh) {
+			refresh = now.Add(refreshEvery)
 			for _, w := range c.watched {
-				_ = c.requests.refresh(w.hop, c.index)
+				_ = refreshNeighbour(c.requests, w.hop, c.follower.Index)
 			}
 		}
 	}
@@ -270,19 +280,17 @@ func (c *control) run() {
 
 // hear reads what has changed. True means that the interface has.
 func (c *control) hear() (changed bool) {
-	complete := c.events.events(func(kind int, b []byte) {
+	complete := c.events.Events(func(kind int, b []byte) {
 		switch kind {
 		case unix.RTM_NEWLINK, unix.RTM_DELLINK:
-			if l := parseLink(b); l.index == c.index || l.name == c.name {
-				changed = true
-			}
+			changed = c.follower.Heed(kind, b) || changed
 		case unix.RTM_NEWADDR, unix.RTM_DELADDR:
-			if at, ip, ok := parseAddress(b); ok && at == c.index {
+			if at, ip, ok := iface.ParseAddress(b); ok && at == c.follower.Index {
 				c.tellAddress(netip.AddrFrom4(ip), kind == unix.RTM_DELADDR)
 				c.leave(func(n *news) { n.addresses++ }, false)
 			}
 		case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
-			if n, ok := parseNeighbour(kind, b); ok && n.index == c.index {
+			if n, ok := parseNeighbour(kind, b); ok && n.index == c.follower.Index {
 				for ip, w := range c.watched {
 					if w.hop == n.ip {
 						c.tell(ip, w, n)
@@ -295,7 +303,7 @@ func (c *control) hear() (changed bool) {
 		return changed
 	}
 	for _, w := range c.watched { // messages were lost
-		if n, ok := c.requests.neighbour(w.hop, c.index); ok {
+		if n, ok := findNeighbour(c.requests, w.hop, c.follower.Index); ok {
 			for ip, w := range c.watched {
 				if w.hop == n.ip {
 					c.tell(ip, w, n)
@@ -310,27 +318,27 @@ func (c *control) hear() (changed bool) {
 func (c *control) tellAddress(ip netip.Addr, removed bool) {
 	if removed && ip == c.local {
 		c.log.Warn("xdp: the member's own address was removed from the interface; it goes on under that address",
-			"interface", c.name, "address", ip, "remedy", "restore the address, or restart the member to use another")
+			"interface", c.follower.Name, "address", ip, "remedy", "restore the address, or restart the member to use another")
 		return
 	}
-	c.log.Info("xdp: an address of the interface has changed", "interface", c.name, "address", ip, "removed", removed)
+	c.log.Info("xdp: an address of the interface has changed", "interface", c.follower.Name, "address", ip, "removed", removed)
 }
 
 // watch begins to keep ip's neighbour known.
 func (c *control) watch(ip [4]byte) {
-	if c.watched[ip] != nil || len(c.watched) >= maxWatched || c.index == 0 {
+	if c.watched[ip] != nil || len(c.watched) >= maxWatched || c.follower.Index == 0 {
 		return
 	}
-	hop, ok := c.requests.nextHop(ip, c.index)
+	hop, ok := nextHop(c.requests, ip, c.follower.Index)
 	if !ok {
 		return // through another interface: the kernel's socket finds the way
 	}
 	w := &watch{hop: hop}
 	c.watched[ip] = w
-	if n, ok := c.requests.neighbour(hop, c.index); ok {
+	if n, ok := findNeighbour(c.requests, hop, c.follower.Index); ok {
 		c.tell(ip, w, n)
 	}
-	if err := c.requests.refresh(hop, c.index); err != nil {
+	if err := refreshNeighbour(c.requests, hop, c.follower.Index); err != nil {
 		c.log.Debug("xdp: cannot ask for a neighbour", "address", hop, "error", err)
 	}
 }
@@ -347,48 +355,66 @@ func (c *control) tell(ip [4]byte, w *watch, n neighbour) {
 // lookAt finds out how the interface is, and reports it. True means that it is up, with a new
 // socket if one is wanted.
 func (c *control) lookAt(rebuild bool) bool {
-	// By index as long as it is there: it may have been renamed, and another one of that name
-	// is not what the socket is bound to.
-	l, err := c.requests.link(c.name, c.index)
-	if err != nil && c.index != 0 {
-		c.index = 0
-		l, err = c.requests.link(c.name, 0)
+	l, err := c.follower.Look(c.requests)
+	if err != nil && c.follower.Index != 0 {
+		c.unsure = true
+		return false
 	}
 	state := Up
 	switch {
-	case c.index == 0:
+	case c.follower.Index == 0:
 		state = Gone
-	case !l.up():
+	case !l.Up():
 		state = Down
 	}
 	if state == Gone {
 		c.report(Gone)
-		if err != nil || !rebuild || !l.up() {
+		if err != nil || l.Index == 0 || !rebuild || !l.Up() {
 			return false
 		}
 		fresh, err := c.build(&l)
 		if err != nil {
 			if !c.warned {
 				c.warned = true
-				c.log.Warn("xdp: the interface is back, and cannot be used yet", "interface", c.name, "error", err)
+				c.log.Warn("xdp: the interface is back, and cannot be used yet", "interface", c.follower.Name, "error", err)
 			}
 			return false
 		}
 		c.warned = false
-		c.index = l.index
-		c.mac = l.mac
+		c.follower.Index = l.Index
+		c.mac = l.MAC
 		clear(c.watched)
 		c.state = Up
-		c.leave(func(n *news) { n.fresh, n.state, n.changed, n.mac, n.newMAC = fresh, Up, true, l.mac, true }, true)
-		c.log.Info("xdp: the interface is back", "interface", c.name, "index", l.index)
+		c.tellMTU(l.MTU)
+		c.leave(func(n *news) { n.fresh, n.state, n.changed, n.mac, n.newMAC = fresh, Up, true, l.MAC, true }, true)
+		c.log.Info("xdp: the interface is back", "interface", c.follower.Name, "index", l.Index)
 		return true
 	}
-	if l.mac != c.mac {
-		c.mac = l.mac
-		c.leave(func(n *news) { n.mac, n.newMAC = l.mac, true }, false)
+	c.tellMTU(l.MTU)
+	if l.MAC != c.mac {
+		c.mac = l.MAC
+		c.leave(func(n *news) { n.mac, n.newMAC = l.MAC, true }, false)
 	}
 	c.report(state)
 	return state == Up
+}
+
+// tellMTU passes on the interface's MTU, if that is news.
+func (c *control) tellMTU(mtu int) {
+	if mtu == c.mtu || mtu == 0 {
+		return
+	}
+	c.log.Warn("xdp: the interface's MTU has changed", "interface", c.follower.Name, "mtu", mtu, "was", c.mtu, "note", "new datagrams are no longer than that")
+	c.mtu = mtu
+	c.leave(func(n *news) { n.mtu = mtu }, false)
+}
+
+// remind logs once a minute that nothing can leave, for as long as that lasts.
+func (c *control) remind(now time.Time) {
+	if c.state != Up && now.Sub(c.reminded) >= remindEvery {
+		c.reminded = now
+		c.log.Warn("xdp: there is still no way out", "interface", c.follower.Name, "state", c.state.String(), "for", now.Sub(c.since).Round(time.Second))
+	}
 }
 
 func (c *control) report(s State) {
@@ -397,7 +423,11 @@ func (c *control) report(s State) {
 		return
 	}
 	if s != c.state {
-		c.log.Warn("xdp: the link has changed", "interface", c.name, "state", s.String())
+		if c.state == Up {
+			c.since = time.Now()
+			c.reminded = c.since
+		}
+		c.log.Warn("xdp: the link has changed", "interface", c.follower.Name, "state", s.String())
 	}
 	c.state = s
 	c.leave(func(n *news) { n.state, n.changed = s, true }, true)

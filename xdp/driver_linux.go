@@ -9,6 +9,7 @@ import (
 
 	"github.com/activeblaze/blaze/bpf"
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/internal/iface"
 	"github.com/activeblaze/blaze/internal/iflock"
 	"github.com/activeblaze/blaze/internal/ip4"
 	"github.com/activeblaze/blaze/internal/sleep"
@@ -33,6 +34,7 @@ type Driver struct {
 	queues     []*Queue    // Config.Split: the further queues, each on a thread of its own
 
 	state  State
+	pack   int  // MTU that new datagrams should fit, bytes
 	eager  int  // calls of Recv that read the ordinary sockets, asked or not
 	unsent bool // the kernel has not taken all of the TX ring
 
@@ -64,7 +66,7 @@ func Open(cfg Config) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Driver{kernel: kernelSockets{-1, -1}, peers: new(peers), last: new(peer), state: Closed}
+	d := &Driver{kernel: kernelSockets{own: -1, group: -1}, peers: new(peers), last: new(peer), state: Closed}
 	d.cfg, d.log = cfg, cfg.Logger
 	d.supply.plenty(cfg.posts())
 	if err := d.open(); err != nil {
@@ -76,19 +78,20 @@ func Open(cfg Config) (*Driver, error) {
 
 func (d *Driver) open() (err error) {
 	cfg := &d.cfg
-	nl, err := openNetlink(0)
+	nl, err := iface.OpenNetlink(0)
 	if err != nil {
 		return err
 	}
-	defer nl.close()
+	defer nl.Close()
 	l, ip, err := findLink(nl, cfg)
 	if err != nil {
 		return err
 	}
-	d.mtu, d.mac = cfg.MTU, l.mac
+	d.mtu, d.mac = cfg.MTU, l.MAC
 	if d.mtu == 0 {
-		d.mtu = min(l.mtu, defaultMTU)
+		d.mtu = min(l.MTU, defaultMTU)
 	}
+	d.pack, d.control.mtu = d.mtu, l.MTU
 	lock, err := d.claim(&l)
 	if err != nil {
 		return err
@@ -123,7 +126,7 @@ func (d *Driver) open() (err error) {
 	d.furnish(cfg.TxRing)
 	d.setTemplates()
 	if cfg.Tap != "" {
-		if d.tap, err = openTap(cfg.Tap, cfg.TapBytes, l.name); err != nil {
+		if d.tap, err = openTap(cfg.Tap, cfg.TapBytes, l.Name); err != nil {
 			return err
 		}
 		for _, q := range d.queues {
@@ -134,10 +137,10 @@ func (d *Driver) open() (err error) {
 		return fmt.Errorf("xdp: %w", err)
 	}
 	c := &d.control
-	c.name, c.index, c.mac, c.kernel, c.wake, c.log = l.name, l.index, l.mac, &d.kernel, d.Wake, d.log
+	c.follower, c.mac, c.kernel, c.wake, c.log = iface.Follower{Name: l.Name, Index: l.Index}, l.MAC, &d.kernel, d.Wake, d.log
 	c.build, c.local = d.rebuild, ip4.Addr(d.local).Addr()
 	state := Up
-	if !l.up() {
+	if !l.Up() {
 		state = Down
 	}
 	c.state = state
@@ -153,54 +156,54 @@ func (d *Driver) open() (err error) {
 	}
 	d.state = state
 	zeroCopy, napi := d.attachment.socket.Options()
-	d.log.Debug("xdp: open", "interface", l.name, "queue", cfg.Queue, "local", ip4.Addr(d.local), "mode", d.Mode(), "reason", d.Reason(),
-		"socket", cfg.Socket, "mtu", d.mtu, "zerocopy", zeroCopy, "napi", napi, "queues", l.queues,
+	d.log.Debug("xdp: open", "interface", l.Name, "queue", cfg.Queue, "local", ip4.Addr(d.local), "mode", d.Mode(), "reason", d.Reason(),
+		"socket", cfg.Socket, "mtu", d.mtu, "zerocopy", zeroCopy, "napi", napi, "queues", l.Queues,
 		"buffers", len(d.chunks), "huge", d.memory.huge, "state", state.String())
 	return nil
 }
 
 // findLink finds the interface and its address, and checks that they can be used.
-func findLink(nl *netlink, cfg *Config) (l link, ip [4]byte, err error) {
-	bad := func(format string, a ...any) (link, [4]byte, error) {
+func findLink(nl *iface.Netlink, cfg *Config) (l iface.Link, ip [4]byte, err error) {
+	bad := func(format string, a ...any) (iface.Link, [4]byte, error) {
 		return l, ip, fmt.Errorf("%w: "+format, append([]any{ErrConfig}, a...)...)
 	}
-	l, err = nl.link(cfg.Interface, 0)
+	l, err = nl.Link(cfg.Interface, 0)
 	switch {
 	case errors.Is(err, unix.ENODEV):
 		return bad("there is no interface %q (ip link shows them)", cfg.Interface)
 	case err != nil:
 		return l, ip, fmt.Errorf("xdp: cannot look at interface %s: %w", cfg.Interface, err)
-	case l.kind == "vlan" || l.kind == "macvlan" || l.kind == "ipvlan" || l.kind == "bond" || l.kind == "team":
-		return bad("interface %s is a %s, which AF_XDP would lose packets on; use udp://, or name a card or veth without one", l.name, l.kind)
-	case l.flags&unix.IFF_UP == 0:
-		return bad("interface %s is down; bring it up with: ip link set dev %s up", l.name, l.name)
-	case !l.ether:
-		return bad("interface %s is no Ethernet", l.name)
-	case l.mtu < minMTU:
-		return bad("interface %s has an MTU of %d bytes, at least %d are needed", l.name, l.mtu, minMTU)
-	case cfg.MTU > l.mtu:
-		return bad("mtu %d is more than interface %s carries; at most %d", cfg.MTU, l.name, l.mtu)
-	case l.queues > 0 && cfg.Queue+cfg.Queues > l.queues:
-		return bad("interface %s has no receive queue %d; it has %d, counted from 0", l.name, cfg.Queue+cfg.Queues-1, l.queues)
+	case l.Kind == "vlan" || l.Kind == "macvlan" || l.Kind == "ipvlan" || l.Kind == "bond" || l.Kind == "team":
+		return bad("interface %s is a %s, which AF_XDP would lose packets on; use udp://, or name a card or veth without one", l.Name, l.Kind)
+	case l.Flags&unix.IFF_UP == 0:
+		return bad("interface %s is down; bring it up with: ip link set dev %s up", l.Name, l.Name)
+	case !l.Ether:
+		return bad("interface %s is no Ethernet", l.Name)
+	case l.MTU < minMTU:
+		return bad("interface %s has an MTU of %d bytes, at least %d are needed", l.Name, l.MTU, minMTU)
+	case cfg.MTU > l.MTU:
+		return bad("mtu %d is more than interface %s carries; at most %d", cfg.MTU, l.Name, l.MTU)
+	case l.Queues > 0 && cfg.Queue+cfg.Queues > l.Queues:
+		return bad("interface %s has no receive queue %d; it has %d, counted from 0", l.Name, cfg.Queue+cfg.Queues-1, l.Queues)
 	}
-	list, err := nl.addresses(l.index)
+	list, err := nl.Addresses(l.Index)
 	if err != nil {
-		return l, ip, fmt.Errorf("xdp: cannot look at the addresses of %s: %w", l.name, err)
+		return l, ip, fmt.Errorf("xdp: cannot look at the addresses of %s: %w", l.Name, err)
 	}
 	if len(list) == 0 {
-		return bad("interface %s has no IPv4 address; give it one with: ip address add ADDRESS/BITS dev %s", l.name, l.name)
+		return bad("interface %s has no IPv4 address; give it one with: ip address add ADDRESS/BITS dev %s", l.Name, l.Name)
 	}
 	return l, list[0], nil
 }
 
 // claim makes sure that no other member is on the interface.
-func (d *Driver) claim(l *link) (*iflock.Lock, error) {
-	lock, err := iflock.Exclusive(l.index, d.cfg.Group)
+func (d *Driver) claim(l *iface.Link) (*iflock.Lock, error) {
+	lock, err := iflock.Exclusive(l.Index, d.cfg.Group)
 	switch {
 	case errors.Is(err, iflock.ErrHeld):
-		return nil, fmt.Errorf("%w: %s: %w", ErrInUse, l.name, err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrInUse, l.Name, err)
 	case err != nil:
-		return nil, fmt.Errorf("xdp: cannot claim interface %s: %w", l.name, err)
+		return nil, fmt.Errorf("xdp: cannot claim interface %s: %w", l.Name, err)
 	}
 	return lock, nil
 }
@@ -239,7 +242,7 @@ func (d *Driver) start() error {
 
 // rebuild connects again, to an interface that has returned. The control's thread calls it, while
 // the engine's has no attachment.
-func (d *Driver) rebuild(l *link) (*attachment, error) {
+func (d *Driver) rebuild(l *iface.Link) (*attachment, error) {
 	if d.cfg.Socket != "own" {
 		return nil, fmt.Errorf("%w: a socket of asavie/xdp owns its packet memory, so it cannot be replaced while it runs; restart the member", ErrUnsupported)
 	}
@@ -253,8 +256,8 @@ func (d *Driver) rebuild(l *link) (*attachment, error) {
 		return nil, err
 	}
 	n.lock = lock
-	if err := d.kernel.join(l.index, &d.cfg); err != nil {
-		d.log.Warn("xdp: cannot join the group again", "interface", l.name, "error", err)
+	if err := d.kernel.join(l.Index, &d.cfg); err != nil {
+		d.log.Warn("xdp: cannot join the group again", "interface", l.Name, "error", err)
 	}
 	return n, nil
 }
@@ -271,6 +274,9 @@ func (d *Driver) heed() {
 	if n.newMAC && n.mac != d.mac {
 		d.mac = n.mac
 		d.setTemplates()
+	}
+	if n.mtu > 0 {
+		d.pack = min(max(n.mtu, minMTU), d.mtu)
 	}
 	if !n.changed {
 		return
@@ -366,6 +372,24 @@ func (d *Driver) Addr(e buf.Endpoint) netip.AddrPort { return ip4.Addr(e) }
 
 // State reports whether packets flow.
 func (d *Driver) State() State { return d.state }
+
+// Way says how datagrams can leave at the moment. After the interface's MTU was lowered new datagrams should be shorter
+// than Datagram; what was packed before goes to the card as it is, and most send it.
+func (d *Driver) Way() buf.Way {
+	down := d.state != Up || d.attachment == nil
+	return buf.Way{Pack: d.pack - ipSize - udpSize, Longest: d.Datagram(), Shut: down, Down: down}
+}
+
+// NoWay says why there is no way out. It is empty where there is one.
+func (d *Driver) NoWay() string {
+	switch {
+	case d.state == Down:
+		return "the link is down"
+	case d.state != Up || d.attachment == nil:
+		return "the interface is gone"
+	}
+	return ""
+}
 
 // Mode says how packets travel: such as "generic copy" or "native zero-copy"; "none" while the
 // interface is gone.

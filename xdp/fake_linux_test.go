@@ -82,7 +82,7 @@ func fakeDriver(t *testing.T) (*Driver, *fakeSocket) {
 		t.Fatal(err)
 	}
 	s := &fakeSocket{memory: make([]byte, cfg.buffers()*smallChunk), batch: 32}
-	d := &Driver{kernel: kernelSockets{-1, -1}, peers: new(peers), last: new(peer), attachment: &attachment{socket: s}, mac: mac{2, 1}}
+	d := &Driver{kernel: kernelSockets{own: -1, group: -1}, peers: new(peers), last: new(peer), attachment: &attachment{socket: s}, mac: mac{2, 1}}
 	d.cfg, d.log, d.mtu = cfg, cfg.Logger, 1500
 	d.memory = umem{mem: s.memory, chunk: smallChunk, shift: shiftOf(smallChunk)}
 	d.local, d.group, d.supply = ep("10.0.0.1:1000"), EndpointOf(cfg.Group), supply{goal: cfg.posts(), enough: cfg.posts()}

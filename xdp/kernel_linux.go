@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/internal/iface"
 	"github.com/activeblaze/blaze/internal/ip4"
 	"golang.org/x/sys/unix"
 )
@@ -17,13 +18,14 @@ import (
 // address is not known yet.
 type kernelSockets struct {
 	own, group int
+	joined     int // index of the interface that the group was joined on
 }
 
 const kernelBuffer = 4 << 20 // bytes: a fallback needs no more
 
 // openKernel opens the sockets on the interface and returns the own address.
-func openKernel(l *link, ip [4]byte, cfg *Config) (k kernelSockets, local buf.Endpoint, err error) {
-	k = kernelSockets{-1, -1}
+func openKernel(l *iface.Link, ip [4]byte, cfg *Config) (k kernelSockets, local buf.Endpoint, err error) {
+	k = kernelSockets{own: -1, group: -1}
 	defer func() {
 		if err != nil {
 			k.close()
@@ -59,7 +61,7 @@ func openKernel(l *link, ip [4]byte, cfg *Config) (k kernelSockets, local buf.En
 	// What a Queue sends to the group leaves here.
 	step("IP_MULTICAST_TTL", option(&k.own, unix.IPPROTO_IP, unix.IP_MULTICAST_TTL, cfg.TTL))
 	step("IP_MULTICAST_LOOP", option(&k.own, unix.IPPROTO_IP, unix.IP_MULTICAST_LOOP, 0))
-	step(fmt.Sprintf("bind %v of interface %s", netip.AddrFrom4(ip), l.name), func() error {
+	step(fmt.Sprintf("bind %v of interface %s", netip.AddrFrom4(ip), l.Name), func() error {
 		return unix.Bind(k.own, &unix.SockaddrInet4{Addr: ip})
 	})
 	step("read the own port", func() error {
@@ -78,7 +80,7 @@ func openKernel(l *link, ip [4]byte, cfg *Config) (k kernelSockets, local buf.En
 	step("SO_ATTACH_FILTER", func() error { return k.want(cfg.Cluster, cfg.Lanes) })
 	// Otherwise the socket would receive the group's datagrams on interfaces that other programs joined.
 	step("IP_MULTICAST_ALL", option(&k.group, unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 0))
-	step(fmt.Sprintf("join %v on interface %s", cfg.Group.Addr(), l.name), func() error { return k.join(l.index, cfg) })
+	step(fmt.Sprintf("join %v on interface %s", cfg.Group.Addr(), l.Name), func() error { return k.join(l.Index, cfg) })
 	return k, local, err
 }
 
@@ -89,6 +91,10 @@ func (k *kernelSockets) join(index int, cfg *Config) error {
 	if err := unix.SetsockoptIPMreqn(k.own, unix.IPPROTO_IP, unix.IP_MULTICAST_IF, &unix.IPMreqn{Ifindex: int32(index)}); err != nil {
 		return err
 	}
+	if k.joined != 0 { // the membership is only the socket's now, and counts
+		_ = unix.SetsockoptIPMreqn(k.group, unix.IPPROTO_IP, unix.IP_DROP_MEMBERSHIP, &unix.IPMreqn{Multiaddr: mreq.Multiaddr, Ifindex: int32(k.joined)})
+	}
+	k.joined = index
 	err := unix.SetsockoptIPMreqn(k.group, unix.IPPROTO_IP, unix.IP_ADD_MEMBERSHIP, mreq)
 	switch {
 	case errors.Is(err, unix.EADDRINUSE): // it is one

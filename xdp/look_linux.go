@@ -3,6 +3,7 @@ package xdp
 import (
 	"fmt"
 
+	"github.com/activeblaze/blaze/internal/iface"
 	"golang.org/x/sys/unix"
 )
 
@@ -13,18 +14,18 @@ func LookAt(cfg Config) (Look, error) {
 	if err != nil {
 		return Look{}, err
 	}
-	nl, err := openNetlink(0)
+	nl, err := iface.OpenNetlink(0)
 	if err != nil {
 		return Look{}, err
 	}
-	defer nl.close()
-	l, err := nl.link(cfg.Interface, 0)
+	defer nl.Close()
+	l, err := nl.Link(cfg.Interface, 0)
 	if err != nil {
 		return Look{}, fmt.Errorf("xdp: interface %s: %w", cfg.Interface, err)
 	}
 	at := Look{
-		Name: l.name, Index: l.index, Kind: l.kind, Loopback: l.loopback(), Virtual: l.virtual(),
-		Up: l.up(), MTU: l.mtu, Queues: l.queues,
+		Name: l.Name, Index: l.Index, Kind: l.Kind, Loopback: l.Loopback(), Virtual: l.Virtual(),
+		Up: l.Up(), MTU: l.MTU, Queues: l.Queues,
 	}
 	if _, _, at.Err = findLink(nl, &cfg); at.Err == nil {
 		var rungs []rung

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/activeblaze/blaze/buf"
@@ -94,6 +95,9 @@ func openAuto(cfg *Config) (*Attachment, error) {
 		if err == nil {
 			a.Reason = "auto: " + a.Reason
 			return a, nil
+		}
+		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+			return nil, err // the host could, and this process as well with more descriptors
 		}
 		// Where udp cannot be had either, for the same reason or another, its error counts.
 		why = "auto: " + statement(err).Error()
@@ -181,6 +185,15 @@ func (a *Attachment) Addr(e buf.Endpoint) netip.AddrPort {
 		return a.xdp.Addr(e)
 	}
 	return a.udp.Addr(e)
+}
+
+// NoWay says why nothing can leave at the moment, such as "the interface is gone". It is empty where something can. It
+// belongs to the first engine's thread.
+func (a *Attachment) NoWay() string {
+	if a.xdp != nil {
+		return a.xdp.NoWay()
+	}
+	return a.udp.NoWay()
 }
 
 // UDP returns the counters of the sockets, which are zero over xdp.

@@ -85,3 +85,6 @@ func (l *Late) Wait(d time.Duration) {
 	}
 	l.Driver.Wait(d)
 }
+
+// Way implements engine.Follower.
+func (l *Late) Way() buf.Way { return engine.WayOf(l.Driver) }

@@ -46,3 +46,6 @@ func (d *Driver) Recv(batch []buf.Received) int {
 
 // Dropped is the number of datagrams lost so far.
 func (d *Driver) Dropped() uint64 { return d.dropped }
+
+// Way implements engine.Follower.
+func (d *Driver) Way() buf.Way { return engine.WayOf(d.Driver) }

@@ -38,3 +38,6 @@ func (d *Driver) Send(batch []buf.Send) (int, error) {
 	d.tracer.Sending()
 	return d.Driver.Send(batch)
 }
+
+// Way implements engine.Follower.
+func (d *Driver) Way() buf.Way { return engine.WayOf(d.Driver) }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 
@@ -56,6 +57,38 @@ func TestAutoFallsBack(t *testing.T) {
 			}
 			a.Shutdown()
 		})
+	}
+}
+
+// Without descriptors auto:// does not take udp, which would need fewer: the error says what is missing.
+func TestAutoWithoutDescriptors(t *testing.T) {
+	testnet.NeedAFXDP(t)
+	na, _ := testnet.Pair(t)
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	had := uint64(len(list)) - 1
+	for _, spare := range []uint64{8, 10, 12} { // udp takes 6
+		ch, err := blaze.NewChannel(over(t, "auto", "v0", ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		na.Do(func() {
+			if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: had + spare, Max: before.Max}, nil); err != nil {
+				t.Fatal(err)
+			}
+			err = ch.Start()
+			_ = unix.Prlimit(0, unix.RLIMIT_NOFILE, &before, nil)
+		})
+		if !errors.Is(err, unix.EMFILE) || errors.Is(err, blaze.ErrUnsupported) {
+			t.Errorf("with %d descriptors: %v, transport %q", spare, err, ch.Stats().Transport)
+		}
+		ch.Shutdown()
 	}
 }
 

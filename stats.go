@@ -39,8 +39,8 @@ type Stats struct {
 
 	Limits []StreamLimit // of each stream that this member sends: what keeps its rate from being higher
 
-	Room    int // bytes of arriving datagrams that the host buffers for this member
-	Payload int // bytes of the largest UDP payload, now: it is less while the interface's MTU is
+	Room    int    // bytes of arriving datagrams that the host buffers for this member
+	Payload int    // bytes of the largest UDP payload, now: it is less while the interface's MTU is
 	NoWay   string // why nothing can leave at the moment, such as "the interface is gone"; empty: it can
 	Buffers BufferStats
 

@@ -66,6 +66,53 @@ func TestRingOfSeveralSizes(t *testing.T) {
 	}
 }
 
+// The MTU of one member's interface is lowered in the middle of traffic, and raised again: what it sends from then on fits,
+// whole messages, what was packed before, and messages in fragments of which some are sent. No ring ends for it.
+func TestMTULoweredInARing(t *testing.T) {
+	for seed := range uint64(20) {
+		rng := rand.New(rand.NewPCG(seed, 3))
+		sent, longest := 0, 1472
+		r := sizes(t, 1472, 1472, 1472)
+		narrow := r.nodes[rng.IntN(3)]
+		r.heard = func(_ *rigNode, b []byte) {
+			if h, ok := wire.Peek(b); ok && h.Transmitter == narrow.p.cfg.Self && len(b) > longest {
+				t.Fatalf("seed %d: %d bytes left, of at most %d", seed, len(b), longest)
+			}
+		}
+		r.form()
+		views := narrow.p.Stats().Views
+		for _, mtu := range []int{1372, 1472, 548, 1472} {
+			for range 30 {
+				n := r.nodes[rng.IntN(3)]
+				for range 2 {
+					if n.p.Offer(r.now, "a", 0, make([]byte, []int{10, 700, 1400, 20_000}[rng.IntN(4)]), false) == nil {
+						sent++
+					}
+				}
+				r.run(20 * time.Microsecond)
+			}
+			if !r.until(time.Second, func() bool { return narrow.p.out.empty() }) {
+				t.Fatal("what was on its way does not leave")
+			}
+			longest = mtu
+			narrow.p.Fit(r.now, buf.Way{Pack: mtu, Longest: mtu})
+		}
+		ok := r.until(3*time.Second, func() bool {
+			for _, n := range r.nodes {
+				if n.count < sent {
+					return false
+				}
+			}
+			return true
+		})
+		if got := narrow.p.Stats().Views; !ok || got != views {
+			t.Fatalf("seed %d: delivered %d, %d, %d of %d; %d views", seed, r.nodes[0].count, r.nodes[1].count, r.nodes[2].count, sent, got-views)
+		}
+		r.same(sent)
+		r.done()
+	}
+}
+
 // A member that takes less joins a ring in which longer datagrams are on their way. It cannot take part
 // in their recovery; in the end there is one ring, and all that is sent from then on is delivered.
 func TestSmallerMemberJoinsBusyRing(t *testing.T) {

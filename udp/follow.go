@@ -168,7 +168,8 @@ func (f *follower) arrange(s *iface.Seen) bool {
 			"interface", s.Name, "was", f.local, "now", s.Addrs[0])
 		f.local = s.Addrs[0]
 	}
-	if f.joined != s.Index || f.way.shut {
+	// After a carrier was lost, too: the switch behind it may be another one, which does not know who wants the group.
+	if f.joined != s.Index || f.way.down {
 		if err := f.sockets.rejoin(s); err != nil {
 			return f.fails("join the group again", err)
 		}

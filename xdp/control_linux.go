@@ -47,6 +47,7 @@ type control struct {
 	event     int
 	kernel    *kernelSockets
 	build     func(*iface.Link) (*attachment, error) // makes a new socket on an interface that has returned
+	rejoin    func(index int) error                  // has the group's socket join again on the interface
 	wake      func()
 	log       *slog.Logger
 	namespace int                // the network namespace, for the thread of run
@@ -421,6 +422,11 @@ func (c *control) report(s State) {
 	// Up is always reported: the engine's thread may have found the link down by itself.
 	if s == c.state && s != Up {
 		return
+	}
+	if s == Up && c.state == Down && c.rejoin != nil {
+		if err := c.rejoin(c.follower.Index); err != nil { // the switch may be another one, which does not know who wants the group
+			c.log.Warn("xdp: cannot join the group again", "interface", c.follower.Name, "error", err)
+		}
 	}
 	if s != c.state {
 		if c.state == Up {

@@ -138,6 +138,7 @@ func (d *Driver) open() (err error) {
 	}
 	c := &d.control
 	c.follower, c.mac, c.kernel, c.wake, c.log = iface.Follower{Name: l.Name, Index: l.Index}, l.MAC, &d.kernel, d.Wake, d.log
+	c.rejoin = func(index int) error { return d.kernel.join(index, &d.cfg) }
 	c.build, c.local = d.rebuild, ip4.Addr(d.local).Addr()
 	state := Up
 	if !l.Up() {

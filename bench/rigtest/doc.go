@@ -6,6 +6,7 @@
 //   - Networks that are not clean: a bottleneck at a receiver and at a sender, for one sender and for two, that stays and
 //     that goes; full-sized datagrams that do not pass; unicast that is blocked; reordering and doubling; one receiver
 //     that loses most.
+//   - An interface that goes and comes back, gets another address, another name, another MTU, under load.
 //   - An idle ring rests.
 //   - A ring settles where two members do not receive each other, where a path is narrow, and where a member starves.
 //   - A member that is killed leaves a clean interface, and the next one starts.

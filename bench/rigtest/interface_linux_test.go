@@ -3,6 +3,7 @@ package rigtest
 import (
 	"encoding/binary"
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -27,6 +28,7 @@ const back = time.Second
 // renamed, MTU changed. Within a second of its return messages arrive at all again, in order; each message is
 // delivered or its loss told.
 func TestInterfaceUnderLoad(t *testing.T) {
+	short := testing.Short() || os.Getenv("CI") != ""
 	for _, o := range over {
 		for _, f := range []struct {
 			name string
@@ -51,7 +53,7 @@ func TestInterfaceUnderLoad(t *testing.T) {
 				func(_ *testnet.Hub, n *testnet.Namespace, _ int) { n.IP(t, "link set v0 mtu 1500") }},
 		} {
 			for which, whose := range []string{"sender", "receiver"} {
-				if testing.Short() && (f.name == "renamed" || f.name == "mtu" || which == 1 && f.name != "anew") {
+				if short && (f.name == "renamed" || f.name == "mtu" || which == 1 && f.name != "anew") {
 					continue
 				}
 				t.Run(o.name+"/"+f.name+"/"+whose, func(t *testing.T) {
@@ -59,7 +61,7 @@ func TestInterfaceUnderLoad(t *testing.T) {
 					g.flow(t, 300*time.Millisecond, 200)
 					f.away(g.hub, g.hosts[which], which)
 					away := time.Second
-					if testing.Short() {
+					if short {
 						away = 300 * time.Millisecond
 					}
 					g.flow(t, away, 200)

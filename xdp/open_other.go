@@ -37,6 +37,8 @@ func (*Driver) Pool() *buf.Pool                      { return nil }
 func (*Driver) State() State                         { return Closed }
 func (*Driver) Mode() string                         { return "none" }
 func (*Driver) Reason() string                       { return "" }
+func (*Driver) Way() buf.Way                         { return buf.Way{Shut: true, Down: true} }
+func (*Driver) NoWay() string                        { return "" }
 func (*Driver) Stats() Stats                         { return Stats{} }
 func (*Driver) Accounting() (Accounting, error)      { return Accounting{}, nil }
 func (*Driver) Queues() []*Queue                     { return nil }

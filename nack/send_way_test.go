@@ -35,7 +35,7 @@ func lowered(net *network, sender *node) (to func(n int), sends map[uint64]int) 
 func TestMTULoweredAndRaised(t *testing.T) {
 	for _, protocol := range []wire.Protocol{wire.NACK, wire.Hybrid} {
 		net, sender, s := pairOf(t, 3, protocol)
-		to, sends := lowered(net, sender)
+		_, sends := lowered(net, sender)
 		load := func(d time.Duration) {
 			for end := net.now.Add(d); net.now < end; {
 				net.offer(sender, s, 3, 1300)
@@ -86,12 +86,11 @@ func TestMTULoweredAndRaised(t *testing.T) {
 // The MTU stays low: receivers are told what cannot be sent any more, and go on.
 func TestMTUStaysLow(t *testing.T) {
 	net, sender, s := pairOf(t, 2, wire.NACK)
-	to, _ := lowered(net, sender)
 	net.offer(sender, s, 10, 1300)
 	net.run(50 * time.Millisecond)
 	net.filter = func(from, _ *node, _ *wire.Datagram) bool { return from != sender }
 	net.offer(sender, s, 10, 1420)
-	to, _ = lowered(net, sender)
+	to, _ := lowered(net, sender)
 	to(1372)
 	net.run(10 * time.Millisecond)
 	for range 12 {

@@ -258,7 +258,7 @@ func (r *start) limits() (all []StreamLimit) {
 	now := r.Engine(0).Now()
 	for _, lane := range r.Member().Lanes() {
 		m := lane.Limited(now)
-		l := StreamLimit{Stream: uint32(lane.ID), Protocol: protocolOf(lane.ID.Protocol()), By: LimitedBy(m.By), Pace: int64(8 * m.Pace), For: m.For}
+		l := StreamLimit{Stream: uint32(lane.ID), Protocol: protocolOf(lane.ID.Protocol()), By: LimitedBy(m.By), Pace: int64(min(8*m.Pace, 1<<62)), For: m.For}
 		if m.Member != (wire.MemberID{}) && m.By != core.ByApplication && m.By != core.ByMaxRate {
 			l.Receiver, l.Addr = MemberID(m.Member), r.res.Addr(m.Endpoint)
 		}

@@ -226,6 +226,100 @@ func TestForgeriesAreBounded(t *testing.T) {
 	}
 }
 
+// Reports that lie about what arrived slow a stream no further than to rateMin, and only while their receiver is waited
+// for; meanwhile that one is named. Reports of a member that nobody knows change no pace.
+func TestReportsThatLie(t *testing.T) {
+	type lie func(i int, s *Sender) wire.Status
+	honest := func(s *Sender) wire.Status { // but for what arrived
+		return wire.Status{Next: s.sent, Highest: s.sent, Limit: s.sent + 1000, Room: 1 << 30}
+	}
+	for _, c := range []struct {
+		name  string
+		lie   lie
+		slows bool // the stream, while it is told
+	}{
+		{"nothing arrives", func(i int, s *Sender) wire.Status {
+			st := honest(s)
+			st.Arrived, st.Clock = 1, uint64(i+1)*1e6
+			return st
+		}, true},
+		{"a tenth arrives", func(i int, s *Sender) wire.Status {
+			st := honest(s)
+			st.Arrived, st.Clock = 1+s.pace.sent/10, uint64(i+1)*1e6
+			return st
+		}, true},
+		{"2^63 bytes arrive", func(i int, s *Sender) wire.Status {
+			st := honest(s)
+			st.Arrived, st.Clock = uint64(i%2)<<63+uint64(i), uint64(i+1)*1e6
+			return st
+		}, false},
+		{"no time passes", func(i int, s *Sender) wire.Status {
+			st := honest(s)
+			st.Arrived, st.Clock = uint64(i), 7
+			return st
+		}, false},
+		{"time goes backwards", func(i int, s *Sender) wire.Status {
+			st := honest(s)
+			st.Arrived, st.Clock = uint64(i), math.MaxUint64-uint64(i)*1e6
+			return st
+		}, false},
+		{"time leaps", func(i int, s *Sender) wire.Status {
+			st := honest(s)
+			st.Arrived, st.Clock = uint64(i), uint64(i)<<60+1
+			return st
+		}, false},
+		{"always behind", func(i int, s *Sender) wire.Status {
+			return wire.Status{Next: s.first, Highest: s.first + 1, Limit: s.first + 1, Room: 1, Arrived: 1, Clock: uint64(i+1) * 1e6}
+		}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			net, sender, s := pair(t, 1, 1)
+			net.hostile = true
+			honest := net.nodes[1]
+			h := honest.p.header(testStream)
+			h.Transmitter = wire.MemberID{66}
+			rate := func(d time.Duration, lies bool) float64 {
+				before, end := honest.stream(sender.id, testStream).delivered, net.now.Add(d)
+				for i := 0; net.now < end; i++ {
+					if lies {
+						st := c.lie(i, s)
+						st.Origin, st.OriginIncarnation = sender.id, 1
+						if err := net.inject(sender, 99, forge(h, func(b []byte) []byte { return wire.AppendStatus(b, st) })); err != nil {
+							t.Fatal(err)
+						}
+					}
+					net.offer(sender, s, 40, 1000)
+					net.run(time.Millisecond)
+				}
+				return float64(honest.stream(sender.id, testStream).delivered-before) / d.Seconds()
+			}
+			free := rate(200*time.Millisecond, false)
+			told := rate(400*time.Millisecond, true)
+			l := s.Limited(net.now)
+			t.Logf("%.0f messages/s, %.0f while it lies, limited by %+v, pace %.0f", free, told, l, s.pace.rate)
+			switch {
+			case !c.slows:
+				if told < 0.9*free {
+					t.Errorf("%.0f messages/s, %.0f while it lies", free, told)
+				}
+			case l.By != core.ByApplication && l.Member != h.Transmitter:
+				t.Errorf("limited by %+v, not by the one that lies", l)
+			}
+			if r := s.pace.rate; r != 0 && !(r >= rateMin) {
+				t.Errorf("a pace of %v bytes/s", r)
+			}
+			net.run(2 * time.Second) // it is silent, and not waited for any more
+			if s.findReceiver(h.Transmitter) != nil {
+				t.Fatal("it is still waited for")
+			}
+			if after := rate(200*time.Millisecond, false); after < 0.9*free || s.pace.rate != 0 {
+				t.Errorf("%.0f messages/s before, %.0f after it, pace %v", free, after, s.pace.rate)
+			}
+			net.done()
+		})
+	}
+}
+
 // only checks one member's streams and takes the rest as it comes.
 type only struct {
 	from wire.MemberID

@@ -195,6 +195,21 @@ func TestPlantedDefects(t *testing.T) {
 			r.gap(901*ms, 1, 1, core.LossReset)
 			return r
 		}, options, []string{"RM-6"}},
+		{"given up while all leave", func() *run {
+			r := begin()
+			r.send(ms, 1)
+			r.Fault(2*ms, Finished, 0, 0)
+			r.gap(3*ms, 1, 1, core.LossRetention)
+			return r
+		}, options, nil},
+		{"evicted for its slowness", func() *run {
+			r := begin()
+			r.send(ms, 1)
+			r.receiver(ms, ReceiverJoined)
+			r.receiver(2*ms, ReceiverEvicted)
+			r.gap(3*ms, 1, 1, core.LossReset)
+			return r
+		}, Options{Bound: 50 * time.Millisecond, Flight: time.Millisecond, Evicts: true}, nil},
 		{"not repaired in reliable mode", func() *run {
 			r := begin()
 			r.send(ms, 1)

@@ -17,6 +17,8 @@ type Options struct {
 	// Fastest: senders do not wait for receivers, so that data may leave the
 	// retransmit window before it is repaired (RM-6).
 	Fastest bool
+	// Evicts: senders evict receivers that are too slow, whose losses that explains (RM-6).
+	Evicts bool
 	// Drop: subscriptions drop what they have no room for (RM-6, RM-14).
 	Drop bool
 	// Heavy: so much is lost that a sender may seem silent without a cause (RM-17).

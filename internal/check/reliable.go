@@ -13,9 +13,21 @@ import (
 func RM6(l *Log, o Options) []Violation {
 	r := report{log: l, id: "RM-6"}
 	q := newQuarantine(l, o.Eviction)
+	type receiver struct {
+		proc Proc
+		of   Stream
+	}
+	evicted := map[receiver]bool{}
+	finished := false // all members leave, one after the other: a sender need not keep what one lacks that has left before it
 	for i := range l.Records {
 		d := &l.Records[i]
 		q.note(d)
+		switch {
+		case d.Kind == ReceiverEvicted && o.Evicts:
+			evicted[receiver{d.Peer, d.Stream}] = true
+		case d.Kind == Finished:
+			finished = true
+		}
 		if d.Kind != Gap || d.Stream == Unknown || !l.Streams[d.Stream].Reliable() {
 			continue
 		}
@@ -30,7 +42,7 @@ func RM6(l *Log, o Options) []Violation {
 		case core.LossRetention, core.LossReset:
 			// Its sender also forgets a receiver that it had no report from, so a gap that the end
 			// of the sender leaves may be reported this way too.
-			if !o.Fastest && !ended && !apart {
+			if !o.Fastest && !ended && !apart && !finished && !evicted[receiver{d.Proc, d.Stream}] {
 				r.add(i, "the sender keeps what a live receiver lacks")
 			}
 		case core.LossSlowConsumer:

@@ -73,8 +73,13 @@ func RM16(l *Log) []Violation {
 const (
 	// silenceLeast is for how long nothing has come from a sender that is reported as silent.
 	silenceLeast = 800 * time.Millisecond
-	// silenceMost is how long the report may take after the sender's crash.
+	// silenceMost is how long the report may take after the sender's crash where it sent something in the last restAfter,
+	// silenceRest where it sent nothing: its heartbeats come once a second then.
 	silenceMost = time.Second
+	silenceRest = 3500 * time.Millisecond
+	restAfter   = time.Minute
+	// restEnds is how long before its crash a sender must have sent something for receivers to know.
+	restEnds = 100 * time.Millisecond
 )
 
 // RM17 (silence has a cause): a stream is reported as silent only if, in the time that the report
@@ -130,7 +135,7 @@ func (s *lastly) end(at clock.Time) { s.now, s.until = max(s.now-1, 0), at }
 func (s *lastly) lasted(since clock.Time) bool { return s.now > 0 || s.until != 0 && s.until > since }
 
 // RM18 (a crash shows): every process that receives a stream reports it as silent, or as left, within
-// a second after its sender crashed.
+// a second after its sender crashed, or 3.5 where the stream had been idle for a minute.
 func RM18(l *Log) []Violation {
 	r := report{log: l, id: "RM-18"}
 	received := newTable[Kind](l)
@@ -139,16 +144,20 @@ func RM18(l *Log) []Violation {
 		if d.Kind >= StreamStarted && d.Kind <= StreamRefused && d.Stream != Unknown {
 			*received.at(d.Proc, d.Stream) = d.Kind
 		}
-		if d.Kind != Crash || l.End() < d.At.Add(silenceMost) {
+		if d.Kind != Crash {
 			continue
 		}
 		for s := range l.Streams {
 			if l.Streams[s].Sender != d.Proc {
 				continue
 			}
+			by := d.At.Add(l.silenceMost(d.At, Stream(s)))
+			if l.End() < by {
+				continue
+			}
 			for p := range l.Procs {
 				last := *received.at(Proc(p), Stream(s))
-				if (last == StreamStarted || last == StreamResumed) && !l.shows(i, Proc(p), Stream(s)) {
+				if (last == StreamStarted || last == StreamResumed) && !l.shows(i, Proc(p), Stream(s), by) {
 					r.add(i, "%s did not report the silence of %s", l.procName(Proc(p)), l.streamName(Stream(s)))
 				}
 			}
@@ -157,10 +166,22 @@ func RM18(l *Log) []Violation {
 	return r.done()
 }
 
-// shows reports whether p reports the end of s in time after record i, or need not: it ended itself,
-// or was paused.
-func (l *Log) shows(i int, p Proc, s Stream) bool {
-	by := l.Records[i].At.Add(silenceMost)
+// silenceMost is how long the report that s is silent may take after a crash.
+func (l *Log) silenceMost(crash clock.Time, s Stream) time.Duration {
+	last := l.Streams[s].Opened
+	for _, i := range l.Streams[s].sent {
+		if at := l.Records[i].At; at <= crash.Add(-restEnds) {
+			last = at
+		}
+	}
+	if crash.Sub(last) < restAfter {
+		return silenceMost
+	}
+	return silenceRest
+}
+
+// shows reports whether p reports the end of s by then, after record i, or need not: it ended itself, or was paused.
+func (l *Log) shows(i int, p Proc, s Stream, by clock.Time) bool {
 	if end := l.Procs[p].Ended; end != 0 && end < by || l.paused(i, p) {
 		return true
 	}

@@ -88,6 +88,18 @@ func TestStreamEvents(t *testing.T) {
 			r.stream(2*second+1, StreamSilent)
 			r.Fault(4*second, Finished, 0, 0)
 		}, []string{"RM-18"}},
+		{"crash of an idle sender in time", func(r *run) {
+			r.stream(3, StreamStarted)
+			r.Crash(62*second, r.a)
+			r.stream(65*second, StreamSilent)
+			r.Fault(70*second, Finished, 0, 0)
+		}, nil},
+		{"crash of an idle sender too late", func(r *run) {
+			r.stream(3, StreamStarted)
+			r.Crash(62*second, r.a)
+			r.stream(66*second, StreamSilent)
+			r.Fault(70*second, Finished, 0, 0)
+		}, []string{"RM-18"}},
 		{"crash while the receiver is paused", func(r *run) {
 			r.stream(3, StreamStarted)
 			r.Fault(second/2, Pause, r.b, r.b)

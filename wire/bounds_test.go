@@ -292,7 +292,7 @@ func TestSizes(t *testing.T) {
 	if n := len(AppendHeartbeat(nil, Heartbeat{})); n != HeartbeatLen {
 		t.Errorf("heartbeat of %d bytes", n)
 	}
-	if n := len(AppendHeartbeat(nil, Heartbeat{WantStatus: true, Pause: 1})); n != HeartbeatMax {
+	if n := len(AppendHeartbeat(nil, Heartbeat{WantStatus: true, Pause: 1, Evicted: true})); n != HeartbeatMax {
 		t.Errorf("longest heartbeat of %d bytes", n)
 	}
 	if n := len(AppendStatus(nil, Status{})); n != StatusLen {

@@ -54,6 +54,8 @@ var golden = []struct {
 	{"heartbeat-empty", []any{Heartbeat{First: 1, Last: 0, FirstMessage: 1, NextMessage: 1, SentAt: 1, WantStatus: true}}},
 	{"heartbeat-pause", []any{Heartbeat{First: 3, Last: 9, FirstMessage: 30, NextMessage: 110, SentAt: 123456789, RoundTrip: 25000, Receivers: 3, Pause: 250000},
 		Heartbeat{First: 3, Last: 9, FirstMessage: 30, NextMessage: 110, SentAt: 123456790, RoundTrip: 25000, Receivers: 3, WantStatus: true, Pause: 1}}},
+	{"heartbeat-evicted", []any{Heartbeat{First: 3, Last: 9, FirstMessage: 30, NextMessage: 110, SentAt: 123456789, RoundTrip: 25000, Receivers: 3, Pause: 1000000, Evicted: true},
+		Heartbeat{First: 3, Last: 9, FirstMessage: 30, NextMessage: 110, SentAt: 123456790, RoundTrip: 25000, Receivers: 3, WantStatus: true, Evicted: true}}},
 	{"status-pause", []any{Status{Origin: testOrigin, OriginIncarnation: 4, Next: 12, Highest: 12, Limit: 4108, Room: 212992, Echo: 123456789, Held: 800, Pause: 5000000}}},
 	{"status-arrived", []any{Status{Origin: testOrigin, OriginIncarnation: 4, Next: 12, Highest: 12, Limit: 4108, Room: 212992, Arrived: 123456, Clock: 987654321}}},
 	{"status", []any{Status{Origin: testOrigin, OriginIncarnation: 4, Next: 12, Highest: 321, Limit: 4108, Room: 212992, Echo: 123456789, Held: 800, Missed: 302, Gone: 1}}},

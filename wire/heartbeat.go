@@ -19,12 +19,16 @@ type Heartbeat struct {
 	// Pause is after how many µs at the latest the next heartbeat is sent. A receiver whose sender gives it may
 	// report as rarely as its Status.Pause says. 0: not given.
 	Pause uint32
+
+	// Evicted says, to the one member that the datagram goes to, that the sender waits for it no more, since it held
+	// the stream up.
+	Evicted bool
 }
 
-// HeartbeatLen is the length of a heartbeat frame in bytes; HeartbeatMax is it with WantStatus and Pause.
+// HeartbeatLen is the length of a heartbeat frame in bytes; HeartbeatMax is it with WantStatus, Pause and Evicted.
 const (
 	HeartbeatLen = 2 + heartbeatBody
-	HeartbeatMax = HeartbeatLen + 2 + 5
+	HeartbeatMax = HeartbeatLen + 2 + 5 + 2
 
 	heartbeatBody = 5*9 + 2*5
 )
@@ -39,6 +43,7 @@ var heartbeatLayout = newLayout(heartbeatInRange,
 	fixed32,                         // receivers
 	optional(field{kind: kindTrue}), // want_status
 	optional(fixed32),               // pause
+	optional(field{kind: kindTrue}), // evicted
 ).withLooseTail()
 
 // AppendHeartbeat appends h as one frame. It checks nothing: a receiver refuses values outside
@@ -50,6 +55,9 @@ func AppendHeartbeat(dst []byte, h Heartbeat) []byte {
 	}
 	if h.Pause != 0 {
 		body += 5
+	}
+	if h.Evicted {
+		body += 2
 	}
 	dst = append(dst, fieldHeartbeat<<3|typeBytes, body)
 	dst = appendFixed64(dst, 1, h.First)
@@ -64,6 +72,9 @@ func AppendHeartbeat(dst []byte, h Heartbeat) []byte {
 	}
 	if h.Pause != 0 {
 		dst = appendFixed32(dst, 9, h.Pause)
+	}
+	if h.Evicted {
+		dst = append(dst, 10<<3|typeVarint, 1)
 	}
 	return dst
 }
@@ -92,6 +103,7 @@ func loadHeartbeat(p *parts) Heartbeat {
 		Receivers:    binary.LittleEndian.Uint32(b[51:]),
 		WantStatus:   looseField(p.tail, 8) != nil,
 		Pause:        uint32(looseNumber(p.tail, 9)),
+		Evicted:      looseField(p.tail, 10) != nil,
 	}
 }
 

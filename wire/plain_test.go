@@ -318,7 +318,7 @@ func referenceHeartbeat(f *wirepb.Heartbeat) (any, error) {
 	}
 	return Heartbeat{
 		First: *f.First, Last: *f.Last, FirstMessage: *f.FirstMessage, NextMessage: *f.NextMessage,
-		SentAt: *f.SentAt, RoundTrip: *f.RoundTrip, Receivers: *f.Receivers, WantStatus: f.GetWantStatus(), Pause: f.GetPause(),
+		SentAt: *f.SentAt, RoundTrip: *f.RoundTrip, Receivers: *f.Receivers, WantStatus: f.GetWantStatus(), Pause: f.GetPause(), Evicted: f.GetEvicted(),
 	}, outside(f.Pause == nil || *f.Pause >= 1, *f.First >= 1, *f.Last <= math.MaxUint64-1, *f.First <= *f.Last+1, *f.FirstMessage >= 1, *f.FirstMessage <= *f.NextMessage)
 }
 

@@ -644,7 +644,9 @@ type Heartbeat struct {
 	WantStatus   *bool                  `protobuf:"varint,8,opt,name=want_status,json=wantStatus,proto3,oneof" json:"want_status,omitempty"`        // answer with a Status at once
 	// µs, 1 or more: the next heartbeat comes no later. A receiver whose sender gives this may report as rarely
 	// as its Status.pause says, while the stream is idle.
-	Pause         *uint32 `protobuf:"fixed32,9,opt,name=pause,proto3,oneof" json:"pause,omitempty"`
+	Pause *uint32 `protobuf:"fixed32,9,opt,name=pause,proto3,oneof" json:"pause,omitempty"`
+	// To the one member that the datagram goes to: the sender waits for it no more, since it held the stream up.
+	Evicted       *bool `protobuf:"varint,10,opt,name=evicted,proto3,oneof" json:"evicted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -740,6 +742,13 @@ func (x *Heartbeat) GetPause() uint32 {
 		return *x.Pause
 	}
 	return 0
+}
+
+func (x *Heartbeat) GetEvicted() bool {
+	if x != nil && x.Evicted != nil {
+		return *x.Evicted
+	}
+	return false
 }
 
 // Status tells a sender how far one receiver is.
@@ -4604,7 +4613,7 @@ const file_blaze_proto_rawDesc = "" +
 	"\x05first\x18\x01 \x01(\x06H\x00R\x05first\x88\x01\x01\x12\x19\n" +
 	"\x05count\x18\x02 \x01(\aH\x01R\x05count\x88\x01\x01B\b\n" +
 	"\x06_firstB\b\n" +
-	"\x06_count\"\xb0\x03\n" +
+	"\x06_count\"\xdb\x03\n" +
 	"\tHeartbeat\x12\x19\n" +
 	"\x05first\x18\x01 \x01(\x06H\x00R\x05first\x88\x01\x01\x12\x17\n" +
 	"\x04last\x18\x02 \x01(\x06H\x01R\x04last\x88\x01\x01\x12(\n" +
@@ -4616,7 +4625,9 @@ const file_blaze_proto_rawDesc = "" +
 	"\treceivers\x18\a \x01(\aH\x06R\treceivers\x88\x01\x01\x12$\n" +
 	"\vwant_status\x18\b \x01(\bH\aR\n" +
 	"wantStatus\x88\x01\x01\x12\x19\n" +
-	"\x05pause\x18\t \x01(\aH\bR\x05pause\x88\x01\x01B\b\n" +
+	"\x05pause\x18\t \x01(\aH\bR\x05pause\x88\x01\x01\x12\x1d\n" +
+	"\aevicted\x18\n" +
+	" \x01(\bH\tR\aevicted\x88\x01\x01B\b\n" +
 	"\x06_firstB\a\n" +
 	"\x05_lastB\x10\n" +
 	"\x0e_first_messageB\x0f\n" +
@@ -4627,7 +4638,9 @@ const file_blaze_proto_rawDesc = "" +
 	"\n" +
 	"_receiversB\x0e\n" +
 	"\f_want_statusB\b\n" +
-	"\x06_pause\"\x92\x04\n" +
+	"\x06_pauseB\n" +
+	"\n" +
+	"\b_evicted\"\x92\x04\n" +
 	"\x06Status\x12\x1b\n" +
 	"\x06origin\x18\x01 \x01(\fH\x00R\x06origin\x88\x01\x01\x122\n" +
 	"\x12origin_incarnation\x18\x02 \x01(\aH\x01R\x11originIncarnation\x88\x01\x01\x12\x17\n" +

@@ -236,6 +236,12 @@ func heartbeat(h *wire.Heartbeat) string {
 	if h.WantStatus {
 		s += ", wants a status"
 	}
+	if h.Pause > 0 {
+		s += fmt.Sprintf(", the next one within %v", time.Duration(h.Pause)*time.Microsecond)
+	}
+	if h.Evicted {
+		s += ", and you are evicted"
+	}
 	return s
 }
 

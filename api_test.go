@@ -253,7 +253,7 @@ var (
 		Name: "", Cluster: "", BroadcastURI: "", Protocol: blaze.NACK, Topics: []blaze.TopicConfig{{Pattern: "", Protocol: blaze.BestEffort, Safe: false}},
 		Safe: false, FEC: blaze.FECConfig{SourceSymbols: 0, RepairSymbols: 0, MinRepair: -1, MaxRepair: 0, Interleave: 0, NoAdapt: false},
 		Totem: blaze.TotemConfig{Profile: blaze.LAN, TokenLoss: time.Duration(0), Hold: time.Duration(0), Plain: false},
-		Lanes: 0, Window: 0, MaxMessageSize: 0, SubscriptionQueue: 0, SlowConsumer: blaze.Pause, FlowControl: blaze.Slowest, CongestionControl: blaze.CongestionAuto, RepairTimeout: time.Duration(0), MaxRate: int64(0),
+		Lanes: 0, Window: 0, MaxMessageSize: 0, SubscriptionQueue: 0, SlowConsumer: blaze.Pause, FlowControl: blaze.Slowest, SlowestFor: time.Duration(0), CongestionControl: blaze.CongestionAuto, RepairTimeout: time.Duration(0), MaxRate: int64(0),
 		NoSelfDelivery: false, HeartbeatInterval: time.Duration(0), FailureTimeout: time.Duration(0), Linger: time.Duration(0),
 		LockLease: time.Duration(0), ExpectedMembers: 0, MasterWeight: 0, DataDir: "", Sync: blaze.SyncQuorum, Idle: blaze.Backoff, Invoker: false,
 		EngineCPUs: []int(nil), Logger: (*slog.Logger)(nil),

@@ -215,7 +215,7 @@ func (c *Channel) newStart() (*start, error) {
 		Window: conf.Window, MaxMessageSize: conf.MaxMessageSize,
 		Fastest: conf.FlowControl == Fastest, SelfDelivery: !conf.NoSelfDelivery,
 		Eviction: max(conf.FailureTimeout, time.Second), MaxRate: conf.MaxRate,
-		RepairTimeout: conf.RepairTimeout, FreePace: conf.CongestionControl == CongestionOff,
+		SlowestFor: conf.SlowestFor, RepairTimeout: conf.RepairTimeout, FreePace: conf.CongestionControl == CongestionOff,
 		Idle: conf.Idle.engine(), CPU: conf.engineCPU(0), RepairNS: conf.hooks.RepairNS,
 	}
 	for _, t := range conf.Topics {

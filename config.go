@@ -84,6 +84,13 @@ type Config struct {
 	// FlowControl decides whose pace a NACK sender follows. The default is Slowest.
 	FlowControl FlowControl
 
+	// SlowestFor bounds how long a stream under NACK or Hybrid waits for a receiver, 100ms..24h. One that takes less
+	// than a Window while the stream waits for it for so long is evicted: the others go on, and it may lose messages,
+	// which OnLoss reports there as LossReset. Both members log it. It counts again when it has room, but not before
+	// the same time has passed, and twice as long each time that it was too slow again. Zero: the stream waits for as
+	// long as the receiver lives. With FlowControl Fastest it has no meaning.
+	SlowestFor time.Duration
+
 	// CongestionControl decides whether a NACK or Hybrid sender's pace follows what arrives. The default is
 	// CongestionAuto.
 	CongestionControl CongestionControl
@@ -122,7 +129,8 @@ type Config struct {
 	// FailureTimeout decides when a member of a group fails: it is suspected after a silence of 0.45 of it, and
 	// removed after nine tenths, unless another member receives of it. A member whose process stands still for
 	// three quarters of it or more asks the others whether it was removed, before it goes on. At least two
-	// HeartbeatIntervals and at most 10m. NACK evicts a silent receiver after the larger of it and one second.
+	// HeartbeatIntervals and at most 10m. NACK evicts a silent receiver after the larger of it and one second, and
+	// later one that lacks nothing, since the stream is idle: it reports ever more rarely.
 	// Zero means 100ms, or five HeartbeatIntervals where that is more.
 	FailureTimeout time.Duration
 
@@ -345,6 +353,7 @@ func (c Config) checkTimes() error {
 		inRange("HeartbeatInterval", c.HeartbeatInterval, minHeartbeat, time.Minute),
 		inRange("HeartbeatRate", c.HeartbeatRate, minRate, maxHeartbeatRate),
 		inRange("FailureTimeout", c.FailureTimeout, 2*c.HeartbeatInterval, 10*time.Minute),
+		c.checkSlowestFor(),
 		inRange("RepairTimeout", c.RepairTimeout, 100*time.Millisecond, 10*time.Minute),
 		inRange("Linger", c.Linger, 1, 10*time.Minute),
 		inRange("LockLease", c.LockLease, time.Millisecond, 24*time.Hour),
@@ -462,6 +471,14 @@ func (f FECConfig) nack() nack.FEC {
 
 func bad(field, value, format string, a ...any) error {
 	return &configError{field: field, value: value, want: fmt.Sprintf(format, a...)}
+}
+
+func (c Config) checkSlowestFor() error {
+	const low, high = 100 * time.Millisecond, 24 * time.Hour
+	if d := c.SlowestFor; d != 0 && (d < low || d > high) {
+		return bad("SlowestFor", fmt.Sprint(d), "must be %v to %v, or 0", low, high)
+	}
+	return nil
 }
 
 func inRange[T int | int64 | time.Duration](field string, value, low, high T) error {

@@ -120,3 +120,71 @@ func TestMaxRateIsNamed(t *testing.T) {
 		})
 	}
 }
+
+// A handler that never returns holds all up, and after SlowestFor no longer: the others go on, both logs name the
+// other member, and OnStream reports the eviction. When it returns at last its losses are LossReset, and it counts again.
+func TestStuckReceiverIsEvicted(t *testing.T) {
+	for _, p := range []blaze.Protocol{blaze.NACK, blaze.Hybrid} {
+		if p != blaze.NACK && testing.Short() {
+			continue
+		}
+		t.Run(p.String(), func(t *testing.T) {
+			cfg := testConfig(t)
+			cfg.Protocol, cfg.Window, cfg.SubscriptionQueue = p, 128<<10, 16
+			var here, there lines // the logs of the sender and of the one that is stuck
+			quiet := cfg.Logger
+			cfg.Logger = slog.New(slog.NewTextHandler(&there, nil))
+			stuck := started(t, cfg)
+			release, resets := make(chan struct{}), make(chan blaze.Loss, 1000)
+			t.Cleanup(func() {
+				select {
+				case <-release:
+				default:
+					close(release)
+				}
+			})
+			if _, err := stuck.SubscribePayload("a", func(*blaze.Delivery) { <-release }, blaze.OnLoss(func(l blaze.Loss) { resets <- l })); err != nil {
+				t.Fatal(err)
+			}
+			cfg.Logger = quiet
+			well := started(t, cfg)
+			var got atomic.Int64
+			if _, err := well.SubscribePayload("a", func(*blaze.Delivery) { got.Add(1) }); err != nil {
+				t.Fatal(err)
+			}
+			cfg.Logger = slog.New(slog.NewTextHandler(&here, nil))
+			cfg.SlowestFor = time.Second
+			c := started(t, cfg)
+			told := onStream(t, c)
+			publisher(t, c, "a", 2)
+			send := func(n int) {
+				t.Helper()
+				m := blaze.NewBytesMessage(make([]byte, 1000))
+				for range n {
+					if err := c.Broadcast(within(t), "a", m); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			began := time.Now()
+			send(2000) // ten windows
+			if took := time.Since(began); took < 900*time.Millisecond {
+				t.Errorf("it was waited for only %v", took)
+			}
+			eventually(t, "the other one has all", func() bool { return got.Load() == 2000 })
+			told.until(t, stuck.ID(), blaze.ReceiverJoined, blaze.ReceiverEvicted)
+			told.until(t, well.ID(), blaze.ReceiverJoined)
+			const evicted, out = "held a stream up for Config.SlowestFor", "held a stream up for its sender's Config.SlowestFor"
+			eventually(t, "both logs name the other one", func() bool {
+				a, b := here.with(evicted), there.with(out)
+				return len(a) == 1 && strings.Contains(a[0], stuck.ID().String()) && len(b) == 1 && strings.Contains(b[0], c.ID().String())
+			})
+			close(release)
+			eventually(t, "it counts again", func() bool { send(1); return len(told.kinds(stuck.ID())) == 3 })
+			told.until(t, stuck.ID(), blaze.ReceiverJoined, blaze.ReceiverEvicted, blaze.ReceiverJoined)
+			if l := next(t, resets, "loss"); l.Reason != blaze.LossReset || l.From != c.ID() {
+				t.Errorf("told of %+v", l)
+			}
+		})
+	}
+}

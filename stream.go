@@ -44,7 +44,7 @@ const (
 	StreamRefused                              // Config.MaxStreams are received already: this one is not
 	ReceiverJoined                             // a member receives a stream that this one sends
 	ReceiverLeft                               // it stopped
-	ReceiverEvicted                            // it was silent for too long (Config.FailureTimeout): the stream does not wait for it any more
+	ReceiverEvicted                            // it was silent for too long (Config.FailureTimeout), or held the stream up (Config.SlowestFor): the stream does not wait for it any more
 )
 
 // String names the change: "silent".
@@ -112,7 +112,7 @@ type streamWatch struct {
 	c       *Channel
 	present member.Streams
 	refused [2]refusalLog // streams, receivers
-	failing [5]refusalLog // streams that timed out, receivers that are stuck, paces that are bound, unicast that fails either way
+	failing [7]refusalLog // streams that timed out, receivers that are stuck, paces that are bound, unicast that fails either way, evictions for slowness at either end
 	ended   atomic.Bool   // the engines are about to end: no handler is called any more
 }
 
@@ -144,6 +144,12 @@ func (w *streamWatch) event(e nack.Event) {
 	case nack.StreamOneWay:
 		w.failing[4].fails(w.c, "blaze: unicast to a sender does not get through, multicast does: requests go to the group", e,
 			"let UDP pass between the members' own addresses and ports, both ways")
+	case nack.ReceiverSlow:
+		w.failing[5].fails(w.c, "blaze: a receiver held a stream up for Config.SlowestFor: it is evicted, and the others go on", e,
+			"look at that receiver's log for its slow subscription", "limit", w.c.cfg.Load().SlowestFor)
+	case nack.StreamEvicted:
+		w.failing[6].fails(w.c, "blaze: this member held a stream up for its sender's Config.SlowestFor: it is evicted, and may lose messages", e,
+			"look for its slow subscription; or use SlowConsumer Drop")
 	case nack.PaceBound:
 		w.failing[2].fails(w.c, "blaze: much of what was sent does not arrive at a receiver: the pace follows what arrives there", e,
 			"a slower link or a short queue on the way; MaxRate below the slowest link avoids it, CongestionOff ignores it")
@@ -194,7 +200,7 @@ func streamEventKind(k nack.EventKind) StreamEventKind {
 		return ReceiverJoined
 	case nack.ReceiverLeft:
 		return ReceiverLeft
-	case nack.ReceiverEvicted:
+	case nack.ReceiverEvicted, nack.ReceiverSlow:
 		return ReceiverEvicted
 	}
 	return 0

@@ -94,17 +94,17 @@ type Config struct {
 	Fastest bool
 	// FEC sets the repair symbols of streams under FEC and Hybrid.
 	FEC FEC
-	// Eviction is how long a receiver may be silent. Zero means 1s.
+	// Eviction is how long a receiver may be silent that lacks something. One that lacks nothing, since the stream is
+	// idle, may be silent for three and a half of the pauses that it gives, if that is longer. Zero means 1s.
 	Eviction time.Duration
+	// SlowestFor is how long a stream may wait for a receiver that takes less than a window meanwhile. Then it is
+	// evicted. Zero means for as long as it lives.
+	SlowestFor time.Duration
 	// FreePace switches congestion control off: the pace does not follow what arrives at receivers.
 	FreePace bool
 	// RepairTimeout is how long a receiver asks for a datagram, from its first NAK, while its sender is there. Then it
 	// is given up, and reported as LossTimeout. Zero means 5s.
 	RepairTimeout time.Duration
-	// Watched says that the owner calls Forget for every member that is gone. The receivers of an idle stream
-	// then report ever more rarely, where both ends are watched, and may be silent for longer than Eviction as
-	// long as they lack nothing.
-	Watched bool
 	// Pacer bounds the rate of all that the member sends; its other protocols spend from the same
 	// one. Nil means no bound.
 	Pacer *core.Pacer
@@ -152,12 +152,13 @@ func Buffers(window, datagram, senders, receivers int) int {
 }
 
 // Tables is how many bytes a sending stream takes besides its buffers: for each datagram of its
-// window a slot and a place in the queue of repairs, its receivers, and the copy of one message that
+// window a slot and a place in the queue of repairs, its receivers, those that were too slow, and the copy of one message that
 // is too large for a part of the window.
 func Tables(window, datagram, maxMessageSize int) int {
 	n := WindowDatagrams(window, datagram)
 	bytes := slotCount(n) * int(unsafe.Sizeof(slot{})+unsafe.Sizeof(uint64(0)))
 	bytes += defaultReceivers * (int(unsafe.Sizeof(receiver{})) + 2*int(unsafe.Sizeof(wire.MemberID{})+unsafe.Sizeof(0)))
+	bytes += maxOutcasts * (int(unsafe.Sizeof(outcast{})) + 2*int(unsafe.Sizeof(wire.MemberID{})+unsafe.Sizeof(uintptr(0))))
 	if maxMessageSize > n/4*datagram*9/10 { // it may be cut into more than a quarter of the window
 		bytes += maxMessageSize
 	}
@@ -186,7 +187,8 @@ func slotCount(window int) int { return 1 << bits.Len(uint(window)) }
 type EventKind uint8
 
 // The events. Those of one receiver, and of one stream that is received, come in order, and no two
-// alike come in a row: Started first, then Silent and Resumed in turn, then Left.
+// alike come in a row: Started first, then Silent and Resumed in turn, then Left. ReceiverSlow ends a receiver as
+// ReceiverEvicted does.
 const (
 	ReceiverJoined  EventKind = iota + 1 // a receiver of our stream reported for the first time, or again
 	ReceiverLeft                         // its farewell came, or it was forgotten
@@ -205,6 +207,8 @@ const (
 	PaceBound                            // so little arrives at a receiver that our stream's pace follows what arrives there
 	PaceFree                             // and no longer
 	ReceiverFreed                        // it goes on, and our stream waits for it again
+	ReceiverSlow                         // our stream waited for it for Config.SlowestFor: it is evicted
+	StreamEvicted                        // its sender has evicted us, since its stream waited for us for its Config.SlowestFor
 )
 
 func (k EventKind) String() string {
@@ -243,6 +247,10 @@ func (k EventKind) String() string {
 		return "pace free"
 	case ReceiverFreed:
 		return "receiver freed"
+	case ReceiverSlow:
+		return "receiver too slow"
+	case StreamEvicted:
+		return "evicted from stream"
 	}
 	return "unknown event"
 }

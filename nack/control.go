@@ -16,6 +16,8 @@ type control struct {
 	stream *stream
 	id     wire.StreamID // of a Leave
 	to     buf.Endpoint
+
+	evicted bool // of a probe: it says so
 }
 
 type controlKind uint8
@@ -77,7 +79,7 @@ func (p *Protocol) pollControl(now clock.Time) (s buf.Send, ok bool) {
 		case sendHeartbeat:
 			mem = c.sender.appendHeartbeat(now, mem)
 		case sendProbe:
-			mem, to = c.sender.appendProbe(now, mem), c.to
+			mem, to = c.sender.appendProbe(now, mem, c.evicted), c.to
 		case sendStart:
 			mem = c.sender.appendStart(now, mem)
 		case sendLeave:

@@ -71,6 +71,7 @@ type node struct {
 	p        *Protocol
 	wake     clock.Time
 	down     bool
+	older    bool // of a version that gives no pauses and knows none
 
 	refuse  func(m *core.Delivery) bool
 	streams map[string]*heard
@@ -249,9 +250,30 @@ func (net *network) send(from *node, s buf.Send) {
 			if net.rnd.Float64() < net.faults.reorder {
 				delay += time.Duration(net.rnd.Int64N(int64(10 * net.faults.delay)))
 			}
-			net.push(event{at: net.now.Add(delay), node: to, from: from, data: b})
+			data := b
+			if from.older || to.older {
+				data = withoutPause(&d, b)
+			}
+			net.push(event{at: net.now.Add(delay), node: to, from: from, data: data})
 		}
 	}
+}
+
+// withoutPause is what a member of an older version sends instead of d, encoded as b, or understands of it. It reports as
+// often as ever to a sender that gives no pause.
+func withoutPause(d *wire.Datagram, b []byte) []byte {
+	frames := d.Frames()
+	if frames[0].Kind != wire.FrameHeartbeat {
+		return b
+	}
+	h := frames[0].Heartbeat()
+	h.Pause = 0
+	out := wire.AppendHeartbeat(wire.AppendHeader(nil, d.Header), h)
+	for i := range frames[1:] {
+		out = wire.AppendStart(out, frames[1+i].Start())
+	}
+	wire.Seal(out)
+	return out
 }
 
 // inject steps a datagram into a member as if it came from the network.

@@ -272,6 +272,7 @@ func (p *Protocol) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status,
 // stepLeave takes a member off every table, and ends its stream.
 func (p *Protocol) stepLeave(now clock.Time, d *wire.Datagram, l *wire.Leave) error {
 	for _, s := range p.senders {
+		delete(s.outcasts, d.Transmitter)
 		if s.findReceiver(d.Transmitter) != nil {
 			s.dropReceiver(d.Transmitter, ReceiverLeft)
 			p.lately.add(now, d.Transmitter)

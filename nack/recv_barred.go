@@ -61,6 +61,7 @@ func (b *barred) remove(m wire.MemberID) {
 // before, and is complete, is still delivered.
 func (p *Protocol) Forget(now clock.Time, member wire.MemberID, bar bool) {
 	for _, s := range p.senders {
+		delete(s.outcasts, member)
 		s.dropReceiver(member, ReceiverLeft)
 	}
 	for _, s := range p.streams {

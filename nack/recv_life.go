@@ -11,7 +11,7 @@ import (
 
 const (
 	silences = 3   // a stream falls dormant after so many times Config.Eviction,
-	quietMin = 3e9 // and no earlier than after so many ns
+	quietest = 12  // and no earlier than after so many of its sender's pauses
 	graceMin = 2e6 // ns that datagrams may come later than the farewell, or the heartbeat, sent after them
 )
 
@@ -143,7 +143,7 @@ func (s *stream) compare(differs bool) {
 
 // hear notes a sign of life.
 func (s *stream) hear(now clock.Time) {
-	if s.status.resting() && now.Sub(s.heard) >= s.p.cfg.Eviction {
+	if s.status.resting() && now.Sub(s.heard) >= s.p.cfg.Eviction+s.within-beatMax {
 		s.status.lapsed = now // if the stream has gone on meanwhile, the sender waited for a report
 	}
 	s.heard = now
@@ -158,7 +158,7 @@ func (s *stream) wake(now clock.Time) {
 	s.state = live
 	s.event(StreamResumed)
 	s.busy(now)
-	s.arm(senderDue, now.Add(askAfter))
+	s.arm(senderDue, now.Add(s.askAfter()))
 	if was == silent {
 		return
 	}
@@ -168,31 +168,47 @@ func (s *stream) wake(now clock.Time) {
 	s.arm(silenceEnd, now.Add(s.silence()))
 }
 
-// A sender that is idle sends a heartbeat each beatMax. When nothing has come for askAfter, which is
-// one and a half of them, the sender is asked, askTimes times, once each askEvery. Its stream is
-// reported as silent when there is no answer. With 5 % loss both ways that happens without cause
-// once in 10^8 silences; of a sender that is killed it is reported after at most 0.8 s.
+// A sender that is idle sends a heartbeat each beatMax, or as rarely as the last one said. When nothing has come for
+// 1.6 such pauses, the sender is asked, askTimes times, once each 0.4 pauses. Its stream is reported as silent when there
+// is no answer. With 5 % loss both ways that happens without cause once in 10^8 silences; of a sender that is killed it
+// is reported after at most 3.2 pauses, 0.8 s as a rule.
 const (
-	askAfter = 400 * time.Millisecond
-	askEvery = 100 * time.Millisecond
+	askAfter = 8 // fifths of a pause
+	askEvery = 2
 	askTimes = 4
 )
 
+// fifths is so many fifths of the longest time to the next sign of life.
+func (s *stream) fifths(n int) time.Duration { return s.within * time.Duration(n) / 5 }
+
+func (s *stream) askAfter() time.Duration { return s.fifths(askAfter) }
+
+// expect notes after how long the next sign of life comes at the latest.
+func (s *stream) expect(now clock.Time, pause time.Duration) {
+	pause = min(max(pause, beatMax), beatRest)
+	sooner := pause < s.within
+	if s.within = pause; !sooner || s.state != live {
+		return
+	}
+	s.arm(senderDue, min(s.timers[senderDue], now.Add(s.askAfter())))
+	s.arm(silenceEnd, min(s.timers[silenceEnd], now.Add(s.silence())))
+}
+
 // askSender asks the sender whether it is still there, late after that was due.
 func (s *stream) askSender(now clock.Time, late time.Duration) {
-	at := s.heard.Add(askAfter)
+	at, every := s.heard.Add(s.askAfter()), s.fifths(askEvery)
 	switch {
 	case s.state != live:
 		return
 	case now < at: // it was heard meanwhile
 		s.asks = 0
-	case late > askEvery/2: // this member did not run, so it could not receive anything
+	case late > every/2: // this member did not run, so it could not receive anything
 		s.asks = 0
-		at = now.Add(askAfter)
+		at = now.Add(s.askAfter())
 	case s.asks < askTimes:
 		s.asks++
 		s.askHeartbeat()
-		at = now.Add(askEvery)
+		at = now.Add(every)
 	default:
 		s.asks = 0
 		s.state = silent
@@ -234,11 +250,15 @@ func (s *stream) heartbeat(now clock.Time, h *wire.Heartbeat) {
 	s.status.echo, s.status.echoAt = h.SentAt, now
 	fewer := h.Receivers < s.group.receivers
 	s.group = group{receivers: h.Receivers, rtt: time.Duration(h.RoundTrip)}
+	s.expect(now, time.Duration(h.Pause)*time.Microsecond)
 	if s.status.rare = h.Pause != 0; fewer && s.status.resting() {
 		s.report(now, false) // the sender may have evicted this one
 	}
 	if h.WantStatus {
 		s.report(now, s.group.receivers <= askAll)
+	}
+	if h.Evicted {
+		s.castOut(now)
 	}
 	why := core.LossRetention
 	if h.First > s.due+s.windowSize() {
@@ -250,7 +270,7 @@ func (s *stream) heartbeat(now clock.Time, h *wire.Heartbeat) {
 		}
 		s.event(StreamReset)
 		why = core.LossReset
-	} else if s.nack && s.evicted(now) {
+	} else if s.nack && (s.evicted(now) || s.isOut(now)) {
 		why = core.LossReset
 	}
 	s.announced.jump = 0
@@ -359,4 +379,4 @@ func (s *stream) grace() time.Duration {
 }
 
 // silence is after how long without a sign of life a stream falls dormant.
-func (s *stream) silence() time.Duration { return max(silences*s.p.cfg.Eviction, quietMin) }
+func (s *stream) silence() time.Duration { return max(silences*s.p.cfg.Eviction, quietest*s.within) }

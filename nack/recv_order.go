@@ -63,6 +63,9 @@ func (s *stream) came(now clock.Time, n uint64, b *buf.Buf, from origin) {
 	if s.state != live {
 		s.wake(now)
 	}
+	if s.within != beatMax {
+		s.expect(now, beatMax) // its heartbeats are as frequent as ever again
+	}
 	s.p.stats.DataReceived++
 	s.status.received += cost(b.Len())
 	s.status.datagrams++

@@ -18,14 +18,14 @@ const (
 	// and those that a sender of a large group asks for.
 	statusSpread = 500 * time.Microsecond
 	spreadEach   = 50 * time.Microsecond
-	echoLongest  = time.Second // an older heartbeat is not echoed any more
+	echoLongest  = 2 * time.Second // an older heartbeat is not echoed any more
 	// leastRoom is the part of its window that every stream is granted, whatever others hold.
 	leastRoom = 16
-	// Where the owners of both ends call Forget for what is gone, an idle stream's receiver reports ever more
-	// rarely: after idleReports reports that say the same each pause is twice the one before, up to idlePause.
-	// One is lost now and then, so that several are as close together as ever.
+	// An idle stream's receiver reports ever more rarely: after idleReports reports that say the same each mean pause
+	// is twice the one before, up to idlePause. One is lost now and then, so that several are as close together as
+	// ever. A pause varies by a quarter, so that none is longer than longestPause.
 	idleReports = 5
-	idlePause   = 4 * time.Second
+	idlePause   = longestPause * 4 / 5
 	// missingEvery is the least time between reports because something is missing.
 	missingEvery = 10 * time.Millisecond
 	missingSoon  = time.Millisecond // NAKs leave first
@@ -48,6 +48,7 @@ type status struct {
 	echoAt clock.Time
 	sent   clock.Time // the last report
 	lapsed clock.Time // when the first report left after a pause in which the sender evicted this receiver; 0: never
+	out    clock.Time // when the sender last said that it has evicted this receiver for its slowness; 0: never
 	missed uint64
 	gone   uint64
 
@@ -56,6 +57,7 @@ type status struct {
 	rare     bool          // the sender lets reports become rare
 	idle     uint8         // reports in a row that said the same
 	next     uint64        // in the last of them
+	pause    time.Duration // the mean time to the next one, once they are rare
 	promised time.Duration // the last report said that the next comes no later; 0: it said nothing
 }
 
@@ -137,16 +139,25 @@ func (s *stream) statusEvery() time.Duration {
 func (s *stream) statusPause() time.Duration {
 	st, every := &s.status, s.statusEvery()
 	quiet := s.state == live && !s.paused && s.held == 0 && s.due == s.highest
-	if !s.p.cfg.Watched || !st.rare || !quiet || s.next != st.next {
+	if !st.rare || !quiet || s.next != st.next {
 		st.idle, st.next = 0, s.next
 		return every
 	}
-	st.idle = min(st.idle+1, idleReports+16)
-	if !st.resting() {
-		return every
+	if st.resting() {
+		st.pause = min(2*st.pause, max(idlePause, every))
+		return st.pause
 	}
-	return min(every<<(st.idle-idleReports), max(idlePause, every))
+	if st.idle++; st.resting() {
+		// The reports of many receivers of many streams that fell idle at one moment stay spread.
+		st.pause = every + time.Duration(s.p.cfg.Rand.Int64N(int64(every)))
+		return st.pause
+	}
+	return every
 }
+
+// promise is no less than the time to the next report. Where that one is lost, the one behind it still comes within
+// pauseHalves.
+func (st *status) promise() time.Duration { return min(st.pause*5/4, longestPause) }
 
 // askHeartbeat queues a report that its sender answers with a heartbeat: one without an echo.
 func (s *stream) askHeartbeat() {
@@ -163,6 +174,22 @@ func (s *stream) askHeartbeat() {
 func (s *stream) evicted(now clock.Time) bool {
 	st, longest := &s.status, s.p.cfg.Eviction
 	return st.sent != 0 && now.Sub(st.sent) >= s.longest() || st.lapsed != 0 && now.Sub(st.lapsed) < longest
+}
+
+// outFor is how long what the sender said of an eviction counts: it says so each tellEvery, and some of that is lost.
+const outFor = 10 * time.Second
+
+// castOut notes that the sender waits for this receiver no more, since it held the stream up.
+func (s *stream) castOut(now clock.Time) {
+	if !s.isOut(now) {
+		s.event(StreamEvicted)
+	}
+	s.status.out = now
+}
+
+// isOut reports whether the sender has evicted this receiver for its slowness.
+func (s *stream) isOut(now clock.Time) bool {
+	return s.status.out != 0 && now.Sub(s.status.out) < outFor
 }
 
 // limit is the lowest datagram that there is no room for: what lies in the window, as far as there
@@ -209,7 +236,7 @@ func (s *stream) appendStatus(now clock.Time, mem []byte) ([]byte, buf.Endpoint)
 	st.sent, st.promised = now, 0
 	if st.resting() {
 		st.datagrams, st.ahead = s.p.window, s.p.window // the next datagram ends the rest
-		st.promised = max(s.timers[statusDue].Sub(now), 0) + time.Microsecond
+		st.promised = st.promise()
 	}
 	held := now.Sub(st.echoAt)
 	if held > echoLongest {

@@ -37,7 +37,8 @@ type stream struct {
 	buried      bool // state left, and its end has been delivered
 	paused      bool // Sink refused its next message
 	state       streamState
-	heard       clock.Time // when the sender was last heard
+	heard       clock.Time    // when the sender was last heard
+	within      time.Duration // it will be heard again after so long at the latest
 
 	window
 	assembly

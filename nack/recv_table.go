@@ -63,7 +63,7 @@ func (p *Protocol) join(now clock.Time, d *wire.Datagram, from buf.Endpoint) (*s
 	s := &stream{
 		p: p, from: d.Transmitter, incarnation: d.Incarnation, id: d.Stream, endpoint: from,
 		nack:  d.Stream.Protocol() == wire.NACK || d.Stream.Protocol() == wire.Hybrid,
-		heard: now,
+		heard: now, within: beatMax,
 	}
 	s.init()
 	p.known[streamKey{s.from, s.id}] = s
@@ -88,7 +88,7 @@ func (s *stream) begin(now clock.Time, n, message uint64) {
 	s.startDecoding(n)
 	s.report(now, false)
 	s.arm(silenceEnd, now.Add(s.silence()))
-	s.arm(senderDue, now.Add(askAfter))
+	s.arm(senderDue, now.Add(s.askAfter()))
 }
 
 func (s *stream) expectFrom(n, message uint64) {

@@ -30,6 +30,7 @@ type flow struct {
 	highest  uint64
 	room     uint64
 	measured time.Duration // the longest smoothed round trip; 0: not known
+	pause    time.Duration // the least of those that all receivers gave, also those that are not waited for
 }
 
 const (
@@ -57,8 +58,10 @@ func (f *flow) init(s *Sender) {
 func (f *flow) update() {
 	f.stale = false
 	f.next, f.limit, f.highest, f.room, f.measured, f.waited = noNumber, noNumber, noNumber, math.MaxUint64, 0, 0
+	f.pause = longestPause
 	for i := range f.s.receivers {
 		r := &f.s.receivers[i]
+		f.pause = min(f.pause, r.pause)
 		if !r.waits() {
 			continue
 		}
@@ -69,6 +72,14 @@ func (f *flow) update() {
 		f.room = min(f.room, r.room)
 		f.measured = max(f.measured, r.rtt.Smooth)
 	}
+}
+
+// rests reports whether all receivers report rarely, and judge silence by the pauses that heartbeats give.
+func (f *flow) rests() bool {
+	if f.stale {
+		f.update()
+	}
+	return f.pause > shortPause
 }
 
 // roundTrip is the group's, as far as it is known.
@@ -195,7 +206,10 @@ func (s *Sender) Reckon(now clock.Time) {
 // report changes which one that is.
 func (f *flow) charge(now clock.Time) {
 	if f.blocked && f.slowest && len(f.s.receivers) > 0 && f.s.held() && f.waited > 0 {
-		f.limiting().held += now.Sub(f.charged)
+		d := now.Sub(f.charged)
+		if f.limiting().held += d; f.s.p.cfg.SlowestFor > 0 {
+			f.s.chargeSlow(d)
+		}
 	}
 	f.charged = now
 }
@@ -237,6 +251,14 @@ func (r *receiver) limits(s *Sender) Limit {
 	}
 }
 
+// lookEvery is the time between two looks at all receivers.
+func (s *Sender) lookEvery() time.Duration {
+	if d := s.p.cfg.SlowestFor; d > 0 {
+		return min(d, s.p.cfg.Eviction) / evictionLooks
+	}
+	return s.p.cfg.Eviction / evictionLooks
+}
+
 // look looks for silent receivers, late after it was due. A receiver that has been silent for half of
 // Config.Eviction is asked; one that has been silent for all of it is dropped.
 func (f *flow) look(s *Sender, now clock.Time, late time.Duration) {
@@ -246,12 +268,12 @@ func (f *flow) look(s *Sender, now clock.Time, late time.Duration) {
 			s.lookStuck(now, &s.receivers[i])
 		}
 	}
-	every := s.p.cfg.Eviction / evictionLooks
+	every := s.lookEvery()
 	if s.p.way.Shut { // nothing leaves, and nothing comes: that is not the receivers' silence either
 		for i := range s.receivers {
 			s.receivers[i].heard, s.receivers[i].reported = now, now
 		}
-		f.woke = now
+		f.woke, f.charged = now, now
 	}
 	if late > every {
 		// This member did not run, so it received nothing: that is not the receivers' silence.
@@ -260,6 +282,7 @@ func (f *flow) look(s *Sender, now clock.Time, late time.Duration) {
 		}
 		f.woke = f.woke.Add(late)
 	}
+	s.lookSlow(now)
 	probes := 0
 	for i := len(s.receivers) - 1; i >= 0; i-- {
 		r := &s.receivers[i]
@@ -267,7 +290,7 @@ func (f *flow) look(s *Sender, now clock.Time, late time.Duration) {
 		case silent >= longest:
 			s.p.stats.Evictions++
 			s.dropReceiver(r.member, ReceiverEvicted)
-		case silent >= longest-s.p.cfg.Eviction/2 && probes < maxProbes:
+		case silent >= longest-f.asked(longest) && probes < maxProbes:
 			probes++
 			s.beat.probe(s, now, r.endpoint)
 		}
@@ -291,6 +314,16 @@ func (f *flow) silence(now clock.Time, r *receiver) (silent, longest time.Durati
 	return silent, longest
 }
 
+// asked is for how long a silent receiver is asked before it goes. Reports of one that reports rarely may have been lost
+// one after the other.
+func (f *flow) asked(longest time.Duration) time.Duration {
+	eviction := f.s.p.cfg.Eviction
+	if longest > eviction {
+		return eviction
+	}
+	return eviction / 2
+}
+
 // wake notes that a datagram has left after a pause of the stream.
 func (f *flow) wake(now clock.Time) {
 	if f.stale {
@@ -298,6 +331,7 @@ func (f *flow) wake(now clock.Time) {
 	}
 	if f.next >= f.s.sent-1 {
 		f.woke = now
+		f.s.arm(receiversDue, now.Add(f.s.lookEvery())) // one of the looks comes when Eviction is over
 	}
 }
 

@@ -12,10 +12,12 @@ const (
 	beatMin     = 50 * time.Microsecond // from the last datagram to the first heartbeat
 	beatGrowth  = 3                     // each pause is so many times the one before
 	beatSlow    = 100 * time.Millisecond
-	beatMax     = 250 * time.Millisecond // between heartbeats of an idle stream
-	beatBlocked = 20 * time.Millisecond  // while a receiver's report is waited for
-	beatUnasked = 5 * time.Millisecond   // the first one of BestEffort
-	beatsSoon   = 3                      // heartbeats in the first soon after a datagram
+	beatMax     = 250 * time.Millisecond // between heartbeats of an idle stream,
+	beatRest    = time.Second            // and of one that has been idle for restAfter, where all receivers know of it
+	restAfter   = time.Minute
+	beatBlocked = 20 * time.Millisecond // while a receiver's report is waited for
+	beatUnasked = 5 * time.Millisecond  // the first one of BestEffort
+	beatsSoon   = 3                     // heartbeats in the first soon after a datagram
 	soon        = time.Millisecond
 
 	// A stream sends at most the larger of 100 heartbeats, and a tenth of its datagrams, a
@@ -154,20 +156,28 @@ func (b *beat) fire(s *Sender, now clock.Time) {
 	}
 	if held && len(s.receivers) > askAll {
 		b.askSlowest(s, now)
-	} else if at, ok := b.send(s, now, held || s.nack && len(s.receivers) <= askAll && !s.rests()); !ok {
+	} else if at, ok := b.send(s, now, held || s.nack && len(s.receivers) <= askAll && !s.Acknowledged()); !ok {
 		s.arm(heartbeatDue, max(at, now+1))
 		return
 	}
 	longest := beatMax
-	if held || s.nack && len(s.receivers) > 0 && !s.Acknowledged() {
+	switch {
+	case held || s.nack && len(s.receivers) > 0 && !s.Acknowledged():
 		longest = beatBlocked // a receiver may lack the tail, and not have noticed
+	case now.Sub(b.last) >= restAfter && s.flow.rests():
+		longest = beatRest
 	}
 	b.wait = min(b.wait*beatGrowth, longest)
 	s.arm(heartbeatDue, now.Add(b.wait))
 }
 
-// rests reports whether receivers may report rarely: they have all.
-func (s *Sender) rests() bool { return s.p.cfg.Watched && s.Acknowledged() }
+// rouse ends the rest of an idle stream's heartbeats: a receiver may count on them.
+func (b *beat) rouse(s *Sender, now clock.Time) {
+	if b.wait > beatMax {
+		b.wait = beatMax
+		s.arm(heartbeatDue, min(s.timers[heartbeatDue], now.Add(beatMax)))
+	}
+}
 
 // askSlowest asks those that hold the stream up, and not all of a large group.
 func (b *beat) askSlowest(s *Sender, now clock.Time) {
@@ -189,28 +199,28 @@ func (s *Sender) appendHeartbeat(now clock.Time, mem []byte) []byte {
 	s.beat.queued = false
 	ask := s.beat.ask
 	s.beat.ask = false
-	return s.writeHeartbeat(now, mem, ask)
+	return s.writeHeartbeat(now, mem, ask, false)
 }
 
-// appendProbe writes a heartbeat for one receiver.
-func (s *Sender) appendProbe(now clock.Time, mem []byte) []byte {
-	return s.writeHeartbeat(now, mem, true)
+// appendProbe writes a heartbeat for one receiver, which may be evicted.
+func (s *Sender) appendProbe(now clock.Time, mem []byte, evicted bool) []byte {
+	return s.writeHeartbeat(now, mem, true, evicted)
 }
 
-func (s *Sender) writeHeartbeat(now clock.Time, mem []byte, ask bool) []byte {
+func (s *Sender) writeHeartbeat(now clock.Time, mem []byte, ask, evicted bool) []byte {
 	if s.flow.stale {
 		s.flow.update()
 	}
-	pause := time.Duration(0)
-	if s.p.cfg.Watched {
-		pause = beatMax
+	pause := beatMax
+	if s.beat.wait > beatMax {
+		pause = beatRest
 	}
 	mem = wire.AppendHeartbeat(wire.AppendHeader(mem, s.header), wire.Heartbeat{
 		First: s.first, Last: s.sent - 1,
 		FirstMessage: s.messageAt(s.first), NextMessage: s.messageAt(s.sent),
 		SentAt:    uint64(now),
 		RoundTrip: uint32(min(s.flow.measured, rttMax)), Receivers: uint32(len(s.receivers)),
-		WantStatus: ask, Pause: uint32(pause / time.Microsecond),
+		WantStatus: ask, Pause: uint32(pause / time.Microsecond), Evicted: evicted,
 	})
 	if s.beginning(now) {
 		mem = wire.AppendStart(mem, s.startFrame(now))

@@ -23,6 +23,7 @@ type receiver struct {
 	echo     uint64        // of the last round trip that was measured
 	rtt      core.RTT
 	stuck    stuck
+	slow     slowness
 	reported clock.Time // when its last report came
 	mute     bool       // its requests come, its reports do not (yet)
 	told     bool       // that was reported
@@ -34,8 +35,12 @@ type receiver struct {
 // answered with a heartbeat: before that, data and heartbeats come without being asked for.
 const answerAfter = 100 * time.Millisecond
 
-// longestPause is as long a pause between two reports as is believed.
-const longestPause = 30 * time.Second
+// longestPause is as long a pause between two reports as is believed. Receivers of older versions, which count on a
+// heartbeat each beatMax, give none above shortPause.
+const (
+	longestPause = 30 * time.Second
+	shortPause   = 5*time.Second + time.Millisecond
+)
 
 // stepStatus takes in a receiver's report.
 func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, from buf.Endpoint) error {
@@ -44,6 +49,10 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 	}
 	if s.flow.blocked {
 		s.flow.charge(now)
+	}
+	if len(s.outcasts) > 0 && s.outcast(now, d.Transmitter, st, from) {
+		s.p.stats.StatusesReceived++
+		return nil
 	}
 	r := s.admit(now, d.Transmitter, from)
 	if r == nil {
@@ -58,12 +67,11 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 	s.p.stats.StatusesReceived++
 	r.heard, r.reported, r.mute, r.told = now, now, false, false
 	r.endpoint = from
-	if r.pause = 0; s.p.cfg.Watched {
-		r.pause = min(time.Duration(st.Pause)*time.Microsecond, longestPause)
-	}
+	r.pause = min(time.Duration(st.Pause)*time.Microsecond, longestPause)
 	r.next = max(r.next, st.Next)
 	r.highest = max(r.highest, min(st.Highest, s.sent)) // it may have been told of more than there is
 	r.limit = max(r.limit, st.Limit)
+	r.slow.took(r.limit, s.window)
 	r.room = uint64(st.Room)
 	if r.room == 0 {
 		r.room = defaultRoom
@@ -101,6 +109,9 @@ func (s *Sender) admit(now clock.Time, member wire.MemberID, from buf.Endpoint) 
 	if len(s.receivers) >= s.p.cfg.MaxReceivers || s.p.lately.has(now, member) {
 		return nil
 	}
+	if o := s.outcasts[member]; o != nil && o.out {
+		return nil
+	}
 	s.index[member] = len(s.receivers)
 	s.receivers = append(s.receivers, receiver{
 		member: member, endpoint: from, heard: now, reported: now, room: defaultRoom,
@@ -113,6 +124,7 @@ func (s *Sender) admit(now clock.Time, member wire.MemberID, from buf.Endpoint) 
 	s.flow.stale = true
 	s.p.event(ReceiverJoined, member, from, s.id)
 	s.beat.welcome(s, now)
+	s.beat.rouse(s, now)
 	return &s.receivers[len(s.receivers)-1]
 }
 

@@ -52,6 +52,7 @@ type Sender struct {
 
 	receivers []receiver
 	index     map[wire.MemberID]int
+	outcasts  map[wire.MemberID]*outcast // receivers that were evicted for their slowness; nil: there were none yet
 
 	self     *stream // own messages, on their way to Sink; nil: not wanted
 	selfNext uint64  // datagram

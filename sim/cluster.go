@@ -76,6 +76,7 @@ func (c *Cluster) Prepare(f Faults) {
 	}
 	c.Expect.Heavy = c.Expect.Heavy || f.Loss > 0.05 || f.Burst.Enter > 0
 	c.Expect.Fastest = c.Expect.Fastest || c.Member.Fastest
+	c.Expect.Evicts = c.Expect.Evicts || c.Member.SlowestFor > 0
 	c.Expect.Flight = max(c.Expect.Flight, time.Millisecond+f.link().Delay+f.Jitter+f.ReorderBy)
 }
 

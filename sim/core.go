@@ -33,7 +33,7 @@ func NewCoreNode(c NodeConfig) Node {
 	p := nack.New(nack.Config{
 		Self: c.Self, Incarnation: c.Incarnation, Cluster: c.Cluster,
 		Datagram: c.Driver.Datagram(), Window: m.Window, MaxMessageSize: m.MaxMessageSize,
-		Fastest: m.Fastest, Eviction: m.Eviction, Watched: m.Watched, FreePace: m.FreePace, Pacer: core.NewPacer(m.MaxRate, c.Driver.Datagram()), Room: c.Driver.Room(), Lanes: m.Lanes,
+		Fastest: m.Fastest, Eviction: m.Eviction, SlowestFor: m.SlowestFor, FreePace: m.FreePace, Pacer: core.NewPacer(m.MaxRate, c.Driver.Datagram()), Room: c.Driver.Room(), Lanes: m.Lanes,
 		SelfDelivery: m.SelfDelivery, Pool: pool, Rand: c.Rand, Sink: c.Sink,
 		FEC: m.FEC, MaxStreams: m.MaxStreams, MaxReceivers: m.MaxReceivers, Events: c.Events,
 	})

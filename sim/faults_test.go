@@ -172,6 +172,43 @@ func TestStalledApplicationHoldsTheSender(t *testing.T) {
 	})
 }
 
+// TestSlowestFor: an application that does not read holds all up for as long as SlowestFor lets it. Then the others go on,
+// and what it has lost when it reads again is explained by its eviction (RM-6).
+func TestSlowestFor(t *testing.T) {
+	Run(t, 50, func(t *testing.T, s *Cluster) {
+		s.Member.Window = 64 << 10
+		s.Member.MaxMessageSize = 16 << 10
+		s.Member.SlowestFor = 500 * time.Millisecond
+		s.Load = Load{Every: 50 * time.Microsecond, Burst: 5, Protocol: []wire.Protocol{wire.NACK, wire.Hybrid}[s.Seed%2]}
+		s.Member.Protocol = s.Load.Protocol
+		f := rough
+		f.Loss = []float64{0.01, 0.2}[s.Seed/2%2]
+		s.Start(4, f)
+		s.Until(100 * time.Millisecond)
+		s.Stall(3)
+		s.For(900 * time.Millisecond)
+		before := s.Members[1].Delivered
+		s.For(500 * time.Millisecond)
+		if n := s.Members[1].Delivered - before; n < 1000 {
+			t.Errorf("seed %d: %d messages in half a second after the eviction", s.Seed, n)
+		}
+		s.Unstall(3)
+		s.For(2 * time.Second)
+		for _, r := range s.Log.Records {
+			if r.Kind == check.ReceiverEvicted && r.Peer != s.Members[3].Proc {
+				t.Errorf("seed %d: node %d is evicted", s.Seed, r.Peer)
+			}
+		}
+		if s.Members[3].Gone == 0 {
+			t.Errorf("seed %d: nothing is lost at the member that stood still: the test shows nothing", s.Seed)
+		}
+		if s.Members[1].Gone+s.Members[2].Gone != 0 {
+			t.Errorf("seed %d: the others lost %d and %d messages", s.Seed, s.Members[1].Gone, s.Members[2].Gone)
+		}
+		s.Settle(5 * time.Second)
+	})
+}
+
 // TestFastest: a sender that waits for nobody overruns a receiver that pauses. What is gone is
 // told exactly, and the others lose nothing.
 func TestFastest(t *testing.T) {

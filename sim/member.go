@@ -163,7 +163,7 @@ func (s *sink) Lost(l *core.Loss) {
 var streamKinds = map[nack.EventKind]check.Kind{
 	nack.StreamStarted: check.StreamStarted, nack.StreamSilent: check.StreamSilent, nack.StreamResumed: check.StreamResumed,
 	nack.StreamLeft: check.StreamLeft, nack.StreamRefused: check.StreamRefused,
-	nack.ReceiverJoined: check.ReceiverJoined, nack.ReceiverLeft: check.ReceiverLeft, nack.ReceiverEvicted: check.ReceiverEvicted,
+	nack.ReceiverJoined: check.ReceiverJoined, nack.ReceiverLeft: check.ReceiverLeft, nack.ReceiverEvicted: check.ReceiverEvicted, nack.ReceiverSlow: check.ReceiverEvicted,
 }
 
 // event records what the core reports of streams and receivers.

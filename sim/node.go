@@ -58,6 +58,7 @@ type MemberConfig struct {
 	MaxMessageSize int           // bytes; zero means 64 KiB
 	Fastest        bool          // FlowControl Fastest
 	Eviction       time.Duration // zero means 1s
+	SlowestFor     time.Duration // zero means for as long as a receiver lives
 	MaxRate        int64         // bits/s; zero means no bound
 	Lanes          int           // zero means 1
 	SelfDelivery   bool
@@ -65,7 +66,6 @@ type MemberConfig struct {
 	Protocol       wire.Protocol // of what is sent, as in Load; zero means NACK
 	FEC            nack.FEC
 	FreePace       bool // no congestion control
-	Watched        bool // as members of a group are
 	MaxReceivers   int  // zero means what nack chooses
 }
 

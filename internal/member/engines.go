@@ -76,7 +76,7 @@ func (m *Member) nackConfig(engine int, sink nack.Sink) nack.Config {
 	c := nack.Config{
 		Self: cfg.ID, Incarnation: cfg.Incarnation, Cluster: cfg.Cluster,
 		Datagram: driver.Datagram(), Window: cfg.Window, MaxMessageSize: cfg.MaxMessageSize,
-		Fastest: cfg.Fastest, Eviction: cfg.Eviction, Watched: m.group != nil, RepairTimeout: cfg.RepairTimeout, FreePace: cfg.FreePace, MaxStreams: cfg.MaxStreams, Pacer: m.pacer, FEC: cfg.FEC,
+		Fastest: cfg.Fastest, Eviction: cfg.Eviction, SlowestFor: cfg.SlowestFor, RepairTimeout: cfg.RepairTimeout, FreePace: cfg.FreePace, MaxStreams: cfg.MaxStreams, Pacer: m.pacer, FEC: cfg.FEC,
 		Room: driver.Room(), Lanes: cfg.Lanes, Wanted: m.wanted.Wanted(),
 		Pool: pool, Rand: random, Sink: sink, RepairNS: cfg.RepairNS,
 	}

@@ -52,6 +52,7 @@ type Config struct {
 	SelfDelivery   bool
 	MaxStreams     int // received by each engine; 0: nack.MaxStreams
 	Eviction       time.Duration
+	SlowestFor     time.Duration // 0: a stream waits for as long as its receivers live
 	RepairTimeout  time.Duration // 0: what nack chooses
 	FreePace       bool          // no congestion control
 	MaxRate        int64         // bits a second; 0: none

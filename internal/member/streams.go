@@ -43,7 +43,7 @@ func (s *Streams) Note(e nack.Event) {
 	case nack.ReceiverJoined:
 		k.receiver = true
 		s.add(k, e)
-	case nack.ReceiverLeft, nack.ReceiverEvicted:
+	case nack.ReceiverLeft, nack.ReceiverEvicted, nack.ReceiverSlow:
 		k.receiver = true
 		s.remove(k)
 	}

@@ -88,14 +88,10 @@ func TestSilenceIsJudgedByThePause(t *testing.T) {
 		}{{29 * time.Second, false, time.Second}, {90 * time.Second, false, 3500 * time.Millisecond}, {90 * time.Second, true, time.Second}} {
 			net, sender, s := rested(t, 2, 3, false, wire.NewStreamID(p, 0))
 			net.run(c.idle)
-			if c.again {
-				net.offer(sender, s, 1, 64)
-				net.run(time.Millisecond)
-			}
 			net.run(time.Duration(net.rnd.Int64N(1e9)))
-			if c.again {
+			if c.again { // it arrives, and no heartbeat does that says so
 				net.offer(sender, s, 1, 64)
-				net.run(time.Millisecond)
+				net.run(20 * time.Microsecond)
 			}
 			sender.down = true
 			silent := func() (n int) {

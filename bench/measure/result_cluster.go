@@ -38,7 +38,16 @@ type ClusterResult struct {
 
 	Mismatches uint64 `json:"state_mismatches"` // replicas whose state was another one
 
+	NATS *RivalPuts `json:"nats"` // the same puts by another system, where it was asked for and is installed
+
 	CoreStats []string `json:"-"` // counters of each member
+}
+
+// RivalPuts is what writers measured that put entries into a replicated map of another system, each with one put under way.
+type RivalPuts struct {
+	Version   string       `json:"version"`
+	PerSecond float64      `json:"puts_per_s"`
+	Put       *Percentiles `json:"put_ns"` // from the call to its acknowledgement
 }
 
 // WriteJSON writes r as one indented JSON object and a line end.

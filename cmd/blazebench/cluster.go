@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
 	"github.com/activeblaze/blaze/bench/measure"
+	"github.com/activeblaze/blaze/bench/rival"
 )
 
 // cluster adds the options of the cluster workload.
@@ -21,11 +23,25 @@ func (f *flags) cluster() {
 	f.IntVar(&c.Kills, "kills", 20, "with --kill: how many `times`")
 	f.IntVar(&c.Join, "join", 0, "start one more member while the writers go on, with so many `entries` there")
 	f.BoolVar(&c.Dir, "dir", false, "each member has a DataDir, and a put counts when a quorum's disks have it")
+	f.BoolVar(&f.nats, "nats", false, "then put the same into a key-value bucket of three nats-server processes in memory, where that program is installed")
 	f.Float64Var(&o.Rate, "rate", 0, "`puts` a second of all writers on a fixed schedule; 0: as fast as it goes")
 	f.BoolVar(&o.Offload, "offload", false, "the rig's interfaces keep segmentation offload, as the kernel makes them")
 	f.Float64Var(&o.Loss, "loss", 0, "`share` of all datagrams, of every kind, that each member drops, 0 to 1")
 	f.Uint64Var(&o.Seed, "seed", 1, "`seed` of the drops")
 	f.StringVar(&o.Idle, "idle", "", "how members wait: busyspin, backoff or block\n(default backoff)")
+}
+
+// besideNATS puts the same load into another system.
+func (f *flags) besideNATS(ctx context.Context, r *measure.ClusterResult, out *output) error {
+	out.progress("the same with three nats-server processes")
+	defer out.clear()
+	p, err := rival.NATS(ctx, r.Writers, r.Keys, r.Size, f.opt.Duration)
+	if errors.Is(err, rival.ErrNotInstalled) {
+		fmt.Fprintf(out.stderr, "blazebench: %v: the comparison is left out\n", err)
+		return nil
+	}
+	r.NATS = p
+	return err
 }
 
 // clusterMustHold is an error when a run broke what a cluster promises.
@@ -81,6 +97,10 @@ func (o *output) cluster(res *measure.Result) {
 	if r.Joined > 0 {
 		line("joiner", "ready after %.0f ms with %s entries, %s/s; a writer waited %.1f ms while the ring changed, and %.1f ms after that",
 			r.Ready, count(float64(r.Joined)), count(r.TransferPerSecond), r.RingStall, r.WriterStall)
+	}
+	if p := r.NATS; p != nil {
+		line("NATS", "%s/s, p50 %s, p99 %s: puts/s here are %.1f × that (%s, JetStream key-value in memory, 3 replicas)",
+			count(p.PerSecond), ns(p.Put.P50), ns(p.Put.P99), r.PutsPerSecond/p.PerSecond, p.Version)
 	}
 	line("state", "%s differ from the first one", plural(int(r.Mismatches), "replica"))
 	line("cost", "%.2f s of CPU", r.CPUSeconds)

@@ -24,6 +24,7 @@ type flags struct {
 	hist     string
 	sweep    sweep // loss
 	kill     bool  // cluster
+	nats     bool  // cluster
 }
 
 func newFlags(kind workload.Kind, stderr io.Writer) *flags {
@@ -169,6 +170,11 @@ func one(ctx context.Context, args []string, out *output) error {
 	r, h, err := f.run(ctx, out)
 	if err != nil {
 		return err
+	}
+	if f.nats {
+		if err := f.besideNATS(ctx, r.Cluster, out); err != nil {
+			return err
+		}
 	}
 	show, write := out.report, r.WriteJSON
 	switch {

@@ -103,7 +103,7 @@ func (c *Channel) clusterConfig() (*run.ClusterConfig, error) {
 	}
 	zero := c.cluster.wallZero(wall-int64(engine.Now())/1000, c.logger())
 	c.cluster.replica.Clear()
-	full := &refusalLog{}
+	full, failing := &refusalLog{}, &ringLog{}
 	return &run.ClusterConfig{
 		Disk: c.cluster.disk,
 		Ring: member.ClusterRing{Profile: profile, Plain: conf.Totem.Plain, Events: func(e totem.Event) {
@@ -111,6 +111,7 @@ func (c *Channel) clusterConfig() (*run.ClusterConfig, error) {
 				full.warn(c, "blaze: the cluster has as many members as it can have, so another one does not join",
 					"fewer ClusterChannels of one Config.Cluster", totem.MaxMembers, e.Member)
 			}
+			failing.event(c, e)
 		}},
 		Core: cluster.Config{
 			Name: conf.Name, Started: started, Wall: zero,

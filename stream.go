@@ -220,14 +220,19 @@ type refusalLog struct {
 	count uint64 // since then
 }
 
-// warn logs what was refused to a member, the bound and the remedy, besides more.
+// warn logs what was refused to a member, or could not be done for it, the bound where there is one, and the remedy,
+// besides more.
 func (r *refusalLog) warn(c *Channel, what, remedy string, limit int, member wire.MemberID, more ...any) {
 	r.count++
 	now := engine.Now()
 	if r.last != 0 && now.Sub(r.last) < refusalEvery {
 		return
 	}
-	c.logger().Warn(what, append([]any{"member", MemberID(member), "limit", limit, "refused", r.count, "remedy", remedy}, more...)...)
+	all := []any{"member", MemberID(member), "times", r.count, "remedy", remedy}
+	if limit > 0 {
+		all = []any{"member", MemberID(member), "limit", limit, "refused", r.count, "remedy", remedy}
+	}
+	c.logger().Warn(what, append(all, more...)...)
 	r.last, r.count = now, 0
 }
 

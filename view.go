@@ -79,6 +79,7 @@ type viewer struct {
 	previous ViewID     // the last regular view
 	together []MemberID // the members of the transitional view that came after it
 	full     refusalLog
+	failing  ringLog
 }
 
 // event takes in an event of the ring's core.
@@ -87,6 +88,30 @@ func (v *viewer) event(e totem.Event) {
 		v.full.warn(v.c, "blaze: the ring has as many members as it can have, so another one does not join",
 			"fewer members with topics under Totem", totem.MaxMembers, e.Member)
 	}
+	v.failing.event(v.c, e)
+}
+
+// ringLog logs what does not get through in a ring.
+type ringLog [2]refusalLog
+
+func (l *ringLog) event(c *Channel, e totem.Event) {
+	lengths := []any{"datagram", e.Number, "longest that arrived", withHeaders(e.Longest), "mtu", c.datagram() + ipHeaders}
+	const remedy = "where longer datagrams never arrive, a link on the way has a smaller MTU: give all members mtu=N in their URI"
+	switch e.Kind {
+	case totem.RemovedStuck:
+		l[0].warn(c, "blaze: a member of the ring does not receive what is sent again and again: it is put out", remedy, 0, e.Member,
+			append(lengths, "length", withHeaders(e.Length))...)
+	case totem.LacksData:
+		l[1].warn(c, "blaze: this member does not receive what the ring sends again and again: the others will put it out", remedy, 0, e.Member, lengths...)
+	}
+}
+
+// withHeaders is the length of the packet of a datagram; 0 for none.
+func withHeaders(datagram int) int {
+	if datagram == 0 {
+		return 0
+	}
+	return datagram + ipHeaders
 }
 
 func (v *viewer) view(w totem.View) {

@@ -44,8 +44,9 @@ type RingCluster struct {
 	faults   *ringInjector
 	healed   bool
 	finished bool
-	held     clock.Time // when a member was last held down for a time that nothing shortens; 0: never
-	began    uint64     // counts starts, so that each is newer than the ones before
+	held     clock.Time    // when a member was last held down for a time that nothing shortens; 0: never
+	stuck    []totem.Event // members that did not receive what was sent again and again
+	began    uint64        // counts starts, so that each is newer than the ones before
 }
 
 // RingLoad is what the members of a ring send. Its zero value is a message a millisecond of each
@@ -164,6 +165,9 @@ func (m *RingMember) start() {
 		Events: func(e totem.Event) {
 			if e.Kind == totem.HeldDown && e.Sure {
 				c.held = c.Net.Now()
+			}
+			if e.Kind == totem.RemovedStuck || e.Kind == totem.LacksData {
+				c.stuck = append(c.stuck, e)
 			}
 		},
 	}

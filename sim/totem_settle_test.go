@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -159,6 +160,15 @@ func TestRingNarrowMember(t *testing.T) {
 		// Each datagram that was sent again was kept from it too.
 		if lacks := missing - min(sent, missing); sent > 5*lacks {
 			t.Errorf("seed %d: %d datagrams were sent again for %d that it lacks", s.Seed, sent, lacks)
+		}
+		if !outward { // both ends report it, with the lengths that do not pass and do
+			for _, k := range []totem.EventKind{totem.RemovedStuck, totem.LacksData} {
+				if !slices.ContainsFunc(s.stuck, func(e totem.Event) bool {
+					return e.Kind == k && e.Member == s.Members[victim].ID() && e.Longest > 0 && e.Longest <= narrow && (e.Length > narrow || k == totem.LacksData)
+				}) {
+					t.Errorf("seed %d: no %v of the narrow member in %+v", s.Seed, k, s.stuck)
+				}
+			}
 		}
 		s.steady(t, 12*time.Second, 2)
 		healed = true

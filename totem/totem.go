@@ -181,11 +181,12 @@ const (
 	RemovedStuck                        // Event.Member does not receive and was put out of the ring
 	HeldDown                            // Event.Member is ignored for a while
 	PauseNoticed                        // the loop stood still for longer than half the token-loss time
+	LacksData                           // this member does not receive what the token asks for again and again: the others will put it out
 	WasExcluded                         // the others went on without this member
 )
 
 func (k EventKind) String() string {
-	names := [...]string{"?", "state entered", "too many members", "same name", "removed stuck member", "held down", "pause noticed", "was excluded"}
+	names := [...]string{"?", "state entered", "too many members", "same name", "removed stuck member", "held down", "pause noticed", "lacks data", "was excluded"}
 	if int(k) < len(names) {
 		return names[k]
 	}
@@ -201,6 +202,11 @@ type Event struct {
 	Ring   wire.RingID
 	Hold   time.Duration // of HeldDown: how long at most
 	Sure   bool          // and not shorter: nothing that the member does ends it
+
+	// Of RemovedStuck and LacksData: the lowest datagram that is missing; its length in bytes, 0 where that is not known;
+	// and that of the longest one above it that came, 0: none did.
+	Number          uint64
+	Length, Longest int
 }
 
 // State is where a Protocol stands.

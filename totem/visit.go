@@ -44,6 +44,10 @@ type tokens struct {
 	stuck      int // visits at which the same other member held the aru where it was
 	stuckSince clock.Time
 
+	lacking      int // and those at which this one did
+	lackingSince clock.Time
+	toldLack     bool
+
 	visits uint16 // counts them, modulo 2^16
 	idle   int    // visits in a row at which nothing was to be done
 	high   uint64 // at the last visit
@@ -237,6 +241,7 @@ func (p *Protocol) visit(now clock.Time) {
 	if p.receiverStuck(now) {
 		return
 	}
+	k.lacks(p, now)
 	room := p.paceRoom(now)
 	again := p.retransmit(t, room) // 2
 	received := t.high
@@ -311,7 +316,7 @@ func (p *Protocol) receiverStuck(now clock.Time) bool {
 		return false
 	}
 	stuck := t.aruID
-	p.event(Event{Kind: RemovedStuck, Member: stuck, Ring: p.cur.id})
+	p.tellStuck(RemovedStuck, stuck)
 	p.holds.raise(p, now, stuck, answer)
 	p.beginGather(now)
 	p.fail.add(stuck)

@@ -255,7 +255,7 @@ func (s *stream) heartbeat(now clock.Time, h *wire.Heartbeat) {
 		s.report(now, false) // the sender may have evicted this one
 	}
 	if h.WantStatus {
-		s.report(now, s.group.receivers <= askAll)
+		s.report(now, s.nack && s.group.receivers <= askAll)
 	}
 	if h.Evicted {
 		s.castOut(now)

@@ -194,6 +194,49 @@ func TestRestedStreamFlows(t *testing.T) {
 	}
 }
 
+// A burst after silence of any length is delivered as soon as by a stream that never rests, which an older sender keeps.
+func TestBurstAfterSilenceIsAsSoon(t *testing.T) {
+	const messages, seeds = 1000, 5
+	for _, idle := range []time.Duration{time.Second, 10 * time.Second, 2 * time.Minute} {
+		for _, jitter := range []time.Duration{0, time.Microsecond} { // which changes the order in a burst
+			var took [2]time.Duration
+			for i, older := range []bool{true, false} {
+				for seed := range uint64(seeds) {
+					net := newNetwork(t, seed)
+					net.faults.jitter = jitter
+					sender := net.add()
+					sender.older = older
+					for range 3 {
+						net.add()
+					}
+					s := net.open(sender, testStream)
+					net.run(60 * time.Millisecond)
+					net.offer(sender, s, 1, 64)
+					net.run(idle)
+					began, left := net.now, messages
+					if !net.until(5*time.Second, func() bool {
+						left -= net.offer(sender, s, left, 1000)
+						for _, r := range net.nodes[1:] {
+							if r.stream(sender.id, testStream).delivered < 1+messages {
+								return false
+							}
+						}
+						return true
+					}) {
+						t.Fatalf("idle %v, older %v: %d messages are left", idle, older, left)
+					}
+					took[i] += net.now.Sub(began) / seeds
+					net.done()
+				}
+			}
+			t.Logf("idle %v, jitter %v: the last of 1000 messages after %v with an older sender, %v otherwise", idle, jitter, took[0], took[1])
+			if took[1] > took[0]*11/10 {
+				t.Errorf("idle %v, jitter %v: the last of 1000 messages comes after %v, %v without rest", idle, jitter, took[1], took[0])
+			}
+		}
+	}
+}
+
 // A receiver that has gone during the rest is evicted within the time of Eviction after the next message that waits for
 // it, also where the messages go on; without a message it is borne for longer.
 func TestRestedReceiverIsEvicted(t *testing.T) {

@@ -114,14 +114,15 @@ func (s *Sender) hold(now clock.Time, data bool) {
 	}
 }
 
-// arrived takes in what a receiver reports of what arrived.
-func (s *Sender) arrived(now clock.Time, r *receiver, st *wire.Status) {
+// arrived takes in what a receiver reports of what arrived. If it rested before, most of the time since its last report
+// passed with nothing sent: there is no rate in that.
+func (s *Sender) arrived(now clock.Time, r *receiver, st *wire.Status, rested bool) {
 	a := &r.arrivals
 	if st.Clock == 0 || !s.flow.slowest || s.p.cfg.FreePace {
 		return
 	}
 	total, data := s.pace.sent+a.direct, s.dataBelow(r.highest)
-	if a.clock == 0 || st.Clock < a.clock || st.Arrived < a.bytes || now.Sub(a.at) > sampleMax {
+	if a.clock == 0 || st.Clock < a.clock || st.Arrived < a.bytes || now.Sub(a.at) > sampleMax || rested {
 		a.keep(now, st, total, data, s.pace.holds)
 		return
 	}

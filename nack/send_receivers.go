@@ -67,6 +67,7 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 	s.p.stats.StatusesReceived++
 	r.heard, r.reported, r.mute, r.told = now, now, false, false
 	r.endpoint = from
+	rested := r.pause != 0
 	r.pause = min(time.Duration(st.Pause)*time.Microsecond, longestPause)
 	r.next = max(r.next, st.Next)
 	r.highest = max(r.highest, min(st.Highest, s.sent)) // it may have been told of more than there is
@@ -88,7 +89,7 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 		s.beat.probe(s, now, from) // the receiver has heard nothing for a while
 	}
 	s.flow.stale = true
-	s.arrived(now, r, st)
+	s.arrived(now, r, st, rested)
 	if s.flow.blocked && !s.held() {
 		s.flow.resume(now)
 	}

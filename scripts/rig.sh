@@ -2,9 +2,10 @@
 # Test networks of network namespaces, for work by hand. (blazebench --rig makes its own.)
 #
 #   scripts/rig.sh veth   exec [--] COMMAND...            two hosts; COMMAND runs in the first
-#   scripts/rig.sh bridge N exec [--loss P] [--] COMMAND...   N hosts on a switch
+#   scripts/rig.sh bridge N exec [--loss P] [--to HOST LINK]... [--isolate HOST]... [--] COMMAND...   N hosts on a switch
+#   scripts/rig.sh tap N    exec [--loss P] [--to HOST LINK]... [--from HOST LINK]... [--] COMMAND...  on one of our own
 #   scripts/rig.sh veth   up [NAME]                       the same, to stay; prints how to get in
-#   scripts/rig.sh bridge N up [--loss P] [NAME]
+#   scripts/rig.sh bridge N up [--loss P] [--to HOST LINK]... [--isolate HOST]... [NAME]
 #   scripts/rig.sh down NAME                              removes what up has made
 #   scripts/rig.sh clean                                  removes what dead processes left behind
 #
@@ -12,6 +13,10 @@
 # COMMAND finds NAME in $RIG and starts something on another host with: ip netns exec $RIG-1 ...
 # NAME is blaze-PID of this script unless it is given. P is the percentage of packets that the
 # switch loses as they come in at its ports (0 to 99; nftables on the netdev ingress hook).
+#
+# LINK is what the cable to a host, or from it, carries: rate=100mbit,queue=64k,mtu=1400. tap, whose switch is a program
+# of this repository, also has loss=0.01, reorder=5ms (the longest that a packet is held back), double=0.5 (the part that
+# arrives twice), multicast=off and unicast=off (bench/rig/link.go). Isolated hosts do not reach each other.
 #
 # exec removes everything whatever happens; only SIGKILL can keep it from that, and then the next
 # exec or clean does it. Interfaces that this script has not made are never touched: all of its own
@@ -84,6 +89,33 @@ make_veth() {
 	await "$1-1" 'state UP' 1 link show net0
 }
 
+# shape NAMESPACE PORT LINK gives the cable of a bridge's port a rate with a queue (tc-tbf(8)), and an MTU.
+shape() {
+	local part rate='' queue=64k
+	for part in ${3//,/ }; do
+		case $part in
+		rate=*) rate=${part#*=} ;;
+		queue=*) queue=${part#*=} ;;
+		mtu=*) in_ns "$1" link set "$2" mtu "${part#*=}" ;;
+		*) die "$part: bridge has rate, queue and mtu; take tap" ;;
+		esac
+	done
+	[ -z "$rate" ] || ip netns exec "$1" tc qdisc add dev "$2" root tbf rate "$rate" burst 3028 limit "${queue/%k/kb}"
+}
+
+# make_tap NAME N LOSS starts the switch, which makes the interfaces. It ends with its input.
+make_tap() {
+	local i line
+	local -a args=() names=()
+	for ((i = 0; i < $2; i++)); do
+		ip netns add "$1-$i"
+		names+=("$1-$i")
+	done
+	for ((i = 0; i < ${#links[@]}; i += 3)); do args+=("${links[i]}" "${links[i + 1]}:${links[i + 2]}"); done
+	coproc TAPS { cd "$(dirname "$0")/.." && exec go run ./bench/rig/tapswitch -loss "0.$(printf %02d $((10#$3)))" "${args[@]}" "${names[@]}"; }
+	read -r line <&"${TAPS[0]}" && [ "$line" = ready ] || die "the switch did not start"
+}
+
 # make_bridge NAME N LOSS
 make_bridge() {
 	local i
@@ -100,6 +132,8 @@ make_bridge() {
 		host "$1" "$i"
 	done
 	await "$1-switch" 'state forwarding' "$2" -d link show type bridge_slave
+	for i in "${isolated[@]}"; do in_ns "$1-switch" link set "port$i" type bridge_slave isolated on; done
+	for ((i = 0; i < ${#links[@]}; i += 3)); do shape "$1-switch" "port${links[i + 1]}" "${links[i + 2]}"; done
 	((10#$3 == 0)) && return
 	command -v nft >/dev/null || die "--loss needs nft: install nftables"
 	{
@@ -113,6 +147,7 @@ make_bridge() {
 
 [ $# -ge 1 ] || usage
 kind=$1 hosts=2 loss=0
+links=() isolated=()
 shift
 [ "$(id -u)" -eq 0 ] || die "making network namespaces needs root: sudo $0 $kind $*"
 command -v ip >/dev/null || die "the command ip is missing: install iproute2"
@@ -127,8 +162,8 @@ clean)
 	exit
 	;;
 veth) ;;
-bridge)
-	[[ ${1-} =~ ^[0-9]+$ ]] && (($1 >= 1 && $1 <= 65)) || die "bridge needs a number of hosts, 1 to 65"
+bridge | tap)
+	[[ ${1-} =~ ^[0-9]+$ ]] && (($1 >= 1 && $1 <= 65)) || die "$kind needs a number of hosts, 1 to 65"
 	hosts=$1
 	shift
 	;;
@@ -136,20 +171,40 @@ bridge)
 esac
 verb=${1-}
 shift || usage
-if [ "${1-}" = --loss ]; then
-	[ "$kind" = bridge ] || die "a pair has no switch that could lose packets: take bridge"
-	[[ ${2-} =~ ^[0-9]{1,2}$ ]] || die "--loss needs a percentage, 0 to 99"
-	loss=$((10#$2))
+# number OPTION HOST checks that there is such a host.
+number() { [[ $2 =~ ^[0-9]+$ ]] && ((10#$2 < hosts)) || die "$1 $2: want a host, 0 to $((hosts - 1))"; }
+while [[ ${1-} =~ ^--(loss|to|from|isolate)$ ]]; do
+	[ "$kind" != veth ] || die "$1: a pair has no switch: take bridge or tap"
+	[ $# -ge 2 ] || usage
+	case $1 in
+	--loss)
+		[[ $2 =~ ^[0-9]{1,2}$ ]] || die "--loss needs a percentage, 0 to 99"
+		loss=$((10#$2))
+		;;
+	--isolate)
+		[ "$kind" = bridge ] || die "--isolate: take bridge"
+		number "$1" "$2"
+		isolated+=("$2")
+		;;
+	*)
+		[ $# -ge 3 ] || usage
+		[ "$1" = --to ] || [ "$kind" = tap ] || die "--from: take tap"
+		number "$1" "$2"
+		links+=("$1" "$2" "$3")
+		shift
+		;;
+	esac
 	shift 2
-fi
+done
 [ "${1-}" = -- ] && shift
 
 make() {
-	if [ "$kind" = veth ]; then make_veth "$1"; else make_bridge "$1" "$hosts" "$loss"; fi
+	if [ "$kind" = veth ]; then make_veth "$1"; else "make_$kind" "$1" "$hosts" "$loss"; fi
 }
 
 case $verb in
 up)
+	[ "$kind" != tap ] || die "the switch of tap ends with this script: take exec"
 	[ $# -le 1 ] || usage
 	name=${1:-${prefix}rig$$}
 	[[ $name =~ ^[A-Za-z0-9_-]{1,40}$ ]] || die "a name is made of letters, digits, - and _"

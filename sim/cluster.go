@@ -71,7 +71,7 @@ func (c *Cluster) Prepare(f Faults) {
 		c.watch = &watcher{c: c}
 		c.Net.watch = c.watch
 	}
-	if c.Expect.Eviction == 0 && (f.Partition > 0 || f.Pause > 0 || f.Crash > 0 || f.Stall > 0) {
+	if c.Expect.Eviction == 0 && (f.Partition > 0 || f.BySize > 0 || f.Pause > 0 || f.Crash > 0 || f.Stall > 0) {
 		c.Expect.Eviction = c.Member.Eviction
 	}
 	c.Expect.Heavy = c.Expect.Heavy || f.Loss > 0.05 || f.Burst.Enter > 0
@@ -184,6 +184,7 @@ func (c *Cluster) Heal() {
 			c.Mend(i, j)
 		}
 	}
+	clear(c.Net.narrow)
 	for i, m := range c.Members {
 		c.Unstall(i)
 		c.Resume(i)

@@ -18,6 +18,7 @@ type Faults struct {
 	Jitter    time.Duration // as in Link
 
 	Partition float64       // some nodes cannot reach some others: all of them, one way, or some pairs
+	BySize    float64       // longer datagrams do not pass on some ways: between some pairs, or one way, or to or from one member
 	Pause     float64       // one member's turns stop
 	Crash     float64       // one member ends without a word; it starts anew later
 	Stall     float64       // one member's application refuses messages
@@ -48,6 +49,51 @@ func (c *Cluster) inject(f Faults) {
 	in.every(f.Pause, in.pause)
 	in.every(f.Crash, in.crash)
 	in.every(f.Stall, in.stall)
+	in.every(f.BySize, func(lasts time.Duration) {
+		made := narrowShape(c.Net, in.rng, len(c.Members))
+		c.faulty = true
+		in.later(lasts, func() { c.Net.widen(made) })
+	})
+}
+
+// leastMTU and mostMTU bound the MTU of ways that longer datagrams do not pass, bytes of an IP packet.
+const leastMTU, mostMTU = 576, 1480
+
+// narrowShape gives ways of a network of n nodes an MTU, in a shape that it draws, and returns which.
+func narrowShape(net *Network, rng *rand.Rand, n int) (made []pair) {
+	kind, one, mtu := rng.IntN(4), rng.IntN(n), leastMTU+rng.IntN(mostMTU-leastMTU+1)
+	for i := range n {
+		for j := range n {
+			narrow := false
+			switch kind {
+			case 0: // some pairs, both ways
+				narrow = i < j && rng.IntN(3) == 0
+			case 1: // some ways
+				narrow = rng.IntN(4) == 0
+			case 2: // to one member
+				narrow = j == one
+			case 3: // from one member
+				narrow = i == one
+			}
+			if narrow && i != j {
+				made = append(made, pair{i, j})
+				if kind == 0 {
+					made = append(made, pair{j, i})
+				}
+			}
+		}
+	}
+	for _, p := range made {
+		net.Narrow(p.from, p.to, mtu)
+	}
+	return made
+}
+
+// widen undoes Narrow on these ways.
+func (n *Network) widen(ways []pair) {
+	for _, p := range ways {
+		n.Narrow(p.from, p.to, 0)
+	}
 }
 
 // victim draws a node that may be hurt, or -1.

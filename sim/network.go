@@ -60,6 +60,7 @@ type Network struct {
 	open    []*Driver // those that can receive, in order of attachment
 	links   map[pair]Link
 	cuts    map[pair]bool
+	narrow  map[pair]int  // bytes of the longest IP packet that passes
 	up      map[int]*port // by node
 	down    map[int]*port
 	tap     Tap
@@ -119,9 +120,9 @@ func New(cfg Config) *Network {
 		rng:   rand.New(rand.NewPCG(cfg.Seed, 0x6e6574)),
 		now:   1,
 		links: map[pair]Link{},
-		cuts:  map[pair]bool{},
-		up:    map[int]*port{},
-		down:  map[int]*port{},
+		cuts:  map[pair]bool{}, narrow: map[pair]int{},
+		up:   map[int]*port{},
+		down: map[int]*port{},
 	}
 }
 
@@ -277,6 +278,11 @@ func (n *Network) carry(from, to *Driver, p *packet, depart clock.Time) {
 	}
 	if from == to { // the host's own loop back to itself: nothing happens on the way
 		n.launch(to, p, depart)
+		return
+	}
+	if len(n.narrow) > 0 && len(p.bytes)+headers > n.narrow[key] && n.narrow[key] > 0 {
+		n.stats.Blocked++
+		n.missed(to)
 		return
 	}
 	l := &n.cfg.Link

@@ -14,6 +14,17 @@ func (n *Network) Mend(from, to int) {
 	delete(n.cuts, pair{from, to})
 }
 
+// Narrow loses datagrams whose IP packets are longer than mtu bytes on the way from one node to another, and nothing
+// the other way. 0 undoes it.
+func (n *Network) Narrow(from, to, mtu int) {
+	n.trace.mix(uint64(n.now), 'n', uint64(from)<<32|uint64(to), uint64(mtu))
+	if mtu == 0 {
+		delete(n.narrow, pair{from, to})
+		return
+	}
+	n.narrow[pair{from, to}] = mtu
+}
+
 // Partition cuts both ways between the nodes of a and all others, attached or yet to come.
 // count is the number of nodes there are.
 func (n *Network) Partition(count int, a ...int) {
@@ -26,10 +37,11 @@ func (n *Network) Partition(count int, a ...int) {
 	}
 }
 
-// MendAll undoes every Cut.
+// MendAll undoes every Cut, and every Narrow.
 func (n *Network) MendAll() {
 	n.trace.mix(uint64(n.now), 'M')
 	clear(n.cuts)
+	clear(n.narrow)
 }
 
 // Severed reports whether datagrams from one node to another are lost by a Cut.

@@ -41,7 +41,7 @@ var shapeNames = [shapes]string{"two sides", "three to five sides", "one way", "
 type FaultTally struct {
 	Partitions                        [shapes]int
 	Pauses, Crashes, Leaves, Restarts int
-	Slow, Deaf, Narrow                int
+	Slow, Deaf, Narrow, BySize        int
 }
 
 // add adds what another tally counted.
@@ -56,6 +56,7 @@ func (t *FaultTally) add(o *FaultTally) {
 	t.Slow += o.Slow
 	t.Deaf += o.Deaf
 	t.Narrow += o.Narrow
+	t.BySize += o.BySize
 }
 
 // cuts lists the partitions by their shape.
@@ -105,6 +106,11 @@ func injectRing(c ringed, i injecting, f Faults, rare RingFaults, tally *FaultTa
 	in.every(f.Pause, in.pause)
 	in.every(f.Crash, in.crash)
 	in.every(f.Stall, in.leave)
+	in.every(f.BySize, func(lasts time.Duration) {
+		made := narrowShape(in.net, in.rng, c.nodes())
+		tally.BySize++
+		in.later(lasts, func() { in.net.widen(made) })
+	})
 	in.every(rare.Slow, in.slow)
 	in.every(rare.Deaf, func(lasts time.Duration) { in.tapped(&tally.Deaf, in.deaf, lasts) })
 	in.every(rare.Narrow, func(lasts time.Duration) { in.tapped(&tally.Narrow, in.narrow, lasts) })

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -61,7 +62,42 @@ func New(kind Kind, hosts int, opt Options) (_ *Rig, err error) {
 		}
 		r.hosts = append(r.hosts, h)
 	}
-	switch kind {
+	if err := r.build(opt); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Join makes a Tap of namespaces that ip netns has named. They stay when it is closed.
+func Join(namespaces []string, opt Options) (_ *Rig, err error) {
+	if err := Check(Tap, len(namespaces), opt); err != nil {
+		return nil, err
+	}
+	if err := Possible(); err != nil {
+		return nil, err
+	}
+	r := &Rig{kind: Tap, far: make([]bool, len(namespaces))}
+	defer func() {
+		if err != nil {
+			r.Close()
+		}
+	}()
+	for _, name := range namespaces {
+		fd, err := unix.Open(filepath.Join("/run/netns", filepath.Base(name)), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, fmt.Errorf("rig: namespace %s: %w", name, err)
+		}
+		r.hosts = append(r.hosts, &Host{fd: fd})
+	}
+	if err := r.build(opt); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// build joins the hosts.
+func (r *Rig) build(opt Options) (err error) {
+	switch r.kind {
 	case Veth:
 		err = r.hosts[0].ip("link add " + Interface + " type veth peer name " + Interface + " netns " + r.hosts[1].path())
 	case Bridge:
@@ -70,26 +106,26 @@ func New(kind Kind, hosts int, opt Options) (_ *Rig, err error) {
 		r.taps, err = newTapSwitch(r.hosts, opt.Seed)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for i, h := range r.hosts {
 		if err := h.configure(i, opt); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err := r.await(); err != nil {
-		return nil, err
+		return err
 	}
 	switch {
 	case opt.Loss == 0:
-	case kind == Tap:
-		for i := range hosts {
+		return nil
+	case r.kind == Tap:
+		for i := range r.hosts {
 			r.taps.set(i, FromHost, Link{Loss: opt.Loss})
 		}
-	default:
-		err = r.bridge.Run(func() error { return dropAtPorts(hosts, opt.Loss) })
+		return nil
 	}
-	return r, err
+	return r.bridge.Run(func() error { return dropAtPorts(len(r.hosts), opt.Loss) })
 }
 
 // plug makes the switch and a cable to each host.

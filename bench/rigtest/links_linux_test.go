@@ -168,24 +168,30 @@ func TestBlackHole(t *testing.T) {
 		t.Run(p.String(), func(t *testing.T) {
 			r := build(t, rig.Bridge, 3, rig.Options{})
 			s := converseOn(t, r, streamOrder{URI: overUDP, Protocol: p, RepairTimeout: repairTimeout})
-			run := func() []streamState {
-				s.order(0, streamStep{Every: every, Count: uint64(d / every), Size: 200, Large: 1380})
-				time.Sleep(d)
-				return s.settle(1, repairTimeout+5*time.Second)
+			// The healthy receiver's p99 is the median of three parts: other programs use the processors too.
+			run := func() ([]streamState, time.Duration) {
+				var p99 []time.Duration
+				for range 3 {
+					s.order(0, streamStep{Every: every, Count: uint64(d / 3 / every), Size: 200, Large: 1380})
+					time.Sleep(d / 3)
+					p99 = append(p99, time.Duration(s.ask(1, streamStep{}).Latency.P99))
+				}
+				slices.Sort(p99)
+				return s.settle(1, repairTimeout+5*time.Second), p99[1]
 			}
-			clean := run()
+			clean, before := run()
 			bend(t, r, 2, rig.ToHost, rig.Link{MTU: 1400})
-			hole := run()
+			hole, p99 := run()
 			large := hole[0].Large - clean[0].Large
 			lost, repairs := hole[2].Lost[0], hole[0].repairs()-clean[0].repairs()
 			late := hole[2].Heard - hole[0].Last
 			t.Logf("p99 %v, clean %v; %d repairs for %d of full size; %d were reported as lost, the last %v after it was sent",
-				time.Duration(hole[1].Latency.P99), time.Duration(clean[1].Latency.P99), repairs, large, lost, late)
+				p99, before, repairs, large, lost, late)
 			if hole[1].Lost[0] > 0 {
 				t.Errorf("the healthy receiver lost %d messages", hole[1].Lost[0])
 			}
-			if float64(hole[1].Latency.P99) > barOf(2)*float64(clean[1].Latency.P99) {
-				t.Errorf("the healthy receiver's p99 is %v, clean %v", time.Duration(hole[1].Latency.P99), time.Duration(clean[1].Latency.P99))
+			if float64(p99) > barOf(2)*float64(before) {
+				t.Errorf("the healthy receiver's p99 is %v, clean %v", p99, before)
 			}
 			if repairs > 10*large {
 				t.Errorf("%d repairs for %d datagrams that do not pass", repairs, large)

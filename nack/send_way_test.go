@@ -155,6 +155,15 @@ func TestAddressesChange(t *testing.T) {
 	net.faults.loss = 0.1
 	for i, n := range []*node{sender, receiver} {
 		n.endpoint = buf.Endpoint(100 + i)
+		if n == sender { // one datagram tells, before any heartbeat
+			net.faults.loss = 0
+			net.offer(sender, s, 1, 1000)
+			net.run(20 * time.Microsecond)
+			if at := receiver.p.known[streamKey{sender.id, s.ID()}].endpoint; at != sender.endpoint {
+				t.Errorf("the sender is at %d, the receiver asks at %d", sender.endpoint, at)
+			}
+			net.faults.loss = 0.1
+		}
 		for range 50 {
 			net.offer(sender, s, 20, 1000)
 			net.run(2 * time.Millisecond)

@@ -176,7 +176,7 @@ func (s *Sender) startFrame(now clock.Time) wire.Start {
 
 // sendable reports whether a datagram may leave now, MaxRate aside.
 func (s *Sender) sendable() bool {
-	return s.repairs.n > 0 || s.sent < s.next && s.flow.allows(s.sent) || s.encoding.waiting()
+	return s.repairs.n > 0 || s.sent < s.next && !s.stays() && s.flow.allows(s.sent) || s.encoding.waiting()
 }
 
 // poll hands out the next repair or datagram. While data is waiting and may leave, repairs take
@@ -200,7 +200,7 @@ func (s *Sender) poll(now clock.Time) (buf.Send, bool) {
 			s.close(now)
 		}
 	}
-	data := s.sent < s.next
+	data := s.sent < s.next && !s.stays()
 	if data && !s.flow.allows(s.sent) {
 		data = false
 		s.blocked(now)

@@ -9,7 +9,8 @@ import (
 // The member's interface may have its MTU changed while it runs, and it may go away and come back. New datagrams fit what
 // can leave. What was packed before and is too long now is not sent again for as long as that lasts: it could not leave.
 // It is kept, as everything is that receivers lack. They give it up after Config.RepairTimeout; if the MTU is raised
-// earlier it is sent again at once, without being asked for anew.
+// earlier it is sent again at once, without being asked for anew. While nothing can leave, a stream that waits for its
+// receivers waits: Offer fails when the window is full.
 
 // lost is what a sender knows of messages that were sent while there was no way out.
 type lost struct {
@@ -58,6 +59,10 @@ func (s *Sender) again(now clock.Time) {
 		}
 	}
 }
+
+// stays reports whether data waits for the way out. Receivers that are waited for will need it: what is sent into nothing
+// would have to be repaired.
+func (s *Sender) stays() bool { return s.p.way.Shut && s.flow.slowest && len(s.receivers) > 0 }
 
 // noteWay notes where the stream is when the way out is lost.
 func (s *Sender) noteWay(before buf.Way) {

@@ -175,6 +175,13 @@ func (h *Hub) Plug(n int) {
 	m.IP(h.t, "link set v0 up")
 }
 
+// Forwards reports whether the bridge passes on what the nth member sends. After its interface has come up, the kernel
+// takes up to a second to tell the bridge.
+func (h *Hub) Forwards(n int) bool {
+	h.t.Helper()
+	return strings.Contains(h.bridge.IP(h.t, fmt.Sprintf("-d link show p%d", n)), "state forwarding")
+}
+
 // Bridge makes n members of a hub.
 func Bridge(t testing.TB, n int) (all []*Namespace) {
 	t.Helper()

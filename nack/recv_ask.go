@@ -112,6 +112,9 @@ func (s *stream) repaired(now clock.Time, n uint64, was *gap, from origin) {
 	switch {
 	case !s.group.few():
 		// A repair that somebody else asked for looks the same as a datagram that was late.
+	case was.attempts == 1 && from == rebuilt:
+		// What it was asked for is on its way, whether it was late or not.
+		s.asking.reorder.lost()
 	case was.attempts == 1 || was.attempts == 0 && from == rebuilt:
 		s.asking.reorder.asked(s, n, was.noticed)
 	case was.attempts == 0:

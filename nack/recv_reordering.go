@@ -44,10 +44,13 @@ func (r *reordering) overtaken(late time.Duration) {
 	r.late = min(max(r.late-r.late/reorderDecay, late), reorderMost)
 }
 
+// lost notes a datagram that was not late.
+func (r *reordering) lost() { r.share -= r.share * reorderGain }
+
 // asked notes that datagram number, which was missing since noticed, came after it had been asked for, or was rebuilt: it
 // was lost, unless it comes a second time.
 func (r *reordering) asked(s *stream, number uint64, noticed clock.Time) {
-	r.share -= r.share * reorderGain
+	r.lost()
 	s.p.late[number%uint64(len(s.p.late))] = lateness{s, number, noticed}
 }
 

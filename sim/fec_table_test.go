@@ -123,7 +123,7 @@ func TestHybridInBursts(t *testing.T) {
 		rate      int
 		roundTrip time.Duration
 	}{{100000, 200 * time.Microsecond}, {10000, 5 * time.Millisecond}} {
-		c := measure(t, at.rate, at.roundTrip, counts(8, 3, 2), 20000, 0.02, 4)
+		c := measure(t, at.rate, at.roundTrip, counts(8, 3, 3), 20000, 0.02, 4)
 		h, n := c.hybrid, c.nack
 		t.Logf("%d/s, %v: Hybrid p99 %v, p99.9 %v, mean %v; NACK %v, %v, %v; %.1f %% unasked", at.rate, at.roundTrip,
 			h.p99, h.p999, h.mean, n.p99, n.p999, n.mean, 100*c.unasked)

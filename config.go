@@ -91,7 +91,7 @@ type Config struct {
 	// long as the receiver lives. With FlowControl Fastest it has no meaning.
 	SlowestFor time.Duration
 
-	// CongestionControl decides whether a NACK or Hybrid sender's pace follows what arrives. The default is
+	// CongestionControl decides whether the pace of NACK, Hybrid and Totem follows what arrives. The default is
 	// CongestionAuto.
 	CongestionControl CongestionControl
 

@@ -267,6 +267,11 @@ func (m *RingMember) Send(safe bool) bool {
 	if chance(m.rng, l.Large) {
 		size = 1 + m.rng.IntN(l.LargeTo)
 	}
+	return m.sendOf(size, safe)
+}
+
+// sendOf sends a message of so many bytes; false is back-pressure.
+func (m *RingMember) sendOf(size int, safe bool) bool {
 	payload := make([]byte, size)
 	check.Payload(payload, m.c.Seed<<20^uint64(m.Proc), m.c.Log.Next(m.Proc))
 	now := m.c.Net.Now()

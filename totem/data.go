@@ -59,7 +59,8 @@ func (p *Protocol) keep(t *ring, d *wire.Datagram, m *wire.Data, g *wire.Ring, r
 		return p.drop(DropStale)
 	case t.at(s.seq) != nil:
 		if t == p.cur {
-			p.tok.sentAgain(t.at(s.seq)) // by another member, for a third one
+			p.lostOnce(t.at(s.seq)) // by another member, for a third one
+			p.tok.sentAgain(t.at(s.seq))
 		}
 		return p.drop(DropStale)
 	case !t.accepts(s.seq):

@@ -34,6 +34,7 @@ type Protocol struct {
 	old  *ring  // the ring before it, until cur is installed
 	memb idSet  // members of the last ring that was installed
 	tok  tokens // what is known of the token of cur
+	pace congestion
 	rec  recovery
 
 	send  sendQueue

@@ -27,6 +27,7 @@ type Stats struct {
 	Pauses         uint64 // times that Sink could not take a message
 	LoopGaps       uint64 // times that the loop stood still for longer than half the token-loss time
 	Holds          uint64 // times that the token was held
+	Paced          uint64 // times that the datagrams of a visit began to follow what arrives
 	HeldDown       uint64 // times that a member was held down
 	Exclusions     uint64
 	Impossible     uint64 // things that cannot happen, and did

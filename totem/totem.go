@@ -100,6 +100,8 @@ type Config struct {
 	Probe func(Probe)
 
 	Profile Profile
+	// FreePace switches congestion control off.
+	FreePace bool
 	// Plain switches the accelerated ring off: the token leaves behind all data of its visit.
 	Plain bool
 	// Safe makes every message safe, whatever Offer says.

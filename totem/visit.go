@@ -243,7 +243,7 @@ func (p *Protocol) visit(now clock.Time) {
 	}
 	k.lacks(p, now)
 	room := p.paceRoom(now)
-	again := p.retransmit(t, room) // 2
+	again := p.retransmit(t, min(room, p.repairRoom(t))) // 2
 	received := t.high
 	backlog := p.send.backlog()
 	if p.state == Recovery {
@@ -257,6 +257,9 @@ func (p *Protocol) visit(now clock.Time) {
 	p.sequence(min(allowed, backlog, room-again), late) // 3 and 4
 	sent := len(k.batch)
 	p.limit(now, sent, backlog, room-again, by)
+	if p.state == Operational && !p.cfg.FreePace {
+		p.pace.step(p, now, sent, again, sent < backlog)
+	}
 	before := max(sent-late, 0)
 	for _, b := range k.batch[:before] {
 		p.out.putData(b)
@@ -353,6 +356,7 @@ func (p *Protocol) resend(s *slot) bool {
 	}
 	finish(b, append(mem, s.buf.Bytes()[wire.HeaderLen:]...))
 	p.out.putData(b)
+	p.lostOnce(s)
 	p.tok.sentAgain(s)
 	p.stats.Retransmitted++
 	return true
@@ -383,6 +387,9 @@ func (p *Protocol) allowed(t *token, again, backlog int) (most int, by core.Limi
 	n := int64(p.prof.Personal)
 	n = min(n, window-(int64(t.fcc)-int64(k.sentLast))-int64(again))
 	by = core.ByWindow
+	if pace := int64(p.pace.room(p.prof.Personal) - again); pace < n {
+		n, by = pace, core.ByPace
+	}
 	if gap := int64(t.aru) + int64(len(p.cur.slots)/2) - int64(t.high); gap < n {
 		n, by = gap, core.ByReceiver
 	}

@@ -57,7 +57,7 @@ func (m *Member) startCluster() {
 		Self: cfg.ID, Incarnation: cfg.Incarnation, Cluster: cfg.Cluster, Stream: ClusterStream,
 		Datagram: datagram, Window: clusterStore * datagram, MaxMessageSize: ClusterMessageSize,
 		Room: cfg.ringRoom(), Pacer: m.pacer, Pool: cfg.Pool, Rand: cfg.Rand, Sink: r.Sink,
-		Views: r.Views, Events: r.Events, Visit: r.Visit, Profile: r.Profile, Plain: r.Plain, Safe: true, SelfDelivery: true,
+		Views: r.Views, Events: r.Events, Visit: r.Visit, Profile: r.Profile, Plain: r.Plain, FreePace: cfg.FreePace, Safe: true, SelfDelivery: true,
 	}
 	if r.Core != nil {
 		m.replica = newReplica(m, &c, r)

@@ -124,7 +124,7 @@ func New(cfg Config) *Member {
 			Self: cfg.ID, Incarnation: cfg.Incarnation, Cluster: cfg.Cluster,
 			Datagram: cfg.Driver.Datagram(), Window: cfg.Window, MaxMessageSize: cfg.MaxMessageSize,
 			Room: cfg.ringRoom(), Pacer: m.pacer, Pool: cfg.Pool, Rand: cfg.Rand, Sink: m.sink(m.units[0]),
-			Views: m.view, Events: cfg.Ring.Events, Profile: cfg.Ring.Profile, Plain: cfg.Ring.Plain, SelfDelivery: cfg.SelfDelivery,
+			Views: m.view, Events: cfg.Ring.Events, Profile: cfg.Ring.Profile, Plain: cfg.Ring.Plain, FreePace: cfg.FreePace, SelfDelivery: cfg.SelfDelivery,
 		})
 	}
 	m.startCluster()

@@ -333,8 +333,7 @@ func (p *Protocol) retransmit(t *token, room int) (n int) {
 	left := 0
 	for _, seq := range t.wanted[:t.n] {
 		if seq <= p.cur.stable {
-			p.stats.Impossible++ // a member that asks would have it
-			continue
+			continue // whoever asked has it meanwhile: it came late, and nobody had sent it again yet
 		}
 		s := p.cur.at(seq)
 		if s == nil || n >= room || !p.tok.due(s) || !p.resend(s) {

@@ -191,6 +191,6 @@ func TestPubSubJSON(t *testing.T) {
 		}
 	}()
 	out, _, _ = s.run(`blaze sub -q --json --count 6 a.b`)
-	loss, _, _ := s.run(`(BLAZE_TEST_DROP=0.3 blaze sub -q --count 60 --json a.b | grep loss | head -n 1 | sed 's/"first":[0-9]*,"last":[0-9]*/"first":1,"last":2/') & blaze pub -q --protocol besteffort --rate 5000 --count 300 a.b ` + long + `; wait`)
+	loss, _, _ := s.run(`(BLAZE_TEST_DROP=0.3 blaze sub -q --count 60 --json a.b | grep loss | head -n 1 | sed 's/"first":[0-9]*,"last":[0-9]*/"first":1,"last":2/') & blaze pub -q --wait-receivers 2 --protocol besteffort --rate 5000 --count 300 a.b ` + long + `; wait`)
 	golden(t, "sub", out+loss)
 }

@@ -88,7 +88,11 @@ func flowOf(t *testing.T, seed uint64, f Faults, senders int, d time.Duration, f
 // TestRingBottleneck: one of three members is behind 100 Mbit/s with a queue of 64 KiB. The bottleneck is used, and little
 // more than it carries is sent; half as much again where two send at once, since often one of them alone follows it.
 func TestRingBottleneck(t *testing.T) {
-	for _, senders := range []int{1, 2} {
+	many := []int{1, 2}
+	if testing.Short() {
+		many = many[:1]
+	}
+	for _, senders := range many {
 		for _, where := range []string{"receiver", "sender"} {
 			f := flowOf(t, 1, Faults{}, senders, longer(3*time.Second), false, func(s *RingCluster) {
 				line := Port{Rate: 100_000_000, Queue: 64 << 10}
@@ -113,22 +117,26 @@ func TestRingBottleneck(t *testing.T) {
 
 // TestRingRandomLoss: with up to a fifth of everything lost at random a ring is as quick as without congestion control.
 func TestRingRandomLoss(t *testing.T) {
-	for _, loss := range []float64{0, 0.01, 0.05, 0.2} {
+	losses, seeds := []float64{0, 0.01, 0.05, 0.2}, 4
+	if testing.Short() {
+		losses, seeds = []float64{0, 0.01}, 2
+	}
+	for _, loss := range losses {
 		lasts := longer(500 * time.Millisecond)
 		if loss == 0.2 {
 			lasts = longer(3 * time.Second) // what is looked at once in five seconds takes a while
 		}
 		// What a ring loses by lost tokens differs by some percent from run to run.
 		var flows [2]ringFlow
-		for seed := range uint64(4) {
+		for seed := range uint64(seeds) {
 			for i, free := range []bool{true, false} {
 				f := flowOf(t, 1+seed, Faults{Loss: loss}, 1, lasts, free, nil)
-				f.rate, f.sent = flows[i].rate+f.rate/4, flows[i].sent+f.sent/4
+				f.rate, f.sent = flows[i].rate+f.rate/float64(seeds), flows[i].sent+f.sent/float64(seeds)
 				flows[i] = f
 			}
 			if loss == 0 {
 				for i := range flows {
-					flows[i].rate, flows[i].sent = 4*flows[i].rate, 4*flows[i].sent
+					flows[i].rate, flows[i].sent = float64(seeds)*flows[i].rate, float64(seeds)*flows[i].sent
 				}
 				break
 			}

@@ -21,7 +21,7 @@ help: ## list the targets
 
 .PHONY: test
 test: ## the tests that a newcomer runs: fast; with root and AF_XDP those of the fast path too
-	$(GO) test -short -count=1 -timeout 170s work
+	$(GO) test -short -count=1 -timeout 230s work
 	@scripts/rig-test.sh --check
 
 .PHONY: test-xdp

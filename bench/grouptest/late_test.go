@@ -2,6 +2,7 @@ package grouptest
 
 import (
 	"cmp"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -63,7 +64,8 @@ func TestLateJoiner(t *testing.T) {
 			}
 			slices.Sort(took)
 			t.Logf("the whole table after %v at the median, %v at most", took[len(took)/2], took[len(took)-1])
-			if limit := 2 * 10 * time.Millisecond; !testing.Short() && took[len(took)-1] > limit {
+			// CI asserts no absolute time.
+			if limit := 2 * 10 * time.Millisecond; !testing.Short() && os.Getenv("CI") == "" && took[len(took)-1] > limit {
 				t.Errorf("the whole table after %v, want %v: %v", took[len(took)-1], limit, took)
 			}
 		})

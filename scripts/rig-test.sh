@@ -20,11 +20,11 @@ grep -q '^XDP ' /proc/net/protocols || left_out "they need AF_XDP (CONFIG_XDP_SO
 # One package at a time: they measure.
 GO=${GO:-go}
 
-# rigs runs bench/rigtest. Its figures are ratios of what a host can carry, and one that CI shares stands still now and
-# then: there what failed is run once more, alone.
-rigs() {
+# measured runs a package whose tests measure what a host can carry. One that CI shares stands still now and then: there
+# what failed is run once more, alone.
+measured() {
 	log=$(mktemp)
-	$GO test -p 1 -count=1 -timeout 15m -v ./bench/rigtest >"$log" 2>&1
+	$GO test -p 1 -count=1 -timeout 15m -v "$1" >"$log" 2>&1
 	status=$?
 	cat "$log"
 	failed=$(sed -n 's/^--- FAIL: \(Test[A-Za-z0-9_]*\).*/\1/p' "$log" | paste -sd '|' -)
@@ -33,7 +33,7 @@ rigs() {
 		return $status
 	fi
 	echo "rig-test: once more, alone: $failed"
-	$GO test -p 1 -count=1 -timeout 15m -v -run "^($failed)\$" ./bench/rigtest
+	$GO test -p 1 -count=1 -timeout 15m -v -run "^($failed)\$" "$1"
 }
 
 clusters() { $GO test -p 1 -count=1 -timeout 15m -v ./bench/clustertest; }
@@ -43,6 +43,6 @@ if [ "${1-}" = cluster ]; then
 fi
 $GO test -p 1 -count=1 -timeout 15m ./bpf ./xdp ./bench/rig ./bench/raw ./cmd/internal/doctor &&
 	$GO test -p 1 -count=1 -timeout 5m -run 'Rig|Tap' ./cmd/blazebench &&
-	rigs &&
-	$GO test -p 1 -count=1 -timeout 15m -v ./bench/grouptest &&
+	measured ./bench/rigtest &&
+	measured ./bench/grouptest &&
 	clusters

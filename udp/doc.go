@@ -12,7 +12,11 @@
 //   - A driver belongs to one goroutine. Only Wake may be called from others.
 //   - A datagram that came through the group is handed out before a unicast datagram that the
 //     kernel queued after it. Totem counts on it: data sent before the token is stepped before
-//     the token. (The portable driver keeps this order as well as it can, see Portable.)
+//     the token. Under a flood of both sockets a few datagrams may be out of this order: unicast that
+//     comes while that before it is read in several calls. (The portable driver keeps the order as
+//     well as it can, see Portable.)
+//   - Unicast is held back no longer than that takes, and then all of it that waited is handed out,
+//     whatever comes through the group meanwhile.
 //   - A member does not receive what it sent to the group itself.
 //   - Recv and Send never sleep, and allocate nothing.
 //

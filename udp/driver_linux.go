@@ -24,8 +24,10 @@ type Driver struct {
 
 	// fence shows when unicast may be handed out: when it is 0 or less, all that was in the
 	// group's socket before the unicast was read has been handed out. In bytes.
-	fence int
-	lent  [maxBatch]buf.Buf
+	fence    int
+	measured bool // what was in the group's socket is known; before that fence is as much as it can hold
+	behind   int  // bytes that the member's own socket held beside what was read before the fence was set
+	lent     [maxBatch]buf.Buf
 
 	opened    time.Time
 	ownRead   time.Duration // from opened to the last read of the member's own socket

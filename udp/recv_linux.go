@@ -1,6 +1,7 @@
 package udp
 
 import (
+	"math/bits"
 	"time"
 
 	"github.com/activeblaze/blaze/buf"
@@ -15,9 +16,13 @@ const (
 	slotsSingle    = 64
 	slotsCoalesced = 32
 
-	// What the kernel charges for a packet at the least, in bytes: its own two structures
-	// (SKB_TRUESIZE in linux/skbuff.h) are more.
-	minCharge = 512
+	// What the kernel charges for a packet beside its memory, in bytes: the structure that describes it.
+	bareCharge = 256
+	// What stands in that memory beside the payload, at least: headers, and the structure behind them
+	// (SKB_TRUESIZE in linux/skbuff.h).
+	headCharge = 384
+	// Longer packets are not in one piece of memory.
+	onePiece = 4096 - headCharge
 
 	// A coalesced packet can be as large as IPv4 allows. The extra cache lines keep the
 	// beginnings of the slots, which are all that single datagrams touch, from falling into
@@ -167,13 +172,25 @@ func (d *Driver) Recv(batch []buf.Received) int {
 	if d.group.fd >= 0 {
 		now = time.Since(d.opened)
 	}
-	if d.own.empty() && d.lookAtOwn(now) {
+	if d.own.empty() && d.behind > 0 {
+		// This waited behind what the fence held back. A flood of the group would otherwise let one read of reports
+		// come each time that all that its socket holds has gone through.
+		d.read(&d.own)
+		if d.behind -= d.own.charges(); d.own.drained {
+			d.behind = 0
+		}
+		n = d.handOut(&d.own, batch, 0)
+	} else if d.own.empty() && d.lookAtOwn(now) {
 		d.read(&d.own)
 		d.answers, d.ownRead = false, now
 		d.unicast = d.unicast || d.own.got > 0
 		// Under a flood the group's socket is never found empty. Once it has brought as
-		// much as it can hold, all that was in it when the unicast was read is out.
-		d.fence = 2 * d.room
+		// much as it held, all that was in it when the unicast was read is out.
+		d.fence, d.measured = 2*d.room, d.own.got == 0
+		if d.behind = 0; !d.own.drained && d.group.fd >= 0 {
+			d.behind = waiting(d.own.fd, 0)
+		}
+		d.group.drained = d.group.drained && d.own.got == 0 // more may have come since it was
 	} else if d.fence <= 0 {
 		n = d.handOut(&d.own, batch, 0) // the last batch had no place for it
 	}
@@ -184,11 +201,15 @@ func (d *Driver) Recv(batch []buf.Received) int {
 			d.read(&d.group)
 			d.groupRead = now
 			d.unicast = d.unicast && d.group.got == 0
+			if !d.group.drained && !d.measured {
+				d.measured = true
+				d.fence = min(d.fence, d.group.charges()+waiting(d.group.fd, d.fence))
+			}
 		}
 		packet := d.group.at
 		n = d.handOut(&d.group, batch, n)
 		for ; packet < d.group.at; packet++ {
-			d.fence -= max(d.group.slots[packet].n, minCharge)
+			d.fence -= charge(d.group.slots[packet].n)
 		}
 		if d.group.empty() && d.group.drained {
 			d.fence = 0
@@ -198,6 +219,22 @@ func (d *Driver) Recv(batch []buf.Received) int {
 		n = d.handOut(&d.own, batch, n)
 	}
 	return n
+}
+
+// charge is what the kernel charges to a socket's receive buffer for a packet of n bytes, or a little less.
+func charge(n int) int {
+	if n > onePiece {
+		return n
+	}
+	return bareCharge + max(512, 1<<bits.Len(uint(n+headCharge-1)))
+}
+
+// charges is the same of all packets that were read and not handed out.
+func (in *inlet) charges() (sum int) {
+	for i := in.at; i < in.got; i++ {
+		sum += charge(max(in.slots[i].n, 0))
+	}
+	return sum
 }
 
 // otherEvery is how long Recv may leave one of the two sockets alone while it spins on the one that the

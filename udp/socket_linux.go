@@ -139,14 +139,29 @@ func roomOf(fd int) (int, error) {
 
 // kernelDrops is the number of packets that the socket itself dropped.
 func kernelDrops(fd int) (uint64, error) {
-	var info [unix.SK_MEMINFO_VARS]uint32
+	info, err := meminfo(fd)
+	return uint64(info[unix.SK_MEMINFO_DROPS]), err
+}
+
+// waiting is what the kernel charges for the packets that wait in a socket, in bytes, and up to a quarter of its receive
+// buffer more: the kernel gives back what was read in larger pieces. It is otherwise where the kernel does not tell.
+func waiting(fd, otherwise int) int {
+	info, err := meminfo(fd)
+	if err != nil {
+		return otherwise // before Linux 4.12
+	}
+	return int(info[unix.SK_MEMINFO_RMEM_ALLOC])
+}
+
+// meminfo asks the kernel for a socket's memory. The call does not sleep.
+func meminfo(fd int) (info [unix.SK_MEMINFO_VARS]uint32, err error) {
 	size := uint32(unsafe.Sizeof(info))
-	_, _, e := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
+	_, _, e := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
 		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
 	if e != 0 {
-		return 0, e
+		return info, e
 	}
-	return uint64(info[unix.SK_MEMINFO_DROPS]), nil
+	return info, nil
 }
 
 // probeSegments finds out whether packets of several datagrams can be sent and received.

@@ -27,15 +27,15 @@ func TestDataDirFullChild(t *testing.T) {
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 24 << 20, Max: 24 << 20}); err != nil {
 		t.Fatal(err)
 	}
-	cfg := testConfig(t)
+	cfg := clusterConfig(t)
 	cfg.BroadcastURI, cfg.Cluster = os.Getenv("BLAZE_TEST_URI"), os.Getenv("BLAZE_TEST_CLUSTER")
 	c := inCluster(t, "", durable(t, cfg, os.Getenv("BLAZE_TEST_DIR"), "c"))
 	ready(t, c)
 	putIn(t, c, "mine", "1")
 	fmt.Println("up")
 	var err error
-	for end := time.Now().Add(patience); err == nil && time.Now().Before(end); {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	for end := time.Now().Add(5 * patience); err == nil && time.Now().Before(end); {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		_, err = c.Map("m").Put(ctx, "c", make([]byte, 1000))
 		cancel()
 	}
@@ -54,7 +54,7 @@ func TestDataDirFullChild(t *testing.T) {
 // others go on without it.
 func TestDataDirFull(t *testing.T) {
 	socketsOnly(t)
-	cfg, dir := testConfig(t), t.TempDir()
+	cfg, dir := clusterConfig(t), t.TempDir()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestDataDirFullChild$", "-test.timeout=60s")
 	cmd.Env = append(os.Environ(), "BLAZE_TEST_ROLE=c", "BLAZE_TEST_DIR="+dir, "BLAZE_TEST_URI="+cfg.BroadcastURI, "BLAZE_TEST_CLUSTER="+cfg.Cluster)
 	out, err := cmd.StdoutPipe()
@@ -66,26 +66,36 @@ func TestDataDirFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	lines := make(chan string, 100)
+	lines, got := make(chan string, 100), []string(nil)
+	const gone = "it is gone"
 	go func() {
-		defer close(lines)
 		for s := bufio.NewScanner(out); s.Scan(); {
 			lines <- s.Text()
 		}
+		lines <- gone
 	}()
+	told := func() string {
+		t.Helper()
+		line := <-lines // -test.timeout ends a process that stands still
+		if line == gone {
+			t.Fatalf("the other process has ended: %q", got)
+		}
+		got = append(got, line)
+		return line
+	}
 	var both []*blaze.ClusterChannel
 	for _, name := range []string{"a", "b"} {
 		both = append(both, inCluster(t, "", durable(t, cfg, dir, name)))
 	}
 	ready(t, both...)
-	for line := ""; line != "up"; line = next(t, lines, "the member in another process") {
+	for told() != "up" {
 	}
 	// The log of its disk grows.
 	value := strings.Repeat("x", 1_000_000)
 	stop := make(chan bool)
 	go func() {
 		defer close(stop)
-		for range 40 {
+		for range 28 {
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			if _, err := both[0].Map("m").Put(ctx, "k", []byte(value)); err != nil {
 				t.Errorf("the others: %v", err)
@@ -93,15 +103,9 @@ func TestDataDirFull(t *testing.T) {
 			cancel()
 		}
 	}()
-	var got []string
-	for {
-		line := next(t, lines, "what the member tells")
-		got = append(got, line)
-		if line == "end" {
-			break
-		}
+	for told() != "end" {
 	}
-	next(t, stop, "the others' puts")
+	<-stop // each put has a timeout
 	all := strings.Join(got, "\n")
 	for _, want := range []string{"ready: ", "get: 1 true primary false", "status: failed, DataDir " + filepath.Join(dir, "c") + " is disk full", "end"} {
 		if !strings.Contains(all, want) {

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -469,4 +470,49 @@ func TestAllStoppedInOrder(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A member whose disk has failed gives its vote back, also when it is stopped at once: Stop waits until its Exit is delivered.
+// Otherwise it would stay a voter, and the last of the others could not leave before it is back.
+func TestDiskFailedAndStopped(t *testing.T) {
+	r := newDiskRig(t, 3)
+	r.split([]int{0, 1, 2})
+	r.settled(0, 1, 2)
+	stop := func(i int) {
+		t.Helper()
+		n := r.nodes[i]
+		n.core.Close(r.now, time.Second)
+		r.until(fmt.Sprintf("member %d is closed", i), func() bool { closed, _ := n.core.Closed(); return closed })
+		if _, exited := n.core.Closed(); !exited {
+			t.Errorf("member %d has not left", i)
+		}
+		r.kill(i)
+	}
+	failed := r.nodes[2]
+	failed.disk.stuck = true
+	failed.core.DiskFailed(r.now, errors.New("full"))
+	stop(2)
+	r.split([]int{0, 1})
+	r.settled(0, 1)
+	for i := range 2 {
+		if v := r.nodes[i].core.State().Voters(); len(v) != 2 {
+			t.Errorf("member %d: %d voters", i, len(v))
+		}
+	}
+	stop(1)
+}
+
+// A failed member whose ring ends before its Exit is delivered does not wait for it: in the next primary it would not free the
+// seat.
+func TestDiskFailedAndRingEnds(t *testing.T) {
+	r := newDiskRig(t, 3)
+	r.split([]int{0, 1, 2})
+	r.settled(0, 1, 2)
+	failed := r.nodes[2]
+	failed.disk.stuck = true
+	failed.core.DiskFailed(r.now, errors.New("full"))
+	failed.core.Close(r.now, time.Minute)
+	r.split([]int{0, 1}, []int{2})
+	r.split([]int{0, 1, 2})
+	r.until("member 2 is closed", func() bool { closed, _ := failed.core.Closed(); return closed })
 }

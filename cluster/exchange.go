@@ -418,6 +418,7 @@ func (c *Core) established(now clock.Time) {
 	c.last, c.tried = &o.Primary, nil
 	if c.failed {
 		c.phase = Outside
+		c.outside(now, false) // an Exit that did not count: in this primary it would not free the seat
 		return
 	}
 	if me.Current && c.beginPrimary(now, o) {

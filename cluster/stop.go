@@ -87,12 +87,13 @@ func (c *Core) end(now clock.Time) {
 }
 
 // Closed reports whether the end has been reached: the Exit was applied (with a disk: it is committed), was not needed, or
-// linger is over. exited is false in the last case: to the others this start has crashed.
+// linger is over. exited is false in the last case: to the others this start has crashed. A member whose disk has failed
+// counts nothing any more: its Exit, where DiskFailed proposed one, is awaited until it is delivered.
 func (c *Core) Closed() (closed, exited bool) {
 	switch {
 	case !c.closing:
 		return false, false
-	case c.exitDone, c.phase == Alone || c.phase == Outside:
+	case c.exitDone, c.phase == Alone, c.phase == Outside && !(c.failed && c.owns[exit] > 0):
 		return true, true
 	}
 	return c.now >= c.closeBy, false

@@ -69,6 +69,9 @@ func TestHybridTwentyPercent(t *testing.T) {
 // TestHybridFewerExtraBytes: 64 receivers that lose 1 % each: parity and repairs together are at most
 // a third of what NAKs alone have sent again.
 func TestHybridFewerExtraBytes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes half a minute: make sim does it")
+	}
 	var extra [2]float64
 	for i, p := range []wire.Protocol{wire.Hybrid, wire.NACK} {
 		f := fast(p, 3, counts(10000, 2000, 800), 0.01)

@@ -119,6 +119,9 @@ func TestHybridTable(t *testing.T) {
 // nothing. A receiver learns that, and Hybrid is hardly later than NACK even where a block ends just
 // before a NAK could bring a repair.
 func TestHybridInBursts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds: make sim does it")
+	}
 	for _, at := range []struct {
 		rate      int
 		roundTrip time.Duration

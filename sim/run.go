@@ -21,7 +21,7 @@ var (
 // of its own, and ends the cluster where the scenario has not. A seed that fails prints the
 // command that replays it.
 //
-// Only a tenth of the seeds run by default. SIM_SEEDS=full in the environment runs all of
+// Only a tenth of the seeds run by default, and a hundredth with -short. SIM_SEEDS=full in the environment runs all of
 // them, and SIM_SEEDS=n runs n; -seed=n runs that one, and with -trace.sim=FILE
 // writes down every datagram of it.
 func Run(t *testing.T, seeds int, scenario func(t *testing.T, s *Cluster)) {
@@ -77,21 +77,15 @@ func runSeeds[C any](t *testing.T, list []uint64, start func(testing.TB, uint64)
 	}
 }
 
-// quarter is which, and with -short a quarter of what runs by default.
-func quarter(t *testing.T, seeds int) []uint64 {
-	list := which(t, seeds)
-	if testing.Short() && os.Getenv("SIM_SEEDS") == "" {
-		list = list[:(len(list)+3)/4]
-	}
-	return list
-}
-
 // which lists the seeds to run.
 func which(t *testing.T, seeds int) (list []uint64) {
 	if *seedFlag >= 0 {
 		return []uint64{uint64(*seedFlag)}
 	}
 	n := max(seeds/10, 1)
+	if testing.Short() {
+		n = max(seeds/100, 2)
+	}
 	switch env := os.Getenv("SIM_SEEDS"); env {
 	case "":
 	case "full":

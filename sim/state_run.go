@@ -8,5 +8,5 @@ func RunStates(t *testing.T, seeds int, scenario func(t *testing.T, s *StateClus
 	t.Helper()
 	var all stateTallies
 	t.Cleanup(func() { all.tell(t) })
-	runSeeds(t, quarter(t, seeds), NewStateCluster, scenario, func(s *StateCluster) { all.add(&s.Tally) })
+	runSeeds(t, which(t, seeds), NewStateCluster, scenario, func(s *StateCluster) { all.add(&s.Tally) })
 }

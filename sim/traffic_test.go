@@ -76,6 +76,9 @@ func TestNAKsStayFew64(t *testing.T) {
 }
 
 func TestNAKsStayFew1000(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a thousand members take half a minute: make sim does it")
+	}
 	losses := 4
 	if Full() {
 		losses = 20

@@ -110,7 +110,7 @@ func quiet(t *testing.T) blaze.Config {
 // Senders whose datagrams arrive in different queues, 1 % of everything lost: of each sender every
 // message once and in order, whichever engine has it, and every engine has some.
 func TestEachQueueHasAnEngine(t *testing.T) {
-	testnet.NeedAFXDP(t)
+	fastPath(t)
 	count := 10_000
 	if testing.Short() {
 		count = 1000
@@ -180,7 +180,7 @@ func TestEachQueueHasAnEngine(t *testing.T) {
 // The streams of all engines are reported in one order, one call at a time; a handler that comes late
 // gets those that are there.
 func TestOnStreamOfSeveralEngines(t *testing.T) {
-	testnet.NeedAFXDP(t)
+	fastPath(t)
 	const queues = 2
 	hub, cfg := testnet.NewHub(t), quiet(t)
 	r, _ := receiver(t, hub, cfg, queues)
@@ -217,7 +217,7 @@ func TestOnStreamOfSeveralEngines(t *testing.T) {
 // A sender dies without a farewell, and the next one comes from its place: with another name, so
 // that any engine may have it.
 func TestEnginesOutliveSenders(t *testing.T) {
-	testnet.NeedAFXDP(t)
+	fastPath(t)
 	const queues, count = 2, 500
 	hub, cfg := testnet.NewHub(t), quiet(t)
 	lossy(&cfg, 0.01)
@@ -253,7 +253,7 @@ func TestEnginesOutliveSenders(t *testing.T) {
 // The receiver's interface goes down for a moment, and is even removed, under traffic: what was
 // missed meanwhile is repaired.
 func TestEnginesInterfaceDownAndUp(t *testing.T) {
-	testnet.NeedAFXDP(t)
+	fastPath(t)
 	const queues, count = 2, 3000
 	hub, cfg := testnet.NewHub(t), quiet(t)
 	cfg.FailureTimeout = 30 * time.Second // nobody is evicted over it
@@ -301,7 +301,7 @@ func TestEnginesInterfaceDownAndUp(t *testing.T) {
 // Inline handlers on several engines at once call what they like, while others do from outside, and
 // nobody waits for anybody for ever. At last all of them stop the channel.
 func TestHandlersOfSeveralEnginesMayCallAnything(t *testing.T) {
-	testnet.NeedAFXDP(t)
+	fastPath(t)
 	const queues, count = 2, 300
 	hub, cfg := testnet.NewHub(t), quiet(t)
 	r, _ := receiver(t, hub, cfg, queues)
@@ -376,7 +376,7 @@ func TestHandlersOfSeveralEnginesMayCallAnything(t *testing.T) {
 // Stop and Shutdown while all queues are full of traffic: no error, no buffer lost (Shutdown panics
 // over one), and the next start works.
 func TestEnginesStopUnderLoad(t *testing.T) {
-	testnet.NeedAFXDP(t)
+	fastPath(t)
 	const queues = 2
 	hub, cfg := testnet.NewHub(t), quiet(t)
 	cfg.FlowControl, cfg.Linger = blaze.Fastest, 100*time.Millisecond
@@ -442,7 +442,7 @@ func TestEnginesStopUnderLoad(t *testing.T) {
 
 // Starting and stopping several engines leaves nothing behind.
 func TestEnginesLeakNothing(t *testing.T) {
-	testnet.NeedAFXDP(t)
+	fastPath(t)
 	rounds := 50
 	if testing.Short() {
 		rounds = 15
@@ -468,7 +468,7 @@ func TestEnginesLeakNothing(t *testing.T) {
 
 // An engine that cannot be pinned ends the start of all.
 func TestEnginesArePinned(t *testing.T) {
-	testnet.NeedAFXDP(t)
+	fastPath(t)
 	hub, cfg := testnet.NewHub(t), quiet(t)
 	n := hub.MemberWith(2)
 	cfg.BroadcastURI += "&queues=2"
@@ -485,7 +485,7 @@ func TestEnginesArePinned(t *testing.T) {
 
 // With an Invoker one thread turns all queues, as it does without.
 func TestInvokerTurnsAllQueues(t *testing.T) {
-	testnet.NeedAFXDP(t)
+	fastPath(t)
 	const queues, count = 3, 200
 	hub, cfg := testnet.NewHub(t), quiet(t)
 	ic := cfg
@@ -523,7 +523,7 @@ func TestInvokerTurnsAllQueues(t *testing.T) {
 
 // In the steady state nothing is allocated for a message, on whichever engine.
 func TestEnginesAllocateNothing(t *testing.T) {
-	testnet.NeedAFXDP(t)
+	fastPath(t)
 	const queues, each = 2, 500
 	for name, opts := range map[string][]blaze.SubscribeOption{"inline": {blaze.Inline()}, "queued": nil} {
 		t.Run(name, func(t *testing.T) {
@@ -568,7 +568,7 @@ func TestEnginesAllocateNothing(t *testing.T) {
 
 // A ring in which one member has several engines: what comes of it in any queue is the first one's.
 func TestTotemOverSeveralQueues(t *testing.T) {
-	testnet.NeedAFXDP(t)
+	fastPath(t)
 	const queues, count = 2, 500
 	hub, cfg := testnet.NewHub(t), quiet(t)
 	lossy(&cfg, 0.01)

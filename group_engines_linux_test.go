@@ -14,7 +14,7 @@ import (
 // none. All see all. Topics arrive at both engines. A member whose link is down for a moment is reported as failed, and
 // is back with its next incarnation; one that leaves is reported as stopped, after all that it has sent.
 func TestGroupOverSeveralQueues(t *testing.T) {
-	testnet.NeedAFXDP(t)
+	fastPath(t)
 	const queues, count = 2, 300
 	hub, cfg := testnet.NewHub(t), quiet(t)
 	join := func(n *testnet.Namespace, name string, cfg blaze.Config) *blaze.GroupChannel {

@@ -77,7 +77,7 @@ func lanesPair(t *testing.T, lanes int, option string, change func(*blaze.Config
 // With lanes=subscribed a member hears what it subscribes to and sends on, and its driver nothing
 // else; without, all of it.
 func TestSubscribedLanes(t *testing.T) {
-	testnet.NeedAFXDP(t)
+	fastPath(t)
 	const lanes, count = 8, 300
 	for _, subscribed := range []bool{true, false} {
 		t.Run(fmt.Sprint(subscribed), func(t *testing.T) {
@@ -160,7 +160,7 @@ func TestSubscribedLanes(t *testing.T) {
 
 // Until the next Start: then only what is subscribed to at that time.
 func TestSubscribedLanesAfterStart(t *testing.T) {
-	testnet.NeedAFXDP(t)
+	fastPath(t)
 	const lanes = 8
 	na, nb := testnet.Pair(t)
 	cfg := over(t, "xdp", "v0", "")
@@ -198,7 +198,7 @@ func TestSubscribedLanesAfterStart(t *testing.T) {
 
 // A wildcard wants all lanes.
 func TestSubscribedLanesWithAWildcard(t *testing.T) {
-	testnet.NeedAFXDP(t)
+	fastPath(t)
 	const lanes, count = 8, 50
 	a, b := lanesPair(t, lanes, "&lanes=subscribed", nil)
 	got := make(chan string, lanes*count)
@@ -219,7 +219,7 @@ func TestSubscribedLanesWithAWildcard(t *testing.T) {
 // A member that only sends hears the lanes that it sends on: what its receivers report, and that
 // one leaves that sends nothing itself.
 func TestSubscribedLanesOfASender(t *testing.T) {
-	testnet.NeedAFXDP(t)
+	fastPath(t)
 	const lanes, count = 8, 300
 	nets := testnet.Bridge(t, 3)
 	cfg := over(t, "xdp", "v0", "")
@@ -256,7 +256,7 @@ func TestSubscribedLanesOfASender(t *testing.T) {
 // A member with another number of lanes is noticed when it begins to send, in whatever lane; all
 // lanes are heard from then on, and the log says so once.
 func TestSubscribedLanesAndAnotherNumber(t *testing.T) {
-	testnet.NeedAFXDP(t)
+	fastPath(t)
 	const lanes, fewer, count = 8, 4, 100
 	nets := testnet.Bridge(t, 3)
 	cfg := over(t, "xdp", "v0", "")
@@ -298,7 +298,7 @@ func TestSubscribedLanesAndAnotherNumber(t *testing.T) {
 
 // With an Invoker the turning goroutine itself tells the driver.
 func TestSubscribedLanesWithAnInvoker(t *testing.T) {
-	testnet.NeedAFXDP(t)
+	fastPath(t)
 	const lanes, count = 8, 50
 	a, b := lanesPair(t, lanes, "&lanes=subscribed", func(cfg *blaze.Config) { cfg.Invoker = true })
 	p, err := a.Publisher(laneTopic(3, lanes))

@@ -52,3 +52,12 @@ func socketsOnly(t testing.TB) {
 		t.Skip("starts members where there is no interface for them")
 	}
 }
+
+// fastPath skips what needs AF_XDP, where there is none, and with -short what make test-xdp runs.
+func fastPath(t testing.TB) {
+	t.Helper()
+	testnet.NeedAFXDP(t)
+	if testing.Short() && !overXDP {
+		t.Skip("make test-xdp does it")
+	}
+}

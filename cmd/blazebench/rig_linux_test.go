@@ -21,9 +21,12 @@ import (
 	"github.com/activeblaze/blaze/xdp"
 )
 
-// needRig skips, in one line, where no network can be made.
+// needRig skips, in one line, where no network can be made, and with -short.
 func needRig(t *testing.T) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("make rig-test does it")
+	}
 	if err := rig.Possible(); err != nil {
 		t.Skip(err)
 	}

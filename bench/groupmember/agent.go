@@ -48,7 +48,7 @@ func (o *Order) Config() blaze.Config {
 	}
 	if s := o.Shared; s != nil {
 		cfg.ExpectedMembers, cfg.MasterWeight, cfg.Observer, cfg.DataDir = s.Expected, s.Weight, s.Observer, s.DataDir
-		cfg.MaxMessageSize, cfg.Window = 0, 0
+		cfg.MaxMessageSize, cfg.Window, cfg.Totem.Profile = 0, 0, s.Profile
 	}
 	if o.Loss > 0 {
 		hook.Set(&cfg, hook.Options{Drop: o.Loss, Seed: o.Seed})

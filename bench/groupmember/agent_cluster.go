@@ -118,7 +118,8 @@ func (a *agent) master(ctx context.Context, but []string) (id string, at int64, 
 	}
 }
 
-// workers has n goroutines call f, each with its number, until each has returned, and joins what went wrong.
+// workers has n goroutines call f, each with its number, until each has returned. The error is the first of those that went
+// wrong, with their number: they are often as many as workers, and for one reason.
 func workers(n int, f func(i int) error) error {
 	errs := make([]error, n)
 	var all sync.WaitGroup
@@ -126,6 +127,10 @@ func workers(n int, f func(i int) error) error {
 		all.Go(func() { errs[i] = f(i) })
 	}
 	all.Wait()
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	if len(errs) > 1 {
+		return fmt.Errorf("%w (and %d more)", errs[0], len(errs)-1)
+	}
 	return errors.Join(errs...)
 }
 

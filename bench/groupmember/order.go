@@ -29,6 +29,8 @@ type ClusterOrder struct {
 	Weight   int    `json:"weight"`
 	Observer bool   `json:"observer"`
 	DataDir  string `json:"data_dir"`
+
+	Profile blaze.TotemProfile `json:"profile"` // Config.Totem.Profile: LAN
 }
 
 // Line is one line of a member's output.

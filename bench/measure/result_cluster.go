@@ -15,6 +15,7 @@ type ClusterResult struct {
 	DataDir  bool   `json:"data_dir"` // with disks, SyncQuorum
 	Filesync int64  `json:"sync_ns"`  // of the disk: appending 4 KiB and syncing them, median
 	Rules    uint32 `json:"rules"`
+	Profile  string `json:"profile"` // of the ring's timers: lan, isolated, shared
 
 	PutsPerSecond   float64      `json:"puts_per_s"`
 	Put             *Percentiles `json:"put_ns"` // from the call; with a rate from when it was due

@@ -15,18 +15,20 @@ import (
 	"github.com/activeblaze/blaze/bench/measure"
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/engine"
+	"github.com/activeblaze/blaze/totem"
 )
 
 // ClusterOptions are what Cluster has besides. Zero fields take the defaults that are written behind them.
 type ClusterOptions struct {
-	Members int  // processes: 3
-	Writers int  // goroutines of all members together: 64
-	Keys    int  // entries: 10,000
-	Readers int  // goroutines that read at one member, from its replica and linearly: 0
-	Locks   bool // goroutines of all members take one lock in turn
-	Kills   int  // masters to end by SIGKILL, one after the other: 0
-	Join    int  // entries that are there when one more member starts, while the writers go on: 0, none starts
-	Dir     bool // every member has a DataDir
+	Members int    // processes: 3
+	Writers int    // goroutines of all members together: 64
+	Keys    int    // entries: 10,000
+	Readers int    // goroutines that read at one member, from its replica and linearly: 0
+	Locks   bool   // goroutines of all members take one lock in turn
+	Kills   int    // masters to end by SIGKILL, one after the other: 0
+	Join    int    // entries that are there when one more member starts, while the writers go on: 0, none starts
+	Dir     bool   // every member has a DataDir
+	Profile string // of the ring's timers: lan, isolated, shared: lan
 }
 
 // Bounds of ClusterOptions.
@@ -59,6 +61,9 @@ func (o *Options) fillCluster() {
 	if c.Keys == 0 {
 		c.Keys = 10_000
 	}
+	if c.Profile == "" {
+		c.Profile = blaze.LAN.String()
+	}
 	if o.Idle == "" {
 		o.Idle = crowdedIdle
 	}
@@ -80,7 +85,7 @@ func (o *Options) checkCluster() error {
 	if o.Size > MaxSize-4096 {
 		return fmt.Errorf("size %d: want at most %d bytes", o.Size, MaxSize-4096)
 	}
-	return errors.Join(between("members", c.Members, 1, MaxRing-1), between("writers", c.Writers, 1, MaxWriters), between("keys", c.Keys, 1, MaxEntries),
+	return errors.Join(checkProfile(c.Profile), between("members", c.Members, 1, MaxRing-1), between("writers", c.Writers, 1, MaxWriters), between("keys", c.Keys, 1, MaxEntries),
 		between("reads", c.Readers, 0, MaxWriters), between("kills", c.Kills, 0, MaxKills), between("join", c.Join, 0, MaxEntries))
 }
 
@@ -99,19 +104,20 @@ type clustered struct {
 	name string // of the cluster
 	dir  string // empty: none
 	all  []*groupmember.Remote
+
+	profile blaze.TotemProfile
 }
 
 // clusterRun runs members of one cluster.
-func (r *run) clusterRun(ctx context.Context) error {
+func (r *run) clusterRun(ctx context.Context) (err error) {
 	o := &r.o.Cluster
 	r.children.name, r.children.host = "member", 0
 	c := &clustered{r: r, o: o, name: fmt.Sprintf("blazebench-%016x", random()),
-		res: &measure.ClusterResult{Result: *r.res, Members: o.Members, Writers: o.Writers, Keys: o.Keys, Readers: o.Readers, DataDir: o.Dir, Kills: o.Kills, Joined: o.Join}}
+		res: &measure.ClusterResult{Result: *r.res, Members: o.Members, Writers: o.Writers, Keys: o.Keys, Readers: o.Readers, DataDir: o.Dir, Kills: o.Kills, Joined: o.Join, Profile: o.Profile}}
 	c.res.Protocol = "cluster"
 	r.res = &c.res.Result
 	r.res.Cluster = c.res
 	if o.Dir {
-		var err error
 		if c.dir, err = os.MkdirTemp("", "blazebench"); err != nil {
 			return err
 		}
@@ -121,6 +127,14 @@ func (r *run) clusterRun(ctx context.Context) error {
 		}
 	}
 	defer func() { r.children.cpu += groupmember.CloseAll(c.all, 3*time.Second) }()
+	if err := c.profile.UnmarshalText([]byte(o.Profile)); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%w%s", err, c.unrest(ctx))
+		}
+	}()
 	r.progress("starting %d members", o.Members)
 	for i := range o.Members {
 		if err := c.start(i); err != nil {
@@ -182,7 +196,7 @@ func (c *clustered) start(i int) error {
 
 // begin begins a process. held: its member starts with a command only.
 func (c *clustered) begin(i int, held bool) (*groupmember.Remote, error) {
-	shared := &groupmember.ClusterOrder{Expected: c.o.Members}
+	shared := &groupmember.ClusterOrder{Expected: c.o.Members, Profile: c.profile}
 	if c.dir != "" {
 		shared.DataDir = filepath.Join(c.dir, fmt.Sprint(i))
 		if err := os.MkdirAll(shared.DataDir, 0o755); err != nil {
@@ -453,6 +467,26 @@ func (c *clustered) statuses(ctx context.Context) ([]memberStatus, error) {
 	}
 	return all, nil
 }
+
+// unrest is what to know of a run that failed: how often the ring of each member that answers was formed, and why that may
+// be. Where members stand still for longer than the profile's timers bear, no quorum and unknown outcomes are right.
+func (c *clustered) unrest(ctx context.Context) (text string) {
+	ctx, cancel := context.WithTimeout(ctx, unrestWait)
+	defer cancel()
+	for i, m := range c.all {
+		var s blaze.ClusterStats
+		a, err := m.Do(ctx, groupmember.Command{Do: groupmember.DoCluster})
+		if err != nil || json.Unmarshal(a.Counters, &s) != nil {
+			continue
+		}
+		text += fmt.Sprintf("\nmember %d: %d rings (%d times the token was lost), stood still %d times; the longest time between two tokens %v, profile %s",
+			i, s.Ring.Views, s.Ring.Reasons[totem.TokenLost], s.Ring.LoopGaps, s.TokenGap.Round(time.Millisecond), c.o.Profile)
+	}
+	return text
+}
+
+// unrestWait is how long members of a run that failed are asked.
+const unrestWait = 3 * time.Second
 
 // judge compares the replicas: all that have come equally far must be equal.
 func (c *clustered) judge(ctx context.Context) error {

@@ -312,9 +312,14 @@ func (o *Options) checkRing() error {
 	case o.Protocol == blaze.NACK && (g.Verify || g.Kill || g.Safe || g.Plain):
 		return errors.New("protocol nack: it has no ring: want totem with --verify, --kill, --safe or --plain")
 	}
+	return checkProfile(g.Profile)
+}
+
+// checkProfile refuses a name that is no profile; empty is the default.
+func checkProfile(name string) error {
 	var p blaze.TotemProfile
-	if err := p.UnmarshalText([]byte(g.Profile)); err != nil && g.Profile != "" {
-		return fmt.Errorf("profile %q: want lan, isolated or shared", g.Profile)
+	if err := p.UnmarshalText([]byte(name)); err != nil && name != "" {
+		return fmt.Errorf("profile %q: want lan, isolated or shared", name)
 	}
 	return nil
 }

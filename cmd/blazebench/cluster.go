@@ -28,6 +28,7 @@ func (f *flags) cluster() {
 	f.BoolVar(&o.Offload, "offload", false, "the rig's interfaces keep segmentation offload, as the kernel makes them")
 	f.Float64Var(&o.Loss, "loss", 0, "`share` of all datagrams, of every kind, that each member drops, 0 to 1")
 	f.Uint64Var(&o.Seed, "seed", 1, "`seed` of the drops")
+	f.StringVar(&c.Profile, "profile", "", "the ring's timers: lan, isolated or shared (default lan)")
 	f.StringVar(&o.Idle, "idle", "", "how members wait: busyspin, backoff or block\n(default backoff)")
 }
 
@@ -66,7 +67,7 @@ func (o *output) cluster(res *measure.Result) {
 	if r.DataDir {
 		where = fmt.Sprintf("on disk, which takes %s to append 4 KiB and sync them", ns(r.Filesync))
 	}
-	line("members", "idle %s, %d CPUs, %s, driver %s; %s", r.Idle, r.CPUs, r.Kernel, driver(&r.Result), where)
+	line("members", "idle %s, profile %s, %d CPUs, %s, driver %s; %s", r.Idle, r.Profile, r.CPUs, r.Kernel, driver(&r.Result), where)
 	if r.Loss > 0 {
 		line("injected loss", "%.4g %% of the datagrams at each member, seed %d", r.Loss*100, r.Seed)
 	}

@@ -28,7 +28,8 @@ type network struct {
 	extra   int  // buffers that each member has besides
 	hostile bool // a member forges: honest datagrams may seem implausible
 
-	filter func(from, to *node, d *wire.Datagram) bool // false: this copy is lost
+	filter    func(from, to *node, d *wire.Datagram) bool // false: this copy is lost
+	noUnicast *node                                       // unicast from it is lost
 
 	sent   map[wire.FrameKind]int // datagrams by their first frame, as sent (a multicast is one)
 	onSend func(n *node, s buf.Send, d *wire.Datagram)
@@ -45,6 +46,8 @@ type event struct {
 	node *node
 	from *node
 	data []byte // nil: a wake-up
+
+	direct bool // data came by unicast
 }
 
 type eventHeap []event
@@ -238,6 +241,9 @@ func (net *network) send(from *node, s buf.Send) {
 		if to == from || s.To != buf.Group && s.To != to.endpoint {
 			continue
 		}
+		if s.To != buf.Group && from == net.noUnicast {
+			continue
+		}
 		copies := 1
 		if net.rnd.Float64() < net.faults.duplicate {
 			copies++
@@ -254,7 +260,7 @@ func (net *network) send(from *node, s buf.Send) {
 			if from.older || to.older {
 				data = withoutPause(&d, b)
 			}
-			net.push(event{at: net.now.Add(delay), node: to, from: from, data: data})
+			net.push(event{at: net.now.Add(delay), node: to, from: from, data: data, direct: s.To != buf.Group})
 		}
 	}
 }
@@ -276,14 +282,19 @@ func withoutPause(d *wire.Datagram, b []byte) []byte {
 	return out
 }
 
-// inject steps a datagram into a member as if it came from the network.
+// inject steps a datagram into a member as if it came through the group.
 func (net *network) inject(to *node, from buf.Endpoint, data []byte) error {
+	return net.step(to, from, data, true)
+}
+
+// step steps a datagram into a member as if it came from the network.
+func (net *network) step(to *node, from buf.Endpoint, data []byte, group bool) error {
 	var d wire.Datagram
 	var b buf.Buf
 	c := append([]byte(nil), data...)
 	b.Lend(c)
 	defer clear(c) // what was lent is gone
-	r := buf.Received{Buf: &b, From: from, Group: true}
+	r := buf.Received{Buf: &b, From: from, Group: group}
 	if to.p.Predicted(net.now, r) {
 		return nil
 	}
@@ -303,7 +314,7 @@ func (net *network) run(d time.Duration) {
 		case e.node.down:
 			continue
 		case e.data != nil:
-			if err := net.inject(e.node, e.from.endpoint, e.data); !net.hostile && (err == ErrImplausible || err == ErrProtocol) {
+			if err := net.step(e.node, e.from.endpoint, e.data, !e.direct); !net.hostile && (err == ErrImplausible || err == ErrProtocol) {
 				net.t.Fatalf("node %d refused an honest datagram: %v", e.node.endpoint, err)
 			}
 		}

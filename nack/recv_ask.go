@@ -18,12 +18,17 @@ const (
 	askGrowth = 6
 	// askLongest bounds that pause in time: a sender that lives has an answer, however often it is lost.
 	askLongest = 50 * time.Millisecond
-	// After askGroup unanswered NAKs the group is asked instead of the sender's address. The address
+	// After askGroup unanswered NAKs every other one goes to the group instead of the sender's address. The address
 	// may be wrong, if the first datagram of the stream was forged.
 	askGroup = 6
-	// While nothing ever came of a request, the group is asked after askFirst of them, groupTries times.
+	// While nothing ever came by unicast, that begins after askFirst NAKs for a gap, groupTries times.
 	askFirst   = 2
-	groupTries = 16
+	groupTries = 64
+	// When onlyGroup requests in a row, over half of Config.Eviction, had success only when they went to the group, all
+	// go there. Each directEach one goes by unicast nevertheless: it may get through again, or requests may have stood
+	// behind a flood.
+	onlyGroup  = 16
+	directEach = time.Second
 	nakDepth   = 64 // NAKs in a burst
 )
 
@@ -36,8 +41,13 @@ type asking struct {
 	quickest   time.Duration // the shortest time from a NAK to its repair; 0: not known
 	service    time.Duration // how long gaps are asked for until something of them comes, as a rule; 0: nothing ever did
 	tries      tries
-	groupTries uint8 // requests to the group while nothing ever came of any
-	byGroup    bool  // requests go to the group: only there something came of them
+	direct     bool       // something came by unicast
+	groupTries uint8      // requests to the group while nothing did
+	only       uint8      // requests in a row of which something came only when they went to the group
+	onlySince  clock.Time // when something came of the first of them
+	onlyAt     clock.Time // when the last of them left
+	byGroup    bool       // requests go to the group: only there something came of them
+	directAt   clock.Time // when one last went by unicast
 	reorder    reordering
 }
 
@@ -102,9 +112,8 @@ func (s *stream) askAt(at clock.Time) {
 func (s *stream) repaired(now clock.Time, n uint64, was *gap, from origin) {
 	s.p.stats.Repaired++
 	if was.attempts > 0 {
-		if s.asking.service == 0 && s.asking.groupTries > 0 && was.attempts > askFirst {
-			s.asking.byGroup = true
-			s.event(StreamOneWay)
+		if was.byGroup && was.attempts > askFirst && !s.asking.byGroup {
+			s.onlyByGroup(now, was.asked)
 		}
 		s.asking.served(now.Sub(was.since))
 		s.hurry(now, n, was.asked)
@@ -224,6 +233,9 @@ func (s *stream) appendNak(now clock.Time, mem []byte) (_ []byte, to buf.Endpoin
 	if len(ask.firsts)+len(ask.needs) > 0 && !s.group.few() || ask.stuck {
 		to = buf.Group
 	}
+	if a := &s.asking; a.byGroup && len(ask.again) > 0 && now.Sub(a.directAt) >= directEach {
+		a.directAt, to = now, s.endpoint
+	}
 	mem = wire.AppendHeader(mem, s.p.header(s.id))
 	if len(ask.firsts)+len(ask.again) > 0 {
 		mem = wire.AppendNak(mem, s.from, s.incarnation, ask.firsts, ask.again)
@@ -307,11 +319,35 @@ func (s *stream) ask(now clock.Time, g *gap, count uint64, to *request) {
 	if end := g.since.Add(s.p.cfg.RepairTimeout); end > now {
 		g.at = min(g.at, end)
 	}
-	if a := &s.asking; a.service == 0 && g.attempts > askFirst && a.groupTries < groupTries {
+	a := &s.asking
+	g.byGroup = a.byGroup || g.attempts > askGroup && g.attempts%2 > 0
+	if !a.direct && g.attempts > askFirst && g.attempts%2 > 0 && a.groupTries < groupTries {
 		a.groupTries++
-		to.stuck = true
+		g.byGroup = true
 	}
-	to.stuck = to.stuck || s.asking.byGroup || g.attempts > askGroup
+	to.stuck = to.stuck || g.byGroup
+}
+
+// onlyByGroup notes that something came of a request that went to the group at that time, after those by unicast had
+// failed.
+func (s *stream) onlyByGroup(now, asked clock.Time) {
+	a := &s.asking
+	if asked == a.onlyAt {
+		return // it is one request
+	}
+	if a.onlyAt = asked; a.only == 0 {
+		a.onlySince = now
+	}
+	if a.only = min(a.only+1, onlyGroup); a.only < onlyGroup || now.Sub(a.onlySince) < s.p.cfg.Eviction/2 {
+		return
+	}
+	a.byGroup, a.directAt = true, now
+	s.event(StreamOneWay)
+}
+
+// answered notes that something came by unicast: the sender has had a request that went by unicast.
+func (a *asking) answered() {
+	a.direct, a.byGroup, a.only = true, false, 0
 }
 
 // lacksDue reports whether the first gap begins with what is to be delivered next: that takes no

@@ -77,3 +77,36 @@ func TestFewNaks(t *testing.T) {
 		}
 	}
 }
+
+// Unicast from one of three receivers does not get through. It finds so although others ask for the same datagrams, and
+// what they asked for comes to it, too. When unicast gets through again, it asks by unicast again.
+func TestOneWay(t *testing.T) {
+	for seed := range uint64(3) {
+		net := newNetwork(t, seed)
+		for range 4 {
+			net.add()
+		}
+		sender, blocked := net.nodes[0], net.nodes[1]
+		s := net.open(sender, testStream)
+		net.run(50 * time.Millisecond)
+		net.faults.loss = 0.05
+		net.noUnicast = blocked
+		load := func(d time.Duration) {
+			for end := net.now.Add(d); net.now < end; net.run(time.Millisecond) {
+				net.offer(sender, s, 1, 1000)
+			}
+		}
+		load(3 * time.Second)
+		for _, n := range net.nodes[1:] {
+			if count, _ := n.of(StreamOneWay); (count == 1) != (n == blocked) {
+				t.Errorf("seed %d: node %d finds %d times that unicast does not get through", seed, n.endpoint, count)
+			}
+		}
+		net.noUnicast = nil
+		load(4 * directEach)
+		if r := blocked.p.known[streamKey{sender.id, testStream}]; r.asking.byGroup {
+			t.Errorf("seed %d: unicast gets through again, and requests still go to the group", seed)
+		}
+		net.done()
+	}
+}

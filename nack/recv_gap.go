@@ -16,6 +16,7 @@ type gap struct {
 	failed      uint16     // how often since any of the run came
 	unheard     uint16     // after how many requests in a row nothing came from the sender
 	lowest      uint8      // how often it was asked for as the stream's lowest gap
+	byGroup     bool       // the last request for it went to the group
 	awaitsBlock bool       // it is left to its block until at
 }
 

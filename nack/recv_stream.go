@@ -90,7 +90,9 @@ func (p *Protocol) stepData(now clock.Time, d *wire.Datagram, m *wire.Data, r bu
 		}
 		s.begin(now, m.Number, m.FirstMessage)
 	}
-	p.last = s
+	if p.last = s; !r.Group {
+		s.asking.answered()
+	}
 	if err = s.take(now, m, r.Buf, arrived); err != nil {
 		s.status.arrived += uint64(r.Buf.Len()) // it was of no use, and it came
 	}

@@ -271,9 +271,12 @@ func (f *flow) look(s *Sender, now clock.Time, late time.Duration) {
 	every := s.lookEvery()
 	if s.p.way.Shut { // nothing leaves, and nothing comes: that is not the receivers' silence either
 		for i := range s.receivers {
-			s.receivers[i].heard, s.receivers[i].reported = now, now
+			s.receivers[i].heard = now
 		}
 		f.woke, f.charged = now, now
+	}
+	if f.slowest && late <= every && !s.p.way.Shut {
+		s.lookMute()
 	}
 	if late > every {
 		// This member did not run, so it received nothing: that is not the receivers' silence.

@@ -13,7 +13,8 @@ import (
 // than arrivesOpen of what was sent arrives at a receiver that is waited for, the stream's pace follows what arrives
 // there: at first half of it, which shows what is lost at a pace that no queue is filled by; then as much as arrives, a
 // quarter more in one of eight rounds, and twice as much for as long as more arrives for it. What is lost at the low pace
-// as well is not the pace's fault, and does not count.
+// as well is not the pace's fault, and does not count. Where others send at that time, it may be their fault: they have a
+// while to find a pace of their own.
 const (
 	arrivesOpen  = 0.7      // the pace is free while this part of what was sent arrives: a fifth is lost without congestion
 	lossyBytes   = 64 << 10 // of a sample that counts
@@ -32,6 +33,7 @@ const (
 	unboundFor   = time.Second
 	lostMost     = 0.2             // more than that a low pace does not lose without another reason
 	heldOff      = 5 * time.Second // after loss that no pace changes
+	othersFor    = time.Second     // that others have
 	rateMin      = 125_000.0       // bytes/s: no report makes a stream slower
 	rateSamples  = 8
 	paceBurst    = 16 << 10               // bytes that may leave at once,
@@ -68,6 +70,8 @@ type arrivals struct {
 	before float64    // rate when the probe began
 	lost   float64    // what is lost at the low pace, too
 	flood  float64    // what was lost when the pace was bound
+	ours   uint64     // datagrams that this stream had sent when the pace was bound,
+	theirs uint64     // and those that had come of other members' streams
 	bound  clock.Time // when the pace last held something back
 	after  clock.Time // no bound before
 }
@@ -147,6 +151,7 @@ func (s *Sender) arrived(now clock.Time, r *receiver, st *wire.Status, rested bo
 		part = float64(came) / float64(fresh)
 		a.rates = [rateSamples]float64{rate}
 		a.flood, a.lost, a.bound = 1-part, 0, now
+		a.ours, a.theirs = s.sent+s.stats.Repairs, s.p.stats.DataReceived
 		s.enterPhase(now, r, still)
 		s.p.stats.Paced++
 		s.encoding.forget()
@@ -214,6 +219,9 @@ func (s *Sender) advancePace(now clock.Time, r *receiver, lost float64, held boo
 	switch a.phase {
 	case still:
 		if lost >= a.flood*0.8 {
+			if s.othersSend(a) && now.Sub(a.since) < othersFor {
+				return
+			}
 			a.after = now.Add(heldOff)
 			s.freePace(now, r)
 			return
@@ -245,6 +253,12 @@ func (s *Sender) advancePace(now clock.Time, r *receiver, lost float64, held boo
 		}
 		s.enterPhase(now, r, cruise)
 	}
+}
+
+// othersSend reports whether other members have sent this one half as much as this stream has sent, or more, since the
+// pace was bound.
+func (s *Sender) othersSend(a *arrivals) bool {
+	return s.p.stats.DataReceived-a.theirs >= (s.sent+s.stats.Repairs-a.ours)/2
 }
 
 // freePace ends the bound that a receiver sets.

@@ -24,9 +24,7 @@ type receiver struct {
 	rtt      core.RTT
 	stuck    stuck
 	slow     slowness
-	reported clock.Time // when its last report came
-	mute     bool       // its requests come, its reports do not (yet)
-	told     bool       // that was reported
+	mute     muteness
 	arrivals arrivals
 	losses   losses // under FEC and Hybrid
 }
@@ -65,12 +63,13 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 		return s.p.drop(DropReceivers)
 	}
 	s.p.stats.StatusesReceived++
-	r.heard, r.reported, r.mute, r.told = now, now, false, false
+	r.heard, r.mute = now, muteness{}
 	r.endpoint = from
 	rested := r.pause != 0
 	r.pause = min(time.Duration(st.Pause)*time.Microsecond, longestPause)
 	r.next = max(r.next, st.Next)
 	r.highest = max(r.highest, min(st.Highest, s.sent)) // it may have been told of more than there is
+	r.stuck.reported(r.highest, st.Missed)
 	r.limit = max(r.limit, st.Limit)
 	r.slow.took(r.limit, s.window)
 	r.room = uint64(st.Room)
@@ -115,7 +114,7 @@ func (s *Sender) admit(now clock.Time, member wire.MemberID, from buf.Endpoint) 
 	}
 	s.index[member] = len(s.receivers)
 	s.receivers = append(s.receivers, receiver{
-		member: member, endpoint: from, heard: now, reported: now, room: defaultRoom,
+		member: member, endpoint: from, heard: now, room: defaultRoom,
 		// Nothing below first can be asked for any more, so nothing waits for it.
 		next: s.first, highest: s.first, limit: s.first,
 	})

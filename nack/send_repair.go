@@ -76,13 +76,9 @@ func (s *Sender) asks(now clock.Time, d *wire.Datagram, from buf.Received) {
 	if r := s.admit(now, d.Transmitter, from.From); r != nil {
 		r.heard = now
 		r.endpoint = from.From
-		switch {
-		case !known:
-			r.mute = true // it is waited for from its first report on
-		case !r.told && now.Sub(r.reported) >= s.p.cfg.Eviction:
-			r.mute, r.told = true, true // its requests come, and its reports do not
-			s.flow.stale = true
-			s.p.event(ReceiverMute, r.member, r.endpoint, s.id)
+		r.mute.asks(from.Group)
+		if !known {
+			r.mute.is = true // it is waited for from its first report on
 		}
 		if r.limit <= s.first {
 			// Not reported yet: that it asks shows that it is about here.

@@ -222,3 +222,28 @@ func TestSlowestForWithOlderReceiver(t *testing.T) {
 	}
 	f.done()
 }
+
+// A receiver behind a queue that is full of others' datagrams gets one datagram in ten. It asks for some of them many times,
+// each time after they were sent again. That is no reason to go on without it.
+func TestFullQueueIsNoHole(t *testing.T) {
+	for seed := range uint64(4) {
+		net := newNetwork(t, seed)
+		for range 3 {
+			net.add()
+		}
+		sender, behind := net.nodes[0], net.nodes[1]
+		s := net.open(sender, testStream)
+		net.run(50 * time.Millisecond)
+		net.filter = func(_, to *node, _ *wire.Datagram) bool { return to != behind || net.rnd.Float64() < 0.1 }
+		for end := net.now.Add(2 * time.Second); net.now < end; net.run(time.Millisecond) {
+			net.offer(sender, s, 5, 1000)
+		}
+		if n, e := sender.of(ReceiverStuck); n > 0 {
+			t.Errorf("seed %d: %d receivers are stuck, the last one for datagram %d", seed, n, e.Number)
+		}
+		if h := behind.stream(sender.id, testStream); len(h.lost) > 0 {
+			t.Errorf("seed %d: lost %v", seed, h.lost)
+		}
+		net.done()
+	}
+}

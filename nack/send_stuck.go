@@ -9,8 +9,9 @@ import (
 )
 
 // A receiver that asks for one datagram again and again, which was sent to it each time, is stuck: what is sent to it
-// does not arrive, for instance since full-sized datagrams do not pass on the way to it. The stream does not wait for
-// it any more. What it lacks is kept for as long as the window has room, and what it has lost by then is reported
+// does not arrive, for instance since full-sized datagrams do not pass on the way to it. Where little of all that is sent
+// arrives, as in a full queue that others fill too, a few repairs that are lost one after the other show nothing: it has
+// to be more than such a receiver needs. The stream does not wait for it any more. What it lacks is kept for as long as the window has room, and what it has lost by then is reported
 // there. It is waited for again when it has asked for nothing again and again for a while, which is longer each time.
 const (
 	stuckAsks    = 4
@@ -26,6 +27,8 @@ type stuck struct {
 	since     clock.Time // when it first did
 	asks      int        // how often since then, each after it had been sent again
 	last      clock.Time // when it was last asked for
+	usual     tries      // how much it misses of new datagrams, and so how often it has to ask
+	missed    uint64     // of these, as it reported last
 	is        bool
 	until     clock.Time    // the end of its probation
 	probation time.Duration // the last one
@@ -42,19 +45,33 @@ func (k *stuck) again(now clock.Time, n, next uint64, repaired clock.Time) {
 }
 
 // vain reports whether the datagrams that are sent to this receiver again do not arrive.
-func (r *receiver) vain() bool {
+func (s *Sender) vain(r *receiver) bool {
 	k := &r.stuck
 	if k.low == 0 || r.next > k.low {
 		return false
 	}
-	return k.asks >= stuckAsks && k.last.Sub(k.since) >= max(stuckFor, stuckTrips*r.rtt.Smooth)
+	asks, lasts := max(k.usual.quick(), stuckAsks), max(stuckFor, stuckTrips*r.rtt.Smooth)
+	if k.usual.expected < triesLeast {
+		lasts = max(lasts, s.p.cfg.Eviction) // it has not reported yet how much it misses
+	}
+	return k.asks >= asks && k.last.Sub(k.since) >= lasts
+}
+
+// reported notes what a receiver reports of how much it misses.
+func (k *stuck) reported(highest, missed uint64) {
+	if k.usual.mark == 0 {
+		k.usual.mark, k.missed = highest, missed
+		return
+	}
+	k.usual.noted(highest, missed-min(k.missed, missed))
+	k.missed = max(k.missed, missed)
 }
 
 // lookStuck judges one receiver; it is called a few times a second.
 func (s *Sender) lookStuck(now clock.Time, r *receiver) {
 	k := &r.stuck
 	switch {
-	case r.vain():
+	case s.vain(r):
 		if !k.is {
 			k.is = true
 			k.probation = min(max(2*k.probation, probationMin), probationMax)
@@ -104,7 +121,7 @@ func (s *Sender) asksAgain(now clock.Time, d *wire.Datagram, n *wire.Nak) {
 }
 
 // waits reports whether the stream waits for this receiver.
-func (r *receiver) waits() bool { return !r.stuck.is && !r.mute }
+func (r *receiver) waits() bool { return !r.stuck.is && !r.mute.is }
 
 // noNumber is what no datagram's number reaches, even with what is added to it.
 const noNumber = uint64(math.MaxUint64) >> 1

@@ -335,6 +335,41 @@ func TestBottleneckIsShared(t *testing.T) {
 	}
 }
 
+// TestBottleneckIsSharedLater: a second sender floods the bottleneck that the first one has to itself. What the second one
+// loses at a low pace is the first one's doing, and no reason to go on at any pace. Nothing is lost for good, nobody takes
+// the receiver for one that cannot be reached, and soon each has three tenths at least.
+func TestBottleneckIsSharedLater(t *testing.T) {
+	for seed := uint64(2); seed < 2+uint64(longer(1)); seed++ {
+		r := newLinkRun(t, Config{Seed: seed, Bandwidth: 1_000_000_000}, 3, MemberConfig{Window: 8 << 20})
+		const rate = 100_000_000
+		r.Net.SetDown(2, Port{Rate: rate, Queue: 64 << 10})
+		r.open(0, 1)
+		r.nodes[0].flood(4*time.Second, 1000)
+		r.run(60 * time.Millisecond)
+		r.nodes[1].flood(4*time.Second, 1000)
+		r.run(2 * time.Second)
+		var before [2]int
+		for i, n := range r.nodes[:2] {
+			before[i] = r.nodes[2].of(n.id).delivered
+		}
+		const lasts = 2 * time.Second
+		r.run(lasts)
+		for i, n := range r.nodes[:2] {
+			st, s := n.stats(), r.nodes[2].of(n.id)
+			part := wireBytes(st.Datagrams, st.DatagramBytes) * float64(s.delivered-before[i]) / float64(n.offered) * 8 / (rate * lasts.Seconds())
+			report(t, "seed %d, sender %d: %.2f of the bottleneck, %v, lost %d", seed, i, part, n.sent(), s.lost)
+			if part < 0.3 || s.lost > 0 {
+				t.Errorf("seed %d: sender %d has %.2f of the bottleneck, and %d messages lost", seed, i, part, s.lost)
+			}
+			for _, e := range append(n.events, r.nodes[2].events...) {
+				if e.Kind == nack.ReceiverStuck || e.Kind == nack.ReceiverMute || e.Kind == nack.StreamOneWay {
+					t.Errorf("seed %d: sender %d: %v", seed, i, e.Kind)
+				}
+			}
+		}
+	}
+}
+
 // TestBottleneckGoes: a bottleneck that appears and goes. Two seconds later the stream is at nine tenths of its former
 // rate.
 func TestBottleneckGoes(t *testing.T) {

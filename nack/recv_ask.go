@@ -27,7 +27,7 @@ const (
 	// When onlyGroup requests in a row, over half of Config.Eviction, had success only when they went to the group, all
 	// go there. Each directEach one goes by unicast nevertheless: it may get through again, or requests may have stood
 	// behind a flood.
-	onlyGroup  = 16
+	onlyGroup  = 4
 	directEach = time.Second
 	nakDepth   = 64 // NAKs in a burst
 )

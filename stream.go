@@ -112,7 +112,7 @@ type streamWatch struct {
 	c       *Channel
 	present member.Streams
 	refused [2]refusalLog // streams, receivers
-	failing [7]refusalLog // streams that timed out, receivers that are stuck, paces that are bound, unicast that fails either way, evictions for slowness at either end
+	failing [9]refusalLog // streams that timed out, receivers that are stuck, paces that are bound, unicast that fails either way, evictions for slowness at either end, multicast that fails either way
 	ended   atomic.Bool   // the engines are about to end: no handler is called any more
 }
 
@@ -144,6 +144,12 @@ func (w *streamWatch) event(e nack.Event) {
 	case nack.StreamOneWay:
 		w.failing[4].fails(w.c, "blaze: unicast to a sender does not get through, multicast does: requests go to the group", e,
 			"let UDP pass between the members' own addresses and ports, both ways")
+	case nack.StreamNoGroup:
+		w.failing[7].fails(w.c, "blaze: multicast from a sender does not get through, unicast does: all of its stream is asked for by unicast", e,
+			"let the group's datagrams pass from that member to this one: IGMP snooping without a querier, and firewalls, stop them")
+	case nack.ReceiverNoGroup:
+		w.failing[8].fails(w.c, "blaze: multicast to a receiver does not get through, unicast does: all is sent to it once more by unicast", e,
+			"let the group's datagrams pass from this member to that one: IGMP snooping without a querier, and firewalls, stop them")
 	case nack.ReceiverSlow:
 		w.failing[5].fails(w.c, "blaze: a receiver held a stream up for Config.SlowestFor: it is evicted, and the others go on", e,
 			"look at that receiver's log for its slow subscription", "limit", w.c.cfg.Load().SlowestFor)

@@ -204,6 +204,8 @@ const (
 	ReceiverStuck                        // it asks for a datagram again and again that was sent to it: our stream waits for it no longer
 	ReceiverMute                         // its requests come, and its reports do not: our stream does not wait for it
 	StreamOneWay                         // its sender answers requests that go to the group, and no others
+	StreamNoGroup                        // only unicast comes from its sender: what that sends to the group does not
+	ReceiverNoGroup                      // what our stream sends to the group does not get through to it, and unicast does
 	PaceBound                            // so little arrives at a receiver that our stream's pace follows what arrives there
 	PaceFree                             // and no longer
 	ReceiverFreed                        // it goes on, and our stream waits for it again
@@ -241,6 +243,10 @@ func (k EventKind) String() string {
 		return "receiver mute"
 	case StreamOneWay:
 		return "stream one way"
+	case StreamNoGroup:
+		return "stream without multicast"
+	case ReceiverNoGroup:
+		return "receiver without multicast"
 	case PaceBound:
 		return "pace bound"
 	case PaceFree:

@@ -233,7 +233,9 @@ func (s *stream) appendNak(now clock.Time, mem []byte) (_ []byte, to buf.Endpoin
 	if len(ask.firsts)+len(ask.needs) > 0 && !s.group.few() || ask.stuck {
 		to = buf.Group
 	}
-	if a := &s.asking; a.byGroup && len(ask.again) > 0 && now.Sub(a.directAt) >= directEach {
+	if s.ways.only {
+		to = s.endpoint
+	} else if a := &s.asking; a.byGroup && len(ask.again) > 0 && now.Sub(a.directAt) >= directEach {
 		a.directAt, to = now, s.endpoint
 	}
 	mem = wire.AppendHeader(mem, s.p.header(s.id))
@@ -299,9 +301,9 @@ func (s *stream) ask(now clock.Time, g *gap, count uint64, to *request) {
 	x := wire.Gap{First: g.first, Count: uint32(count)}
 	vain := g.asked != 0
 	switch {
-	case s.decoding.need(g, to):
+	case !s.ways.only && s.decoding.need(g, to):
 		vain = false // its block lacks symbols, whichever they are
-	case g.attempts == 0:
+	case g.attempts == 0 && !s.ways.only:
 		to.firsts = appendGap(to.firsts, x)
 	default:
 		to.again = appendGap(to.again, x)

@@ -239,6 +239,11 @@ func (p *Protocol) stepHeartbeat(now clock.Time, d *wire.Datagram, h *wire.Heart
 		return p.drop(DropStale) // data overtook it
 	}
 	s.endpoint = r.From
+	if r.Group {
+		s.ways.cameByGroup(now)
+	} else {
+		s.cameDirect(now)
+	}
 	p.stats.HeartbeatsHeard++
 	s.hear(now)
 	s.heartbeat(now, h)

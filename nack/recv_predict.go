@@ -53,6 +53,9 @@ func (p *Protocol) Predicted(now clock.Time, r buf.Received) bool {
 	}
 	s.count(1, len(m.Payload))
 	s.message++
+	if r.Group {
+		s.ways.cameByGroup(now)
+	}
 	s.came(now, number, r.Buf, arrived)
 	s.pass()
 	p.last = s

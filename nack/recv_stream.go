@@ -46,6 +46,7 @@ type stream struct {
 	announced announced
 	group     group
 	asking    asking
+	ways      ways
 	status    status
 	decoding  *decoding // under FEC and Hybrid; nil: what is lost comes back by NAKs or not at all
 
@@ -90,14 +91,18 @@ func (p *Protocol) stepData(now clock.Time, d *wire.Datagram, m *wire.Data, r bu
 		}
 		s.begin(now, m.Number, m.FirstMessage)
 	}
-	if p.last = s; !r.Group {
-		s.asking.answered()
-	}
+	p.last = s
 	if err = s.take(now, m, r.Buf, arrived); err != nil {
 		s.status.arrived += uint64(r.Buf.Len()) // it was of no use, and it came
 	}
 	if err == nil {
 		s.endpoint = r.From // a member whose interface gets another address goes on under that one
+		if r.Group {
+			s.ways.cameByGroup(now)
+		} else {
+			s.asking.answered()
+			s.cameDirect(now)
+		}
 	}
 	if s.decoding != nil {
 		s.collect(now)

@@ -25,6 +25,7 @@ type receiver struct {
 	stuck    stuck
 	slow     slowness
 	mute     muteness
+	noGroup  noGroup
 	arrivals arrivals
 	losses   losses // under FEC and Hybrid
 }
@@ -68,6 +69,7 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 	rested := r.pause != 0
 	r.pause = min(time.Duration(st.Pause)*time.Microsecond, longestPause)
 	r.next = max(r.next, st.Next)
+	s.notices(now, r, min(st.Highest, s.sent), from)
 	r.highest = max(r.highest, min(st.Highest, s.sent)) // it may have been told of more than there is
 	r.stuck.reported(r.highest, st.Missed)
 	r.limit = max(r.limit, st.Limit)

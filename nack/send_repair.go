@@ -64,6 +64,7 @@ func (s *Sender) stepNak(now clock.Time, d *wire.Datagram, n *wire.Nak, from buf
 	s.p.stats.NaksReceived++
 	s.asks(now, d, from)
 	s.asksAgain(now, d, n)
+	s.lacksGroup(now, d, n, from)
 	if gone {
 		s.beat.probe(s, now, from.From)
 	}

@@ -464,6 +464,42 @@ func TestUnicastBlocked(t *testing.T) {
 	}
 }
 
+// TestMulticastBlocked: what a sender sends to the group stops coming to one of two receivers, and unicast passes. Both ends
+// report it, and what can be got by unicast comes. When multicast passes again nothing of it remains.
+func TestMulticastBlocked(t *testing.T) {
+	for _, p := range repairing {
+		r := newLinkRun(t, Config{Seed: 8}, 3, MemberConfig{Protocol: p})
+		r.open(0)
+		n, deaf := r.nodes[0], r.nodes[2]
+		n.feed(4*time.Second, 333*time.Microsecond, func(int) int { return 200 })
+		r.run(500 * time.Millisecond)
+		r.Net.SetLink(0, 2, Link{Delay: 20 * time.Microsecond, NoGroup: true})
+		r.run(3 * time.Second)
+		told := [2]bool{}
+		for _, e := range deaf.events {
+			told[0] = told[0] || e.Kind == nack.StreamNoGroup && e.Member == n.id
+		}
+		for _, e := range n.events {
+			told[1] = told[1] || e.Kind == nack.ReceiverNoGroup && e.Member == deaf.id
+		}
+		if told != [2]bool{true, true} {
+			t.Errorf("%v: reported at the receiver and at the sender: %v", p, told)
+		}
+		r.Net.ClearLinks()
+		events := len(deaf.events) + len(n.events)
+		r.run(3 * time.Second)
+		report(t, "%v: %v; %s; %s", p, n.sent(), r.nodes[1].summary(0), deaf.summary(0))
+		for _, o := range r.nodes[1:] {
+			if s := o.of(n.id); s.delivered != int(n.offered) {
+				t.Errorf("%v: node %d got %d of %d, %d lost", p, o.driver.Node(), s.delivered, n.offered, s.lost)
+			}
+		}
+		if len(deaf.events)+len(n.events) != events {
+			t.Errorf("%v: events after the end: %v %v", p, deaf.events, n.events)
+		}
+	}
+}
+
 // TestOneLossyReceiver: one of three receivers loses three of five datagrams at random. The others do not notice.
 func TestOneLossyReceiver(t *testing.T) {
 	var p99 [2]time.Duration

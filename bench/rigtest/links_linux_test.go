@@ -248,6 +248,37 @@ func TestUnicastBlocked(t *testing.T) {
 	}
 }
 
+// Multicast to one of two receivers is blocked, and unicast passes. The logs of both ends name the other one, and all
+// arrives nevertheless.
+func TestMulticastBlocked(t *testing.T) {
+	lasts(t, 0, 0)
+	for _, p := range some(blaze.NACK, blaze.Hybrid) {
+		t.Run(p.String(), func(t *testing.T) {
+			r := build(t, rig.Tap, 3, rig.Options{Seed: 9})
+			s := converseOn(t, r, streamOrder{URI: overUDP, Protocol: p})
+			s.order(0, streamStep{Every: 500 * time.Microsecond, Count: forever, Size: 200})
+			time.Sleep(500 * time.Millisecond)
+			bend(t, r, 2, rig.ToHost, rig.Link{NoMulticast: true})
+			const toReceiver, fromSender = "multicast to a receiver does not get through", "multicast from a sender does not get through"
+			begin, named := time.Now(), false
+			for !named && time.Since(begin) < 6*time.Second {
+				time.Sleep(50 * time.Millisecond)
+				named = s.logs[0].has(toReceiver, "member=") && s.logs[2].has(fromSender, "member=")
+			}
+			t.Logf("named after %v: %v", time.Since(begin).Round(50*time.Millisecond), named)
+			s.quiet(0)
+			if !named {
+				t.Error("not both ends log that multicast does not get through")
+			}
+			if s.logs[1].has(fromSender) {
+				t.Error("the other receiver logs it, too")
+			}
+			list := s.exact(1, 10*time.Second)
+			t.Logf("%d and %d of %d; %d repairs", list[1].Delivered[0], list[2].Delivered[0], list[0].Offered, list[0].repairs())
+		})
+	}
+}
+
 // Datagrams come in another order, within 5 ms, and half of them twice. After a second hardly any is asked for.
 func TestReordered(t *testing.T) {
 	d := lasts(t, 2*time.Second, 5*time.Second)

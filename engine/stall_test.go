@@ -74,7 +74,7 @@ func TestRunTellsSleepFromStall(t *testing.T) {
 			StallLimit: 1, Stalled: func(clock.Time, time.Duration) { stalls.Add(1) }})
 		done := make(chan error, 1)
 		go func() { done <- e.Run() }()
-		enough := func() bool { return d.waits.Load() == 5 || stalls.Load() > 0 }
+		enough := func() bool { return d.waits.Load() >= 5 || stalls.Load() > 0 }
 		for ; !enough(); runtime.Gosched() {
 			e.Notify()
 		}

@@ -40,6 +40,10 @@ type EncoderConfig struct {
 	Control *Controller // decides how many repair symbols a block gets
 	Pool    *buf.Pool   // repair datagrams come from here
 	Held    Held        // source datagrams that are still there, for More; may be nil
+
+	// Room is how many bytes of repair datagrams may leave now. A block that closes has as many symbols as fit, and one at
+	// least. nil means that nothing bounds them.
+	Room func() int
 }
 
 // Held is the sender's retransmit window.
@@ -251,6 +255,9 @@ func (e *Encoder) finish(now clock.Time, b *openBlock, last uint64) {
 		repairs = min(repairs, e.cfg.Control.Repairs(b.count))
 	}
 	repairs = e.budget.spend(b.count, repairs)
+	if e.cfg.Room != nil && repairs > 1 {
+		repairs = min(repairs, max(e.cfg.Room()/(b.size+wire.RepairOverhead), 1))
+	}
 	if e.repairs > 0 {
 		c := closedBlock{
 			first: last - uint64((b.count-1)*len(e.blocks)), size: b.size,

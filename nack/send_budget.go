@@ -7,11 +7,15 @@ import (
 )
 
 // What is sent again has a budget: repairShare times the rate of new data, as it was in the last tenths of a second, or
-// in the last second if that is more, and repairBase besides, which mends the tail of an idle stream at once. So recovery
-// never grows when recovery fails. With a fifth of everything lost at each of eight receivers a stream needs one and a
-// half times its data. While the pace is bound, that bounds repairs too.
+// in the last second if that is more, and repairBase besides, which mends the tail of an idle stream at once. What
+// receivers report of it as arrived is given back, each datagram once. So recovery is as quick as it succeeds, and does not
+// grow when it fails: in any second repairs and parity take at most about twice the data (RM-21). With a fifth of
+// everything lost at each of eight receivers a stream needs one and a half times its data.
+//
+// Repair symbols that leave unasked count, and take parityShare of the data at most.
 const (
-	repairShare  = 2
+	repairShare  = 1.5
+	parityShare  = 1
 	repairBase   = 256 << 10 // bytes in a burst,
 	repairLeast  = 256 << 10 // and in a second
 	oldestWithin = 8192      // repairs that are looked through for the oldest one
@@ -19,27 +23,56 @@ const (
 
 // repairBudget bounds what is sent again.
 type repairBudget struct {
-	fresh meter   // bytes of new data
-	debt  float64 // bytes that were sent again, but for what has been allowed since
-	last  clock.Time
-	rate  float64 // bytes/s that are allowed, as it was last computed
-	short bool    // a repair waits for the budget
+	data    meter   // bytes of new data
+	debt    float64 // bytes that were sent again, but for what has been allowed or has arrived since
+	last    clock.Time
+	rate    float64 // bytes/s that are allowed, as it was last computed
+	parity  int     // bytes of repair symbols that may leave unasked
+	highest uint64  // one above the highest datagram that was sent again
+	short   bool    // a repair waits for the budget
+}
+
+// fresh notes n bytes of new data.
+func (b *repairBudget) fresh(now clock.Time, n int) {
+	b.data.add(now, n)
+	b.parity = min(b.parity+parityShare*n, repairBase)
 }
 
 // allows reports whether another repair may leave now.
 func (b *repairBudget) allows(now clock.Time) bool {
-	b.rate = repairShare*b.fresh.rising(now) + repairLeast
+	b.rate = repairShare*b.data.rising(now) + repairLeast
 	b.debt = max(b.debt-b.rate*float64(now-b.last)/1e9, 0)
 	b.last = now
 	return b.debt < repairBase
 }
 
-// spend notes that n bytes were sent again, or as repair symbols.
+// room is how many bytes of repair symbols may leave unasked.
+func (b *repairBudget) room() int { return max(b.parity, 0) }
+
+// spend notes that n bytes were sent again.
 func (b *repairBudget) spend(n int) { b.debt += float64(n) }
+
+// spendParity notes that n bytes of repair symbols leave.
+func (b *repairBudget) spendParity(n int) {
+	b.parity -= n
+	b.debt += float64(n)
+}
 
 // next is when the next repair may leave.
 func (b *repairBudget) next(now clock.Time) clock.Time {
 	return now.Add(time.Duration((b.debt-repairBase)/b.rate*1e9) + 1)
+}
+
+// back takes note of what a receiver reports as arrived: datagrams from from up to to. Those that were sent again are given
+// back.
+func (s *Sender) back(from, to uint64) {
+	b := &s.repairs.budget
+	for n := max(from, s.first); n < min(to, b.highest); n++ {
+		if t := &s.slots[n&s.mask]; t.repaired != 0 && !t.back {
+			t.back = true
+			b.debt = max(b.debt-float64(t.buf.Len()), 0)
+		}
+	}
 }
 
 // oldest brings the oldest of the repairs that wait, or of the first of them, to the front.

@@ -31,13 +31,22 @@ func (s *Sender) startEncoding() {
 		control: control, source: f.Source, stride: max(f.Interleave, 1),
 		enc: fec.NewEncoder(fec.EncoderConfig{
 			Header: s.header, Datagram: s.p.cfg.Datagram, Source: f.Source, Interleave: f.Interleave, MaxOpen: maxOpen,
-			Control: control, Pool: s.p.cfg.Pool, Held: retained{s},
+			Control: control, Pool: s.p.cfg.Pool, Held: retained{s}, Room: s.parityRoom(),
 		}),
 	}
 	if s.encoding.source == 0 {
 		s.encoding.source = fec.DefaultSource
 	}
 	s.datagram = fec.SourceMax(s.p.way.Pack)
+}
+
+// parityRoom is the bound of the repair symbols that leave unasked. What is configured to be fixed is not bounded, nor are
+// they where nothing is ever sent again.
+func (s *Sender) parityRoom() func() int {
+	if !s.nack || s.p.cfg.FEC.Fixed > 0 {
+		return nil
+	}
+	return s.repairs.budget.room
 }
 
 // retained is the retransmit window as an Encoder sees it.

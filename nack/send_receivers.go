@@ -68,7 +68,10 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 	r.endpoint = from
 	rested := r.pause != 0
 	r.pause = min(time.Duration(st.Pause)*time.Microsecond, longestPause)
-	r.next = max(r.next, st.Next)
+	if st.Next > r.next {
+		s.back(r.next, st.Next)
+		r.next = st.Next
+	}
 	s.notices(now, r, min(st.Highest, s.sent), from)
 	r.highest = max(r.highest, min(st.Highest, s.sent)) // it may have been told of more than there is
 	r.stuck.reported(r.highest, st.Missed)

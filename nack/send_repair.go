@@ -136,7 +136,7 @@ func (s *Sender) receiverAt(i int32, at buf.Endpoint) *receiver {
 // pollRepair hands out the next repair.
 func (s *Sender) pollRepair(now clock.Time) (buf.Send, bool) {
 	q := &s.repairs
-	if s.pace.rate == 0 && !q.budget.allows(now) {
+	if !q.budget.allows(now) {
 		q.budget.short = true
 		if at := q.budget.next(now); at < s.timers[repairsDue] {
 			s.arm(repairsDue, max(at, now+1))
@@ -181,6 +181,7 @@ func (s *Sender) pollRepair(now clock.Time) (buf.Send, bool) {
 		t.last, t.want, t.repaired = t.want, notWanted, now
 		s.stats.Repairs++
 		q.budget.spend(b.Len())
+		q.budget.highest = max(q.budget.highest, n+1)
 		if q.n == 0 {
 			q.budget.short = false
 		}

@@ -16,6 +16,7 @@ type slot struct {
 	askedBy  int32 // the asker's place in the table of receivers, as it was
 	want     want  // the repair that is queued
 	start    bool  // a Start frame ends it
+	back     bool  // it was sent again, and a receiver has it
 	later    bool  // it was asked for, and is longer than what can leave now
 }
 

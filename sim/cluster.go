@@ -71,10 +71,10 @@ func (c *Cluster) Prepare(f Faults) {
 		c.watch = &watcher{c: c}
 		c.Net.watch = c.watch
 	}
-	if c.Expect.Eviction == 0 && (f.Partition > 0 || f.BySize > 0 || f.Pause > 0 || f.Crash > 0 || f.Stall > 0) {
+	if c.Expect.Eviction == 0 && (f.Partition > 0 || f.BySize > 0 || f.OneSort > 0 || f.Squeeze > 0 || f.Pause > 0 || f.Crash > 0 || f.Stall > 0) {
 		c.Expect.Eviction = c.Member.Eviction
 	}
-	c.Expect.Heavy = c.Expect.Heavy || f.Loss > 0.05 || f.Burst.Enter > 0
+	c.Expect.Heavy = c.Expect.Heavy || f.Loss > 0.05 || f.Burst.Enter > 0 || f.Squeeze > 0
 	c.Expect.Fastest = c.Expect.Fastest || c.Member.Fastest
 	c.Expect.Evicts = c.Expect.Evicts || c.Member.SlowestFor > 0
 	c.Expect.Flight = max(c.Expect.Flight, time.Millisecond+f.link().Delay+f.Jitter+f.ReorderBy)
@@ -185,6 +185,7 @@ func (c *Cluster) Heal() {
 		}
 	}
 	clear(c.Net.narrow)
+	clear(c.Net.barred)
 	for i, m := range c.Members {
 		c.Unstall(i)
 		c.Resume(i)

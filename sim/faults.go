@@ -20,6 +20,8 @@ type Faults struct {
 
 	Partition float64       // some nodes cannot reach some others: all of them, one way, or some pairs
 	BySize    float64       // longer datagrams do not pass on some ways: between some pairs, or one way, or to or from one member
+	Squeeze   float64       // a member's cable is a bottleneck, in one direction: slow, with a short queue
+	OneSort   float64       // multicast alone, or unicast alone, does not pass on some ways, as with BySize
 	Pause     float64       // one member's turns stop
 	Crash     float64       // one member ends without a word; it starts anew later
 	Stall     float64       // one member's application refuses messages
@@ -55,6 +57,27 @@ func (c *Cluster) inject(f Faults) {
 		c.faulty = true
 		in.later(lasts, func() { c.Net.widen(made) })
 	})
+	in.every(f.Squeeze, func(lasts time.Duration) {
+		set, node := c.Net.SetDown, in.rng.IntN(len(c.Members))
+		if in.rng.IntN(2) == 0 {
+			set = c.Net.SetUp
+		}
+		set(node, squeezed(in.rng))
+		c.faulty = true
+		in.later(lasts, func() { set(node, Port{}) })
+	})
+	in.every(f.OneSort, func(lasts time.Duration) {
+		made, what := someWays(in.rng, len(c.Members)), sort(1+in.rng.IntN(2))
+		for _, p := range made {
+			c.Net.bar(p.from, p.to, what)
+		}
+		c.faulty = true
+		in.later(lasts, func() {
+			for _, p := range made {
+				c.Net.bar(p.from, p.to, 0)
+			}
+		})
+	})
 }
 
 // leastMTU and mostMTU bound the MTU of ways that longer datagrams do not pass, bytes of an IP packet.
@@ -62,32 +85,43 @@ const leastMTU, mostMTU = 576, 1480
 
 // narrowShape gives ways of a network of n nodes an MTU, in a shape that it draws, and returns which.
 func narrowShape(net *Network, rng *rand.Rand, n int) (made []pair) {
-	kind, one, mtu := rng.IntN(4), rng.IntN(n), leastMTU+rng.IntN(mostMTU-leastMTU+1)
-	for i := range n {
-		for j := range n {
-			narrow := false
-			switch kind {
-			case 0: // some pairs, both ways
-				narrow = i < j && rng.IntN(3) == 0
-			case 1: // some ways
-				narrow = rng.IntN(4) == 0
-			case 2: // to one member
-				narrow = j == one
-			case 3: // from one member
-				narrow = i == one
-			}
-			if narrow && i != j {
-				made = append(made, pair{i, j})
-				if kind == 0 {
-					made = append(made, pair{j, i})
-				}
-			}
-		}
-	}
+	made, mtu := someWays(rng, n), leastMTU+rng.IntN(mostMTU-leastMTU+1)
 	for _, p := range made {
 		net.Narrow(p.from, p.to, mtu)
 	}
 	return made
+}
+
+// someWays draws some of the ways between n nodes.
+func someWays(rng *rand.Rand, n int) (ways []pair) {
+	kind, one := rng.IntN(4), rng.IntN(n)
+	for i := range n {
+		for j := range n {
+			is := false
+			switch kind {
+			case 0: // some pairs, both ways
+				is = i < j && rng.IntN(3) == 0
+			case 1: // some ways
+				is = rng.IntN(4) == 0
+			case 2: // to one member
+				is = j == one
+			case 3: // from one member
+				is = i == one
+			}
+			if is && i != j {
+				ways = append(ways, pair{i, j})
+				if kind == 0 {
+					ways = append(ways, pair{j, i})
+				}
+			}
+		}
+	}
+	return ways
+}
+
+// squeezed draws a bottleneck.
+func squeezed(rng *rand.Rand) Port {
+	return Port{Rate: 1_000_000 << rng.IntN(6), Queue: 8 << 10 << rng.IntN(4)}
 }
 
 // widen undoes Narrow on these ways.

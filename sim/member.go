@@ -164,6 +164,7 @@ var streamKinds = map[nack.EventKind]check.Kind{
 	nack.StreamStarted: check.StreamStarted, nack.StreamSilent: check.StreamSilent, nack.StreamResumed: check.StreamResumed,
 	nack.StreamLeft: check.StreamLeft, nack.StreamRefused: check.StreamRefused,
 	nack.ReceiverJoined: check.ReceiverJoined, nack.ReceiverLeft: check.ReceiverLeft, nack.ReceiverEvicted: check.ReceiverEvicted, nack.ReceiverSlow: check.ReceiverEvicted,
+	nack.ReceiverStuck: check.ReceiverBehind, nack.ReceiverMute: check.ReceiverBehind,
 }
 
 // event records what the core reports of streams and receivers.

@@ -61,6 +61,7 @@ type Network struct {
 	links   map[pair]Link
 	cuts    map[pair]bool
 	narrow  map[pair]int  // bytes of the longest IP packet that passes
+	barred  map[pair]sort // what does not pass
 	up      map[int]*port // by node
 	down    map[int]*port
 	tap     Tap
@@ -120,7 +121,7 @@ func New(cfg Config) *Network {
 		rng:   rand.New(rand.NewPCG(cfg.Seed, 0x6e6574)),
 		now:   1,
 		links: map[pair]Link{},
-		cuts:  map[pair]bool{}, narrow: map[pair]int{},
+		cuts:  map[pair]bool{}, narrow: map[pair]int{}, barred: map[pair]sort{},
 		up:   map[int]*port{},
 		down: map[int]*port{},
 	}
@@ -281,6 +282,11 @@ func (n *Network) carry(from, to *Driver, p *packet, depart clock.Time) {
 		return
 	}
 	if len(n.narrow) > 0 && len(p.bytes)+headers > n.narrow[key] && n.narrow[key] > 0 {
+		n.stats.Blocked++
+		n.missed(to)
+		return
+	}
+	if len(n.barred) > 0 && n.barred[key].has(p.group) {
 		n.stats.Blocked++
 		n.missed(to)
 		return

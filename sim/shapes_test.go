@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -26,6 +27,32 @@ func TestFaultsBySize(t *testing.T) {
 		s.Heal()
 		s.Settle(5 * time.Second)
 	})
+}
+
+// TestFaultsOfLinks: bottlenecks, black holes, and ways that multicast or unicast alone does not pass, come and go. Nothing
+// that was promised breaks, and in no second recovery takes more than it may (RM-21). Afterwards everything flows again.
+func TestFaultsOfLinks(t *testing.T) {
+	for _, p := range repairing {
+		t.Run(fmt.Sprintf("protocol=%d", p), func(t *testing.T) {
+			Run(t, 1000, func(t *testing.T, s *Cluster) {
+				s.Watch, s.Expect.Behind = true, true
+				s.Load = Load{Senders: 2, Every: 2 * time.Millisecond, Burst: 8, Size: 1000, Large: 0.02}
+				s.coded(p)
+				s.Make = makers[s.Seed%3]
+				s.Start(4, Faults{Loss: 0.01, Delay: 50 * time.Microsecond, Jitter: 20 * time.Microsecond,
+					Squeeze: 0.003, BySize: 0.003, OneSort: 0.003, Lasting: 800 * time.Millisecond})
+				s.Until(3 * time.Second)
+				if s.Net.Stats().Blocked == 0 {
+					t.Errorf("seed %d: everything passed", s.Seed)
+				}
+				s.Heal()
+				s.Settle(5 * time.Second)
+				for _, v := range check.RM21(s.Log, 512<<10) {
+					s.fail(v)
+				}
+			})
+		})
+	}
 }
 
 // TestBySizeIsHonest: without repair, what is too long for a way is reported as lost, exactly and in its place.

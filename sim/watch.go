@@ -46,6 +46,10 @@ func (w *watcher) sent(d *Driver, b []byte, to buf.Endpoint) {
 			} else {
 				log.Emitted(at, s, data.Number, data.FirstMessage+uint64(data.Count)-1, len(b))
 			}
+		case wire.FrameRepair:
+			if s != check.Unknown {
+				log.Wire(at, check.ParitySent, p, s, 0, len(b))
+			}
 		case wire.FrameNak:
 			w.naks++
 			nak := f.Nak()

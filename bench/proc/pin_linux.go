@@ -13,15 +13,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A thread polls when it ran for ownShare of what its process ran, and ran or was ready to run for busyShare of the time,
-// in each of busyLooks looks in a row: on a busy host a thread that never waits has far less than a CPU. In these looks it
-// has run for busyLeast, which is more than a program that begins to wait then does.
+// A thread polls when it ran for ownShare of what its process ran and for busyShare of the time, in each
+// of busyLooks looks in a row. On a busy host a thread that never waits has less than a CPU.
 const (
 	look      = 10 * time.Millisecond
 	ownShare  = 0.8
-	busyShare = 0.8
+	busyShare = 0.2
 	busyLooks = 3
-	busyLeast = 50 * time.Millisecond
 )
 
 // Pinner keeps the polling threads of other processes each on a CPU of its own. It works from outside,
@@ -32,27 +30,20 @@ type Pinner struct {
 
 	stop chan struct{}
 	done sync.WaitGroup
-	ran  map[int]spent  // up to the last look, by thread id
-	busy map[int]streak // by process id
-	pins map[int]int    // CPU by process id
+	ran  map[int]time.Duration // at the last look, by thread id
+	busy map[int]streak        // by process id
+	pins map[int]int           // CPU by process id
 }
 
-// spent is how long a thread has run, and how long it was ready to run and had no CPU.
-type spent struct{ ran, ready time.Duration }
-
-// streak is a thread that polled in a number of looks in a row, and how long it ran meanwhile.
-type streak struct {
-	tid, looks int
-	ran        time.Duration
-	ready      time.Duration // its spent.ready at the last look
-}
+// streak is a thread that ran most in a number of looks in a row.
+type streak struct{ tid, looks int }
 
 // Pin watches process root and its children until Stop. The first skip of them, in the order in which
 // they were started, are left alone. The i-th of the others has its polling thread moved to cpus[i] as
 // soon as it polls.
 func Pin(root, skip int, cpus []int) *Pinner {
 	p := &Pinner{root: root, skip: skip, cpus: cpus, stop: make(chan struct{}),
-		ran: map[int]spent{}, busy: map[int]streak{}, pins: map[int]int{}}
+		ran: map[int]time.Duration{}, busy: map[int]streak{}, pins: map[int]int{}}
 	p.done.Go(func() {
 		tick := time.NewTicker(look)
 		defer tick.Stop()
@@ -98,42 +89,35 @@ func (p *Pinner) look(passed time.Duration) {
 // lookAt pins the thread of a process that polls, if one does.
 func (p *Pinner) lookAt(pid, cpu int, passed time.Duration) {
 	tasks, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
-	var most spent
-	var sum time.Duration
+	var most, sum time.Duration
 	busiest := 0
 	for _, t := range tasks {
 		tid, err := strconv.Atoi(t.Name())
 		if err != nil {
 			continue
 		}
-		now, ok := runTime(pid, tid)
+		ran, ok := runTime(pid, tid)
 		if !ok {
 			continue
 		}
 		before, known := p.ran[tid]
-		if p.ran[tid] = now; !known {
+		if p.ran[tid] = ran; !known {
 			continue
 		}
-		ran := now.ran - before.ran
-		if sum += ran; ran > most.ran {
-			most, busiest = spent{ran, now.ready - before.ready}, tid
+		if sum += ran - before; ran-before > most {
+			most, busiest = ran-before, tid
 		}
 	}
-	was := p.busy[pid]
-	if busiest == 0 && was.tid != 0 { // it had no CPU: was it ready?
-		most.ready = p.ran[was.tid].ready - was.ready
-		busiest = was.tid
-	}
-	polls := float64(most.ran) >= ownShare*float64(sum) && float64(most.ran+most.ready) >= busyShare*float64(passed)
-	switch {
+	polls := float64(most) >= ownShare*float64(sum) && float64(most) >= busyShare*float64(passed)
+	switch was := p.busy[pid]; {
 	case !polls:
 		delete(p.busy, pid)
 		return
 	case was.tid != busiest:
-		was = streak{tid: busiest}
-	}
-	was.looks, was.ran, was.ready = was.looks+1, was.ran+most.ran, p.ran[busiest].ready
-	if p.busy[pid] = was; was.looks < busyLooks || was.ran < busyLeast {
+		p.busy[pid] = streak{busiest, 1}
+		return
+	case was.looks+1 < busyLooks:
+		p.busy[pid] = streak{busiest, was.looks + 1}
 		return
 	}
 	var set unix.CPUSet
@@ -143,14 +127,15 @@ func (p *Pinner) lookAt(pid, cpu int, passed time.Duration) {
 	}
 }
 
-// runTime is what a thread has spent so far.
-func runTime(pid, tid int) (s spent, ok bool) {
+// runTime is how long a thread has run so far.
+func runTime(pid, tid int) (time.Duration, bool) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/schedstat", pid, tid))
 	if err != nil {
-		return s, false
+		return 0, false
 	}
-	n, err := fmt.Sscan(string(b), &s.ran, &s.ready)
-	return s, n == 2 && err == nil
+	first, _, _ := strings.Cut(string(b), " ")
+	ns, err := strconv.ParseInt(first, 10, 64)
+	return time.Duration(ns), err == nil
 }
 
 // children are the processes that pid has started, in order.

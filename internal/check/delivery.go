@@ -167,7 +167,7 @@ func RS8(l *Log) []Violation {
 		case Stopped, Crash:
 			ended[d.Proc] = true
 		case Delivered, Gap, LostWhole,
-			StreamStarted, StreamSilent, StreamResumed, StreamLeft, StreamRefused, ReceiverJoined, ReceiverLeft, ReceiverEvicted:
+			StreamStarted, StreamSilent, StreamResumed, StreamLeft, StreamRefused, ReceiverJoined, ReceiverLeft, ReceiverEvicted, ReceiverBehind:
 			if ended[d.Proc] {
 				r.add(i, "after it was closed")
 			}

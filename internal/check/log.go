@@ -51,6 +51,7 @@ const (
 	ReceiverJoined  // Peer receives Proc's Stream
 	ReceiverLeft    // and has left
 	ReceiverEvicted // and was silent for too long
+	ReceiverBehind  // and is not waited for: what is sent to it does not arrive, or its reports do not
 	LostWhole       // Proc was given the loss of all of Stream, which was refused
 
 	Crash    // Proc ended without a farewell
@@ -64,13 +65,14 @@ const (
 	NakSent    // Proc put a NAK datagram on the wire
 	DataSent   // Proc sent datagram First of Stream for the first time; Last is the highest message number in it
 	RepairSent // Proc sent datagram First of Stream again; Length is its size
+	ParitySent // Proc sent a repair symbol of Stream; Length is the datagram's size
 	CopyLost   // the copy to Proc of datagram First of Stream was lost; Length 1: of a repair
 	BeatSent   // Proc sent a heartbeat about Stream
 )
 
 var kindNames = [...]string{"?", "sent", "delivered", "gap", "stopped", "opened",
-	"started", "silent", "resumed", "left", "refused", "receiver joined", "receiver left", "receiver evicted", "lost whole", "crash", "pause", "resume",
-	"cut", "mend", "healed", "finished", "nak", "data", "repair", "lost", "heartbeat"}
+	"started", "silent", "resumed", "left", "refused", "receiver joined", "receiver left", "receiver evicted", "receiver behind", "lost whole", "crash", "pause", "resume",
+	"cut", "mend", "healed", "finished", "nak", "data", "repair", "parity", "lost", "heartbeat"}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) {
@@ -187,7 +189,7 @@ func (l *Log) Fault(at clock.Time, k Kind, p, peer Proc) {
 	l.add(Record{At: at, Kind: k, Proc: p, Peer: peer, Stream: Unknown})
 }
 
-// Wire records what was seen on the wire: NakSent, RepairSent, CopyLost, BeatSent.
+// Wire records what was seen on the wire: NakSent, RepairSent, ParitySent, CopyLost, BeatSent.
 func (l *Log) Wire(at clock.Time, k Kind, p Proc, s Stream, number uint64, length int) {
 	l.add(Record{At: at, Kind: k, Proc: p, Stream: s, First: number, Last: number, Length: int32(length)})
 }

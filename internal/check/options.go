@@ -19,6 +19,10 @@ type Options struct {
 	Fastest bool
 	// Evicts: senders evict receivers that are too slow, whose losses that explains (RM-6).
 	Evicts bool
+
+	// Behind: there are ways that not everything passes. A receiver that its sender does not wait for any more, and says so,
+	// may lose something, and so may one that asked for it in vain for as long as it asks, while faults lasted (RM-6).
+	Behind bool
 	// Drop: subscriptions drop what they have no room for (RM-6, RM-14).
 	Drop bool
 	// Heavy: so much is lost that a sender may seem silent without a cause (RM-17).

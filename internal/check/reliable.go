@@ -7,6 +7,9 @@ import (
 	"github.com/activeblaze/blaze/internal/core"
 )
 
+// repairTimeout is how long members ask for what does not come, unless they are configured otherwise.
+const repairTimeout = 5 * time.Second
+
 // RM6 (reliable mode): a reliable stream has a gap only for a reason that exists. The sender
 // is gone because it ended, or could not be received from for Eviction; data is beyond retention, or
 // the receiver was reset, because it could not be received from for Eviction or senders are Fastest.
@@ -17,16 +20,21 @@ func RM6(l *Log, o Options) []Violation {
 		proc Proc
 		of   Stream
 	}
-	evicted := map[receiver]bool{}
+	gone := map[receiver]bool{} // evicted, or not waited for any more
+	healed := clock.Time(0)
 	finished := false // all members leave, one after the other: a sender need not keep what one lacks that has left before it
 	for i := range l.Records {
 		d := &l.Records[i]
 		q.note(d)
 		switch {
 		case d.Kind == ReceiverEvicted && o.Evicts:
-			evicted[receiver{d.Peer, d.Stream}] = true
+			gone[receiver{d.Peer, d.Stream}] = true
+		case d.Kind == ReceiverBehind && o.Behind:
+			gone[receiver{d.Peer, d.Stream}] = true
 		case d.Kind == Finished:
 			finished = true
+		case d.Kind == Healed:
+			healed = d.At
 		}
 		if d.Kind != Gap || d.Stream == Unknown || !l.Streams[d.Stream].Reliable() {
 			continue
@@ -42,12 +50,16 @@ func RM6(l *Log, o Options) []Violation {
 		case core.LossRetention, core.LossReset:
 			// Its sender also forgets a receiver that it had no report from, so a gap that the end
 			// of the sender leaves may be reported this way too.
-			if !o.Fastest && !ended && !apart && !finished && !evicted[receiver{d.Proc, d.Stream}] {
+			if !o.Fastest && !ended && !apart && !finished && !gone[receiver{d.Proc, d.Stream}] {
 				r.add(i, "the sender keeps what a live receiver lacks")
 			}
 		case core.LossSlowConsumer:
 			if !o.Drop {
 				r.add(i, "the subscription pauses its senders and drops nothing")
+			}
+		case core.LossTimeout:
+			if !gone[receiver{d.Proc, d.Stream}] && !(o.Behind && (healed == 0 || d.At.Sub(healed) < repairTimeout)) {
+				r.add(i, "what was asked for was sent")
 			}
 		default:
 			r.add(i, "not a reason for a reliable stream")

@@ -62,6 +62,58 @@ func RM10(l *Log, perSecond int) []Violation {
 	return r.done()
 }
 
+// RM21 (repair bytes): in every second the repairs and the parity of a stream take at most twice the bytes of its new data
+// in that second and the one before, and a constant. The first repair of a datagram does not count: a receiver that has
+// fallen behind while a full window holds the stream up may get what it lacks as quickly as it arrives. After the healing
+// nothing is judged.
+func RM21(l *Log, constant int) []Violation {
+	r := report{log: l, id: "RM-21"}
+	type state struct{ fresh, before, again, parity int }
+	type datagram struct {
+		s Stream
+		n uint64
+	}
+	repaired := map[datagram]bool{}
+	states := make([]state, len(l.Streams))
+	second := clock.Time(0)
+	judge := func(i int) {
+		for s := range states {
+			x := &states[s]
+			if allowed := 2*(x.fresh+x.before) + constant; x.again+x.parity > allowed {
+				r.add(i, "stream %d: %d bytes of repairs and %d of parity in second %d, %d allowed (%d and %d bytes of data)",
+					s, x.again, x.parity, second, allowed, x.before, x.fresh)
+			}
+			*x = state{before: x.fresh}
+		}
+	}
+	for i := range l.Records {
+		d := &l.Records[i]
+		for ; second < d.At/clock.Time(time.Second); second++ {
+			judge(i)
+		}
+		if d.Kind == Healed {
+			break
+		}
+		if d.Stream == Unknown {
+			continue
+		}
+		switch d.Kind {
+		case DataSent:
+			states[d.Stream].fresh += int(d.Length)
+		case RepairSent:
+			if k := (datagram{d.Stream, d.First}); !repaired[k] {
+				repaired[k] = true
+				continue
+			}
+			states[d.Stream].again += int(d.Length)
+		case ParitySent:
+			states[d.Stream].parity += int(d.Length)
+		}
+	}
+	judge(len(l.Records) - 1)
+	return r.done()
+}
+
 // RM15 (heartbeats): at most 3 in the first millisecond after a datagram of the stream; and in
 // any second at most the larger of 100 and a tenth of the stream's datagrams.
 func RM15(l *Log) []Violation {

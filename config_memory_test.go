@@ -74,7 +74,7 @@ func TestMemoryBudgetOverXDP(t *testing.T) {
 	// An engine for each further queue has four windows of its own and a fill ring; with an Invoker there
 	// are only the fill rings.
 	one, four := budget(xdpURI, 0), budget(xdpURI+"&queues=4", 0)
-	if each := (four-one)/3 - member.MaxCachedTopics*member.TopicBytes; each < 4*defaultWindow+4096*2048 || each > 7*defaultWindow+4096*2048+(6<<20) {
+	if each := (four-one)/3 - member.MaxCachedTopics*member.TopicBytes; each < 4*defaultWindow+4096*2048 || each > 7*defaultWindow+4096*2048+(7<<20) {
 		t.Errorf("one queue takes %d bytes, four take %d: %d for each", one, four, each)
 	}
 	turned := Config{Invoker: true, BroadcastURI: xdpURI + "&queues=4"}.MemoryBudget() - Config{Invoker: true, BroadcastURI: xdpURI}.MemoryBudget()

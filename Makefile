@@ -32,7 +32,7 @@ test: ## the tests that a newcomer runs: fast; with root and AF_XDP those of the
 
 .PHONY: test-xdp
 test-xdp: ## the channel's tests over AF_XDP, each member in a namespace of its own (needs root)
-	BLAZE_TEST_DRIVER=xdp $(GO) test -short -count=1 -timeout 170s .
+	BLAZE_TEST_DRIVER=xdp $(GO) test -short -count=1 -timeout 280s .
 
 # The packages in which goroutines meet. A core runs in one: under the race detector its tests take ten times as long
 # and can find nothing.
@@ -42,7 +42,7 @@ PROGRAMS = ./... ./bench/... ./bench/clustertest/... ./cmd/... ./sim/linear/...
 
 .PHONY: race
 race: ## the tests of packages in which goroutines meet, under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race -short -count=1 -timeout 10m $$($(GO) list ./... ./cmd/... ./bench/... | grep -Ev '$(CORES)')
+	CGO_ENABLED=1 $(GO) test -race -short -count=1 -timeout 10m $$($(GO) list ./... ./cmd/... | grep -Ev '$(CORES)')
 
 .PHONY: rig-test
 rig-test: ## what needs root, AF_XDP and networks of its own, at full length (some minutes)

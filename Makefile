@@ -93,10 +93,10 @@ bench-check: ## counts and ratios of a short benchmark, with twice the slack
 	$(GO) run ./cmd/blazebench check
 
 .PHONY: cross
-cross: ## build, and vet with the tests, for every system and processor
+cross: ## build the commands, and vet everything with its tests, for every system and processor
 	@set -e; for p in $(PLATFORMS); do \
 		echo "$$p"; \
-		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) build $(PROGRAMS); \
+		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) build ./cmd/blaze ./cmd/blazebench; \
 		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) vet $(PROGRAMS); \
 	done
 

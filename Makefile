@@ -19,8 +19,9 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # A test binary lives for seconds. Collecting the pools that each test makes anew took half of their time, so their heap
-# is not collected below this size. All other targets collect as programs do.
-HEAP = GOGC=off GOMEMLIMIT=1GiB
+# is not collected below this size, nor that of the simulator below another. All other targets collect as programs do.
+HEAP     = GOGC=off GOMEMLIMIT=1GiB
+SIM_HEAP = GOGC=off GOMEMLIMIT=3GiB
 
 # What make rig-test runs in full, and make test leaves to it.
 RIGGED = /blaze/bench/(raw|rig|rigtest|grouptest)$$
@@ -72,7 +73,7 @@ bench: allocs ## Go benchmarks, after the allocation tests
 
 .PHONY: sim
 sim: ## the simulation, with all seeds of every scenario, and what the rings went through in them
-	@tally=$$(mktemp); SIM_TALLY=$$tally SIM_SEEDS=$(SIM_SEEDS) $(GO) test -count=1 -timeout 60m ./sim/... ./sim/linear ./internal/check/...; rc=$$?; \
+	@tally=$$(mktemp); SIM_TALLY=$$tally SIM_SEEDS=$(SIM_SEEDS) $(SIM_HEAP) $(GO) test -count=1 -timeout 60m ./sim/... ./sim/linear ./internal/check/...; rc=$$?; \
 		SIM_SEEDS=$(SIM_SEEDS) $(GO) test -count=1 -timeout 20m -run '^TestPairs$$' ./group || rc=1; \
 		cat $$tally; rm -f $$tally; exit $$rc
 

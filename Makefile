@@ -38,12 +38,13 @@ test-xdp: ## the channel's tests over AF_XDP, each member in a namespace of its 
 # The packages in which goroutines meet. A core runs in one: under the race detector its tests take ten times as long
 # and can find nothing.
 CORES = /blaze/(sim|nack|totem|fec|wire|group|cluster|internal/check)(/|$$)
+RACED = ./... ./cmd/...
 # What a user's computer runs; tools are for this repository.
 PROGRAMS = ./... ./bench/... ./bench/clustertest/... ./cmd/... ./sim/linear/...
 
 .PHONY: race
 race: ## the tests of packages in which goroutines meet, under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race -short -count=1 -timeout 10m $$($(GO) list ./... ./cmd/... | grep -Ev '$(CORES)')
+	CGO_ENABLED=1 $(GO) test -race -short -count=1 -timeout 10m $$($(GO) list $(RACED) | grep -Ev '$(CORES)')
 
 .PHONY: rig-test
 rig-test: ## what needs root, AF_XDP and networks of its own, at full length (some minutes)

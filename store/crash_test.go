@@ -342,18 +342,28 @@ func TestCrashKill(t *testing.T) {
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
-		// Killed while it starts, or after so many tickets.
-		go func(at time.Duration) {
+		// Killed a while after it has started, or after its first ticket.
+		first := make(chan struct{})
+		go func(at time.Duration, works bool) {
+			if works {
+				<-first
+			}
 			time.Sleep(at)
 			c.Process.Kill()
-		}(time.Duration(rng.IntN(60)) * time.Millisecond)
+		}(time.Duration(rng.IntN(60))*time.Millisecond, n%2 == 0)
 		acked, started := uint64(0), false
 		var b [8]byte
 		for {
 			if _, err := io.ReadFull(out, b[:]); err != nil {
 				break
 			}
-			acked, started = binary.LittleEndian.Uint64(b[:]), true
+			if acked = binary.LittleEndian.Uint64(b[:]); !started {
+				started = true
+				close(first)
+			}
+		}
+		if !started {
+			close(first) // it ended before
 		}
 		if err := c.Wait(); err == nil || c.ProcessState.ExitCode() == 1 {
 			t.Fatalf("life %d ended by itself: %v", n, err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/activeblaze/blaze/buf"
@@ -15,7 +16,7 @@ import (
 func TestMTULowered(t *testing.T) {
 	na, nb := testnet.Pair(t)
 	cfg := groupConfig(t)
-	var log bytes.Buffer
+	var log lockedBuffer
 	open := func(n *testnet.Namespace, name string, c Config) (d *Driver) {
 		c.Interface = name
 		n.Do(func() {
@@ -58,4 +59,22 @@ func TestMTULowered(t *testing.T) {
 	if a.segments != segments {
 		t.Error("segmentation was given up")
 	}
+}
+
+// lockedBuffer is what several goroutines log to.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
 }

@@ -12,11 +12,9 @@ import (
 // grow when it fails: in any second repairs and parity take at most about twice the data (RM-21). With a fifth of
 // everything lost at each of eight receivers a stream needs one and a half times its data.
 //
-// Repair symbols that leave unasked count, and take parityShare of the data and a little at most.
+// Repair symbols that leave unasked count, and have a bound of their own, parityRoom.
 const (
 	repairShare  = 1.5
-	parityShare  = 1
-	parityLeast  = 64 << 10  // and so many bytes in a second, so that short blocks of slow streams may have more
 	repairBase   = 256 << 10 // bytes in a burst,
 	repairLeast  = 256 << 10 // and in a second
 	oldestWithin = 8192      // repairs that are looked through for the oldest one
@@ -24,42 +22,24 @@ const (
 
 // repairBudget bounds what is sent again.
 type repairBudget struct {
-	data    meter   // bytes of new data
+	fresh   meter   // bytes of new data
 	debt    float64 // bytes that were sent again, but for what has been allowed or has arrived since
 	last    clock.Time
-	rate    float64    // bytes/s that are allowed, as it was last computed
-	parity  float64    // bytes of repair symbols that may leave unasked
-	sent    clock.Time // the last new data
-	highest uint64     // one above the highest datagram that was sent again
-	short   bool       // a repair waits for the budget
-}
-
-// fresh notes n bytes of new data.
-func (b *repairBudget) fresh(now clock.Time, n int) {
-	b.data.add(now, n)
-	b.parity = min(b.parity+parityShare*float64(n)+parityLeast*float64(now-b.sent)/1e9, repairBase)
-	b.sent = now
+	rate    float64 // bytes/s that are allowed, as it was last computed
+	highest uint64  // one above the highest datagram that was sent again
+	short   bool    // a repair waits for the budget
 }
 
 // allows reports whether another repair may leave now.
 func (b *repairBudget) allows(now clock.Time) bool {
-	b.rate = repairShare*b.data.rising(now) + repairLeast
+	b.rate = repairShare*b.fresh.rising(now) + repairLeast
 	b.debt = max(b.debt-b.rate*float64(now-b.last)/1e9, 0)
 	b.last = now
 	return b.debt < repairBase
 }
 
-// room is how many bytes of repair symbols may leave unasked.
-func (b *repairBudget) room() int { return max(int(b.parity), 0) }
-
-// spend notes that n bytes were sent again.
+// spend notes that n bytes were sent again, or as repair symbols.
 func (b *repairBudget) spend(n int) { b.debt += float64(n) }
-
-// spendParity notes that n bytes of repair symbols leave.
-func (b *repairBudget) spendParity(n int) {
-	b.parity -= float64(n)
-	b.debt += float64(n)
-}
 
 // next is when the next repair may leave.
 func (b *repairBudget) next(now clock.Time) clock.Time {

@@ -14,7 +14,29 @@ type encoding struct {
 	enc     *fec.Encoder
 	source  int
 	stride  int
+	room    parityRoom
 }
+
+// parityRoom bounds the repair symbols that leave unasked: parityShare of the bytes of data, and parityLeast in a second
+// besides, so that short blocks of slow streams may have more. It saves up to repairBase.
+type parityRoom struct {
+	bytes float64
+	last  clock.Time // of data
+}
+
+const (
+	parityShare = 1
+	parityLeast = 64 << 10 // bytes/s
+)
+
+// sent notes n bytes of new data.
+func (r *parityRoom) sent(now clock.Time, n int) {
+	r.bytes = min(r.bytes+parityShare*float64(n)+parityLeast*float64(now-r.last)/1e9, repairBase)
+	r.last = now
+}
+
+// left is how many bytes may leave now.
+func (r *parityRoom) left() int { return max(int(r.bytes), 0) }
 
 // losses is what encoding keeps of a receiver.
 type losses struct {
@@ -26,27 +48,20 @@ type losses struct {
 
 func (s *Sender) startEncoding() {
 	f := &s.p.cfg.FEC
-	control := fec.NewController(f.controller())
-	s.encoding = &encoding{
-		control: control, source: f.Source, stride: max(f.Interleave, 1),
-		enc: fec.NewEncoder(fec.EncoderConfig{
-			Header: s.header, Datagram: s.p.cfg.Datagram, Source: f.Source, Interleave: f.Interleave, MaxOpen: maxOpen,
-			Control: control, Pool: s.p.cfg.Pool, Held: retained{s}, Room: s.parityRoom(),
-		}),
+	x := &encoding{control: fec.NewController(f.controller()), source: f.Source, stride: max(f.Interleave, 1)}
+	cfg := fec.EncoderConfig{
+		Header: s.header, Datagram: s.p.cfg.Datagram, Source: f.Source, Interleave: f.Interleave, MaxOpen: maxOpen,
+		Control: x.control, Pool: s.p.cfg.Pool, Held: retained{s},
 	}
-	if s.encoding.source == 0 {
-		s.encoding.source = fec.DefaultSource
+	if s.nack && f.Fixed == 0 { // a number that is configured is not bounded, nor what nothing is sent again for
+		cfg.Room = x.room.left
 	}
+	x.enc = fec.NewEncoder(cfg)
+	if x.source == 0 {
+		x.source = fec.DefaultSource
+	}
+	s.encoding = x
 	s.datagram = fec.SourceMax(s.p.way.Pack)
-}
-
-// parityRoom is the bound of the repair symbols that leave unasked. What is configured to be fixed is not bounded, nor are
-// they where nothing is ever sent again.
-func (s *Sender) parityRoom() func() int {
-	if !s.nack || s.p.cfg.FEC.Fixed > 0 {
-		return nil
-	}
-	return s.repairs.budget.room
 }
 
 // retained is the retransmit window as an Encoder sees it.
@@ -65,6 +80,7 @@ func (x *encoding) waiting() bool { return x != nil && x.enc.Waiting() > 0 }
 
 // sent notes that datagram n has left for the first time.
 func (x *encoding) sent(s *Sender, now clock.Time, n uint64, b *buf.Buf) {
+	x.room.sent(now, b.Len())
 	x.enc.Sent(now, n, b.Bytes())
 	if at, ok := x.enc.Deadline(); ok {
 		s.arm(blockEnd, at)

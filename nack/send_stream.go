@@ -185,7 +185,8 @@ func (s *Sender) poll(now clock.Time) (buf.Send, bool) {
 	if s.encoding.waiting() {
 		send, ok := s.encoding.enc.PollSend() // before more data: behind a full window they would be late
 		if ok {
-			s.repairs.budget.spendParity(send.Buf.Len())
+			s.repairs.budget.spend(send.Buf.Len())
+			s.encoding.room.bytes -= float64(send.Buf.Len())
 			s.pace.spend(now, send.Buf.Len())
 		}
 		return send, ok
@@ -230,7 +231,7 @@ func (s *Sender) poll(now clock.Time) (buf.Send, bool) {
 	s.p.stats.Datagrams++
 	s.p.stats.DatagramBytes += uint64(t.buf.Len())
 	s.beat.sent(s, now)
-	s.repairs.budget.fresh(now, t.buf.Len())
+	s.repairs.budget.fresh.add(now, t.buf.Len())
 	s.pace.spend(now, t.buf.Len())
 	if s.encoding != nil {
 		s.encoding.sent(s, now, s.sent-1, t.buf)

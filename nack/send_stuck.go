@@ -9,10 +9,11 @@ import (
 )
 
 // A receiver that asks for one datagram again and again, which was sent to it each time, is stuck: what is sent to it
-// does not arrive, for instance since full-sized datagrams do not pass on the way to it. Where little of all that is sent
-// arrives, as in a full queue that others fill too, a few repairs that are lost one after the other show nothing: it has
-// to be more than such a receiver needs. The stream does not wait for it any more. What it lacks is kept for as long as the window has room, and what it has lost by then is reported
-// there. It is waited for again when it has asked for nothing again and again for a while, which is longer each time.
+// does not arrive, for instance since full-sized datagrams do not pass on the way to it. Where little of all that is
+// sent arrives, as in a full queue that others fill too, a few repairs that are lost one after the other show nothing:
+// it has to be more than such a receiver needs. The stream does not wait for it any more. What it lacks is kept for as
+// long as the window has room, and what it has lost by then is reported there. It is waited for again when it has asked
+// for nothing again and again for a while, which is longer each time.
 const (
 	stuckAsks    = 4
 	stuckFor     = 100 * time.Millisecond

@@ -67,14 +67,14 @@ func (c *Cluster) inject(f Faults) {
 		in.later(lasts, func() { set(node, Port{}) })
 	})
 	in.every(f.OneSort, func(lasts time.Duration) {
-		made, what := someWays(in.rng, len(c.Members)), sort(1+in.rng.IntN(2))
+		made, group := someWays(in.rng, len(c.Members)), in.rng.IntN(2) == 0
 		for _, p := range made {
-			c.Net.bar(p.from, p.to, what)
+			c.Net.bar(p.from, p.to, group, true)
 		}
 		c.faulty = true
 		in.later(lasts, func() {
 			for _, p := range made {
-				c.Net.bar(p.from, p.to, 0)
+				c.Net.bar(p.from, p.to, group, false)
 			}
 		})
 	})

@@ -2,8 +2,8 @@ package sim
 
 import "testing"
 
-// RunGroups is Run for groups. With -short it takes a quarter of the seeds that run by default.
+// RunGroups is Run for groups.
 func RunGroups(t *testing.T, seeds int, scenario func(t *testing.T, s *GroupCluster)) {
 	t.Helper()
-	runSeeds(t, which(t, seeds), NewGroupCluster, scenario, func(*GroupCluster) {})
+	runSeeds(t, seeds, NewGroupCluster, scenario, func(*GroupCluster) {})
 }

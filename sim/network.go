@@ -60,9 +60,9 @@ type Network struct {
 	open    []*Driver // those that can receive, in order of attachment
 	links   map[pair]Link
 	cuts    map[pair]bool
-	narrow  map[pair]int  // bytes of the longest IP packet that passes
-	barred  map[pair]sort // what does not pass
-	up      map[int]*port // by node
+	narrow  map[pair]int   // bytes of the longest IP packet that passes
+	barred  map[wayOf]bool // what does not pass
+	up      map[int]*port  // by node
 	down    map[int]*port
 	tap     Tap
 	watch   *watcher // nil: what is on the wire is not recorded
@@ -73,6 +73,12 @@ type Network struct {
 
 // pair is one direction between two nodes.
 type pair struct{ from, to int }
+
+// wayOf is what multicast, or unicast, takes in one direction.
+type wayOf struct {
+	pair
+	group bool
+}
 
 // Stats counts copies: a multicast to five members is one send and five copies. Each copy
 // ends in exactly one of the other counters (RS-7).
@@ -121,7 +127,7 @@ func New(cfg Config) *Network {
 		rng:   rand.New(rand.NewPCG(cfg.Seed, 0x6e6574)),
 		now:   1,
 		links: map[pair]Link{},
-		cuts:  map[pair]bool{}, narrow: map[pair]int{}, barred: map[pair]sort{},
+		cuts:  map[pair]bool{}, narrow: map[pair]int{}, barred: map[wayOf]bool{},
 		up:   map[int]*port{},
 		down: map[int]*port{},
 	}
@@ -286,7 +292,7 @@ func (n *Network) carry(from, to *Driver, p *packet, depart clock.Time) {
 		n.missed(to)
 		return
 	}
-	if len(n.barred) > 0 && n.barred[key].has(p.group) {
+	if len(n.barred) > 0 && n.barred[wayOf{key, p.group}] {
 		n.stats.Blocked++
 		n.missed(to)
 		return

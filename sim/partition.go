@@ -25,30 +25,15 @@ func (n *Network) Narrow(from, to, mtu int) {
 	n.narrow[pair{from, to}] = mtu
 }
 
-// sort is what is sent to the group, to one member, or both.
-type sort uint8
-
-const (
-	toGroup sort = 1 << iota
-	toMember
-)
-
-// has reports whether a datagram is of that sort.
-func (k sort) has(group bool) bool {
-	if group {
-		return k&toGroup != 0
-	}
-	return k&toMember != 0
-}
-
-// bar loses what is of that sort on the way from one node to another, and nothing the other way. 0 undoes it.
-func (n *Network) bar(from, to int, what sort) {
-	n.trace.mix(uint64(n.now), 'b', uint64(from)<<32|uint64(to), uint64(what))
-	if what == 0 {
-		delete(n.barred, pair{from, to})
+// bar loses multicast, or unicast, on the way from one node to another, and nothing the other way; on false undoes it.
+func (n *Network) bar(from, to int, group, on bool) {
+	w := wayOf{pair{from, to}, group}
+	n.trace.mix(uint64(n.now), 'b', uint64(from)<<32|uint64(to), uint64(len(n.barred)))
+	if !on {
+		delete(n.barred, w)
 		return
 	}
-	n.barred[pair{from, to}] = what
+	n.barred[w] = true
 }
 
 // Partition cuts both ways between the nodes of a and all others, attached or yet to come.

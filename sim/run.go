@@ -56,10 +56,10 @@ func Run(t *testing.T, seeds int, scenario func(t *testing.T, s *Cluster)) {
 	}
 }
 
-// runSeeds runs a scenario once for each seed in list, with a cluster of its own, and gives ended the cluster afterwards.
-func runSeeds[C any](t *testing.T, list []uint64, start func(testing.TB, uint64) C, scenario func(*testing.T, C), ended func(C)) {
+// runSeeds runs a scenario once for each seed, with a cluster of its own, and gives ended the cluster afterwards.
+func runSeeds[C any](t *testing.T, seeds int, start func(testing.TB, uint64) C, scenario func(*testing.T, C), ended func(C)) {
 	t.Helper()
-	for _, seed := range list {
+	for _, seed := range which(t, seeds) {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			t.Parallel()
 			s := start(t, seed)

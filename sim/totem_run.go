@@ -7,5 +7,5 @@ func RunRings(t *testing.T, seeds int, scenario func(t *testing.T, s *RingCluste
 	t.Helper()
 	var all tallies
 	t.Cleanup(func() { all.tell(t) })
-	runSeeds(t, which(t, seeds), NewRingCluster, scenario, func(s *RingCluster) { all.add(&s.Tally) })
+	runSeeds(t, seeds, NewRingCluster, scenario, func(s *RingCluster) { all.add(&s.Tally) })
 }

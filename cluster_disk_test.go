@@ -158,7 +158,7 @@ func TestDataDirCopied(t *testing.T) {
 	if err := os.CopyFS(of("c").DataDir, os.DirFS(of("b").DataDir)); err != nil {
 		t.Fatal(err)
 	}
-	log := &lineLog{}
+	log := &lockedBuffer{}
 	twins := []*blaze.ClusterChannel{}
 	for _, name := range []string{"b", "c"} {
 		c := of(name)
@@ -191,24 +191,6 @@ func TestDataDirCopied(t *testing.T) {
 		t.Log(err)
 	}
 	ready(t, a, d, twins[0])
-}
-
-// lineLog is a log that any goroutine writes.
-type lineLog struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *lineLog) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(b)
-}
-
-func (l *lineLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // TestDataDirChild is no test: it is a member of the cluster that TestDataDirKilled kills.

@@ -324,6 +324,41 @@ func TestTraffic(t *testing.T) {
 	}
 }
 
+// RM-21 counts what leaves again after the first time, and parity, in each second: here 1,000 bytes of data in the first one.
+func TestRepairBytes(t *testing.T) {
+	const second = clock.Time(time.Second)
+	log := func(again, parity, later int, heal bool) *Log {
+		r := begin()
+		r.Emitted(2*second, r.s, 90, 90, 1000)
+		r.Wire(2*second, RepairSent, r.a, r.s, 90, 5000) // the first time
+		r.Wire(2*second, RepairSent, r.a, r.s, 90, again)
+		r.Wire(2*second, ParitySent, r.a, r.s, 0, parity)
+		if heal {
+			r.Fault(3*second, Healed, 0, 0)
+		}
+		r.Wire(3*second, RepairSent, r.a, r.s, 90, later)
+		r.Wire(4*second, RepairSent, r.a, r.s, 90, later-2000)
+		return r.Log
+	}
+	for _, c := range []struct {
+		name                 string
+		again, parity, later int
+		heal                 bool
+		want                 int
+	}{
+		{"within the budget", 2000, 100, 2100, false, 0},
+		{"repairs", 2101, 0, 2000, false, 1},
+		{"parity", 0, 2101, 2000, false, 1},
+		{"both together", 1101, 1000, 2000, false, 1},
+		{"in the second after the data", 0, 0, 2101, false, 2}, // and in the one after that
+		{"after the healing", 0, 0, 9999, true, 0},
+	} {
+		if vs := RM21(log(c.again, c.parity, c.later, c.heal), 100); len(vs) != c.want {
+			t.Errorf("%s: %s, want %d", c.name, Text(vs), c.want)
+		}
+	}
+}
+
 func TestHeartbeats(t *testing.T) {
 	beats := func(at ...clock.Time) *Log {
 		r := good()

@@ -19,7 +19,6 @@ type Options struct {
 	Fastest bool
 	// Evicts: senders evict receivers that are too slow, whose losses that explains (RM-6).
 	Evicts bool
-
 	// Behind: there are ways that not everything passes. A receiver that its sender does not wait for any more, and says so,
 	// may lose something, and so may one that asked for it in vain for as long as it asks, while faults lasted (RM-6).
 	Behind bool

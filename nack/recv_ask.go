@@ -43,7 +43,7 @@ type asking struct {
 	tries      tries
 	direct     bool       // something came by unicast
 	groupTries uint8      // requests to the group while nothing did
-	only       uint8      // requests in a row of which something came only when they went to the group
+	only       uint8      // requests of which something came only when they went to the group, less those by unicast
 	onlySince  clock.Time // when something came of the first of them
 	onlyAt     clock.Time // when the last of them left
 	byGroup    bool       // requests go to the group: only there something came of them
@@ -112,8 +112,14 @@ func (s *stream) askAt(at clock.Time) {
 func (s *stream) repaired(now clock.Time, n uint64, was *gap, from origin) {
 	s.p.stats.Repaired++
 	if was.attempts > 0 {
-		if was.byGroup && was.attempts > askFirst && !s.asking.byGroup {
+		switch a := &s.asking; {
+		case was.byGroup && was.attempts > askFirst && !a.byGroup:
 			s.onlyByGroup(now, was.asked)
+		case was.byGroup || was.attempts > askFirst:
+		case s.group.receivers == 1 && from == arrived:
+			a.answered() // nobody else could have asked for it
+		case a.only > 0:
+			a.only-- // as likely as not nobody else asked for it
 		}
 		s.asking.served(now.Sub(was.since))
 		s.hurry(now, n, was.asked)
@@ -347,7 +353,8 @@ func (s *stream) onlyByGroup(now, asked clock.Time) {
 	s.event(StreamOneWay)
 }
 
-// answered notes that something came by unicast: the sender has had a request that went by unicast.
+// answered notes that the sender has had a request that went by unicast: something came by unicast, or nobody else
+// asked.
 func (a *asking) answered() {
 	a.direct, a.byGroup, a.only = true, false, 0
 }

@@ -110,3 +110,63 @@ func TestOneWay(t *testing.T) {
 		net.done()
 	}
 }
+
+// Requests that are lost by chance are no blocked way: here every fourth datagram needs a repair, and the first two
+// requests for every eighth are lost.
+func TestLostRequestsAreNoBlockedWay(t *testing.T) {
+	for _, receivers := range []int{1, 3} {
+		net, sender, s := pairOf(t, receivers+1, wire.NACK)
+		type key struct {
+			to *node
+			n  uint64
+		}
+		lost, asked := map[key]bool{}, map[key]int{}
+		net.filter = func(from, to *node, d *wire.Datagram) bool {
+			for _, f := range d.Frames() {
+				switch f.Kind {
+				case wire.FrameData:
+					k := key{to, f.Data().Number}
+					if from == sender && k.n%4 == 0 && !lost[k] {
+						lost[k] = true
+						return false
+					}
+				case wire.FrameNak:
+					if to != sender {
+						return true
+					}
+					nak := f.Nak()
+					for _, gaps := range []wire.GapIter{nak.Gaps(), nak.Again()} {
+						for g, ok := gaps.Next(); ok; g, ok = gaps.Next() {
+							k := key{from, g.First}
+							if asked[k]++; g.First%8 == 0 && asked[k] <= 2 {
+								return false
+							}
+						}
+					}
+				}
+			}
+			return true
+		}
+		for range 600 {
+			net.offer(sender, s, 1, 64)
+			net.run(5 * time.Millisecond)
+		}
+		net.filter = nil
+		if !net.until(time.Second, func() bool { return complete(net, 600) }) {
+			t.Error("not everything was repaired")
+		}
+		for _, n := range net.nodes {
+			for _, e := range n.events {
+				if e.Kind == StreamOneWay {
+					t.Errorf("%d receivers: %+v, and unicast gets through", receivers, e)
+				}
+			}
+			if n != sender {
+				if r := n.p.Stats().Repaired; r < 100 {
+					t.Errorf("%d receivers: %d datagrams repaired, at least 100 wanted", receivers, r)
+				}
+			}
+		}
+		net.done()
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/activeblaze/blaze/bpf"
 	"github.com/activeblaze/blaze/buf"
@@ -30,8 +31,9 @@ const (
 // be called from others.
 type Driver struct {
 	receiver
-	attachment *attachment // nil while the interface is gone
-	queues     []*Queue    // Config.Split: the further queues, each on a thread of its own
+	attachment *attachment             // nil while the interface is gone
+	queues     []*Queue                // Config.Split: the further queues, each on a thread of its own
+	way        atomic.Pointer[buf.Way] // with queues: Way, as it last was, for their threads
 
 	state  State
 	pack   int  // MTU that new datagrams should fit, bytes
@@ -156,6 +158,7 @@ func (d *Driver) open() (err error) {
 		q.install()
 	}
 	d.state = state
+	d.show()
 	zeroCopy, napi := d.attachment.socket.Options()
 	d.log.Debug("xdp: open", "interface", l.Name, "queue", cfg.Queue, "local", ip4.Addr(d.local), "mode", d.Mode(), "reason", d.Reason(),
 		"socket", cfg.Socket, "mtu", d.mtu, "zerocopy", zeroCopy, "napi", napi, "queues", l.Queues,
@@ -265,6 +268,7 @@ func (d *Driver) rebuild(l *iface.Link) (*attachment, error) {
 
 // heed takes in what the control has found out.
 func (d *Driver) heed() {
+	defer d.show()
 	d.lastHeader.size = 0
 	n := d.control.take()
 	d.stats.Addresses += n.addresses
@@ -317,6 +321,7 @@ func (d *Driver) failed(e unix.Errno) {
 	case unix.ENETDOWN, unix.ENXIO, unix.ENODEV, unix.EBADF:
 		if d.state == Up {
 			d.enter(Down)
+			d.show()
 			d.control.look()
 		}
 		d.unsent = false
@@ -379,6 +384,16 @@ func (d *Driver) State() State { return d.state }
 func (d *Driver) Way() buf.Way {
 	down := d.state != Up || d.attachment == nil
 	return buf.Way{Pack: d.pack - ipSize - udpSize, Longest: d.Datagram(), Shut: down, Down: down}
+}
+
+// show lets the further queues know how datagrams can leave.
+func (d *Driver) show() {
+	if len(d.queues) == 0 {
+		return
+	}
+	if w, shown := d.Way(), d.way.Load(); shown == nil || *shown != w {
+		d.way.Store(&w)
+	}
 }
 
 // NoWay says why there is no way out. It is empty where there is one.

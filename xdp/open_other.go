@@ -54,6 +54,7 @@ func (*Queue) Wake()                           {}
 func (*Queue) Local() buf.Endpoint             { return 0 }
 func (*Queue) Datagram() int                   { return 0 }
 func (*Queue) Room() int                       { return 0 }
+func (*Queue) Way() buf.Way                    { return buf.Way{Shut: true, Down: true} }
 func (*Queue) Close() error                    { return nil }
 func (*Queue) Pool() *buf.Pool                 { return nil }
 func (*Queue) Stats() Stats                    { return Stats{} }

@@ -15,7 +15,7 @@ import (
 // Queue receives from one further queue of a Driver's interface, for an engine of its own
 // (Config.Split). It belongs to that engine's goroutine, as the Driver belongs to its own; only
 // Wake may be called from others. It has packet memory of its own, and shares nothing with the
-// Driver but what does not change.
+// Driver but what does not change, and how datagrams can leave (Way).
 //
 // It has no TX ring. The few datagrams that a receiver sends, reports and requests for repair,
 // leave through the member's ordinary unicast socket, which any thread may use: two rings of one
@@ -171,6 +171,14 @@ func (q *Queue) Send(batch []buf.Send) (n int, err error) {
 		}
 	}
 	return len(batch), nil
+}
+
+// Way says how datagrams can leave at the moment: as through the Driver, once that has been received from after a change.
+// But here the ordinary socket refuses what is longer than the interface's MTU.
+func (q *Queue) Way() buf.Way {
+	w := *q.of.way.Load()
+	w.Longest = w.Pack
+	return w
 }
 
 // Wait sleeps until there is something to receive, as Driver.Wait does.

@@ -78,4 +78,8 @@ var (
 	_ engine.Driver = (*udp.Driver)(nil)
 	_ engine.Driver = (*xdp.Driver)(nil)
 	_ engine.Driver = (*xdp.Queue)(nil)
+
+	_ engine.Follower = (*udp.Driver)(nil)
+	_ engine.Follower = (*xdp.Driver)(nil)
+	_ engine.Follower = (*xdp.Queue)(nil)
 )

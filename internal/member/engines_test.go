@@ -1,6 +1,7 @@
 package member
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -33,6 +34,7 @@ type port struct {
 	in    []packet
 	out   *[]packet
 	lent  [64]buf.Buf
+	pack  int // as short as new datagrams are to be; 0: testDatagram
 }
 
 func (p *port) Recv(batch []buf.Received) (n int) {
@@ -56,8 +58,12 @@ func (p *port) Wait(time.Duration)  {}
 func (p *port) Wake()               {}
 func (p *port) Local() buf.Endpoint { return p.local }
 func (p *port) Datagram() int       { return testDatagram }
-func (p *port) Room() int           { return 1 << 20 }
-func (p *port) Close() error        { return nil }
+func (p *port) Way() buf.Way {
+	n := cmp.Or(p.pack, testDatagram)
+	return buf.Way{Pack: n, Longest: n}
+}
+func (p *port) Room() int    { return 1 << 20 }
+func (p *port) Close() error { return nil }
 
 // card is a member with its ports, and what it delivered.
 type card struct {
@@ -364,4 +370,44 @@ func TestOtherLanesAtAFurtherEngine(t *testing.T) {
 		t.Error("its stream was not joined")
 	}
 	w.done()
+}
+
+// After the own interface's MTU was lowered, the requests of every engine fit it, also those that name many gaps.
+func TestRequestsOfAllEnginesFit(t *testing.T) {
+	const lower = 600
+	for queue := range 3 {
+		w := newWires(t, 1)
+		r, s := w.add(3, wire.NACK), w.add(1, wire.NACK)
+		w.pick = func(*card, packet) int { return queue }
+		w.until("a receiver", func() bool { w.offer(s); return s.lane.Receivers() == 1 })
+		for _, p := range r.ports {
+			p.pack = lower
+		}
+		lose, longest := true, 0
+		w.drop = func(x packet) bool {
+			var d wire.Datagram
+			if wire.Decode(x.data, &d) != nil {
+				t.Error("no datagram")
+			}
+			if x.from == 1 {
+				longest = max(longest, len(x.data))
+				return false
+			}
+			return lose && d.Frames()[0].Kind == wire.FrameData && d.Frames()[0].Data().Number%2 == 0
+		}
+		for range 160 {
+			w.offer(s)
+			s.Engines()[0].Turn(w.now) // a datagram for each message, and all arrive at once
+		}
+		w.turn()
+		for range 20 {
+			w.turn()
+		}
+		lose = false
+		w.until("all messages", func() bool { return r.next[s.id] == s.sent })
+		if longest > lower || longest < lower-32 {
+			t.Errorf("queue %d: the longest datagram has %d bytes, of at most %d", queue, longest, lower)
+		}
+		w.done()
+	}
 }

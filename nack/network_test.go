@@ -74,7 +74,7 @@ type node struct {
 	p        *Protocol
 	wake     clock.Time
 	down     bool
-	older    bool // of a version that gives no pauses and knows none
+	older    bool // of a version that gives no pauses and does not say how often it reports, and knows neither
 
 	refuse  func(m *core.Delivery) bool
 	streams map[string]*heard
@@ -258,23 +258,30 @@ func (net *network) send(from *node, s buf.Send) {
 			}
 			data := b
 			if from.older || to.older {
-				data = withoutPause(&d, b)
+				data = asOlder(&d, b)
 			}
 			net.push(event{at: net.now.Add(delay), node: to, from: from, data: data, direct: s.To != buf.Group})
 		}
 	}
 }
 
-// withoutPause is what a member of an older version sends instead of d, encoded as b, or understands of it. It reports as
-// often as ever to a sender that gives no pause.
-func withoutPause(d *wire.Datagram, b []byte) []byte {
+// asOlder is what a member of an older version sends instead of d, encoded as b, or understands of it. It reports as
+// often as ever to a sender that gives no pause, and does not say how often.
+func asOlder(d *wire.Datagram, b []byte) []byte {
 	frames := d.Frames()
-	if frames[0].Kind != wire.FrameHeartbeat {
+	var out []byte
+	switch frames[0].Kind {
+	case wire.FrameStatus:
+		st := frames[0].Status()
+		st.Every = 0
+		out = wire.AppendStatus(wire.AppendHeader(nil, d.Header), st)
+	case wire.FrameHeartbeat:
+		h := frames[0].Heartbeat()
+		h.Pause, h.Every = 0, 0
+		out = wire.AppendHeartbeat(wire.AppendHeader(nil, d.Header), h)
+	default:
 		return b
 	}
-	h := frames[0].Heartbeat()
-	h.Pause = 0
-	out := wire.AppendHeartbeat(wire.AppendHeader(nil, d.Header), h)
 	for i := range frames[1:] {
 		out = wire.AppendStart(out, frames[1+i].Start())
 	}

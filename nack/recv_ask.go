@@ -320,10 +320,10 @@ func (s *stream) ask(now clock.Time, g *gap, count uint64, to *request) {
 		g.unheard = 0
 	}
 	if vain {
-		s.asking.fails(now, g)
+		s.fails(now, g)
 	}
 	g.asked = now
-	g.at = now.Add(s.again(g))
+	g.at = now.Add(s.again(now, g))
 	if end := g.since.Add(s.p.cfg.RepairTimeout); end > now {
 		g.at = min(g.at, end)
 	}

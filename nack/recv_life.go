@@ -259,6 +259,9 @@ func (s *stream) heartbeat(now clock.Time, h *wire.Heartbeat) {
 	if s.status.rare = h.Pause != 0; fewer && s.status.resting() {
 		s.report(now, false) // the sender may have evicted this one
 	}
+	if h.Every != s.status.asked {
+		s.reportEach(h.Every)
+	}
 	if h.WantStatus {
 		s.report(now, s.nack && s.group.receivers <= askAll)
 	}

@@ -61,11 +61,19 @@ func (a *asking) served(took time.Duration) {
 }
 
 // fails counts a request for gap g that had no success. Requests that are closer together than what it usually takes count
-// as one: the repair may wait at the sender.
-func (a *asking) fails(now clock.Time, g *gap) {
-	if now.Sub(g.failedAt) >= a.service {
+// as one: the repair may wait at the sender, which sends none twice within a round trip either.
+func (s *stream) fails(now clock.Time, g *gap) {
+	if now.Sub(g.failedAt) >= s.takes() {
 		g.failed, g.failedAt = min(g.failed+1, math.MaxUint16-1), now
 	}
+}
+
+// takes is how long it takes as a rule until something comes of a request.
+func (s *stream) takes() time.Duration { return max(s.asking.service, s.group.roundTrip()*5/4) }
+
+// failures is how often gap g was asked for in vain, by what is known now of how long it takes.
+func (s *stream) failures(now clock.Time, g *gap) int {
+	return min(int(g.failed), int(now.Sub(g.since)/s.takes()))
 }
 
 // hurry has the lowest gaps asked for again at once, if datagram n, which was asked for no earlier and comes after them, has
@@ -80,7 +88,7 @@ func (s *stream) hurry(now clock.Time, n uint64, asked clock.Time) {
 		if g.end > n {
 			return
 		}
-		if g.asked != 0 && g.asked <= asked && now.Sub(g.asked) >= soonest && int(g.failed) < quick && g.at > now {
+		if g.asked != 0 && g.asked <= asked && now.Sub(g.asked) >= soonest && s.failures(now, g) < quick && g.at > now {
 			g.at = now.Add(s.asking.reorder.wait())
 			s.askAt(g.at)
 		}
@@ -88,7 +96,7 @@ func (s *stream) hurry(now clock.Time, n uint64, asked clock.Time) {
 }
 
 // again is the pause before gap g, which is asked for now, is asked for again.
-func (s *stream) again(g *gap) time.Duration {
+func (s *stream) again(now clock.Time, g *gap) time.Duration {
 	a := &s.asking
 	pause := max(s.patience(g.unheard), a.service/2)
 	if g == &a.gaps.list[0] && s.group.few() && s.decoding == nil {
@@ -97,7 +105,7 @@ func (s *stream) again(g *gap) time.Duration {
 		g.lowest = min(g.lowest+1, pressed)
 		pause = min(d+time.Duration(s.p.cfg.Rand.Int64N(int64(d)/4+1)), pause)
 	}
-	over := int(g.failed) - a.tries.quick()
+	over := s.failures(now, g) - a.tries.quick()
 	if over <= 0 {
 		return pause
 	}

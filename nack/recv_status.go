@@ -19,6 +19,8 @@ const (
 	statusSpread = 500 * time.Microsecond
 	spreadEach   = 50 * time.Microsecond
 	echoLongest  = 2 * time.Second // an older heartbeat is not echoed any more
+	// leastEvery bytes come between two reports, whatever the sender asks for.
+	leastEvery = 16 << 10
 	// leastRoom is the part of its window that every stream is granted, whatever others hold.
 	leastRoom = 16
 	// An idle stream's receiver reports ever more rarely: after idleReports reports that say the same each mean pause
@@ -40,6 +42,7 @@ type status struct {
 	limit  uint64 // last reported
 
 	every     uint64 // bytes of datagrams, with overhead, from one report to the next
+	asked     uint32 // what the sender asked for; 0: nothing
 	received  uint64 // since the last report
 	datagrams int
 	ahead     int // of datagrams: none that came, so that the next one is enough for a report
@@ -96,12 +99,7 @@ func (s *stream) report(now clock.Time, atOnce bool) {
 		return
 	}
 	if st.every == 0 {
-		room := s.p.cfg.Room
-		if room <= 0 {
-			room = defaultRoom
-		}
-		window := s.windowSize() * cost(s.p.cfg.Datagram)
-		st.every = max(min(uint64(room), window)/4, 2*cost(s.p.cfg.Datagram))
+		s.reportEach(0)
 	}
 	if atOnce {
 		if !s.nack {
@@ -116,6 +114,22 @@ func (s *stream) report(now clock.Time, atOnce bool) {
 	at := now.Add(time.Duration(s.p.cfg.Rand.Int64N(int64(spread))))
 	if at < s.timers[statusDue] {
 		s.arm(statusDue, at)
+	}
+}
+
+// reportEach sets how many bytes come between two reports: those that the sender asked for, or 0, and no more than a
+// quarter of what there is room for.
+func (s *stream) reportEach(asked uint32) {
+	st := &s.status
+	st.asked = asked
+	room := s.p.cfg.Room
+	if room <= 0 {
+		room = defaultRoom
+	}
+	room = min(room, int(s.windowSize()*cost(s.p.cfg.Datagram)))
+	st.every = max(uint64(room)/4, 2*cost(s.p.cfg.Datagram))
+	if asked != 0 {
+		st.every = min(st.every, max(uint64(asked), leastEvery))
 	}
 }
 
@@ -250,5 +264,6 @@ func (s *stream) appendStatus(now clock.Time, mem []byte) ([]byte, buf.Endpoint)
 		Echo: st.echo, Held: uint32(held),
 		Missed: s.decoding.lost(st.missed), Gone: st.gone,
 		Pause: uint32(st.promised / time.Microsecond), Arrived: st.arrived, Clock: clockOf(s, now),
+		Every: uint32(min(st.every, 1<<31)),
 	}), s.endpoint
 }

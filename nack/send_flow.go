@@ -13,7 +13,8 @@ import (
 // flow holds a sender back so that the slowest receiver keeps up. A datagram may leave when
 //
 //   - every receiver has room for it in its reorder window (limit), and
-//   - what is on its way to the receiver that reported least fits the smallest socket buffer.
+//   - what is on its way to the receiver that reported least fits the smallest socket buffer, and is no more than the
+//     stream needs for its rate (flight).
 //
 // The minima are computed again when a report has changed them.
 type flow struct {
@@ -30,6 +31,10 @@ type flow struct {
 	highest  uint64
 	room     uint64
 	measured time.Duration // the longest smoothed round trip; 0: not known
+	quickest time.Duration // the longest of the shortest round trips; 0: one is not known
+	every    uint64        // the most bytes that one of them takes before it reports; 0: one did not say
+	inFlight uint64        // bytes that may be; noNumber: as many as there is room for
+	flight   flight
 	pause    time.Duration // the least of those that all receivers gave, also those that are not waited for
 }
 
@@ -58,6 +63,8 @@ func (f *flow) init(s *Sender) {
 func (f *flow) update() {
 	f.stale = false
 	f.next, f.limit, f.highest, f.room, f.measured, f.waited = noNumber, noNumber, noNumber, math.MaxUint64, 0, 0
+	f.quickest, f.every = 0, 0
+	known, steps := true, true
 	f.pause = longestPause
 	for i := range f.s.receivers {
 		r := &f.s.receivers[i]
@@ -71,6 +78,17 @@ func (f *flow) update() {
 		f.highest = min(f.highest, r.highest)
 		f.room = min(f.room, r.room)
 		f.measured = max(f.measured, r.rtt.Smooth)
+		f.quickest, known = max(f.quickest, r.rtt.Shortest), known && r.rtt.Shortest != 0
+		f.every, steps = max(f.every, r.every), steps && r.every != 0
+	}
+	if !known {
+		f.quickest = 0
+	}
+	if !steps {
+		f.every = 0
+	}
+	if f.inFlight = noNumber; f.flight.bound != 0 && f.every != 0 {
+		f.inFlight = max(f.flight.bound, flightSteps*f.every) // one of them may not have heard of it yet
 	}
 }
 
@@ -123,7 +141,7 @@ func (f *flow) allows(n uint64) bool {
 	if n >= f.limit {
 		return false
 	}
-	return n < f.highest+minInFlight || f.s.slots[n&f.s.mask].cost-f.s.costBelow(f.highest) <= f.room
+	return n < f.highest+minInFlight || f.s.slots[n&f.s.mask].cost-f.s.costBelow(f.highest) <= min(f.room, f.inFlight)
 }
 
 // blocked notes that flow control holds data back: a receiver's report may have been lost, so

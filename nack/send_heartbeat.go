@@ -220,7 +220,7 @@ func (s *Sender) writeHeartbeat(now clock.Time, mem []byte, ask, evicted bool) [
 		FirstMessage: s.messageAt(s.first), NextMessage: s.messageAt(s.sent),
 		SentAt:    uint64(now),
 		RoundTrip: uint32(min(s.flow.measured, rttMax)), Receivers: uint32(len(s.receivers)),
-		WantStatus: ask, Pause: uint32(pause / time.Microsecond), Evicted: evicted,
+		WantStatus: ask, Pause: uint32(pause / time.Microsecond), Evicted: evicted, Every: s.askEvery(),
 	})
 	if s.beginning(now) {
 		mem = wire.AppendStart(mem, s.startFrame(now))

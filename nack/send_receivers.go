@@ -17,6 +17,7 @@ type receiver struct {
 	highest  uint64 // one above the highest that it has noticed
 	limit    uint64 // it has room for datagrams below this one
 	room     uint64 // bytes of socket buffer
+	every    uint64 // bytes from one report to the next; 0: it does not say
 	heard    clock.Time
 	pause    time.Duration // the last report said that the next comes no later; 0: it said nothing
 	held     time.Duration // of Sender.Reckon: how long the stream waited for it
@@ -73,7 +74,9 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 		r.next = st.Next
 	}
 	s.notices(now, r, min(st.Highest, s.sent), from)
+	was := r.highest
 	r.highest = max(r.highest, min(st.Highest, s.sent)) // it may have been told of more than there is
+	r.every = uint64(st.Every)
 	r.stuck.reported(r.highest, st.Missed)
 	r.limit = max(r.limit, st.Limit)
 	r.slow.took(r.limit, s.window)
@@ -93,6 +96,7 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 		s.beat.probe(s, now, from) // the receiver has heard nothing for a while
 	}
 	s.flow.stale = true
+	s.reported(now, was)
 	s.arrived(now, r, st, rested)
 	if s.flow.blocked && !s.held() {
 		s.flow.resume(now)

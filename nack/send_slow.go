@@ -47,7 +47,7 @@ func (s *Sender) waitsFor(r *receiver) bool {
 	case n >= r.limit:
 		return true
 	case n < s.next:
-		return n >= r.highest+minInFlight && s.slots[n&s.mask].cost-s.costBelow(r.highest) > r.room
+		return n >= r.highest+minInFlight && s.slots[n&s.mask].cost-s.costBelow(r.highest) > min(r.room, s.flow.inFlight)
 	}
 	return r.next == s.flow.next // it has not reported what fills the window
 }

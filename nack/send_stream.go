@@ -218,6 +218,9 @@ func (s *Sender) poll(now clock.Time) (buf.Send, bool) {
 	if !data {
 		return buf.Send{}, false
 	}
+	if now.Sub(s.beat.last) >= flightPause {
+		s.flow.paused()
+	}
 	t := &s.slots[s.sent&s.mask]
 	t.buf.Retain()
 	s.sent++

@@ -183,6 +183,8 @@ func TestBounds(t *testing.T) {
 		{"heartbeat: half a pause", frame(FrameHeartbeat, append(heartbeat(1, 0, 1, 1)[2:], 9<<3|5, 1)), ErrMalformed},
 		{"status: pause 0", frame(FrameStatus, append(status(1, 1, 1)[2:], appendFixed32(nil, 11, 0)...)), ErrRange},
 		{"status: pause 1", frame(FrameStatus, append(status(1, 1, 1)[2:], appendFixed32(nil, 11, 1)...)), nil},
+		{"status: every 0", frame(FrameStatus, append(status(1, 1, 1)[2:], appendFixed32(nil, 14, 0)...)), ErrRange},
+		{"heartbeat: every 0", frame(FrameHeartbeat, append(heartbeat(1, 0, 1, 1)[2:], appendFixed32(nil, 11, 0)...)), ErrRange},
 		{"status: arrived 0", frame(FrameStatus, append(status(1, 1, 1)[2:], appendFixed64(nil, 12, 0)...)), ErrRange},
 		{"status: clock 0", frame(FrameStatus, append(status(1, 1, 1)[2:], appendFixed64(nil, 13, 0)...)), ErrRange},
 		{"status: clock alone", frame(FrameStatus, append(status(1, 1, 1)[2:], appendFixed64(nil, 13, 1)...)), nil},
@@ -292,13 +294,13 @@ func TestSizes(t *testing.T) {
 	if n := len(AppendHeartbeat(nil, Heartbeat{})); n != HeartbeatLen {
 		t.Errorf("heartbeat of %d bytes", n)
 	}
-	if n := len(AppendHeartbeat(nil, Heartbeat{WantStatus: true, Pause: 1, Evicted: true})); n != HeartbeatMax {
+	if n := len(AppendHeartbeat(nil, Heartbeat{WantStatus: true, Pause: 1, Evicted: true, Every: 1})); n != HeartbeatMax {
 		t.Errorf("longest heartbeat of %d bytes", n)
 	}
 	if n := len(AppendStatus(nil, Status{})); n != StatusLen {
 		t.Errorf("status of %d bytes", n)
 	}
-	if n := len(AppendStatus(nil, Status{Pause: 1, Arrived: 1, Clock: 1})); n != StatusMax {
+	if n := len(AppendStatus(nil, Status{Pause: 1, Arrived: 1, Clock: 1, Every: 1})); n != StatusMax {
 		t.Errorf("longest status of %d bytes", n)
 	}
 	if n := len(AppendStart(nil, Start{})); n != StartLen {

@@ -197,11 +197,11 @@ func (m *maker) datagram() plain {
 				}
 				p.Frames = append(p.Frames, n)
 			case FrameHeartbeat:
-				h := Heartbeat{Last: m.u64(0, last-1), FirstMessage: m.u64(1, last), SentAt: m.u64(0, last), RoundTrip: m.u32(), Receivers: m.u32(), WantStatus: m.n(2) == 1, Pause: uint32(m.n(3)), Evicted: m.n(2) == 1}
+				h := Heartbeat{Last: m.u64(0, last-1), FirstMessage: m.u64(1, last), SentAt: m.u64(0, last), RoundTrip: m.u32(), Receivers: m.u32(), WantStatus: m.n(2) == 1, Pause: uint32(m.n(3)), Evicted: m.n(2) == 1, Every: uint32(m.n(3))}
 				h.First, h.NextMessage = m.u64(1, h.Last+1), m.u64(h.FirstMessage, last)
 				p.Frames = append(p.Frames, h)
 			case FrameStatus:
-				s := Status{Origin: m.id(), OriginIncarnation: m.u32(), Next: m.u64(1, last), Room: m.u32(), Echo: m.u64(0, last), Held: m.u32(), Missed: m.u64(0, last), Gone: m.u64(0, last), Pause: uint32(m.n(3)), Arrived: uint64(m.n(3)), Clock: uint64(m.n(3))}
+				s := Status{Origin: m.id(), OriginIncarnation: m.u32(), Next: m.u64(1, last), Room: m.u32(), Echo: m.u64(0, last), Held: m.u32(), Missed: m.u64(0, last), Gone: m.u64(0, last), Pause: uint32(m.n(3)), Arrived: uint64(m.n(3)), Clock: uint64(m.n(3)), Every: uint32(m.n(3))}
 				s.Highest, s.Limit = m.u64(s.Next, last), m.u64(s.Next, last)
 				p.Frames = append(p.Frames, s)
 			case FrameStart:

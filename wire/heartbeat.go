@@ -23,12 +23,16 @@ type Heartbeat struct {
 	// Evicted says, to the one member that the datagram goes to, that the sender waits for it no more, since it held
 	// the stream up.
 	Evicted bool
+
+	// Every asks receivers to report at least whenever so many bytes of the stream have come, counted with 256 for each
+	// datagram. 0: not given.
+	Every uint32
 }
 
-// HeartbeatLen is the length of a heartbeat frame in bytes; HeartbeatMax is it with WantStatus, Pause and Evicted.
+// HeartbeatLen is the length of a heartbeat frame in bytes; HeartbeatMax is it with WantStatus, Pause, Evicted and Every.
 const (
 	HeartbeatLen = 2 + heartbeatBody
-	HeartbeatMax = HeartbeatLen + 2 + 5 + 2
+	HeartbeatMax = HeartbeatLen + 2 + 5 + 2 + 5
 
 	heartbeatBody = 5*9 + 2*5
 )
@@ -44,6 +48,7 @@ var heartbeatLayout = newLayout(heartbeatInRange,
 	optional(field{kind: kindTrue}), // want_status
 	optional(fixed32),               // pause
 	optional(field{kind: kindTrue}), // evicted
+	optional(fixed32),               // every
 ).withLooseTail()
 
 // AppendHeartbeat appends h as one frame. It checks nothing: a receiver refuses values outside
@@ -58,6 +63,9 @@ func AppendHeartbeat(dst []byte, h Heartbeat) []byte {
 	}
 	if h.Evicted {
 		body += 2
+	}
+	if h.Every != 0 {
+		body += 5
 	}
 	dst = append(dst, fieldHeartbeat<<3|typeBytes, body)
 	dst = appendFixed64(dst, 1, h.First)
@@ -76,6 +84,9 @@ func AppendHeartbeat(dst []byte, h Heartbeat) []byte {
 	if h.Evicted {
 		dst = append(dst, 10<<3|typeVarint, 1)
 	}
+	if h.Every != 0 {
+		dst = appendFixed32(dst, 11, h.Every)
+	}
 	return dst
 }
 
@@ -87,7 +98,7 @@ func heartbeatInRange(p *parts) bool {
 	_ = b[heartbeatBody-1]
 	first, last := binary.LittleEndian.Uint64(b[1:]), binary.LittleEndian.Uint64(b[10:])
 	firstMessage, nextMessage := binary.LittleEndian.Uint64(b[19:]), binary.LittleEndian.Uint64(b[28:])
-	return looseInRange(p.tail, 9) && first >= 1 && last < math.MaxUint64 && first <= last+1 && firstMessage >= 1 && nextMessage >= firstMessage
+	return looseInRange(p.tail, 9, 11) && first >= 1 && last < math.MaxUint64 && first <= last+1 && firstMessage >= 1 && nextMessage >= firstMessage
 }
 
 func loadHeartbeat(p *parts) Heartbeat {
@@ -104,6 +115,7 @@ func loadHeartbeat(p *parts) Heartbeat {
 		WantStatus:   looseField(p.tail, 8) != nil,
 		Pause:        uint32(looseNumber(p.tail, 9)),
 		Evicted:      looseField(p.tail, 10) != nil,
+		Every:        uint32(looseNumber(p.tail, 11)),
 	}
 }
 

@@ -246,7 +246,7 @@ type parts struct {
 }
 
 // scratch is where scan writes the head and the tail of a frame.
-type scratch [112]byte
+type scratch [128]byte
 
 // split reports whether b is a valid frame in the canonical layout, and fills p. What it refuses is
 // for scan.

@@ -318,8 +318,8 @@ func referenceHeartbeat(f *wirepb.Heartbeat) (any, error) {
 	}
 	return Heartbeat{
 		First: *f.First, Last: *f.Last, FirstMessage: *f.FirstMessage, NextMessage: *f.NextMessage,
-		SentAt: *f.SentAt, RoundTrip: *f.RoundTrip, Receivers: *f.Receivers, WantStatus: f.GetWantStatus(), Pause: f.GetPause(), Evicted: f.GetEvicted(),
-	}, outside(f.Pause == nil || *f.Pause >= 1, *f.First >= 1, *f.Last <= math.MaxUint64-1, *f.First <= *f.Last+1, *f.FirstMessage >= 1, *f.FirstMessage <= *f.NextMessage)
+		SentAt: *f.SentAt, RoundTrip: *f.RoundTrip, Receivers: *f.Receivers, WantStatus: f.GetWantStatus(), Pause: f.GetPause(), Evicted: f.GetEvicted(), Every: f.GetEvery(),
+	}, outside(f.Pause == nil || *f.Pause >= 1, f.Every == nil || *f.Every >= 1, *f.First >= 1, *f.Last <= math.MaxUint64-1, *f.First <= *f.Last+1, *f.FirstMessage >= 1, *f.FirstMessage <= *f.NextMessage)
 }
 
 func referenceStatus(f *wirepb.Status) (any, error) {
@@ -329,8 +329,8 @@ func referenceStatus(f *wirepb.Status) (any, error) {
 	}
 	return Status{
 		Origin: member(f.Origin), OriginIncarnation: *f.OriginIncarnation, Next: *f.Next, Highest: *f.Highest, Limit: *f.Limit,
-		Room: *f.Room, Echo: *f.Echo, Held: *f.Held, Missed: *f.Missed, Gone: *f.Gone, Pause: f.GetPause(), Arrived: f.GetArrived(), Clock: f.GetClock(),
-	}, outside(f.Pause == nil || *f.Pause >= 1, f.Arrived == nil || *f.Arrived >= 1, f.Clock == nil || *f.Clock >= 1, len(f.Origin) == 16, *f.Next >= 1, *f.Highest >= *f.Next, *f.Limit >= *f.Next)
+		Room: *f.Room, Echo: *f.Echo, Held: *f.Held, Missed: *f.Missed, Gone: *f.Gone, Pause: f.GetPause(), Arrived: f.GetArrived(), Clock: f.GetClock(), Every: f.GetEvery(),
+	}, outside(f.Pause == nil || *f.Pause >= 1, f.Arrived == nil || *f.Arrived >= 1, f.Clock == nil || *f.Clock >= 1, f.Every == nil || *f.Every >= 1, len(f.Origin) == 16, *f.Next >= 1, *f.Highest >= *f.Next, *f.Limit >= *f.Next)
 }
 
 func referenceStart(f *wirepb.Start) (any, error) {

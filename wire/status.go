@@ -22,12 +22,16 @@ type Status struct {
 	// What arrived of the stream by Clock, ns of the receiver's clock: bytes of the datagrams with data and repair
 	// symbols, in all, also of those that came twice. 0: not given, older members do not send them.
 	Arrived, Clock uint64
+
+	// Every is after how many bytes of the stream it reports, counted as Heartbeat.Every is. 0: not given, older members
+	// do not send it.
+	Every uint32
 }
 
-// StatusLen is the length of a status frame in bytes; StatusMax is it with Pause, Arrived and Clock.
+// StatusLen is the length of a status frame in bytes; StatusMax is it with Pause, Arrived, Clock and Every.
 const (
 	StatusLen = 2 + statusBody
-	StatusMax = StatusLen + 5 + 2*9
+	StatusMax = StatusLen + 5 + 2*9 + 5
 
 	statusBody = 18 + 3*5 + 6*9
 )
@@ -46,6 +50,7 @@ var statusLayout = newLayout(statusInRange,
 	optional(fixed32), // pause
 	optional(fixed64), // arrived
 	optional(fixed64), // clock
+	optional(fixed32), // every
 ).withLooseTail()
 
 // AppendStatus appends s as one frame. It checks nothing: a receiver refuses values outside
@@ -60,6 +65,9 @@ func AppendStatus(dst []byte, s Status) []byte {
 	}
 	if s.Clock != 0 {
 		body += 9
+	}
+	if s.Every != 0 {
+		body += 5
 	}
 	dst = append(dst, fieldStatus<<3|typeBytes, body)
 	dst = appendMember(dst, 1, s.Origin)
@@ -81,6 +89,9 @@ func AppendStatus(dst []byte, s Status) []byte {
 	if s.Clock != 0 {
 		dst = appendFixed64(dst, 13, s.Clock)
 	}
+	if s.Every != 0 {
+		dst = appendFixed32(dst, 14, s.Every)
+	}
 	return dst
 }
 
@@ -91,7 +102,7 @@ func statusInRange(p *parts) bool {
 	b := p.head
 	_ = b[statusBody-1]
 	next, highest, limit := binary.LittleEndian.Uint64(b[24:]), binary.LittleEndian.Uint64(b[33:]), binary.LittleEndian.Uint64(b[42:])
-	return looseInRange(p.tail, 11, 12, 13) && next >= 1 && highest >= next && limit >= next
+	return looseInRange(p.tail, 11, 12, 13, 14) && next >= 1 && highest >= next && limit >= next
 }
 
 func loadStatus(p *parts) Status {
@@ -111,5 +122,6 @@ func loadStatus(p *parts) Status {
 		Pause:             uint32(looseNumber(p.tail, 11)),
 		Arrived:           looseNumber(p.tail, 12),
 		Clock:             looseNumber(p.tail, 13),
+		Every:             uint32(looseNumber(p.tail, 14)),
 	}
 }

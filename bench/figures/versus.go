@@ -37,6 +37,11 @@ func Matches(duration time.Duration) []Match {
 		m.Show = func(v float64) string { return fmt.Sprintf("%.3f M/s", v/1e6) }
 		return m
 	}
+	late := func(m Match) Match {
+		m = rtt(m)
+		m.What, m.Figure = "p99", func(r *measure.OrderResult) float64 { return of(r.Latency, tail) }
+		return m
+	}
 	own := func(m Match) Match {
 		m = rtt(m)
 		m.Figure = func(r *measure.OrderResult) float64 { return of(r.Own, median) }
@@ -49,7 +54,12 @@ func Matches(duration time.Duration) []Match {
 		rtt(Match{Case: Case{Name: "rtt hybrid", Line: "latency --size 64 --idle busyspin --protocol hybrid"}, Polls: 2}),
 		perSecond(Match{Case: Case{Name: "rate 64", Line: "throughput --size 64 --idle busyspin"}, Polls: 2}),
 		perSecond(Match{Case: Case{Name: "rate 1344", Line: "throughput --size 1344 --idle busyspin"}, Polls: 2}),
+		perSecond(Match{Case: Case{Name: "rate 64 0.1%", Line: "throughput --size 64 --idle busyspin --loss 0.001"}, Polls: 2}),
 		perSecond(Match{Case: Case{Name: "rate 64 1%", Line: "throughput --size 64 --idle busyspin --loss 0.01"}, Polls: 2}),
+		perSecond(Match{Case: Case{Name: "rate 64 5%", Line: "throughput --size 64 --idle busyspin --loss 0.05"}, Polls: 2}),
+		perSecond(Match{Case: Case{Name: "rate 64 20%", Line: "throughput --size 64 --idle busyspin --loss 0.2"}, Polls: 2}),
+		late(Match{Case: Case{Name: "one way 64", Line: "throughput --size 64 --idle busyspin"}, Polls: 2}),
+		late(Match{Case: Case{Name: "one way 64 1%", Line: "throughput --size 64 --idle busyspin --loss 0.01"}, Polls: 2}),
 		perSecond(Match{Case: Case{Name: "rate 64 hybrid 1%", Line: "throughput --size 64 --idle busyspin --protocol hybrid --loss 0.01"}, Polls: 2}),
 		own(Match{Case: Case{Name: "ring 1000/s", Line: "order --members 3 --size 64 --rate 1000"}}),
 		perSecond(Match{Case: Case{Name: "ring 64", Line: "order --members 3 --size 64"}}),

@@ -169,6 +169,33 @@ func TestBottleneckGoes(t *testing.T) {
 	}
 }
 
+// A thousand messages after a flood and a second of silence leave at once: the last one is no later with congestion control
+// than without it. It is the medians that are compared, and in CI the quickest.
+func TestBurstAfterSilence(t *testing.T) {
+	rounds, which := 9, 4
+	if lasts(t, 0, 1) == 0 {
+		rounds, which = 4, 0
+	}
+	r := build(t, rig.Bridge, 2, rig.Options{})
+	var took [2][]time.Duration
+	for round := range 2 * rounds {
+		s := converseOn(t, r, streamOrder{URI: overUDP, Free: round%2 == 0})
+		s.order(0, streamStep{Count: forever, Size: 1000})
+		time.Sleep(300 * time.Millisecond)
+		s.quiet(0)
+		time.Sleep(time.Second)
+		s.order(0, streamStep{Every: 1, Count: 1000, Size: 1000}) // all are due within a microsecond
+		took[round%2] = append(took[round%2], time.Duration(s.exact(1, 10*time.Second)[1].Latency.Max))
+		s.end()
+	}
+	slices.Sort(took[0])
+	slices.Sort(took[1])
+	t.Logf("the last one's delay: %v, without congestion control %v", took[1], took[0])
+	if ratio := float64(took[1][which]) / float64(took[0][which]); ratio > barOf(1.1) {
+		t.Errorf("the last of a thousand messages is %.2f times as late as without congestion control", ratio)
+	}
+}
+
 // Small datagrams pass to one of two receivers, full-sized ones never. The other one does not notice, repairs are few, and
 // the one behind the narrow cable is told exactly what it lost, in time. The logs of both ends name the MTU.
 func TestBlackHole(t *testing.T) {

@@ -29,6 +29,7 @@ type streamOrder struct {
 	Members       int            `json:"members"` // of the conversation
 	MaxRate       int64          `json:"max_rate"`
 	RepairTimeout time.Duration  `json:"repair_timeout"`
+	Free          bool           `json:"free"` // no congestion control
 }
 
 // streamStep is each further line: what to send from now on, where Set is true.
@@ -88,6 +89,9 @@ func serveStream(in io.Reader, out io.Writer) error {
 	}
 	cfg := member.Config(o.URI)
 	cfg.Protocol, cfg.MaxRate, cfg.RepairTimeout = o.Protocol, o.MaxRate, o.RepairTimeout
+	if o.Free {
+		cfg.CongestionControl = blaze.CongestionOff
+	}
 	ch, err := blaze.NewChannel(cfg)
 	if err != nil {
 		return err
@@ -314,6 +318,13 @@ func converseOn(t *testing.T, r *rig.Rig, o streamOrder) *streams {
 	}
 	s.look() // all have started
 	return s
+}
+
+// end ends all members.
+func (s *streams) end() {
+	for _, c := range s.all {
+		c.Close(2 * time.Second)
+	}
 }
 
 // order has a member send from now on. Latencies count from then on, at all members.

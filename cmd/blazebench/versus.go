@@ -31,7 +31,7 @@ type versus struct {
 	json       string
 }
 
-// Defaults of compare --with: all of it takes about ten minutes.
+// Defaults of compare --with: all of it takes about a quarter of an hour.
 const (
 	versusRounds   = 9
 	versusDuration = time.Second

@@ -12,12 +12,16 @@ const (
 // RTT is a round trip, smoothed as RFC 6298 has it (section 2, alpha 1/8 and beta 1/4).
 type RTT struct {
 	Smooth    time.Duration // SRTT; 0: not measured yet
+	Shortest  time.Duration // 0: not measured yet
 	variation time.Duration // RTTVAR
 }
 
 // Sample takes in one measurement.
 func (r *RTT) Sample(d time.Duration) {
 	d = min(max(d, RTTMin/2), RTTMax)
+	if r.Shortest == 0 || d < r.Shortest {
+		r.Shortest = d
+	}
 	if r.Smooth == 0 {
 		r.Smooth, r.variation = d, d/2 // RFC 6298 (2.2)
 		return

@@ -646,7 +646,10 @@ type Heartbeat struct {
 	// as its Status.pause says, while the stream is idle.
 	Pause *uint32 `protobuf:"fixed32,9,opt,name=pause,proto3,oneof" json:"pause,omitempty"`
 	// To the one member that the datagram goes to: the sender waits for it no more, since it held the stream up.
-	Evicted       *bool `protobuf:"varint,10,opt,name=evicted,proto3,oneof" json:"evicted,omitempty"`
+	Evicted *bool `protobuf:"varint,10,opt,name=evicted,proto3,oneof" json:"evicted,omitempty"`
+	// bytes, 1 or more: a receiver is asked to report at least whenever so much of the stream has come, counted with 256
+	// for each datagram.
+	Every         *uint32 `protobuf:"fixed32,11,opt,name=every,proto3,oneof" json:"every,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -751,6 +754,13 @@ func (x *Heartbeat) GetEvicted() bool {
 	return false
 }
 
+func (x *Heartbeat) GetEvery() uint32 {
+	if x != nil && x.Every != nil {
+		return *x.Every
+	}
+	return 0
+}
+
 // Status tells a sender how far one receiver is.
 type Status struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
@@ -769,6 +779,7 @@ type Status struct {
 	// those that came twice, and when that was, ns of the receiver's clock.
 	Arrived       *uint64 `protobuf:"fixed64,12,opt,name=arrived,proto3,oneof" json:"arrived,omitempty"`
 	Clock         *uint64 `protobuf:"fixed64,13,opt,name=clock,proto3,oneof" json:"clock,omitempty"`
+	Every         *uint32 `protobuf:"fixed32,14,opt,name=every,proto3,oneof" json:"every,omitempty"` // bytes, 1 or more, counted as Heartbeat.every is: it reports whenever so much has come
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -890,6 +901,13 @@ func (x *Status) GetArrived() uint64 {
 func (x *Status) GetClock() uint64 {
 	if x != nil && x.Clock != nil {
 		return *x.Clock
+	}
+	return 0
+}
+
+func (x *Status) GetEvery() uint32 {
+	if x != nil && x.Every != nil {
+		return *x.Every
 	}
 	return 0
 }
@@ -4613,7 +4631,7 @@ const file_blaze_proto_rawDesc = "" +
 	"\x05first\x18\x01 \x01(\x06H\x00R\x05first\x88\x01\x01\x12\x19\n" +
 	"\x05count\x18\x02 \x01(\aH\x01R\x05count\x88\x01\x01B\b\n" +
 	"\x06_firstB\b\n" +
-	"\x06_count\"\xdb\x03\n" +
+	"\x06_count\"\x80\x04\n" +
 	"\tHeartbeat\x12\x19\n" +
 	"\x05first\x18\x01 \x01(\x06H\x00R\x05first\x88\x01\x01\x12\x17\n" +
 	"\x04last\x18\x02 \x01(\x06H\x01R\x04last\x88\x01\x01\x12(\n" +
@@ -4627,7 +4645,9 @@ const file_blaze_proto_rawDesc = "" +
 	"wantStatus\x88\x01\x01\x12\x19\n" +
 	"\x05pause\x18\t \x01(\aH\bR\x05pause\x88\x01\x01\x12\x1d\n" +
 	"\aevicted\x18\n" +
-	" \x01(\bH\tR\aevicted\x88\x01\x01B\b\n" +
+	" \x01(\bH\tR\aevicted\x88\x01\x01\x12\x19\n" +
+	"\x05every\x18\v \x01(\aH\n" +
+	"R\x05every\x88\x01\x01B\b\n" +
 	"\x06_firstB\a\n" +
 	"\x05_lastB\x10\n" +
 	"\x0e_first_messageB\x0f\n" +
@@ -4640,7 +4660,8 @@ const file_blaze_proto_rawDesc = "" +
 	"\f_want_statusB\b\n" +
 	"\x06_pauseB\n" +
 	"\n" +
-	"\b_evicted\"\x92\x04\n" +
+	"\b_evictedB\b\n" +
+	"\x06_every\"\xb7\x04\n" +
 	"\x06Status\x12\x1b\n" +
 	"\x06origin\x18\x01 \x01(\fH\x00R\x06origin\x88\x01\x01\x122\n" +
 	"\x12origin_incarnation\x18\x02 \x01(\aH\x01R\x11originIncarnation\x88\x01\x01\x12\x17\n" +
@@ -4656,7 +4677,8 @@ const file_blaze_proto_rawDesc = "" +
 	"\x05pause\x18\v \x01(\aH\n" +
 	"R\x05pause\x88\x01\x01\x12\x1d\n" +
 	"\aarrived\x18\f \x01(\x06H\vR\aarrived\x88\x01\x01\x12\x19\n" +
-	"\x05clock\x18\r \x01(\x06H\fR\x05clock\x88\x01\x01B\t\n" +
+	"\x05clock\x18\r \x01(\x06H\fR\x05clock\x88\x01\x01\x12\x19\n" +
+	"\x05every\x18\x0e \x01(\aH\rR\x05every\x88\x01\x01B\t\n" +
 	"\a_originB\x15\n" +
 	"\x13_origin_incarnationB\a\n" +
 	"\x05_nextB\n" +
@@ -4671,7 +4693,8 @@ const file_blaze_proto_rawDesc = "" +
 	"\x06_pauseB\n" +
 	"\n" +
 	"\b_arrivedB\b\n" +
-	"\x06_clock\"\xac\x01\n" +
+	"\x06_clockB\b\n" +
+	"\x06_every\"\xac\x01\n" +
 	"\x05Start\x12\x19\n" +
 	"\x05first\x18\x01 \x01(\x06H\x00R\x05first\x88\x01\x01\x12(\n" +
 	"\rfirst_message\x18\x02 \x01(\x06H\x01R\ffirstMessage\x88\x01\x01\x12\x15\n" +

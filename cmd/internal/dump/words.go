@@ -242,6 +242,9 @@ func heartbeat(h *wire.Heartbeat) string {
 	if h.Evicted {
 		s += ", and you are evicted"
 	}
+	if h.Every > 0 {
+		s += fmt.Sprintf(", asks for reports every %d bytes", h.Every)
+	}
 	return s
 }
 

@@ -28,6 +28,7 @@ const (
 	probeGain    = 1.25
 	startGain    = 2.0
 	cruiseRounds = 7
+	stillRounds  = 3 // that lose as much as the flood did
 	grows        = 1.15 // of a probe: more arrives for it
 	fits         = 0.05 // more is lost in a probe than otherwise, and it still counts as none
 	unboundFor   = time.Second
@@ -63,7 +64,7 @@ type arrivals struct {
 
 	phase  phase
 	since  clock.Time // of the phase
-	round  int        // of cruise
+	round  int        // of cruise, and of still
 	rates  [rateSamples]float64
 	i      int
 	rate   float64    // the largest of rates, bytes/s
@@ -150,7 +151,7 @@ func (s *Sender) arrived(now clock.Time, r *receiver, st *wire.Status, rested bo
 		}
 		part = float64(came) / float64(fresh)
 		a.rates = [rateSamples]float64{rate}
-		a.flood, a.lost, a.bound = 1-part, 0, now
+		a.flood, a.lost, a.bound, a.round = 1-part, 0, now, 0
 		a.ours, a.theirs = s.sent+s.stats.Repairs, s.p.stats.DataReceived
 		s.enterPhase(now, r, still)
 		s.p.stats.Paced++
@@ -220,6 +221,10 @@ func (s *Sender) advancePace(now clock.Time, r *receiver, lost float64, held boo
 	case still:
 		if lost >= a.flood*0.8 {
 			if s.othersSend(a) && now.Sub(a.since) < othersFor {
+				return
+			}
+			if a.round++; a.round < stillRounds {
+				a.since = now // a member that did not run for a moment looks like that, too
 				return
 			}
 			a.after = now.Add(heldOff)

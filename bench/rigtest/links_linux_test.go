@@ -140,9 +140,6 @@ func TestBottleneckGoes(t *testing.T) {
 	lasts(t, 0, 0)
 	for _, p := range some(blaze.NACK, blaze.Hybrid) {
 		t.Run(p.String(), func(t *testing.T) {
-			if p == blaze.Hybrid {
-				t.Skip("two seconds later Hybrid is at 0.84 of its former rate")
-			}
 			r := build(t, rig.Bridge, 3, rig.Options{})
 			s := converseOn(t, r, streamOrder{URI: overUDP, Protocol: p, MaxRate: 200_000_000})
 			s.order(0, streamStep{Count: forever, Size: 1000})

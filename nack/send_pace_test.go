@@ -1,0 +1,40 @@
+package nack
+
+import (
+	"testing"
+	"time"
+
+	"github.com/activeblaze/blaze/wire"
+)
+
+// At the low pace one sample that lost as much as the flood did shows nothing: a member that did not run for a moment looks
+// the same. Several in a row show that the loss is not the pace's fault.
+func TestOneBadSampleFreesNoPace(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		lost  []float64
+		phase phase
+	}{
+		{"one bad sample", []float64{0.6, 0}, cruise},
+		{"two", []float64{0.6, 0.6, 0}, cruise},
+		{"random loss", []float64{0.6, 0.55, 0.6}, open},
+	} {
+		net, _, s := pairOf(t, 2, wire.NACK)
+		r := &s.receivers[0]
+		a := &r.arrivals
+		a.flood, a.bound, a.rate = 0.6, net.now, 1e6
+		s.enterPhase(net.now, r, still)
+		for _, lost := range c.lost {
+			began := net.now.Add(roundMin)
+			net.run(3 * roundMin)
+			s.advancePace(net.now, r, lost, true, began)
+		}
+		if a.phase != c.phase {
+			t.Errorf("%s: phase %d, want %d", c.name, a.phase, c.phase)
+		}
+		if freed := a.after > net.now.Add(time.Second); freed != (c.phase == open) {
+			t.Errorf("%s: no bound for a while: %v", c.name, freed)
+		}
+		net.done()
+	}
+}

@@ -28,7 +28,7 @@ const (
 	probeGain    = 1.25
 	startGain    = 2.0
 	cruiseRounds = 7
-	stillRounds  = 3 // that lose as much as the flood did
+	stillRounds  = 3    // that lose as much as the flood did
 	grows        = 1.15 // of a probe: more arrives for it
 	fits         = 0.05 // more is lost in a probe than otherwise, and it still counts as none
 	unboundFor   = time.Second

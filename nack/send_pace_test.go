@@ -19,10 +19,12 @@ func TestOneBadSampleFreesNoPace(t *testing.T) {
 		{"two", []float64{0.6, 0.6, 0}, cruise},
 		{"random loss", []float64{0.6, 0.55, 0.6}, open},
 	} {
-		net, _, s := pairOf(t, 2, wire.NACK)
+		net, sender, s := pairOf(t, 2, wire.NACK)
 		r := &s.receivers[0]
 		a := &r.arrivals
 		a.flood, a.bound, a.rate = 0.6, net.now, 1e6
+		a.ours = s.sent + s.stats.Repairs
+		net.offer(sender, s, 20, 1000) // more than others have sent: none did
 		s.enterPhase(net.now, r, still)
 		for _, lost := range c.lost {
 			began := net.now.Add(roundMin)

@@ -272,10 +272,13 @@ func TestForgeriesHarmNoOtherStream(t *testing.T) {
 	}
 	x.send(t, payload, 10_000)
 	s := x.b.Stats()
-	if s.Nack.Streams < 100 || s.Nack.Receivers < 10 {
-		t.Errorf("%d streams, %d receivers: the forgeries did not get far, so this shows little", s.Nack.Streams, s.Nack.Receivers)
+	if s.Nack.Streams < 100 {
+		t.Errorf("%d streams: the forgeries did not get far, so this shows little", s.Nack.Streams)
 	}
-	if s.Nack.Streams > uint64(x.b.Config().MaxStreams) || s.Nack.Receivers > 1024 {
-		t.Errorf("%d streams, %d receivers: above their bounds", s.Nack.Streams, s.Nack.Receivers)
+	if s.Nack.Streams > uint64(x.b.Config().MaxStreams) {
+		t.Errorf("%d streams: above their bound", s.Nack.Streams)
+	}
+	if s.Nack.Receivers > 1 { // the other member alone
+		t.Errorf("%d receivers: forged ones count", s.Nack.Receivers)
 	}
 }

@@ -47,6 +47,7 @@
 //   - The group's round trip is measured with heartbeats and statuses only. RFC 5740's
 //     congestion control is replaced by a window that the slowest receiver moves, and by a
 //     pace that follows what arrives where much does not (docs/decisions/congestion-control.md).
+//   - A receiver counts when it has echoed a heartbeat (send_newcomers.go): NORM believes every report.
 //   - Reports and heartbeats of an idle stream become ever more rare, and each says when the next one
 //     comes: silence is judged by that. NORM and PGM keep to one rate.
 //   - RFC 6298's minimum of one second is replaced by 20 µs: these are local networks.

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/wire"
 )
@@ -227,7 +229,7 @@ func TestForgeriesAreBounded(t *testing.T) {
 }
 
 // Reports that lie about what arrived slow a stream no further than to rateMin, and only while their receiver is waited
-// for; meanwhile that one is named. Reports of a member that nobody knows change no pace.
+// for; meanwhile that one is named. Reports of a member that nobody knows are TestReportsOfNobody's.
 func TestReportsThatLie(t *testing.T) {
 	type lie func(i int, s *Sender) wire.Status
 	honest := func(s *Sender) wire.Status { // but for what arrived
@@ -283,7 +285,8 @@ func TestReportsThatLie(t *testing.T) {
 				for i := 0; net.now < end; i++ {
 					if lies {
 						st := c.lie(i, s)
-						st.Origin, st.OriginIncarnation = sender.id, 1
+						st.Origin, st.OriginIncarnation, st.Echo = sender.id, 1, lastBeat(s)
+						st.Held = uint32(max(net.now.Sub(clock.Time(st.Echo))-10*time.Microsecond, 0))
 						if err := net.inject(sender, 99, forge(h, func(b []byte) []byte { return wire.AppendStatus(b, st) })); err != nil {
 							t.Fatal(err)
 						}
@@ -317,6 +320,116 @@ func TestReportsThatLie(t *testing.T) {
 			}
 			net.done()
 		})
+	}
+}
+
+// Forged reports of members that nobody knows, in a flood, change nothing for the stream that they lie to: neither how much
+// gets through, nor how late it is, nor how many receivers there are; and a late joiner is found among them.
+func TestReportsOfNobody(t *testing.T) {
+	type run struct {
+		delivered       int
+		mean, p99, last time.Duration // of the delays
+		beats           int
+	}
+	for _, load := range []struct {
+		name        string
+		protocol    wire.Protocol
+		count, size int // each millisecond
+		loss        float64
+	}{{"full", wire.NACK, 100, 1000, 0}, {"lossy", wire.NACK, 50, 1000, 0.01}, {"Hybrid", wire.Hybrid, 50, 1000, 0.01}, {"slow", wire.NACK, 1, 100, 0.01}} {
+		measure := func(t *testing.T, lie func(i int, s *Sender) wire.Status, ids uint64) (r run) {
+			net, sender, s := pairOf(t, 3, load.protocol)
+			net.hostile = true
+			net.faults.loss = load.loss
+			receiver := net.nodes[1]
+			net.onSend = func(n *node, _ buf.Send, d *wire.Datagram) {
+				if n == sender && d.Frames()[0].Kind == wire.FrameHeartbeat {
+					r.beats++
+				}
+			}
+			var at []clock.Time // when each message was offered
+			var delays []time.Duration
+			net.nodes[1].refuse = func(m *core.Delivery) bool {
+				delays = append(delays, net.now.Sub(at[m.Sequence-1]))
+				return false
+			}
+			h, i := receiver.p.header(s.ID()), 0
+			flood := func() {
+				if i++; lie == nil {
+					return
+				}
+				binary.LittleEndian.PutUint64(h.Transmitter[8:], uint64(i)%ids+1)
+				st := lie(i, s)
+				st.Origin, st.OriginIncarnation = sender.id, 1
+				_ = net.inject(sender, 99, forge(h, func(b []byte) []byte { return wire.AppendStatus(b, st) }))
+				net.turn(sender)
+			}
+			for end := net.now.Add(300 * time.Millisecond); net.now < end; net.run(50 * time.Microsecond) {
+				if i%20 == 0 {
+					for range load.count {
+						if net.offer(sender, s, 1, load.size) == 1 {
+							at = append(at, net.now)
+						}
+					}
+				}
+				flood()
+				if s.Receivers() != 2 {
+					t.Fatalf("%d receivers", s.Receivers())
+				}
+			}
+			receiver.refuse = nil
+			late := net.add()
+			if !net.until(300*time.Millisecond, func() bool {
+				flood()
+				net.offer(sender, s, 1, load.size)
+				r := s.findReceiver(late.id)
+				return r != nil && r.waits() && s.Receivers() == 3
+			}) {
+				t.Error("a late joiner is not found")
+			}
+			slices.Sort(delays)
+			sum := time.Duration(0)
+			for _, v := range delays {
+				sum += v
+			}
+			r.delivered, r.mean, r.p99, r.last = len(delays), sum/time.Duration(len(delays)), delays[len(delays)*99/100], delays[len(delays)-1]
+			net.done()
+			return r
+		}
+		free := measure(t, nil, 1)
+		t.Logf("%s, without: %+v", load.name, free)
+		for _, c := range []struct {
+			name string
+			ids  uint64
+			lie  func(i int, s *Sender) wire.Status
+		}{
+			{"no room, nothing has come", math.MaxUint64, func(int, *Sender) wire.Status {
+				return wire.Status{Next: 1, Highest: 1, Limit: 1, Room: 1}
+			}},
+			{"the same few, guessing echoes", 7, func(i int, s *Sender) wire.Status {
+				return wire.Status{
+					Next: s.first, Highest: s.first, Limit: s.first, Room: 1, Missed: uint64(i) * 10, Arrived: 1, Clock: uint64(i) * 1e6,
+					Echo: uint64(s.beat.last) + uint64(i)%999 + 1,
+				}
+			}},
+			{"an old echo", math.MaxUint64, func(i int, s *Sender) wire.Status {
+				return wire.Status{Next: s.sent, Highest: s.sent, Limit: s.sent, Room: 1, Echo: 1}
+			}},
+		} {
+			t.Run(load.name+" "+c.name, func(t *testing.T) {
+				told := measure(t, c.lie, c.ids)
+				t.Logf("%+v", told)
+				if told.delivered < free.delivered*99/100 {
+					t.Errorf("%d messages, %d without them", told.delivered, free.delivered)
+				}
+				if told.mean > free.mean*5/4 {
+					t.Errorf("a mean delay of %v, without them %v", told.mean, free.mean)
+				}
+				if told.beats > free.beats+2*newcomersRate+newcomersDepth {
+					t.Errorf("%d heartbeats, without them %d", told.beats, free.beats)
+				}
+			})
+		}
 	}
 }
 
@@ -452,3 +565,6 @@ func (o *inOrder) Deliver(m *core.Delivery) bool {
 }
 
 func (o *inOrder) Lost(l *core.Loss) { o.at(l.From, l.First, l.Last) }
+
+// lastBeat is what a receiver of s would echo.
+func lastBeat(s *Sender) uint64 { return s.newcomers.sent[(s.newcomers.n-1)%beatsRemembered] }

@@ -29,6 +29,7 @@ type network struct {
 	hostile bool // a member forges: honest datagrams may seem implausible
 
 	filter    func(from, to *node, d *wire.Datagram) bool // false: this copy is lost
+	group     bool                                        // what the filter is asked for goes to the group
 	noUnicast *node                                       // unicast from it is lost
 
 	sent   map[wire.FrameKind]int // datagrams by their first frame, as sent (a multicast is one)
@@ -244,6 +245,7 @@ func (net *network) send(from *node, s buf.Send) {
 		if s.To != buf.Group && from == net.noUnicast {
 			continue
 		}
+		net.group = s.To == buf.Group
 		copies := 1
 		if net.rnd.Float64() < net.faults.duplicate {
 			copies++

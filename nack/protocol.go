@@ -128,7 +128,7 @@ func (p *Protocol) Stats() Stats {
 	s := p.stats
 	s.Streams = uint64(len(p.streams))
 	for _, t := range p.senders {
-		s.Receivers += uint64(len(t.receivers))
+		s.Receivers += uint64(t.joined())
 		if t.encoding != nil {
 			s.countEncoder(t.encoding.enc.Stats())
 		}

@@ -235,8 +235,17 @@ func (p *Protocol) stepHeartbeat(now clock.Time, d *wire.Datagram, h *wire.Heart
 		s.group = group{receivers: h.Receivers, rtt: time.Duration(h.RoundTrip)}
 		s.begin(now, h.Last+1, h.NextMessage)
 	}
-	if h.Last+1 < s.seen {
-		return p.drop(DropStale) // data overtook it
+	if h.Last+1 < s.seen { // data overtook it
+		if r.Group || h.SentAt <= s.status.echo {
+			return p.drop(DropStale)
+		}
+		// What comes by unicast is read later than what comes through the group. The sender wants its echo.
+		p.stats.HeartbeatsHeard++
+		s.status.echo, s.status.echoAt = h.SentAt, now
+		if h.WantStatus {
+			s.report(now, s.nack && s.group.receivers <= askAll)
+		}
+		return nil
 	}
 	s.endpoint = r.From
 	if r.Group {

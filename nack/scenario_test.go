@@ -387,7 +387,7 @@ func TestReceiverLeaves(t *testing.T) {
 	report := func() error {
 		var d wire.Datagram
 		d.Transmitter, d.Stream = net.nodes[1].id, testStream
-		return s.stepStatus(net.now, &d, &wire.Status{Origin: s.p.cfg.Self, Next: 1, Highest: 1, Limit: 100}, net.nodes[1].endpoint)
+		return s.stepStatus(net.now, &d, &wire.Status{Origin: s.p.cfg.Self, Next: 1, Highest: 1, Limit: 100, Echo: lastBeat(s)}, net.nodes[1].endpoint)
 	}
 	if err := report(); err != ErrStale || s.Receivers() != 1 {
 		t.Errorf("a late report: %v; %d receivers", err, s.Receivers())

@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "write what the scripts in testdata give
 //
 // Commands to a receiver: start; data n…; heartbeat first= last= receivers= rtt= want=;
 // leave last=; hear n..m, another receiver's NAK; pause; resume; forget.
-// Commands to a sender: open; offer count; nak from= gaps= again=; status from= next= highest= limit= room=.
+// Commands to a sender: open; offer count; nak from= gaps= again=; status from= next= highest= limit= room= rtt=.
 // To both: advance duration.
 func TestScripts(t *testing.T) {
 	script.Run(t, *update, func(t *testing.T) script.Player { return newPlayer(t) })
@@ -37,6 +37,7 @@ type player struct {
 	refuse bool
 	out    []string
 	run    []uint64 // messages delivered in a row
+	beat   uint64   // when the last heartbeat was sent, which statuses echo; 0: none was
 }
 
 var scriptPeer = wire.MemberID{9} // the sender that a scripted receiver hears
@@ -163,7 +164,7 @@ func (s *player) Do(line string) {
 			return wire.AppendStatus(b, wire.Status{
 				Origin: wire.MemberID{1}, OriginIncarnation: 1,
 				Next: arg["next"], Highest: max(arg["highest"], arg["next"]), Limit: max(arg["limit"], arg["next"]), Room: uint32(arg["room"]),
-				Echo: uint64(s.now) - arg["rtt"],
+				Echo: s.beat, Held: uint32(uint64(s.now) - s.beat - min(arg["rtt"], uint64(s.now)-s.beat)),
 			})
 		}), buf.Endpoint(arg["from"]))
 	case "advance":
@@ -221,6 +222,9 @@ func (s *player) turn() {
 			to = fmt.Sprintf(" to %d", x.To)
 		}
 		for _, f := range d.Frames() {
+			if f.Kind == wire.FrameHeartbeat {
+				s.beat = f.Heartbeat().SentAt
+			}
 			if text := describe(&f); text != "" {
 				s.say("send %s%s", text, to)
 			}

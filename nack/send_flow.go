@@ -68,7 +68,9 @@ func (f *flow) update() {
 	f.pause = longestPause
 	for i := range f.s.receivers {
 		r := &f.s.receivers[i]
-		f.pause = min(f.pause, r.pause)
+		if !r.new.is {
+			f.pause = min(f.pause, r.pause)
+		}
 		if !r.waits() {
 			continue
 		}
@@ -116,15 +118,15 @@ func (f *flow) keep() uint64 {
 	switch {
 	case !f.slowest:
 		return math.MaxUint64
-	case len(f.s.receivers) > 0:
+	case f.s.joined() > 0:
 		if f.stale {
 			f.update()
 		}
-		return f.next
+		return min(f.next, f.s.newcomers.kept)
 	case f.young:
 		return 1
 	}
-	return math.MaxUint64
+	return f.s.newcomers.kept
 }
 
 // allows reports whether datagram n, which is the next to be sent, may leave.
@@ -283,7 +285,9 @@ func (f *flow) look(s *Sender, now clock.Time, late time.Duration) {
 	f.young = false
 	if f.slowest {
 		for i := range s.receivers {
-			s.lookStuck(now, &s.receivers[i])
+			if r := &s.receivers[i]; !r.new.is {
+				s.lookStuck(now, r)
+			}
 		}
 	}
 	every := s.lookEvery()
@@ -308,6 +312,10 @@ func (f *flow) look(s *Sender, now clock.Time, late time.Duration) {
 	for i := len(s.receivers) - 1; i >= 0; i-- {
 		r := &s.receivers[i]
 		switch silent, longest := f.silence(now, r); {
+		case r.new.is:
+			if now.Sub(r.heard) >= s.p.cfg.Eviction {
+				s.dropReceiver(r.member, ReceiverEvicted)
+			}
 		case silent >= longest:
 			s.p.stats.Evictions++
 			s.dropReceiver(r.member, ReceiverEvicted)

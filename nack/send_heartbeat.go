@@ -95,13 +95,6 @@ func (b *beat) hurry(s *Sender, now clock.Time) {
 	}
 }
 
-// welcome answers a receiver's first report with a heartbeat, to measure the round trip.
-func (b *beat) welcome(s *Sender, now clock.Time) {
-	if len(s.receivers) <= 4*askAll {
-		b.send(s, now, true)
-	}
-}
-
 // take spends a token of the heartbeat budget.
 func (b *beat) take(now clock.Time) (at clock.Time, ok bool) {
 	rate := max(beatRate, beatShare*b.data.perSecond(now))
@@ -125,15 +118,16 @@ func (b *beat) send(s *Sender, now clock.Time, ask bool) (at clock.Time, ok bool
 	return now, true
 }
 
-// probe queues a heartbeat for one receiver that wants its status, within the budget.
-func (b *beat) probe(s *Sender, now clock.Time, to buf.Endpoint) {
+// probe queues a heartbeat for one receiver that wants its status, within the budget. Without one it returns when.
+func (b *beat) probe(s *Sender, now clock.Time, to buf.Endpoint) (at clock.Time, ok bool) {
 	if b.since >= beatsSoon && now.Sub(b.last) < soon {
-		return
+		return b.last.Add(soon), false
 	}
-	if _, ok := b.take(now); ok {
+	if at, ok = b.take(now); ok {
 		b.since++
 		s.p.queue(control{kind: sendProbe, sender: s, to: to})
 	}
+	return at, ok
 }
 
 // start sends a Start, and has the next one sent later.
@@ -148,21 +142,21 @@ func (b *beat) start(s *Sender, now clock.Time) {
 // fire sends the heartbeat that is due, if it has anything new.
 func (b *beat) fire(s *Sender, now clock.Time) {
 	held := s.flow.blocked && (s.sent < s.next || s.unreported())
-	if b.wait < beatSlow && !held && s.nack && len(s.receivers) > 0 && s.Acknowledged() {
+	if b.wait < beatSlow && !held && s.nack && s.joined() > 0 && s.Acknowledged() {
 		// All receivers have everything: there is nothing to find out.
 		b.wait = beatSlow
 		s.arm(heartbeatDue, now.Add(b.wait))
 		return
 	}
-	if held && len(s.receivers) > askAll {
+	if held && s.joined() > askAll {
 		b.askSlowest(s, now)
-	} else if at, ok := b.send(s, now, held || s.nack && len(s.receivers) <= askAll && !s.Acknowledged()); !ok {
+	} else if at, ok := b.send(s, now, held || s.nack && s.joined() <= askAll && !s.Acknowledged()); !ok {
 		s.arm(heartbeatDue, max(at, now+1))
 		return
 	}
 	longest := beatMax
 	switch {
-	case held || s.nack && len(s.receivers) > 0 && !s.Acknowledged():
+	case held || s.nack && s.joined() > 0 && !s.Acknowledged():
 		longest = beatBlocked // a receiver may lack the tail, and not have noticed
 	case now.Sub(b.last) >= restAfter && s.flow.rests():
 		longest = beatRest
@@ -185,6 +179,9 @@ func (b *beat) askSlowest(s *Sender, now clock.Time) {
 	asked := 0
 	for i := range s.receivers {
 		r := &s.receivers[i]
+		if r.new.is {
+			continue
+		}
 		if r.limit == s.flow.limit || r.highest == s.flow.highest || r.next == s.flow.next {
 			b.probe(s, now, r.endpoint)
 			if asked++; asked == askAll {
@@ -219,12 +216,13 @@ func (s *Sender) writeHeartbeat(now clock.Time, mem []byte, ask, evicted bool) [
 		First: s.first, Last: s.sent - 1,
 		FirstMessage: s.messageAt(s.first), NextMessage: s.messageAt(s.sent),
 		SentAt:    uint64(now),
-		RoundTrip: uint32(min(s.flow.measured, rttMax)), Receivers: uint32(len(s.receivers)),
+		RoundTrip: uint32(min(s.flow.measured, rttMax)), Receivers: uint32(s.joined()),
 		WantStatus: ask, Pause: uint32(pause / time.Microsecond), Evicted: evicted, Every: s.askEvery(),
 	})
 	if s.beginning(now) {
 		mem = wire.AppendStart(mem, s.startFrame(now))
 	}
+	s.newcomers.note(now)
 	s.stats.Heartbeats++
 	s.p.stats.Heartbeats++
 	return mem

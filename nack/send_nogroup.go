@@ -27,7 +27,7 @@ const (
 // lacksGroup judges by a request whether multicast gets through to a receiver.
 func (s *Sender) lacksGroup(now clock.Time, d *wire.Datagram, n *wire.Nak, from buf.Received) {
 	r := s.findReceiver(d.Transmitter)
-	if r == nil {
+	if r == nil || r.new.is {
 		return
 	}
 	k := &r.noGroup

@@ -13,6 +13,7 @@ import (
 type receiver struct {
 	member   wire.MemberID
 	endpoint buf.Endpoint
+	new      newcomer
 	next     uint64 // lowest datagram that it has not received
 	highest  uint64 // one above the highest that it has noticed
 	limit    uint64 // it has room for datagrams below this one
@@ -54,10 +55,18 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 		s.p.stats.StatusesReceived++
 		return nil
 	}
-	r := s.admit(now, d.Transmitter, from)
+	r, echoed := s.findReceiver(d.Transmitter), false
+	if r == nil || r.new.is {
+		echoed = s.newcomers.echoed(now, st.Echo)
+		r = s.admit(now, d.Transmitter, from, echoed)
+	}
 	if r == nil {
 		if s.p.lately.has(now, d.Transmitter) {
 			return s.p.drop(DropStale)
+		}
+		if !echoed {
+			s.newcomer(now, nil, st)
+			return s.p.drop(DropReceivers)
 		}
 		if _, ok := s.p.unwaited.take(now, refusalRate, maxRefusals); ok {
 			s.p.event(ReceiverRefused, d.Transmitter, from, s.id)
@@ -67,6 +76,13 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 	s.p.stats.StatusesReceived++
 	r.heard, r.mute = now, muteness{}
 	r.endpoint = from
+	if r.new.is {
+		if !echoed {
+			s.newcomer(now, r, st)
+			return nil
+		}
+		s.welcome(now, r)
+	}
 	rested := r.pause != 0
 	r.pause = min(time.Duration(st.Pause)*time.Microsecond, longestPause)
 	if st.Next > r.next {
@@ -107,38 +123,34 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 	return nil
 }
 
-// admit finds a receiver, or adds it. It is nil when the table is full, and of one that has just left.
-func (s *Sender) admit(now clock.Time, member wire.MemberID, from buf.Endpoint) *receiver {
-	if len(s.receivers) == 1 && s.receivers[0].member == member {
-		return &s.receivers[0]
+// admit finds a receiver, or adds a newcomer, which echoed may say is more than that. It is nil when the table has no
+// room, and of one that has just left.
+func (s *Sender) admit(now clock.Time, member wire.MemberID, from buf.Endpoint, echoed bool) *receiver {
+	if r := s.findReceiver(member); r != nil {
+		return r
 	}
-	if i, ok := s.index[member]; ok {
-		return &s.receivers[i]
-	}
-	if len(s.receivers) >= s.p.cfg.MaxReceivers || s.p.lately.has(now, member) {
+	if o := s.outcasts[member]; o != nil && o.out || s.p.lately.has(now, member) {
 		return nil
 	}
-	if o := s.outcasts[member]; o != nil && o.out {
+	switch full := len(s.receivers) >= s.p.cfg.MaxReceivers; {
+	case !echoed && (full || s.newcomers.listed == maxNewcomers), full && !s.dropNewcomer():
 		return nil
 	}
+	s.newcomers.listed++
 	s.index[member] = len(s.receivers)
 	s.receivers = append(s.receivers, receiver{
-		member: member, endpoint: from, heard: now, room: defaultRoom,
+		member: member, endpoint: from, heard: now, room: defaultRoom, new: newcomer{is: true},
 		// Nothing below first can be asked for any more, so nothing waits for it.
 		next: s.first, highest: s.first, limit: s.first,
 	})
-	if s.encoding != nil {
-		s.receivers[len(s.receivers)-1].losses.slot = s.encoding.control.Join()
-	}
-	s.flow.stale = true
-	s.p.event(ReceiverJoined, member, from, s.id)
-	s.beat.welcome(s, now)
-	s.beat.rouse(s, now)
 	return &s.receivers[len(s.receivers)-1]
 }
 
 // findReceiver finds a receiver that has reported; nil: there is none.
 func (s *Sender) findReceiver(member wire.MemberID) *receiver {
+	if len(s.receivers) == 1 && s.receivers[0].member == member {
+		return &s.receivers[0]
+	}
 	if i, ok := s.index[member]; ok {
 		return &s.receivers[i]
 	}
@@ -152,7 +164,10 @@ func (s *Sender) dropReceiver(member wire.MemberID, why EventKind) {
 		return
 	}
 	delete(s.index, member)
-	if s.encoding != nil {
+	counted := !s.receivers[i].new.is
+	if !counted {
+		s.newcomers.listed--
+	} else if s.encoding != nil {
 		s.encoding.control.Leave(s.receivers[i].losses.slot)
 	}
 	at, last := s.receivers[i].endpoint, len(s.receivers)-1
@@ -163,5 +178,7 @@ func (s *Sender) dropReceiver(member wire.MemberID, why EventKind) {
 	s.receivers = s.receivers[:last]
 	s.flow.stale = true
 	s.pace.stale = true
-	s.p.event(why, member, at, s.id)
+	if counted {
+		s.p.event(why, member, at, s.id)
+	}
 }

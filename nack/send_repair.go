@@ -73,14 +73,10 @@ func (s *Sender) stepNak(now clock.Time, d *wire.Datagram, n *wire.Nak, from buf
 
 // asks notes that a receiver has asked for something that was sent.
 func (s *Sender) asks(now clock.Time, d *wire.Datagram, from buf.Received) {
-	_, known := s.index[d.Transmitter]
-	if r := s.admit(now, d.Transmitter, from.From); r != nil {
+	if r := s.admit(now, d.Transmitter, from.From, false); r != nil {
 		r.heard = now
 		r.endpoint = from.From
 		r.mute.asks(from.Group)
-		if !known {
-			r.mute.is = true // it is waited for from its first report on
-		}
 		if r.limit <= s.first {
 			// Not reported yet: that it asks shows that it is about here.
 			r.next, r.highest, r.limit = s.first, s.sent, s.sent+minWindow

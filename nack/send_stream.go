@@ -50,7 +50,8 @@ type Sender struct {
 	limited core.LimitMeter
 	beat    beat
 
-	receivers []receiver
+	receivers []receiver // those that count, and newcomers
+	newcomers newcomers
 	index     map[wire.MemberID]int
 	outcasts  map[wire.MemberID]*outcast // receivers that were evicted for their slowness; nil: there were none yet
 
@@ -104,6 +105,7 @@ func (p *Protocol) Open(now clock.Time, id wire.StreamID) *Sender {
 		s.startEncoding()
 	}
 	s.limited.Set(now, core.ByApplication)
+	s.newcomers.init()
 	s.flow.init(s)
 	s.noteWay(buf.Way{})
 	p.senders = append(p.senders, s)
@@ -128,7 +130,7 @@ func (p *Protocol) findSender(id wire.StreamID) *Sender {
 func (s *Sender) ID() wire.StreamID { return s.id }
 
 // Receivers is the number of receivers that have reported and are not silent.
-func (s *Sender) Receivers() int { return len(s.receivers) }
+func (s *Sender) Receivers() int { return s.joined() }
 
 // Sent is the number of the last datagram that was sent; 0 before the first.
 func (s *Sender) Sent() uint64 { return s.sent - 1 }
@@ -136,7 +138,7 @@ func (s *Sender) Sent() uint64 { return s.sent - 1 }
 // Stats returns a copy of the counters.
 func (s *Sender) Stats() SenderStats {
 	st := s.stats
-	st.Receivers, st.RoundTrip = len(s.receivers), s.flow.measured
+	st.Receivers, st.RoundTrip = s.joined(), s.flow.measured
 	return st
 }
 
@@ -251,6 +253,7 @@ const (
 	receiversDue                    // receivers are looked at for silence
 	paceDue                         // the pace lets the next datagram leave
 	repairsDue                      // repairs have waited for their budget
+	newcomersDue                    // newcomers are sent a heartbeat
 	blockEnd                        // the stream has paused: the open blocks are closed
 	senderTimers                    // their number
 )
@@ -292,6 +295,8 @@ func (s *Sender) expire(now clock.Time, t senderTimer, at clock.Time) {
 		s.flow.look(s, now, now.Sub(at))
 	case repairsDue, paceDue:
 		// Whatever waits is polled now.
+	case newcomersDue:
+		s.meet(now)
 	case blockEnd:
 		s.encoding.tick(s, now)
 	}

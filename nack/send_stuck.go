@@ -122,7 +122,7 @@ func (s *Sender) asksAgain(now clock.Time, d *wire.Datagram, n *wire.Nak) {
 }
 
 // waits reports whether the stream waits for this receiver.
-func (r *receiver) waits() bool { return !r.stuck.is && !r.mute.is }
+func (r *receiver) waits() bool { return !r.new.is && !r.stuck.is && !r.mute.is }
 
 // noNumber is what no datagram's number reaches, even with what is added to it.
 const noNumber = uint64(math.MaxUint64) >> 1

@@ -62,7 +62,7 @@ func (s *Sender) again(now clock.Time) {
 
 // stays reports whether data waits for the way out. Receivers that are waited for will need it: what is sent into nothing
 // would have to be repaired.
-func (s *Sender) stays() bool { return s.p.way.Shut && s.flow.slowest && len(s.receivers) > 0 }
+func (s *Sender) stays() bool { return s.p.way.Shut && s.flow.slowest && s.joined() > 0 }
 
 // noteWay notes where the stream is when the way out is lost.
 func (s *Sender) noteWay(before buf.Way) {
@@ -76,7 +76,7 @@ func (s *Sender) noteWay(before buf.Way) {
 // stayed is the number of messages that were sent since there is no way out, and did not leave this host. Without a
 // carrier other members of this host get them: then the receivers that are known say what has arrived.
 func (s *Sender) stayed() uint64 {
-	if !s.lost.down || !s.p.way.Shut && len(s.receivers) > 0 {
+	if !s.lost.down || !s.p.way.Shut && s.joined() > 0 {
 		return 0
 	}
 	return s.messageAt(s.sent) - s.lost.message

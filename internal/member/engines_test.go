@@ -314,10 +314,18 @@ func TestMixedDatagramsAreDivided(t *testing.T) {
 	w.offer(r) // so that there is something to ask for
 	w.turn()
 	id := wire.NewStreamID(wire.NACK, 0)
+	beat := uint64(0) // what a receiver of r echoes
+	w.drop = func(x packet) bool {
+		var d wire.Datagram
+		if wire.Decode(x.data, &d) == nil && x.from == 1 && d.Frames()[0].Kind == wire.FrameHeartbeat {
+			beat = d.Frames()[0].Heartbeat().SentAt
+		}
+		return false
+	}
 	mixed := func(last uint64) packet {
 		b := wire.AppendHeader(nil, wire.Header{Cluster: testCluster, Transmitter: from, Incarnation: 1, Stream: id})
 		b = wire.AppendHeartbeat(b, wire.Heartbeat{First: 1, Last: last, FirstMessage: 1, NextMessage: last + 1, SentAt: last})
-		b = wire.AppendStatus(b, wire.Status{Origin: r.id, OriginIncarnation: 1, Next: 1, Highest: 1, Limit: 16})
+		b = wire.AppendStatus(b, wire.Status{Origin: r.id, OriginIncarnation: 1, Next: 1, Highest: 1, Limit: 16, Echo: beat})
 		wire.Seal(b)
 		return packet{77, buf.Group, b}
 	}

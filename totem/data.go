@@ -52,16 +52,19 @@ func (p *Protocol) keep(t *ring, d *wire.Datagram, m *wire.Data, g *wire.Ring, r
 	if g.Recovered {
 		s.seq = g.Number
 	}
+	from, ok := t.place(d.Transmitter, g.Origin)
 	switch {
-	case !t.members.has(d.Transmitter) || !g.Recovered && int(g.Origin) >= t.members.n:
+	case !ok || !g.Recovered && int(g.Origin) >= t.members.n:
 		return p.drop(DropForeign)
-	case s.seq <= t.bound():
-		return p.drop(DropStale)
 	case t.at(s.seq) != nil:
 		if t == p.cur {
-			p.lostOnce(t.at(s.seq)) // by another member, for a third one
-			p.tok.sentAgain(t.at(s.seq))
+			p.pace.leaves(t.at(s.seq), from, true) // for a third one
+			if s.seq > t.bound() {
+				p.tok.sentAgain(t.at(s.seq))
+			}
 		}
+		return p.drop(DropStale)
+	case s.seq <= t.bound():
 		return p.drop(DropStale)
 	case !t.accepts(s.seq):
 		return p.drop(DropRange)
@@ -81,6 +84,9 @@ func (p *Protocol) keep(t *ring, d *wire.Datagram, m *wire.Data, g *wire.Ring, r
 		return p.drop(DropLong)
 	}
 	p.stats.DataReceived++
+	if t == p.cur {
+		p.pace.leaves(&s, from, false)
+	}
 	t.put(s)
 	return nil
 }

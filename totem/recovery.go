@@ -234,6 +234,7 @@ func (p *Protocol) install(now clock.Time) {
 	p.send.newRing(p.peers.smallest(&members, p.longest))
 	p.holds.installed(now)
 	p.tok.idle = 0
+	p.pace.installed(now, p.tok.t.high)
 	p.enter(Operational, Recovered)
 	if members.n == 1 {
 		p.cancel(tokenLoss)

@@ -12,6 +12,7 @@ type slot struct {
 	buf       *buf.Buf // nil: not held
 	seq       uint64
 	origin    uint8 // its place among the ring's members
+	by        uint8 // the place of who sent it last, as far as this member saw
 	safe      bool
 	recovered bool   // carries a datagram of an older ring, and nothing for the application
 	queued    bool   // of an old ring: waits to be sent again in recovery
@@ -48,6 +49,14 @@ func (r *ring) begin(id wire.RingID, members *idSet, self wire.MemberID) {
 	r.id, r.key, r.members = id, id.Key(), *members
 	r.me, _ = members.index(self)
 	r.high, r.aru, r.delivered, r.stable, r.discarded = 0, 0, 0, 0, 0
+}
+
+// place is id's among the ring's members; guess is where it often is.
+func (r *ring) place(id wire.MemberID, guess uint8) (i int, ok bool) {
+	if i = int(guess); i < r.members.n && r.members.ids[i] == id {
+		return i, true
+	}
+	return r.members.index(id)
 }
 
 // at is datagram seq; nil when it is not held.

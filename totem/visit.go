@@ -355,7 +355,7 @@ func (p *Protocol) resend(s *slot) bool {
 	}
 	finish(b, append(mem, s.buf.Bytes()[wire.HeaderLen:]...))
 	p.out.putData(b)
-	p.lostOnce(s)
+	p.pace.leaves(s, p.cur.me, true)
 	p.tok.sentAgain(s)
 	p.stats.Retransmitted++
 	return true
@@ -418,7 +418,9 @@ func (p *Protocol) sequence(n, late int) {
 		}
 		t.high++
 		b.Retain() // for the batch; the store has the other reference
-		r.put(slot{buf: b, seq: t.high, origin: uint8(r.me), safe: g.Safe, recovered: g.Recovered, received: p.last})
+		s := slot{buf: b, seq: t.high, origin: uint8(r.me), safe: g.Safe, recovered: g.Recovered, received: p.last}
+		p.pace.leaves(&s, r.me, false)
+		r.put(s)
 		k.batch = append(k.batch, b)
 	}
 }

@@ -15,8 +15,8 @@ import (
 // Repair symbols that leave unasked count, and have a bound of their own, parityRoom.
 const (
 	repairShare  = 1.5
-	repairBase   = 256 << 10 // bytes in a burst,
-	repairLeast  = 256 << 10 // and in a second
+	repairBase   = 128 << 10 // bytes in a burst,
+	repairLeast  = 128 << 10 // and in a second
 	oldestWithin = 8192      // repairs that are looked through for the oldest one
 )
 

@@ -47,7 +47,7 @@ func TestFaultsOfLinks(t *testing.T) {
 				}
 				s.Heal()
 				s.Settle(5 * time.Second)
-				for _, v := range check.RM21(s.Log, 512<<10) {
+				for _, v := range check.RM21(s.Log, 256<<10) {
 					s.fail(v)
 				}
 			})

@@ -62,19 +62,20 @@ type arrivals struct {
 	data         uint64     // bytes of new data up to the highest datagram that it knew of
 	holds        uint64     // of pace.holds by then
 
-	phase  phase
-	since  clock.Time // of the phase
-	round  int        // of cruise, and of still
-	rates  [rateSamples]float64
-	i      int
-	rate   float64    // the largest of rates, bytes/s
-	before float64    // rate when the probe began
-	lost   float64    // what is lost at the low pace, too
-	flood  float64    // what was lost when the pace was bound
-	ours   uint64     // datagrams that this stream had sent when the pace was bound,
-	theirs uint64     // and those that had come of other members' streams
-	bound  clock.Time // when the pace last held something back
-	after  clock.Time // no bound before
+	phase   phase
+	since   clock.Time // of the phase
+	round   int        // of cruise, and of still
+	rates   [rateSamples]float64
+	i       int
+	rate    float64    // the largest of rates, bytes/s
+	before  float64    // rate when the probe began
+	lost    float64    // what is lost at the low pace, too
+	flood   float64    // what was lost when the pace was bound
+	ours    uint64     // datagrams that this stream had sent when the pace was bound,
+	theirs  uint64     // and those that had come of other members' streams
+	bound   clock.Time // when the pace last held something back
+	after   clock.Time // no bound before
+	suspect clock.Time // when too little seemed to arrive, once; 0: it did not in the last report
 }
 
 // pace bounds what a stream puts on the wire: new data, repairs and repair symbols.
@@ -143,12 +144,24 @@ func (s *Sender) arrived(now clock.Time, r *receiver, st *wire.Status, rested bo
 	}
 	fresh := data - min(a.data, data)
 	held, began := s.pace.holds != a.holds, a.at
-	a.keep(now, st, total, data, s.pace.holds)
 	if a.phase == open {
 		// The receiver compared what it knew to have been sent with what had arrived, at one moment.
 		if fresh < lossyBytes || float64(came) >= arrivesOpen*float64(fresh) || now < a.after {
+			a.keep(now, st, total, data, s.pace.holds)
 			return
 		}
+		if a.suspect == 0 {
+			// What it had heard of may still come: a heartbeat was quicker than data.
+			a.suspect = now
+			s.beat.probe(s, now, r.endpoint)
+			return
+		}
+		if now.Sub(a.suspect) < r.rtt.Smooth {
+			return
+		}
+	}
+	a.keep(now, st, total, data, s.pace.holds)
+	if a.phase == open {
 		part = float64(came) / float64(fresh)
 		a.rates = [rateSamples]float64{rate}
 		a.flood, a.lost, a.bound, a.round = 1-part, 0, now, 0
@@ -174,7 +187,7 @@ func (s *Sender) dataBelow(n uint64) uint64 {
 }
 
 func (a *arrivals) keep(now clock.Time, st *wire.Status, total, data, holds uint64) {
-	a.data = data
+	a.data, a.suspect = data, 0
 	a.clock, a.bytes, a.at, a.sent, a.holds = st.Clock, st.Arrived, now, total, holds
 }
 

@@ -203,6 +203,11 @@ func (net *network) turn(n *node) {
 		s.Buf.Release()
 	}
 	n.p.Deliver(net.now)
+	for _, s := range n.p.senders {
+		if !s.busy && !s.isIdle() {
+			net.t.Fatalf("node %d: a stream has something to do, and nobody looks at it at %v:\n%s", n.endpoint, net.now, state(n))
+		}
+	}
 	if at, ok := n.p.Deadline(); ok && at < never {
 		if at <= net.now+1 {
 			if n.idle++; n.idle > 5000 {

@@ -20,7 +20,9 @@ type Protocol struct {
 	way     buf.Way
 
 	senders []*Sender
-	turn    int // the sender whose data PollSend looks at first
+	busy    []*Sender // those with something to do: Flush, PollSend and Deliver look at no others
+	filled  int       // datagrams in the windows of all senders
+	turn    int       // the sender whose data PollSend looks at first
 
 	streams  []*stream // all that are known or end, in order of their beginning
 	ended    int       // of them, those that are not live
@@ -109,11 +111,8 @@ func New(cfg Config) *Protocol {
 func (p *Protocol) left() int {
 	pool := p.cfg.Pool
 	n, most := pool.Free()-controlSpare, pool.Count()-controlSpare-p.cfg.Reserved
-	for _, s := range p.senders {
-		n -= p.window + 1 - int(s.next-s.first)
-		most -= p.window + 1
-	}
-	return min(n, most-p.held-p.decoded)
+	windows := len(p.senders) * (p.window + 1)
+	return min(n-windows+p.filled, most-windows-p.held-p.decoded)
 }
 
 // start remembers when this Protocol first heard what time it is.
@@ -334,7 +333,7 @@ func (p *Protocol) Tick(now clock.Time) {
 
 // waiting reports whether there is something that the rate alone holds back.
 func (p *Protocol) waiting() bool {
-	for _, s := range p.senders {
+	for _, s := range p.busy {
 		if s.sendable() {
 			return true
 		}
@@ -345,9 +344,19 @@ func (p *Protocol) waiting() bool {
 // Flush closes datagrams that still have room: the command queue is empty.
 func (p *Protocol) Flush(now clock.Time) {
 	p.start(now) // a member that only listens has no other call before its first datagram
-	for _, s := range p.senders {
-		s.flush(now)
+	if len(p.busy) == 0 {
+		return
 	}
+	still := p.busy[:0]
+	for _, s := range p.busy {
+		if s.flush(now); s.isIdle() {
+			s.busy = false
+		} else {
+			still = append(still, s)
+		}
+	}
+	clear(p.busy[len(still):])
+	p.busy = still
 }
 
 // PollSend hands out the next datagram to send, with one reference that passes to the caller.
@@ -375,11 +384,11 @@ func (p *Protocol) PollSend(now clock.Time) (s buf.Send, ok bool) {
 		return buf.Send{}, false
 	}
 	// One after the other: a sender gives way after each datagram when others wait too.
-	for range p.senders {
-		t := p.senders[p.turn]
-		if p.turn++; p.turn == len(p.senders) {
+	for range p.busy {
+		if p.turn++; p.turn >= len(p.busy) {
 			p.turn = 0
 		}
+		t := p.busy[p.turn]
 		if s, ok = t.poll(now); ok {
 			p.cfg.Pacer.Spend(now, s.Buf.Len())
 			return s, true
@@ -396,7 +405,7 @@ func (p *Protocol) Deliver(now clock.Time) int {
 		p.resume(now)
 	}
 	if p.self {
-		for _, s := range p.senders {
+		for _, s := range p.busy {
 			s.deliverSelf(now)
 		}
 	}
@@ -432,6 +441,7 @@ func (p *Protocol) WantSelf(on bool) {
 	p.self = on
 	for _, s := range p.senders {
 		s.startSelf()
+		s.rouse()
 	}
 }
 
@@ -464,7 +474,7 @@ func (p *Protocol) Quiet() bool {
 	if p.next < len(p.control) {
 		return false
 	}
-	for _, s := range p.senders {
+	for _, s := range p.busy {
 		if s.encoding.waiting() || !p.closed && (s.repairs.n > 0 || s.unsent()) {
 			return false
 		}

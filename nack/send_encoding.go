@@ -146,6 +146,7 @@ func (s *Sender) stepSymbolNak(now clock.Time, d *wire.Datagram, n *wire.SymbolN
 			r.losses.unmended += uint64(min(int(need.Count), x.source))
 		}
 		if s.repairs.budget.allows(now) && x.enc.More(now, need.Block, int(need.Count), hold) {
+			s.rouse()
 			continue
 		}
 		// What there is of the block is sent again as it is.

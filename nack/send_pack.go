@@ -73,6 +73,9 @@ func (s *Sender) accepted(n int) {
 	s.stats.Messages++
 	s.p.stats.Messages++
 	s.p.stats.MessageBytes += uint64(n)
+	if !s.busy {
+		s.rouse()
+	}
 }
 
 // room is the longest payload that one datagram takes.
@@ -162,6 +165,7 @@ func (s *Sender) close(now clock.Time) {
 	s.cost += cost(n)
 	t.cost = s.cost
 	s.next++
+	s.p.filled++
 }
 
 // flush lets what is being packed leave. While other datagrams wait it stays open: it cannot

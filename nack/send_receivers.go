@@ -74,6 +74,7 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 		return s.p.drop(DropReceivers)
 	}
 	s.p.stats.StatusesReceived++
+	s.rouse()
 	r.heard, r.mute = now, muteness{}
 	r.endpoint = from
 	if r.new.is {

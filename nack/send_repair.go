@@ -119,6 +119,7 @@ func (s *Sender) ask(now clock.Time, n uint64, again bool, asker buf.Endpoint, b
 	q := &s.repairs
 	q.queue[(q.head+q.n)&s.mask] = n
 	q.n++
+	s.rouse()
 }
 
 // receiverAt is the receiver in a place of the table, if it is still the one with that address.

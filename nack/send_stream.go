@@ -58,6 +58,8 @@ type Sender struct {
 	self     *stream // own messages, on their way to Sink; nil: not wanted
 	selfNext uint64  // datagram
 
+	busy bool // it is among Protocol.busy
+
 	scheduled
 	timers [senderTimers]clock.Time
 	stats  SenderStats
@@ -109,6 +111,7 @@ func (p *Protocol) Open(now clock.Time, id wire.StreamID) *Sender {
 	s.flow.init(s)
 	s.noteWay(buf.Way{})
 	p.senders = append(p.senders, s)
+	s.rouse()
 	if p.self {
 		s.startSelf()
 	}
@@ -174,6 +177,21 @@ func (s *Sender) beginning(now clock.Time) bool {
 
 func (s *Sender) startFrame(now clock.Time) wire.Start {
 	return wire.Start{First: 1, FirstMessage: 1, Age: uint64(max(now.Sub(s.opened), 0)), Lanes: uint32(s.p.cfg.Lanes)}
+}
+
+// rouse notes that the stream may have something to do: a message, a repair or symbols to send, own messages to deliver,
+// a datagram to lay. Whatever makes one of these calls it.
+func (s *Sender) rouse() {
+	if !s.busy {
+		s.busy = true
+		s.p.busy = append(s.p.busy, s)
+	}
+}
+
+// isIdle reports whether there is nothing that Flush, PollSend or Deliver could do now, or before rouse is called again.
+func (s *Sender) isIdle() bool {
+	return s.sent == s.next && (!s.packing || s.w.Empty()) && !s.large.waiting() && s.repairs.n == 0 &&
+		!s.encoding.waiting() && (s.self == nil || s.selfNext >= s.sent)
 }
 
 // sendable reports whether a datagram may leave now, MaxRate aside.
@@ -270,6 +288,7 @@ func (s *Sender) tick(now clock.Time) {
 		s.p.schedule.remove(&s.scheduled)
 		return
 	}
+	s.rouse()
 	due := s.timers
 	for t, at := range due {
 		if at <= now && s.timers[t] == at {

@@ -31,6 +31,7 @@ func (s *Sender) reuse(n uint64) bool {
 		t.buf.Release()
 		t.buf = nil
 		s.first++
+		s.p.filled--
 	}
 	return true
 }

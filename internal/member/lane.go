@@ -27,6 +27,8 @@ type Lane struct {
 	returned uint64 // engine's thread only: of queue, when those who wait for room were last woken
 	unsent   uint64 // engine's thread only: messages that were accepted and never reached the sender
 
+	calling calling
+
 	receivers atomic.Int64
 
 	mu      sync.Mutex
@@ -117,10 +119,16 @@ func (l *Lane) Claim(topic string, kind wire.Kind, n int, safe bool) (r ring.Rec
 }
 
 // Commit queues what Claim took. It reports whether the message is accepted: it is not after Abandon.
-func (l *Lane) Commit(r ring.Record) bool { return r.CommitHeld() }
+func (l *Lane) Commit(r ring.Record) bool {
+	defer l.call()
+	return r.CommitHeld()
+}
 
 // Abort gives up what Claim took.
-func (l *Lane) Abort(r ring.Record) { r.AbortHeld() }
+func (l *Lane) Abort(r ring.Record) {
+	r.AbortHeld()
+	l.call()
+}
 
 // claim takes room in the queue. The payload's bytes lie behind the topic's.
 func (l *Lane) claim(topic string, kind wire.Kind, n int, safe bool) (r ring.Record, payload []byte, ok bool) {
@@ -142,6 +150,7 @@ func (l *Lane) Put(topic string, kind wire.Kind, payload []byte, safe bool) bool
 	}
 	copy(b, payload)
 	r.Commit()
+	l.call()
 	return true
 }
 

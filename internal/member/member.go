@@ -109,6 +109,8 @@ type Member struct {
 	topics  *topic.Cache[string]    // names that were taken from queues; first engine's thread only
 	refuses bool                    // Refuse was called
 	open    atomic.Pointer[[]*Lane] // in the order in which they were opened
+	used    []*Lane                 // of these, those whose queues are looked into; first engine's thread only
+	calls   calls                   // of the others
 }
 
 // New puts a member together. It sends nothing until its engine turns.
@@ -191,7 +193,7 @@ func (m *Member) Lane(now clock.Time, name string) (l *Lane, safe bool) {
 		m.start(now, l)
 		return l, safe
 	}
-	l.queue = ring.NewBytes(m.cfg.Queue)
+	l.queue, l.calling.all = ring.NewBytes(m.cfg.Queue), &m.calls
 	if m.refuses {
 		l.queue.Close()
 	}
@@ -209,6 +211,7 @@ func (m *Member) start(now clock.Time, l *Lane) {
 	}
 	open := append(append([]*Lane(nil), *m.open.Load()...), l)
 	m.open.Store(&open)
+	m.used = append(m.used, l)
 	m.count() // of a ring they may be known already
 }
 
@@ -248,10 +251,7 @@ func (m *Member) Drain(now clock.Time) (n int) {
 	if m.cfg.Queue == 0 {
 		return n
 	}
-	for _, l := range *m.open.Load() {
-		n += l.drain(now)
-	}
-	return n
+	return n + m.drainLanes(now)
 }
 
 // Waiting implements engine.Source. A lane whose sender is full does not count: the sender's
@@ -263,12 +263,12 @@ func (m *Member) Waiting() bool {
 	if m.cfg.Queue == 0 {
 		return false
 	}
-	for _, l := range *m.open.Load() {
+	for _, l := range m.used {
 		if !l.full && !l.queue.Empty() {
 			return true
 		}
 	}
-	return false
+	return m.calls.top.Load() != nil
 }
 
 // Settled reports whether all that was accepted has been sent and reported received by every

@@ -239,12 +239,9 @@ func (p *Protocol) stepHeartbeat(now clock.Time, d *wire.Datagram, h *wire.Heart
 		if r.Group || h.SentAt <= s.status.echo {
 			return p.drop(DropStale)
 		}
-		// What comes by unicast is read later than what comes through the group. The sender wants its echo.
+		// What comes by unicast is read later than what comes through the group. The next report echoes it.
 		p.stats.HeartbeatsHeard++
 		s.status.echo, s.status.echoAt = h.SentAt, now
-		if h.WantStatus {
-			s.report(now, s.nack && s.group.receivers <= askAll)
-		}
 		return nil
 	}
 	s.endpoint = r.From

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/totem"
 )
 
@@ -174,5 +175,50 @@ func TestRingRandomLoss(t *testing.T) {
 		if flows[1].rate < r.least*flows[0].rate {
 			t.Errorf("%v %% lost, %d senders: %v; without congestion control %v", 100*r.loss, r.senders, flows[1], flows[0])
 		}
+	}
+}
+
+// TestRingOwnMTU: the MTU of one, two or all members' interfaces is lowered under load and loss, and they learn of it 3 ms
+// later. What they have sent in the ring and cannot send again as it is, and what did not leave in these 3 ms, arrives
+// all the same: everything is delivered everywhere, and the ring stays.
+func TestRingOwnMTU(t *testing.T) {
+	seeds := uint64(20)
+	if testing.Short() {
+		seeds = 4
+	}
+	for seed := range seeds {
+		s := NewRingCluster(t, 1+seed)
+		s.Load = RingLoad{Every: 200 * time.Microsecond, Burst: 3, Size: 1400, Large: 0.1}
+		s.Start(3, Faults{Loss: 0.03, Delay: 20 * time.Microsecond})
+		s.Until(300 * time.Millisecond)
+		if !s.OneRing() {
+			t.Fatalf("no ring%s", s.Describe())
+		}
+		views := s.Members[0].Protocol.Stats().Views
+		const mtu = 1000
+		narrow := s.Members[:1+seed%3]
+		for _, m := range narrow {
+			s.Net.SetUp(m.Node, Port{MTU: mtu})
+		}
+		s.Until(303 * time.Millisecond)
+		for _, m := range narrow {
+			m.Protocol.Fit(s.Net.Now(), buf.Way{Pack: mtu - headers, Longest: mtu - headers})
+		}
+		s.Until(500 * time.Millisecond)
+		for _, m := range s.Members {
+			m.quiet = true
+		}
+		s.Until(800 * time.Millisecond)
+		var sent uint64
+		for _, m := range s.Members {
+			sent += m.Protocol.Stats().Messages
+		}
+		for i, m := range s.Members {
+			st := m.Protocol.Stats()
+			if m.Delivered != sent || st.Views != views || st.Lost > 0 || st.Impossible > 0 {
+				t.Errorf("seed %d, %d narrow: member %d delivered %d of %d, lost %d; %d views since", 1+seed, len(narrow), i, m.Delivered, sent, st.Lost, st.Views-views)
+			}
+		}
+		report(t, "seed %d, %d narrow: %d messages", 1+seed, len(narrow), sent)
 	}
 }

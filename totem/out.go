@@ -13,8 +13,9 @@ import (
 type outbox struct {
 	p    *Protocol
 	list []buf.Send
-	next int // list[next:] are left
-	data int // how many of them are data
+	next int     // list[next:] are left
+	data int     // how many of them are data
+	cut  cutting // of list[next], where that leaves in parts
 
 	// at[k]-1 is where in list the last datagram of kind k lies. It waits if that is next or later.
 	at    [latestKinds]int
@@ -113,13 +114,24 @@ func (o *outbox) poll(now clock.Time) (buf.Send, bool) {
 			o.p.arm(paceReady, pace.At())
 			return buf.Send{}, false
 		}
+		if s.Buf.Len() > o.p.whole {
+			return o.part(now, s.Buf)
+		}
+	}
+	o.taken()
+	pace.Spend(now, s.Buf.Len())
+	return s, true
+}
+
+// taken passes list[next].
+func (o *outbox) taken() {
+	if o.list[o.next].Wait {
 		o.data--
 	}
 	o.list[o.next] = buf.Send{}
 	o.next++
+	o.cut = cutting{}
 	o.skip()
-	pace.Spend(now, s.Buf.Len())
-	return s, true
 }
 
 // clear gives up what waits.
@@ -130,16 +142,17 @@ func (o *outbox) clear() {
 		}
 	}
 	clear(o.list)
-	o.list, o.next, o.data, o.at = o.list[:0], 0, 0, [latestKinds]int{}
+	o.list, o.next, o.data, o.cut, o.at = o.list[:0], 0, 0, cutting{}, [latestKinds]int{}
 }
 
 // frame begins a control datagram; mem is its header. It is nil when the pool is empty.
+// While the MTU is lowered it may become longer than what leaves, in a large ring: then the driver drops it.
 func (p *Protocol) frame() (b *buf.Buf, mem []byte) {
 	if b = p.cfg.Pool.Get(); b == nil {
 		p.stats.Drops[DropNoBuffer]++
 		return nil, nil
 	}
-	return b, wire.AppendHeader(b.Mem()[:0:min(p.longest, len(b.Mem()))], p.header())
+	return b, wire.AppendHeader(b.Mem()[:0:min(p.cfg.Datagram, len(b.Mem()))], p.header())
 }
 
 // finish seals what frame began. A frame that does not fit the buffer has been appended to other memory;

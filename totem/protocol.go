@@ -14,7 +14,8 @@ import (
 type Protocol struct {
 	cfg     Config
 	prof    Profile
-	longest int // length of the longest datagram that leaves now; cfg.Datagram, unless the interface's MTU was lowered
+	longest int // what new datagrams have at most; cfg.Datagram, unless the interface's MTU was lowered
+	whole   int // length of the longest datagram that leaves whole now
 	created bool
 	closed  bool
 	leaves  int // Leaves that are still to be sent
@@ -37,11 +38,12 @@ type Protocol struct {
 	pace congestion
 	rec  recovery
 
-	send  sendQueue
-	out   outbox
-	deliv deliverer
-	peers peers
-	holds holdDowns
+	send   sendQueue
+	out    outbox
+	deliv  deliverer
+	wholes wholes
+	peers  peers
+	holds  holdDowns
 
 	gathered clock.Time // when this member left its last ring
 	disputed clock.Time // when this member found itself in the middle for the first time since
@@ -99,7 +101,7 @@ func New(cfg Config) *Protocol {
 		cfg.Stream = Stream
 	}
 	size := StoreSize(cfg.Window, cfg.Datagram)
-	p := &Protocol{cfg: cfg, longest: cfg.Datagram, prof: cfg.Profile.withDefaults().within(cfg.Room, cfg.Datagram), cur: newRing(size), old: newRing(size)}
+	p := &Protocol{cfg: cfg, longest: cfg.Datagram, whole: cfg.Datagram, prof: cfg.Profile.withDefaults().within(cfg.Room, cfg.Datagram), cur: newRing(size), old: newRing(size)}
 	for i := range p.timers {
 		p.timers[i] = never
 	}
@@ -148,16 +150,8 @@ func (p *Protocol) Step(now clock.Time, d *wire.Datagram, r buf.Received) error 
 		return p.drop(DropFinished)
 	}
 	frames := d.Frames()
-	if len(frames) == 2 {
-		// Between kinds there is no order.
-		a, b := &frames[0], &frames[1]
-		if a.Kind == wire.FrameRing {
-			a, b = b, a
-		}
-		if a.Kind == wire.FrameData && b.Kind == wire.FrameRing {
-			m, g := a.Data(), b.Ring()
-			return p.stepData(now, d, &m, &g, r)
-		}
+	if m, g, ok := dataOfRing(frames); ok {
+		return p.stepData(now, d, &m, &g, r)
 	}
 	if len(frames) != 1 {
 		return p.drop(DropFrames)
@@ -175,6 +169,9 @@ func (p *Protocol) Step(now clock.Time, d *wire.Datagram, r buf.Received) error 
 	case wire.FrameNotice:
 		n := f.Notice()
 		return p.stepNotice(now, d, &n, r)
+	case wire.FrameData:
+		m := f.Data()
+		return p.stepPart(now, d, &m, r)
 	}
 	return p.drop(DropFrames)
 }

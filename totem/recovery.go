@@ -81,7 +81,7 @@ func (p *Protocol) recover(g *wire.Ring, seq uint64) *buf.Buf {
 		}
 		stored := s.buf.Bytes()
 		span := wire.DataSpan(stored)
-		if span+wire.RingMax > p.longest {
+		if span+wire.RingMax > p.cfg.Datagram {
 			// Its origin left no room for recovery, against the protocol. Another member may send it.
 			p.stats.Drops[DropLong]++
 			s.queued = false

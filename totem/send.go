@@ -350,9 +350,9 @@ func (q *sendQueue) fit(datagram int) {
 }
 
 // Fit makes what is sent from now on fit the way. It implements engine.Fitter. What has its number in the ring stays as
-// it is: if it is too long now, the ring's other members ask for it in vain, and form another one.
+// it is: if it is too long now, it leaves in parts (long.go).
 func (p *Protocol) Fit(_ clock.Time, w buf.Way) {
-	p.longest = min(w.Pack, p.cfg.Datagram)
+	p.longest, p.whole = min(w.Pack, p.cfg.Datagram), min(w.Longest, p.cfg.Datagram)
 	p.send.fit(p.peers.smallest(&p.cur.members, p.longest))
 }
 

@@ -472,12 +472,19 @@ func (p *Protocol) forward(now clock.Time) {
 	if b == nil {
 		return // as if it were lost on the way
 	}
+	t.n = min(t.n, p.wantedRoom())
 	var wanted [8 * wire.MaxWanted]byte
 	w := wire.Token{Ring: r.id, TokenSeq: t.seq, Seq: t.high, Aru: t.aru, AruID: t.aruID, FCC: t.fcc, Backlog: t.backlog, Recovery: t.flag,
 		Wanted: t.list(wanted[:0])}
 	finish(b, wire.AppendToken(mem, &w))
 	p.pass(now, b, t.seq, t.high)
 	p.stats.Tokens++
+}
+
+// wantedRoom is how many numbers a token that leaves now can ask for. What it leaves out is asked for in the next rotation.
+func (p *Protocol) wantedRoom() int {
+	const without = wire.HeaderLen + wire.TokenMax - 8*wire.MaxWanted
+	return min(max((p.longest-without)/8, 1), wire.MaxWanted)
 }
 
 // list writes the wanted numbers as they lie on the wire.

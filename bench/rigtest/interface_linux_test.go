@@ -121,6 +121,31 @@ func TestOwnMTU(t *testing.T) {
 	}
 }
 
+// The MTU of a member's interface is lowered and raised again, twice, while it floods a ring with messages that fill a
+// datagram: what has its number in the ring and is too long now leaves in parts. Nothing is lost, and the ring stays.
+func TestOwnMTUInARing(t *testing.T) {
+	for _, o := range over {
+		t.Run(o.name, func(t *testing.T) {
+			g := newParty(t, o.uri, blaze.Totem)
+			g.flow(t, 300*time.Millisecond, 1380)
+			views := g.channels[0].Stats().Totem.Views
+			for range 2 {
+				g.flood(t, 200*time.Millisecond, 1380)
+				g.hosts[0].IP(t, "link set v0 mtu 1000")
+				g.flood(t, 500*time.Millisecond, 1380)
+				g.hosts[0].IP(t, "link set v0 mtu 1500")
+			}
+			g.flow(t, 100*time.Millisecond, 1380)
+			g.settle(t, true)
+			s := g.channels[0].Stats()
+			t.Logf("%d messages, %d datagrams sent again, %d refused by the kernel", g.sent, s.Totem.Retransmitted, s.UDP.SendDropped)
+			if n := s.Totem.Views - views; n > 0 {
+				t.Errorf("%d rings were formed", n)
+			}
+		})
+	}
+}
+
 // While there is no way out Stats says so, and Stop says what did not leave.
 func TestStopWithoutAWay(t *testing.T) {
 	for _, o := range over {
@@ -168,13 +193,16 @@ type heard struct {
 	lost  uint64
 }
 
-func newParty(t *testing.T, uri string) *party {
+func newParty(t *testing.T, uri string, protocol ...blaze.Protocol) *party {
 	t.Helper()
 	testnet.NeedAFXDP(t)
 	g := &party{hub: testnet.NewHub(t), body: make([]byte, 2000)}
 	for i := range 3 {
 		g.hosts = append(g.hosts, g.hub.Member())
 		cfg := member.Config(uri)
+		if len(protocol) > 0 {
+			cfg.Protocol = protocol[0]
+		}
 		g.hosts[i].Do(func() {
 			ch, err := blaze.NewChannel(cfg)
 			if err != nil {
@@ -248,6 +276,16 @@ func (g *party) flow(t *testing.T, d time.Duration, size int) {
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		g.offer(t, size)
 		g.offer(t, size)
+	}
+}
+
+// flood offers as many messages as there is room for, for a while.
+func (g *party) flood(t *testing.T, d time.Duration, size int) {
+	t.Helper()
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		if !g.offer(t, size) {
+			time.Sleep(50 * time.Microsecond)
+		}
 	}
 }
 

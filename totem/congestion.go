@@ -9,9 +9,9 @@ import (
 // Congestion control of a ring (docs/decisions/congestion-control.md). The token waits behind the data of its visit, so
 // a ring does not overrun a slow link by more than a rotation's datagrams. Where these are more than its queue holds, the
 // rest is lost in each rotation, and sent again. So the datagrams of a visit follow what arrives. A member counts how
-// many datagrams of each member are sent again, and goes by the one that loses most (part). Above floodLoss it sends half
-// as many a visit for a while. If clearly fewer are lost then, the pace is bound: one datagram more with each round in
-// which no more is lost than at the low pace, a quarter less otherwise. If not, the loss is not the pace's fault, and
+// many datagrams of each member are sent again, and goes by the one that loses most (part). Above floodLoss it sends
+// half as many a visit for a while. If clearly fewer are lost then, the pace is bound: one datagram more with each round
+// in which no more is lost than at the low pace, a quarter less otherwise. If not, the loss is not the pace's fault, and
 // nothing changes for heldOff.
 const (
 	floodLoss    = 0.05 // of the datagrams that were sent: from here on the pace is looked at
@@ -25,7 +25,7 @@ const (
 	sampleWait   = 32   // visits after a change, at most, until all have what was sent before
 	lessLoss     = 0.04 // fewer are lost at the low pace by at least this and by half
 	fitsLoss     = 0.05 // more than at the low pace, and it still counts as none
-	heavyLoss    = 0.3  // so much at the low pace, while others send too: a lower one is tried; from twice as much on again
+	heavyLoss    = 0.3  // so much at the low pace, while others send too: a lower one is tried; from twice that on, again
 	maxHalvings  = 3
 	maxVain      = 3 // times in a row that less does not help: the bound was wrong
 	paceLess     = 0.75

@@ -8,10 +8,9 @@ import (
 
 // The MTU of the own interface may be lowered while datagrams that were packed for the longer one have their numbers in
 // the ring. They can neither be packed anew nor given up: the order is fixed, and this member may have delivered them.
-// So a datagram that is too long to leave is cut, and its parts leave instead. Each part is a Data without a Ring: its
-// payload is a piece of the datagram from its first byte to its last, first_message is the length of each piece but the
-// last. Members put the pieces together and take in the whole as if it had come so. A part that is lost costs the whole:
-// the token asks for it again.
+// So a datagram that is too long to leave is cut, and its parts leave instead. Each part is a Data without a Ring. Its
+// payload is a piece of the datagram; first_message is the length of each piece but the last. Members put the pieces
+// together and take in the whole as if it had come so. When a part is lost the token asks for the whole again.
 
 // partTopic is the topic of parts: a Data has one.
 const partTopic = "-"
@@ -21,11 +20,6 @@ const partLeast = 32
 
 // maxPieces bounds the parts of a datagram.
 const maxPieces = 64
-
-// cutting is a datagram that leaves in parts.
-type cutting struct {
-	at int // bytes before this have left
-}
 
 // part hands out the next part of the datagram that is first in the outbox.
 func (o *outbox) part(now clock.Time, whole *buf.Buf) (s buf.Send, ok bool) {
@@ -43,7 +37,7 @@ func (o *outbox) part(now clock.Time, whole *buf.Buf) (s buf.Send, ok bool) {
 		}
 		return o.poll(now)
 	}
-	bytes, at := whole.Bytes(), o.cut.at
+	bytes, at := whole.Bytes(), o.cut
 	m := wire.StoredData(bytes)
 	n := min(step, len(bytes)-at)
 	var w wire.DataWriter
@@ -52,7 +46,7 @@ func (o *outbox) part(now clock.Time, whole *buf.Buf) (s buf.Send, ok bool) {
 		panic("totem: a part does not fit its datagram")
 	}
 	b.Set(w.Finish())
-	if o.cut.at += n; o.cut.at == len(bytes) {
+	if o.cut += n; o.cut == len(bytes) {
 		o.taken()
 		whole.Release()
 	}
@@ -60,8 +54,8 @@ func (o *outbox) part(now clock.Time, whole *buf.Buf) (s buf.Send, ok bool) {
 	return buf.Send{Buf: b, To: buf.Group, Wait: true}, true
 }
 
-// wholes are the datagrams that are being put together. When there are too many, the one that has got no part for longest
-// is given up, and asked for again.
+// wholes are the datagrams that are being put together. When there are too many, the one that has got no part for
+// longest is given up, and asked for again.
 type wholes struct {
 	list [MaxMembers]pieces
 	ages uint64
@@ -90,7 +84,9 @@ func (p *Protocol) stepPart(now clock.Time, d *wire.Datagram, m *wire.Data, r bu
 	it.Step()
 	size, step, at := int(m.Size), int(min(m.FirstMessage, wire.MaxDatagram)), int(m.Offset)
 	switch {
-	case !m.Fragment || string(it.Topic) != partTopic || step < partLeast || size > maxPieces*step || at%step != 0 || len(it.Payload) != min(step, size-at):
+	case !m.Fragment || string(it.Topic) != partTopic || step < partLeast || size > maxPieces*step:
+		return p.drop(DropFrames)
+	case at%step != 0 || len(it.Payload) != min(step, size-at):
 		return p.drop(DropFrames)
 	case size > p.cfg.Datagram:
 		return p.drop(DropLong)
@@ -112,13 +108,14 @@ func (p *Protocol) stepPart(now clock.Time, d *wire.Datagram, m *wire.Data, r bu
 	if wire.Decode(whole, w) != nil || w.Transmitter != d.Transmitter || w.Cluster != d.Cluster || w.Stream != d.Stream {
 		return p.drop(DropMalformed)
 	}
-	data, ring, ok := dataOfRing(w.Frames())
-	if !ok {
+	data, ring := dataAndRing(w.Frames())
+	if data == nil {
 		return p.drop(DropFrames)
 	}
 	t.buf.Lend(whole)
 	r.Buf = &t.buf
-	return p.stepData(now, w, &data, &ring, r)
+	of, g := data.Data(), ring.Ring()
+	return p.stepData(now, w, &of, &g, r)
 }
 
 // find returns the pieces of a datagram, with memory for it.
@@ -143,17 +140,17 @@ func (t *wholes) find(from wire.MemberID, number uint64, size, step int) *pieces
 	return eldest
 }
 
-// dataOfRing reads the two frames of a datagram of a ring. Between kinds there is no order.
-func dataOfRing(frames []wire.Frame) (m wire.Data, g wire.Ring, ok bool) {
+// dataAndRing are the two frames of a datagram of a ring; nil: it is none. Between kinds there is no order.
+func dataAndRing(frames []wire.Frame) (data, ring *wire.Frame) {
 	if len(frames) != 2 {
-		return m, g, false
+		return nil, nil
 	}
-	a, b := &frames[0], &frames[1]
-	if a.Kind == wire.FrameRing {
-		a, b = b, a
+	data, ring = &frames[0], &frames[1]
+	if data.Kind == wire.FrameRing {
+		data, ring = ring, data
 	}
-	if a.Kind != wire.FrameData || b.Kind != wire.FrameRing {
-		return m, g, false
+	if data.Kind != wire.FrameData || ring.Kind != wire.FrameRing {
+		return nil, nil
 	}
-	return a.Data(), b.Ring(), true
+	return data, ring
 }

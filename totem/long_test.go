@@ -96,7 +96,8 @@ func TestBadParts(t *testing.T) {
 		}
 	}
 	// A datagram in parts is one of a ring, and its transmitter's own.
-	token := wire.AppendToken(wire.AppendHeader(nil, other.p.header()), &wire.Token{Ring: n.p.cur.id, TokenSeq: 1 << 40, Seq: 1})
+	token := wire.AppendHeader(nil, other.p.header())
+	token = wire.AppendToken(token, &wire.Token{Ring: n.p.cur.id, TokenSeq: 1 << 40, Seq: 1})
 	wire.Seal(token)
 	if err := part(other.id, 6, 200, "-", 0, len(token), token); !errors.Is(err, ErrFrames) {
 		t.Errorf("a token in one part: %v", err)

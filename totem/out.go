@@ -13,9 +13,9 @@ import (
 type outbox struct {
 	p    *Protocol
 	list []buf.Send
-	next int     // list[next:] are left
-	data int     // how many of them are data
-	cut  cutting // of list[next], where that leaves in parts
+	next int // list[next:] are left
+	data int // how many of them are data
+	cut  int // bytes of list[next] that have left, where that leaves in parts
 
 	// at[k]-1 is where in list the last datagram of kind k lies. It waits if that is next or later.
 	at    [latestKinds]int
@@ -130,7 +130,7 @@ func (o *outbox) taken() {
 	}
 	o.list[o.next] = buf.Send{}
 	o.next++
-	o.cut = cutting{}
+	o.cut = 0
 	o.skip()
 }
 
@@ -142,7 +142,7 @@ func (o *outbox) clear() {
 		}
 	}
 	clear(o.list)
-	o.list, o.next, o.data, o.cut, o.at = o.list[:0], 0, 0, cutting{}, [latestKinds]int{}
+	o.list, o.next, o.data, o.cut, o.at = o.list[:0], 0, 0, 0, [latestKinds]int{}
 }
 
 // frame begins a control datagram; mem is its header. It is nil when the pool is empty.

@@ -150,7 +150,8 @@ func (p *Protocol) Step(now clock.Time, d *wire.Datagram, r buf.Received) error 
 		return p.drop(DropFinished)
 	}
 	frames := d.Frames()
-	if m, g, ok := dataOfRing(frames); ok {
+	if data, ring := dataAndRing(frames); data != nil {
+		m, g := data.Data(), ring.Ring()
 		return p.stepData(now, d, &m, &g, r)
 	}
 	if len(frames) != 1 {

@@ -18,7 +18,7 @@ type calling struct {
 }
 
 // calls are the lanes of a member that were left out and called: a stack that producers push to, and that the engine takes
-// as a whole.
+// as a whole. It is no part of the Member, which a publisher that keeps its lane must not keep as well.
 type calls struct{ top atomic.Pointer[Lane] }
 
 const (

@@ -14,10 +14,10 @@ import (
 // stands for the engine looks only into lanes in use.
 func TestNoCallIsLost(t *testing.T) {
 	const lanes, each = 16, 20000
-	m := &Member{}
+	m := &Member{calls: new(calls)}
 	for range lanes {
 		l := &Lane{queue: ring.NewBytes(1 << 12)}
-		l.calling.all = &m.calls
+		l.calling.all = m.calls
 		m.used = append(m.used, l)
 	}
 	all := append([]*Lane(nil), m.used...)
@@ -74,9 +74,9 @@ func TestNoCallIsLost(t *testing.T) {
 // A message comes after the engine has looked into the queue for the last time, and before it leaves the lane out: nobody
 // calls for it.
 func TestLeftOutLaneIsEmpty(t *testing.T) {
-	m := &Member{}
+	m := &Member{calls: new(calls)}
 	l := &Lane{queue: ring.NewBytes(1 << 12)}
-	l.calling.all = &m.calls
+	l.calling.all = m.calls
 	l.calling.idle = quietTurns - 1
 	if !l.Put("t", wire.KindRaw, []byte{1}, false) {
 		t.Fatal("the queue is full")
@@ -99,10 +99,10 @@ func TestLeftOutLaneIsEmpty(t *testing.T) {
 func BenchmarkIdleLanes(b *testing.B) {
 	for _, lanes := range []int{1, 64} {
 		b.Run(fmt.Sprint(lanes), func(b *testing.B) {
-			m := &Member{}
+			m := &Member{calls: new(calls)}
 			for range lanes {
 				l := &Lane{queue: ring.NewBytes(1 << 12)}
-				l.calling.all = &m.calls
+				l.calling.all = m.calls
 				m.used = append(m.used, l)
 			}
 			for range 2 * quietTurns {

@@ -110,13 +110,13 @@ type Member struct {
 	refuses bool                    // Refuse was called
 	open    atomic.Pointer[[]*Lane] // in the order in which they were opened
 	used    []*Lane                 // of these, those whose queues are looked into; first engine's thread only
-	calls   calls                   // of the others
+	calls   *calls                  // of the others
 }
 
 // New puts a member together. It sends nothing until its engine turns.
 func New(cfg Config) *Member {
 	ring := cfg.uses(wire.Totem)
-	m := &Member{cfg: cfg, table: cfg.Table, wanted: lanes.NewListener(cfg.Filter, cfg.Lanes, ring || cfg.Group != nil || cfg.ClusterRing != nil), group: newGrouping(cfg.Group, cfg.Incarnation), lanes: map[wire.StreamID]*Lane{}, topics: topic.NewCache[string](MaxCachedTopics)}
+	m := &Member{cfg: cfg, table: cfg.Table, wanted: lanes.NewListener(cfg.Filter, cfg.Lanes, ring || cfg.Group != nil || cfg.ClusterRing != nil), group: newGrouping(cfg.Group, cfg.Incarnation), lanes: map[wire.StreamID]*Lane{}, topics: topic.NewCache[string](MaxCachedTopics), calls: new(calls)}
 	m.open.Store(new([]*Lane))
 	m.wanted.Want(m.table.patterns())
 	m.pacer = core.NewPacer(cfg.MaxRate, cfg.Driver.Datagram())
@@ -193,7 +193,7 @@ func (m *Member) Lane(now clock.Time, name string) (l *Lane, safe bool) {
 		m.start(now, l)
 		return l, safe
 	}
-	l.queue, l.calling.all = ring.NewBytes(m.cfg.Queue), &m.calls
+	l.queue, l.calling.all = ring.NewBytes(m.cfg.Queue), m.calls
 	if m.refuses {
 		l.queue.Close()
 	}

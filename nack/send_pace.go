@@ -128,6 +128,14 @@ func (s *Sender) arrived(now clock.Time, r *receiver, st *wire.Status, rested bo
 		return
 	}
 	total, data := s.pace.sent+a.direct, s.dataBelow(r.highest)
+	if r.noGroup.asks > 1 {
+		// What goes to the group does not come there at any pace, and what goes to it by unicast does.
+		a.keep(now, st, total, data, s.pace.holds)
+		if a.phase != open {
+			s.freePace(now, r)
+		}
+		return
+	}
 	if a.clock == 0 || st.Clock < a.clock || st.Arrived < a.bytes || now.Sub(a.at) > sampleMax || rested {
 		a.keep(now, st, total, data, s.pace.holds)
 		return

@@ -264,6 +264,6 @@ func (s *stream) appendStatus(now clock.Time, mem []byte) ([]byte, buf.Endpoint)
 		Echo: st.echo, Held: uint32(held),
 		Missed: s.decoding.lost(st.missed), Gone: st.gone,
 		Pause: uint32(st.promised / time.Microsecond), Arrived: st.arrived, Clock: clockOf(s, now),
-		Every: uint32(min(st.every, 1<<31)),
+		Every: uint32(min(st.every, 1<<31)), NoGroup: s.ways.only,
 	}), s.endpoint
 }

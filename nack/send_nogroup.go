@@ -15,6 +15,7 @@ type noGroup struct {
 	asks  uint8      // such requests in a row
 	since clock.Time // the first of them
 	told  bool
+	says  bool       // its last report says so; older versions do not
 	blind clock.Time // since when it has noticed nothing new, although there is; 0: it has
 }
 
@@ -36,7 +37,7 @@ func (s *Sender) lacksGroup(now clock.Time, d *wire.Datagram, n *wire.Nak, from 
 	g, ok := again.Next()
 	switch {
 	case anew || from.Group:
-		k.asks, k.told = 0, false
+		k.asks, k.told = 0, k.says
 	case !ok || g.First < s.first || g.First >= s.sent || s.slots[g.First&s.mask].repaired != 0:
 	default:
 		if k.asks == 0 {
@@ -47,6 +48,18 @@ func (s *Sender) lacksGroup(now clock.Time, d *wire.Datagram, n *wire.Nak, from 
 			s.p.event(ReceiverNoGroup, r.member, r.endpoint, s.id)
 		}
 	}
+}
+
+// saysNoGroup takes in whether a receiver reports that multicast does not get through to it.
+func (s *Sender) saysNoGroup(r *receiver, yes bool) {
+	k := &r.noGroup
+	if yes && !k.told {
+		s.p.event(ReceiverNoGroup, r.member, r.endpoint, s.id)
+	}
+	if k.told = k.told || yes; k.says && !yes {
+		k.told = false // it may be told again
+	}
+	k.says = yes
 }
 
 // notices answers a report of a receiver that has noticed nothing new for a while, although there is, by unicast:

@@ -128,7 +128,7 @@ func (s *Sender) arrived(now clock.Time, r *receiver, st *wire.Status, rested bo
 		return
 	}
 	total, data := s.pace.sent+a.direct, s.dataBelow(r.highest)
-	if r.noGroup.asks > 1 {
+	if st.NoGroup {
 		// What goes to the group does not come there at any pace, and what goes to it by unicast does.
 		a.keep(now, st, total, data, s.pace.holds)
 		if a.phase != open {

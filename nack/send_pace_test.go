@@ -44,21 +44,21 @@ func TestOneBadSampleFreesNoPace(t *testing.T) {
 // Of a receiver that multicast does not reach only what goes to it by unicast arrives. That is no queue that is full: with a
 // pace that followed it the stream, and the repairs that are all it gets, came to a stand.
 func TestBlockedMulticastBindsNoPace(t *testing.T) {
-	for _, asks := range []uint8{0, noGroupAsks} {
+	for _, blocked := range []bool{false, true} {
 		net, sender, s := pairOf(t, 2, wire.NACK)
 		r := &s.receivers[0]
-		r.noGroup.asks, net.nodes[1].down = asks, true // its reports are written here
+		net.nodes[1].down = true // its reports are written here
 		bound := false
 		for i := range uint64(10) {
 			net.offer(sender, s, 200, 1000)
 			net.run(20 * time.Millisecond)
-			st := wire.Status{Highest: s.sent, Arrived: 1 + i, Clock: 1e12 + i*20e6}
+			st := wire.Status{Highest: s.sent, Arrived: 1 + i, Clock: 1e12 + i*20e6, NoGroup: blocked}
 			r.highest = s.sent
 			s.arrived(net.now, r, &st, false)
 			bound = bound || r.arrivals.phase != open
 		}
-		if bound != (asks == 0) {
-			t.Errorf("after %d requests of one that multicast does not reach the pace is bound: %v", asks, bound)
+		if bound == blocked {
+			t.Errorf("multicast does not get through: %v, and the pace is bound: %v", blocked, bound)
 		}
 		net.done()
 	}

@@ -91,6 +91,7 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 		r.next = st.Next
 	}
 	s.notices(now, r, min(st.Highest, s.sent), from)
+	s.saysNoGroup(r, st.NoGroup)
 	was := r.highest
 	r.highest = max(r.highest, min(st.Highest, s.sent)) // it may have been told of more than there is
 	r.every = uint64(st.Every)

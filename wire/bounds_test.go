@@ -300,7 +300,7 @@ func TestSizes(t *testing.T) {
 	if n := len(AppendStatus(nil, Status{})); n != StatusLen {
 		t.Errorf("status of %d bytes", n)
 	}
-	if n := len(AppendStatus(nil, Status{Pause: 1, Arrived: 1, Clock: 1, Every: 1})); n != StatusMax {
+	if n := len(AppendStatus(nil, Status{Pause: 1, Arrived: 1, Clock: 1, Every: 1, NoGroup: true})); n != StatusMax {
 		t.Errorf("longest status of %d bytes", n)
 	}
 	if n := len(AppendStart(nil, Start{})); n != StartLen {

@@ -201,7 +201,7 @@ func (m *maker) datagram() plain {
 				h.First, h.NextMessage = m.u64(1, h.Last+1), m.u64(h.FirstMessage, last)
 				p.Frames = append(p.Frames, h)
 			case FrameStatus:
-				s := Status{Origin: m.id(), OriginIncarnation: m.u32(), Next: m.u64(1, last), Room: m.u32(), Echo: m.u64(0, last), Held: m.u32(), Missed: m.u64(0, last), Gone: m.u64(0, last), Pause: uint32(m.n(3)), Arrived: uint64(m.n(3)), Clock: uint64(m.n(3)), Every: uint32(m.n(3))}
+				s := Status{Origin: m.id(), OriginIncarnation: m.u32(), Next: m.u64(1, last), Room: m.u32(), Echo: m.u64(0, last), Held: m.u32(), Missed: m.u64(0, last), Gone: m.u64(0, last), Pause: uint32(m.n(3)), Arrived: uint64(m.n(3)), Clock: uint64(m.n(3)), Every: uint32(m.n(3)), NoGroup: m.n(2) == 1}
 				s.Highest, s.Limit = m.u64(s.Next, last), m.u64(s.Next, last)
 				p.Frames = append(p.Frames, s)
 			case FrameStart:

@@ -329,7 +329,7 @@ func referenceStatus(f *wirepb.Status) (any, error) {
 	}
 	return Status{
 		Origin: member(f.Origin), OriginIncarnation: *f.OriginIncarnation, Next: *f.Next, Highest: *f.Highest, Limit: *f.Limit,
-		Room: *f.Room, Echo: *f.Echo, Held: *f.Held, Missed: *f.Missed, Gone: *f.Gone, Pause: f.GetPause(), Arrived: f.GetArrived(), Clock: f.GetClock(), Every: f.GetEvery(),
+		Room: *f.Room, Echo: *f.Echo, Held: *f.Held, Missed: *f.Missed, Gone: *f.Gone, Pause: f.GetPause(), Arrived: f.GetArrived(), Clock: f.GetClock(), Every: f.GetEvery(), NoGroup: f.GetNoGroup(),
 	}, outside(f.Pause == nil || *f.Pause >= 1, f.Arrived == nil || *f.Arrived >= 1, f.Clock == nil || *f.Clock >= 1, f.Every == nil || *f.Every >= 1, len(f.Origin) == 16, *f.Next >= 1, *f.Highest >= *f.Next, *f.Limit >= *f.Next)
 }
 

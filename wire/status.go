@@ -26,31 +26,36 @@ type Status struct {
 	// Every is after how many bytes of the stream it reports, counted as Heartbeat.Every is. 0: not given, older members
 	// do not send it.
 	Every uint32
+
+	// NoGroup says that the sender's multicast does not get through and unicast does: all of the stream is asked for by
+	// unicast.
+	NoGroup bool
 }
 
-// StatusLen is the length of a status frame in bytes; StatusMax is it with Pause, Arrived, Clock and Every.
+// StatusLen is the length of a status frame in bytes; StatusMax is it with Pause, Arrived, Clock, Every and NoGroup.
 const (
 	StatusLen = 2 + statusBody
-	StatusMax = StatusLen + 5 + 2*9 + 5
+	StatusMax = StatusLen + 5 + 2*9 + 5 + 2
 
 	statusBody = 18 + 3*5 + 6*9
 )
 
 var statusLayout = newLayout(statusInRange,
-	memberID,          // origin
-	fixed32,           // origin_incarnation
-	fixed64,           // next
-	fixed64,           // highest
-	fixed64,           // limit
-	fixed32,           // room
-	fixed64,           // echo
-	fixed32,           // held
-	fixed64,           // missed
-	fixed64,           // gone
-	optional(fixed32), // pause
-	optional(fixed64), // arrived
-	optional(fixed64), // clock
-	optional(fixed32), // every
+	memberID,                        // origin
+	fixed32,                         // origin_incarnation
+	fixed64,                         // next
+	fixed64,                         // highest
+	fixed64,                         // limit
+	fixed32,                         // room
+	fixed64,                         // echo
+	fixed32,                         // held
+	fixed64,                         // missed
+	fixed64,                         // gone
+	optional(fixed32),               // pause
+	optional(fixed64),               // arrived
+	optional(fixed64),               // clock
+	optional(fixed32),               // every
+	optional(field{kind: kindTrue}), // no_group
 ).withLooseTail()
 
 // AppendStatus appends s as one frame. It checks nothing: a receiver refuses values outside
@@ -68,6 +73,9 @@ func AppendStatus(dst []byte, s Status) []byte {
 	}
 	if s.Every != 0 {
 		body += 5
+	}
+	if s.NoGroup {
+		body += 2
 	}
 	dst = append(dst, fieldStatus<<3|typeBytes, body)
 	dst = appendMember(dst, 1, s.Origin)
@@ -91,6 +99,9 @@ func AppendStatus(dst []byte, s Status) []byte {
 	}
 	if s.Every != 0 {
 		dst = appendFixed32(dst, 14, s.Every)
+	}
+	if s.NoGroup {
+		dst = append(dst, 15<<3|typeVarint, 1)
 	}
 	return dst
 }
@@ -123,5 +134,6 @@ func loadStatus(p *parts) Status {
 		Arrived:           looseNumber(p.tail, 12),
 		Clock:             looseNumber(p.tail, 13),
 		Every:             uint32(looseNumber(p.tail, 14)),
+		NoGroup:           looseField(p.tail, 15) != nil,
 	}
 }

@@ -777,9 +777,11 @@ type Status struct {
 	Pause             *uint32                `protobuf:"fixed32,11,opt,name=pause,proto3,oneof" json:"pause,omitempty"`                                                 // µs, 1 or more: on an idle stream the next Status comes no later; missing: as often as ever
 	// 1 or more, both or none: bytes of the stream's datagrams with data or repair symbols that arrived so far, also
 	// those that came twice, and when that was, ns of the receiver's clock.
-	Arrived       *uint64 `protobuf:"fixed64,12,opt,name=arrived,proto3,oneof" json:"arrived,omitempty"`
-	Clock         *uint64 `protobuf:"fixed64,13,opt,name=clock,proto3,oneof" json:"clock,omitempty"`
-	Every         *uint32 `protobuf:"fixed32,14,opt,name=every,proto3,oneof" json:"every,omitempty"` // bytes, 1 or more, counted as Heartbeat.every is: it reports whenever so much has come
+	Arrived *uint64 `protobuf:"fixed64,12,opt,name=arrived,proto3,oneof" json:"arrived,omitempty"`
+	Clock   *uint64 `protobuf:"fixed64,13,opt,name=clock,proto3,oneof" json:"clock,omitempty"`
+	Every   *uint32 `protobuf:"fixed32,14,opt,name=every,proto3,oneof" json:"every,omitempty"` // bytes, 1 or more, counted as Heartbeat.every is: it reports whenever so much has come
+	// The sender's multicast does not get through to it, unicast does: it asks for all of the stream by unicast.
+	NoGroup       *bool `protobuf:"varint,15,opt,name=no_group,json=noGroup,proto3,oneof" json:"no_group,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -910,6 +912,13 @@ func (x *Status) GetEvery() uint32 {
 		return *x.Every
 	}
 	return 0
+}
+
+func (x *Status) GetNoGroup() bool {
+	if x != nil && x.NoGroup != nil {
+		return *x.NoGroup
+	}
+	return false
 }
 
 // Start says where a stream begins. It travels alone and with the stream's first datagrams.
@@ -4661,7 +4670,7 @@ const file_blaze_proto_rawDesc = "" +
 	"\x06_pauseB\n" +
 	"\n" +
 	"\b_evictedB\b\n" +
-	"\x06_every\"\xb7\x04\n" +
+	"\x06_every\"\xe4\x04\n" +
 	"\x06Status\x12\x1b\n" +
 	"\x06origin\x18\x01 \x01(\fH\x00R\x06origin\x88\x01\x01\x122\n" +
 	"\x12origin_incarnation\x18\x02 \x01(\aH\x01R\x11originIncarnation\x88\x01\x01\x12\x17\n" +
@@ -4678,7 +4687,8 @@ const file_blaze_proto_rawDesc = "" +
 	"R\x05pause\x88\x01\x01\x12\x1d\n" +
 	"\aarrived\x18\f \x01(\x06H\vR\aarrived\x88\x01\x01\x12\x19\n" +
 	"\x05clock\x18\r \x01(\x06H\fR\x05clock\x88\x01\x01\x12\x19\n" +
-	"\x05every\x18\x0e \x01(\aH\rR\x05every\x88\x01\x01B\t\n" +
+	"\x05every\x18\x0e \x01(\aH\rR\x05every\x88\x01\x01\x12\x1e\n" +
+	"\bno_group\x18\x0f \x01(\bH\x0eR\anoGroup\x88\x01\x01B\t\n" +
 	"\a_originB\x15\n" +
 	"\x13_origin_incarnationB\a\n" +
 	"\x05_nextB\n" +
@@ -4694,7 +4704,8 @@ const file_blaze_proto_rawDesc = "" +
 	"\n" +
 	"\b_arrivedB\b\n" +
 	"\x06_clockB\b\n" +
-	"\x06_every\"\xac\x01\n" +
+	"\x06_everyB\v\n" +
+	"\t_no_group\"\xac\x01\n" +
 	"\x05Start\x12\x19\n" +
 	"\x05first\x18\x01 \x01(\x06H\x00R\x05first\x88\x01\x01\x12(\n" +
 	"\rfirst_message\x18\x02 \x01(\x06H\x01R\ffirstMessage\x88\x01\x01\x12\x15\n" +

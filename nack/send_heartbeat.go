@@ -25,6 +25,7 @@ const (
 	beatRate  = 90
 	beatShare = 0.09
 	beatDepth = 10
+	beatSpare = 3 // of these stay for single receivers: those to the group would take all in a stream of single messages
 
 	// With up to askAll receivers every quick heartbeat asks for statuses.
 	askAll = 4
@@ -95,10 +96,10 @@ func (b *beat) hurry(s *Sender, now clock.Time) {
 	}
 }
 
-// take spends a token of the heartbeat budget.
-func (b *beat) take(now clock.Time) (at clock.Time, ok bool) {
+// take spends a token of the heartbeat budget, in which so many have to stay.
+func (b *beat) take(now clock.Time, stay float64) (at clock.Time, ok bool) {
 	rate := max(beatRate, beatShare*b.data.perSecond(now))
-	return b.budget.take(now, rate, beatDepth)
+	return b.budget.takeAbove(now, rate, beatDepth, stay)
 }
 
 // send queues a heartbeat, within the budget.
@@ -106,7 +107,7 @@ func (b *beat) send(s *Sender, now clock.Time, ask bool) (at clock.Time, ok bool
 	if b.since >= beatsSoon && now.Sub(b.last) < soon {
 		return b.last.Add(soon), false
 	}
-	if at, ok = b.take(now); !ok {
+	if at, ok = b.take(now, beatSpare); !ok {
 		return at, false
 	}
 	b.since++
@@ -123,7 +124,7 @@ func (b *beat) probe(s *Sender, now clock.Time, to buf.Endpoint) (at clock.Time,
 	if b.since >= beatsSoon && now.Sub(b.last) < soon {
 		return b.last.Add(soon), false
 	}
-	if at, ok = b.take(now); ok {
+	if at, ok = b.take(now, 0); ok {
 		b.since++
 		s.p.queue(control{kind: sendProbe, sender: s, to: to})
 	}

@@ -146,7 +146,7 @@ func (s *Sender) tellOutcast(now clock.Time, o *outcast, to buf.Endpoint) {
 	if o.told != 0 && now.Sub(o.told) < tellEvery {
 		return
 	}
-	if _, ok := s.beat.take(now); ok {
+	if _, ok := s.beat.take(now, 0); ok {
 		o.told = now
 		s.p.queue(control{kind: sendProbe, sender: s, to: to, evicted: true})
 	}

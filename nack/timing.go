@@ -18,10 +18,15 @@ type bucket struct {
 // take takes a token; without one it returns when the next comes. perSecond and depth may
 // change from call to call.
 func (b *bucket) take(now clock.Time, perSecond, depth float64) (at clock.Time, ok bool) {
+	return b.takeAbove(now, perSecond, depth, 0)
+}
+
+// takeAbove is take where so many tokens have to stay for others.
+func (b *bucket) takeAbove(now clock.Time, perSecond, depth, stay float64) (at clock.Time, ok bool) {
 	b.tokens = min(depth, b.tokens+perSecond*float64(now-b.last)/1e9)
 	b.last = now
-	if b.tokens < 1 {
-		return now + clock.Time((1-b.tokens)/perSecond*1e9) + 1, false
+	if b.tokens < 1+stay {
+		return now + clock.Time((1+stay-b.tokens)/perSecond*1e9) + 1, false
 	}
 	b.tokens--
 	return now, true

@@ -4,6 +4,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/activeblaze/blaze/wire"
 	"time"
 
 	"github.com/activeblaze/blaze/clock"
@@ -75,4 +77,19 @@ func TestBucketAndMeter(t *testing.T) {
 	if n := m.perSecond(now.Add(5 * time.Second)); n != 0 {
 		t.Errorf("%v after 5 s of silence", n)
 	}
+}
+
+// However many heartbeats go to the group, one for a single receiver may leave: in a stream of single messages one follows
+// each of them, and a receiver that multicast did not reach was taken for gone.
+func TestHeartbeatsForOneHaveRoom(t *testing.T) {
+	net, _, s := pairOf(t, 2, wire.NACK)
+	for sent := true; sent; {
+		s.beat.since = 0
+		_, sent = s.beat.send(s, net.now, false)
+	}
+	s.beat.since = 0
+	if _, ok := s.beat.probe(s, net.now, net.nodes[1].endpoint); !ok {
+		t.Error("a heartbeat for one receiver has no room beside those to the group")
+	}
+	net.done()
 }

@@ -1,0 +1,31 @@
+package nack
+
+import (
+	"time"
+
+	"github.com/activeblaze/blaze/clock"
+)
+
+// A stream that waits for all of its receivers gives back what all have reported, but for the last recent datagrams. Then
+// datagrams are packed into buffers that are still in the processor's cache: a whole window of them never is. Where a
+// receiver is known that the stream does not wait for, or was until lately, that one may need more: the whole window stays.
+const (
+	recent   = 256
+	lateNeed = 30 * time.Second // after a receiver was evicted
+)
+
+// giveBack gives back what no receiver needs any more.
+func (s *Sender) giveBack(now clock.Time) {
+	f := &s.flow
+	if !f.slowest || f.young || f.waited == 0 || f.waited != len(s.receivers) || len(s.outcasts) > 0 || now < s.whole {
+		return
+	}
+	keep := uint64(recent)
+	if s.encoding != nil {
+		keep = max(keep, 2*uint64(s.encoding.source*s.encoding.stride))
+	}
+	end := min(s.disposable(), s.sent-min(s.sent, keep))
+	for s.first < end {
+		s.drop()
+	}
+}

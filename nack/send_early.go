@@ -6,7 +6,7 @@ import (
 	"github.com/activeblaze/blaze/clock"
 )
 
-// A stream that waits for all of its receivers gives back what all have reported, but for the last recent datagrams. Then
+// A stream that waits for all of its receivers gives back what all have reported, but for the last recent of that. Then
 // datagrams are packed into buffers that are still in the processor's cache: a whole window of them never is. Where a
 // receiver is known that the stream does not wait for, or was until lately, that one may need more: the whole window stays.
 const (
@@ -24,8 +24,7 @@ func (s *Sender) giveBack(now clock.Time) {
 	if s.encoding != nil {
 		keep = max(keep, 2*uint64(s.encoding.source*s.encoding.stride))
 	}
-	end := min(s.disposable(), s.sent-min(s.sent, keep))
-	for s.first < end {
+	for end := s.disposable(); s.first+keep < end; {
 		s.drop()
 	}
 }

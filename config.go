@@ -91,8 +91,9 @@ type Config struct {
 	// long as the receiver lives. With FlowControl Fastest it has no meaning.
 	SlowestFor time.Duration
 
-	// CongestionControl decides whether the pace of NACK, Hybrid and Totem follows what arrives. The default is
-	// CongestionAuto.
+	// CongestionControl decides whether the pace of NACK, Hybrid and Totem follows what arrives, and whether
+	// NACK and Hybrid let no more be in flight than the rate needs: what stands in receivers' sockets is delay. A burst
+	// after idleness leaves at once, as large as the receivers' room. The default is CongestionAuto.
 	CongestionControl CongestionControl
 
 	// RepairTimeout bounds how long a receiver under NACK or Hybrid asks for what is missing, from its first request for

@@ -147,7 +147,8 @@ func (s Sync) MarshalText() ([]byte, error) { return marshalName("sync", syncNam
 // UnmarshalText reads what MarshalText writes, in any case.
 func (s *Sync) UnmarshalText(text []byte) error { return unmarshalName("sync", syncNames, s, text) }
 
-// CongestionControl decides whether a sender's pace follows what arrives at its receivers.
+// CongestionControl decides whether a sender's pace follows what arrives at its receivers, and whether it lets no more be
+// in flight to them than that rate needs.
 type CongestionControl uint8
 
 // The rules. CongestionAuto is the default.

@@ -46,7 +46,8 @@
 //     it too. A repeated request therefore does not suppress other receivers' requests.
 //   - The group's round trip is measured with heartbeats and statuses only. RFC 5740's
 //     congestion control is replaced by a window that the slowest receiver moves, and by a
-//     pace that follows what arrives where much does not (docs/decisions/congestion-control.md).
+//     pace that follows what arrives where much does not (docs/decisions/congestion-control.md). In
+//     flight is what the rate needs, and not what sockets hold (docs/decisions/in-flight.md).
 //   - A receiver counts when it has echoed a heartbeat (send_newcomers.go): NORM believes every report.
 //   - Reports and heartbeats of an idle stream become ever more rare, and each says when the next one
 //     comes: silence is judged by that. NORM and PGM keep to one rate.

@@ -6,7 +6,7 @@ import (
 	"github.com/activeblaze/blaze/clock"
 )
 
-// A stream that waits for all of its receivers gives back what all have reported, but for the last recent of that. Then
+// A stream that waits for all of its receivers gives back what all have reported, but for the newest of that. Then
 // datagrams are packed into buffers that are still in the processor's cache: a whole window of them never is. Where a
 // receiver is known that the stream does not wait for, or was until lately, that one may need more: the whole window stays.
 const (

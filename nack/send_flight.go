@@ -34,7 +34,6 @@ const (
 	flightProbe   = 16                     // the round trip is measured anew with that part of the bound, each flightHolds,
 	flightRarely  = 16 * time.Second       // and ever more rarely if it is no shorter
 	flightSlowest = 32                     // rounds at most until no more than that is in flight
-	flightRates   = 8
 )
 
 // flight is what a stream lets be in flight to the slowest receiver.
@@ -55,8 +54,7 @@ type flight struct {
 	low   uint64 // least that was in flight when a report came
 	dry   uint64 // reports that found nothing in flight, and data held back
 
-	rates [flightRates]float64 // bytes/s at which it was taken, of the last rounds
-	i     int
+	rates peak // at which it was taken, of the last rounds
 }
 
 // paused ends the bound if nothing is in flight: nothing has been sent for flightPause.
@@ -129,12 +127,7 @@ func (fl *flight) begin(now clock.Time, noticed uint64) {
 // judge sets the bound by what a round has shown, in which the slowest receiver took so many bytes.
 func (fl *flight) judge(s *Sender, now clock.Time, took uint64, d time.Duration) {
 	f := &s.flow
-	rate := float64(took) / d.Seconds()
-	fl.rates[fl.i] = rate
-	fl.i = (fl.i + 1) % flightRates
-	for _, v := range fl.rates {
-		rate = max(rate, v)
-	}
+	rate := fl.rates.add(float64(took) / d.Seconds())
 	least := flightLeast + uint64(f.waited-1)*flightEach
 	target := max(least, uint64(rate*flightTrips*f.quickest.Seconds()))
 	switch {
@@ -142,7 +135,7 @@ func (fl *flight) judge(s *Sender, now clock.Time, took uint64, d time.Duration)
 		fl.bound = 0 // a receiver's round trip is not known, or it does not say when it reports
 	case fl.bound == 0:
 		if fl.low > target {
-			*fl = flight{bound: target, held: now, pause: flightHolds, told: fl.told, rates: fl.rates, i: fl.i}
+			*fl = flight{bound: target, held: now, pause: flightHolds, told: fl.told, rates: fl.rates}
 		}
 	case now.Sub(fl.held) >= flightIdle:
 		fl.bound = 0

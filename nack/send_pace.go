@@ -32,11 +32,10 @@ const (
 	grows        = 1.15 // of a probe: more arrives for it
 	fits         = 0.05 // more is lost in a probe than otherwise, and it still counts as none
 	unboundFor   = time.Second
-	lostMost     = 0.2             // more than that a low pace does not lose without another reason
-	heldOff      = 5 * time.Second // after loss that no pace changes
-	othersFor    = time.Second     // that others have
-	rateMin      = 125_000.0       // bytes/s: no report makes a stream slower
-	rateSamples  = 8
+	lostMost     = 0.2                    // more than that a low pace does not lose without another reason
+	heldOff      = 5 * time.Second        // after loss that no pace changes
+	othersFor    = time.Second            // that others have
+	rateMin      = 125_000.0              // bytes/s: no report makes a stream slower
 	paceBurst    = 16 << 10               // bytes that may leave at once,
 	paceTick     = time.Millisecond       // or what the rate gives in this time
 	paceLate     = 200 * time.Microsecond // the timer's slack
@@ -65,8 +64,7 @@ type arrivals struct {
 	phase   phase
 	since   clock.Time // of the phase
 	round   int        // of cruise, and of still
-	rates   [rateSamples]float64
-	i       int
+	rates   peak
 	rate    float64    // the largest of rates, bytes/s
 	before  float64    // rate when the probe began
 	lost    float64    // what is lost at the low pace, too
@@ -167,11 +165,8 @@ func (s *Sender) arrived(now clock.Time, r *receiver, st *wire.Status, rested bo
 		if now.Sub(a.suspect) < r.rtt.Smooth {
 			return
 		}
-	}
-	a.keep(now, st, total, data, s.pace.holds)
-	if a.phase == open {
 		part = float64(came) / float64(fresh)
-		a.rates = [rateSamples]float64{rate}
+		a.rates.begin(rate)
 		a.flood, a.lost, a.bound, a.round = 1-part, 0, now, 0
 		a.ours, a.theirs = s.sent+s.stats.Repairs, s.p.stats.DataReceived
 		s.enterPhase(now, r, still)
@@ -179,6 +174,7 @@ func (s *Sender) arrived(now clock.Time, r *receiver, st *wire.Status, rested bo
 		s.encoding.forget()
 		s.p.event(PaceBound, r.member, r.endpoint, s.id)
 	}
+	a.keep(now, st, total, data, s.pace.holds)
 	a.sample(rate, held)
 	s.advancePace(now, r, 1-part, held, began)
 	s.pace.stale = true
@@ -208,13 +204,7 @@ func (a *arrivals) sample(rate float64, held bool) {
 	if (a.phase == drain || a.phase == still) && rate < a.rate {
 		return // the pace made it so
 	}
-	a.rates[a.i] = rate
-	a.i = (a.i + 1) % rateSamples
-	a.rate = 0
-	for _, v := range a.rates {
-		a.rate = max(a.rate, v)
-	}
-	a.rate = max(a.rate, rateMin)
+	a.rate = max(a.rates.add(rate), rateMin)
 }
 
 // enterPhase begins a phase of a receiver's arrivals.
@@ -289,7 +279,8 @@ func (s *Sender) othersSend(a *arrivals) bool {
 
 // freePace ends the bound that a receiver sets.
 func (s *Sender) freePace(now clock.Time, r *receiver) {
-	r.arrivals.phase, r.arrivals.rate, r.arrivals.rates = open, 0, [rateSamples]float64{}
+	r.arrivals.phase, r.arrivals.rate = open, 0
+	r.arrivals.rates.begin(0)
 	s.pace.stale = true
 	s.setPace(now)
 	s.p.event(PaceFree, r.member, r.endpoint, s.id)

@@ -73,9 +73,7 @@ func (s *Sender) accepted(n int) {
 	s.stats.Messages++
 	s.p.stats.Messages++
 	s.p.stats.MessageBytes += uint64(n)
-	if !s.busy {
-		s.rouse()
-	}
+	s.rouse()
 }
 
 // room is the longest payload that one datagram takes.

@@ -3,6 +3,7 @@ package nack
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/activeblaze/blaze/clock"
@@ -103,3 +104,21 @@ func backoff(rnd *rand.Rand, groupRTT time.Duration, receivers int) time.Duratio
 // holdOff is how long a receiver waits for a repair that another one asked for, before it takes part in another
 // round of NAKs: (K + 2) round trips (RFC 5401, section 5.2, NACK_HOLDOFF).
 func holdOff(groupRTT time.Duration) time.Duration { return (backoffFactor + 2) * groupRTT }
+
+// peak is the largest of the last peakSamples rates, bytes/s.
+type peak struct {
+	rates [peakSamples]float64
+	i     int
+}
+
+const peakSamples = 8
+
+// begin forgets all but one rate.
+func (p *peak) begin(rate float64) { p.rates = [peakSamples]float64{rate} }
+
+// add takes in a rate and returns the largest.
+func (p *peak) add(rate float64) float64 {
+	p.rates[p.i] = rate
+	p.i = (p.i + 1) % peakSamples
+	return slices.Max(p.rates[:])
+}

@@ -211,7 +211,9 @@ func (m *Member) start(now clock.Time, l *Lane) {
 	}
 	open := append(append([]*Lane(nil), *m.open.Load()...), l)
 	m.open.Store(&open)
-	m.used = append(m.used, l)
+	if l.queue != nil {
+		m.used = append(m.used, l)
+	}
 	m.count() // of a ring they may be known already
 }
 

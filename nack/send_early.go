@@ -17,7 +17,13 @@ const (
 // giveBack gives back what no receiver needs any more.
 func (s *Sender) giveBack(now clock.Time) {
 	f := &s.flow
-	if !f.slowest || f.young || f.waited == 0 || f.waited != len(s.receivers) || len(s.outcasts) > 0 || now < s.whole {
+	if !f.slowest || f.young || len(s.outcasts) > 0 || now < s.whole {
+		return
+	}
+	if f.stale {
+		f.update() // somebody may have ceased to be waited for
+	}
+	if f.waited == 0 || f.waited != len(s.receivers) {
 		return
 	}
 	keep := uint64(recent)

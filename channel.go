@@ -16,6 +16,7 @@ import (
 	"github.com/activeblaze/blaze/internal/intake"
 	"github.com/activeblaze/blaze/internal/member"
 	"github.com/activeblaze/blaze/internal/run"
+	"github.com/activeblaze/blaze/internal/topic"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -34,11 +35,11 @@ type Channel struct {
 	state  atomic.Uint32
 	id     atomic.Pointer[MemberID]
 	table  *member.Table
-	res    *attach.Attachment    // from Init to Shutdown
-	starts uint64                // guarded by mu
-	run    atomic.Pointer[start] // from Start to Stop
-	ending atomic.Pointer[start] // from Stop until its engines have ended
-	bcasts topicCache
+	res    *attach.Attachment        // from Init to Shutdown
+	starts uint64                    // guarded by mu
+	run    atomic.Pointer[start]     // from Start to Stop
+	ending atomic.Pointer[start]     // from Stop until its engines have ended
+	bcasts *topic.Shared[*Publisher] // of Broadcast
 
 	subsMu  sync.Mutex // never held while waiting for anything
 	subs    map[*Subscription]struct{}
@@ -86,7 +87,10 @@ func NewChannel(cfg Config) (*Channel, error) {
 }
 
 func newChannel() *Channel {
-	return &Channel{table: member.NewTable(), subs: map[*Subscription]struct{}{}, watch: intake.NewWatch(engine.Now)}
+	return &Channel{
+		table: member.NewTable(), subs: map[*Subscription]struct{}{}, watch: intake.NewWatch(engine.Now),
+		bcasts: topic.NewShared[*Publisher](member.MaxCachedTopics),
+	}
 }
 
 // State is the channel's state.
@@ -395,7 +399,7 @@ func (c *Channel) stop() error {
 		c.last.Store(&last)
 	})
 	left = append(left, c.closeDisk()...)
-	c.bcasts.clear()
+	c.bcasts.Clear()
 	patience, cancel := context.WithTimeout(context.Background(), max(deadline.Sub(engine.Now()), handlerGrace))
 	defer cancel()
 	c.serve(false, func(s *Subscription) {

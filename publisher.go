@@ -7,7 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/activeblaze/blaze/internal/member"
 	"github.com/activeblaze/blaze/internal/run"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/wire"
@@ -155,7 +154,7 @@ func (c *Channel) Broadcast(ctx context.Context, topic string, m *Message) error
 	if m == nil {
 		return fmt.Errorf("%w: Broadcast on %q: the message is nil", ErrArgument, topic)
 	}
-	p, err := c.bcasts.get(c, topic)
+	p, err := c.broadcaster(topic)
 	if err != nil {
 		return err
 	}
@@ -189,57 +188,15 @@ func (c *Channel) Broadcast(ctx context.Context, topic string, m *Message) error
 
 var encodings = sync.Pool{New: func() any { return new([]byte) }}
 
-// topicCache keeps a publisher for each of the topics that Broadcast was called with last, at most
-// member.MaxCachedTopics. As in topic.Cache, one that was not used for long makes room; here any goroutine asks.
-type topicCache struct {
-	all  sync.Map // of *cachedPublisher by topic
-	mu   sync.Mutex
-	ring []*cachedPublisher
-	hand int
-}
-
-type cachedPublisher struct {
-	*Publisher
-	asked atomic.Bool // since the hand came by
-}
-
-func (t *topicCache) get(c *Channel, topic string) (*Publisher, error) {
-	if v, ok := t.all.Load(topic); ok {
-		p := v.(*cachedPublisher)
-		if !p.asked.Load() {
-			p.asked.Store(true)
-		}
-		return p.Publisher, nil
+// broadcaster is the publisher of a topic that Broadcast was called with; those of the last member.MaxCachedTopics topics
+// are kept.
+func (c *Channel) broadcaster(topic string) (*Publisher, error) {
+	if p, ok := c.bcasts.Get(topic); ok {
+		return p, nil
 	}
 	p, err := c.Publisher(topic)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		c.bcasts.Put(topic, p)
 	}
-	t.put(&cachedPublisher{Publisher: p})
-	return p, nil
-}
-
-func (t *topicCache) put(p *cachedPublisher) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if _, there := t.all.LoadOrStore(p.topic, p); there {
-		return // of another goroutine, meanwhile
-	}
-	if len(t.ring) < member.MaxCachedTopics {
-		t.ring = append(t.ring, p)
-		return
-	}
-	for t.ring[t.hand].asked.Swap(false) {
-		t.hand = (t.hand + 1) % len(t.ring)
-	}
-	t.all.Delete(t.ring[t.hand].topic)
-	t.ring[t.hand] = p
-	t.hand = (t.hand + 1) % len(t.ring)
-}
-
-func (t *topicCache) clear() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.all.Clear()
-	t.ring, t.hand = nil, 0
+	return p, err
 }

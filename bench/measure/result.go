@@ -85,6 +85,8 @@ type Result struct {
 	Seed       uint64  `json:"seed"`       // of the drops
 	Idle       string  `json:"idle"`       // how waiting members wait
 	GSO        bool    `json:"gso"`        // raw: with segmentation offload
+	Loop       string  `json:"loop"`       // raw over sockets: whether an end gets what it sends itself: on, off
+	NotDone    string  `json:"not_done"`   // raw over AF_XDP: what it leaves out that something which carries messages cannot
 	CPUModel   string  `json:"cpu_model"`  // as the kernel names it; may be empty
 	Go         string  `json:"go"`         // version of the toolchain
 	Commit     string  `json:"commit"`     // of the build; "+" when the tree had changes; may be empty
@@ -92,6 +94,7 @@ type Result struct {
 	Order   *OrderResult   `json:"-"` // the whole, where this is part of what the order workload found
 	Group   *GroupResult   `json:"-"` // the same of the group workload
 	Cluster *ClusterResult `json:"-"` // the same of the cluster workload
+	Scale   *ScaleResult   `json:"-"` // the same of blazebench scale
 }
 
 // Stage is a part of a message's way.

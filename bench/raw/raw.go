@@ -1,14 +1,15 @@
 // Package raw is the yardstick: what bare sockets do on this host, without a protocol.
 //
 // Two ends, each its own process, send to a multicast group and receive as members do: each has
-// a socket that receives from the group, its own packets too, which it discards, and a socket of its
-// own that it sends from. They spin with non-blocking recvmmsg and sendmmsg. Nothing is
+// a socket that receives from the group, and a socket of its own that it sends from. They spin with the cheapest calls:
+// recvfrom and sendto for one datagram while nothing queues, recvmmsg and sendmmsg for a batch when something does.
+// The kernel hands each end its own packets too, unless Config.NoLoop forbids that. Nothing is
 // numbered, repaired or held back, so nothing that is built on sockets of this kind does
 // better, unless it asks the kernel for less: Config.GSO shows what segmentation is worth.
 //
 // With Config.XDP the same is done over AF_XDP: rings and packet memory of package xdp, a program
 // of a dozen instructions that redirects the group, headers that are written once. No driver,
-// filter or protocol is in between.
+// filter or protocol is in between. NotDone states what else is missing, against something that carries messages.
 //
 // The end that measures (Latency, Sender) and the one that answers (Responder, Receiver) find
 // each other through the group, may start in any order, and end together. Each run needs a
@@ -34,6 +35,7 @@ type Config struct {
 	Interface string         // empty: loopback
 	Size      int            // payload of a datagram in bytes, MinSize..MaxSize
 	GSO       bool           // segmentation and coalescing, as far as a packet holds
+	NoLoop    bool           // an end does not get its own packets (IP_MULTICAST_LOOP); on loopback it gets them in any case
 	Duration  time.Duration  // of the measurement; a tenth of it is added in front to warm up
 	XDP       *XDP           // over AF_XDP; nil: over the kernel's sockets
 
@@ -47,6 +49,9 @@ type XDP struct {
 	ZeroCopy string // "auto", "on" or "off"; empty: auto
 	Queue    int
 }
+
+// NotDone is what an end over AF_XDP leaves out, and something that carries messages cannot.
+const NotDone = "touching the payload beyond 16 bytes, checksums, order, repair"
 
 // Bounds of Config.Size.
 const (
@@ -94,6 +99,8 @@ func (c Config) validate() error {
 		return fmt.Errorf("raw: size %d is outside %d to %d", c.Size, MinSize, MaxSize)
 	case c.XDP != nil && c.Interface == "":
 		return fmt.Errorf("raw: AF_XDP needs an interface")
+	case c.XDP != nil && c.NoLoop:
+		return fmt.Errorf("raw: AF_XDP never hands an end its own packets")
 	case c.XDP != nil && c.GSO:
 		return fmt.Errorf("raw: AF_XDP has no segmentation offload")
 	case c.Duration <= 0:

@@ -46,10 +46,15 @@ func until(t *testing.T, try func() string) {
 	t.Error(wrong)
 }
 
-func TestLatency(t *testing.T) { until(t, func() string { return latency(t) }) }
+func TestLatency(t *testing.T) {
+	for _, off := range []bool{false, true} {
+		until(t, func() string { return latency(t, off) })
+	}
+}
 
-func latency(t *testing.T) string {
+func latency(t *testing.T, off bool) string {
 	cfg := config(t)
+	cfg.NoLoop = off
 	done := make(chan error, 1)
 	go func() { done <- Responder(t.Context(), cfg) }()
 	var recorded uint64
@@ -123,6 +128,7 @@ func TestNoPeer(t *testing.T) {
 func TestErrors(t *testing.T) {
 	good := config(t)
 	for want, change := range map[string]func(*Config){
+		"never hands an end":        func(c *Config) { c.XDP, c.Interface, c.NoLoop = &XDP{}, "lo", true },
 		"no IPv4 multicast address": func(c *Config) { c.Group = netip.MustParseAddrPort("10.0.0.1:1") },
 		"size 15 is outside":        func(c *Config) { c.Size = 15 },
 		"size 1473 is outside":      func(c *Config) { c.Size = 1473 },

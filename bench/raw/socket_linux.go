@@ -16,7 +16,7 @@ type mmsghdr struct {
 	len uint32
 }
 
-// control is a control message with the size of segments (UDP_SEGMENT, UDP_GRO).
+// control is a control message with the size of segments (UDP_SEGMENT).
 type control struct {
 	hdr  unix.Cmsghdr
 	size [8]byte
@@ -27,15 +27,13 @@ type control struct {
 type sockets struct {
 	group, own int
 	dest       unix.RawSockaddrInet4
-	local      unix.RawSockaddrInet4
 
 	in struct {
-		hdrs  [batch]mmsghdr
-		names [batch]unix.RawSockaddrInet4
-		iovs  [batch]unix.Iovec
-		ctls  [batch]control
+		hdrs [batch]mmsghdr
+		iovs [batch]unix.Iovec
 	}
-	out struct {
+	found int // reads in a row that found something
+	out   struct {
 		hdrs [batch]mmsghdr
 		iovs [batch]unix.Iovec
 		ctls [batch]control
@@ -51,6 +49,10 @@ func openSockets(cfg Config) (_ end, err error) {
 		return nil, err
 	}
 	e := &sockets{group: -1, own: -1, size: cfg.Size, segments: 1}
+	loop := 1
+	if cfg.NoLoop {
+		loop = 0
+	}
 	defer func() {
 		if err != nil {
 			e.close()
@@ -71,7 +73,7 @@ func openSockets(cfg Config) (_ end, err error) {
 	if err = errors.Join(
 		unix.Bind(e.own, &unix.SockaddrInet4{Addr: ip}),
 		unix.SetsockoptIPMreqn(e.own, unix.IPPROTO_IP, unix.IP_MULTICAST_IF, &unix.IPMreqn{Ifindex: int32(ifi.Index)}),
-		unix.SetsockoptInt(e.own, unix.IPPROTO_IP, unix.IP_MULTICAST_LOOP, 1),
+		unix.SetsockoptInt(e.own, unix.IPPROTO_IP, unix.IP_MULTICAST_LOOP, loop),
 		unix.SetsockoptInt(e.group, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1),
 		unix.Bind(e.group, &unix.SockaddrInet4{Addr: cfg.Group.Addr().As4(), Port: int(cfg.Group.Port())}),
 		unix.SetsockoptIPMreqn(e.group, unix.IPPROTO_IP, unix.IP_ADD_MEMBERSHIP, mreq),
@@ -79,11 +81,6 @@ func openSockets(cfg Config) (_ end, err error) {
 	); err != nil {
 		return nil, fmt.Errorf("raw: sockets for %v on %s: %w", cfg.Group, ifi.Name, err)
 	}
-	name, err := unix.Getsockname(e.own)
-	if err != nil {
-		return nil, fmt.Errorf("raw: own address: %w", err)
-	}
-	e.local = sockaddr(ip, name.(*unix.SockaddrInet4).Port)
 	e.dest = sockaddr(cfg.Group.Addr().As4(), int(cfg.Group.Port()))
 	if cfg.GSO {
 		_, err = unix.GetsockoptInt(e.own, unix.IPPROTO_UDP, unix.UDP_SEGMENT)
@@ -112,13 +109,10 @@ func (e *sockets) prepare() {
 	e.packets = make([]byte, batch*e.segments*e.size)
 	for i := range batch {
 		h := &e.in.hdrs[i].hdr
-		h.Name = (*byte)(unsafe.Pointer(&e.in.names[i]))
 		h.Iov = &e.in.iovs[i]
 		h.SetIovlen(1)
-		h.Control = (*byte)(unsafe.Pointer(&e.in.ctls[i]))
 		e.in.iovs[i].Base = &in[i*slot]
 		e.in.iovs[i].SetLen(slot)
-		e.arm(i)
 
 		h = &e.out.hdrs[i].hdr
 		h.Name = (*byte)(unsafe.Pointer(&e.dest))
@@ -132,12 +126,6 @@ func (e *sockets) prepare() {
 		binary.NativeEndian.PutUint16(c.size[:], uint16(e.size))
 		e.shape(i, 1)
 	}
-}
-
-// arm resets what receiving into slot i has overwritten.
-func (e *sockets) arm(i int) {
-	e.in.hdrs[i].hdr.Namelen = unix.SizeofSockaddrInet4
-	e.in.hdrs[i].hdr.SetControllen(int(unsafe.Sizeof(control{})))
 }
 
 // shape makes packet i carry n datagrams.
@@ -175,11 +163,20 @@ func (e *sockets) flush(n int) error {
 	return nil
 }
 
-// say sends one datagram.
+// say sends one datagram, with the cheapest call.
 func (e *sockets) say(kind, number uint64) error {
-	e.shape(0, 1)
 	e.set(0, 0, kind, number)
-	return e.flush(1)
+	for {
+		_, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(e.own), uintptr(unsafe.Pointer(&e.packets[0])), uintptr(e.size),
+			unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(&e.dest)), unix.SizeofSockaddrInet4)
+		switch errno {
+		case 0:
+			return nil
+		case unix.EAGAIN, unix.EINTR, unix.ENOBUFS:
+		default:
+			return fmt.Errorf("raw: send: %w", errno)
+		}
+	}
 }
 
 // flood sends as many datagrams a call as go without segmentation, or one full packet.
@@ -197,25 +194,52 @@ func (e *sockets) flood(first uint64) (n int, err error) {
 
 func (e *sockets) mode() string { return "" }
 
+// queues is how many reads in a row find something until datagrams are taken to queue.
+const queues = 2
+
+// receive asks for one datagram with the cheapest call as long as nothing queues, and else for a batch. Nobody is asked
+// whom a datagram is from: an end's own ones are of kinds that it does not wait for.
 func (e *sockets) receive(f func(kind, number uint64)) (int, error) {
+	if e.found >= queues {
+		return e.receiveBatch(f)
+	}
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(e.group), uintptr(unsafe.Pointer(e.in.iovs[0].Base)),
+		uintptr(e.in.iovs[0].Len), unix.MSG_DONTWAIT, 0, 0)
+	if errno != 0 {
+		e.found = 0
+		return 0, nothing(errno)
+	}
+	e.found++
+	e.take(0, int(n), f)
+	return 1, nil
+}
+
+func (e *sockets) receiveBatch(f func(kind, number uint64)) (int, error) {
 	r, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(e.group), uintptr(unsafe.Pointer(&e.in.hdrs[0])),
 		batch, unix.MSG_DONTWAIT, 0, 0)
 	if errno != 0 {
-		if errno == unix.EAGAIN || errno == unix.EINTR {
-			return 0, nil
-		}
-		return 0, fmt.Errorf("raw: receive: %w", errno)
+		e.found = 0
+		return 0, nothing(errno)
 	}
 	for i := range int(r) {
-		n := int(e.in.hdrs[i].len)
-		if from := &e.in.names[i]; from.Port != e.local.Port || from.Addr != e.local.Addr {
-			for p := unsafe.Slice(e.in.iovs[i].Base, n); len(p) >= e.size; p = p[e.size:] {
-				f(binary.LittleEndian.Uint64(p), binary.LittleEndian.Uint64(p[8:]))
-			}
-		}
-		e.arm(i)
+		e.take(i, int(e.in.hdrs[i].len), f)
 	}
 	return int(r), nil
+}
+
+// nothing is the error of a read that found nothing: nil where that is all.
+func nothing(errno unix.Errno) error {
+	if errno == unix.EAGAIN || errno == unix.EINTR {
+		return nil
+	}
+	return fmt.Errorf("raw: receive: %w", errno)
+}
+
+// take calls f with the datagrams of a packet of n bytes in slot i. All are of the same size.
+func (e *sockets) take(i, n int, f func(kind, number uint64)) {
+	for p := unsafe.Slice(e.in.iovs[i].Base, n); len(p) >= e.size; p = p[e.size:] {
+		f(binary.LittleEndian.Uint64(p), binary.LittleEndian.Uint64(p[8:]))
+	}
 }
 
 func (e *sockets) close() {

@@ -57,6 +57,7 @@ type Options struct {
 	Seed      uint64         // of the losses, 1
 	Idle      string         // busyspin, backoff, block; by default busyspin where every member can have a CPU, else crowdedIdle
 	GSO       bool           // Raw: with segmentation offload
+	NoLoop    bool           // Raw: an end does not get what it sends itself; over sockets only
 
 	Ring    RingOptions    // Order
 	Group   GroupOptions   // Group
@@ -232,6 +233,9 @@ func (o Options) Check(kind Kind) error {
 	}
 	if kind == Raw && o.Delay > 0 {
 		return fmt.Errorf("delay %v: raw has none", o.Delay)
+	}
+	if o.NoLoop && (kind != Raw || strings.HasPrefix(o.URI, "xdp://")) {
+		return errors.New("loop off is for raw over sockets: over AF_XDP nobody gets what it sends itself")
 	}
 	if kind == Raw && o.Receivers != 1 {
 		return fmt.Errorf("receivers %d: raw has one", o.Receivers)

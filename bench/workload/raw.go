@@ -18,7 +18,7 @@ var ErrUnsupported = raw.ErrUnsupported
 
 // raw measures bare sockets: a round trip, then how many datagrams a second arrive.
 func (r *run) raw(ctx context.Context) error {
-	base := role{Workload: Raw, URI: r.o.URI, Size: r.o.Size, GSO: r.o.GSO, Seconds: r.o.Duration.Seconds()}
+	base := role{Workload: Raw, URI: r.o.URI, Size: r.o.Size, GSO: r.o.GSO, NoLoop: r.o.NoLoop, Seconds: r.o.Duration.Seconds()}
 	ping, flood, err := base.raw()
 	if err != nil {
 		return err
@@ -31,9 +31,12 @@ func (r *run) raw(ctx context.Context) error {
 	}
 	// Its report, or why it failed: then this end does not wait any longer.
 	replies, _ := r.children.answers(ctx, nobody, isReport, r.fail)
-	r.res.Transport = "sockets"
+	r.res.Transport, r.res.Loop = "sockets", "on"
+	if r.o.NoLoop {
+		r.res.Loop = "off"
+	}
 	if ping.XDP != nil {
-		r.res.Transport, r.res.XDPSocket = "xdp", ping.XDP.Socket
+		r.res.Transport, r.res.XDPSocket, r.res.Loop, r.res.NotDone = "xdp", ping.XDP.Socket, "", raw.NotDone
 	}
 
 	r.progress("round trip of bare sockets, %d bytes, for %v", r.o.Size, r.o.Duration)
@@ -95,7 +98,7 @@ func (o *role) raw() (ping, flood raw.Config, err error) {
 		return ping, flood, fmt.Errorf("uri %q: raw needs udp:// or xdp://", o.URI)
 	}
 	ping = raw.Config{
-		Group: u.Group, Interface: u.Interface, Size: o.Size, GSO: o.GSO,
+		Group: u.Group, Interface: u.Interface, Size: o.Size, GSO: o.GSO, NoLoop: o.NoLoop,
 		Duration: time.Duration(o.Seconds * float64(time.Second)),
 	}
 	if u.Scheme == "xdp" {

@@ -30,6 +30,7 @@ type role struct {
 	Hash     uint64          `json:"hash"`  // seed of the payloads
 	Every    uint64          `json:"every"` // takes the time of each message whose number this divides
 	GSO      bool            `json:"gso"`
+	NoLoop   bool            `json:"no_loop"`
 	Trace    bool            `json:"trace"` // take the times of each stage
 
 	Goroutines bool `json:"goroutines"` // handlers run there

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -56,6 +57,12 @@ func newFlags(kind workload.Kind, stderr io.Writer) *flags {
 	f.BoolVar(&o.Offload, "offload", false, "the rig's interfaces keep segmentation offload, as the kernel makes them")
 	if kind == workload.Raw {
 		f.BoolVar(&o.GSO, "gso", false, "with segmentation offload")
+		f.Func("loop", "whether an end gets what it sends itself (IP_MULTICAST_LOOP): `on` or off; on loopback it always does (default on)", func(text string) error {
+			if o.NoLoop = text == "off"; !o.NoLoop && text != "on" {
+				return errors.New("want on or off")
+			}
+			return nil
+		})
 		o.Receivers, f.protocol = 1, "nack" // not used
 		return f
 	}

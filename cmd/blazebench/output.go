@@ -68,6 +68,12 @@ func (o *output) report(r *measure.Result) {
 		fmt.Fprintf(w, "  %-15s %s\n", name, fmt.Sprintf(format, args...))
 	}
 	line("members", "idle %s, %s CPUs, %s, driver %s", r.Idle, strconv.Itoa(r.CPUs), r.Kernel, driver(r))
+	if r.Loop != "" {
+		line("own packets", "%s", map[string]string{"on": "come back (--loop on)", "off": "do not come back (--loop off)"}[r.Loop])
+	}
+	if r.NotDone != "" {
+		line("not done", "%s", r.NotDone)
+	}
 	if r.Loss > 0 {
 		line("injected loss", "%.4g %% of the datagrams at each member, seed %d", r.Loss*100, r.Seed)
 	}

@@ -21,15 +21,20 @@ import (
 const compareDuration = 2 * time.Second
 
 // compare runs sockets and AF_XDP, each bare and with the protocol, in turn on one kind of rig, and
-// prints medians and ratios. It judges nothing. With another program it compares this one with that.
+// prints medians and ratios. It judges nothing. With another blazebench it compares this program with that; with other
+// systems' programs, or on a network that is named, it compares round trips (rivals).
 func compare(ctx context.Context, args []string, out *output) error {
 	fs := flag.NewFlagSet("blazebench compare", flag.ContinueOnError)
 	fs.SetOutput(out.stderr)
-	kind := fs.String("rig", string(rig.Veth), "`network` to run it on: veth or bridge")
+	kind := fs.String("rig", string(rig.Veth), "`network` to run it on: veth or bridge; with --with also none, which is loopback")
 	rounds := fs.Int("rounds", 5, "how many `times` everything is run; with --with 9 unless given")
 	duration := fs.Duration("duration", compareDuration, "how long each run is measured; with --with 1s unless given")
 	file := fs.String("json", "", "write the results, one JSON object for each run, to `file`; - is standard output")
-	with := fs.String("with", "", "compare this program with another blazebench, `NAME=PATH`, on loopback and over AF_XDP; nothing may be worse")
+	var with []string
+	fs.Func("with", "compare this program with another blazebench, `NAME=PATH`, on loopback and over AF_XDP; nothing may be worse.\nWith --rig, or with one of these, round trips on that network, beside each other: sockperf;\n'NAME=ping COMMAND…|pong COMMAND…' for any program that prints p50=… p99=…, with $SIZE, $SECONDS,\n$GROUP, $PORT, $INTERFACE, $ADDRESS and $PEER put in. It may be given several times", func(text string) error {
+		with = append(with, text)
+		return nil
+	})
 	only := fs.String("only", "", "with --with: the `names` of what is compared, with commas; empty: all")
 	pin := fs.String("pin", "auto", "with --with: pin polling threads where there is a CPU for each: `auto` or off")
 	switch err := fs.Parse(args); {
@@ -44,22 +49,37 @@ func compare(ctx context.Context, args []string, out *output) error {
 	}
 	given := map[string]bool{}
 	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
-	if *with != "" {
-		v := versus{only: *only, rounds: versusRounds, duration: versusDuration, pin: *pin == "auto", json: *file}
-		var ok bool
-		switch v.name, v.path, ok = strings.Cut(*with, "="); {
-		case !ok || v.name == "" || v.path == "":
-			return usagef("--with %q: want NAME=PATH, such as before=/tmp/blazebench", *with)
-		case *pin != "auto" && *pin != "off":
+	if len(with) > 0 {
+		for _, w := range with {
+			if err := checkWith(w); err != nil {
+				return err
+			}
+		}
+		if *pin != "auto" && *pin != "off" {
 			return usagef("--pin %q: want auto or off", *pin)
-		case given["rig"]:
-			return usagef("--rig: --with makes the networks that it needs")
 		}
-		if given["rounds"] {
-			v.rounds = *rounds
+		if !given["rounds"] {
+			*rounds = versusRounds
 		}
-		if given["duration"] {
-			v.duration = *duration
+		if !given["duration"] {
+			*duration = versusDuration
+		}
+		if name, path, ok := strings.Cut(with[0], "="); ok && !strings.Contains(path, "|") && len(with) == 1 && !given["rig"] {
+			v := versus{name: name, path: path, only: *only, rounds: *rounds, duration: *duration, pin: *pin == "auto", json: *file}
+			return v.run(ctx, out)
+		}
+		if given["only"] {
+			return usagef("--only is for --with NAME=PATH alone")
+		}
+		v := rivals{with: with, rounds: *rounds, duration: *duration, pin: *pin == "auto", json: *file}
+		if *kind != loopbackRig {
+			if err := rig.Check(rig.Kind(*kind), 2, rig.Options{}); err != nil {
+				return usagef("--%w, or none", err)
+			}
+			if err := rig.Possible(); err != nil {
+				return fmt.Errorf("%w (--rig none runs on loopback)", err)
+			}
+			v.rig = rig.Kind(*kind)
 		}
 		return v.run(ctx, out)
 	}

@@ -135,7 +135,17 @@ func (v *versus) run(ctx context.Context, out *output) error {
 
 // runOne runs one program once, as a process of its own.
 func (v *versus) runOne(ctx context.Context, path string, m figures.Match) (*measure.OrderResult, []int, error) {
-	cmd := exec.CommandContext(ctx, path, append(m.Args(), "--json", "-")...)
+	var cpus []int
+	if free := proc.CPUs(); v.pin && m.Polls > 0 && m.Polls <= len(free) {
+		cpus = free[:m.Polls]
+	}
+	return runProgram(ctx, path, m.Args(), m.Skip, cpus)
+}
+
+// runProgram runs a blazebench as a process of its own. The polling threads of its processes, but for the first skip of
+// them, are moved to cpus; it returns those that were.
+func runProgram(ctx context.Context, path string, args []string, skip int, cpus []int) (*measure.OrderResult, []int, error) {
+	cmd := exec.CommandContext(ctx, path, append(args, "--json", "-")...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
@@ -144,11 +154,11 @@ func (v *versus) runOne(ctx context.Context, path string, m figures.Match) (*mea
 		return nil, nil, err
 	}
 	stop := func() []int { return nil }
-	if free := proc.CPUs(); v.pin && m.Polls > 0 && m.Polls <= len(free) {
-		stop = proc.Pin(cmd.Process.Pid, m.Skip, free[:m.Polls]).Stop
+	if len(cpus) > 0 {
+		stop = proc.Pin(cmd.Process.Pid, skip, cpus).Stop
 	}
 	err := cmd.Wait()
-	cpus := stop()
+	cpus = stop()
 	if err != nil {
 		return nil, cpus, fmt.Errorf("%w: %s", err, strings.TrimSpace(stderr.String()))
 	}

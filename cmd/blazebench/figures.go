@@ -40,7 +40,7 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 	fs.IntVar(&rounds, "rounds", rounds, times)
 	fs.DurationVar(&duration, "duration", duration, "how long each run is measured, unless its bar says it")
 	file, only := new(string), "all"
-	fs.StringVar(&only, "only", only, "`what` to measure: all, loopback, xdp (AF_XDP, on a rig; root), fec, order, group or cluster")
+	fs.StringVar(&only, "only", only, "`what` to measure: all, loopback, xdp (AF_XDP, on a rig; root), fec, order, group, cluster or scale")
 	if !check {
 		fs.StringVar(file, "write", "bench/RESULTS.md", "put the tables into this results `file`, between its markers; empty: nowhere")
 	}
@@ -49,8 +49,8 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 		return usageError{error: err, told: true}
 	case fs.NArg() > 0:
 		return usagef("%s: unexpected argument %q", fs.Name(), fs.Arg(0))
-	case only != "all" && only != "loopback" && only != "xdp" && only != "fec" && only != "order" && only != "group" && only != "cluster":
-		return usagef("--only %q: want all, loopback, xdp, fec, order, group or cluster", only)
+	case only != "all" && only != "loopback" && only != "xdp" && only != "fec" && only != "order" && only != "group" && only != "cluster" && only != "scale":
+		return usagef("--only %q: want all, loopback, xdp, fec, order, group, cluster or scale", only)
 	case rounds < 1:
 		return usagef("--rounds %d: want 1 or more", rounds)
 	case duration < 10*time.Millisecond || duration > workload.MaxDuration:
@@ -67,7 +67,7 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 	}
 	var failed error
 	var texts []string
-	for _, s := range suites(duration, only, finer, out) {
+	for _, s := range suites(duration, only, finer, check, out) {
 		slack := 1.0
 		if check {
 			slack, s.Yard = 2, nil
@@ -109,8 +109,8 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 }
 
 // suites are those that were asked for and that this host can run, finer where they go over AF_XDP
-// alone. A line names those that it cannot run.
-func suites(duration time.Duration, only string, finer int, out *output) (all []figures.Suite) {
+// alone, and in a short form where there is one. A line names those that it cannot run.
+func suites(duration time.Duration, only string, finer int, short bool, out *output) (all []figures.Suite) {
 	wanted := func(name string) bool { return only == "all" || only == name }
 	if wanted("loopback") {
 		all = append(all, figures.Loopback(duration))
@@ -140,6 +140,9 @@ func suites(duration time.Duration, only string, finer int, out *output) (all []
 	if wanted("cluster") {
 		all = append(all, figures.Cluster(duration))
 	}
+	if wanted("scale") {
+		all = append(all, figures.Scale(short))
+	}
 	return all
 }
 
@@ -153,6 +156,13 @@ func takeSuite(ctx context.Context, s figures.Suite, rounds int, out *output) (_
 	run := func(ctx context.Context, args []string) (*measure.Result, error) {
 		n++
 		out.prefix = fmt.Sprintf("[%d/%d] ", n, total)
+		if args[0] == "scale" {
+			f, err := parseScale(args[1:], out.stderr)
+			if err != nil {
+				return nil, err
+			}
+			return f.run(ctx, out)
+		}
 		f, err := parseWorkload(args, out.stderr)
 		if err != nil {
 			return nil, err

@@ -9,9 +9,11 @@
 //	blazebench order           total order: every member of a ring sends, all receive the same
 //	blazebench group           a group: requests, sends, queues, and how soon a failure is reported
 //	blazebench cluster         members that share maps: puts, reads, locks, fail-over, a member that joins
+//	blazebench scale           what a message costs against the number of topics, lanes, senders and the like
 //	blazebench raw             the yardstick: bare sockets, without the library
 //	blazebench compare         sockets and AF_XDP, bare and with the protocol, in turn on one rig (root)
 //	blazebench compare --with before=PATH  this program and another blazebench, in turn: nothing may be worse
+//	blazebench compare --with sockperf     round trips beside other systems' programs, in turn on one rig
 //	blazebench figures         all figures of bench/RESULTS.md, and whether each bar is reached
 //	blazebench check           the same bars in three short rounds with twice the slack, for CI
 //	blazebench doctor          what this host offers to AF_XDP, what auto:// would take, and what to change
@@ -89,6 +91,8 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		return one(ctx, append([]string{name}, args...), out)
 	case "figures", "check":
 		return takeFigures(ctx, name == "check", args, out)
+	case "scale":
+		return scaleCommand(ctx, args, out)
 	case "compare":
 		return compare(ctx, args, out)
 	case "doctor":
@@ -99,7 +103,7 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		fmt.Fprint(stdout, overview)
 		return nil
 	}
-	return usagef("unknown command %q: want latency, throughput, loss, order, group, cluster, raw, compare, figures, check, doctor, dump, or none for the tour", name)
+	return usagef("unknown command %q: want latency, throughput, loss, order, group, cluster, scale, raw, compare, figures, check, doctor, dump, or none for the tour", name)
 }
 
 const overview = `blazebench measures reliable multicast between real processes.
@@ -112,9 +116,11 @@ const overview = `blazebench measures reliable multicast between real processes.
   blazebench order           total order: every member of a ring sends, all receive the same
   blazebench group           a group: requests, sends, queues, and how soon a failure is reported
   blazebench cluster         members that share maps: puts, reads, locks, fail-over, a member that joins
+  blazebench scale           what a message costs against the number of topics, lanes, senders and the like
   blazebench raw             bare sockets, without the library: the yardstick
   blazebench compare         sockets and AF_XDP, bare and with the protocol, in turn on one rig (root)
   blazebench compare --with before=PATH  this program and another blazebench, in turn: nothing may be worse
+  blazebench compare --with sockperf     round trips beside other systems' programs, in turn on one rig
   blazebench figures         all figures of bench/RESULTS.md, and whether each bar is reached
   blazebench check           the same bars in three short rounds with twice the slack
   blazebench doctor          what this host offers to AF_XDP, what auto:// would take, and what to change

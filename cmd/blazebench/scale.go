@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/activeblaze/blaze/bench/figures"
+	"github.com/activeblaze/blaze/bench/measure"
+	"github.com/activeblaze/blaze/bench/scale"
+	"github.com/activeblaze/blaze/bench/workload"
+)
+
+// scaleFlags are the options of scale.
+type scaleFlags struct {
+	opt  scale.Options
+	json string
+}
+
+func parseScale(args []string, stderr io.Writer) (f scaleFlags, err error) {
+	fs := flag.NewFlagSet("blazebench scale", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	fs.DurationVar(&f.opt.Duration, "duration", figures.ScaleDuration, "how long each of some forty cases is measured")
+	fs.BoolVar(&f.opt.Short, "short", false, "only the cases that bars are about")
+	fs.StringVar(&f.json, "json", "", "write the result as one JSON object to `file`; - is standard output")
+	switch err := fs.Parse(args); {
+	case err != nil:
+		return f, usageError{error: err, told: true}
+	case fs.NArg() > 0:
+		return f, usagef("%s: unexpected argument %q", fs.Name(), fs.Arg(0))
+	case f.opt.Duration < 10*time.Millisecond || f.opt.Duration > workload.MaxDuration:
+		return f, usagef("--duration %v: want 10ms to %v", f.opt.Duration, workload.MaxDuration)
+	}
+	return f, nil
+}
+
+func (f *scaleFlags) run(ctx context.Context, out *output) (*measure.Result, error) {
+	f.opt.Progress = func(what string) { out.progress("scale: " + what) }
+	defer out.clear()
+	return scale.Run(ctx, f.opt)
+}
+
+// scaleCommand measures what a message costs against what there is of everything else.
+func scaleCommand(ctx context.Context, args []string, out *output) error {
+	f, err := parseScale(args, out.stderr)
+	if err != nil {
+		return err
+	}
+	r, err := f.run(ctx, out)
+	if err != nil {
+		return err
+	}
+	if f.json != "-" {
+		fmt.Fprintf(out.stdout, "scale: members over a wire in memory, one thread; %s, %s\n", r.Kernel, r.Go)
+		fmt.Fprintf(out.stdout, "ns for a datagram of 16 messages of 64 bytes, at each receiver, or for an idle turn;\nx is against the line with 1.00, within a round\n\n")
+		figures.WriteScale(out.stdout, r.Scale)
+	}
+	return writeTo(f.json, out.stdout, r.Scale.WriteJSON)
+}

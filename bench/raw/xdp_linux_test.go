@@ -228,3 +228,45 @@ func TestXDPKeepsWhatTheFillRingDoesNotTake(t *testing.T) {
 		}
 	}
 }
+
+// On a network an end gets its own packets, unless it asks not to; then it takes a batch at a time once two reads in a
+// row have found something.
+func TestOwnPackets(t *testing.T) {
+	r := pair(t)
+	for _, off := range []bool{false, true} {
+		cfg := config(t)
+		cfg.Interface, cfg.NoLoop = rig.Interface, off
+		if err := r.Host(0).Run(func() error {
+			e, err := open(cfg)
+			if err != nil {
+				return err
+			}
+			defer e.close()
+			const sent = 10
+			for i := range sent {
+				if err := e.say(kindData, uint64(i)); err != nil {
+					return err
+				}
+			}
+			var numbers []uint64
+			reads := 0
+			for end := time.Now().Add(5 * time.Second); len(numbers) < sent && time.Now().Before(end); {
+				n, err := e.receive(func(_, number uint64) { numbers = append(numbers, number) })
+				if err != nil {
+					return err
+				}
+				if n > 0 {
+					reads++
+				} else if off {
+					break // what comes back comes at once
+				}
+			}
+			if off && len(numbers) > 0 || !off && (len(numbers) != sent || numbers[sent-1] != sent-1 || reads != queues+1) {
+				t.Errorf("no loop %v: %v came in %d reads", off, numbers, reads)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

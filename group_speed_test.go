@@ -105,13 +105,18 @@ func TestRequestPayloadAllocatesNothing(t *testing.T) {
 		x.request(t, payload, reply)
 	}
 	const n = 300
-	// What the group sends by itself, and what the runtime does behind its back, are a few.
-	if allocs := testing.AllocsPerRun(3, func() {
-		for range n {
-			x.request(t, payload, reply)
-		}
-	}); allocs > n/10 {
-		t.Errorf("%v allocations in %d requests", allocs, n)
+	// What the group sends by itself, and what the runtime does behind its back, are a few; on a busy host more now and
+	// then. What a request allocates is in the least of them, too.
+	least := float64(n)
+	for range 5 {
+		least = min(least, testing.AllocsPerRun(1, func() {
+			for range n {
+				x.request(t, payload, reply)
+			}
+		}))
+	}
+	if least > n/10 {
+		t.Errorf("%v allocations in %d requests", least, n)
 	}
 }
 

@@ -42,6 +42,7 @@ func TestCheck(t *testing.T) {
 		{"but the block code no core", "fec/a.go", `import _ "` + m + `/nack"`, "2 " + m + "/nack fec may use only"},
 		{"cluster stands on trie", "cluster/a.go", `import _ "` + m + `/internal/trie"`, ""},
 		{"group not on cluster", "group/a.go", `import _ "` + m + `/cluster"`, "2 " + m + "/cluster group may use only"},
+		{"selectors stand alone", "selector/a.go", `import _ "` + m + `/wire"`, "2 " + m + "/wire selector may use only nothing"},
 		{"a core uses no engine", "totem/a.go", `import _ "` + m + `/engine"`, "2 " + m + "/engine totem may use only"},
 		{"a core uses no driver", "nack/a.go", `import _ "` + m + `/udp"`, "2 " + m + "/udp nack may use only"},
 		{"the bottom uses nothing", "wire/a.go", `import _ "` + m + `/buf"`, "2 " + m + "/buf wire may use only nothing"},

@@ -58,6 +58,9 @@ var Rules = []Rule{
 	// The disk behind the interface that cluster declares.
 	{Dir: "store", Uses: []string{"wire", "cluster"}, Clock: true},
 
+	// The language of message selectors: a text and a lookup, of which replicas decide alike.
+	{Dir: "selector", Core: true},
+
 	// The engine uses interfaces, not drivers or protocols.
 	{Dir: "engine", Uses: bottom, Clock: true},
 

@@ -109,6 +109,20 @@ func FuzzEval(f *testing.F) {
 	})
 }
 
+// Every text begins with a character of the width that package utf8 gives it.
+func TestWidth(t *testing.T) {
+	for a := range 256 {
+		for b := range 256 {
+			for _, rest := range []string{"", "\x80", "\xbf\xbf", "a"} {
+				s := string([]byte{byte(a), byte(b)}) + rest
+				if _, want := utf8.DecodeRuneInString(s); width(s) != want || width(s[:1]) != 1 {
+					t.Fatalf("%q begins with %d bytes, want %d", s, width(s), want)
+				}
+			}
+		}
+	}
+}
+
 // LIKE gives what trying everything gives.
 func FuzzLike(f *testing.F) {
 	f.Add("a%b_c", "!", "axxbxc")

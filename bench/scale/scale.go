@@ -3,9 +3,11 @@ package scale
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/activeblaze/blaze/bench/measure"
@@ -80,6 +82,7 @@ const (
 type Options struct {
 	Duration time.Duration // of each case
 	Short    bool          // only what a bar is about
+	Only     string        // only dimensions whose names have this in them
 	Progress func(what string)
 }
 
@@ -93,7 +96,10 @@ func Run(ctx context.Context, o Options) (*measure.Result, error) {
 		if o.Short {
 			d.points = d.short
 		}
-		if o.Progress != nil && len(d.points) > 0 {
+		if len(d.points) == 0 || !strings.Contains(d.name, o.Only) {
+			continue
+		}
+		if o.Progress != nil {
 			o.Progress(d.name)
 		}
 		points, err := d.measure(ctx, o.Duration)
@@ -101,6 +107,9 @@ func Run(ctx context.Context, o Options) (*measure.Result, error) {
 			return nil, err
 		}
 		r.Points = append(r.Points, points...)
+	}
+	if len(r.Points) == 0 {
+		return nil, fmt.Errorf("scale: nothing to measure has %q in its name", o.Only)
 	}
 	r.Result.Scale = r
 	return &r.Result, nil

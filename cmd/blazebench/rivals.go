@@ -79,8 +79,8 @@ func checkWith(with string) error {
 	switch {
 	case with == "sockperf":
 		return nil
-	case !named || name == "" || what == "" || len(name) > 18:
-		return usagef("--with %q: want NAME=PATH, sockperf or NAME=ping COMMAND…|pong COMMAND…, with a NAME of at most 18 bytes", with)
+	case !named || name == "" || what == "" || len(name) > 14:
+		return usagef("--with %q: want NAME=PATH, sockperf or NAME=ping COMMAND…|pong COMMAND…, with a NAME of at most 14 bytes", with)
 	case strings.Contains(what, "|"):
 		if _, err := rival.ParsePair(name, what); err != nil {
 			return usagef("--with %q: %w", with, err)
@@ -245,7 +245,7 @@ func (v *rivals) run(ctx context.Context, out *output) error {
 		if len(pinned) > 0 {
 			how = fmt.Sprintf("polling threads pinned to %s", plural(len(pinned), "CPU"))
 		}
-		fmt.Fprintf(out.stdout, "%s over %s, shuffled, each run %v; %s.\n", plural(v.rounds, "round"), over, v.duration, how)
+		fmt.Fprintf(out.stdout, "%s over %s, shuffled, each run %v;\n%s.\n", plural(v.rounds, "round"), over, v.duration, how)
 		fmt.Fprintf(out.stdout, "Round trips: medians, lowest and highest; x is the median of the ratios to the\nfirst line within a round.\n")
 		for i := range rivalSizes {
 			writeMatched(out.stdout, results[i*len(all):(i+1)*len(all)])
@@ -299,11 +299,19 @@ func writeMatched(w io.Writer, all []matched) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(tw, "\tp50\t\tx\tp99\t\tx\t\n")
 	micros := func(ns float64) string {
-		return fmt.Sprintf("%.*f", map[bool]int{true: 2, false: 1}[ns < 10e3], ns/1e3)
+		switch {
+		case ns < 10e3:
+			return fmt.Sprintf("%.2f", ns/1e3)
+		case ns < 100e3:
+			return fmt.Sprintf("%.1f", ns/1e3)
+		case ns < 10e6:
+			return fmt.Sprintf("%.0f", ns/1e3)
+		}
+		return fmt.Sprintf("%.0fms", ns/1e6)
 	}
 	for _, m := range all {
 		if len(m.Runs) == 0 {
-			fmt.Fprintf(tw, "%s\tall runs failed\t\t\t\t\t\t\n", m.Contender)
+			fmt.Fprintf(tw, "%s\t-\tall failed\t\t-\t\t\t\n", m.Contender)
 			continue
 		}
 		fmt.Fprintf(tw, "%s", m.Contender)

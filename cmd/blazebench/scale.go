@@ -24,6 +24,7 @@ func parseScale(args []string, stderr io.Writer) (f scaleFlags, err error) {
 	fs.SetOutput(stderr)
 	fs.DurationVar(&f.opt.Duration, "duration", figures.ScaleDuration, "how long each of some forty cases is measured")
 	fs.BoolVar(&f.opt.Short, "short", false, "only the cases that bars are about")
+	fs.StringVar(&f.opt.Only, "only", "", "only what has `this` in its name, such as lanes")
 	fs.StringVar(&f.json, "json", "", "write the result as one JSON object to `file`; - is standard output")
 	switch err := fs.Parse(args); {
 	case err != nil:

@@ -24,7 +24,7 @@ func Scale(short bool) Suite {
 		Heading: "Scale", Title: "Members over a wire in memory, one thread",
 		Cases: []Case{{Name: "scale", Line: line, Duration: ScaleDuration}}, Bars: scaleBars(),
 		Runs: func(b *bytes.Buffer, s Suite, rounds []Round) {
-			fmt.Fprintf(b, "`%s`, the last round: ns for a datagram of 16 messages of 64 bytes, or for an idle turn.\n\n```\n", s.Cases[0].Command())
+			fmt.Fprintf(b, "`%s`, the last round: ns for a datagram of 19 messages of 64 bytes, or for an idle turn.\n\n```\n", s.Cases[0].Command())
 			if n := len(rounds); n > 0 && rounds[n-1]["scale"] != nil {
 				WriteScale(b, rounds[n-1]["scale"].Scale)
 			}

@@ -16,7 +16,7 @@ type ScalePoint struct {
 	Of       string  `json:"of"`          // what there are N of
 	N        int     `json:"n"`           //
 	Base     int     `json:"base"`        // the N that ratios are to
-	Sender   float64 `json:"sender_ns"`   // for a datagram of 16 messages of 64 bytes, or for an idle turn; of all senders
+	Sender   float64 `json:"sender_ns"`   // for a datagram of 19 messages of 64 bytes, or for an idle turn; of all senders
 	Receiver float64 `json:"receiver_ns"` // the same at each receiver
 
 	SenderRatio   float64 `json:"sender_ratio"`

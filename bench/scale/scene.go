@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// A full datagram: so many messages of so many bytes, each with a topic of 13 bytes.
-	packed  = 16
+	// A full datagram: so many messages of so many bytes fit it that have one topic, of 13 bytes.
+	packed  = 19
 	payload = 64
 
 	// perDatagram is how far time goes on for each datagram: two million a second.

@@ -70,7 +70,7 @@ const (
 	Exact     = "subscriptions, exact"
 	Star      = "subscriptions, *"
 	Below     = "subscriptions, >"
-	Both      = "subscriptions, *, 100 or 10,000 topics"
+	Both      = "subscriptions, *, 100/10,000 topics"
 	Lanes     = "lanes, filled in turn"
 	Idle      = "lanes, idle turn"
 	Senders   = "senders"

@@ -54,8 +54,8 @@ func scaleCommand(ctx context.Context, args []string, out *output) error {
 		return err
 	}
 	if f.json != "-" {
-		fmt.Fprintf(out.stdout, "scale: members over a wire in memory, one thread; %s, %s\n", r.Kernel, r.Go)
-		fmt.Fprintf(out.stdout, "ns for a datagram of 19 messages of 64 bytes, at each receiver, or for an idle turn;\nx is against the line with 1.00, within a round\n\n")
+		fmt.Fprintf(out.stdout, "scale: members over a wire in memory, one thread\n%s, %s\n", r.Kernel, r.Go)
+		fmt.Fprintf(out.stdout, "ns for a datagram of 19 messages of 64 bytes, or for an idle turn;\nx is against the line with 1.00, within a round\n\n")
 		figures.WriteScale(out.stdout, r.Scale)
 	}
 	return writeTo(f.json, out.stdout, r.Scale.WriteJSON)

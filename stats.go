@@ -221,6 +221,9 @@ func (c *Channel) heldBack(at *attach.Attachment) func(run.Held) {
 			}
 			log.Warn("blaze: a receiver holds a stream back, and with it all others", "share", share,
 				"behind", h.Limit.Behind, "room", h.Limit.Room, "remedy", "look at that receiver's log for its slow subscription; or use SlowConsumer Drop there, or FlowControl Fastest here")
+		case h.By == core.ByPace && h.Stream.Protocol() == wire.Totem:
+			log.Warn("blaze: a ring lost much of what its members sent at full speed: what this one sends follows what arrives", "share", share,
+				"pace", bitsOf(h.Pace), "remedy", "a slower link or a short queue on the way; CongestionOff ignores it")
 		case h.By == core.ByPace:
 			log.Warn("blaze: a stream's pace follows what arrives at a receiver", "share", share, "pace", bitsOf(h.Pace),
 				"remedy", "a slower link or a short queue on the way; CongestionOff ignores it")

@@ -134,14 +134,14 @@ func (c *congestion) room(n int) int {
 	return min(n, int(c.most))
 }
 
-// repairRoom is how many datagrams may be sent again at a visit: as many as the pace lets leave, and a third of what all
-// members sent in the last rotation. So recovery does not grow when it fails; and a member that only repairs what
-// another sends does not fill the queue that the other's pace leaves empty.
+// repairRoom is how many datagrams may be sent again at a visit: as many as the pace lets leave, and this member's part
+// of what all sent in the last rotation, a third at most. So recovery does not grow when it fails; and a member that
+// only repairs what another sends does not fill the queue that the other's pace leaves empty.
 func (p *Protocol) repairRoom(t *token) int {
-	if p.cfg.FreePace {
+	if p.cfg.FreePace || p.cfg.defect == againFree {
 		return len(t.wanted)
 	}
-	return max(min(int(t.fcc)/3, p.pace.room(len(t.wanted))), repairLeast)
+	return max(min(int(t.fcc)/max(3, p.cur.members.n), p.pace.room(len(t.wanted))), repairLeast)
 }
 
 // step takes in one visit: sent new datagrams and those sent again; more means that others wait.

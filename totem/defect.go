@@ -17,4 +17,6 @@ const (
 	sharedToken             // a duplicated datagram finds the token as the first copy left it
 	crossingParts           // parts of a message cross from ring to ring
 	confirmedEarly          // Config.Visit confirms the present
+	againAlways             // what the token asks for is sent again in each rotation
+	againFree               // and as much of it as it asks for
 )

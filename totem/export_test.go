@@ -16,6 +16,8 @@ var Defects = map[string]defect{
 	"duplicate frame mutates shared token":       sharedToken,
 	"parts of a message cross a ring":            crossingParts,
 	"a visit confirms the present":               confirmedEarly,
+	"sent again in each rotation":                againAlways,
+	"sent again without a bound":                 againFree,
 }
 
 // Plant leaves out a rule.

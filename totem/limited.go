@@ -14,6 +14,9 @@ func (p *Protocol) Limited(now clock.Time) core.Limited {
 		l.Endpoint, _ = p.peers.endpoint(p.slowest)
 		l.Behind = p.tok.t.high - min(p.tok.t.aru, p.tok.t.high)
 	}
+	if turn := p.tok.rotation.mean; p.pace.phase != paceFree && turn > 0 && p.stats.Datagrams > 0 {
+		l.Pace = p.pace.most * float64(p.stats.DatagramBytes) / float64(p.stats.Datagrams) / turn.Seconds()
+	}
 	return l
 }
 

@@ -32,9 +32,12 @@ type tokens struct {
 
 	copy     *buf.Buf // the last one that was forwarded; nil: none
 	copyTo   buf.Endpoint
-	copySeq  uint64 // its token_seq
-	copyHigh uint64 // its seq
-	wait     time.Duration
+	copySeq  uint64        // its token_seq
+	copyHigh uint64        // its seq
+	copyAt   clock.Time    // when it was forwarded; 0: it has arrived, or was sent again
+	wait     time.Duration // before it is sent again
+	hop      meter         // how long it takes until something shows that a token has arrived
+	backed   bool          // wait stays raised until hop has a new value
 
 	aruForwarded uint64
 	seqForwarded uint64
@@ -49,6 +52,8 @@ type tokens struct {
 	toldLack     bool
 
 	visits uint16 // counts them, modulo 2^16
+	resent int    // datagrams that were sent again of late
+	failed int    // and of these, those that had been sent again before, in vain
 	idle   int    // visits in a row at which nothing was to be done
 	high   uint64 // at the last visit
 	held   bool   // t is accepted and rests, since the ring is idle
@@ -73,7 +78,7 @@ type tokens struct {
 // begin forgets the ring before, but not how fast the token goes round.
 func (k *tokens) begin() {
 	k.forget()
-	*k = tokens{rotation: k.rotation, batch: k.batch}
+	*k = tokens{rotation: k.rotation, hop: k.hop, batch: k.batch}
 }
 
 // forget gives up the copy, so that it is not sent again.
@@ -96,6 +101,7 @@ func (k *tokens) again(p *Protocol, now clock.Time) {
 		p.stats.TokensAgain++
 	}
 	k.wait = min(2*k.wait, p.prof.TokenRetransmit)
+	k.copyAt, k.backed = 0, true
 	p.arm(tokenRetransmit, now.Add(k.wait))
 }
 
@@ -186,6 +192,7 @@ func (k *tokens) accept(p *Protocol, now clock.Time) {
 	k.seq = t.seq
 	k.visits++
 	p.probe(TokenAccepted, p.cur.id, t.seq)
+	k.reached(now)
 	if k.accepted != 0 && !k.resting {
 		d := now.Sub(k.accepted)
 		k.rotation.add(d)
@@ -336,7 +343,7 @@ func (p *Protocol) retransmit(t *token, room int) (n int) {
 			continue // whoever asked has it meanwhile: it came late, and nobody had sent it again yet
 		}
 		s := p.cur.at(seq)
-		if s == nil || n >= room || !p.tok.due(s) || !p.resend(s) {
+		if s == nil || n >= room || !p.tok.due(s) && p.cfg.defect != againAlways || !p.resend(s) {
 			t.wanted[left] = seq
 			left++
 			continue
@@ -361,22 +368,51 @@ func (p *Protocol) resend(s *slot) bool {
 	return true
 }
 
-// due reports whether a datagram that the token asks for is to be sent again now: at once, in the next rotation, and
+// due reports whether a datagram that the token asks for is to be sent again now: in the first rotations at once, and
 // then after ever more rotations. Who still asks then receives nothing of that length, and will be put out.
 func (k *tokens) due(s *slot) bool {
-	return s.again < 2 || k.visits-s.visit >= 1<<min(2*s.again-2, maxBackOff)
+	more := int(s.again) - k.tries() // beyond those
+	return more < 0 || k.visits-s.visit >= 1<<min(4*more+2, maxBackOff)
 }
 
 // maxBackOff is the logarithm of the most rotations between two times that a datagram is sent again.
 const maxBackOff = 10
 
+// tries is in how many rotations a datagram is sent again at once: in so many that where chance alone loses them, one in
+// a thousand is lost in all. Where more than every third one is lost, chance is not what loses them, and where more than
+// every second one is, each waits at once.
+func (k *tokens) tries() int {
+	const least, most, waits = 2, 6, 1e-3
+	failing := float64(k.failed) / float64(max(k.resent, 1))
+	switch {
+	case 2*failing > 1:
+		return 1
+	case 3*failing > 1:
+		return least
+	}
+	n := least
+	for left := math.Pow(failing, least); left > waits && n < most; left *= failing {
+		n++
+	}
+	return n
+}
+
 // sentAgain notes that a datagram was sent again.
 func (k *tokens) sentAgain(s *slot) {
+	if k.resent++; s.again > 0 {
+		k.failed++
+	}
+	if k.resent >= resentSample {
+		k.resent, k.failed = k.resent/2, k.failed/2
+	}
 	s.visit = k.visits
 	if s.again < math.MaxUint8/4 {
 		s.again++
 	}
 }
+
+// resentSample is how many of the last datagrams that were sent again tries looks at.
+const resentSample = 256
 
 // allowed is how many datagrams may be sent at this visit (5.3). It is reckoned with signs,
 // because each difference may be negative after a visit that was lost or came twice. by is what allows no more.
@@ -386,8 +422,10 @@ func (p *Protocol) allowed(t *token, again, backlog int) (most int, by core.Limi
 	n := int64(p.prof.Personal)
 	n = min(n, window-(int64(t.fcc)-int64(k.sentLast))-int64(again))
 	by = core.ByWindow
-	if pace := int64(p.pace.room(p.prof.Personal) - again); pace < n {
-		n, by = pace, core.ByPace
+	if p.pace.phase != paceFree { // or else what is sent again takes nothing of a member's part
+		if pace := int64(p.pace.room(p.prof.Personal) - again); pace < n {
+			n, by = pace, core.ByPace
+		}
 	}
 	if gap := int64(t.aru) + int64(len(p.cur.slots)/2) - int64(t.high); gap < n {
 		n, by = gap, core.ByReceiver
@@ -505,29 +543,50 @@ func (p *Protocol) pass(now clock.Time, b *buf.Buf, seq, high uint64) {
 	}
 	b.Retain()
 	k.copy, k.copyTo, k.copySeq, k.copyHigh = b, to, seq, high
-	k.wait = p.retransmitAfter()
+	k.wait, k.copyAt = p.retransmitAfter(), now
 	p.out.put(theToken, b, to)
 	p.arm(tokenRetransmit, now.Add(k.wait))
 }
 
-// retransmitAfter is how long the next token may take before this one is sent again: what the
-// rotation takes, and four times its deviation, as in RFC 6298.
+// retransmitAfter is how long nothing may show that the next token has arrived before it is sent again: what that
+// takes, and four times its deviation, as in RFC 6298. A successor that has something to send shows it long before the
+// token comes back. A token that was sent again measures nothing (Karn's rule), and the time to which it raised the
+// wait is kept until another one does. Measured with those, and for a whole rotation, the wait grew with each token
+// that was lost: with one in twenty datagrams lost a rotation took twenty times as long.
 func (p *Protocol) retransmitAfter() time.Duration {
 	k := &p.tok
-	if k.rotation.mean == 0 || k.resting {
+	if k.hop.mean == 0 || k.resting {
 		return p.prof.TokenRetransmit
 	}
-	return min(max(k.rotation.mean+4*k.rotation.deviation, minRetransmit), p.prof.TokenRetransmit)
+	d := k.hop.mean + 4*k.hop.deviation
+	if k.backed {
+		d = max(d, k.wait)
+	}
+	return min(max(d, minRetransmit), p.prof.TokenRetransmit)
 }
 
 // minRetransmit is the shortest wait before a token is sent again.
-const minRetransmit = 200 * time.Microsecond
+const minRetransmit = 100 * time.Microsecond
 
 // arrived looks for evidence in a datagram of the ring that the last token has arrived (5.5).
 func (k *tokens) arrived(p *Protocol, round uint32, seq uint64) {
 	if k.copy != nil && (int32(round-uint32(k.copySeq)) > 0 || seq > k.copyHigh) {
 		p.cancel(tokenRetransmit)
+		k.reached(p.last)
 	}
+}
+
+// reached notes that the last token has arrived.
+func (k *tokens) reached(now clock.Time) {
+	if k.copyAt != 0 && !k.resting {
+		d := now.Sub(k.copyAt)
+		if k.hop.mean != 0 {
+			d = min(d, 2*k.hop.mean)
+		}
+		k.hop.add(d)
+		k.backed = false
+	}
+	k.copyAt = 0
 }
 
 // tokenLossTime is how long no token may come. The longest rotation of late counts beside the mean:

@@ -58,26 +58,35 @@ func (c *Cluster) inject(f Faults) {
 		in.later(lasts, func() { c.Net.widen(made) })
 	})
 	in.every(f.Squeeze, func(lasts time.Duration) {
-		set, node := c.Net.SetDown, in.rng.IntN(len(c.Members))
-		if in.rng.IntN(2) == 0 {
-			set = c.Net.SetUp
-		}
-		set(node, squeezed(in.rng))
+		in.squeeze(len(c.Members), lasts)
 		c.faulty = true
-		in.later(lasts, func() { set(node, Port{}) })
 	})
 	in.every(f.OneSort, func(lasts time.Duration) {
-		made, group := someWays(in.rng, len(c.Members)), in.rng.IntN(2) == 0
-		for _, p := range made {
-			c.Net.bar(p.from, p.to, group, true)
-		}
+		in.oneSort(len(c.Members), lasts)
 		c.faulty = true
-		in.later(lasts, func() {
-			for _, p := range made {
-				c.Net.bar(p.from, p.to, group, false)
-			}
-		})
 	})
+}
+
+// squeeze makes the cable of one of n members a bottleneck in one direction.
+func (in *injecting) squeeze(n int, lasts time.Duration) {
+	set, node := in.net.SetDown, in.rng.IntN(n)
+	if in.rng.IntN(2) == 0 {
+		set = in.net.SetUp
+	}
+	set(node, squeezed(in.rng))
+	in.later(lasts, func() { set(node, Port{}) })
+}
+
+// oneSort lets multicast alone, or unicast alone, not pass on some ways between n members.
+func (in *injecting) oneSort(n int, lasts time.Duration) {
+	made, group := someWays(in.rng, n), in.rng.IntN(2) == 0
+	bar := func(on bool) {
+		for _, p := range made {
+			in.net.bar(p.from, p.to, group, on)
+		}
+	}
+	bar(true)
+	in.later(lasts, func() { bar(false) })
 }
 
 // leastMTU and mostMTU bound the MTU of ways that longer datagrams do not pass, bytes of an IP packet.

@@ -65,7 +65,7 @@ type Network struct {
 	up      map[int]*port  // by node
 	down    map[int]*port
 	tap     Tap
-	watch   *watcher // nil: what is on the wire is not recorded
+	watch   watching // nil: what is on the wire is not recorded
 	stats   Stats
 	trace   trace
 	free    []*packet
@@ -105,6 +105,12 @@ type Flight struct {
 	From, To int    // nodes
 	Group    bool
 	Bytes    []byte // read only; a Tap may set another slice, which then travels instead
+}
+
+// watching records what is on the wire.
+type watching interface {
+	sent(d *Driver, b []byte, to buf.Endpoint) // a datagram leaves a driver
+	lost(to *Driver)                           // the copy of it to one driver is lost
 }
 
 // Tap looks at every copy before chance decides about it, and may drop it (false) or change it.

@@ -106,6 +106,20 @@ func TestRingsBySize(t *testing.T) {
 	})
 }
 
+// TestRingFaultsOfLinks: bottlenecks, black holes, ways that multicast or unicast alone does not pass, and pairs that do
+// not receive each other, come and go under a ring. Nothing that was promised breaks, and in no second what is sent again
+// takes more than it may (TO-26). Afterwards one ring of all forms, and everything flows again.
+func TestRingFaultsOfLinks(t *testing.T) {
+	RunRings(t, 1000, func(t *testing.T, s *RingCluster) {
+		for _, v := range s.LinksFail(256 << 10) {
+			t.Errorf("seed %d: %v", s.Seed, v)
+		}
+		if s.Net.Stats().Blocked == 0 {
+			t.Errorf("seed %d: everything passed", s.Seed)
+		}
+	})
+}
+
 // TestNotTransitive: two of three receivers do not receive each other. A sender that reaches both reaches both.
 func TestNotTransitive(t *testing.T) {
 	for _, p := range repairing {

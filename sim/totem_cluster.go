@@ -31,6 +31,7 @@ type RingCluster struct {
 	Ident func(node int) wire.MemberID
 	// Heard, where set, is called for every message, view and step of a member.
 	Heard func(node int, what any)
+	Watch bool // record what is on the wire, for TO-26
 	// SameIdents gives a node's next process the id of the one before: a defect.
 	SameIdents bool
 
@@ -116,6 +117,9 @@ func (c *RingCluster) Prepare(f Faults) {
 	c.Config.Seed, c.Config.Link = c.Seed, f.link()
 	c.Load = c.Load.withDefaults()
 	c.Net = New(c.Config)
+	if c.Watch {
+		c.Net.watch = &ringWatcher{c: c, sequenced: map[placed]bool{}}
+	}
 }
 
 // Start makes n members, begins their load, and lets faults happen until Heal.

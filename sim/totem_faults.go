@@ -42,6 +42,7 @@ type FaultTally struct {
 	Partitions                        [shapes]int
 	Pauses, Crashes, Leaves, Restarts int
 	Slow, Deaf, Narrow, BySize        int
+	Squeezed, OneSort                 int
 }
 
 // add adds what another tally counted.
@@ -57,6 +58,8 @@ func (t *FaultTally) add(o *FaultTally) {
 	t.Deaf += o.Deaf
 	t.Narrow += o.Narrow
 	t.BySize += o.BySize
+	t.Squeezed += o.Squeezed
+	t.OneSort += o.OneSort
 }
 
 // cuts lists the partitions by their shape.
@@ -110,6 +113,14 @@ func injectRing(c ringed, i injecting, f Faults, rare RingFaults, tally *FaultTa
 		made := narrowShape(in.net, in.rng, c.nodes())
 		tally.BySize++
 		in.later(lasts, func() { in.net.widen(made) })
+	})
+	in.every(f.Squeeze, func(lasts time.Duration) {
+		tally.Squeezed++
+		in.squeeze(c.nodes(), lasts)
+	})
+	in.every(f.OneSort, func(lasts time.Duration) {
+		tally.OneSort++
+		in.oneSort(c.nodes(), lasts)
 	})
 	in.every(rare.Slow, in.slow)
 	in.every(rare.Deaf, func(lasts time.Duration) { in.tapped(&tally.Deaf, in.deaf, lasts) })

@@ -107,8 +107,8 @@ func (t *RingTally) String() string {
 		}
 	}
 	p("\n%s", t.cuts())
-	p("\npauses %d, crashes %d, leaves %d, restarts %d, slow members %d, deaf to the group %d, narrow paths %d, shapes by size %d",
-		t.Pauses, t.Crashes, t.Leaves, t.Restarts, t.Slow, t.Deaf, t.Narrow, t.BySize)
+	p("\npauses %d, crashes %d, leaves %d, restarts %d, slow members %d, deaf to the group %d, narrow paths %d, shapes by size %d, bottlenecks %d, one sort blocked %d",
+		t.Pauses, t.Crashes, t.Leaves, t.Restarts, t.Slow, t.Deaf, t.Narrow, t.BySize, t.Squeezed, t.OneSort)
 	p("\ncopies of datagrams %d: lost %d, cut %d, kept from the deaf and narrow %d, duplicated %d, reordered %d, receive buffer full %d",
 		t.Copies, t.Lost, t.Cut, t.Tapped, t.Duplicated, t.Reordered, t.Overruns)
 	p("\nprocesses %d; rings installed %d, by members %d; token visits %d; gathers %d, of them token lost %d, receiver stuck %d; recoveries %d",

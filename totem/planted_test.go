@@ -46,6 +46,7 @@ func TestPlantedDefects(t *testing.T) {
 		safe     float64
 		large    float64
 		same     bool // a start does not get an id of its own
+		links    bool // the network's links fail, and not members
 	}{
 		{name: "stable from one visit", catchers: []string{"TO-8", "TO-16"}, seeds: 5, safe: 0.5},
 		{name: "any process raises aru", catchers: []string{"TO-8", "TO-16"}, seeds: 5, safe: 0.5},
@@ -60,6 +61,8 @@ func TestPlantedDefects(t *testing.T) {
 		{name: "stable from one visit", catchers: []string{"TO-24"}, seeds: 5, safe: 0.5},
 		{name: "a visit confirms the present", catchers: []string{"TO-25"}, seeds: 5},
 		{name: "ids are used again", catchers: []string{"TO-2"}, seeds: 30, same: true},
+		{name: "sent again in each rotation", catchers: []string{"TO-26"}, seeds: 20, links: true},
+		{name: "sent again without a bound", catchers: []string{"TO-26"}, seeds: 143, short: 120, links: true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -78,15 +81,19 @@ func TestPlantedDefects(t *testing.T) {
 				if !test.same {
 					c.Change = func(_ int, cfg *totem.Config) { totem.Plant(cfg, test.name) }
 				}
-				if test.relapses {
-					relapses(c)
+				if test.links {
+					found = check.IDs(c.LinksFail(64 << 10))
 				} else {
-					hostile(c, 3+int(seed%3), test.safe)
+					if test.relapses {
+						relapses(c)
+					} else {
+						hostile(c, 3+int(seed%3), test.safe)
+					}
+					c.Load.Large = test.large
+					c.Until(300 * time.Millisecond)
+					c.Heal()
+					found = check.IDs(c.SettleFor(500 * time.Millisecond))
 				}
-				c.Load.Large = test.large
-				c.Until(300 * time.Millisecond)
-				c.Heal()
-				found = check.IDs(c.SettleFor(500 * time.Millisecond))
 				for _, id := range test.catchers {
 					if slices.Contains(found, id) {
 						t.Logf("seed %d: %v", seed, found)

@@ -21,6 +21,8 @@ type RingLog struct {
 	online  map[string][]Violation   // found while the run went on
 	numbers map[wire.RingID][]number // what was sequenced, by ring
 
+	wire []ringBytes // by second
+
 	settled      int // Records from here on are after Settle
 	settledAt    clock.Time
 	agreed, safe time.Duration
@@ -187,6 +189,29 @@ func (l *RingLog) Token(p Proc, ring wire.RingID, seq uint64) {
 		l.Found("TO-17", "%s accepts token %d of ring %s, after token %d", l.procName(p), seq, ringName(ring), last)
 	}
 	l.tokens[ring] = seq
+}
+
+// RingWay is how a datagram of data leaves a member.
+type RingWay int
+
+// The ways.
+const (
+	RingFresh     RingWay = iota // for the first time
+	RingAgain                    // because the token asked for it
+	RingRecovered                // as one of an old ring, in recovery or again after it
+	ringWays
+)
+
+// ringBytes is what all members sent in one second, bytes of UDP payload.
+type ringBytes [ringWays]int
+
+// Wire records that a datagram of data leaves a member.
+func (l *RingLog) Wire(at clock.Time, way RingWay, bytes int) {
+	second := int(at / clock.Time(time.Second))
+	for len(l.wire) <= second {
+		l.wire = append(l.wire, ringBytes{})
+	}
+	l.wire[second][way] += bytes
 }
 
 // Found notes a violation that the harness saw while the run went on.

@@ -213,3 +213,30 @@ func TestRingTwoStarts(t *testing.T) {
 		t.Errorf("found %v", found)
 	}
 }
+
+// TO-26 counts what members of rings send again in each second, against the data of that second and the one before.
+func TestRingBytesAgain(t *testing.T) {
+	const second = clock.Time(1_000_000_000)
+	for _, c := range []struct {
+		name         string
+		again, later int
+		healed       clock.Time
+		want         int
+	}{
+		{"within the bound", 2100, 2100, 0, 0},
+		{"too much", 2101, 0, 0, 1},
+		{"in the second after the data", 0, 2101, 0, 1},
+		{"after the healing", 0, 2101, 3 * second, 0},
+	} {
+		l := NewRingLog()
+		l.Wire(2*second, RingFresh, 1000)
+		l.Wire(2*second+1, RingAgain, c.again)
+		l.Wire(2*second+2, RingRecovered, 9999)
+		l.Wire(3*second, RingAgain, c.later)
+		l.Wire(4*second, RingAgain, 100)
+		l.Healed = c.healed
+		if vs := TO26(l, 100); len(vs) != c.want {
+			t.Errorf("%s: %s, want %d", c.name, Text(vs), c.want)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/activeblaze/blaze/clock"
@@ -112,6 +113,23 @@ func RM21(l *Log, constant int) []Violation {
 	}
 	judge(len(l.Records) - 1)
 	return r.done()
+}
+
+// TO26 (bytes sent again): in every second what members of rings send again takes at most twice the bytes of new data in
+// that second and the one before, and a constant. What a recovery sends for the first time in its ring does not count. From the second of the healing on nothing is judged.
+func TO26(l *RingLog, constant int) (all []Violation) {
+	before := 0
+	for second, x := range l.wire {
+		if l.Healed != 0 && second >= int(l.Healed/clock.Time(time.Second)) {
+			break
+		}
+		if allowed := 2*(before+x[RingFresh]) + constant; x[RingAgain] > allowed {
+			all = append(all, Violation{ID: "TO-26", At: -1, Text: fmt.Sprintf("%d bytes are sent again, and %d for the first time in recovery, in second %d, %d allowed (%d and %d bytes of data)",
+				x[RingAgain], x[RingRecovered], second, allowed, before, x[RingFresh])})
+		}
+		before = x[RingFresh]
+	}
+	return all
 }
 
 // RM15 (heartbeats): at most 3 in the first millisecond after a datagram of the stream; and in

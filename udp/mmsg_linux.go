@@ -64,3 +64,22 @@ func sendmmsg(fd int, hdrs []mmsghdr) (int, unix.Errno) {
 	}
 	return int(n), 0
 }
+
+// sendmsg sends one packet without sleeping, and returns 1, or 0 with an error.
+func sendmsg(fd int, h *unix.Msghdr) (int, unix.Errno) {
+	_, _, e := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(h)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+	if e != 0 {
+		return 0, e
+	}
+	return 1, 0
+}
+
+// sendto is sendmsg for a packet that is one piece without control messages.
+func sendto(fd int, h *unix.Msghdr) (int, unix.Errno) {
+	_, _, e := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(h.Iov.Base)), uintptr(h.Iov.Len),
+		unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, uintptr(unsafe.Pointer(h.Name)), uintptr(h.Namelen))
+	if e != 0 {
+		return 0, e
+	}
+	return 1, 0
+}

@@ -16,6 +16,9 @@ import (
 // to pay for the system call, few enough that timers and commands get their turn.
 const Batch = 64
 
+// slowTurn is from which time between two turns on a driver looks at all the places that it receives from.
+const slowTurn = time.Microsecond
+
 // Config is what an engine is made of.
 type Config struct {
 	Driver    Driver
@@ -42,6 +45,7 @@ type Engine struct {
 	turn      int           // with several protocols: the one whose data is polled first
 	sentAt    []clock.Time  // with several protocols: when each had something to send last
 	follower  Follower      // the driver, if it is one
+	looker    Looker        // the same
 	way       buf.Way       // as the protocols know it
 	predictor Predictor     // the first of them that is one; nil: none
 
@@ -76,6 +80,7 @@ func New(cfg Config) *Engine {
 		}
 	}
 	e.follower, _ = cfg.Driver.(Follower)
+	e.looker, _ = cfg.Driver.(Looker)
 	e.way = buf.Way{Pack: cfg.Driver.Datagram(), Longest: cfg.Driver.Datagram()}
 	e.sentAt = make([]clock.Time, len(e.protocols))
 	return e
@@ -98,6 +103,9 @@ func (e *Engine) Turn(now clock.Time) (work int) {
 			e.cfg.Stalled(now, gap)
 		}
 		e.slept = false
+	}
+	if e.looker != nil && now.Sub(e.now) >= slowTurn {
+		e.looker.LookAtAll()
 	}
 	e.now = now
 	n := e.driver.Recv(e.batch[:])

@@ -390,3 +390,29 @@ func TestNowIsMonotonic(t *testing.T) {
 		last = now
 	}
 }
+
+// lookingDriver is a Looker.
+type lookingDriver struct {
+	*fakeDriver
+	looks int
+}
+
+func (d *lookingDriver) LookAtAll() { d.looks++ }
+
+// A driver that looks at some places now and then looks at all of them in a turn that comes slowTurn after the one before.
+func TestSlowTurnLooksAtAll(t *testing.T) {
+	d := &lookingDriver{fakeDriver: newFakeDriver()}
+	e, now := New(Config{Driver: d}), clock.Time(1e9)
+	e.Turn(now)
+	for _, row := range []struct {
+		after time.Duration
+		looks int
+	}{{slowTurn - 1, 0}, {slowTurn - 1, 0}, {slowTurn, 1}, {0, 0}, {time.Second, 1}} {
+		before := d.looks
+		now = now.Add(row.after)
+		e.Turn(now)
+		if n := d.looks - before; n != row.looks {
+			t.Errorf("%v after the turn before: %d looks, want %d", row.after, n, row.looks)
+		}
+	}
+}

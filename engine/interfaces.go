@@ -54,6 +54,20 @@ func WayOf(d Driver) buf.Way {
 	return buf.Way{Pack: d.Datagram(), Longest: d.Datagram()}
 }
 
+// Looker is a Driver that receives from several places, and looks at some of them on every few empty Recvs only while
+// turns follow each other quickly. LookAtAll has the next Recv look at all of them. It is called from the engine's thread,
+// before the Recv of a turn that comes slowTurn or more after the one before.
+type Looker interface {
+	LookAtAll()
+}
+
+// LookAtAll calls a driver's LookAtAll, if it has one.
+func LookAtAll(d Driver) {
+	if l, ok := d.(Looker); ok {
+		l.LookAtAll()
+	}
+}
+
 // Protocol is a reliability protocol: a state machine without I/O. All calls come from the
 // engine's thread, and now never goes backwards.
 type Protocol interface {

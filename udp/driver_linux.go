@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/internal/iflock"
@@ -29,11 +28,8 @@ type Driver struct {
 	behind   int  // bytes that the member's own socket held beside what was read before the fence was set
 	lent     [maxBatch]buf.Buf
 
-	opened    time.Time
-	ownRead   time.Duration // from opened to the last read of the member's own socket
-	groupRead time.Duration // the same of the group's socket
-	answers   bool          // something was sent since ownRead
-	unicast   bool          // the last read that brought something was of the member's own socket
+	unicast bool // the last read that brought something was of the member's own socket
+	spins   int  // Recvs that found nothing, since something came or was sent
 
 	out      outlet
 	segments bool // UDP_SEGMENT works
@@ -65,7 +61,7 @@ func Open(cfg Config) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Driver{log: cfg.Logger, opened: time.Now()}
+	d := &Driver{log: cfg.Logger}
 	d.own.fd, d.group.fd = -1, -1
 	d.following.mail.fresh = -1
 	if err := d.open(cfg); err != nil {

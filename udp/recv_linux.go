@@ -2,7 +2,6 @@ package udp
 
 import (
 	"math/bits"
-	"time"
 
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/internal/ip4"
@@ -167,11 +166,7 @@ func (d *Driver) Recv(batch []buf.Received) int {
 	if d.following.news.Load() {
 		d.heed()
 	}
-	n := 0
-	var now time.Duration // since opened
-	if d.group.fd >= 0 {
-		now = time.Since(d.opened)
-	}
+	n, both := 0, d.spins%otherEvery == 0
 	if d.own.empty() && d.behind > 0 {
 		// This waited behind what the fence held back. A flood of the group would otherwise let one read of reports
 		// come each time that all that its socket holds has gone through.
@@ -180,9 +175,8 @@ func (d *Driver) Recv(batch []buf.Received) int {
 			d.behind = 0
 		}
 		n = d.handOut(&d.own, batch, 0)
-	} else if d.own.empty() && d.lookAtOwn(now) {
+	} else if d.own.empty() && (both || d.unicast || d.group.fd < 0) {
 		d.read(&d.own)
-		d.answers, d.ownRead = false, now
 		d.unicast = d.unicast || d.own.got > 0
 		// Under a flood the group's socket is never found empty. Once it has brought as
 		// much as it held, all that was in it when the unicast was read is out.
@@ -197,9 +191,9 @@ func (d *Driver) Recv(batch []buf.Received) int {
 	if d.group.fd < 0 {
 		d.fence = 0
 	} else {
-		if d.group.empty() && d.lookAtGroup(now) {
+		// Before unicast is handed out the group's socket is always read, since what came through it comes first.
+		if d.group.empty() && (both || !d.unicast || !d.own.empty()) {
 			d.read(&d.group)
-			d.groupRead = now
 			d.unicast = d.unicast && d.group.got == 0
 			if !d.group.drained && !d.measured {
 				d.measured = true
@@ -217,6 +211,9 @@ func (d *Driver) Recv(batch []buf.Received) int {
 	}
 	if d.fence <= 0 {
 		n = d.handOut(&d.own, batch, n)
+	}
+	if d.spins++; n > 0 {
+		d.spins = 0
 	}
 	return n
 }
@@ -237,22 +234,14 @@ func (in *inlet) charges() (sum int) {
 	return sum
 }
 
-// otherEvery is how long Recv may leave one of the two sockets alone while it spins on the one that the
-// last datagram came through. A system call that finds nothing costs half a microsecond, and on average
-// half of that is added to the round trip of everything that comes through the other socket.
-const otherEvery = 3 * time.Microsecond
+// otherEvery is on which empty read in a row, of the socket that the last datagram came through, Recv looks at the other
+// socket too. A system call that finds nothing costs a fifth of a microsecond, and on average half of that is added to the
+// round trip of everything that comes through the busy socket. Recv looks at both when something has come,
+// and when something was sent, which may be answered.
+const otherEvery = 8
 
-// lookAtOwn reports whether it is time to read the member's own socket: when unicast comes, when
-// something was sent, which may be answered there, or when it has not been read for otherEvery.
-func (d *Driver) lookAtOwn(now time.Duration) bool {
-	return d.group.fd < 0 || d.unicast || d.answers || now-d.ownRead >= otherEvery
-}
-
-// lookAtGroup reports whether it is time to read the group's socket. Before unicast is handed out it
-// always is, since what came through the group comes first.
-func (d *Driver) lookAtGroup(now time.Duration) bool {
-	return !d.unicast || !d.own.empty() || now-d.groupRead >= otherEvery
-}
+// LookAtAll has the next Recv look at both sockets. Where turns are rare, the other socket's would else wait for long.
+func (d *Driver) LookAtAll() { d.spins = 0 }
 
 // handOut lends what in has read to batch[n:] and returns the new n.
 func (d *Driver) handOut(in *inlet, batch []buf.Received, n int) int {

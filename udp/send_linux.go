@@ -121,7 +121,7 @@ func (d *Driver) Send(batch []buf.Send) (n int, err error) {
 		}
 		sent, e := d.out.send(d.own.fd, packets)
 		d.stats.SendCalls++
-		d.answers = true
+		d.spins = 0
 		n += d.took(batch[n:], sent)
 		if e == 0 || e == unix.EINTR {
 			continue

@@ -13,6 +13,7 @@ func (d *Driver) Wait(limit time.Duration) {
 		return
 	}
 	d.stats.Waits++
+	d.LookAtAll()
 	if _, woken := d.sleeper.Doze(d.poll[:], limit); woken {
 		d.stats.Wakes++
 	}

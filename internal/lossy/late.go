@@ -88,3 +88,6 @@ func (l *Late) Wait(d time.Duration) {
 
 // Way implements engine.Follower.
 func (l *Late) Way() buf.Way { return engine.WayOf(l.Driver) }
+
+// LookAtAll implements engine.Looker.
+func (l *Late) LookAtAll() { engine.LookAtAll(l.Driver) }

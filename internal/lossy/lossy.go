@@ -49,3 +49,6 @@ func (d *Driver) Dropped() uint64 { return d.dropped }
 
 // Way implements engine.Follower.
 func (d *Driver) Way() buf.Way { return engine.WayOf(d.Driver) }
+
+// LookAtAll implements engine.Looker.
+func (d *Driver) LookAtAll() { engine.LookAtAll(d.Driver) }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/engine"
 )
 
 // source is a driver that has numbered datagrams to receive.
@@ -93,5 +94,23 @@ func TestGoesOnAfterALostBatch(t *testing.T) {
 	d := Wrap(&source{last: 100}, 0.9, 3)
 	if got := receive(t, d, 1); len(got) == 0 || uint64(len(got))+d.Dropped() != 100 {
 		t.Errorf("%d kept, %d dropped of 100", len(got), d.Dropped())
+	}
+}
+
+// looker is a source that counts LookAtAll.
+type looker struct {
+	source
+	looks int
+}
+
+func (l *looker) LookAtAll() { l.looks++ }
+
+// What the engine asks of the driver below goes through.
+func TestLooksThrough(t *testing.T) {
+	below := &looker{}
+	for i, d := range []engine.Driver{&Driver{Driver: below}, &Late{Driver: below}} {
+		if engine.LookAtAll(d); below.looks != i+1 {
+			t.Errorf("%T: %d looks", d, below.looks)
+		}
 	}
 }

@@ -41,3 +41,6 @@ func (d *Driver) Send(batch []buf.Send) (int, error) {
 
 // Way implements engine.Follower.
 func (d *Driver) Way() buf.Way { return engine.WayOf(d.Driver) }
+
+// LookAtAll implements engine.Looker.
+func (d *Driver) LookAtAll() { engine.LookAtAll(d.Driver) }

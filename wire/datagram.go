@@ -198,6 +198,45 @@ func frameAt(b []byte, p int) (kind FrameKind, begin, end int) {
 	return kind, begin, begin + n
 }
 
+// First is the length of the first datagram in a packet. That is less than len(b) where the packet is several datagrams in a
+// row, as segmentation offload leaves them: then a field of the header comes a second time, which is in no datagram. It
+// follows the lengths of the fields and checks nothing else. A packet that is malformed, or begins with a frame, counts as
+// one datagram.
+func First(b []byte) int {
+	if !isCanonicalHeader(b) {
+		return firstOther(b)
+	}
+	for p := HeaderLen; p < len(b); {
+		if b[p] == tagVersion {
+			return p
+		}
+		kind, _, end := frameAt(b, p)
+		if kind == 0 {
+			return firstOther(b)
+		}
+		p = end
+	}
+	return len(b)
+}
+
+// firstOther is First for any layout.
+func firstOther(b []byte) int {
+	s := scanner{rest: b}
+	if !s.next() || !s.isHeaderField() {
+		return len(b)
+	}
+	field, typ := s.field, s.typ
+	for {
+		at := len(b) - len(s.rest)
+		switch {
+		case !s.next():
+			return len(b)
+		case s.is(field, typ):
+			return at
+		}
+	}
+}
+
 // add checks one frame and appends it.
 func (d *Datagram) add(kind FrameKind, body []byte) error {
 	if d.n == MaxFrames {

@@ -56,6 +56,11 @@ type Config struct {
 	// in both directions. Empty means auto: where the kernel can.
 	GSO string
 
+	// First returns the length of the first datagram in a packet that may be several in a row, all but the last of one
+	// length; len(packet) where it is one. With it a driver that waits asks for packets by a cheaper call, which does not
+	// show the length of segments. Nil: it does without. It must not keep packet. Linux only.
+	First func(packet []byte) int
+
 	// RecvBuffer and SendBuffer are the sizes that are asked for the sockets, in bytes,
 	// 4 KiB..1 GiB. Zero means 16 MiB and 4 MiB. The host may grant less; Room has what it granted.
 	RecvBuffer, SendBuffer int

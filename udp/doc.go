@@ -27,6 +27,13 @@
 // far more than batching: a packet of 45 datagrams passes through the kernel's stack once.
 // A socket filter drops the member's own multicast before it is queued.
 //
+// A single packet leaves by sendto, or by sendmsg with segments. While reads find nothing, one asks
+// for a single packet by recvfrom, the cheapest call. It does not say how long segments are, so the
+// datagrams themselves have to (Config.First); without that it is recvmsg. After two reads in a row
+// that found something, packets are received in batches until a read finds nothing. A driver
+// that spins reads each time the socket that the last datagram came through, and the other one on
+// every eighth empty Recv, or when the engine's turns are rare (LookAtAll).
+//
 // The calls in Recv and Send are raw: they bypass Go's scheduler, so that no other thread
 // takes over the processor meanwhile. They are bounded by the batch. Wait is an ordinary
 // blocking system call.

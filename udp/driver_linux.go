@@ -101,9 +101,9 @@ func (d *Driver) open(cfg Config) (err error) {
 	if d.segments, coalesced, err = d.probeSegments(cfg.GSO); err != nil {
 		return err
 	}
-	d.own.init(coalesced, d.Datagram(), false)
+	d.own.init(coalesced, d.Datagram(), false, cfg.First)
 	if d.group.fd >= 0 {
-		d.group.init(coalesced, d.Datagram(), true)
+		d.group.init(coalesced, d.Datagram(), true, cfg.First)
 	}
 	d.out.init(cfg, d.local)
 

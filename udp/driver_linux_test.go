@@ -256,20 +256,23 @@ func TestSpinsOnTheBusySocket(t *testing.T) {
 		for _, to := range []buf.Endpoint{b.Local(), buf.Group} {
 			sendAll(t, a, outgoing(to, 1, 20))
 			receiveSome(t, b, in)
-			for name, look := range map[string]func(){
-				"something came": func() {},
-				"sent":           func() { sendAll(t, b, outgoing(EndpointOf(netip.MustParseAddrPort("127.0.0.1:9")), 1, 20)) },
-				"told":           b.LookAtAll,
-				"slept":          func() { b.Wait(0) },
+			for _, look := range []struct {
+				why string
+				f   func()
+			}{
+				{"something came", func() {}},
+				{"sent", func() { sendAll(t, b, outgoing(EndpointOf(netip.MustParseAddrPort("127.0.0.1:9")), 1, 20)) }},
+				{"told", b.LookAtAll},
+				{"slept", func() { b.Wait(0) }},
 			} {
-				look()
+				look.f()
 				for i := range 5 * otherEvery {
 					want := uint64(1)
 					if i%otherEvery == 0 {
 						want = 2
 					}
 					if n := calls(); n != want {
-						t.Fatalf("to %v, %s: empty Recv %d made %d calls, want %d", to, name, i, n, want)
+						t.Fatalf("to %v, %s: empty Recv %d made %d calls, want %d", to, look.why, i, n, want)
 					}
 				}
 				calls() // so that a count that is not begun anew shows

@@ -54,6 +54,32 @@ func recvmmsg(fd int, hdrs []mmsghdr) (int, unix.Errno) {
 	return int(n), 0
 }
 
+// recvmsg is recvmmsg for one packet.
+func recvmsg(fd int, h *mmsghdr) (int, unix.Errno) {
+	n, _, e := unix.RawSyscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&h.hdr)), unix.MSG_DONTWAIT|unix.MSG_TRUNC)
+	if e != 0 {
+		return 0, e
+	}
+	h.len = uint32(n)
+	return 1, 0
+}
+
+// recvfrom is recvmsg without control messages: it does not say whether the packet is several datagrams.
+func recvfrom(fd int, h *mmsghdr) (int, unix.Errno) {
+	size := h.hdr.Iov.Len
+	n, _, e := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(h.hdr.Iov.Base)), uintptr(size),
+		unix.MSG_DONTWAIT|unix.MSG_TRUNC, uintptr(unsafe.Pointer(h.hdr.Name)), uintptr(unsafe.Pointer(&h.hdr.Namelen)))
+	if e != 0 {
+		return 0, e
+	}
+	h.len, h.hdr.Flags = uint32(n), 0
+	h.hdr.SetControllen(0)
+	if n > uintptr(size) {
+		h.hdr.Flags = unix.MSG_TRUNC
+	}
+	return 1, 0
+}
+
 // sendmmsg sends hdrs without sleeping and returns how many the kernel took: with an error
 // none. An error after the first shows in the next call.
 func sendmmsg(fd int, hdrs []mmsghdr) (int, unix.Errno) {

@@ -11,6 +11,9 @@ import (
 const (
 	maxBatch = 256 // datagrams that one Recv hands out at most
 
+	// batchAfter is how many reads of one packet in a row find something before packets are received in batches.
+	batchAfter = 2
+
 	// Slots of one recvmmsg. With coalescing a slot takes up to 64 datagrams, so fewer do.
 	slotsSingle    = 64
 	slotsCoalesced = 32
@@ -36,10 +39,15 @@ type inlet struct {
 	hdrs  []mmsghdr
 	slots []slot
 
+	coalesced bool                    // a packet can be several datagrams
+	first     func(packet []byte) int // Config.First; nil: the kernel has to say how long the datagrams are
+	single    bool                    // the last read was of a packet of which first says it
+
 	// What the last read brought: packets at..got−1 are not handed out, and of packet
 	// `at` the first off bytes are.
 	at, got, off int
 	drained      bool // the last read emptied the socket
+	found        int  // reads in a row that found something
 }
 
 // slot is what one packet is received into.
@@ -55,12 +63,12 @@ type slot struct {
 }
 
 // init allocates the slots. Pages of a slot that no packet reaches are never touched.
-func (in *inlet) init(coalesced bool, datagram int, group bool) {
+func (in *inlet) init(coalesced bool, datagram int, group bool, first func([]byte) int) {
 	count, stride, size := slotsSingle, max(2048, (datagram+127)&^63), max(2048, datagram+1)
 	if coalesced {
 		count, stride, size = slotsCoalesced, strideCoalesced, 65536
 	}
-	in.group = group
+	in.group, in.coalesced, in.first = group, coalesced, first
 	in.hdrs, in.slots = make([]mmsghdr, count), make([]slot, count)
 	mem := make([]byte, count*stride)
 	for i := range in.slots {
@@ -86,22 +94,45 @@ func (in *inlet) arm(i int) {
 // empty reports whether all that was read has been handed out.
 func (in *inlet) empty() bool { return in.at == in.got }
 
-// read receives packets. All earlier ones must have been handed out.
-func (d *Driver) read(in *inlet) {
+// read receives packets. All earlier ones must have been handed out. While reads find nothing, one asks for a single
+// packet, which the kernel answers sooner. When there was one, that does not show whether the socket is empty. whole asks
+// for all.
+func (d *Driver) read(in *inlet, whole bool) {
 	for i := range in.got {
 		in.arm(i)
 	}
-	in.at, in.got, in.off = 0, 0, 0
-	n, e := recvmmsg(in.fd, in.hdrs)
+	hdrs := in.hdrs
+	if !whole && in.found < batchAfter {
+		hdrs = hdrs[:1]
+	}
+	n, e := in.receive(hdrs)
 	for e == unix.EINTR {
-		n, e = recvmmsg(in.fd, in.hdrs)
+		n, e = in.receive(hdrs)
 	}
 	d.stats.RecvCalls++
 	d.stats.RecvPackets += uint64(n)
-	in.got, in.drained = n, n < len(in.hdrs)
+	in.at, in.got, in.off, in.drained = 0, n, 0, n < len(hdrs)
+	if in.found++; n == 0 {
+		in.found = 0
+	}
 	for i := range n {
 		d.parse(in, i)
 	}
+}
+
+// receive receives into hdrs, with the cheapest call that shows how long the datagrams in a packet are. On Linux 6.18
+// recvfrom takes 192 ns when there is nothing and 525 when there is a packet, recvmsg with control messages 267 and 661,
+// recvmmsg 282 and some 780.
+func (in *inlet) receive(hdrs []mmsghdr) (n int, e unix.Errno) {
+	in.single = false
+	switch {
+	case len(hdrs) > 1:
+		return recvmmsg(in.fd, hdrs)
+	case in.coalesced && in.first == nil:
+		return recvmsg(in.fd, &hdrs[0])
+	}
+	in.single = in.coalesced
+	return recvfrom(in.fd, &hdrs[0])
 }
 
 // parse looks at packet i once; a packet that is dropped is left with n = −1.
@@ -122,11 +153,18 @@ func (d *Driver) parse(in *inlet, i int) {
 		s.n = -1
 		return
 	}
-	s.size = s.ctl.received(int(h.hdr.Controllen))
+	if in.single {
+		s.size = in.first(s.mem[:s.n])
+	} else {
+		s.size = s.ctl.received(int(h.hdr.Controllen))
+	}
 	if s.size <= 0 || s.size > s.n {
 		s.size = s.n
 	}
 	if s.size > d.Datagram() {
+		if in.single {
+			in.first = nil // the packet may be of several datagrams that it does not tell apart, and so may the next one
+		}
 		d.dropLong(s)
 	}
 }
@@ -170,18 +208,18 @@ func (d *Driver) Recv(batch []buf.Received) int {
 	if d.own.empty() && d.behind > 0 {
 		// This waited behind what the fence held back. A flood of the group would otherwise let one read of reports
 		// come each time that all that its socket holds has gone through.
-		d.read(&d.own)
+		d.read(&d.own, true)
 		if d.behind -= d.own.charges(); d.own.drained {
 			d.behind = 0
 		}
 		n = d.handOut(&d.own, batch, 0)
 	} else if d.own.empty() && (both || d.unicast || d.group.fd < 0) {
-		d.read(&d.own)
+		d.read(&d.own, d.group.found > 0) // under a flood all that one read brings, since the next one is far
 		d.unicast = d.unicast || d.own.got > 0
 		// Under a flood the group's socket is never found empty. Once it has brought as
 		// much as it held, all that was in it when the unicast was read is out.
 		d.fence, d.measured = 2*d.room, d.own.got == 0
-		if d.behind = 0; !d.own.drained && d.group.fd >= 0 {
+		if d.behind = 0; d.own.got == len(d.own.hdrs) && d.group.fd >= 0 {
 			d.behind = waiting(d.own.fd, 0)
 		}
 		d.group.drained = d.group.drained && d.own.got == 0 // more may have come since it was
@@ -191,12 +229,16 @@ func (d *Driver) Recv(batch []buf.Received) int {
 	if d.group.fd < 0 {
 		d.fence = 0
 	} else {
-		// Before unicast is handed out the group's socket is always read, since what came through it comes first.
+		// Before unicast is handed out the group's socket is always read, since what came through it comes first; and all
+		// of it, since it has to be known whether it is empty then.
 		if d.group.empty() && (both || !d.unicast || !d.own.empty()) {
-			d.read(&d.group)
+			d.read(&d.group, !d.own.empty())
 			d.unicast = d.unicast && d.group.got == 0
 			if !d.group.drained && !d.measured {
 				d.measured = true
+				if d.own.got == 1 && !d.own.drained { // more may have come with it
+					d.behind = waiting(d.own.fd, 0)
+				}
 				d.fence = min(d.fence, d.group.charges()+waiting(d.group.fd, d.fence))
 			}
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/internal/hook"
 	"github.com/activeblaze/blaze/udp"
+	"github.com/activeblaze/blaze/wire"
 	"github.com/activeblaze/blaze/xdp"
 )
 
@@ -130,7 +131,7 @@ func openUDP(cfg *Config, why string) (*Attachment, error) {
 	}
 	d, err := udp.Open(udp.Config{
 		Group: cfg.Group, Peers: cfg.Peers, Bind: cfg.Bind, Interface: cfg.Interface,
-		TTL: cfg.TTL, MTU: cfg.MTU, DSCP: cfg.DSCP, BusyPoll: cfg.BusyPoll, GSO: cfg.GSO, Logger: cfg.Logger,
+		TTL: cfg.TTL, MTU: cfg.MTU, DSCP: cfg.DSCP, BusyPoll: cfg.BusyPoll, GSO: cfg.GSO, First: wire.First, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, err

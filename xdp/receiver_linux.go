@@ -48,29 +48,24 @@ type receiver struct {
 
 // chunk is what a driver keeps of a buffer beside its references.
 type chunk struct {
-	written        // the headers in its headroom
+	written        // the headers in front of its datagram, while posts is more than 0
 	posts   uint16 // packets in the TX and completion rings that lie in it; each has a reference
 	filled  bool   // it is with the kernel, to receive into
 	stamped bool   // its packet's time of arrival is in front of it
 }
 
-// written is which headers lie in front of a datagram. The same headers need not be written again.
+// written is which headers lie in front of a datagram. Their last bytes may lie in what cores write to, so they are
+// there only as long as the kernel has the packet and nobody may write.
 type written struct {
 	to       buf.Endpoint
 	template uint32
 	n, off   uint16
 }
 
-// nothingWritten is no endpoint.
-const nothingWritten = ^buf.Endpoint(0)
-
 // furnish makes the pool of the packet memory; slack buffers more may still be being sent.
 func (d *receiver) furnish(slack int) {
 	d.pool = buf.NewPoolOver(d.memory.mem, d.memory.chunk, headroom, d.cfg.reserve(), slack)
 	d.chunks = make([]chunk, len(d.memory.mem)/d.memory.chunk)
-	for i := range d.chunks {
-		d.chunks[i].to = nothingWritten
-	}
 }
 
 // endLoan takes back what the last Recv lent.
@@ -147,8 +142,7 @@ func (d *receiver) accept(p *unix.XDPDesc) (r buf.Received, ok bool) {
 		return r, false
 	}
 	c := &d.chunks[id]
-	c.filled, c.written = false, written{to: nothingWritten} // what we wrote there is gone
-	c.stamped = d.cfg.Breakdown
+	c.filled, c.stamped = false, d.cfg.Breakdown
 	d.posted--
 	if off < frameStart || off+int(p.Len) > d.memory.chunk {
 		d.stats.RecvInvalid++

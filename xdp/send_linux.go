@@ -61,10 +61,11 @@ func (d *Driver) put(s *buf.Send) bool {
 	}
 	c, write := (*chunk)(nil), true
 	if b.In(d.pool) {
-		c = &d.chunks[b.ID()]
-		if c.written == (written{s.To, d.templates, uint16(n), uint16(b.Offset())}) {
-			write = false // they are there already: it is sent again
-		} else if c.posts > 0 {
+		switch c = &d.chunks[b.ID()]; {
+		case c.posts == 0:
+		case c.written == written{s.To, d.templates, uint16(n), uint16(b.Offset())}:
+			write = false // it is sent again: they are there, and the kernel may be reading them
+		default:
 			c = nil // other headers, while the kernel may be reading these
 		}
 	}

@@ -318,6 +318,7 @@ func (f *flow) look(s *Sender, now clock.Time, late time.Duration) {
 			}
 		case silent >= longest:
 			s.p.stats.Evictions++
+			s.whole = now.Add(lateNeed)
 			s.dropReceiver(r.member, ReceiverEvicted)
 		case silent >= longest-f.asked(longest) && probes < maxProbes:
 			probes++

@@ -116,6 +116,7 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 	s.flow.stale = true
 	s.reported(now, was)
 	s.arrived(now, r, st, rested)
+	s.giveBack(now)
 	if s.flow.blocked && !s.held() {
 		s.flow.resume(now)
 	}

@@ -27,13 +27,18 @@ func (s *Sender) reuse(n uint64) bool {
 		if s.first >= s.disposable() {
 			return false
 		}
-		t := &s.slots[s.first&s.mask]
-		t.buf.Release()
-		t.buf = nil
-		s.first++
-		s.p.filled--
+		s.drop()
 	}
 	return true
+}
+
+// drop gives up the oldest datagram.
+func (s *Sender) drop() {
+	t := &s.slots[s.first&s.mask]
+	t.buf.Release()
+	t.buf = nil
+	s.first++
+	s.p.filled--
 }
 
 // crammed notes that the window is full of what receivers have not reported yet. While something

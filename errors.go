@@ -16,7 +16,8 @@ var (
 	ErrClosed = errors.New("blaze: closed")
 
 	// ErrBackPressure means that the window is full, because a receiver or the network is
-	// slower than the sender. Nothing was sent; the same Offer succeeds later.
+	// slower than the sender. Under Totem it also means that as much waits for the token as leaves in a few
+	// rotations. Nothing was sent; the same Offer succeeds later.
 	ErrBackPressure = errors.New("blaze: back-pressure")
 
 	// ErrTooLarge means that a message exceeds Config.MaxMessageSize, or that something exceeds a limit of a group or

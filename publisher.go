@@ -76,7 +76,9 @@ func (p *Publisher) bind() (*start, *binding, error) {
 }
 
 // Offer hands a payload over for sending, as raw bytes, and never blocks. ErrBackPressure means
-// that the window is full and nothing was taken: try again later. A payload above
+// that the window is full and nothing was taken: try again later. Under Totem it also means that what leaves in a few
+// rotations of the token waits already, while the ring carries no more: a burst is taken as far as the queue goes, but
+// who sends more than the ring carries waits before Offer and not behind it. A payload above
 // Config.MaxMessageSize is ErrTooLarge; an empty or nil one is a message without content. The caller may
 // reuse the payload at once.
 func (p *Publisher) Offer(payload []byte) error {

@@ -20,6 +20,7 @@ type sendQueue struct {
 	parts   int // datagrams that the large messages still need
 	bytes   int // memory of the large messages' payloads
 	idle    int // and of spare
+	bound   bound
 
 	datagram int // length of the longest datagram that the ring takes
 	cut      cut // of the first entry, when it was packed for a ring that takes longer ones
@@ -68,6 +69,7 @@ type large struct {
 
 func (q *sendQueue) init(p *Protocol, size int) {
 	q.p, q.entries, q.mask, q.message, q.datagram = p, make([]entry, size), uint64(size)-1, 1, p.cfg.Datagram
+	q.bound.init(size)
 }
 
 // QueueBytes is how many bytes of payload a Protocol holds in messages that need several datagrams and wait
@@ -107,7 +109,6 @@ func (p *Protocol) Offer(now clock.Time, topic string, kind wire.Kind, payload [
 	if len(payload) > wire.MessageRoom(p.room(), topic) {
 		return p.offerLarge(topic, kind, payload, safe)
 	}
-	// One entry is kept for the datagram that is being packed.
 	if q.full() {
 		p.stats.BackPressure++
 		return ErrWindow
@@ -132,8 +133,13 @@ func (p *Protocol) accepted(n int) {
 	p.stats.MessageBytes += uint64(n)
 }
 
-// full reports whether no other entry fits. One is kept for what is being packed.
-func (q *sendQueue) full() bool { return q.tail-q.head+1 >= uint64(len(q.entries)) }
+// full reports whether no other entry fits, or as much waits as the bound allows. One entry is kept for the datagram
+// that is being packed.
+func (q *sendQueue) full() bool {
+	full := q.tail-q.head+1 >= uint64(len(q.entries)) || q.bound.on() && q.backlog() >= int(q.bound.most)
+	q.bound.refused = q.bound.refused || full
+	return full
+}
 
 func (q *sendQueue) begin(b *buf.Buf, safe bool) {
 	q.number++
@@ -169,7 +175,7 @@ func (p *Protocol) offerLarge(topic string, kind wire.Kind, payload []byte, safe
 	for i < maxLarge && q.larges[i].used {
 		i++
 	}
-	if i == maxLarge || q.full() || q.bytes > 0 && q.bytes+len(payload) > QueueBytes(p.cfg.MaxMessageSize) {
+	if q.full() || i == maxLarge || q.bytes > 0 && q.bytes+len(payload) > QueueBytes(p.cfg.MaxMessageSize) {
 		p.stats.BackPressure++
 		return ErrWindow
 	}

@@ -252,7 +252,7 @@ func (p *Protocol) visit(now clock.Time) {
 	room := p.paceRoom(now)
 	again := p.retransmit(t, min(room, p.repairRoom(t))) // 2
 	received := t.high
-	backlog := p.send.backlog()
+	backlog := p.send.demand()
 	if p.state == Recovery {
 		backlog = p.rec.left
 	}
@@ -264,6 +264,9 @@ func (p *Protocol) visit(now clock.Time) {
 	p.sequence(min(allowed, backlog, room-again), late) // 3 and 4
 	sent := len(k.batch)
 	p.limit(now, sent, backlog, room-again, by)
+	if p.state == Operational {
+		p.send.bound.step(sent, p.send.backlog(), k.rotation.mean)
+	}
 	if p.state == Operational && !p.cfg.FreePace {
 		p.pace.step(p, now, sent, again, sent < backlog)
 	}
@@ -622,6 +625,7 @@ func (m *meter) add(d time.Duration) {
 // visitAlone orders what a ring of one has to send: there is no token, and all is stable at once.
 func (p *Protocol) visitAlone(now clock.Time) {
 	r, k := p.cur, &p.tok
+	p.send.bound.lift()
 	for p.send.backlog() > 0 && r.high-r.discarded < uint64(len(r.slots)/2) && !p.deliv.blocked {
 		k.t.high = r.high
 		p.sequence(min(p.send.backlog(), p.prof.Personal), 0)

@@ -9,6 +9,7 @@ import (
 	"github.com/activeblaze/blaze/internal/topic"
 	"github.com/activeblaze/blaze/nack"
 	"github.com/activeblaze/blaze/ring"
+	"github.com/activeblaze/blaze/totem"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -30,6 +31,9 @@ type Lane struct {
 	calling calling
 
 	receivers atomic.Int64
+	ahead     atomic.Int64 // bytes that wait in the queue at most; 0: as many as it has room for
+
+	ring *totem.Protocol // engine's thread only; nil: the lane is none of the ring's
 
 	mu      sync.Mutex
 	waiting atomic.Int32
@@ -110,7 +114,7 @@ func recordOf(word uint64) (kind wire.Kind, topicLen int, safe bool) {
 }
 
 // Claim takes room for a message of n bytes in the queue, until Commit or Abort; ok is false when the
-// queue is full, or closed. Any number of claims may be open.
+// queue is full, bounded or closed. Any number of claims may be open.
 func (l *Lane) Claim(topic string, kind wire.Kind, n int, safe bool) (r ring.Record, payload []byte, ok bool) {
 	if r, payload, ok = l.claim(topic, kind, n, safe); ok {
 		r.Hold()
@@ -132,6 +136,9 @@ func (l *Lane) Abort(r ring.Record) {
 
 // claim takes room in the queue. The payload's bytes lie behind the topic's.
 func (l *Lane) claim(topic string, kind wire.Kind, n int, safe bool) (r ring.Record, payload []byte, ok bool) {
+	if most := l.ahead.Load(); most > 0 && int64(l.queue.Used()) >= most {
+		return r, nil, false
+	}
 	r, ok = l.queue.Claim(len(topic) + n)
 	if !ok {
 		return r, nil, false
@@ -180,7 +187,22 @@ func (l *Lane) drain(now clock.Time) (n int) {
 		l.returned = r
 		l.changed()
 	}
+	if l.ring != nil {
+		l.bound(int64(l.ring.Ahead()))
+	}
 	return n
+}
+
+// bound sets how many bytes wait in the queue at most.
+func (l *Lane) bound(most int64) {
+	before := l.ahead.Load()
+	if most == before {
+		return
+	}
+	l.ahead.Store(most)
+	if most == 0 || most > before {
+		l.changed()
+	}
 }
 
 // abandon takes out of the closed queue what the sender has not taken, and takes back the claims that

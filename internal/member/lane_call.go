@@ -44,7 +44,7 @@ func (l *Lane) call() {
 // quiet notes how many messages a turn found, and reports whether the lane is left out from now on.
 func (l *Lane) quiet(n int) bool {
 	c := &l.calling
-	if n > 0 || l.full {
+	if n > 0 || l.full || l.ahead.Load() > 0 { // the bound is to be lifted in time for the next burst
 		c.idle = 0
 		return false
 	}

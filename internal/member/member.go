@@ -205,7 +205,7 @@ func (m *Member) Lane(now clock.Time, name string) (l *Lane, safe bool) {
 func (m *Member) start(now clock.Time, l *Lane) {
 	_ = m.wanted.Lane(now, l.ID.Lane()) // before its first datagram leaves; Filter.Set logs what went wrong
 	if l.ID == totem.Stream {
-		l.sender = totemSender{m.totem, &m.others}
+		l.sender, l.ring = totemSender{m.totem, &m.others}, m.totem
 	} else {
 		l.sender = nackSender{m.units[0].nack.Open(now, l.ID)}
 	}

@@ -81,7 +81,7 @@ var Rules = []Rule{
 	{Dir: "internal/traced", Uses: join(bottom, "engine", "internal/hook")},
 	{Dir: "internal/attach", Uses: join(bottom, "engine", "udp", "xdp", "internal/hook", "internal/lossy", "internal/plain", "internal/traced")},
 	{Dir: "internal/iface", Clock: true},
-	{Dir: "internal/iflock"},
+	{Dir: "internal/iflock", Clock: true},
 	{Dir: "internal/oversize", Clock: true},
 	{Dir: "internal/check", Uses: shared, Seeded: true},
 	{Dir: "internal", Uses: bottom}, // other small tools

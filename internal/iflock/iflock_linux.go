@@ -2,11 +2,14 @@ package iflock
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -49,12 +52,116 @@ func shared(ifindex int, group netip.AddrPort) (*Lock, error) {
 		}
 		break
 	}
-	other := name("xdp", ifindex, group.String())
-	if held(other) {
-		l.release()
-		return nil, holder("xdp", other)
+	return l.unlessXDP(ifindex, group)
+}
+
+// answers stands in the names of members that answer. Members of earlier releases have names without it, and look for
+// names that begin as these do.
+const answers = "/loop/"
+
+func answering(ifindex int, group netip.AddrPort) (*Lock, error) {
+	l := &Lock{prefix: name("udp", ifindex, group.String()) + answers}
+	for n := range maxShared {
+		listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: l.nameOf(n), Net: "unix"})
+		if errors.Is(err, unix.EADDRINUSE) {
+			continue
+		}
+		if err == nil {
+			l.listener, l.number = listener, n
+		}
+		break // with another error there are no such sockets here: then there is no xdp member either
 	}
-	return l, nil
+	return l.unlessXDP(ifindex, group)
+}
+
+func (l *Lock) nameOf(n int) string { return fmt.Sprintf("%s%d", l.prefix, n) }
+
+// unlessXDP is l, which is given up where an xdp member takes the group's packets.
+func (l *Lock) unlessXDP(ifindex int, group netip.AddrPort) (*Lock, error) {
+	other := name("xdp", ifindex, group.String())
+	if !held(other) {
+		return l, nil
+	}
+	l.release()
+	return nil, holder("xdp", other)
+}
+
+func (l *Lock) ask(limit time.Duration) (others, done int) {
+	var open []unix.PollFd // who has not answered yet
+	defer func() {
+		for _, p := range open {
+			unix.Close(int(p.Fd))
+		}
+	}()
+	until := time.Now().Add(limit)
+	// Each name is tried, and no list of names is read: the kernel may leave one out of a list that changes meanwhile.
+	fd := -1
+	for n := range maxShared {
+		if n == l.number {
+			continue
+		}
+		if fd < 0 {
+			var err error
+			if fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0); err != nil {
+				break // no descriptor is left. With so many members all know that they are not alone.
+			}
+		}
+		switch err := unix.Connect(fd, &unix.SockaddrUnix{Name: l.nameOf(n)}); {
+		case err == nil:
+			open = append(open, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
+			others, fd = others+1, -1
+		case errors.Is(err, unix.EAGAIN): // so many ask that they do not get into its queue
+			others++
+		}
+	}
+	if fd >= 0 {
+		unix.Close(fd)
+	}
+	for len(open) > 0 {
+		left := time.Until(until)
+		if left <= 0 {
+			return others, done
+		}
+		if _, err := unix.Poll(open, int(left.Milliseconds())+1); err != nil && !errors.Is(err, unix.EINTR) {
+			return others, done
+		}
+		rest := open[:0]
+		for _, p := range open {
+			if p.Revents == 0 {
+				rest = append(rest, p)
+				continue
+			}
+			done++ // that it answers, or that it is not there any more
+			unix.Close(int(p.Fd))
+		}
+		open = rest
+	}
+	return others, done
+}
+
+// listening is how /proc/net/unix flags a socket that listens (__SO_ACCEPTCON). Those of its connections have its name too.
+const listening = "00010000"
+
+func count(list []byte, ifindex int, group netip.AddrPort) (same, all int) {
+	address := group.Addr().String() + ":"
+	udp, xdp := []byte(name("udp", ifindex, address)), []byte(name("xdp", ifindex, address))
+	own := []byte(name("udp", ifindex, group.String()) + answers)
+	seen := make(map[string]bool) // a list that changes while it is read may have one twice
+	for line := range bytes.Lines(list) {
+		f := bytes.Fields(line) // Num RefCount Protocol Flags Type St Inode Path
+		if len(f) < 8 || string(f[3]) != listening || seen[string(f[7])] {
+			continue
+		}
+		at := f[7]
+		if bytes.HasPrefix(at, udp) && bytes.Contains(at, []byte(answers)) || bytes.HasPrefix(at, xdp) {
+			all++
+			seen[string(at)] = true
+		}
+		if bytes.HasPrefix(at, own) {
+			same++
+		}
+	}
+	return same, all
 }
 
 // claim takes a name.
@@ -79,6 +186,9 @@ func (l *Lock) release() {
 		unix.Close(fd)
 	}
 	l.fds = nil
+	if l.listener != nil {
+		l.listener.Close()
+	}
 }
 
 // ask finds out who has a name.

@@ -7,7 +7,9 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // An interface that does not exist, so that nobody is disturbed, and a group.
@@ -73,4 +75,92 @@ func TestManyUDPMembers(t *testing.T) {
 	x.Release()
 	var none *Lock
 	none.Release()
+}
+
+// A member that comes asks all that answer, and is answered when they have done what they do for it.
+func TestAsk(t *testing.T) {
+	ifi, group := some()
+	var asked atomic.Int32
+	for range 3 {
+		l, err := Answering(ifi, group)
+		go mustHold(t, l, err).Answer(func() { asked.Add(1) })
+	}
+	silent, err := Answering(ifi, group)
+	mustHold(t, silent, err)
+	older, err := Shared(ifi, group) // of an earlier release: it has a name, and does not answer
+	mustHold(t, older, err)
+	l, err := Answering(ifi, group)
+	mustHold(t, l, err)
+	if others, done := l.Ask(10 * time.Millisecond); others != 4 || done != 3 || asked.Load() != 3 {
+		t.Errorf("%d others, %d have answered, %d were asked, want 4, 3, 3", others, done, asked.Load())
+	}
+	// One that ends meanwhile is not waited for.
+	go func() {
+		for range 2 { // the first one has given up already
+			c, err := silent.listener.AcceptUnix()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+		}
+		silent.Release()
+	}()
+	if others, done := l.Ask(10 * time.Second); others != 4 || done != 4 {
+		t.Errorf("%d others, %d have answered or ended, want 4, 4", others, done)
+	}
+	if others, done := l.Ask(10 * time.Second); others != 3 || done != 3 || asked.Load() != 9 {
+		t.Errorf("%d others, %d have answered, %d were asked, want 3, 3, 9", others, done, asked.Load())
+	}
+}
+
+// An xdp member finds members that answer, as it finds the others.
+func TestAnsweringAndXDP(t *testing.T) {
+	ifi, group := some()
+	l, err := Answering(ifi, group)
+	mustHold(t, l, err)
+	x, err := Exclusive(ifi, group)
+	mustFail(t, x, err, "udp")
+	l.Release()
+	x, err = Exclusive(ifi, group)
+	mustHold(t, x, err)
+	l, err = Answering(ifi, group)
+	mustFail(t, l, err, "xdp")
+}
+
+// Counted are the members of the group that answer, and those of other ports; not those of other interfaces or groups, and
+// not those that do not answer.
+func TestCount(t *testing.T) {
+	ifi, group := some()
+	hold := func(l *Lock, err error) { mustHold(t, l, err) }
+	for range 3 {
+		hold(Answering(ifi, group))
+	}
+	hold(Answering(ifi, netip.MustParseAddrPort("239.1.2.3:45678"))) // its address begins as the group's does
+	hold(Exclusive(ifi, netip.MustParseAddrPort("239.1.2.3:4568")))
+	hold(Shared(ifi, group))
+	hold(Answering(ifi+1, group))
+	hold(Answering(ifi, netip.MustParseAddrPort("239.1.2.30:4567")))
+	list, err := os.ReadFile("/proc/thread-self/net/unix")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list = append(list, list...) // as it may be when it changes while it is read
+	if same, all := Count(list, ifi, group); same != 3 || all != 5 {
+		t.Errorf("%d of the group and %d in all, want 3 and 5", same, all)
+	}
+}
+
+// There are names for 256 members.
+func TestNames(t *testing.T) {
+	ifi, group := some()
+	for n := range maxShared + 1 {
+		l, err := Answering(ifi, group)
+		if mustHold(t, l, err); l.Named() != (n < maxShared) {
+			t.Fatalf("member %d: named %v", n, l.Named())
+		}
+	}
+	var none *Lock
+	if none.Named() {
+		t.Error("no claim has a name")
+	}
 }

@@ -24,7 +24,7 @@ func (c *Config) attach(log *slog.Logger) (*attach.Attachment, error) {
 	}
 	a, err := attach.Open(attach.Config{
 		URI: c.BroadcastURI, Default: c.BroadcastURI == uri.Default, Scheme: u.Scheme, Group: u.Group, Peers: u.Peers, Bind: u.Bind, Interface: u.Interface,
-		TTL: u.TTL, MTU: u.MTU, DSCP: u.DSCP, BusyPoll: u.BusyPoll, GSO: u.GSO,
+		TTL: u.TTL, MTU: u.MTU, DSCP: u.DSCP, BusyPoll: u.BusyPoll, GSO: u.GSO, Loop: u.Loop,
 		Queue: u.Queue, Queues: u.Queues, Mode: u.Mode, ZeroCopy: u.ZeroCopy, Socket: u.Socket,
 		Subscribed: u.Lanes == "subscribed", Tap: u.Tap,
 		Cluster: wire.ClusterHash(c.Cluster), Split: !c.Invoker,

@@ -12,7 +12,7 @@ import (
 
 // URI is a Config.BroadcastURI in its parts. ParseURI makes it, with the defaults filled in:
 //
-//	udp://239.255.66.76:6676?interface=eth0&ttl=1&mtu=1500&dscp=46&busypoll=50us&gso=auto
+//	udp://239.255.66.76:6676?interface=eth0&ttl=1&mtu=1500&dscp=46&busypoll=50us&gso=auto&loop=auto
 //	xdp://239.255.66.76:6676?interface=eth0&queue=0&queues=4&mode=native&zerocopy=auto&socket=own&lanes=all&tap=FILE
 //	auto://239.255.66.76:6676?interface=eth0
 //	pointcast://10.0.0.1:6676,10.0.0.2:6676?bind=10.0.0.1:6676
@@ -23,13 +23,18 @@ type URI struct {
 	Group  netip.AddrPort   // the IPv4 multicast address; all but pointcast
 	Peers  []netip.AddrPort // the members' IPv4 addresses, at most 256; pointcast only
 
-	Interface string         // name of the network interface; empty: loopback, and nothing leaves the host
-	TTL       int            // routers that multicast may pass, plus one: 1..255; default 1. Not for pointcast
-	MTU       int            // bytes of an IP packet, 576..9000, over xdp 576..3498; 0: the interface's, at most 1500
-	DSCP      int            // mark of what is sent (RFC 2474), 0..63; default 0
-	BusyPoll  time.Duration  // the kernel polls the card this long, 0..1s, whole microseconds; default 0: as the host is set
-	GSO       string         // segmentation offload: "auto" (default), "on" or "off"
-	Bind      netip.AddrPort // pointcast: which of Peers is this member; zero: the first that is local and free
+	Interface string        // name of the network interface; empty: loopback, and nothing leaves the host
+	TTL       int           // routers that multicast may pass, plus one: 1..255; default 1. Not for pointcast
+	MTU       int           // bytes of an IP packet, 576..9000, over xdp 576..3498; 0: the interface's, at most 1500
+	DSCP      int           // mark of what is sent (RFC 2474), 0..63; default 0
+	BusyPoll  time.Duration // the kernel polls the card this long, 0..1s, whole microseconds; default 0: as the host is set
+	GSO       string        // segmentation offload: "auto" (default), "on" or "off"
+	// Loop, over udp with multicast, says whether what is sent to the group goes to other sockets of this host: "auto"
+	// (default), "on" or "off". With auto the member finds out who else is on the interface, and saves the kernel the
+	// copies while nobody is. Off is for a host on which nobody else wants them: members of the host do not hear this
+	// one. On the loopback interface it has no effect, and outside Linux auto is on. docs/operations.md has more.
+	Loop string
+	Bind netip.AddrPort // pointcast: which of Peers is this member; zero: the first that is local and free
 
 	Queue    int    // xdp: the card's queue, 0..4095; default 0
 	Queues   int    // xdp: how many queues from Queue on are received from, 1..64, each by an engine on a thread of its own; 0: one. What comes in others takes the way through the kernel

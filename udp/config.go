@@ -61,6 +61,12 @@ type Config struct {
 	// show the length of segments. Nil: it does without. It must not keep packet. Linux only.
 	First func(packet []byte) int
 
+	// Loop is "auto", "on" or "off": whether what is sent to the group goes to the other sockets of this host
+	// that have joined it too. The kernel makes a copy of everything for that, and this member's own socket filters
+	// it. Empty means auto: while there is such a socket, or where that is not known. Off is for a host on which
+	// nobody else wants it. On the loopback interface, and with Peers, it has no effect; outside Linux auto is on.
+	Loop string
+
 	// RecvBuffer and SendBuffer are the sizes that are asked for the sockets, in bytes,
 	// 4 KiB..1 GiB. Zero means 16 MiB and 4 MiB. The host may grant less; Room has what it granted.
 	RecvBuffer, SendBuffer int
@@ -122,6 +128,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.GSO == "" {
 		c.GSO = "auto"
 	}
+	if c.Loop == "" {
+		c.Loop = "auto"
+	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -138,6 +147,8 @@ func (c Config) withDefaults() (Config, error) {
 		return bad("busypoll %v is not a whole number of microseconds", c.BusyPoll)
 	case c.GSO != "auto" && c.GSO != "on" && c.GSO != "off":
 		return bad("gso %q is none of auto, on, off", c.GSO)
+	case c.Loop != "auto" && c.Loop != "on" && c.Loop != "off":
+		return bad("loop %q is none of auto, on, off", c.Loop)
 	case c.RecvBuffer < minBuffer || c.RecvBuffer > maxBuffer:
 		return bad("receive buffer of %d bytes is outside %d to %d", c.RecvBuffer, minBuffer, maxBuffer)
 	case c.SendBuffer < minBuffer || c.SendBuffer > maxBuffer:

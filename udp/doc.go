@@ -25,7 +25,8 @@
 // Datagrams travel in batches (recvmmsg, sendmmsg) and, where the kernel can, as segments of
 // one large packet (UDP_SEGMENT since Linux 4.18, UDP_GRO since 5.0). Segmentation is worth
 // far more than batching: a packet of 45 datagrams passes through the kernel's stack once.
-// A socket filter drops the member's own multicast before it is queued.
+// A socket filter drops the member's own multicast before it is queued. While no other socket of
+// the host wants what is sent to the group, the kernel makes no copies of it at all (loop_linux.go).
 //
 // A single packet leaves by sendto, or by sendmsg with segments. While reads find nothing, one asks
 // for a single packet by recvfrom, the cheapest call. It does not say how long segments are, so the

@@ -40,7 +40,7 @@ type Driver struct {
 	way     way          // how the interface is now
 	lock    *iflock.Lock // no xdp member takes the group's packets away
 	room    int
-	ownSent uint64 // packets sent to the group, which the filter has dropped
+	ownSent uint64 // packets sent to the group of which the filter has dropped a copy
 	gone    uint64 // packets that own sockets dropped which are closed
 	stats   Stats
 	log     *slog.Logger
@@ -49,6 +49,8 @@ type Driver struct {
 	narrow  narrow
 
 	following following
+	loop      loop
+	looped    bool // loop.on, before the packets were sent that Send counts
 
 	sleeper sleep.Sleeper
 	poll    [3]unix.PollFd // what Wait waits for
@@ -80,8 +82,9 @@ func (d *Driver) open(cfg Config) (err error) {
 	if err != nil {
 		return err
 	}
+	d.loop.init(cfg, d.link, d.own.fd)
 	if d.group.fd >= 0 {
-		if d.lock, err = iflock.Shared(d.link.Index, cfg.Group); err != nil {
+		if d.lock, err = d.loop.claim(d.link.Index); err != nil {
 			return fmt.Errorf("%w: %w", ErrConfig, err)
 		}
 	}
@@ -115,6 +118,7 @@ func (d *Driver) open(cfg Config) (err error) {
 		{Fd: int32(d.own.fd), Events: unix.POLLIN},
 		{Fd: int32(d.group.fd), Events: unix.POLLIN}, // poll(2) passes over −1
 	}
+	d.loop.open(cfg, d.lock)
 	d.way.mtu = d.link.mtu
 	if err = d.follow(cfg, coalesced); err != nil {
 		return err
@@ -157,8 +161,15 @@ func (d *Driver) Room() int { return d.room }
 // kernel for its own.
 func (d *Driver) Stats() Stats {
 	d.countDrops()
+	d.stats.Loop, d.stats.LoopSwitches = 0, d.loop.switches.Load()
+	if d.loop.on.Load() && d.group.fd >= 0 {
+		d.stats.Loop = 1
+	}
 	return d.stats
 }
+
+// copied reports whether the filter has dropped, or may have, a copy of what was just sent to the group.
+func (d *Driver) copied() bool { return d.looped || d.loop.on.Load() }
 
 // countDrops refreshes KernelDrops, which never goes backwards.
 func (d *Driver) countDrops() {
@@ -193,9 +204,9 @@ func (d *Driver) Close() error {
 	if d.own.fd >= 0 {
 		d.countDrops()
 	}
+	d.loop.close(d.lock)
 	closeFD(&d.group.fd)
 	closeFD(&d.own.fd)
-	d.lock.Release()
 	errs = append(errs, d.sleeper.Close())
 	return errors.Join(errs...)
 }

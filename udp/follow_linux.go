@@ -33,6 +33,7 @@ type following struct {
 	locked    int // index that lock is for
 	namespace iface.Namespace
 	wake      func()
+	loop      *loop
 }
 
 // mail is what the follower leaves for the engine's thread.
@@ -49,7 +50,7 @@ type mail struct {
 func (d *Driver) follow(cfg Config, coalesced bool) error {
 	f := &d.following
 	f.cfg, f.own, f.group, f.coalesced, f.port = cfg, d.own.fd, d.group.fd, coalesced, uint16(d.local)
-	f.index, f.locked, f.wake = d.link.Index, d.link.Index, d.Wake
+	f.index, f.locked, f.wake, f.loop = d.link.Index, d.link.Index, d.Wake, &d.loop
 	f.namespace = iface.Here()
 	follower, err := newFollower(&d.link, d.group.fd >= 0, f, d.log)
 	switch {
@@ -101,16 +102,18 @@ func (f *following) tell(w way, addresses uint64) {
 
 // rejoin implements sockets.
 func (f *following) rejoin(s *iface.Seen) error {
+	f.loop.admit("the interface has come back")
 	if f.locked != s.Index {
 		var lock *iflock.Lock
 		err := f.namespace.Do(f.group, func() (err error) {
-			lock, err = iflock.Shared(s.Index, f.cfg.Group)
+			lock, err = f.loop.claim(s.Index)
 			return err
 		})
 		if err != nil {
 			return err
 		}
 		f.locked = s.Index
+		f.loop.serve(lock, s.Index)
 		f.leave(func(m *mail) {
 			m.lock.Release()
 			m.lock = lock
@@ -124,7 +127,10 @@ func (f *following) rejoin(s *iface.Seen) error {
 		return err
 	}
 	f.index = s.Index
-	return sendThrough(f.own, s.Index)
+	if err := sendThrough(f.own, s.Index); err != nil {
+		return err
+	}
+	return f.namespace.Do(f.group, func() error { f.loop.ask(); return nil })
 }
 
 // move implements sockets. The port stays, where it is free there.
@@ -148,6 +154,7 @@ func (f *following) move(s *iface.Seen, to netip.Addr) (err error) {
 		return err
 	}
 	f.own, f.port = fd, uint16(local)
+	f.loop.move(fd)
 	f.leave(func(m *mail) {
 		closeAll(m.fresh)
 		m.fresh, m.local = fd, local

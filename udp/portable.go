@@ -25,6 +25,7 @@ import (
 //     unicast that came just after it. Totem then asks for it once.
 //   - Where the kernel does not report changes of the interface, it is looked at every second.
 //   - The group's socket receives whatever comes to its port (see net.ListenMulticastUDP).
+//   - Config.Loop auto is on; off is not supported on Windows, where receivers decide.
 //   - Config.BusyPoll is not supported; DSCP is not on Windows, where policy decides.
 type Portable struct {
 	own, group *reader // group is nil with peers
@@ -108,6 +109,9 @@ func (p *Portable) open(cfg Config) (own, group *net.UDPConn, err error) {
 			return own, nil, err
 		}
 		p.dests = []netip.AddrPort{cfg.Group}
+		if cfg.Loop != "off" {
+			p.stats.Loop = 1
+		}
 	}
 	hearing := own
 	if group != nil {

@@ -15,10 +15,14 @@ import (
 func setOptions(c *net.UDPConn, from netip.Addr, cfg Config) error {
 	err := control(c, func(fd uintptr) error {
 		s := int(fd)
+		loop := byte(1)
+		if cfg.Loop == "off" {
+			loop = 0
+		}
 		// The BSDs want these two as a byte, Linux and Darwin take it.
 		return errors.Join(
 			syscall.SetsockoptByte(s, syscall.IPPROTO_IP, syscall.IP_MULTICAST_TTL, byte(cfg.TTL)),
-			syscall.SetsockoptByte(s, syscall.IPPROTO_IP, syscall.IP_MULTICAST_LOOP, 1),
+			syscall.SetsockoptByte(s, syscall.IPPROTO_IP, syscall.IP_MULTICAST_LOOP, loop),
 			syscall.SetsockoptInet4Addr(s, syscall.IPPROTO_IP, syscall.IP_MULTICAST_IF, from.As4()),
 			syscall.SetsockoptInt(s, syscall.IPPROTO_IP, syscall.IP_TOS, cfg.DSCP<<2),
 		)

@@ -12,6 +12,9 @@ import (
 
 // setOptions prepares a member's own socket for sending. Windows ignores IP_TOS.
 func setOptions(c *net.UDPConn, from netip.Addr, cfg Config) error {
+	if cfg.Loop == "off" {
+		return fmt.Errorf("%w: loop=off: on Windows receivers decide", ErrUnsupported)
+	}
 	err := control(c, func(fd uintptr) error {
 		s := syscall.Handle(fd)
 		return errors.Join(

@@ -119,6 +119,7 @@ func (d *Driver) Send(batch []buf.Send) (n int, err error) {
 			n += skipped
 			continue
 		}
+		d.looped = d.loop.on.Load()
 		sent, e := d.out.send(d.own.fd, packets)
 		d.stats.SendCalls++
 		d.spins = 0
@@ -267,7 +268,7 @@ func (d *Driver) took(batch []buf.Send, sent int) (done int) {
 		s := &o.spans[i]
 		d.stats.SendDatagrams += uint64(s.count)
 		d.stats.SendBytes += uint64(s.bytes)
-		if s.group && o.toGroup {
+		if s.group && o.toGroup && d.copied() {
 			d.ownSent++
 		}
 		if d.way.down {

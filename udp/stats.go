@@ -26,6 +26,10 @@ type Stats struct {
 	SendDown      uint64 // datagrams that were lost because there was no way out: refused, not tried, or sent while the link was down
 	SegmentsOff   uint64 // 1 after the kernel refused segmentation and it was switched off
 
+	// Loop is 1 while what is sent to the group goes to other sockets of this host too, 0 while it does not (Config.Loop).
+	Loop         uint64
+	LoopSwitches uint64 // times that this has changed, the first when a member finds itself alone as it is opened; Linux only
+
 	Downs     uint64 // times that the way out was lost: the link went down, the interface or its address away
 	Addresses uint64 // times that the interface's addresses changed
 	Moves     uint64 // of those: the member's own socket was opened anew, on another address

@@ -31,7 +31,7 @@ type Config struct {
 	Interface      string
 	TTL, MTU, DSCP int // MTU 0: the interface's, at most DefaultMTU
 	BusyPoll       time.Duration
-	GSO            string
+	GSO, Loop      string
 	Queue, Queues  int
 	Mode, ZeroCopy string
 	Socket         string
@@ -131,7 +131,8 @@ func openUDP(cfg *Config, why string) (*Attachment, error) {
 	}
 	d, err := udp.Open(udp.Config{
 		Group: cfg.Group, Peers: cfg.Peers, Bind: cfg.Bind, Interface: cfg.Interface,
-		TTL: cfg.TTL, MTU: cfg.MTU, DSCP: cfg.DSCP, BusyPoll: cfg.BusyPoll, GSO: cfg.GSO, First: wire.First, Logger: cfg.Logger,
+		TTL: cfg.TTL, MTU: cfg.MTU, DSCP: cfg.DSCP, BusyPoll: cfg.BusyPoll, GSO: cfg.GSO, Loop: cfg.Loop, First: wire.First,
+		Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, err

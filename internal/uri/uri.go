@@ -26,6 +26,7 @@ type URI struct {
 	DSCP      int
 	BusyPoll  time.Duration
 	GSO       string
+	Loop      string
 	Bind      netip.AddrPort
 
 	Queue    int
@@ -63,6 +64,7 @@ type uriOption struct {
 
 var (
 	overUDP      = []string{"udp", "auto", "pointcast"}
+	overSockets  = []string{"udp", "auto"} // with multicast
 	overXDP      = []string{"xdp", "auto"}
 	overAnything = []string{"udp", "xdp", "auto", "pointcast"}
 	multicast    = []string{"udp", "xdp", "auto"}
@@ -103,6 +105,7 @@ var uriOptions = []uriOption{
 		},
 		func(u *URI) string { return strconv.FormatInt(u.BusyPoll.Microseconds(), 10) + "us" }},
 	wordOption("gso", overUDP, func(u *URI) *string { return &u.GSO }, "auto", "on", "off"),
+	wordOption("loop", overSockets, func(u *URI) *string { return &u.Loop }, "auto", "on", "off"),
 	intOption("queue", overXDP, 0, maxQueue, func(u *URI) *int { return &u.Queue }),
 	intOption("queues", overXDP, 1, maxQueues, func(u *URI) *int { return &u.Queues }),
 	wordOption("mode", overXDP, func(u *URI) *string { return &u.Mode }, "auto", "native", "generic"),
@@ -156,6 +159,9 @@ func defaultURI(scheme string) URI {
 	}
 	if slices.Contains(overUDP, scheme) {
 		u.GSO = "auto"
+	}
+	if slices.Contains(overSockets, scheme) {
+		u.Loop = "auto"
 	}
 	if slices.Contains(overXDP, scheme) {
 		u.Mode, u.ZeroCopy, u.Socket, u.Lanes = "auto", "auto", "own", "all"

@@ -9,6 +9,8 @@
 //   - An interface that goes and comes back, gets another address, another name, another MTU, under load.
 //   - An idle ring rests.
 //   - A ring settles where two members do not receive each other, where a path is narrow, and where a member starves.
+//   - Two members of a host start, stop and are killed in random order, and miss nothing; one that remains alone does not
+//     receive what it sends; a member of an older commit beside it is heard, and hears.
 //   - A member that is killed leaves a clean interface, and the next one starts.
 //   - The host is not harmed: TCP and ping go on beside the group's traffic.
 //   - Thousands of starts and stops leave nothing behind.

@@ -94,12 +94,16 @@ func buildOlder(t *testing.T, commit string) string {
 	run(top, "git", "archive", "--format=tar", "-o", archive, commit)
 	run(tree, "tar", "-xf", archive)
 	// In a folder of the library's module, whichever others that commit has.
-	source, err := os.ReadFile("member/member.go")
-	if err != nil {
-		t.Fatal(err)
-	}
 	const command = "package main\n\nimport \"github.com/activeblaze/blaze/beside/member\"\n\nfunc main() { member.Main() }\n"
-	for file, text := range map[string]string{"beside/member/member.go": string(source), "beside/main.go": command} {
+	files := map[string]string{"beside/main.go": command}
+	for _, name := range []string{"member.go", "talker.go"} {
+		source, err := os.ReadFile(filepath.Join("member", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files["beside/member/"+name] = string(source)
+	}
+	for file, text := range files {
 		file = filepath.Join(tree, file)
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			t.Fatal(err)

@@ -28,6 +28,7 @@ type Order struct {
 	Messages uint64        `json:"messages"` // that each of them sends
 	Pause    time.Duration `json:"pause"`    // after each hundred messages
 	Idle     string        `json:"idle"`     // backoff, block; empty: backoff
+	Talk     bool          `json:"talk"`     // be a talker, which counts what is sent later than Pause after its Start
 }
 
 // Ready is its answer when it has started.
@@ -84,6 +85,9 @@ func Run(in io.Reader, out io.Writer) error {
 		return err
 	}
 	cfg := Config(o.URI)
+	if o.Talk {
+		return runTalker(&o, cfg, dec, enc)
+	}
 	l := &listener{o: o, received: make([]uint64, o.Members), sequence: fnv.New64a(), complete: make(chan struct{})}
 	for i := range o.Members {
 		if i != o.Number || o.Protocol == "totem" {

@@ -145,7 +145,8 @@ func TestHostileDatagrams(t *testing.T) {
 		}
 		return n
 	}
-	flipped := 0 // a few flips undo each other, or hit what is not covered: those pass for good
+	pieces := uint64(0) // more than were thrown: a driver may take a packet in which a field of the header comes again for two
+	flipped := 0        // a few flips undo each other, or hit what is not covered: those pass for good
 	for a.sent < uint64(total) {
 		for range 50 {
 			b := mangle(r, scratch, good)
@@ -155,6 +156,9 @@ func TestHostileDatagrams(t *testing.T) {
 				continue
 			}
 			a.throw(b)
+			for rest := b[wire.First(b):]; len(rest) > 0; rest = rest[wire.First(rest):] {
+				pieces++
+			}
 		}
 		for range 20 { // the batch is on the socket; a few turns take it
 			if x.b.Turn() == 0 {
@@ -168,8 +172,8 @@ func TestHostileDatagrams(t *testing.T) {
 	}
 	got := seen()
 	lost := x.b.Stats().UDP.KernelDrops
-	if got+lost < a.sent || got > a.sent {
-		t.Errorf("%d thrown, %d counted under a reason, %d dropped by the kernel", a.sent, got, lost)
+	if got+lost < a.sent || got > a.sent+pieces {
+		t.Errorf("%d thrown, in %d more pieces, %d counted under a reason, %d dropped by the kernel", a.sent, pieces, got, lost)
 	}
 	after := x.b.Stats()
 	if after.Nack.Streams != before.Nack.Streams || after.Nack.Receivers != before.Nack.Receivers {

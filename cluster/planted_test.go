@@ -20,7 +20,7 @@ func TestPlanted(t *testing.T) {
 		seeds    uint64
 	}{
 		{"bothHalves", []string{"EL-1", "EL-2"}, 20},
-		{"tailDropped", []string{"EL-1", "MP-12"}, 20},
+		{"tailDropped", []string{"EL-1", "MP-12"}, 40},
 		{"tailNotCounted", []string{"MP-4", "MP-7", "EL-1", "EL-2"}, 20},
 		{"answersInTransition", []string{"MP-6", "MP-12"}, 20},
 		{"tailProposedAgain", []string{"MP-15"}, 20},

@@ -11,7 +11,7 @@ import (
 // receiver is known that the stream does not wait for, or was until lately, that one may need more: the whole window stays.
 const (
 	recent   = 256
-	lateNeed = 30 * time.Second // after a receiver was evicted
+	lateNeed = 30 * time.Second // after a receiver was evicted, or refused
 )
 
 // giveBack gives back what no receiver needs any more.

@@ -16,7 +16,7 @@ func TestReportedIsGivenBack(t *testing.T) {
 	sender := net.nodes[0]
 	s := sender.p.Open(net.now, testStream)
 	net.turn(sender)
-	net.run(50 * time.Millisecond)
+	net.run(rttMax) // the whole window stays until then, for receivers that are far away
 	load := func(d time.Duration) {
 		for end := net.now.Add(d); net.now < end; {
 			net.offer(sender, s, 16, 1000)

@@ -56,6 +56,7 @@ func (f *flow) init(s *Sender) {
 	f.slowest = s.nack && !s.p.cfg.Fastest
 	f.young = f.slowest
 	f.stale = true
+	s.whole = s.opened.Add(rttMax) // who was there from the beginning may be far away, and not have been heard yet
 	s.arm(receiversDue, s.opened.Add(startFor))
 }
 

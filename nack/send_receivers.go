@@ -68,6 +68,7 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 			s.newcomer(now, nil, st)
 			return s.p.drop(DropReceivers)
 		}
+		s.whole = now.Add(lateNeed)
 		if _, ok := s.p.unwaited.take(now, refusalRate, maxRefusals); ok {
 			s.p.event(ReceiverRefused, d.Transmitter, from, s.id)
 		}

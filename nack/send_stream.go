@@ -50,7 +50,7 @@ type Sender struct {
 	limited core.LimitMeter
 	beat    beat
 
-	whole     clock.Time // until then the whole window stays: somebody who was evicted may need it
+	whole     clock.Time // until then the whole window stays: somebody who is not known, or was evicted or refused, may need it
 	receivers []receiver // those that count, and newcomers
 	newcomers newcomers
 	index     map[wire.MemberID]int

@@ -373,6 +373,9 @@ func TestBottleneckIsSharedLater(t *testing.T) {
 // TestBottleneckGoes: a bottleneck that appears and goes. Two seconds later the stream is at nine tenths of its former
 // rate.
 func TestBottleneckGoes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds: make sim does it")
+	}
 	r := newLinkRun(t, Config{Seed: 3, Bandwidth: 1_000_000_000}, 3, MemberConfig{Window: 8 << 20})
 	r.open(0)
 	n, s := r.nodes[0], r.nodes[2].of(r.nodes[0].id)

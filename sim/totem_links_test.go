@@ -100,6 +100,9 @@ func flowOf(t *testing.T, seed uint64, f Faults, senders int, late, d time.Durat
 // it, the bottleneck is used, little more than it carries is sent, and each has its part. Where one sender is behind it
 // itself, it goes as fast as that lets it, and the other one is not held back.
 func TestRingBottleneck(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds: make sim does it")
+	}
 	const rate = 100_000_000
 	cases := []struct {
 		senders int
@@ -148,6 +151,9 @@ func TestRingBottleneck(t *testing.T) {
 
 // TestRingRandomLoss: with up to a fifth of everything lost at random a ring is as quick as without congestion control.
 func TestRingRandomLoss(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds: make sim does it")
+	}
 	type row struct {
 		loss    float64
 		senders int

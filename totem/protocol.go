@@ -272,6 +272,9 @@ func (p *Protocol) Flush(now clock.Time) {
 	if p.cfg.Visit != nil && p.state == Operational && p.cur.members.n == 1 && !p.closed {
 		p.cfg.Visit(now, now, p.cur.high)
 	}
+	if p.cur != nil && p.state == Operational && p.cur.members.n == 1 {
+		p.send.bound.lift() // there is no ring that limits
+	}
 	if p.state == Operational && (p.send.backlog() > 0 || p.tok.hurry) {
 		switch {
 		case p.cur.members.n == 1:

@@ -346,7 +346,7 @@ func (p *Protocol) retransmit(t *token, room int) (n int) {
 			continue // whoever asked has it meanwhile: it came late, and nobody had sent it again yet
 		}
 		s := p.cur.at(seq)
-		if s == nil || n >= room || !p.tok.due(s) && p.cfg.defect != againAlways || !p.resend(s) {
+		if s == nil || n >= room || !p.due(s) && p.cfg.defect != againAlways || !p.resend(s) {
 			t.wanted[left] = seq
 			left++
 			continue
@@ -373,9 +373,17 @@ func (p *Protocol) resend(s *slot) bool {
 
 // due reports whether a datagram that the token asks for is to be sent again now: in the first rotations at once, and
 // then after ever more rotations. Who still asks then receives nothing of that length, and will be put out.
-func (k *tokens) due(s *slot) bool {
+func (p *Protocol) due(s *slot) bool {
+	k := &p.tok
 	more := int(s.again) - k.tries() // beyond those
-	return more < 0 || k.visits-s.visit >= 1<<min(4*more+2, maxBackOff)
+	if more < 0 {
+		return true
+	}
+	wait := 1 << min(4*more+2, maxBackOff)
+	if half := p.prof.StuckRotations / 2; wait > half { // once more before who lacks it is put out
+		wait = min(wait, max(half, int(p.prof.StuckTime/2/max(k.rotation.mean, 1))))
+	}
+	return int(k.visits-s.visit) >= wait
 }
 
 // maxBackOff is the logarithm of the most rotations between two times that a datagram is sent again.

@@ -3,8 +3,10 @@ package udp
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/netip"
 	"os"
 	"strconv"
@@ -35,7 +37,10 @@ func (c *census) open(routed bool) (err error) {
 		c.sockets, err = os.Open("/proc/thread-self/net/unix")
 	}
 	if err == nil && routed {
-		c.routing, _ = os.Open("/proc/thread-self/net/ip_mr_vif") // a kernel that does not route multicast has no such list
+		c.routing, err = os.Open("/proc/thread-self/net/ip_mr_vif")
+		if errors.Is(err, fs.ErrNotExist) { // a kernel that does not route multicast has no such list
+			err = nil
+		}
 	}
 	return err
 }

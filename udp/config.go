@@ -58,7 +58,8 @@ type Config struct {
 
 	// First returns the length of the first datagram in a packet that may be several in a row, all but the last of one
 	// length; len(packet) where it is one. With it a driver that waits asks for packets by a cheaper call, which does not
-	// show the length of segments. Nil: it does without. It must not keep packet. Linux only.
+	// show the length of segments, until a packet comes that is longer than a datagram and that First takes for one. Nil: it
+	// does without. It must not keep packet. Linux only.
 	First func(packet []byte) int
 
 	// Loop is "auto", "on" or "off": whether what is sent to the group goes to the other sockets of this host

@@ -113,7 +113,7 @@ func (f *following) rejoin(s *iface.Seen) error {
 			return err
 		}
 		f.locked = s.Index
-		f.loop.serve(lock, s.Index)
+		f.loop.serve(lock)
 		f.leave(func(m *mail) {
 			m.lock.Release()
 			m.lock = lock
@@ -121,16 +121,25 @@ func (f *following) rejoin(s *iface.Seen) error {
 	}
 	// The interface that the socket knows may be gone; or it was made anew with the same index, and the membership is
 	// only the socket's. Leaving fails when there is none.
+	f.loop.away() // or one other listener would be taken for this member
 	mreq := unix.IPMreqn{Multiaddr: f.cfg.Group.Addr().As4(), Ifindex: int32(f.index)}
 	_ = unix.SetsockoptIPMreqn(f.group, unix.IPPROTO_IP, unix.IP_DROP_MEMBERSHIP, &mreq)
 	if err := joinGroup(f.group, s.Index, f.cfg.Group.Addr()); err != nil {
 		return err
 	}
 	f.index = s.Index
+	f.loop.joined(s.Index)
 	if err := sendThrough(f.own, s.Index); err != nil {
 		return err
 	}
-	return f.namespace.Do(f.group, func() error { f.loop.ask(); return nil })
+	if f.loop.none {
+		return nil
+	}
+	if err := f.namespace.Do(f.group, func() error { f.loop.ask(); return nil }); err != nil {
+		// The member is on the network again. The others find it when they look next.
+		f.loop.log.Info("udp: other members of this host cannot be asked to send to this one too", "interface", f.loop.ifname, "error", err)
+	}
+	return nil
 }
 
 // move implements sockets. The port stays, where it is free there.

@@ -56,6 +56,8 @@ type loop struct {
 	lock  *iflock.Lock
 	asks  uint64 // times that it was switched on for somebody; what was looked at before does not count then
 	why   string // it is on; empty: off
+
+	failed bool // to switch it; that is logged once
 }
 
 // init prepares l before the first name is claimed. The loop is on.
@@ -80,7 +82,7 @@ func (l *loop) open(cfg Config, lock *iflock.Lock) {
 	if l.none {
 		return
 	}
-	l.serve(lock, l.index)
+	l.serve(lock)
 	l.ask()
 	err := l.census.open(cfg.TTL > 1)
 	l.mu.Lock()
@@ -140,15 +142,31 @@ func (l *loop) close(lock *iflock.Lock) {
 	l.census.close()
 }
 
-// serve has the member answer under a name on the interface, which is from now on its own.
-func (l *loop) serve(lock *iflock.Lock, index int) {
+// serve has the member answer under a name, which is from now on its own.
+func (l *loop) serve(lock *iflock.Lock) {
 	if l.none {
 		return
 	}
 	l.mu.Lock()
-	l.index, l.lock = index, lock
+	l.lock = lock
 	l.mu.Unlock()
 	l.busy.Go(func() { lock.Answer(func() { l.admit("another member of this host has come") }) })
+}
+
+// away is called before the member leaves the group for a moment, and joined when it has joined again, on the interface with
+// that index. In between no list shows this member, so the loop is on.
+func (l *loop) away() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.index = 0
+	l.asks++ // what is being looked at just now does not count
+	l.become(l.asks, "this member joins the group again")
+}
+
+func (l *loop) joined(index int) {
+	l.mu.Lock()
+	l.index = index
+	l.mu.Unlock()
 }
 
 // ask asks the other members of this host, once this one has joined. From then on they send to it.
@@ -208,8 +226,11 @@ func (l *loop) look() {
 	l.mu.Unlock()
 	why := l.census.take(index, l.group, l.on.Load())
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	if why == "" && !l.lock.Named() {
+		why = "this member has no name by which others could find it"
+	}
 	l.become(asks, why)
-	l.mu.Unlock()
 }
 
 // become switches the loop off when why is empty and nobody has asked since asks was read; otherwise on. The mutex is held.
@@ -226,7 +247,10 @@ func (l *loop) become(asks uint64, why string) {
 		l.on.Store(true)
 	}
 	if err := setLoop(l.fd, !off); err != nil {
-		l.log.Warn("udp: cannot switch the loop", "interface", l.ifname, "error", err)
+		if !l.failed {
+			l.log.Warn("udp: cannot switch the loop", "interface", l.ifname, "error", err)
+		}
+		l.failed = true
 		return
 	}
 	if off {

@@ -109,7 +109,7 @@ func (p *Portable) open(cfg Config) (own, group *net.UDPConn, err error) {
 			return own, nil, err
 		}
 		p.dests = []netip.AddrPort{cfg.Group}
-		if cfg.Loop != "off" {
+		if cfg.Loop != "off" || p.link.addr.IsLoopback() {
 			p.stats.Loop = 1
 		}
 	}

@@ -16,7 +16,7 @@ func setOptions(c *net.UDPConn, from netip.Addr, cfg Config) error {
 	err := control(c, func(fd uintptr) error {
 		s := int(fd)
 		loop := byte(1)
-		if cfg.Loop == "off" {
+		if cfg.Loop == "off" && !from.IsLoopback() { // there it has no effect; on the BSDs it would have nothing arrive
 			loop = 0
 		}
 		// The BSDs want these two as a byte, Linux and Darwin take it.

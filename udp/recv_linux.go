@@ -162,7 +162,7 @@ func (d *Driver) parse(in *inlet, i int) {
 		s.size = s.n
 	}
 	if s.size > d.Datagram() {
-		if in.single {
+		if in.single && s.size == s.n {
 			in.first = nil // the packet may be of several datagrams that it does not tell apart, and so may the next one
 		}
 		d.dropLong(s)
@@ -209,10 +209,14 @@ func (d *Driver) Recv(batch []buf.Received) int {
 		// This waited behind what the fence held back. A flood of the group would otherwise let one read of reports
 		// come each time that all that its socket holds has gone through.
 		d.read(&d.own, true)
-		if d.behind -= d.own.charges(); d.own.drained {
+		if d.behind -= d.own.charges(); d.behind < 0 { // some of it came since then, maybe after what the group has
+			d.behind, d.fence, d.measured, d.group.drained = 0, 2*d.room, false, false
+		} else {
+			n = d.handOut(&d.own, batch, 0)
+		}
+		if d.own.drained {
 			d.behind = 0
 		}
-		n = d.handOut(&d.own, batch, 0)
 	} else if d.own.empty() && (both || d.unicast || d.group.fd < 0) {
 		d.read(&d.own, d.group.found > 0) // under a flood all that one read brings, since the next one is far
 		d.unicast = d.unicast || d.own.got > 0

@@ -232,6 +232,9 @@ func firstOther(b []byte) int {
 		case !s.next():
 			return len(b)
 		case s.is(field, typ):
+			if at < HeaderLen { // no datagram is that short
+				return len(b)
+			}
 			return at
 		}
 	}

@@ -110,7 +110,7 @@ func (l *Lock) ask(limit time.Duration) (others, done int) {
 		case err == nil:
 			open = append(open, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
 			others, fd = others+1, -1
-		case errors.Is(err, unix.EAGAIN): // so many ask that they do not get into its queue
+		case !errors.Is(err, unix.ECONNREFUSED): // so many ask that they do not get into its queue (EAGAIN), or it may not be asked
 			others++
 		}
 	}

@@ -32,6 +32,8 @@ type RingCluster struct {
 	// Heard, where set, is called for every message, view and step of a member.
 	Heard func(node int, what any)
 	Watch bool // record what is on the wire, for TO-26
+	// Recovers is how long after the healing latencies may still be longer; at least 400 ms.
+	Recovers time.Duration
 	// SameIdents gives a node's next process the id of the one before: a defect.
 	SameIdents bool
 
@@ -494,7 +496,7 @@ func (c *RingCluster) SettleFor(d time.Duration) (vs []check.Violation) {
 		vs = append(vs, check.Violation{ID: "TO-20", At: -1, Text: "messages do not become stable" + c.Describe()})
 	} else {
 		// The others deliver them, and what a slow link still holds arrives.
-		c.Net.Run(max(c.Net.Now().Add(100*time.Millisecond), c.Log.Healed.Add(400*time.Millisecond)))
+		c.Net.Run(max(c.Net.Now().Add(100*time.Millisecond), c.Log.Healed.Add(max(c.Recovers, 400*time.Millisecond))))
 		c.sendNew()
 	}
 	vs = append(vs, check.Rings(c.Log, settled)...)

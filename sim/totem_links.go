@@ -17,6 +17,7 @@ func (c *RingCluster) LinksFail(constant int) []check.Violation {
 		c.Profile.StuckRotations, c.Profile.StuckTime = 100, 2*c.Profile.TokenRetransmit
 	}
 	c.Profile.HoldDown = time.Second
+	c.Recovers = 2 * time.Second // a pace that a bottleneck has set ends within that
 	c.Start(3+int(c.Seed%3), Faults{Loss: 0.01, Delay: 50 * time.Microsecond, Jitter: 20 * time.Microsecond,
 		Squeeze: 0.003, BySize: 0.003, OneSort: 0.003, Partition: 0.001, Lasting: 800 * time.Millisecond})
 	c.Until(3 * time.Second)

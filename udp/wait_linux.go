@@ -14,6 +14,7 @@ func (d *Driver) Wait(limit time.Duration) {
 	}
 	d.stats.Waits++
 	d.LookAtAll()
+	d.own.found, d.group.found = batchAfter, batchAfter // what wakes it is often more than one packet
 	if _, woken := d.sleeper.Doze(d.poll[:], limit); woken {
 		d.stats.Wakes++
 	}

@@ -136,6 +136,24 @@ func TestRingOverloadSpares(t *testing.T) {
 	})
 }
 
+// A healthy ring that one member floods through ports of 1 Gbit/s: the others are always behind, and always get on. Nobody
+// is told that somebody does not receive what is sent again.
+func TestRingFloodLacksNothing(t *testing.T) {
+	RunRings(t, 10, func(t *testing.T, s *RingCluster) {
+		slowRing(s, 3, 0)
+		for i := range s.Members {
+			s.Net.SetDown(i, Port{Rate: 1_000_000_000, Queue: 8 << 20})
+		}
+		m := s.Members[s.rng.IntN(len(s.Members))]
+		m.overload(always)
+		s.For(2 * time.Second)
+		if len(s.stuck) > 0 {
+			t.Errorf("told as stuck: %v", s.stuck)
+		}
+		s.Heal()
+	})
+}
+
 // Where the rate limits a member, what waits follows its rate.
 func TestRingOverloadRate(t *testing.T) {
 	const rate = 20_000_000

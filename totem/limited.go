@@ -61,8 +61,8 @@ func (p *Protocol) tellStuck(kind EventKind, member wire.MemberID) {
 	p.event(e)
 }
 
-// lacks counts visits at which this member holds back the aru itself, and has got no further. When the others are about to put it out it
-// reports that, once in each ring.
+// lacks counts visits at which this member holds back the aru itself, and has got no further. When the others are about to
+// put it out it reports that, once in each ring.
 func (k *tokens) lacks(p *Protocol, now clock.Time) {
 	if k.t.aruID != p.cfg.Self || p.cur.aru > k.aruForwarded { // it may hold the aru back at each visit, and get on
 		k.lacking = 0

@@ -269,15 +269,16 @@ func (p *Protocol) Flush(now clock.Time) {
 		p.discarding = false // the receive queue is empty: all that is old has been seen
 	}
 	p.stepped = false
-	if p.cfg.Visit != nil && p.state == Operational && p.cur.members.n == 1 && !p.closed {
+	alone := p.state == Operational && p.cur.members.n == 1
+	if alone && p.cfg.Visit != nil && !p.closed {
 		p.cfg.Visit(now, now, p.cur.high)
 	}
-	if p.cur != nil && p.state == Operational && p.cur.members.n == 1 {
+	if alone {
 		p.send.bound.lift() // there is no ring that limits
 	}
 	if p.state == Operational && (p.send.backlog() > 0 || p.tok.hurry) {
 		switch {
-		case p.cur.members.n == 1:
+		case alone:
 			p.visitAlone(now)
 		case p.tok.held:
 			p.endHold(now)

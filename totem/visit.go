@@ -633,7 +633,6 @@ func (m *meter) add(d time.Duration) {
 // visitAlone orders what a ring of one has to send: there is no token, and all is stable at once.
 func (p *Protocol) visitAlone(now clock.Time) {
 	r, k := p.cur, &p.tok
-	p.send.bound.lift()
 	for p.send.backlog() > 0 && r.high-r.discarded < uint64(len(r.slots)/2) && !p.deliv.blocked {
 		k.t.high = r.high
 		p.sequence(min(p.send.backlog(), p.prof.Personal), 0)

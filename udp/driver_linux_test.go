@@ -350,6 +350,43 @@ func TestUnicastBehindWhatWasRead(t *testing.T) {
 	t.Fatal("the unicast did not come")
 }
 
+// Unicast that comes after the group's data waits for it, although the reads before found one packet each.
+func TestLaterUnicastWaitsForTheGroup(t *testing.T) {
+	cfg := groupConfig(t)
+	cfg.GSO = "off"
+	a, b := openLinux(t, cfg), openLinux(t, cfg)
+	in := make([]buf.Received, 80)
+	for range 3 { // reads that find nothing: the next one asks for a single packet
+		if n := b.Recv(in); n > 0 {
+			t.Fatalf("%d datagrams came that nobody sent", n)
+		}
+	}
+	b.LookAtAll()
+	sendAll(t, a, outgoing(b.Local(), 1, 20, 21))
+	sendAll(t, a, outgoing(buf.Group, 1, repeat(100, 300)...))
+	taken := 0
+	for deadline := time.Now().Add(5 * time.Second); taken < len(in) && time.Now().Before(deadline); {
+		taken += b.Recv(in[:len(in)-taken])
+	}
+	sendAll(t, a, outgoing(buf.Group, 2, 301))
+	sendAll(t, a, outgoing(b.Local(), 2, 22))
+	last := false
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); {
+		for _, r := range in[:b.Recv(in)] {
+			switch r.Buf.Len() {
+			case 301:
+				last = true
+			case 22:
+				if !last {
+					t.Fatal("unicast came before data of the group that was sent before it")
+				}
+				return
+			}
+		}
+	}
+	t.Fatal("the unicast did not come")
+}
+
 // receiveSome is the first batch that is not empty.
 func receiveSome(t *testing.T, d *Driver, in []buf.Received) []buf.Received {
 	t.Helper()

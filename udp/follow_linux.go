@@ -102,7 +102,7 @@ func (f *following) tell(w way, addresses uint64) {
 
 // rejoin implements sockets.
 func (f *following) rejoin(s *iface.Seen) error {
-	f.loop.admit("the interface has come back")
+	f.loop.away() // from here on, or one other listener would be taken for this member
 	if f.locked != s.Index {
 		var lock *iflock.Lock
 		err := f.namespace.Do(f.group, func() (err error) {
@@ -121,7 +121,6 @@ func (f *following) rejoin(s *iface.Seen) error {
 	}
 	// The interface that the socket knows may be gone; or it was made anew with the same index, and the membership is
 	// only the socket's. Leaving fails when there is none.
-	f.loop.away() // or one other listener would be taken for this member
 	mreq := unix.IPMreqn{Multiaddr: f.cfg.Group.Addr().As4(), Ifindex: int32(f.index)}
 	_ = unix.SetsockoptIPMreqn(f.group, unix.IPPROTO_IP, unix.IP_DROP_MEMBERSHIP, &mreq)
 	if err := joinGroup(f.group, s.Index, f.cfg.Group.Addr()); err != nil {

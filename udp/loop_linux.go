@@ -29,6 +29,9 @@ const (
 	loopEvery = 200 * time.Millisecond
 )
 
+// noName is why the loop is on where the other members of the host cannot know that this one is there.
+const noName = "this member has no name by which others could find it"
+
 // loop decides whether the kernel copies what is sent to the group. Its goroutines run from Open to Close: one looks who
 // has joined, and one answers the other members of the host under each name that the member has.
 type loop struct {
@@ -90,7 +93,7 @@ func (l *loop) open(cfg Config, lock *iflock.Lock) {
 	case cfg.Loop != "auto":
 		l.fixed = "the URI says so"
 	case !lock.Named():
-		l.fixed = "this member has no name by which others could find it"
+		l.fixed = noName
 	case err != nil:
 		l.fixed = "the kernel does not say who has joined: " + err.Error()
 	}
@@ -157,10 +160,9 @@ func (l *loop) serve(lock *iflock.Lock) {
 // that index. In between no list shows this member, so the loop is on.
 func (l *loop) away() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.index = 0
-	l.asks++ // what is being looked at just now does not count
-	l.become(l.asks, "this member joins the group again")
+	l.mu.Unlock()
+	l.admit("the interface has come back")
 }
 
 func (l *loop) joined(index int) {
@@ -228,7 +230,7 @@ func (l *loop) look() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if why == "" && !l.lock.Named() {
-		why = "this member has no name by which others could find it"
+		why = noName
 	}
 	l.become(asks, why)
 }

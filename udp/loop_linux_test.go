@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"log/slog"
+	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -403,6 +404,34 @@ func TestLoopAskedMeanwhile(t *testing.T) {
 	loopIs(t, d, 0, "nobody is there after all")
 }
 
+// While a member joins the group again no list shows it, and while it has no name no other member does: the loop is on.
+func TestLoopAwayOrUnnamed(t *testing.T) {
+	na, _, cfg := loopPair(t)
+	d := openIn(t, na, cfg)
+	l := &d.loop
+	loopIs(t, d, 0, "alone")
+	index := l.index
+	l.away()
+	for range 3 {
+		if l.look(); d.Stats().Loop != 1 {
+			t.Fatal("the loop is off while the member joins the group again")
+		}
+	}
+	l.joined(index)
+	loopIs(t, d, 0, "it has joined again")
+	l.mu.Lock()
+	named := l.lock
+	l.lock = new(iflock.Lock)
+	l.mu.Unlock()
+	if l.look(); d.Stats().Loop != 1 || l.reason() != noName {
+		t.Errorf("without a name: loop %d, %s", d.Stats().Loop, l.reason())
+	}
+	l.mu.Lock()
+	l.lock = named
+	l.mu.Unlock()
+	loopIs(t, d, 0, "it has a name again")
+}
+
 // A host that routes multicast takes what its own programs send from the copies.
 func TestLoopOnARouter(t *testing.T) {
 	na, _, cfg := loopPair(t)
@@ -464,6 +493,29 @@ func TestJoined(t *testing.T) {
 	}
 	for n := range list { // a list that is cut off anywhere is read without a fault
 		joined([]byte(list[:n]), 12, group)
+	}
+	for _, digits := range []string{"", "-1", "1:", "/", "G", "4294967296", "99999999999999999999999"} {
+		if n, ok := number([]byte(digits), 10); ok {
+			t.Errorf("%q is %d", digits, n)
+		}
+	}
+	if n, ok := number([]byte("FFFFFFFF"), 16); !ok || n != math.MaxUint32 {
+		t.Errorf("FFFFFFFF is %d, %v", n, ok)
+	}
+}
+
+// An idle member looks who has joined for as long as it lives: that allocates nothing while it is alone.
+func TestCensusAllocatesNothing(t *testing.T) {
+	var c census
+	if err := c.open(false); err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	group := netip.MustParseAddrPort("239.255.66.76:6676")
+	look := func() { c.take(1, group, false) }
+	look()
+	if n := testing.AllocsPerRun(100, look); n != 0 {
+		t.Errorf("a look allocates %v times", n)
 	}
 }
 

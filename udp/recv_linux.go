@@ -209,14 +209,10 @@ func (d *Driver) Recv(batch []buf.Received) int {
 		// This waited behind what the fence held back. A flood of the group would otherwise let one read of reports
 		// come each time that all that its socket holds has gone through.
 		d.read(&d.own, true)
-		if d.behind -= d.own.charges(); d.behind < 0 { // some of it came since then, maybe after what the group has
-			d.behind, d.fence, d.measured, d.group.drained = 0, 2*d.room, false, false
-		} else {
-			n = d.handOut(&d.own, batch, 0)
-		}
-		if d.own.drained {
+		if d.behind -= d.own.charges(); d.own.drained {
 			d.behind = 0
 		}
+		n = d.handOut(&d.own, batch, 0)
 	} else if d.own.empty() && (both || d.unicast || d.group.fd < 0) {
 		d.read(&d.own, d.group.found > 0) // under a flood all that one read brings, since the next one is far
 		d.unicast = d.unicast || d.own.got > 0
@@ -240,9 +236,6 @@ func (d *Driver) Recv(batch []buf.Received) int {
 			d.unicast = d.unicast && d.group.got == 0
 			if !d.group.drained && !d.measured {
 				d.measured = true
-				if d.own.got == 1 && !d.own.drained { // more may have come with it
-					d.behind = waiting(d.own.fd, 0)
-				}
 				d.fence = min(d.fence, d.group.charges()+waiting(d.group.fd, d.fence))
 			}
 		}

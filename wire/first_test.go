@@ -61,6 +61,7 @@ func TestFirstOfAnything(t *testing.T) {
 		"frames in front": slices.Concat(b[HeaderLen:], b[:HeaderLen], b),
 		"text":            []byte("HTTP/1.1 200 OK"),
 		"zeros":           make([]byte, 100),
+		"empty fields":    bytes.Repeat([]byte{4<<3 | 2, 0}, 700), // each of which could begin a header, and none does
 	} {
 		if n := First(p); n != len(p) {
 			t.Errorf("%s: %d of %d bytes", name, n, len(p))

@@ -39,7 +39,7 @@ func compareDecoders(t *testing.T, b []byte) {
 	if (err == nil) != (ref == nil) && !deepGroups(b) {
 		t.Fatalf("Decode: %v, generated code: %v\n%x", err, ref, b)
 	}
-	if n := First(b); n < min(1, len(b)) || n > len(b) || err == nil && n != len(b) {
+	if n := First(b); n < min(HeaderLen, len(b)) || n > len(b) || err == nil && n != len(b) {
 		t.Fatalf("First gives %d of %d bytes, Decode %v\n%x", n, len(b), err, b)
 	}
 	h, peeked := Peek(b)

@@ -1,6 +1,7 @@
 package grouptest
 
 import (
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -49,8 +50,12 @@ func TestIdleCluster(t *testing.T) {
 	g, c := middle(took["group"]), middle(took["cluster"])
 	t.Logf("a member of a group with a Totem topic takes %.2f %% of a core (%.2f), one of a cluster %.2f %% (%.2f); engines slept %d and %d times",
 		g, took["group"], c, took["cluster"], sleeps["group"], sleeps["cluster"])
-	if !testing.Short() && c-g > 0.2 {
-		t.Errorf("the cluster takes %.2f %% of a core more, want at most 0.2", c-g)
+	most := 0.2
+	if os.Getenv("CI") != "" { // a host that others share
+		most = 0.4
+	}
+	if !testing.Short() && c-g > most {
+		t.Errorf("the cluster takes %.2f %% of a core more, want at most %v", c-g, most)
 	}
 	if sleeps["cluster"] > 2*sleeps["group"]+100 {
 		t.Errorf("a cluster's engines slept %d times, a group's %d times", sleeps["cluster"], sleeps["group"])

@@ -151,7 +151,7 @@ func TestStoppedConsumer(t *testing.T) {
 	p := newPlan(t)
 	p.FailureTimeout = 30 * time.Second
 	sender, all, files := consumers(t, p, 2, groupmember.Command{Work: 200 * time.Microsecond})
-	const messages = 2000
+	const messages = 10_000 // more than a second of work: the stop comes in the middle of it
 	wait := sender.Go(groupmember.Command{Do: groupmember.DoEnqueue, Name: "work", N: messages, Parallel: 16})
 	for end := time.Now().Add(10 * time.Second); len(handlings(t, files[1])) < 50 && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)

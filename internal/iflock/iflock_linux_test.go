@@ -91,7 +91,7 @@ func TestAsk(t *testing.T) {
 	mustHold(t, older, err)
 	l, err := Answering(ifi, group)
 	mustHold(t, l, err)
-	if others, done := l.Ask(10 * time.Millisecond); others != 4 || done != 3 || asked.Load() != 3 {
+	if others, done := l.Ask(300 * time.Millisecond); others != 4 || done != 3 || asked.Load() != 3 {
 		t.Errorf("%d others, %d have answered, %d were asked, want 4, 3, 3", others, done, asked.Load())
 	}
 	// One that ends meanwhile is not waited for.

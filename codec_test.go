@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/activeblaze/blaze/internal/pb"
 	"github.com/activeblaze/blaze/wire/wirepb"
 )
 
@@ -32,7 +33,10 @@ func golden(t testing.TB) map[string]*Message {
 	for _, v := range sample() {
 		kinds.Set(v.Kind().String(), v)
 	}
+	jms := NewTextMessage("buy")
+	jms.header = wireHeader(t)
 	return map[string]*Message{
+		"jms":    jms,
 		"empty":  NewMessage(),
 		"text":   NewTextMessage("héllo"),
 		"bytes":  NewBytesMessage(nil), // an empty body is not the same as none
@@ -40,6 +44,21 @@ func golden(t testing.TB) map[string]*Message {
 		"kinds":  kinds,
 		"nested": NewTextMessage("outer").Set("a", MapValue(NewMessage().Set("b", MapValue(nil)))).Set("none", Value{}),
 	}
+}
+
+// wireHeader is the JmsHeader of testdata/message-jms.hex, by the generated code.
+func wireHeader(t testing.TB) []byte {
+	return marshalGenerated(t, &wirepb.JmsHeader{
+		Id:            append(bytes.Repeat([]byte{0xab}, 16), 0, 0, 0, 0, 0, 0, 1, 2),
+		CorrelationId: "c-1", ReplyTo: "queue:answers", Type: "order",
+		Timestamp: 1_700_000_000_000, Expiration: 1_700_000_060_000, DeliveryTime: 1_700_000_001_000,
+		Mode: wirepb.JmsDeliveryMode_JMS_DELIVERY_MODE_PERSISTENT, Priority: proto.Uint32(0), Count: 3,
+		Connection: bytes.Repeat([]byte{0xcd}, 16),
+		Properties: map[string]*wirepb.Value{
+			"size": {Kind: &wirepb.Value_Int32{Int32: 700}}, "symbol": {Kind: &wirepb.Value_Text{Text: "ACME"}},
+		},
+		Body: wirepb.JmsBody_JMS_BODY_MAP,
+	})
 }
 
 func TestGoldenMessages(t *testing.T) {
@@ -50,7 +69,11 @@ func TestGoldenMessages(t *testing.T) {
 			t.Errorf("%s: encoded as %x, %v\nwant %x", name, got, err, want)
 			continue
 		}
-		if generated := marshalGenerated(t, toProto(m)); !bytes.Equal(generated, want) {
+		generated := marshalGenerated(t, toProto(m))
+		if header, found := headerOf(generated); found { // it writes oneofs last
+			generated = append(pb.AppendLength(withoutHeaders(generated), messageHeader, len(header)), header...)
+		}
+		if !bytes.Equal(generated, want) {
 			t.Errorf("%s: the generated code encodes it as %x\nwant %x", name, generated, want)
 		}
 		var back Message
@@ -85,6 +108,10 @@ func TestDecoderTakesWhatOthersWrite(t *testing.T) {
 		{"of a key that comes twice the last one counts", slices.Concat(field(1, key("a"), two), field(1, key("a"), one)), a},
 		{"so also with others between", slices.Concat(field(1, key("b"), one), field(1, key("a"), one), field(1, key("b"), two)), b},
 		{"value before key", field(1, one, key("a")), a},
+		{"a header in pieces is all of them", slices.Concat(field(8, []byte{0x40}), field(2, []byte("t")), field(8, []byte{0x02}), field(8)),
+			&Message{body: StringValue("t"), header: []byte{0x40, 0x02}}},
+		{"an empty header is not the same as none", field(8), &Message{header: []byte{}}},
+		{"what no header can be is kept too", field(8, []byte{0xff}), &Message{header: []byte{0xff}}},
 		{"no value", field(1, key("a")), NewMessage().Set("a", Value{})},
 		{"unknown fields of a later version", slices.Concat(field(99, []byte("x")), group, field(1, number(7, 7), key("a"), field(2, number(5, 2), field(50, nil)))), a},
 		{"a known number with another type is unknown", slices.Concat(number(1, 7), number(2, 1), field(1, number(1, 1), key("a"), field(2, number(5, 2), field(6, nil)))), a},
@@ -248,6 +275,7 @@ func TestHostileMessages(t *testing.T) {
 		"long lengths that are not there":  repeat(0x0a, 0xff, 0xff, 0xff, 0xff, 0x07),
 		"many values in one entry":         protowire.AppendBytes([]byte{0x0a}, slices.Concat([]byte{0x0a, 1, 'a'}, repeat(0x12, 2, 0x08, 2))),
 		"an entry's key a million times":   protowire.AppendBytes([]byte{0x0a}, repeat(0x0a, 1, 'a')),
+		"a header in a million pieces":     repeat(0x42, 2, 0x40, 1),
 		"maps inside maps, in many pieces": protowire.AppendBytes([]byte{0x0a}, slices.Concat([]byte{0x0a, 1, 'a', 0x12}, protowire.AppendBytes(nil, repeat(11<<3|2, 9, 0x0a, 7, 0x0a, 1, 'b', 0x12, 2, 11<<3|2, 0)))),
 	}
 	for name, in := range inputs {
@@ -284,7 +312,7 @@ func agree(t *testing.T, b []byte) {
 	var m Message
 	err := m.UnmarshalBinary(b)
 	var generated wirepb.Message
-	if generatedErr := proto.Unmarshal(b, &generated); (generatedErr != nil) != (err == errEncoding || err == errUTF8) {
+	if generatedErr := proto.Unmarshal(withoutHeaders(b), &generated); (generatedErr != nil) != (err == errEncoding || err == errUTF8) {
 		// A limit that is broken before what generated code refuses is told first.
 		if generatedErr == nil || err == nil {
 			t.Fatalf("%x: error %v, of the generated code %v", b, err, generatedErr)
@@ -300,15 +328,20 @@ func agree(t *testing.T, b []byte) {
 		t.Fatalf("%x was taken, although it has %s", b, broken)
 	}
 	discardUnknown(&generated)
-	if !proto.Equal(toProto(&m), &generated) {
+	plain := m.Clone()
+	dropHeaders(plain)
+	if !proto.Equal(toProto(plain), &generated) {
 		t.Fatalf("%x is %v, by the generated code %v", b, &m, &generated)
+	}
+	if want, found := headerOf(b); !bytes.Equal(m.header, want) || found != (m.header != nil) {
+		t.Fatalf("%x has the header %x, not %x", b, m.header, want)
 	}
 
 	out, err := m.MarshalBinary()
 	if err != nil {
 		t.Fatalf("%x is %v, which cannot be encoded: %v", b, &m, err)
 	}
-	if want := marshalGenerated(t, toProto(&m)); !bytes.Equal(out, want) {
+	if want := marshalGenerated(t, toProto(plain)); !bytes.Equal(withoutHeaders(out), want) {
 		t.Fatalf("%v is encoded as %x, by the generated code as %x", &m, out, want)
 	}
 	var back Message
@@ -317,6 +350,76 @@ func agree(t *testing.T, b []byte) {
 	}
 	if again, err := back.MarshalBinary(); err != nil || !bytes.Equal(again, out) {
 		t.Fatalf("%v is encoded as %x, then as %x, %v", &m, out, again, err)
+	}
+}
+
+// headerOf returns field 8 of b, which comes in any number of pieces.
+func headerOf(b []byte) (header []byte, found bool) {
+	for len(b) > 0 {
+		f, n := pb.Next(b)
+		if n < 0 {
+			break
+		}
+		if b = b[n:]; f.Number == messageHeader && f.Type == protowire.BytesType {
+			header, found = append(header, f.Bytes...), true
+		}
+	}
+	return header, found
+}
+
+// withoutHeaders is b, an encoded Message, without field 8, at all depths: the generated code looks into it. What
+// cannot be read is left as it is.
+func withoutHeaders(b []byte) []byte {
+	return rewrite(b, func(f pb.Field) ([]byte, bool) {
+		switch f.Number {
+		case messageHeader:
+			return nil, false
+		case messageEntries:
+			return rewrite(f.Bytes, func(f pb.Field) ([]byte, bool) {
+				if f.Number != entryValue {
+					return f.Bytes, true
+				}
+				return rewrite(f.Bytes, func(f pb.Field) ([]byte, bool) {
+					if f.Number != valueMap {
+						return f.Bytes, true
+					}
+					return withoutHeaders(f.Bytes), true
+				}), true
+			}), true
+		}
+		return f.Bytes, true
+	})
+}
+
+// rewrite is b with other contents of its length-delimited fields, or without them.
+func rewrite(b []byte, change func(pb.Field) ([]byte, bool)) []byte {
+	var out []byte
+	for len(b) > 0 {
+		f, n := pb.Next(b)
+		if n < 0 {
+			return append(out, b...)
+		}
+		field := b[:n]
+		if b = b[n:]; f.Type == protowire.BytesType {
+			inside, keep := change(f)
+			if !keep {
+				continue
+			}
+			if !bytes.Equal(inside, f.Bytes) {
+				field = append(pb.AppendLength(nil, f.Number, len(inside)), inside...)
+			}
+		}
+		out = append(out, field...)
+	}
+	return out
+}
+
+func dropHeaders(m *Message) {
+	m.header = nil
+	for _, v := range m.All() {
+		if v.Kind() == MapKind {
+			dropHeaders(v.message())
+		}
 	}
 }
 
@@ -405,6 +508,12 @@ func toProto(m *Message) *wirepb.Message {
 	}
 	if b, ok := m.Bytes(); ok {
 		p.Body = &wirepb.Message_Bytes{Bytes: b}
+	}
+	if m.header != nil {
+		p.Jms = new(wirepb.JmsHeader)
+		if err := proto.Unmarshal(m.header, p.Jms); err != nil {
+			panic(err)
+		}
 	}
 	if m.body.kind == objectKind {
 		o := m.body.object()

@@ -24,6 +24,11 @@ func (g *GroupChannel) Join(group string) error {
 	if err := checkName("group", group); err != nil {
 		return err
 	}
+	return g.join(group)
+}
+
+// join is Join without its checks of the name.
+func (g *GroupChannel) join(group string) error {
 	s := g.group
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -47,6 +52,11 @@ func (g *GroupChannel) Leave(group string) error {
 	if err := checkName("group", group); err != nil {
 		return err
 	}
+	return g.leave(group)
+}
+
+// leave is Leave without its checks of the name.
+func (g *GroupChannel) leave(group string) error {
 	s := g.group
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,6 +1,7 @@
 package blaze
 
 import (
+	"bytes"
 	"fmt"
 	"iter"
 	"slices"
@@ -29,6 +30,7 @@ const MaxNesting = 32
 type Message struct {
 	entries []entry // in key order, no key twice
 	body    Value   // NoKind, StringKind, BytesKind or objectKind
+	header  []byte  // the encoding of a JmsHeader, which this package does not look into; nil: there is none
 
 	topic       string
 	from        MemberID
@@ -184,6 +186,7 @@ func (m *Message) clone(deep bool) *Message {
 	c := *m
 	c.entries = slices.Clone(m.entries)
 	c.body = m.body.clone(deep)
+	c.header = slices.Clone(m.header)
 	for i := range c.entries {
 		c.entries[i].value = c.entries[i].value.clone(deep)
 	}
@@ -201,12 +204,14 @@ func (v Value) clone(deep bool) Value {
 }
 
 // Equal reports whether m and o have the same entries and the same body. Where they came from does
-// not matter. Objects are equal when their types and encodings are.
+// not matter. Objects are equal when their types and encodings are, and so are the headers of messages that package
+// jms has made.
 func (m *Message) Equal(o *Message) bool {
 	if m == o {
 		return true
 	}
 	return m != nil && o != nil && m.body.Equal(o.body) &&
+		(m.header == nil) == (o.header == nil) && bytes.Equal(m.header, o.header) &&
 		slices.EqualFunc(m.entries, o.entries, func(a, b entry) bool { return a.key == b.key && a.value.Equal(b.value) })
 }
 

@@ -20,6 +20,7 @@ const (
 	messageText    protowire.Number = 2
 	messageBytes   protowire.Number = 3
 	messageObject  protowire.Number = 4
+	messageHeader  protowire.Number = 8
 
 	entryKey   protowire.Number = 1
 	entryValue protowire.Number = 2
@@ -118,6 +119,9 @@ func (m *Message) size() int {
 	case objectKind:
 		n += 1 + protowire.SizeBytes(m.body.object().size())
 	}
+	if m.header != nil {
+		n += 1 + protowire.SizeBytes(len(m.header))
+	}
 	return n
 }
 
@@ -177,6 +181,10 @@ func (m *Message) append(dst []byte) []byte {
 		o := m.body.object()
 		dst = pb.AppendLength(dst, messageObject, o.size())
 		dst = o.append(dst)
+	}
+	if m.header != nil {
+		dst = pb.AppendLength(dst, messageHeader, len(m.header))
+		dst = append(dst, m.header...)
 	}
 	return dst
 }
@@ -255,12 +263,23 @@ func (m *Message) parse(b []byte, depth int) error {
 				m.body = objectValue(new(object))
 			}
 			err = m.body.object().parse(f.Bytes)
+		case messageHeader:
+			m.addHeader(f.Bytes)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// addHeader adds a piece of the header: an embedded message that comes in pieces is all of them, one behind the other.
+func (m *Message) addHeader(b []byte) {
+	if m.header == nil {
+		m.header = b[:len(b):len(b)] // the next piece, if there is one, moves it to memory of its own
+		return
+	}
+	m.header = append(m.header, b...)
 }
 
 // countEntries counts the entries of b, so that there is one allocation for them. What is

@@ -112,7 +112,13 @@ func TestCloneIsDeep(t *testing.T) {
 	raw, inner := []byte("bytes"), NewBytesMessage([]byte("inner"))
 	m := NewBytesMessage(raw).Set("raw", BytesValue(raw)).Set("map", MapValue(inner))
 	m.setReceived("topic", MemberID{1}, 7, true)
+	m.header = []byte("header")
 	c := m.Clone()
+	m.header[0] = 'X'
+	if string(c.header) != "header" {
+		t.Errorf("a change of the original's header reached the clone: %s", c.header)
+	}
+	m.header, c.header = nil, nil
 	if !c.Equal(m) || c.Topic() != "topic" || c.From() != (MemberID{1}) || c.Sequence() != 7 || !c.Redelivered() {
 		t.Fatalf("the clone %v differs from %v", c, m)
 	}
@@ -143,6 +149,7 @@ func TestMessageEqual(t *testing.T) {
 		nil, NewMessage(), NewTextMessage(""), NewTextMessage("x"), NewBytesMessage(nil), NewBytesMessage([]byte("x")), object("x"), object("y"),
 		NewMessage().Set("a", a), NewMessage().Set("a", b), NewMessage().Set("b", a), NewMessage().Set("a", a).Set("b", b),
 		NewMessage().Set("a", MapValue(NewMessage().Set("a", a))), NewMessage().Set("a", Value{}),
+		{header: []byte{}}, {header: []byte{1}}, {body: StringValue("x"), header: []byte{1}},
 	}
 	for i, m := range all {
 		for j, o := range all {

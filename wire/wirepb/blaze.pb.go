@@ -78,6 +78,114 @@ func (Kind) EnumDescriptor() ([]byte, []int) {
 	return file_blaze_proto_rawDescGZIP(), []int{0}
 }
 
+type JmsDeliveryMode int32
+
+const (
+	JmsDeliveryMode_JMS_DELIVERY_MODE_UNSPECIFIED    JmsDeliveryMode = 0 // as NON_PERSISTENT
+	JmsDeliveryMode_JMS_DELIVERY_MODE_NON_PERSISTENT JmsDeliveryMode = 1
+	JmsDeliveryMode_JMS_DELIVERY_MODE_PERSISTENT     JmsDeliveryMode = 2
+)
+
+// Enum value maps for JmsDeliveryMode.
+var (
+	JmsDeliveryMode_name = map[int32]string{
+		0: "JMS_DELIVERY_MODE_UNSPECIFIED",
+		1: "JMS_DELIVERY_MODE_NON_PERSISTENT",
+		2: "JMS_DELIVERY_MODE_PERSISTENT",
+	}
+	JmsDeliveryMode_value = map[string]int32{
+		"JMS_DELIVERY_MODE_UNSPECIFIED":    0,
+		"JMS_DELIVERY_MODE_NON_PERSISTENT": 1,
+		"JMS_DELIVERY_MODE_PERSISTENT":     2,
+	}
+)
+
+func (x JmsDeliveryMode) Enum() *JmsDeliveryMode {
+	p := new(JmsDeliveryMode)
+	*p = x
+	return p
+}
+
+func (x JmsDeliveryMode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (JmsDeliveryMode) Descriptor() protoreflect.EnumDescriptor {
+	return file_blaze_proto_enumTypes[1].Descriptor()
+}
+
+func (JmsDeliveryMode) Type() protoreflect.EnumType {
+	return &file_blaze_proto_enumTypes[1]
+}
+
+func (x JmsDeliveryMode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use JmsDeliveryMode.Descriptor instead.
+func (JmsDeliveryMode) EnumDescriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{1}
+}
+
+// JmsBody says what the body of the Message stands for, where the body itself does not.
+type JmsBody int32
+
+const (
+	JmsBody_JMS_BODY_DERIVED JmsBody = 0 // a text, bytes or an object: what the body is; no body: a map if there are entries, else none
+	JmsBody_JMS_BODY_MAP     JmsBody = 1 // entries, also without any
+	JmsBody_JMS_BODY_STREAM  JmsBody = 2 // the entries "0", "1", …
+	JmsBody_JMS_BODY_TEXT    JmsBody = 3 // a TextMessage whose text is null
+	JmsBody_JMS_BODY_BYTES   JmsBody = 4 // a BytesMessage that nothing was written to
+	JmsBody_JMS_BODY_OBJECT  JmsBody = 5 // an ObjectMessage without object
+)
+
+// Enum value maps for JmsBody.
+var (
+	JmsBody_name = map[int32]string{
+		0: "JMS_BODY_DERIVED",
+		1: "JMS_BODY_MAP",
+		2: "JMS_BODY_STREAM",
+		3: "JMS_BODY_TEXT",
+		4: "JMS_BODY_BYTES",
+		5: "JMS_BODY_OBJECT",
+	}
+	JmsBody_value = map[string]int32{
+		"JMS_BODY_DERIVED": 0,
+		"JMS_BODY_MAP":     1,
+		"JMS_BODY_STREAM":  2,
+		"JMS_BODY_TEXT":    3,
+		"JMS_BODY_BYTES":   4,
+		"JMS_BODY_OBJECT":  5,
+	}
+)
+
+func (x JmsBody) Enum() *JmsBody {
+	p := new(JmsBody)
+	*p = x
+	return p
+}
+
+func (x JmsBody) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (JmsBody) Descriptor() protoreflect.EnumDescriptor {
+	return file_blaze_proto_enumTypes[2].Descriptor()
+}
+
+func (JmsBody) Type() protoreflect.EnumType {
+	return &file_blaze_proto_enumTypes[2]
+}
+
+func (x JmsBody) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use JmsBody.Descriptor instead.
+func (JmsBody) EnumDescriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{2}
+}
+
 // Datagram is one UDP payload.
 type Datagram struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -4242,7 +4350,9 @@ type Message struct {
 	//	*Message_Text
 	//	*Message_Bytes
 	//	*Message_Object
-	Body          isMessage_Body `protobuf_oneof:"body"`
+	Body isMessage_Body `protobuf_oneof:"body"`
+	// Programs that do not use the JMS-style API pass it on as it is. Inside a map it means nothing.
+	Jms           *JmsHeader `protobuf:"bytes,8,opt,name=jms,proto3" json:"jms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4318,6 +4428,13 @@ func (x *Message) GetObject() *anypb.Any {
 	return nil
 }
 
+func (x *Message) GetJms() *JmsHeader {
+	if x != nil {
+		return x.Jms
+	}
+	return nil
+}
+
 type isMessage_Body interface {
 	isMessage_Body()
 }
@@ -4339,6 +4456,150 @@ func (*Message_Text) isMessage_Body() {}
 func (*Message_Bytes) isMessage_Body() {}
 
 func (*Message_Object) isMessage_Body() {}
+
+// JmsHeader is what a message of the JMS-style API has besides its body (Jakarta Messaging 3.1, section 3.4 and 3.5).
+// Times are milliseconds since 1970-01-01 UTC, never negative; 0: there is none.
+type JmsHeader struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`                                            // 24 bytes: the MemberID of the sender's start, and its counter, big-endian; empty: none
+	CorrelationId string                 `protobuf:"bytes,2,opt,name=correlation_id,json=correlationId,proto3" json:"correlation_id,omitempty"` // at most 64 KiB
+	ReplyTo       string                 `protobuf:"bytes,3,opt,name=reply_to,json=replyTo,proto3" json:"reply_to,omitempty"`                   // "queue:NAME", "topic:NAME", "temp-queue:MEMBER/NUMBER"; at most 512 bytes
+	Type          string                 `protobuf:"bytes,4,opt,name=type,proto3" json:"type,omitempty"`                                        // at most 64 KiB
+	Timestamp     int64                  `protobuf:"varint,5,opt,name=timestamp,proto3" json:"timestamp,omitempty"`                             // when it was sent, by the sender's clock
+	Expiration    int64                  `protobuf:"varint,6,opt,name=expiration,proto3" json:"expiration,omitempty"`                           // the same clock; it may lie before timestamp
+	DeliveryTime  int64                  `protobuf:"varint,7,opt,name=delivery_time,json=deliveryTime,proto3" json:"delivery_time,omitempty"`   // not to be delivered before
+	Mode          JmsDeliveryMode        `protobuf:"varint,8,opt,name=mode,proto3,enum=blaze.wire.v1.JmsDeliveryMode" json:"mode,omitempty"`
+	Priority      *uint32                `protobuf:"varint,9,opt,name=priority,proto3,oneof" json:"priority,omitempty"` // 0..9; absent: 4
+	Count         uint32                 `protobuf:"varint,10,opt,name=count,proto3" json:"count,omitempty"`            // how often it was delivered before
+	Connection    []byte                 `protobuf:"bytes,11,opt,name=connection,proto3" json:"connection,omitempty"`   // 16 bytes: the connection that it was sent in; empty: none
+	// At most 256, with names and texts of 64 KiB together. A name is an identifier of selectors; one that begins with a
+	// dot is not shown to applications. Values are bool, int8 to int64, floats and texts, or none.
+	Properties    map[string]*Value `protobuf:"bytes,12,rep,name=properties,proto3" json:"properties,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // written in the order of names
+	Body          JmsBody           `protobuf:"varint,13,opt,name=body,proto3,enum=blaze.wire.v1.JmsBody" json:"body,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JmsHeader) Reset() {
+	*x = JmsHeader{}
+	mi := &file_blaze_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JmsHeader) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JmsHeader) ProtoMessage() {}
+
+func (x *JmsHeader) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JmsHeader.ProtoReflect.Descriptor instead.
+func (*JmsHeader) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *JmsHeader) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *JmsHeader) GetCorrelationId() string {
+	if x != nil {
+		return x.CorrelationId
+	}
+	return ""
+}
+
+func (x *JmsHeader) GetReplyTo() string {
+	if x != nil {
+		return x.ReplyTo
+	}
+	return ""
+}
+
+func (x *JmsHeader) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *JmsHeader) GetTimestamp() int64 {
+	if x != nil {
+		return x.Timestamp
+	}
+	return 0
+}
+
+func (x *JmsHeader) GetExpiration() int64 {
+	if x != nil {
+		return x.Expiration
+	}
+	return 0
+}
+
+func (x *JmsHeader) GetDeliveryTime() int64 {
+	if x != nil {
+		return x.DeliveryTime
+	}
+	return 0
+}
+
+func (x *JmsHeader) GetMode() JmsDeliveryMode {
+	if x != nil {
+		return x.Mode
+	}
+	return JmsDeliveryMode_JMS_DELIVERY_MODE_UNSPECIFIED
+}
+
+func (x *JmsHeader) GetPriority() uint32 {
+	if x != nil && x.Priority != nil {
+		return *x.Priority
+	}
+	return 0
+}
+
+func (x *JmsHeader) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *JmsHeader) GetConnection() []byte {
+	if x != nil {
+		return x.Connection
+	}
+	return nil
+}
+
+func (x *JmsHeader) GetProperties() map[string]*Value {
+	if x != nil {
+		return x.Properties
+	}
+	return nil
+}
+
+func (x *JmsHeader) GetBody() JmsBody {
+	if x != nil {
+		return x.Body
+	}
+	return JmsBody_JMS_BODY_DERIVED
+}
 
 // Value is one typed value of a Message.
 type Value struct {
@@ -4363,7 +4624,7 @@ type Value struct {
 
 func (x *Value) Reset() {
 	*x = Value{}
-	mi := &file_blaze_proto_msgTypes[48]
+	mi := &file_blaze_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4375,7 +4636,7 @@ func (x *Value) String() string {
 func (*Value) ProtoMessage() {}
 
 func (x *Value) ProtoReflect() protoreflect.Message {
-	mi := &file_blaze_proto_msgTypes[48]
+	mi := &file_blaze_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4388,7 +4649,7 @@ func (x *Value) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Value.ProtoReflect.Descriptor instead.
 func (*Value) Descriptor() ([]byte, []int) {
-	return file_blaze_proto_rawDescGZIP(), []int{48}
+	return file_blaze_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Value) GetKind() isValue_Kind {
@@ -5232,16 +5493,42 @@ const file_blaze_proto_rawDesc = "" +
 	"\x06_epochB\b\n" +
 	"\x06_flagsB\b\n" +
 	"\x06_indexB\a\n" +
-	"\x05_hash\"\x86\x02\n" +
+	"\x05_hash\"\xb8\x02\n" +
 	"\aMessage\x12=\n" +
 	"\aentries\x18\x01 \x03(\v2#.blaze.wire.v1.Message.EntriesEntryR\aentries\x12\x14\n" +
 	"\x04text\x18\x02 \x01(\tH\x00R\x04text\x12\x16\n" +
 	"\x05bytes\x18\x03 \x01(\fH\x00R\x05bytes\x12.\n" +
-	"\x06object\x18\x04 \x01(\v2\x14.google.protobuf.AnyH\x00R\x06object\x1aP\n" +
+	"\x06object\x18\x04 \x01(\v2\x14.google.protobuf.AnyH\x00R\x06object\x12*\n" +
+	"\x03jms\x18\b \x01(\v2\x18.blaze.wire.v1.JmsHeaderR\x03jms\x1aP\n" +
 	"\fEntriesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12*\n" +
 	"\x05value\x18\x02 \x01(\v2\x14.blaze.wire.v1.ValueR\x05value:\x028\x01B\x06\n" +
-	"\x04bodyJ\x04\b\x05\x10\x10\"\xab\x02\n" +
+	"\x04bodyJ\x04\b\x05\x10\bJ\x04\b\t\x10\x10\"\xb7\x04\n" +
+	"\tJmsHeader\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12%\n" +
+	"\x0ecorrelation_id\x18\x02 \x01(\tR\rcorrelationId\x12\x19\n" +
+	"\breply_to\x18\x03 \x01(\tR\areplyTo\x12\x12\n" +
+	"\x04type\x18\x04 \x01(\tR\x04type\x12\x1c\n" +
+	"\ttimestamp\x18\x05 \x01(\x03R\ttimestamp\x12\x1e\n" +
+	"\n" +
+	"expiration\x18\x06 \x01(\x03R\n" +
+	"expiration\x12#\n" +
+	"\rdelivery_time\x18\a \x01(\x03R\fdeliveryTime\x122\n" +
+	"\x04mode\x18\b \x01(\x0e2\x1e.blaze.wire.v1.JmsDeliveryModeR\x04mode\x12\x1f\n" +
+	"\bpriority\x18\t \x01(\rH\x00R\bpriority\x88\x01\x01\x12\x14\n" +
+	"\x05count\x18\n" +
+	" \x01(\rR\x05count\x12\x1e\n" +
+	"\n" +
+	"connection\x18\v \x01(\fR\n" +
+	"connection\x12H\n" +
+	"\n" +
+	"properties\x18\f \x03(\v2(.blaze.wire.v1.JmsHeader.PropertiesEntryR\n" +
+	"properties\x12*\n" +
+	"\x04body\x18\r \x01(\x0e2\x16.blaze.wire.v1.JmsBodyR\x04body\x1aS\n" +
+	"\x0fPropertiesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12*\n" +
+	"\x05value\x18\x02 \x01(\v2\x14.blaze.wire.v1.ValueR\x05value:\x028\x01B\v\n" +
+	"\t_priority\"\xab\x02\n" +
 	"\x05Value\x12\x14\n" +
 	"\x04int8\x18\x01 \x01(\x11H\x00R\x04int8\x12\x16\n" +
 	"\x05bytes\x18\x02 \x01(\fH\x00R\x05bytes\x12\x14\n" +
@@ -5258,7 +5545,18 @@ const file_blaze_proto_rawDesc = "" +
 	"\x04kind*&\n" +
 	"\x04Kind\x12\f\n" +
 	"\bKIND_RAW\x10\x00\x12\x10\n" +
-	"\fKIND_MESSAGE\x10\x01B*Z(github.com/activeblaze/blaze/wire/wirepbb\x06proto3"
+	"\fKIND_MESSAGE\x10\x01*|\n" +
+	"\x0fJmsDeliveryMode\x12!\n" +
+	"\x1dJMS_DELIVERY_MODE_UNSPECIFIED\x10\x00\x12$\n" +
+	" JMS_DELIVERY_MODE_NON_PERSISTENT\x10\x01\x12 \n" +
+	"\x1cJMS_DELIVERY_MODE_PERSISTENT\x10\x02*\x82\x01\n" +
+	"\aJmsBody\x12\x14\n" +
+	"\x10JMS_BODY_DERIVED\x10\x00\x12\x10\n" +
+	"\fJMS_BODY_MAP\x10\x01\x12\x13\n" +
+	"\x0fJMS_BODY_STREAM\x10\x02\x12\x11\n" +
+	"\rJMS_BODY_TEXT\x10\x03\x12\x12\n" +
+	"\x0eJMS_BODY_BYTES\x10\x04\x12\x13\n" +
+	"\x0fJMS_BODY_OBJECT\x10\x05B*Z(github.com/activeblaze/blaze/wire/wirepbb\x06proto3"
 
 var (
 	file_blaze_proto_rawDescOnce sync.Once
@@ -5272,124 +5570,133 @@ func file_blaze_proto_rawDescGZIP() []byte {
 	return file_blaze_proto_rawDescData
 }
 
-var file_blaze_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_blaze_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_blaze_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_blaze_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_blaze_proto_goTypes = []any{
 	(Kind)(0),               // 0: blaze.wire.v1.Kind
-	(*Datagram)(nil),        // 1: blaze.wire.v1.Datagram
-	(*Data)(nil),            // 2: blaze.wire.v1.Data
-	(*Fragment)(nil),        // 3: blaze.wire.v1.Fragment
-	(*Packed)(nil),          // 4: blaze.wire.v1.Packed
-	(*Nak)(nil),             // 5: blaze.wire.v1.Nak
-	(*Gap)(nil),             // 6: blaze.wire.v1.Gap
-	(*Heartbeat)(nil),       // 7: blaze.wire.v1.Heartbeat
-	(*Status)(nil),          // 8: blaze.wire.v1.Status
-	(*Start)(nil),           // 9: blaze.wire.v1.Start
-	(*Leave)(nil),           // 10: blaze.wire.v1.Leave
-	(*Ring)(nil),            // 11: blaze.wire.v1.Ring
-	(*Token)(nil),           // 12: blaze.wire.v1.Token
-	(*Join)(nil),            // 13: blaze.wire.v1.Join
-	(*Commit)(nil),          // 14: blaze.wire.v1.Commit
-	(*Notice)(nil),          // 15: blaze.wire.v1.Notice
-	(*Repair)(nil),          // 16: blaze.wire.v1.Repair
-	(*SymbolNak)(nil),       // 17: blaze.wire.v1.SymbolNak
-	(*Need)(nil),            // 18: blaze.wire.v1.Need
-	(*Pair)(nil),            // 19: blaze.wire.v1.Pair
-	(*Item)(nil),            // 20: blaze.wire.v1.Item
-	(*PairAck)(nil),         // 21: blaze.wire.v1.PairAck
-	(*Beat)(nil),            // 22: blaze.wire.v1.Beat
-	(*Hello)(nil),           // 23: blaze.wire.v1.Hello
-	(*Record)(nil),          // 24: blaze.wire.v1.Record
-	(*Consumes)(nil),        // 25: blaze.wire.v1.Consumes
-	(*Members)(nil),         // 26: blaze.wire.v1.Members
-	(*Probe)(nil),           // 27: blaze.wire.v1.Probe
-	(*Word)(nil),            // 28: blaze.wire.v1.Word
-	(*About)(nil),           // 29: blaze.wire.v1.About
-	(*ClusterMessage)(nil),  // 30: blaze.wire.v1.ClusterMessage
-	(*ClusterBatch)(nil),    // 31: blaze.wire.v1.ClusterBatch
-	(*ClusterOp)(nil),       // 32: blaze.wire.v1.ClusterOp
-	(*ClusterState)(nil),    // 33: blaze.wire.v1.ClusterState
-	(*ClusterMember)(nil),   // 34: blaze.wire.v1.ClusterMember
-	(*ClusterPrimary)(nil),  // 35: blaze.wire.v1.ClusterPrimary
-	(*ClusterStage)(nil),    // 36: blaze.wire.v1.ClusterStage
-	(*ClusterVoterSet)(nil), // 37: blaze.wire.v1.ClusterVoterSet
-	(*ClusterFill)(nil),     // 38: blaze.wire.v1.ClusterFill
-	(*ClusterEntry)(nil),    // 39: blaze.wire.v1.ClusterEntry
-	(*ClusterOpening)(nil),  // 40: blaze.wire.v1.ClusterOpening
-	(*ClusterClaim)(nil),    // 41: blaze.wire.v1.ClusterClaim
-	(*ClusterSynced)(nil),   // 42: blaze.wire.v1.ClusterSynced
-	(*ClusterForce)(nil),    // 43: blaze.wire.v1.ClusterForce
-	(*Transfer)(nil),        // 44: blaze.wire.v1.Transfer
-	(*ClusterFetch)(nil),    // 45: blaze.wire.v1.ClusterFetch
-	(*ClusterChunk)(nil),    // 46: blaze.wire.v1.ClusterChunk
-	(*ClusterRecent)(nil),   // 47: blaze.wire.v1.ClusterRecent
-	(*Message)(nil),         // 48: blaze.wire.v1.Message
-	(*Value)(nil),           // 49: blaze.wire.v1.Value
-	nil,                     // 50: blaze.wire.v1.Message.EntriesEntry
-	(*anypb.Any)(nil),       // 51: google.protobuf.Any
+	(JmsDeliveryMode)(0),    // 1: blaze.wire.v1.JmsDeliveryMode
+	(JmsBody)(0),            // 2: blaze.wire.v1.JmsBody
+	(*Datagram)(nil),        // 3: blaze.wire.v1.Datagram
+	(*Data)(nil),            // 4: blaze.wire.v1.Data
+	(*Fragment)(nil),        // 5: blaze.wire.v1.Fragment
+	(*Packed)(nil),          // 6: blaze.wire.v1.Packed
+	(*Nak)(nil),             // 7: blaze.wire.v1.Nak
+	(*Gap)(nil),             // 8: blaze.wire.v1.Gap
+	(*Heartbeat)(nil),       // 9: blaze.wire.v1.Heartbeat
+	(*Status)(nil),          // 10: blaze.wire.v1.Status
+	(*Start)(nil),           // 11: blaze.wire.v1.Start
+	(*Leave)(nil),           // 12: blaze.wire.v1.Leave
+	(*Ring)(nil),            // 13: blaze.wire.v1.Ring
+	(*Token)(nil),           // 14: blaze.wire.v1.Token
+	(*Join)(nil),            // 15: blaze.wire.v1.Join
+	(*Commit)(nil),          // 16: blaze.wire.v1.Commit
+	(*Notice)(nil),          // 17: blaze.wire.v1.Notice
+	(*Repair)(nil),          // 18: blaze.wire.v1.Repair
+	(*SymbolNak)(nil),       // 19: blaze.wire.v1.SymbolNak
+	(*Need)(nil),            // 20: blaze.wire.v1.Need
+	(*Pair)(nil),            // 21: blaze.wire.v1.Pair
+	(*Item)(nil),            // 22: blaze.wire.v1.Item
+	(*PairAck)(nil),         // 23: blaze.wire.v1.PairAck
+	(*Beat)(nil),            // 24: blaze.wire.v1.Beat
+	(*Hello)(nil),           // 25: blaze.wire.v1.Hello
+	(*Record)(nil),          // 26: blaze.wire.v1.Record
+	(*Consumes)(nil),        // 27: blaze.wire.v1.Consumes
+	(*Members)(nil),         // 28: blaze.wire.v1.Members
+	(*Probe)(nil),           // 29: blaze.wire.v1.Probe
+	(*Word)(nil),            // 30: blaze.wire.v1.Word
+	(*About)(nil),           // 31: blaze.wire.v1.About
+	(*ClusterMessage)(nil),  // 32: blaze.wire.v1.ClusterMessage
+	(*ClusterBatch)(nil),    // 33: blaze.wire.v1.ClusterBatch
+	(*ClusterOp)(nil),       // 34: blaze.wire.v1.ClusterOp
+	(*ClusterState)(nil),    // 35: blaze.wire.v1.ClusterState
+	(*ClusterMember)(nil),   // 36: blaze.wire.v1.ClusterMember
+	(*ClusterPrimary)(nil),  // 37: blaze.wire.v1.ClusterPrimary
+	(*ClusterStage)(nil),    // 38: blaze.wire.v1.ClusterStage
+	(*ClusterVoterSet)(nil), // 39: blaze.wire.v1.ClusterVoterSet
+	(*ClusterFill)(nil),     // 40: blaze.wire.v1.ClusterFill
+	(*ClusterEntry)(nil),    // 41: blaze.wire.v1.ClusterEntry
+	(*ClusterOpening)(nil),  // 42: blaze.wire.v1.ClusterOpening
+	(*ClusterClaim)(nil),    // 43: blaze.wire.v1.ClusterClaim
+	(*ClusterSynced)(nil),   // 44: blaze.wire.v1.ClusterSynced
+	(*ClusterForce)(nil),    // 45: blaze.wire.v1.ClusterForce
+	(*Transfer)(nil),        // 46: blaze.wire.v1.Transfer
+	(*ClusterFetch)(nil),    // 47: blaze.wire.v1.ClusterFetch
+	(*ClusterChunk)(nil),    // 48: blaze.wire.v1.ClusterChunk
+	(*ClusterRecent)(nil),   // 49: blaze.wire.v1.ClusterRecent
+	(*Message)(nil),         // 50: blaze.wire.v1.Message
+	(*JmsHeader)(nil),       // 51: blaze.wire.v1.JmsHeader
+	(*Value)(nil),           // 52: blaze.wire.v1.Value
+	nil,                     // 53: blaze.wire.v1.Message.EntriesEntry
+	nil,                     // 54: blaze.wire.v1.JmsHeader.PropertiesEntry
+	(*anypb.Any)(nil),       // 55: google.protobuf.Any
 }
 var file_blaze_proto_depIdxs = []int32{
-	2,  // 0: blaze.wire.v1.Datagram.data:type_name -> blaze.wire.v1.Data
-	5,  // 1: blaze.wire.v1.Datagram.nak:type_name -> blaze.wire.v1.Nak
-	7,  // 2: blaze.wire.v1.Datagram.heartbeat:type_name -> blaze.wire.v1.Heartbeat
-	8,  // 3: blaze.wire.v1.Datagram.status:type_name -> blaze.wire.v1.Status
-	9,  // 4: blaze.wire.v1.Datagram.start:type_name -> blaze.wire.v1.Start
-	10, // 5: blaze.wire.v1.Datagram.leave:type_name -> blaze.wire.v1.Leave
-	11, // 6: blaze.wire.v1.Datagram.ring:type_name -> blaze.wire.v1.Ring
-	12, // 7: blaze.wire.v1.Datagram.token:type_name -> blaze.wire.v1.Token
-	13, // 8: blaze.wire.v1.Datagram.join:type_name -> blaze.wire.v1.Join
-	14, // 9: blaze.wire.v1.Datagram.commit:type_name -> blaze.wire.v1.Commit
-	15, // 10: blaze.wire.v1.Datagram.notice:type_name -> blaze.wire.v1.Notice
-	16, // 11: blaze.wire.v1.Datagram.repair:type_name -> blaze.wire.v1.Repair
-	17, // 12: blaze.wire.v1.Datagram.symbol_nak:type_name -> blaze.wire.v1.SymbolNak
-	19, // 13: blaze.wire.v1.Datagram.pair:type_name -> blaze.wire.v1.Pair
-	21, // 14: blaze.wire.v1.Datagram.pair_ack:type_name -> blaze.wire.v1.PairAck
-	22, // 15: blaze.wire.v1.Datagram.beat:type_name -> blaze.wire.v1.Beat
-	23, // 16: blaze.wire.v1.Datagram.hello:type_name -> blaze.wire.v1.Hello
-	26, // 17: blaze.wire.v1.Datagram.members:type_name -> blaze.wire.v1.Members
-	27, // 18: blaze.wire.v1.Datagram.probe:type_name -> blaze.wire.v1.Probe
-	28, // 19: blaze.wire.v1.Datagram.word:type_name -> blaze.wire.v1.Word
-	3,  // 20: blaze.wire.v1.Data.fragment:type_name -> blaze.wire.v1.Fragment
-	4,  // 21: blaze.wire.v1.Data.messages:type_name -> blaze.wire.v1.Packed
+	4,  // 0: blaze.wire.v1.Datagram.data:type_name -> blaze.wire.v1.Data
+	7,  // 1: blaze.wire.v1.Datagram.nak:type_name -> blaze.wire.v1.Nak
+	9,  // 2: blaze.wire.v1.Datagram.heartbeat:type_name -> blaze.wire.v1.Heartbeat
+	10, // 3: blaze.wire.v1.Datagram.status:type_name -> blaze.wire.v1.Status
+	11, // 4: blaze.wire.v1.Datagram.start:type_name -> blaze.wire.v1.Start
+	12, // 5: blaze.wire.v1.Datagram.leave:type_name -> blaze.wire.v1.Leave
+	13, // 6: blaze.wire.v1.Datagram.ring:type_name -> blaze.wire.v1.Ring
+	14, // 7: blaze.wire.v1.Datagram.token:type_name -> blaze.wire.v1.Token
+	15, // 8: blaze.wire.v1.Datagram.join:type_name -> blaze.wire.v1.Join
+	16, // 9: blaze.wire.v1.Datagram.commit:type_name -> blaze.wire.v1.Commit
+	17, // 10: blaze.wire.v1.Datagram.notice:type_name -> blaze.wire.v1.Notice
+	18, // 11: blaze.wire.v1.Datagram.repair:type_name -> blaze.wire.v1.Repair
+	19, // 12: blaze.wire.v1.Datagram.symbol_nak:type_name -> blaze.wire.v1.SymbolNak
+	21, // 13: blaze.wire.v1.Datagram.pair:type_name -> blaze.wire.v1.Pair
+	23, // 14: blaze.wire.v1.Datagram.pair_ack:type_name -> blaze.wire.v1.PairAck
+	24, // 15: blaze.wire.v1.Datagram.beat:type_name -> blaze.wire.v1.Beat
+	25, // 16: blaze.wire.v1.Datagram.hello:type_name -> blaze.wire.v1.Hello
+	28, // 17: blaze.wire.v1.Datagram.members:type_name -> blaze.wire.v1.Members
+	29, // 18: blaze.wire.v1.Datagram.probe:type_name -> blaze.wire.v1.Probe
+	30, // 19: blaze.wire.v1.Datagram.word:type_name -> blaze.wire.v1.Word
+	5,  // 20: blaze.wire.v1.Data.fragment:type_name -> blaze.wire.v1.Fragment
+	6,  // 21: blaze.wire.v1.Data.messages:type_name -> blaze.wire.v1.Packed
 	0,  // 22: blaze.wire.v1.Packed.kind:type_name -> blaze.wire.v1.Kind
-	6,  // 23: blaze.wire.v1.Nak.gaps:type_name -> blaze.wire.v1.Gap
-	6,  // 24: blaze.wire.v1.Nak.again:type_name -> blaze.wire.v1.Gap
-	18, // 25: blaze.wire.v1.SymbolNak.needs:type_name -> blaze.wire.v1.Need
-	20, // 26: blaze.wire.v1.Pair.items:type_name -> blaze.wire.v1.Item
-	24, // 27: blaze.wire.v1.Hello.record:type_name -> blaze.wire.v1.Record
-	25, // 28: blaze.wire.v1.Record.queues:type_name -> blaze.wire.v1.Consumes
-	24, // 29: blaze.wire.v1.Members.members:type_name -> blaze.wire.v1.Record
-	29, // 30: blaze.wire.v1.Word.about:type_name -> blaze.wire.v1.About
-	33, // 31: blaze.wire.v1.ClusterMessage.state:type_name -> blaze.wire.v1.ClusterState
-	38, // 32: blaze.wire.v1.ClusterMessage.fill:type_name -> blaze.wire.v1.ClusterFill
-	41, // 33: blaze.wire.v1.ClusterMessage.claim:type_name -> blaze.wire.v1.ClusterClaim
-	42, // 34: blaze.wire.v1.ClusterMessage.synced:type_name -> blaze.wire.v1.ClusterSynced
-	31, // 35: blaze.wire.v1.ClusterMessage.batch:type_name -> blaze.wire.v1.ClusterBatch
-	43, // 36: blaze.wire.v1.ClusterMessage.force:type_name -> blaze.wire.v1.ClusterForce
-	32, // 37: blaze.wire.v1.ClusterBatch.ops:type_name -> blaze.wire.v1.ClusterOp
-	34, // 38: blaze.wire.v1.ClusterState.member:type_name -> blaze.wire.v1.ClusterMember
-	35, // 39: blaze.wire.v1.ClusterState.last:type_name -> blaze.wire.v1.ClusterPrimary
-	35, // 40: blaze.wire.v1.ClusterState.tried:type_name -> blaze.wire.v1.ClusterPrimary
-	36, // 41: blaze.wire.v1.ClusterState.stages:type_name -> blaze.wire.v1.ClusterStage
-	35, // 42: blaze.wire.v1.ClusterStage.primary:type_name -> blaze.wire.v1.ClusterPrimary
-	37, // 43: blaze.wire.v1.ClusterStage.between:type_name -> blaze.wire.v1.ClusterVoterSet
-	39, // 44: blaze.wire.v1.ClusterFill.entries:type_name -> blaze.wire.v1.ClusterEntry
-	40, // 45: blaze.wire.v1.ClusterEntry.opening:type_name -> blaze.wire.v1.ClusterOpening
-	35, // 46: blaze.wire.v1.ClusterOpening.primary:type_name -> blaze.wire.v1.ClusterPrimary
-	34, // 47: blaze.wire.v1.ClusterOpening.members:type_name -> blaze.wire.v1.ClusterMember
-	45, // 48: blaze.wire.v1.Transfer.fetch:type_name -> blaze.wire.v1.ClusterFetch
-	46, // 49: blaze.wire.v1.Transfer.chunk:type_name -> blaze.wire.v1.ClusterChunk
-	47, // 50: blaze.wire.v1.Transfer.recent:type_name -> blaze.wire.v1.ClusterRecent
-	39, // 51: blaze.wire.v1.ClusterRecent.entries:type_name -> blaze.wire.v1.ClusterEntry
-	50, // 52: blaze.wire.v1.Message.entries:type_name -> blaze.wire.v1.Message.EntriesEntry
-	51, // 53: blaze.wire.v1.Message.object:type_name -> google.protobuf.Any
-	48, // 54: blaze.wire.v1.Value.map:type_name -> blaze.wire.v1.Message
-	49, // 55: blaze.wire.v1.Message.EntriesEntry.value:type_name -> blaze.wire.v1.Value
-	56, // [56:56] is the sub-list for method output_type
-	56, // [56:56] is the sub-list for method input_type
-	56, // [56:56] is the sub-list for extension type_name
-	56, // [56:56] is the sub-list for extension extendee
-	0,  // [0:56] is the sub-list for field type_name
+	8,  // 23: blaze.wire.v1.Nak.gaps:type_name -> blaze.wire.v1.Gap
+	8,  // 24: blaze.wire.v1.Nak.again:type_name -> blaze.wire.v1.Gap
+	20, // 25: blaze.wire.v1.SymbolNak.needs:type_name -> blaze.wire.v1.Need
+	22, // 26: blaze.wire.v1.Pair.items:type_name -> blaze.wire.v1.Item
+	26, // 27: blaze.wire.v1.Hello.record:type_name -> blaze.wire.v1.Record
+	27, // 28: blaze.wire.v1.Record.queues:type_name -> blaze.wire.v1.Consumes
+	26, // 29: blaze.wire.v1.Members.members:type_name -> blaze.wire.v1.Record
+	31, // 30: blaze.wire.v1.Word.about:type_name -> blaze.wire.v1.About
+	35, // 31: blaze.wire.v1.ClusterMessage.state:type_name -> blaze.wire.v1.ClusterState
+	40, // 32: blaze.wire.v1.ClusterMessage.fill:type_name -> blaze.wire.v1.ClusterFill
+	43, // 33: blaze.wire.v1.ClusterMessage.claim:type_name -> blaze.wire.v1.ClusterClaim
+	44, // 34: blaze.wire.v1.ClusterMessage.synced:type_name -> blaze.wire.v1.ClusterSynced
+	33, // 35: blaze.wire.v1.ClusterMessage.batch:type_name -> blaze.wire.v1.ClusterBatch
+	45, // 36: blaze.wire.v1.ClusterMessage.force:type_name -> blaze.wire.v1.ClusterForce
+	34, // 37: blaze.wire.v1.ClusterBatch.ops:type_name -> blaze.wire.v1.ClusterOp
+	36, // 38: blaze.wire.v1.ClusterState.member:type_name -> blaze.wire.v1.ClusterMember
+	37, // 39: blaze.wire.v1.ClusterState.last:type_name -> blaze.wire.v1.ClusterPrimary
+	37, // 40: blaze.wire.v1.ClusterState.tried:type_name -> blaze.wire.v1.ClusterPrimary
+	38, // 41: blaze.wire.v1.ClusterState.stages:type_name -> blaze.wire.v1.ClusterStage
+	37, // 42: blaze.wire.v1.ClusterStage.primary:type_name -> blaze.wire.v1.ClusterPrimary
+	39, // 43: blaze.wire.v1.ClusterStage.between:type_name -> blaze.wire.v1.ClusterVoterSet
+	41, // 44: blaze.wire.v1.ClusterFill.entries:type_name -> blaze.wire.v1.ClusterEntry
+	42, // 45: blaze.wire.v1.ClusterEntry.opening:type_name -> blaze.wire.v1.ClusterOpening
+	37, // 46: blaze.wire.v1.ClusterOpening.primary:type_name -> blaze.wire.v1.ClusterPrimary
+	36, // 47: blaze.wire.v1.ClusterOpening.members:type_name -> blaze.wire.v1.ClusterMember
+	47, // 48: blaze.wire.v1.Transfer.fetch:type_name -> blaze.wire.v1.ClusterFetch
+	48, // 49: blaze.wire.v1.Transfer.chunk:type_name -> blaze.wire.v1.ClusterChunk
+	49, // 50: blaze.wire.v1.Transfer.recent:type_name -> blaze.wire.v1.ClusterRecent
+	41, // 51: blaze.wire.v1.ClusterRecent.entries:type_name -> blaze.wire.v1.ClusterEntry
+	53, // 52: blaze.wire.v1.Message.entries:type_name -> blaze.wire.v1.Message.EntriesEntry
+	55, // 53: blaze.wire.v1.Message.object:type_name -> google.protobuf.Any
+	51, // 54: blaze.wire.v1.Message.jms:type_name -> blaze.wire.v1.JmsHeader
+	1,  // 55: blaze.wire.v1.JmsHeader.mode:type_name -> blaze.wire.v1.JmsDeliveryMode
+	54, // 56: blaze.wire.v1.JmsHeader.properties:type_name -> blaze.wire.v1.JmsHeader.PropertiesEntry
+	2,  // 57: blaze.wire.v1.JmsHeader.body:type_name -> blaze.wire.v1.JmsBody
+	50, // 58: blaze.wire.v1.Value.map:type_name -> blaze.wire.v1.Message
+	52, // 59: blaze.wire.v1.Message.EntriesEntry.value:type_name -> blaze.wire.v1.Value
+	52, // 60: blaze.wire.v1.JmsHeader.PropertiesEntry.value:type_name -> blaze.wire.v1.Value
+	61, // [61:61] is the sub-list for method output_type
+	61, // [61:61] is the sub-list for method input_type
+	61, // [61:61] is the sub-list for extension type_name
+	61, // [61:61] is the sub-list for extension extendee
+	0,  // [0:61] is the sub-list for field type_name
 }
 
 func init() { file_blaze_proto_init() }
@@ -5448,7 +5755,8 @@ func file_blaze_proto_init() {
 		(*Message_Bytes)(nil),
 		(*Message_Object)(nil),
 	}
-	file_blaze_proto_msgTypes[48].OneofWrappers = []any{
+	file_blaze_proto_msgTypes[48].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[49].OneofWrappers = []any{
 		(*Value_Int8)(nil),
 		(*Value_Bytes)(nil),
 		(*Value_Char)(nil),
@@ -5466,8 +5774,8 @@ func file_blaze_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_blaze_proto_rawDesc), len(file_blaze_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   50,
+			NumEnums:      3,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,22 @@
+// Package reach is how packages of this module that stand above the root package reach what applications must not: the
+// header of a Message, and names of in-boxes and groups that are reserved. It is internal, and the root package puts its
+// functions here before main.
+package reach
+
+// Functions are what the root package has to offer. Types of the root package are any here: this package cannot import
+// it.
+type Functions struct {
+	// Header returns field 8 of a *blaze.Message, shared with it; nil: it has none. SetHeader makes b itself that field.
+	Header    func(message any) []byte
+	SetHeader func(message any, b []byte)
+
+	// HandleInbox, HandleCalls and Join are those of a *blaze.GroupChannel, for names that begin with "blaze." too.
+	// The types of the handlers and of the results are the methods' own.
+	HandleInbox func(channel any, inbox string, h any) (subscription any, err error)
+	HandleCalls func(channel any, inbox string, h any, inline bool) (subscription any, err error)
+	Join        func(channel any, group string) error
+	Leave       func(channel any, group string) error
+}
+
+// Blaze is what the root package has put here.
+var Blaze Functions

@@ -1,0 +1,20 @@
+package blaze
+
+import (
+	"github.com/activeblaze/blaze/internal/reach"
+)
+
+func init() {
+	reach.Blaze = reach.Functions{
+		Header:    func(m any) []byte { return m.(*Message).header },
+		SetHeader: func(m any, b []byte) { m.(*Message).header = b },
+		HandleInbox: func(g any, inbox string, h any) (any, error) {
+			return g.(*GroupChannel).handleInbox(inbox, h.(func(*Message)))
+		},
+		HandleCalls: func(g any, inbox string, h any, inline bool) (any, error) {
+			return g.(*GroupChannel).handleCalls(inbox, h.(func(*Call)), inline)
+		},
+		Join:  func(g any, group string) error { return g.(*GroupChannel).join(group) },
+		Leave: func(g any, group string) error { return g.(*GroupChannel).leave(group) },
+	}
+}

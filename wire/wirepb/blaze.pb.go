@@ -4601,6 +4601,856 @@ func (x *JmsHeader) GetBody() JmsBody {
 	return JmsBody_JMS_BODY_DERIVED
 }
 
+// JmsOperation is one operation on the queues that holders keep (jms/held), as a client sends it and a holder proposes it.
+// Which fields it needs, and what they mean there, is its kind's matter: what it does not need is absent. Absent is zero.
+//
+// Kinds: 1 begin, 2 end, 3 put, 4 stage, 5 commit, 6 rollback, 7 consume, 8 cancel, 9 take, 10 stop, 11 settle,
+// 12 release, 13 subscribe, 14 unsubscribe, 15 publish, 16 part, 17 configure, 18 drop, 19 purge, 20 move, 21 retry;
+// reads, without counter: 22 attach, 23 fetch, 24 browse, 25 list; of holders: 26 gone, 27 merge.
+//
+// Flags: bit 0 wait, 1 unseen, 2 no local, 3 exclusive, 4 durable, 5 shared, 6 heads only.
+type JmsOperation struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          uint32                 `protobuf:"varint,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Connection    uint64                 `protobuf:"varint,2,opt,name=connection,proto3" json:"connection,omitempty"` // the client's number of its connection; numbers of new ones go up
+	Counter       uint64                 `protobuf:"varint,3,opt,name=counter,proto3" json:"counter,omitempty"`       // of the operations of the connection, from 1 on
+	Low           uint64                 `protobuf:"varint,4,opt,name=low,proto3" json:"low,omitempty"`               // the client needs no answer below this counter any more
+	Session       uint32                 `protobuf:"varint,5,opt,name=session,proto3" json:"session,omitempty"`
+	Queue         string                 `protobuf:"bytes,6,opt,name=queue,proto3" json:"queue,omitempty"`             // at most 512 bytes; one that begins with NUL is a subscription's
+	Consumer      uint64                 `protobuf:"varint,7,opt,name=consumer,proto3" json:"consumer,omitempty"`      // the client's number of it
+	Message       *JmsMessage            `protobuf:"bytes,8,opt,name=message,proto3" json:"message,omitempty"`         // at most once
+	Numbers       []uint64               `protobuf:"varint,9,rep,packed,name=numbers,proto3" json:"numbers,omitempty"` // packed, at most 256
+	Limit         uint64                 `protobuf:"varint,10,opt,name=limit,proto3" json:"limit,omitempty"`
+	Flags         uint64                 `protobuf:"varint,11,opt,name=flags,proto3" json:"flags,omitempty"` // see above
+	Selector      string                 `protobuf:"bytes,12,opt,name=selector,proto3" json:"selector,omitempty"`
+	Topic         string                 `protobuf:"bytes,13,opt,name=topic,proto3" json:"topic,omitempty"` // at most 512 bytes
+	Name          string                 `protobuf:"bytes,14,opt,name=name,proto3" json:"name,omitempty"`   // at most 512 bytes
+	Settings      *JmsSettings           `protobuf:"bytes,15,opt,name=settings,proto3" json:"settings,omitempty"`
+	Origin        []byte                 `protobuf:"bytes,16,opt,name=origin,proto3" json:"origin,omitempty"` // 16 bytes: the client. The holder appends it; of several the last one holds
+	After         uint64                 `protobuf:"varint,17,opt,name=after,proto3" json:"after,omitempty"`
+	To            []byte                 `protobuf:"bytes,18,opt,name=to,proto3" json:"to,omitempty"` // 16 bytes
+	Data          []byte                 `protobuf:"bytes,19,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JmsOperation) Reset() {
+	*x = JmsOperation{}
+	mi := &file_blaze_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JmsOperation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JmsOperation) ProtoMessage() {}
+
+func (x *JmsOperation) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JmsOperation.ProtoReflect.Descriptor instead.
+func (*JmsOperation) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *JmsOperation) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *JmsOperation) GetConnection() uint64 {
+	if x != nil {
+		return x.Connection
+	}
+	return 0
+}
+
+func (x *JmsOperation) GetCounter() uint64 {
+	if x != nil {
+		return x.Counter
+	}
+	return 0
+}
+
+func (x *JmsOperation) GetLow() uint64 {
+	if x != nil {
+		return x.Low
+	}
+	return 0
+}
+
+func (x *JmsOperation) GetSession() uint32 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *JmsOperation) GetQueue() string {
+	if x != nil {
+		return x.Queue
+	}
+	return ""
+}
+
+func (x *JmsOperation) GetConsumer() uint64 {
+	if x != nil {
+		return x.Consumer
+	}
+	return 0
+}
+
+func (x *JmsOperation) GetMessage() *JmsMessage {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *JmsOperation) GetNumbers() []uint64 {
+	if x != nil {
+		return x.Numbers
+	}
+	return nil
+}
+
+func (x *JmsOperation) GetLimit() uint64 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *JmsOperation) GetFlags() uint64 {
+	if x != nil {
+		return x.Flags
+	}
+	return 0
+}
+
+func (x *JmsOperation) GetSelector() string {
+	if x != nil {
+		return x.Selector
+	}
+	return ""
+}
+
+func (x *JmsOperation) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
+func (x *JmsOperation) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *JmsOperation) GetSettings() *JmsSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *JmsOperation) GetOrigin() []byte {
+	if x != nil {
+		return x.Origin
+	}
+	return nil
+}
+
+func (x *JmsOperation) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+func (x *JmsOperation) GetTo() []byte {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *JmsOperation) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+// JmsMessage is a message in operations, answers, notices and snapshots.
+type JmsMessage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`              // 24 bytes
+	Data          []byte                 `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`          // the encoding of a Message
+	Priority      uint32                 `protobuf:"varint,3,opt,name=priority,proto3" json:"priority,omitempty"` // 0..9
+	Expires       int64                  `protobuf:"varint,4,opt,name=expires,proto3" json:"expires,omitempty"`   // ms since 1970
+	Due           int64                  `protobuf:"varint,5,opt,name=due,proto3" json:"due,omitempty"`           // ms since 1970: not to be delivered before
+	Group         string                 `protobuf:"bytes,6,opt,name=group,proto3" json:"group,omitempty"`        // at most 256 bytes
+	GroupSeq      int64                  `protobuf:"zigzag64,7,opt,name=group_seq,json=groupSeq,proto3" json:"group_seq,omitempty"`
+	Part          uint64                 `protobuf:"varint,8,opt,name=part,proto3" json:"part,omitempty"`          // of a put: data is what was staged under this number
+	Flags         uint64                 `protobuf:"varint,9,opt,name=flags,proto3" json:"flags,omitempty"`        // bit 0 it may be there already, bit 1 persistent
+	Count         uint32                 `protobuf:"varint,10,opt,name=count,proto3" json:"count,omitempty"`       // deliveries
+	Queue         string                 `protobuf:"bytes,11,opt,name=queue,proto3" json:"queue,omitempty"`        // of a dead letter: where it was
+	Reason        uint32                 `protobuf:"varint,12,opt,name=reason,proto3" json:"reason,omitempty"`     // of a dead letter: 1 redelivered too often, 2 expired
+	Number        uint64                 `protobuf:"varint,13,opt,name=number,proto3" json:"number,omitempty"`     // what it is settled by
+	Consumer      uint64                 `protobuf:"varint,14,opt,name=consumer,proto3" json:"consumer,omitempty"` // that it is for
+	Size          uint64                 `protobuf:"varint,15,opt,name=size,proto3" json:"size,omitempty"`         // bytes of data, where that is not here
+	Place         uint64                 `protobuf:"varint,16,opt,name=place,proto3" json:"place,omitempty"`       // in its queue
+	Sender        []byte                 `protobuf:"bytes,17,opt,name=sender,proto3" json:"sender,omitempty"`      // 16 bytes: the member that sent it
+	From          uint64                 `protobuf:"varint,18,opt,name=from,proto3" json:"from,omitempty"`         // the number of its connection
+	Session       uint32                 `protobuf:"varint,19,opt,name=session,proto3" json:"session,omitempty"`   // where it is in flight
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JmsMessage) Reset() {
+	*x = JmsMessage{}
+	mi := &file_blaze_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JmsMessage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JmsMessage) ProtoMessage() {}
+
+func (x *JmsMessage) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JmsMessage.ProtoReflect.Descriptor instead.
+func (*JmsMessage) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *JmsMessage) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *JmsMessage) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *JmsMessage) GetPriority() uint32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+func (x *JmsMessage) GetExpires() int64 {
+	if x != nil {
+		return x.Expires
+	}
+	return 0
+}
+
+func (x *JmsMessage) GetDue() int64 {
+	if x != nil {
+		return x.Due
+	}
+	return 0
+}
+
+func (x *JmsMessage) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *JmsMessage) GetGroupSeq() int64 {
+	if x != nil {
+		return x.GroupSeq
+	}
+	return 0
+}
+
+func (x *JmsMessage) GetPart() uint64 {
+	if x != nil {
+		return x.Part
+	}
+	return 0
+}
+
+func (x *JmsMessage) GetFlags() uint64 {
+	if x != nil {
+		return x.Flags
+	}
+	return 0
+}
+
+func (x *JmsMessage) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *JmsMessage) GetQueue() string {
+	if x != nil {
+		return x.Queue
+	}
+	return ""
+}
+
+func (x *JmsMessage) GetReason() uint32 {
+	if x != nil {
+		return x.Reason
+	}
+	return 0
+}
+
+func (x *JmsMessage) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *JmsMessage) GetConsumer() uint64 {
+	if x != nil {
+		return x.Consumer
+	}
+	return 0
+}
+
+func (x *JmsMessage) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *JmsMessage) GetPlace() uint64 {
+	if x != nil {
+		return x.Place
+	}
+	return 0
+}
+
+func (x *JmsMessage) GetSender() []byte {
+	if x != nil {
+		return x.Sender
+	}
+	return nil
+}
+
+func (x *JmsMessage) GetFrom() uint64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *JmsMessage) GetSession() uint32 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+// JmsSettings are of one queue, or of all.
+type JmsSettings struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Depth           uint64                 `protobuf:"varint,1,opt,name=depth,proto3" json:"depth,omitempty"` // messages
+	Bytes           uint64                 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	MaxRedeliveries int64                  `protobuf:"zigzag64,3,opt,name=max_redeliveries,json=maxRedeliveries,proto3" json:"max_redeliveries,omitempty"` // -1: no bound
+	RedeliveryDelay int64                  `protobuf:"varint,4,opt,name=redelivery_delay,json=redeliveryDelay,proto3" json:"redelivery_delay,omitempty"`   // ms
+	Flags           uint64                 `protobuf:"varint,5,opt,name=flags,proto3" json:"flags,omitempty"`                                              // bit 0 doubling, 1 dead letters of what expires, 2 queues are not made by naming them
+	HolderDepth     uint64                 `protobuf:"varint,6,opt,name=holder_depth,json=holderDepth,proto3" json:"holder_depth,omitempty"`               // of all queues
+	HolderBytes     uint64                 `protobuf:"varint,7,opt,name=holder_bytes,json=holderBytes,proto3" json:"holder_bytes,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *JmsSettings) Reset() {
+	*x = JmsSettings{}
+	mi := &file_blaze_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JmsSettings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JmsSettings) ProtoMessage() {}
+
+func (x *JmsSettings) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JmsSettings.ProtoReflect.Descriptor instead.
+func (*JmsSettings) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *JmsSettings) GetDepth() uint64 {
+	if x != nil {
+		return x.Depth
+	}
+	return 0
+}
+
+func (x *JmsSettings) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *JmsSettings) GetMaxRedeliveries() int64 {
+	if x != nil {
+		return x.MaxRedeliveries
+	}
+	return 0
+}
+
+func (x *JmsSettings) GetRedeliveryDelay() int64 {
+	if x != nil {
+		return x.RedeliveryDelay
+	}
+	return 0
+}
+
+func (x *JmsSettings) GetFlags() uint64 {
+	if x != nil {
+		return x.Flags
+	}
+	return 0
+}
+
+func (x *JmsSettings) GetHolderDepth() uint64 {
+	if x != nil {
+		return x.HolderDepth
+	}
+	return 0
+}
+
+func (x *JmsSettings) GetHolderBytes() uint64 {
+	if x != nil {
+		return x.HolderBytes
+	}
+	return 0
+}
+
+// JmsAnswer is what an operation comes to.
+//
+// Codes: 0 done, 1 gap, 2 forgotten, 3 no connection, 4 malformed, 5 queue full, 6 holder full, 7 no queue,
+// 8 no consumer, 9 not held, 10 selector, 11 in use, 12 too many, 13 too large, 14 later, 15 no subscription, 16 forged.
+type JmsAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Code          uint32                 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`       // see above
+	Counter       uint64                 `protobuf:"varint,2,opt,name=counter,proto3" json:"counter,omitempty"` // of the operation
+	Next          uint64                 `protobuf:"varint,3,opt,name=next,proto3" json:"next,omitempty"`       // of a gap: the counter that is due; else the place to go on from
+	Messages      []*JmsMessage          `protobuf:"bytes,4,rep,name=messages,proto3" json:"messages,omitempty"`
+	Detail        string                 `protobuf:"bytes,5,opt,name=detail,proto3" json:"detail,omitempty"`
+	Value         uint64                 `protobuf:"varint,6,opt,name=value,proto3" json:"value,omitempty"`
+	Queues        []*JmsQueue            `protobuf:"bytes,7,rep,name=queues,proto3" json:"queues,omitempty"`
+	More          bool                   `protobuf:"varint,8,opt,name=more,proto3" json:"more,omitempty"` // there is more, from next on
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JmsAnswer) Reset() {
+	*x = JmsAnswer{}
+	mi := &file_blaze_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JmsAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JmsAnswer) ProtoMessage() {}
+
+func (x *JmsAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JmsAnswer.ProtoReflect.Descriptor instead.
+func (*JmsAnswer) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *JmsAnswer) GetCode() uint32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *JmsAnswer) GetCounter() uint64 {
+	if x != nil {
+		return x.Counter
+	}
+	return 0
+}
+
+func (x *JmsAnswer) GetNext() uint64 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
+}
+
+func (x *JmsAnswer) GetMessages() []*JmsMessage {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+func (x *JmsAnswer) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *JmsAnswer) GetValue() uint64 {
+	if x != nil {
+		return x.Value
+	}
+	return 0
+}
+
+func (x *JmsAnswer) GetQueues() []*JmsQueue {
+	if x != nil {
+		return x.Queues
+	}
+	return nil
+}
+
+func (x *JmsAnswer) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+// JmsQueue is a queue's counters.
+type JmsQueue struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Depth         uint64                 `protobuf:"varint,2,opt,name=depth,proto3" json:"depth,omitempty"` // messages
+	Bytes         uint64                 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	InFlight      uint64                 `protobuf:"varint,4,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
+	Delayed       uint64                 `protobuf:"varint,5,opt,name=delayed,proto3" json:"delayed,omitempty"`
+	Staged        uint64                 `protobuf:"varint,6,opt,name=staged,proto3" json:"staged,omitempty"`
+	Put           uint64                 `protobuf:"varint,7,opt,name=put,proto3" json:"put,omitempty"`
+	Taken         uint64                 `protobuf:"varint,8,opt,name=taken,proto3" json:"taken,omitempty"`
+	Settled       uint64                 `protobuf:"varint,9,opt,name=settled,proto3" json:"settled,omitempty"`
+	Redelivered   uint64                 `protobuf:"varint,10,opt,name=redelivered,proto3" json:"redelivered,omitempty"`
+	Expired       uint64                 `protobuf:"varint,11,opt,name=expired,proto3" json:"expired,omitempty"`
+	Dead          uint64                 `protobuf:"varint,12,opt,name=dead,proto3" json:"dead,omitempty"`
+	Oldest        uint64                 `protobuf:"varint,13,opt,name=oldest,proto3" json:"oldest,omitempty"` // ms since 1970
+	Consumers     uint64                 `protobuf:"varint,14,opt,name=consumers,proto3" json:"consumers,omitempty"`
+	Waiting       uint64                 `protobuf:"varint,15,opt,name=waiting,proto3" json:"waiting,omitempty"` // consumers
+	Removed       uint64                 `protobuf:"varint,16,opt,name=removed,proto3" json:"removed,omitempty"`
+	Topic         string                 `protobuf:"bytes,17,opt,name=topic,proto3" json:"topic,omitempty"` // of a subscription
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JmsQueue) Reset() {
+	*x = JmsQueue{}
+	mi := &file_blaze_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JmsQueue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JmsQueue) ProtoMessage() {}
+
+func (x *JmsQueue) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JmsQueue.ProtoReflect.Descriptor instead.
+func (*JmsQueue) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *JmsQueue) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *JmsQueue) GetDepth() uint64 {
+	if x != nil {
+		return x.Depth
+	}
+	return 0
+}
+
+func (x *JmsQueue) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *JmsQueue) GetInFlight() uint64 {
+	if x != nil {
+		return x.InFlight
+	}
+	return 0
+}
+
+func (x *JmsQueue) GetDelayed() uint64 {
+	if x != nil {
+		return x.Delayed
+	}
+	return 0
+}
+
+func (x *JmsQueue) GetStaged() uint64 {
+	if x != nil {
+		return x.Staged
+	}
+	return 0
+}
+
+func (x *JmsQueue) GetPut() uint64 {
+	if x != nil {
+		return x.Put
+	}
+	return 0
+}
+
+func (x *JmsQueue) GetTaken() uint64 {
+	if x != nil {
+		return x.Taken
+	}
+	return 0
+}
+
+func (x *JmsQueue) GetSettled() uint64 {
+	if x != nil {
+		return x.Settled
+	}
+	return 0
+}
+
+func (x *JmsQueue) GetRedelivered() uint64 {
+	if x != nil {
+		return x.Redelivered
+	}
+	return 0
+}
+
+func (x *JmsQueue) GetExpired() uint64 {
+	if x != nil {
+		return x.Expired
+	}
+	return 0
+}
+
+func (x *JmsQueue) GetDead() uint64 {
+	if x != nil {
+		return x.Dead
+	}
+	return 0
+}
+
+func (x *JmsQueue) GetOldest() uint64 {
+	if x != nil {
+		return x.Oldest
+	}
+	return 0
+}
+
+func (x *JmsQueue) GetConsumers() uint64 {
+	if x != nil {
+		return x.Consumers
+	}
+	return 0
+}
+
+func (x *JmsQueue) GetWaiting() uint64 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *JmsQueue) GetRemoved() uint64 {
+	if x != nil {
+		return x.Removed
+	}
+	return 0
+}
+
+func (x *JmsQueue) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
+// JmsNotice is what a holder reports to a client because of somebody else's operation.
+//
+// Kinds: 1 messages, 2 none (a take that does not wait is over), 3 the queue has room, 4 the connection has ended.
+type JmsNotice struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	To            []byte                 `protobuf:"bytes,1,opt,name=to,proto3" json:"to,omitempty"` // 16 bytes: the client
+	Connection    uint64                 `protobuf:"varint,2,opt,name=connection,proto3" json:"connection,omitempty"`
+	Kind          uint32                 `protobuf:"varint,3,opt,name=kind,proto3" json:"kind,omitempty"` // see above
+	Consumer      uint64                 `protobuf:"varint,4,opt,name=consumer,proto3" json:"consumer,omitempty"`
+	Counter       uint64                 `protobuf:"varint,5,opt,name=counter,proto3" json:"counter,omitempty"` // of the take
+	Queue         string                 `protobuf:"bytes,6,opt,name=queue,proto3" json:"queue,omitempty"`
+	Messages      []*JmsMessage          `protobuf:"bytes,7,rep,name=messages,proto3" json:"messages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JmsNotice) Reset() {
+	*x = JmsNotice{}
+	mi := &file_blaze_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JmsNotice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JmsNotice) ProtoMessage() {}
+
+func (x *JmsNotice) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JmsNotice.ProtoReflect.Descriptor instead.
+func (*JmsNotice) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *JmsNotice) GetTo() []byte {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *JmsNotice) GetConnection() uint64 {
+	if x != nil {
+		return x.Connection
+	}
+	return 0
+}
+
+func (x *JmsNotice) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *JmsNotice) GetConsumer() uint64 {
+	if x != nil {
+		return x.Consumer
+	}
+	return 0
+}
+
+func (x *JmsNotice) GetCounter() uint64 {
+	if x != nil {
+		return x.Counter
+	}
+	return 0
+}
+
+func (x *JmsNotice) GetQueue() string {
+	if x != nil {
+		return x.Queue
+	}
+	return ""
+}
+
+func (x *JmsNotice) GetMessages() []*JmsMessage {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
 // Value is one typed value of a Message.
 type Value struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -4624,7 +5474,7 @@ type Value struct {
 
 func (x *Value) Reset() {
 	*x = Value{}
-	mi := &file_blaze_proto_msgTypes[49]
+	mi := &file_blaze_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4636,7 +5486,7 @@ func (x *Value) String() string {
 func (*Value) ProtoMessage() {}
 
 func (x *Value) ProtoReflect() protoreflect.Message {
-	mi := &file_blaze_proto_msgTypes[49]
+	mi := &file_blaze_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4649,7 +5499,7 @@ func (x *Value) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Value.ProtoReflect.Descriptor instead.
 func (*Value) Descriptor() ([]byte, []int) {
-	return file_blaze_proto_rawDescGZIP(), []int{49}
+	return file_blaze_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Value) GetKind() isValue_Kind {
@@ -5528,7 +6378,98 @@ const file_blaze_proto_rawDesc = "" +
 	"\x0fPropertiesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12*\n" +
 	"\x05value\x18\x02 \x01(\v2\x14.blaze.wire.v1.ValueR\x05value:\x028\x01B\v\n" +
-	"\t_priority\"\xab\x02\n" +
+	"\t_priority\"\x85\x04\n" +
+	"\fJmsOperation\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x02 \x01(\x04R\n" +
+	"connection\x12\x18\n" +
+	"\acounter\x18\x03 \x01(\x04R\acounter\x12\x10\n" +
+	"\x03low\x18\x04 \x01(\x04R\x03low\x12\x18\n" +
+	"\asession\x18\x05 \x01(\rR\asession\x12\x14\n" +
+	"\x05queue\x18\x06 \x01(\tR\x05queue\x12\x1a\n" +
+	"\bconsumer\x18\a \x01(\x04R\bconsumer\x123\n" +
+	"\amessage\x18\b \x01(\v2\x19.blaze.wire.v1.JmsMessageR\amessage\x12\x18\n" +
+	"\anumbers\x18\t \x03(\x04R\anumbers\x12\x14\n" +
+	"\x05limit\x18\n" +
+	" \x01(\x04R\x05limit\x12\x14\n" +
+	"\x05flags\x18\v \x01(\x04R\x05flags\x12\x1a\n" +
+	"\bselector\x18\f \x01(\tR\bselector\x12\x14\n" +
+	"\x05topic\x18\r \x01(\tR\x05topic\x12\x12\n" +
+	"\x04name\x18\x0e \x01(\tR\x04name\x126\n" +
+	"\bsettings\x18\x0f \x01(\v2\x1a.blaze.wire.v1.JmsSettingsR\bsettings\x12\x16\n" +
+	"\x06origin\x18\x10 \x01(\fR\x06origin\x12\x14\n" +
+	"\x05after\x18\x11 \x01(\x04R\x05after\x12\x0e\n" +
+	"\x02to\x18\x12 \x01(\fR\x02to\x12\x12\n" +
+	"\x04data\x18\x13 \x01(\fR\x04data\"\xbd\x03\n" +
+	"\n" +
+	"JmsMessage\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\x12\x1a\n" +
+	"\bpriority\x18\x03 \x01(\rR\bpriority\x12\x18\n" +
+	"\aexpires\x18\x04 \x01(\x03R\aexpires\x12\x10\n" +
+	"\x03due\x18\x05 \x01(\x03R\x03due\x12\x14\n" +
+	"\x05group\x18\x06 \x01(\tR\x05group\x12\x1b\n" +
+	"\tgroup_seq\x18\a \x01(\x12R\bgroupSeq\x12\x12\n" +
+	"\x04part\x18\b \x01(\x04R\x04part\x12\x14\n" +
+	"\x05flags\x18\t \x01(\x04R\x05flags\x12\x14\n" +
+	"\x05count\x18\n" +
+	" \x01(\rR\x05count\x12\x14\n" +
+	"\x05queue\x18\v \x01(\tR\x05queue\x12\x16\n" +
+	"\x06reason\x18\f \x01(\rR\x06reason\x12\x16\n" +
+	"\x06number\x18\r \x01(\x04R\x06number\x12\x1a\n" +
+	"\bconsumer\x18\x0e \x01(\x04R\bconsumer\x12\x12\n" +
+	"\x04size\x18\x0f \x01(\x04R\x04size\x12\x14\n" +
+	"\x05place\x18\x10 \x01(\x04R\x05place\x12\x16\n" +
+	"\x06sender\x18\x11 \x01(\fR\x06sender\x12\x12\n" +
+	"\x04from\x18\x12 \x01(\x04R\x04from\x12\x18\n" +
+	"\asession\x18\x13 \x01(\rR\asession\"\xeb\x01\n" +
+	"\vJmsSettings\x12\x14\n" +
+	"\x05depth\x18\x01 \x01(\x04R\x05depth\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12)\n" +
+	"\x10max_redeliveries\x18\x03 \x01(\x12R\x0fmaxRedeliveries\x12)\n" +
+	"\x10redelivery_delay\x18\x04 \x01(\x03R\x0fredeliveryDelay\x12\x14\n" +
+	"\x05flags\x18\x05 \x01(\x04R\x05flags\x12!\n" +
+	"\fholder_depth\x18\x06 \x01(\x04R\vholderDepth\x12!\n" +
+	"\fholder_bytes\x18\a \x01(\x04R\vholderBytes\"\xf7\x01\n" +
+	"\tJmsAnswer\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\rR\x04code\x12\x18\n" +
+	"\acounter\x18\x02 \x01(\x04R\acounter\x12\x12\n" +
+	"\x04next\x18\x03 \x01(\x04R\x04next\x125\n" +
+	"\bmessages\x18\x04 \x03(\v2\x19.blaze.wire.v1.JmsMessageR\bmessages\x12\x16\n" +
+	"\x06detail\x18\x05 \x01(\tR\x06detail\x12\x14\n" +
+	"\x05value\x18\x06 \x01(\x04R\x05value\x12/\n" +
+	"\x06queues\x18\a \x03(\v2\x17.blaze.wire.v1.JmsQueueR\x06queues\x12\x12\n" +
+	"\x04more\x18\b \x01(\bR\x04more\"\xab\x03\n" +
+	"\bJmsQueue\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05depth\x18\x02 \x01(\x04R\x05depth\x12\x14\n" +
+	"\x05bytes\x18\x03 \x01(\x04R\x05bytes\x12\x1b\n" +
+	"\tin_flight\x18\x04 \x01(\x04R\binFlight\x12\x18\n" +
+	"\adelayed\x18\x05 \x01(\x04R\adelayed\x12\x16\n" +
+	"\x06staged\x18\x06 \x01(\x04R\x06staged\x12\x10\n" +
+	"\x03put\x18\a \x01(\x04R\x03put\x12\x14\n" +
+	"\x05taken\x18\b \x01(\x04R\x05taken\x12\x18\n" +
+	"\asettled\x18\t \x01(\x04R\asettled\x12 \n" +
+	"\vredelivered\x18\n" +
+	" \x01(\x04R\vredelivered\x12\x18\n" +
+	"\aexpired\x18\v \x01(\x04R\aexpired\x12\x12\n" +
+	"\x04dead\x18\f \x01(\x04R\x04dead\x12\x16\n" +
+	"\x06oldest\x18\r \x01(\x04R\x06oldest\x12\x1c\n" +
+	"\tconsumers\x18\x0e \x01(\x04R\tconsumers\x12\x18\n" +
+	"\awaiting\x18\x0f \x01(\x04R\awaiting\x12\x18\n" +
+	"\aremoved\x18\x10 \x01(\x04R\aremoved\x12\x14\n" +
+	"\x05topic\x18\x11 \x01(\tR\x05topic\"\xd2\x01\n" +
+	"\tJmsNotice\x12\x0e\n" +
+	"\x02to\x18\x01 \x01(\fR\x02to\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x02 \x01(\x04R\n" +
+	"connection\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\rR\x04kind\x12\x1a\n" +
+	"\bconsumer\x18\x04 \x01(\x04R\bconsumer\x12\x18\n" +
+	"\acounter\x18\x05 \x01(\x04R\acounter\x12\x14\n" +
+	"\x05queue\x18\x06 \x01(\tR\x05queue\x125\n" +
+	"\bmessages\x18\a \x03(\v2\x19.blaze.wire.v1.JmsMessageR\bmessages\"\xab\x02\n" +
 	"\x05Value\x12\x14\n" +
 	"\x04int8\x18\x01 \x01(\x11H\x00R\x04int8\x12\x16\n" +
 	"\x05bytes\x18\x02 \x01(\fH\x00R\x05bytes\x12\x14\n" +
@@ -5571,7 +6512,7 @@ func file_blaze_proto_rawDescGZIP() []byte {
 }
 
 var file_blaze_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_blaze_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
+var file_blaze_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
 var file_blaze_proto_goTypes = []any{
 	(Kind)(0),               // 0: blaze.wire.v1.Kind
 	(JmsDeliveryMode)(0),    // 1: blaze.wire.v1.JmsDeliveryMode
@@ -5625,10 +6566,16 @@ var file_blaze_proto_goTypes = []any{
 	(*ClusterRecent)(nil),   // 49: blaze.wire.v1.ClusterRecent
 	(*Message)(nil),         // 50: blaze.wire.v1.Message
 	(*JmsHeader)(nil),       // 51: blaze.wire.v1.JmsHeader
-	(*Value)(nil),           // 52: blaze.wire.v1.Value
-	nil,                     // 53: blaze.wire.v1.Message.EntriesEntry
-	nil,                     // 54: blaze.wire.v1.JmsHeader.PropertiesEntry
-	(*anypb.Any)(nil),       // 55: google.protobuf.Any
+	(*JmsOperation)(nil),    // 52: blaze.wire.v1.JmsOperation
+	(*JmsMessage)(nil),      // 53: blaze.wire.v1.JmsMessage
+	(*JmsSettings)(nil),     // 54: blaze.wire.v1.JmsSettings
+	(*JmsAnswer)(nil),       // 55: blaze.wire.v1.JmsAnswer
+	(*JmsQueue)(nil),        // 56: blaze.wire.v1.JmsQueue
+	(*JmsNotice)(nil),       // 57: blaze.wire.v1.JmsNotice
+	(*Value)(nil),           // 58: blaze.wire.v1.Value
+	nil,                     // 59: blaze.wire.v1.Message.EntriesEntry
+	nil,                     // 60: blaze.wire.v1.JmsHeader.PropertiesEntry
+	(*anypb.Any)(nil),       // 61: google.protobuf.Any
 }
 var file_blaze_proto_depIdxs = []int32{
 	4,  // 0: blaze.wire.v1.Datagram.data:type_name -> blaze.wire.v1.Data
@@ -5683,20 +6630,25 @@ var file_blaze_proto_depIdxs = []int32{
 	48, // 49: blaze.wire.v1.Transfer.chunk:type_name -> blaze.wire.v1.ClusterChunk
 	49, // 50: blaze.wire.v1.Transfer.recent:type_name -> blaze.wire.v1.ClusterRecent
 	41, // 51: blaze.wire.v1.ClusterRecent.entries:type_name -> blaze.wire.v1.ClusterEntry
-	53, // 52: blaze.wire.v1.Message.entries:type_name -> blaze.wire.v1.Message.EntriesEntry
-	55, // 53: blaze.wire.v1.Message.object:type_name -> google.protobuf.Any
+	59, // 52: blaze.wire.v1.Message.entries:type_name -> blaze.wire.v1.Message.EntriesEntry
+	61, // 53: blaze.wire.v1.Message.object:type_name -> google.protobuf.Any
 	51, // 54: blaze.wire.v1.Message.jms:type_name -> blaze.wire.v1.JmsHeader
 	1,  // 55: blaze.wire.v1.JmsHeader.mode:type_name -> blaze.wire.v1.JmsDeliveryMode
-	54, // 56: blaze.wire.v1.JmsHeader.properties:type_name -> blaze.wire.v1.JmsHeader.PropertiesEntry
+	60, // 56: blaze.wire.v1.JmsHeader.properties:type_name -> blaze.wire.v1.JmsHeader.PropertiesEntry
 	2,  // 57: blaze.wire.v1.JmsHeader.body:type_name -> blaze.wire.v1.JmsBody
-	50, // 58: blaze.wire.v1.Value.map:type_name -> blaze.wire.v1.Message
-	52, // 59: blaze.wire.v1.Message.EntriesEntry.value:type_name -> blaze.wire.v1.Value
-	52, // 60: blaze.wire.v1.JmsHeader.PropertiesEntry.value:type_name -> blaze.wire.v1.Value
-	61, // [61:61] is the sub-list for method output_type
-	61, // [61:61] is the sub-list for method input_type
-	61, // [61:61] is the sub-list for extension type_name
-	61, // [61:61] is the sub-list for extension extendee
-	0,  // [0:61] is the sub-list for field type_name
+	53, // 58: blaze.wire.v1.JmsOperation.message:type_name -> blaze.wire.v1.JmsMessage
+	54, // 59: blaze.wire.v1.JmsOperation.settings:type_name -> blaze.wire.v1.JmsSettings
+	53, // 60: blaze.wire.v1.JmsAnswer.messages:type_name -> blaze.wire.v1.JmsMessage
+	56, // 61: blaze.wire.v1.JmsAnswer.queues:type_name -> blaze.wire.v1.JmsQueue
+	53, // 62: blaze.wire.v1.JmsNotice.messages:type_name -> blaze.wire.v1.JmsMessage
+	50, // 63: blaze.wire.v1.Value.map:type_name -> blaze.wire.v1.Message
+	58, // 64: blaze.wire.v1.Message.EntriesEntry.value:type_name -> blaze.wire.v1.Value
+	58, // 65: blaze.wire.v1.JmsHeader.PropertiesEntry.value:type_name -> blaze.wire.v1.Value
+	66, // [66:66] is the sub-list for method output_type
+	66, // [66:66] is the sub-list for method input_type
+	66, // [66:66] is the sub-list for extension type_name
+	66, // [66:66] is the sub-list for extension extendee
+	0,  // [0:66] is the sub-list for field type_name
 }
 
 func init() { file_blaze_proto_init() }
@@ -5756,7 +6708,7 @@ func file_blaze_proto_init() {
 		(*Message_Object)(nil),
 	}
 	file_blaze_proto_msgTypes[48].OneofWrappers = []any{}
-	file_blaze_proto_msgTypes[49].OneofWrappers = []any{
+	file_blaze_proto_msgTypes[55].OneofWrappers = []any{
 		(*Value_Int8)(nil),
 		(*Value_Bytes)(nil),
 		(*Value_Char)(nil),
@@ -5775,7 +6727,7 @@ func file_blaze_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_blaze_proto_rawDesc), len(file_blaze_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   52,
+			NumMessages:   58,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

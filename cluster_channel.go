@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -48,9 +49,10 @@ type ClusterChannel struct{ *GroupChannel }
 
 // clusterState is what a ClusterChannel has besides. It outlives starts.
 type clusterState struct {
-	replica *run.Replica
-	disk    *store.Store // from Init, or Start, to the end of Stop; nil without DataDir
-	zero    int64        // the wall clock at clock.Time 0 as the last start had it, microseconds since 1970; 0: there was none
+	replica  *run.Replica
+	services atomic.Pointer[[]*registered] // ascending by name; replaced, never changed
+	disk     *store.Store                  // from Init, or Start, to the end of Stop; nil without DataDir
+	zero     int64                         // the wall clock at clock.Time 0 as the last start had it, microseconds since 1970; 0: there was none
 }
 
 // NewClusterChannel makes a channel in state Constructed, as NewGroupChannel does. name wins over cfg.Name; if it is
@@ -61,6 +63,7 @@ func NewClusterChannel(name string, cfg Config) (*ClusterChannel, error) {
 	}
 	g := newGroupChannel()
 	g.cluster = &clusterState{replica: run.NewReplica()}
+	g.cluster.services.Store(new([]*registered))
 	if err := g.SetConfig(cfg); err != nil {
 		return nil, err
 	}
@@ -104,8 +107,14 @@ func (c *Channel) clusterConfig() (*run.ClusterConfig, error) {
 	zero := c.cluster.wallZero(wall-int64(engine.Now())/1000, c.logger())
 	c.cluster.replica.Clear()
 	full, failing := &refusalLog{}, &ringLog{}
+	life, end := context.WithCancel(context.Background())
+	services, err := c.machines(life)
+	if err != nil {
+		end()
+		return nil, err
+	}
 	return &run.ClusterConfig{
-		Disk: c.cluster.disk,
+		Disk: c.cluster.disk, Finish: end,
 		Ring: member.ClusterRing{Profile: profile, Plain: conf.Totem.Plain, Events: func(e totem.Event) {
 			if e.Kind == totem.TooManyMembers {
 				full.warn(c, "blaze: the cluster has as many members as it can have, so another one does not join",
@@ -118,7 +127,7 @@ func (c *Channel) clusterConfig() (*run.ClusterConfig, error) {
 			Expected: conf.ExpectedMembers, Weight: int64(conf.MasterWeight), Observer: conf.Observer,
 			MaxValue: min(conf.MaxMessageSize, wire.MaxClusterValue), StateLimit: conf.StateLimit,
 			Guard: 4 * profile.TokenLoss, Discovery: 5 * profile.Merge,
-			Recovered: held, Interval: conf.Sync == SyncInterval,
+			Recovered: held, Interval: conf.Sync == SyncInterval, Services: services,
 		},
 		Replica: c.cluster.replica,
 		Warn: func(w *cluster.Warning) {
@@ -167,7 +176,10 @@ type task struct{ call, name, key string }
 // String is "Put in map \"orders\", key \"17\"".
 func (a task) String() string {
 	s := a.call
-	if a.name != "" {
+	switch {
+	case a.call == propose:
+		s += " to service " + strconv.Quote(words.Abridged(a.name))
+	case a.name != "":
 		s += " in map " + strconv.Quote(words.Abridged(a.name))
 	}
 	if a.key != "" {
@@ -259,7 +271,12 @@ func (c *ClusterChannel) refused(w task, r *cluster.Call) error {
 		return fmt.Errorf("%w: %v", ErrNoQuorum, w)
 	case cluster.CodeUnknown:
 		return fmt.Errorf("%w: %v", ErrUnknownOutcome, w)
+	case cluster.CodePanicked:
+		return fmt.Errorf("blaze: %v: its Apply has panicked: the log says where", w)
 	case cluster.CodeUnsupported:
+		if why := c.Status().Why; why == "" && r.Op.Kind == wire.OpService {
+			return fmt.Errorf("%w: %v: it is not in force, since not all members of the cluster have it", ErrUnsupported, w)
+		}
 		return fmt.Errorf("%w: %v: %s", ErrUnsupported, w, c.Status().Why)
 	case cluster.CodeDisk:
 		return fmt.Errorf("blaze: %v: the disk of this member has failed: %s", w, c.Status().DiskError)

@@ -17,7 +17,7 @@ func (c *Core) Call(now clock.Time, call *Call) bool {
 	if len(c.calls) >= MaxUnderway {
 		return false
 	}
-	call.Code, call.Version, call.Token, call.Deadline, call.Entry, call.Proposed = CodeOK, 0, 0, 0, nil, false
+	call.Code, call.Version, call.Token, call.Deadline, call.Entry, call.Proposed, call.Answer = CodeOK, 0, 0, 0, nil, false, nil
 	s := c.take()
 	s.call, s.kind, s.number = call, call.Kind, call.Number
 	c.calls[call.Number] = s
@@ -373,6 +373,9 @@ func (c *Core) operation(now clock.Time, s *slot) (*wire.ClusterOp, Code) {
 			}
 			op.HasToken, op.Token = true, h.token
 		}
+		if op.Kind == wire.OpService && c.state.services.find(op.Key) == nil {
+			return nil, CodeUnsupported
+		}
 	}
 	return op, CodeOK
 }
@@ -397,6 +400,9 @@ func (c *Core) landed(by wire.MemberID) []*slot {
 // result takes what became of an own operation that was counted.
 func (c *Core) result(now, received clock.Time, s *slot, op *wire.ClusterOp, r Result) {
 	s.index, s.code = r.Index, r.Code
+	if op.Kind == wire.OpService && s.call != nil && r.Code == CodeOK {
+		s.answer = bytes.Clone(c.state.services.answer)
+	}
 	if s.own != notOwn {
 		c.ownResult(now, s)
 		return
@@ -434,7 +440,7 @@ func (c *Core) settle(now clock.Time, s *slot) {
 		c.uncommitted.push(s)
 		return
 	}
-	if c.cfg.Store != nil && !c.cfg.Interval && s.index > c.committed {
+	if c.cfg.Store != nil && !c.cfg.Interval && s.index > c.committed && !(s.call != nil && s.call.Unsynced) {
 		if d := c.cfg.defect; d != answerBeforeQuorum && !(d == lockBeforeCommit && s.kind == CallLock) && !(d == linearBeforeDisk && s.kind == CallLinear) {
 			s.place = counted
 			c.uncommitted.push(s)
@@ -467,7 +473,7 @@ func (c *Core) finish(now clock.Time, s *slot) {
 		h.deadline, c.firstEnd = s.until, 0
 		s.call.Token, s.call.Deadline = h.token, h.deadline
 	case s.kind == CallOp:
-		s.call.Version = s.index
+		s.call.Version, s.call.Answer = s.index, s.answer
 		if s.call.Op.Kind == wire.OpWeight {
 			c.weight = s.call.Op.Weight
 		}

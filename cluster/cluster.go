@@ -34,6 +34,12 @@ type Config struct {
 	Discovery time.Duration // a dynamic founding comes no earlier after the start; zero: DefaultDiscovery
 	Rejoin    time.Duration // how long missing seats are waited for; zero: DefaultRejoin
 
+	// Services are this member's state machines beside the maps, in ascending order of name, each one once.
+	Services []Service
+	// Background runs work on another goroutine, and when it has returned then on the engine's thread, outside of the
+	// Core's inputs. Nil where there are no Services.
+	Background func(work func(), then func(now clock.Time))
+
 	Datagram int // bytes that a message of several operations has at most: what fits one datagram of the ring
 
 	// Store is the disk, and Recovered what it held; both nil: memory only, and the seat is the MemberID.
@@ -109,7 +115,7 @@ type CallKind uint8
 
 // The kinds.
 const (
-	CallOp     CallKind = iota + 1 // Op as it stands: Put, Delete, Weight
+	CallOp     CallKind = iota + 1 // Op as it stands: Put, Delete, Weight, Service
 	CallLinear                     // GetLinear of Op.Map, Op.Key
 	CallLock                       // Op is a Lock; Done comes when it holds the lock, or never will
 	CallUnlock                     // of Call.Lock
@@ -133,6 +139,11 @@ type Call struct {
 	Found    bool       // of a linear read
 	Entry    *Entry     // of a linear read: shared with the replica, not to be changed
 
+	// Unsynced has an operation of a service end when it has counted, before it is committed. The caller fills it in.
+	Unsynced bool
+	// Answer is what the service has answered: a copy. It is nil where that is empty.
+	Answer []byte
+
 	// Proposed is set with CodeClosed, and by Cancel, where the operation may have happened: the error is also an
 	// unknown outcome.
 	Proposed bool
@@ -154,6 +165,7 @@ const (
 	CodeClosed           // ErrClosed
 	CodeUnsupported      // ErrUnsupported: Status says why
 	CodeDisk             // the disk failed; Status has its error
+	CodePanicked         // the service's Apply has panicked, at this member at least
 )
 
 // Warning is something that the log should name.

@@ -13,8 +13,17 @@ import (
 // The versions of the rules that this build supports.
 const (
 	rulesMin = 1
-	rulesMax = 1
+	rulesMax = rulesOfServices
 )
+
+// rulesFor is the highest version of the rules that a member follows. One without services has no part in a cluster that has
+// some, unless it only watches. So a cluster of such members stays one with builds that know no services.
+func rulesFor(cfg *Config) uint32 {
+	if len(cfg.Services) == 0 && !cfg.Observer {
+		return rulesOfServices - 1
+	}
+	return rulesMax
+}
 
 // Core is one member's part of a cluster. See the package.
 type Core struct {
@@ -57,13 +66,17 @@ type Core struct {
 	questions uint64 // that a learner has asked
 	provide   providing
 	disk      durability
+	served    serving
+	taking    *restoring // nil: the machines are at rest
+	machines  wire.Chain // whose state they hold
+	replaced  int        // how often the replica was
 
 	// Calls.
 	calls       map[uint64]*slot // by Call.Number
 	queue       queue            // not proposed
 	again       queue            // dropped by everybody, and to be proposed before those of queue
 	own         queue            // the core's own, not proposed
-	owns        [6]int           // how many of each ownKind there are
+	owns        [7]int           // how many of each ownKind there are
 	flight      queue            // offered to the ring, in order
 	counts      []int            // of how many each message of them is; counts[counted:] have not come back
 	counted     int
@@ -136,7 +149,7 @@ func New(cfg Config) *Core {
 	}
 	c := &Core{
 		cfg: cfg, seat: wire.Seat(cfg.Self), weight: cfg.Weight, maxGuard: cfg.Guard,
-		rules: ruleRange{min: rulesMin, max: rulesMax}, warned: map[string]bool{},
+		rules: ruleRange{min: rulesMin, max: rulesFor(&cfg)}, warned: map[string]bool{},
 		calls: map[uint64]*slot{}, requests: map[uint64]*slot{}, holds: map[uint64]*hold{}, guards: map[wire.MemberID]time.Duration{},
 	}
 	if cfg.Store != nil {
@@ -211,6 +224,8 @@ func (c *Core) Deliver(now clock.Time, d *core.Delivery) {
 		c.onSynced(now, place, body)
 	case wire.KindForce:
 		c.onForce(now, d.From, body)
+	case wire.KindCompared:
+		c.onCompared(now, place, body)
 	}
 }
 
@@ -244,10 +259,12 @@ func (c *Core) apply(now clock.Time, s *step) {
 	c.dirty = true
 	if s.opening != nil {
 		c.guard(s.opening)
+		c.machines = s.opening.Primary.Chain
 		before := c.state.Voters()
 		c.state.Establish(now, s.opening)
 		grants := c.react(now, s.received, nil)
 		c.record(s)
+		c.compareAnswers(now)
 		if c.cfg.Probe != nil {
 			c.probe(now, &Probe{Kind: ProbeEstablished, Opening: s.opening, Voters: before, Grants: grants})
 		}
@@ -329,6 +346,11 @@ func (c *Core) react(now, received clock.Time, own *slot) (grants []ProbeGrant) 
 			c.orphaned(now, e.Map, e.Key, e)
 		case EventUnseated:
 			c.orphaned(now, "", MasterKey, e)
+		case EventPanicked:
+			c.stats.Panics++
+			c.served.soon = true
+		case EventAnswers:
+			c.compareAnswers(now)
 		case EventVoters:
 			if c.cfg.Store != nil {
 				c.doubtful = append(c.doubtful, wire.VoterSet{Index: e.Index, Voters: c.state.Voters()})
@@ -381,7 +403,8 @@ func (c *Core) blame(now clock.Time, by wire.MemberID) {
 
 // replace takes another replica in the place of the present one; nil: none.
 func (c *Core) replace(now clock.Time, s *State) {
-	c.state, c.learn.partial = s, false
+	c.state, c.learn.partial, c.served.certain = s, false, 0
+	c.replaced++
 	c.history.reset()
 	c.orphans, c.doubtful, c.events = orphans{}, nil, nil
 	c.reset, c.dirty = true, true
@@ -390,6 +413,8 @@ func (c *Core) replace(now clock.Time, s *State) {
 		return
 	}
 	s.tables.leave = c.cfg.defect
+	s.services.attach(c.cfg.Services)
+	c.machines = s.primary.Chain
 	s.ClearEvents()
 	c.history.add(step{index: s.Index(), hash: s.Hash()})
 	c.certain, c.committed = wire.VoterSet{Index: s.Index(), Voters: s.Voters()}, s.Index()
@@ -498,6 +523,7 @@ func (c *Core) Flush(now clock.Time) {
 	}
 	c.tellLost(now)
 	c.publish(now)
+	c.tellCertain()
 	for i := 0; i < len(c.done); i++ {
 		call := c.done[i]
 		c.done[i] = nil

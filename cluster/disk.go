@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/wire"
@@ -25,6 +26,8 @@ type durability struct {
 
 	since      int // bytes of log since the last snapshot
 	operations int
+	writing    bool       // the services' parts of one are being made
+	retry      clock.Time // no other one before
 }
 
 // whole is what one Flush of the Store has handed over.
@@ -112,16 +115,63 @@ func (c *Core) snapshot(now clock.Time) {
 	if c.state == nil || d.since < snapshotLogBytes && d.operations < snapshotLogOps {
 		return
 	}
-	if c.cfg.Store.Snapshot(snapshotOf(c.state.Cut(now), now, false)) {
-		d.since, d.operations = 0, 0
+	if d.writing || now < d.retry {
+		return
 	}
+	cut := c.state.Cut(now)
+	if len(cut.hosted) == 0 {
+		c.offerSnapshot(now, cut)
+		return
+	}
+	// The services' parts are made first, on another goroutine: the store is given what is there.
+	d.writing = true
+	history, left := c.replaced, len(cut.hosted)
+	for _, h := range cut.hosted {
+		if h.err != nil {
+			c.snapshotFailed(now, cut, h)
+			return
+		}
+		c.writeOut(h, func(now clock.Time) {
+			if left--; left > 0 || !d.writing {
+				return
+			}
+			d.writing = false
+			for _, h := range cut.hosted {
+				if h.err != nil {
+					c.snapshotFailed(now, cut, h)
+					return
+				}
+			}
+			if history == c.replaced && !c.failed {
+				c.offerSnapshot(now, cut)
+			}
+		})
+	}
+}
+
+func (c *Core) offerSnapshot(now clock.Time, cut *Cut) {
+	if c.cfg.Store.Snapshot(snapshotOf(cut, now, false)) {
+		c.disk.since, c.disk.operations = 0, 0
+	}
+}
+
+// snapshotAgain is how long the disk waits after a snapshot of a service that has failed. The log grows meanwhile.
+const snapshotAgain = 10 * time.Second
+
+// snapshotFailed gives up a snapshot for the disk.
+func (c *Core) snapshotFailed(now clock.Time, cut *Cut, h *hostedCut) {
+	c.disk.writing, c.disk.retry = false, now.Add(snapshotAgain)
+	if !h.written {
+		c.warn(now, Error, c.cfg.Self, "the snapshot of service %q has failed: %v", h.name, h.err)
+	}
+	cut.drop()
 }
 
 // snapshotPart is how long a part of a snapshot is, in bytes.
 const snapshotPart = 256 << 10
 
 // snapshotOf is a cut in parts, as the disk takes them. The first one is the cut's digest, each other one begins with the
-// number of its part.
+// number of its part. What the services have, which is made by now, is behind the parts of the maps, each service as one part.
 func snapshotOf(cut *Cut, now clock.Time, replace bool) Snapshot {
 	part, from, begun := uint32(0), uint64(0), false
 	return Snapshot{Index: cut.Index, Hash: cut.Hash, Replace: replace, Next: func() []byte {
@@ -129,10 +179,18 @@ func snapshotOf(cut *Cut, now clock.Time, replace bool) Snapshot {
 			begun = true
 			return binary.LittleEndian.AppendUint64(nil, cut.Digest)
 		}
-		if int(part) >= cut.Parts() {
-			return nil
-		}
 		b := binary.LittleEndian.AppendUint32(nil, part)
+		if k := int(part) - cut.Parts(); k >= 0 {
+			if k >= len(cut.hosted) {
+				return nil
+			}
+			all := cut.hosted[k].bytes
+			piece := all[from:min(uint64(len(all)), from+snapshotPart)]
+			if from += uint64(len(piece)); from == uint64(len(all)) {
+				part, from = part+1, 0
+			}
+			return append(b, piece...)
+		}
 		b, _, next, end := cut.Part(b, now, part, from, snapshotPart)
 		from = next
 		if end {
@@ -142,10 +200,10 @@ func snapshotOf(cut *Cut, now clock.Time, replace bool) Snapshot {
 	}}
 }
 
-// readSnapshot makes a State of the parts of snapshotOf.
-func readSnapshot(parts func(func([]byte) error) error) (*State, error) {
+// readSnapshot makes a State of the parts of snapshotOf, and returns what its services have.
+func readSnapshot(parts func(func([]byte) error) error) (s *State, hosted [][]byte, err error) {
 	b, digest, begun := NewBuilder(), uint64(0), false
-	err := parts(func(part []byte) error {
+	err = parts(func(part []byte) error {
 		switch {
 		case !begun && len(part) == 8:
 			begun, digest = true, binary.LittleEndian.Uint64(part)
@@ -153,12 +211,38 @@ func readSnapshot(parts func(func([]byte) error) error) (*State, error) {
 		case !begun || len(part) < 4:
 			return wire.ErrMalformed
 		}
-		return b.Add(0, binary.LittleEndian.Uint32(part), part[4:])
+		number := binary.LittleEndian.Uint32(part)
+		if n := b.Parts(); n > 0 && int(number) >= n {
+			k := int(number) - n
+			if k >= len(b.state.services.list) {
+				return wire.ErrRange
+			}
+			for len(hosted) <= k {
+				hosted = append(hosted, nil)
+			}
+			hosted[k] = append(hosted[k], part[4:]...)
+			return nil
+		}
+		return b.Add(0, number, part[4:])
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return b.State(digest)
+	if s, err = b.State(digest); err == nil && len(hosted) != len(s.services.list) {
+		return nil, nil, ErrDigest
+	}
+	return s, hosted, err
+}
+
+// restoreServices gives the machines what the disk had.
+func (c *Core) restoreServices(s *State, parts [][]byte) error {
+	r := &restoring{state: s, parts: parts}
+	s.services.attach(c.cfg.Services)
+	if h := s.services.lacking(); h != nil && !c.cfg.Observer {
+		return fmt.Errorf("the data directory has the state of service %q, which this member does not have", h.name)
+	}
+	r.run(c.cfg.Services)
+	return r.err
 }
 
 // onDurable takes how far the disk has come.
@@ -306,7 +390,11 @@ func (c *Core) restore(r *Recovered) error {
 	state := NewState()
 	if r.Base != 0 {
 		var err error
-		if state, err = readSnapshot(r.Parts); err != nil {
+		var parts [][]byte
+		if state, parts, err = readSnapshot(r.Parts); err != nil {
+			return err
+		}
+		if err = c.restoreServices(state, parts); err != nil {
 			return err
 		}
 	}
@@ -328,6 +416,9 @@ func (c *Core) restore(r *Recovered) error {
 				return err
 			}
 			c.replay(&step{by: e.Member, batch: slices.Clone(e.Batch), opening: e.Opening})
+			if h := c.state.services.lacking(); h != nil && !c.cfg.Observer {
+				return fmt.Errorf("the log has operations of service %q, which this member does not have", h.name)
+			}
 			if c.state.Index() != index || c.state.Hash() != hash {
 				return fmt.Errorf("the log leads to index %d, hash %x; its record says %d, %x", c.state.Index(), c.state.Hash(), index, hash)
 			}

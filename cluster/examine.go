@@ -7,7 +7,7 @@ import (
 // Examine counts again what a disk holds, as New does, and returns what a member would begin with. The error names what
 // does not fit.
 func Examine(r *Recovered) (*Status, error) {
-	c := New(Config{Ring: unattached{}, Sink: unattached{}, Datagram: 1, Store: unattached{}, Recovered: r})
+	c := New(Config{Ring: unattached{}, Sink: unattached{}, Datagram: 1, Store: unattached{}, Recovered: r, Observer: true})
 	return c.Status(0), c.diskError
 }
 

@@ -93,7 +93,7 @@ func (c *Core) tell(now clock.Time) *wire.ClusterState {
 		Ring: c.ring, Seat: c.seat, Name: c.cfg.Name, Started: uint64(max(c.cfg.Started, 0)), Wall: c.wall(now),
 		Last: c.last, Tried: c.tried, Expected: uint32(c.cfg.Expected), Weight: c.weight, Guard: uint64(c.cfg.Guard),
 		RulesMin: c.rules.min, RulesMax: c.rules.max, Load: c.load.get(now), MaxValue: uint32(c.cfg.MaxValue), StateLimit: uint64(c.cfg.StateLimit),
-		Disk: c.cfg.Store != nil, Observer: c.cfg.Observer, Forced: c.ex.forced, Filled: c.ex.filled,
+		Disk: c.cfg.Store != nil, Observer: c.cfg.Observer, Services: c.serviceNames(), Forced: c.ex.forced, Filled: c.ex.filled,
 	}
 	if c.cfg.defect == openForgotten {
 		s.Tried = nil
@@ -432,6 +432,8 @@ func (c *Core) established(now clock.Time) {
 // beginPrimary makes this replica one of those that primary o begins with. It is false where the replica is not what it was judged by.
 func (c *Core) beginPrimary(now clock.Time, o *wire.Opening) bool {
 	if o.Founding || c.founding() {
+		c.taking = nil
+		c.emptyMachines(now, nil, c.otherChain(o.Primary.Chain))
 		c.replace(now, NewState())
 	}
 	tail := c.tail
@@ -447,7 +449,7 @@ func (c *Core) beginPrimary(now clock.Time, o *wire.Opening) bool {
 	c.phase = Complete
 	c.apply(now, &step{opening: o, received: now})
 	c.confirm(c.ex.sentAt)
-	c.yielded = 0
+	c.yielded, c.served.common = 0, common(o)
 	c.compareLocks(now)
 	c.commit(now, c.state.Index())
 	c.fetch = fetching{}

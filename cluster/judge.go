@@ -936,7 +936,7 @@ func (j *jury) open() {
 		s := m.State
 		o.Members = append(o.Members, wire.OpeningMember{
 			Member: m.Member, Seat: s.Seat, Name: s.Name, Started: s.Started, Weight: s.Weight, Guard: s.Guard,
-			RulesMin: s.RulesMin, RulesMax: s.RulesMax, Disk: s.Disk, Observer: s.Observer, Current: m.Current,
+			RulesMin: s.RulesMin, RulesMax: s.RulesMax, Disk: s.Disk, Observer: s.Observer, Services: s.Services, Current: m.Current,
 		})
 		if first || s.MaxValue < o.MaxValue {
 			o.MaxValue = s.MaxValue

@@ -115,21 +115,25 @@ func (c *Core) overrun(now clock.Time) {
 	c.startOver(now)
 }
 
-// restored takes a state that was fetched. It is that at a cut, which may be one of an earlier primary.
-func (c *Core) restored(now clock.Time, s *State) {
+// restored takes a state that was fetched, with what its services have. It is that at a cut, which may be one of an earlier primary.
+func (c *Core) restored(now clock.Time, s *State, parts [][]byte) {
 	c.replace(now, s)
 	if c.cfg.Probe != nil {
 		c.probe(now, &Probe{Kind: ProbeRestored})
 	}
 	c.learn.partial = true
 	if c.cfg.Store != nil {
-		c.cfg.Store.Snapshot(snapshotOf(s.Cut(now), now, true))
+		c.cfg.Store.Snapshot(snapshotOf(s.cutWith(now, parts), now, true))
+		c.disk.writing = false
 		c.cfg.Store.Quorum(c.memory())
 		c.disk.dirty = true
 		c.flushStore(now)
 		c.disk.durable, c.disk.replaced = 0, c.disk.last
 	}
-	if s.Index() < c.fetch.cut.index {
+	if c.phase != Learning {
+		return // its ring is gone; it goes on from here in the next one
+	}
+	if s.Index() < max(c.fetch.cut.index, c.learn.front.index) || s.primary.Chain != c.fetch.opening.Primary.Chain {
 		c.fetch.stateless = false
 		c.ask(now) // for the operations that lead to the present one
 		return
@@ -183,7 +187,22 @@ func (c *Core) workKept(now clock.Time) (more bool) {
 	c.learn = learning{}
 	c.fetch = fetching{}
 	c.phase = Complete
+	c.served.common = common(&c.ex.d.Opening)
 	return false
+}
+
+// demote has a member whose services have answered wrongly learn the state again, from those that were right. It stays in the
+// member table, and votes: what it remembers of primaries is right.
+func (c *Core) demote(now clock.Time, providers []wire.MemberID) {
+	front := c.state.position
+	c.loseLocks(now)
+	c.phase = Learning
+	c.outside(now, true)
+	c.replace(now, nil)
+	c.learn = learning{front: front}
+	f := &c.fetch
+	*f = fetching{on: true, opening: &c.ex.d.Opening, cut: position{index: front.index, hash: front.hash}, providers: providers, anew: true}
+	c.ask(now)
 }
 
 // atFront reports whether the replica is where the kept operations begin. Otherwise it begins anew.

@@ -228,9 +228,13 @@ func (c *Core) duties(now clock.Time) {
 			c.propose(yield, wire.ClusterOp{Kind: wire.OpUnlock, Key: []byte(MasterKey), Token: h.Token})
 		}
 	}
+	if c.served.soon && c.owns[compare] == 0 {
+		c.proposeComparison(now)
+	}
 	if c.state.Leader() != c.cfg.Self {
 		return
 	}
+	c.serviceDuties(now)
 	for c.owns[duty] < wire.MaxClusterOps {
 		o := c.orphans.take(now, retry)
 		if o == nil {
@@ -257,6 +261,8 @@ func (c *Core) nextDuty() (at clock.Time, ok bool) {
 		return 0, false
 	}
 	at, ok = c.state.NextTerm()
+	tick, ticks := c.nextServiceDuty()
+	at, ok = clock.Earlier(at, ok, tick, ticks)
 	due, orphaned := c.orphans.next()
 	at, ok = clock.Earlier(at, ok, due, orphaned)
 	if _, due := c.state.Unswept(); due {

@@ -48,6 +48,8 @@ type tables struct {
 
 	members []Member // the longest-serving one first
 
+	services *services // of the same State, for cuts
+
 	terms  terms
 	expiry map[uint64]*term // of entries, by version
 }

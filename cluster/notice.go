@@ -113,6 +113,13 @@ type ruleRange struct {
 const raiseAfter = time.Minute
 
 func (c *Core) unsupportedRules() string {
+	if rules := c.ex.d.Opening.Rules; c.rules.max < rules && rules <= rulesMax {
+		for i := range c.ex.d.Members {
+			if m := &c.ex.d.Members[i]; !m.Unsupported && m.State != nil && len(m.State.Services) > 0 {
+				return fmt.Sprintf("the cluster has services, as %q, and this member has none", m.State.Services[0])
+			}
+		}
+	}
 	return fmt.Sprintf("rules %d are in force, and this build supports %d to %d", c.ex.d.Opening.Rules, c.rules.min, c.rules.max)
 }
 

@@ -27,6 +27,7 @@ type providing struct {
 	old     []oldCut // of earlier primaries
 	streams []*stream
 	next    int        // the stream whose turn it is
+	cuts    []*Cut     // those that hold something of services
 	wake    clock.Time // a pair had no room, or the pace says so; 0: not
 	pace    pace
 }
@@ -48,9 +49,11 @@ type stream struct {
 	own    bool   // it was made for this stream
 	at     position
 	part   uint32
-	from   uint64
+	from   uint64 // in the part; of a service, an offset
+	hosted int    // once the parts are through: which service of the cut
 	unsent []byte // an answer that the pair had no room for
 	asked  clock.Time
+	said   clock.Time // when it said last that a part is being made
 }
 
 // begin keeps the state for those of a new primary that do not have it.
@@ -58,8 +61,30 @@ func (p *providing) begin(now clock.Time, s *State) {
 	p.at = s.position
 	p.cut = nil
 	if slices.ContainsFunc(s.Members(), func(m Member) bool { return !m.Ready }) {
-		p.cut = s.Cut(now)
+		p.cut = p.take(now, s)
 	}
+	p.collect()
+}
+
+// take is a cut of the present state.
+func (p *providing) take(now clock.Time, s *State) *Cut {
+	cut := s.Cut(now)
+	if len(cut.hosted) > 0 {
+		p.cuts = append(p.cuts, cut)
+	}
+	return cut
+}
+
+// collect gives back cuts that nobody has any more.
+func (p *providing) collect() {
+	p.cuts = slices.DeleteFunc(p.cuts, func(cut *Cut) bool {
+		if cut == p.cut || slices.ContainsFunc(p.old, func(o oldCut) bool { return o.Cut == cut }) ||
+			slices.ContainsFunc(p.streams, func(s *stream) bool { return s.cut == cut }) {
+			return false
+		}
+		cut.drop()
+		return true
+	})
 }
 
 // end takes in that the ring has ended. A cut that a learner may have begun to fetch is kept for it, also where it asked
@@ -78,6 +103,7 @@ func (p *providing) end(now clock.Time) {
 		}
 	}
 	p.streams, p.cut, p.wake, p.pace = nil, nil, 0, pace{}
+	p.collect()
 }
 
 // onFetch takes a question.
@@ -100,7 +126,7 @@ func (c *Core) onFetch(now clock.Time, from wire.MemberID, body []byte) bool {
 		return true
 	}
 	f.Most = min(f.Most, chunkWindow)
-	*s = stream{to: from, fetch: f, cut: s.cut, own: s.own, at: position{index: f.Index, hash: f.Hash}, part: f.Part, from: f.From, asked: now}
+	*s = stream{to: from, fetch: f, cut: s.cut, own: s.own, at: position{index: f.Index, hash: f.Hash}, part: f.Part, from: f.From, hosted: -1, asked: now}
 	return true
 }
 
@@ -158,12 +184,14 @@ func (c *Core) tidy(now clock.Time) {
 	})
 	if !slices.ContainsFunc(c.state.Members(), func(m Member) bool { return !m.Ready }) {
 		p.cut, p.old = nil, nil
+		p.collect()
 		return
 	}
 	p.old = slices.DeleteFunc(p.old, func(o oldCut) bool {
 		_, reaches := c.history.after(o.Index, o.Hash)
 		return !reaches || now > o.until
 	})
+	p.collect()
 }
 
 // answerFetch makes the next answer of a stream; none, where it has to wait.
@@ -181,9 +209,16 @@ func (c *Core) answerFetch(now clock.Time, s *stream) {
 		return
 	}
 	a := wire.ClusterChunk{Number: f.Number, Chain: f.Chain, Epoch: f.Epoch, Part: s.part, From: s.from}
-	if s.cut == nil {
+	if s.hosted < 0 && f.Service != "" {
+		s.hosted = s.cut.place(f.Service)
+	}
+	if s.cut == nil || s.hosted >= len(s.cut.hosted) {
 		a.Gone, s.ended = true, true
 		s.unsent = wire.AppendTransfer(nil, wire.KindChunk, &a)
+		return
+	}
+	if s.hosted >= 0 {
+		c.answerService(now, s, &a)
 		return
 	}
 	a.Index, a.Hash, a.Entries, a.Digest = s.cut.Index, s.cut.Hash, s.cut.Entries, s.cut.Digest
@@ -196,10 +231,56 @@ func (c *Core) answerFetch(now clock.Time, s *stream) {
 	s.from = a.Next
 	if a.End {
 		s.part, s.from = s.part+1, 0
-		a.Last = int(s.part) >= s.cut.Parts()
+		if int(s.part) >= s.cut.Parts() {
+			s.hosted = 0
+			a.Last = len(s.cut.hosted) == 0
+		}
 		s.ended = a.Last
 	}
 	s.unsent = wire.AppendTransfer(nil, wire.KindChunk, &a)
+}
+
+// stillHere is how often a provider says so while a service's part is being made: less than a fetchTimeout.
+const stillHere = 30 * time.Millisecond
+
+// answerService makes the next answer about a service; none, where its part is not made yet.
+func (c *Core) answerService(now clock.Time, s *stream, a *wire.ClusterChunk) {
+	h := s.cut.hosted[s.hosted]
+	a.Index, a.Hash, a.Part, a.Service, a.Next = s.cut.Index, s.cut.Hash, 0, h.name, s.from
+	switch {
+	case !c.ready(h):
+		if now < s.said.Add(stillHere) {
+			c.provide.wake = s.said.Add(stillHere)
+			return
+		}
+		s.said = now
+	case h.err != nil || s.from > uint64(len(h.bytes)):
+		a.Gone, s.ended = true, true
+	default:
+		size := uint64(len(h.bytes))
+		a.Entries, a.Digest = size, h.sum
+		a.Next = min(size, s.from+chunkBytes)
+		a.Data, a.End = h.bytes[s.from:a.Next], a.Next == size
+		s.from = a.Next
+		if a.End {
+			s.hosted, s.from = s.hosted+1, 0
+			a.Last = s.hosted == len(s.cut.hosted)
+			s.ended = a.Last
+		}
+	}
+	a.CRC = wire.PartChecksum(a.Data)
+	s.unsent = wire.AppendTransfer(nil, wire.KindChunk, a)
+}
+
+// place is where a service stands in a cut; one more than the last: nowhere. c may be nil.
+func (c *Cut) place(service string) int {
+	if c == nil {
+		return 0
+	}
+	if i := slices.IndexFunc(c.hosted, func(h *hostedCut) bool { return h.name == service }); i >= 0 {
+		return i
+	}
+	return len(c.hosted)
 }
 
 // findCut finds the cut that a stream is about; nil: it is not here. It is false where the stream has to wait.
@@ -214,7 +295,7 @@ func (c *Core) findCut(now clock.Time, s *stream) bool {
 		if c.state.Index() < f.Index {
 			return false // the learner has kept nothing that would follow on it
 		}
-		s.cut, s.own = c.state.Cut(now), true
+		s.cut, s.own = p.take(now, c.state), true
 	case f.Index == 0, is(p.cut):
 		s.cut, s.own = p.cut, false
 	case is(s.cut):
@@ -225,6 +306,9 @@ func (c *Core) findCut(now clock.Time, s *stream) bool {
 				s.cut, p.old[i].asked, p.old[i].until = p.old[i].Cut, now, now.Add(oldCutLives)
 			}
 		}
+	}
+	if s.cut != nil && s.cut.parted {
+		s.cut = nil
 	}
 	return true
 }

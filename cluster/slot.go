@@ -18,10 +18,11 @@ type slot struct {
 	hold    *hold          // of a Lock: what was granted. Of Unlock and Extend: what it is about
 
 	// The result, from when it was counted.
-	index uint64
-	code  Code
-	until clock.Time // of Extend
-	once  bool       // of a Lock that has counted, was over too soon, and is proposed anew
+	index  uint64
+	code   Code
+	answer []byte     // of a service
+	until  clock.Time // of Extend
+	once   bool       // of a Lock that has counted, was over too soon, and is proposed anew
 
 	next *slot // of the free list
 }
@@ -46,12 +47,13 @@ const (
 type ownKind uint8
 
 const (
-	notOwn ownKind = iota
-	owed           // Unlock or Cancel of what was given up: proposed until it has counted
-	duty           // of the leader: what time asks for. It is not proposed again by itself
-	ready          // Ready
-	exit           // Exit
-	yield          // Unlock of the master's lock
+	notOwn  ownKind = iota
+	owed            // Unlock or Cancel of what was given up: proposed until it has counted
+	duty            // of the leader: what time asks for. It is not proposed again by itself
+	ready           // Ready
+	exit            // Exit
+	yield           // Unlock of the master's lock
+	compare         // the answers of services
 )
 
 // queue is a first-in first-out list of slots.

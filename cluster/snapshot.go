@@ -17,6 +17,7 @@ import (
 // what the State replaces while it is kept.
 //
 // It is read in parts: part 0 is the rest, with the maps' names; part 1 + i is map i of part 0; the last part is the locks.
+// Services of the application are read as a whole (hostedCut).
 type Cut struct {
 	Index, Hash uint64
 	Primary     wire.Primary
@@ -24,6 +25,8 @@ type Cut struct {
 	Digest      uint64 // State.Digest
 
 	service serviceCut
+	hosted  []*hostedCut // of each service in force, in ascending order of name
+	parted  bool         // a service in force is not here: it is no state for others
 }
 
 // Places is one more than the last place of a map in a Cut.
@@ -35,7 +38,8 @@ var ErrDigest = errors.New("cluster: the parts of a snapshot do not match its di
 // Cut returns the State as it is now.
 func (s *State) Cut(now clock.Time) *Cut {
 	c := s.first.cut(now, &s.position)
-	return &Cut{Index: s.index, Hash: s.hash, Primary: s.primary, Entries: c.entries(), Digest: c.digest(), service: c}
+	return &Cut{Index: s.index, Hash: s.hash, Primary: s.primary, Entries: c.entries(), Digest: c.digest(), service: c,
+		hosted: s.services.cut(), parted: s.services.lacking() != nil}
 }
 
 // Parts is one more than the number of the last part.
@@ -158,7 +162,7 @@ func mark(set bool, bit int) int {
 }
 
 // putTables appends all that is in no map and no lock; of each map its name, and the number and the digest of its entries; and
-// the number and the digest of the locks.
+// the number and the digest of the locks; and the services in force, where there are some.
 func (t *tables) putTables(b []byte, pos *position, all []*table) []byte {
 	e := binary.LittleEndian
 	b = e.AppendUint64(b, pos.index)
@@ -197,7 +201,15 @@ func (t *tables) putTables(b []byte, pos *position, all []*table) []byte {
 		b = e.AppendUint64(b, uint64(m.trie.Len()))
 		b = e.AppendUint64(b, m.trie.Digest())
 	}
-	return e.AppendUint64(e.AppendUint64(b, uint64(t.locked.Len())), t.locked.Digest())
+	b = e.AppendUint64(e.AppendUint64(b, uint64(t.locked.Len())), t.locked.Digest())
+	if len(t.services.list) > 0 {
+		b = append(b, byte(len(t.services.list)))
+		for _, h := range t.services.list {
+			b = append(append(b, byte(len(h.name))), h.name...)
+			b = e.AppendUint64(e.AppendUint64(b, uint64(h.ticked)), h.answers)
+		}
+	}
+	return b
 }
 
 // A lock is an entry: its key is u8 length of the map's name, the name, the key; its version is the token; its TTL is the
@@ -464,6 +476,18 @@ func (b *Builder) readTables(r *reader, s *State) (ok bool) {
 		b.maps = append(b.maps, built{m, r.u64(), r.u64()})
 	}
 	b.locks = built{&table{trie: t.locked}, r.u64(), r.u64()}
+	if len(r.b) == 0 {
+		return true
+	}
+	last = ""
+	for range r.most(wire.MaxServices) {
+		h := &hosted{name: string(r.take(int(r.u8()))), ticked: int64(r.u64()), answers: r.u64()}
+		if r.bad || !serviceName(h.name) || h.name <= last || h.ticked < 0 {
+			return false
+		}
+		last = h.name
+		s.services.list = append(s.services.list, h)
+	}
 	return true
 }
 

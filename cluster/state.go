@@ -18,6 +18,8 @@ type State struct {
 	pass   pass
 	tables *tables
 	first  service // tables, as what it is to the rest
+
+	services services // of the application
 }
 
 // position is where a replica is, and what is in force there.
@@ -39,7 +41,7 @@ func (s *State) setTables(t *tables) {
 	if s.tables != nil {
 		t.leave = s.tables.leave
 	}
-	s.tables, s.first = t, t
+	s.tables, s.first, s.services.tables, t.services = t, t, t, &s.services
 }
 
 // Apply takes the next operation of the history, which member by proposed when its wall clock was at stamp, in
@@ -47,9 +49,17 @@ func (s *State) setTables(t *tables) {
 func (s *State) Apply(now clock.Time, by wire.MemberID, stamp uint64, op *wire.ClusterOp) Result {
 	s.advance(stamp)
 	s.hash = hashOp(s.hash, s.index, by, op)
-	p := s.begin(now, by)
-	r := s.first.apply(p, op)
+	p, before := s.begin(now, by), len(s.events)
+	var r Result
+	if op.Kind >= wire.OpService && op.Kind <= wire.OpServe && s.rules >= rulesOfServices {
+		r = s.services.apply(p, op)
+	} else {
+		r = s.first.apply(p, op)
+	}
 	r.Index = s.index
+	if op.Kind == wire.OpExit {
+		s.services.left(p, before)
+	}
 	return r
 }
 
@@ -70,7 +80,10 @@ func (s *State) Establish(now clock.Time, o *wire.Opening) {
 	s.rules = o.Rules
 	p := s.begin(now, wire.MemberID{})
 	p.vote(o.Primary.Voters)
+	before := len(s.events)
 	s.first.establish(p, o)
+	s.services.left(p, before)
+	s.services.establish(p, o)
 }
 
 // advance takes the index of one operation.
@@ -142,7 +155,7 @@ func hashRing(h uint64, r wire.RingID) uint64 { return trie.Mix(trie.Digest(h, r
 // Result is what became of one operation.
 type Result struct {
 	Index uint64
-	Code  Code // CodeOK to CodeMalformed
+	Code  Code // CodeOK to CodeMalformed, or CodePanicked
 	// Token is that of the lock that a Lock operation got at once; 0: it waits in the lock's line.
 	Token uint64
 }
@@ -175,12 +188,14 @@ const (
 	EventVacant   // By is not master any more: it gave it up or left
 	EventUnseated // By, who was master, was lost: nobody is master before a Release
 
-	EventEntered // By entered the member table
-	EventLeft    // By left it
-	EventReady   // By's replica is complete
-	EventWeight  // By's weight is another one
-	EventVoters  // the voters in force are others
-	EventRules   // the rules in force are others
+	EventEntered  // By entered the member table
+	EventLeft     // By left it
+	EventReady    // By's replica is complete
+	EventWeight   // By's weight is another one
+	EventVoters   // the voters in force are others
+	EventRules    // the rules in force are others
+	EventAnswers  // what the services have answered is to be compared, as By asked
+	EventPanicked // the service that Key names has panicked, at this member at least
 )
 
 // Event is one change of a State.
@@ -203,7 +218,8 @@ func (s *State) Index() uint64 { return s.index }
 // Hash is that of the history up to Index.
 func (s *State) Hash() uint64 { return s.hash }
 
-// Digest is a hash of what the replica holds, however it came there: equal states have equal ones.
+// Digest is a hash of what the replica holds, however it came there: equal states have equal ones. Of services of the
+// application it takes in their names and what they have answered.
 func (s *State) Digest() uint64 { return s.first.cut(0, &s.position).digest() }
 
 // Primary is the last one that was established; its Epoch is 0 where there was none.

@@ -120,6 +120,7 @@ type Stats struct {
 	LinearReads      uint64
 	Ignored          uint64 // messages that came twice, from the wrong ring or member, or made no sense
 	HashMismatches   uint64
+	Panics           uint64 // of Apply of services
 
 	TokenGap time.Duration // the longest between two visits
 	Sync     time.Duration // smoothed: from a hand-over to the disk until it is durable

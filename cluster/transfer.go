@@ -3,11 +3,13 @@ package cluster
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 	"time"
 
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/internal/trie"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -40,6 +42,16 @@ type fetching struct {
 	builder   *Builder
 	part      uint32 // the next chunk
 	from      uint64
+
+	// Once all parts of the maps are there, the services'.
+	built  *State // not shown to anybody yet
+	parts  [][]byte
+	place  int    // the service that is fetched
+	sum    uint64 // of its bytes up to summed
+	summed int
+	size   uint64 // that its part has, and its hash; as the first chunk said
+	hash   uint64
+	begun  bool
 }
 
 // beginTransfer begins to fetch what c.ex.d.Opening begins with.
@@ -118,17 +130,25 @@ func (c *Core) pauseTransfer() {
 // forget drops what was fetched of a state.
 func (f *fetching) forget() {
 	f.of, f.builder, f.part, f.from = wire.ClusterChunk{}, nil, 0, 0
+	f.built, f.parts, f.place, f.begun = nil, nil, 0, false
 }
 
 // ask begins a question to the provider whose turn it is.
 func (c *Core) ask(now clock.Time) {
 	f := &c.fetch
+	if c.taking != nil {
+		f.asking, f.unsent = false, false // when the machines have what they are given
+		return
+	}
 	c.questions++
 	p := &f.opening.Primary
 	q := wire.ClusterFetch{Number: c.questions, Chain: p.Chain, Epoch: p.Epoch, Most: chunkWindow}
 	switch {
 	case f.of.Index != 0:
 		q.Index, q.Hash, q.Part, q.From = f.of.Index, f.of.Hash, f.part, f.from
+		if f.built != nil {
+			q.Part, q.Service = 0, f.built.services.list[f.place].name
+		}
 	case f.anew:
 		q.Anew, q.Index, q.Hash = true, c.learn.front.index, c.learn.front.hash
 	case c.state != nil && !f.stateless && c.state.Primary().Chain == p.Chain && c.state.Index() <= f.cut.index:
@@ -191,6 +211,8 @@ func (c *Core) Work(now clock.Time) (more bool) {
 func (c *Core) workLearner(now clock.Time) (more bool) {
 	f := &c.fetch
 	switch {
+	case c.taking != nil:
+		return false
 	case c.learn.fresh:
 		return c.workKept(now)
 	case len(f.steps) > 0:
@@ -257,7 +279,7 @@ func (c *Core) takeChunk(now clock.Time, body []byte) {
 		c.startOver(now)
 		return
 	}
-	if f.of.Index == 0 {
+	if f.of.Index == 0 && a.Service == "" {
 		if a.Index < c.learn.front.index || a.Index == f.cut.index && a.Hash != f.cut.hash {
 			c.startOver(now) // what was kept does not follow on it
 			return
@@ -265,8 +287,12 @@ func (c *Core) takeChunk(now clock.Time, body []byte) {
 		f.builder = NewBuilder()
 		f.of = wire.ClusterChunk{Index: a.Index, Hash: a.Hash, Entries: a.Entries, Digest: a.Digest}
 	}
+	if a.Service != "" {
+		c.takeService(now, &a)
+		return
+	}
 	switch {
-	case a.Index != f.of.Index || a.Hash != f.of.Hash || a.Entries != f.of.Entries || a.Digest != f.of.Digest,
+	case f.built != nil, a.Index != f.of.Index || a.Hash != f.of.Hash || a.Entries != f.of.Entries || a.Digest != f.of.Digest,
 		a.Part != f.part || a.From != f.from || !a.End && a.Next <= a.From || a.Last && !a.End,
 		a.CRC != wire.PartChecksum(a.Data):
 		c.stats.Ignored++
@@ -283,7 +309,14 @@ func (c *Core) takeChunk(now clock.Time, body []byte) {
 	if a.End {
 		f.part, f.from = f.part+1, 0
 	}
-	if !a.Last {
+	if c.lacks(now, f.builder.state) {
+		return
+	}
+	if !a.End || f.builder.Parts() == 0 || int(f.part) < f.builder.Parts() {
+		if a.Last {
+			c.stats.Ignored++
+			c.startOver(now)
+		}
 		return
 	}
 	s, err := f.builder.State(f.of.Digest)
@@ -292,9 +325,83 @@ func (c *Core) takeChunk(now clock.Time, body []byte) {
 		c.startOver(now)
 		return
 	}
+	f.built, f.builder, f.place, f.from = s, nil, 0, 0
+	f.parts = make([][]byte, len(s.services.list))
+	c.nextService(now)
+}
+
+// lacks ends a transfer of a state in which a service is in force that this member does not have. It is false where none is, or
+// where this member only watches.
+func (c *Core) lacks(now clock.Time, s *State) bool {
+	if s == nil || c.cfg.Observer {
+		return false
+	}
+	for _, h := range s.services.list {
+		if !slices.ContainsFunc(c.cfg.Services, func(o Service) bool { return o.Name == h.name }) {
+			c.fetch.forget()
+			c.pauseTransfer()
+			c.unsupported(now, fmt.Sprintf("service %q is in force in the cluster, and this member does not have it", h.name))
+			return true
+		}
+	}
+	return false
+}
+
+// nextService goes on with the next service that this member has; with none the state is complete.
+func (c *Core) nextService(now clock.Time) {
+	f := &c.fetch
+	list := f.built.services.list
+	for f.place < len(list) && !slices.ContainsFunc(c.cfg.Services, func(o Service) bool { return o.Name == list[f.place].name }) {
+		f.place++
+	}
+	f.from, f.sum, f.summed, f.begun = 0, 0, 0, false
+	if f.place < len(list) {
+		return
+	}
+	s, parts := f.built, f.parts
 	f.forget()
 	f.asking = false
-	c.restored(now, s)
+	c.beginRestore(now, s, parts)
+}
+
+// takeService takes a range of a service's part.
+func (c *Core) takeService(now clock.Time, a *wire.ClusterChunk) {
+	f := &c.fetch
+	if f.built == nil || a.Index != f.of.Index || a.Hash != f.of.Hash || a.CRC != wire.PartChecksum(a.Data) {
+		c.stats.Ignored++
+		c.askNext(now)
+		return
+	}
+	h := f.built.services.list[f.place]
+	switch {
+	case a.Service < h.name && a.Service != "":
+		return // one that this member passes over
+	case !a.End && len(a.Data) == 0 && a.Service == h.name:
+		return // it is being made
+	case !f.begun:
+		f.size, f.hash, f.begun = a.Entries, a.Digest, true
+	}
+	end := a.From + uint64(len(a.Data))
+	if a.Service != h.name || a.From != f.from || a.Next != end || a.Entries != f.size || a.Digest != f.hash || end > f.size || a.End != (end == f.size) {
+		c.stats.Ignored++
+		c.startOver(now) // of another state, though the cut is the same
+		return
+	}
+	b := append(f.parts[f.place], a.Data...)
+	for ; len(b)-f.summed > sumBlock; f.summed += sumBlock {
+		f.sum = trie.Digest(f.sum, b[f.summed:f.summed+sumBlock])
+	}
+	f.parts[f.place], f.from = b, end
+	if !a.End {
+		return
+	}
+	if trie.Digest(f.sum, b[f.summed:]) != f.hash {
+		c.stats.Ignored++
+		c.startOver(now)
+		return
+	}
+	f.place++
+	c.nextService(now)
 }
 
 // takeRecent takes operations that follow on the replica.
@@ -348,6 +455,10 @@ func (c *Core) workSteps(now clock.Time) {
 		cost += len(s.batch) + stepBytes
 		c.learn.partial = true
 		c.apply(now, &s)
+		if c.lacks(now, c.state) {
+			c.replace(now, nil)
+			return
+		}
 		if c.state.Index() != s.index || c.state.Hash() != s.hash {
 			c.stats.HashMismatches++
 			c.warn(now, Warn, f.provider(), "operations that it sent do not lead to where it said: the replica is dropped, and the state is fetched")

@@ -15,6 +15,7 @@ const (
 	MaxTerm           = 86400e9         // ns of a TTL or a lease
 	MaxTransfer       = 17 << 20        // bytes of a Transfer
 	MaxCluster        = 16<<20 + 64<<10 // bytes of a ClusterMessage
+	MaxServices       = 16              // of one member
 )
 
 // ClusterFill is recent history, from the operation after Index and Hash on.
@@ -41,6 +42,12 @@ type ClusterClaim struct{ Ring RingID }
 // ClusterSynced says how far the transmitter's disk is.
 type ClusterSynced struct{ Epoch, Index, Hash uint64 }
 
+// ClusterCompared says what the services of a replica have answered up to Index: of an OpAnswers, or of an establishment.
+type ClusterCompared struct {
+	Epoch, Index, Hash uint64
+	Answers            []uint64 // of each service in force, in ascending order of name; at most MaxServices
+}
+
 // ClusterForce is an operator's word that makes the members that are connected the primary.
 type ClusterForce struct{ Ring RingID }
 
@@ -56,6 +63,7 @@ type ClusterFetch struct {
 	Part        uint32 // as of Cut.Part
 	From        uint64 // place in the part, in the trie's order
 	Index, Hash uint64 // of the cut that is continued, or of the learner's replica; 0: any cut
+	Service     string // whose part it is, and From its offset in bytes; empty: Part is of the maps
 }
 
 // ClusterChunk answers with a range of the state at a cut.
@@ -73,6 +81,9 @@ type ClusterChunk struct {
 	Count           uint32 // entries in Data
 	CRC             uint32 // PartChecksum of Data; ParseClusterPart does not compare it
 	Data            []byte // lent with the message
+	// Service is whose part it is; empty: of the maps. From and Next are offsets in it then, Entries is how many bytes it
+	// has, and Digest is their hash.
+	Service string
 }
 
 // ClusterRecent answers with operations, and openings, up to the cut.
@@ -91,10 +102,10 @@ type ClusterRecent struct {
 func (m *ClusterState) code(c *coder) {
 	c.ring(1, &m.Ring)
 	self := OpeningMember{Seat: m.Seat, Name: m.Name, Started: m.Started, Weight: m.Weight, Guard: m.Guard,
-		RulesMin: m.RulesMin, RulesMax: m.RulesMax, Disk: m.Disk, Observer: m.Observer}
+		RulesMin: m.RulesMin, RulesMax: m.RulesMax, Disk: m.Disk, Observer: m.Observer, Services: m.Services}
 	nest(c, 2, &self)
 	m.Seat, m.Name, m.Started, m.Weight, m.Guard = self.Seat, self.Name, self.Started, self.Weight, self.Guard
-	m.RulesMin, m.RulesMax, m.Disk, m.Observer = self.RulesMin, self.RulesMax, self.Disk, self.Observer
+	m.RulesMin, m.RulesMax, m.Disk, m.Observer, m.Services = self.RulesMin, self.RulesMax, self.Disk, self.Observer, self.Services
 	c.fixed64(3, &m.Wall)
 	nestOptional(c, 4, &m.Last)
 	nestList(c, 5, &m.Tried, MaxTried)
@@ -120,6 +131,7 @@ func (m *OpeningMember) code(c *coder) {
 	c.fixed32(7, &m.RulesMin)
 	c.fixed32(8, &m.RulesMax)
 	c.flags(9, &m.Disk, &m.Observer, &m.Current)
+	c.texts(10, &m.Services, MaxServices)
 	c.bound(m.RulesMin <= m.RulesMax && len(m.Name) <= MaxName)
 }
 
@@ -185,6 +197,13 @@ func (m *ClusterSynced) code(c *coder) {
 	c.fixed64(3, &m.Hash)
 }
 
+func (m *ClusterCompared) code(c *coder) {
+	c.fixed64(1, &m.Epoch)
+	c.fixed64(2, &m.Index)
+	c.fixed64(3, &m.Hash)
+	packed(c, 4, &m.Answers, 8, binary.LittleEndian.AppendUint64, getUint64)
+}
+
 func (m *ClusterForce) code(c *coder) { c.ring(1, &m.Ring) }
 
 func (m *ClusterFetch) code(c *coder) {
@@ -197,6 +216,8 @@ func (m *ClusterFetch) code(c *coder) {
 	c.fixed64(7, &m.From)
 	c.fixed64(8, &m.Index)
 	c.fixed64(9, &m.Hash)
+	c.text(10, &m.Service)
+	c.bound(len(m.Service) <= MaxName)
 }
 
 func (m *ClusterChunk) code(c *coder) {
@@ -214,6 +235,8 @@ func (m *ClusterChunk) code(c *coder) {
 	c.fixed32(12, &m.Count)
 	c.fixed32(13, &m.CRC)
 	c.optionalBytes(14, &m.Data)
+	c.text(15, &m.Service)
+	c.bound(len(m.Service) <= MaxName)
 }
 
 func (m *ClusterRecent) code(c *coder) {
@@ -232,6 +255,8 @@ const voterLen = 16 + 8 + 8 + 1
 
 func putSeat(dst []byte, s Seat) []byte { return append(dst, s[:]...) }
 func getSeat(b []byte) (Seat, bool)     { return Seat(b), true }
+
+func getUint64(b []byte) (uint64, bool) { return binary.LittleEndian.Uint64(b), true }
 
 func putVoter(dst []byte, v Voter) []byte {
 	dst = binary.LittleEndian.AppendUint64(append(dst, v.Seat[:]...), v.Name)

@@ -71,6 +71,14 @@ var clusterVectors = []struct {
 	{"cluster-claim", &ClusterClaim{Ring: testRing}},
 	{"cluster-synced", &ClusterSynced{Epoch: 3, Index: 70000, Hash: 0x0123456789ABCDEF}},
 	{"cluster-force", &ClusterForce{Ring: testRing}},
+	{"cluster-state-services", &ClusterState{Ring: testRing, Seat: Seat{9}, RulesMin: 1, RulesMax: 2, Services: []string{"held", "reservations"}}},
+	{"cluster-compared", &ClusterCompared{Epoch: 3, Index: 70000, Hash: 0x0123456789ABCDEF, Answers: []uint64{0xFEDCBA9876543210, 7}}},
+	{"cluster-batch-services", &plainBatch{1700000007e6, []ClusterOp{
+		{Kind: OpService, Key: []byte("reservations"), Value: []byte("take 3")},
+		{Kind: OpTick, Key: []byte("reservations"), Expires: 1700000007e9},
+		{Kind: OpAnswers},
+		{Kind: OpServe, Key: []byte("reservations")},
+	}}},
 	{"cluster-batch", &plainBatch{1700000005e6, []ClusterOp{
 		{Kind: OpPut, Map: []byte("prices"), Key: []byte("EURUSD"), Value: []byte("1.0842")},
 		{Kind: OpPut, Map: []byte("prices"), Key: []byte("GBPUSD"), Value: []byte("1.2633"), Compare: true, Version: 70000}, // the map is left out
@@ -98,6 +106,8 @@ var clusterVectors = []struct {
 	{"transfer-chunk", &ClusterChunk{Number: 12, Chain: testChain, Epoch: 3, Part: 1, From: 1 << 60, Next: 1<<60 + 77, Index: 70000, Hash: 9, Entries: 1000000, Digest: 5, Count: 2, CRC: 0xE3069283, Data: []byte("123456789")}},
 	{"transfer-chunk-last", &ClusterChunk{Number: 13, Chain: testChain, Epoch: 3, End: true, Last: true, Index: 70000, Hash: 9}},
 	{"transfer-chunk-gone", &ClusterChunk{Number: 14, Chain: testChain, Epoch: 3, Gone: true}},
+	{"transfer-fetch-service", &ClusterFetch{Number: 15, Chain: testChain, Epoch: 3, Most: 8, From: 65536, Index: 70000, Hash: 9, Service: "held"}},
+	{"transfer-chunk-service", &ClusterChunk{Number: 15, Chain: testChain, Epoch: 3, End: true, From: 65536, Next: 65545, Index: 70000, Hash: 9, Entries: 65545, Digest: 5, CRC: 0xE3069283, Data: []byte("123456789"), Service: "held"}},
 	{"transfer-recent", &ClusterRecent{Number: 11, Chain: testChain, Epoch: 3, Last: true, Index: 70000, Hash: 9, Entries: testEntry}},
 	{"transfer-recent-gone", &ClusterRecent{Number: 11, Chain: testChain, Epoch: 3, Gone: true, Index: 70000, Hash: 9}},
 }
@@ -117,6 +127,8 @@ func appendClusterAny(m any) []byte {
 		return AppendCluster(nil, KindSynced, m)
 	case *ClusterForce:
 		return AppendCluster(nil, KindForce, m)
+	case *ClusterCompared:
+		return AppendCluster(nil, KindCompared, m)
 	case *ClusterFetch:
 		return AppendTransfer(nil, KindFetch, m)
 	case *ClusterChunk:
@@ -173,6 +185,9 @@ func parseClusterAny(b []byte, transfer bool) (m any, err error) {
 		return m, ParseClusterPart(body, m)
 	case KindSynced:
 		m := new(ClusterSynced)
+		return m, ParseClusterPart(body, m)
+	case KindCompared:
+		m := new(ClusterCompared)
 		return m, ParseClusterPart(body, m)
 	}
 	m2 := new(ClusterForce)
@@ -245,6 +260,19 @@ var clusterBounds = map[protoreflect.Name]func(v protoreflect.Value) bool{
 	"seats":   func(v protoreflect.Value) bool { return len(v.Bytes())%16 == 0 && len(v.Bytes()) <= 16*16 },
 	"voters":  areVoters,
 	"certain": areVoters,
+	"answers": func(v protoreflect.Value) bool { return len(v.Bytes())%8 == 0 && len(v.Bytes()) <= 16*8 },
+	"service": func(v protoreflect.Value) bool { return len(v.String()) <= 255 },
+	"services": func(v protoreflect.Value) bool {
+		last := ""
+		for i := range v.List().Len() {
+			s := v.List().Get(i).String()
+			if s <= last || len(s) > 255 {
+				return false
+			}
+			last = s
+		}
+		return v.List().Len() <= 16
+	},
 	"name":    func(v protoreflect.Value) bool { return len(v.String()) <= 255 },
 	"map":     func(v protoreflect.Value) bool { s, is := v.Interface().(string); return !is || len(s) <= 255 },
 	"key":     func(v protoreflect.Value) bool { return len(v.Bytes()) <= 4096 },

@@ -16,6 +16,8 @@ const (
 	KindSynced ClusterKind = 4
 	KindBatch  ClusterKind = 5
 	KindForce  ClusterKind = 6
+
+	KindCompared ClusterKind = 7
 )
 
 // TransferKind is which message a Transfer is. Its value is the field's number.
@@ -33,7 +35,7 @@ const (
 type clusterPart interface{ code(*coder) }
 
 // AppendCluster appends a ClusterMessage with m, which is one of *ClusterState, *ClusterFill, *ClusterClaim,
-// *ClusterSynced and *ClusterForce: kind says which. It checks nothing.
+// *ClusterSynced, *ClusterForce and *ClusterCompared: kind says which. It checks nothing.
 func AppendCluster(dst []byte, kind ClusterKind, m clusterPart) []byte {
 	return appendPart(dst, byte(kind), m)
 }
@@ -66,7 +68,7 @@ func ParseCluster(b []byte) (kind ClusterKind, body []byte, err error) {
 	if len(b) > MaxCluster {
 		return 0, nil, ErrRange
 	}
-	k, body, err := splitOne(b, byte(KindForce))
+	k, body, err := splitOne(b, byte(KindCompared))
 	return ClusterKind(k), body, err
 }
 
@@ -240,6 +242,23 @@ func (c *coder) text(n byte, v *string) {
 			c.err = ErrMalformed
 		}
 		*v = string(c.s.bytes)
+	}
+}
+
+// texts is a list of at most so many texts of 1 to MaxName bytes, ascending.
+func (c *coder) texts(n byte, list *[]string, most int) {
+	if !c.reading {
+		for i := range *list {
+			c.text(n, &(*list)[i])
+		}
+	} else if c.is(n, typeBytes, false) {
+		if !validText(c.s.bytes) {
+			c.err = ErrMalformed
+		} else if k := len(*list); k == most || len(c.s.bytes) == 0 || len(c.s.bytes) > MaxName || k > 0 && (*list)[k-1] >= string(c.s.bytes) {
+			c.err = ErrRange
+		} else {
+			*list = append(*list, string(c.s.bytes))
+		}
 	}
 }
 

@@ -21,6 +21,10 @@ const (
 	OpSweep       OpKind = 12
 	OpWeight      OpKind = 13
 	OpRules       OpKind = 14
+	OpService     OpKind = 15 // Value is an operation of the service that Key names
+	OpTick        OpKind = 16 // Expires is the time for the service that Key names
+	OpAnswers     OpKind = 17 // what the services have answered so far is compared
+	OpServe       OpKind = 18 // the service that Key names is in force from here on
 )
 
 // Mapped reports whether an operation of this kind is about a key of a map.
@@ -42,7 +46,7 @@ type ClusterOp struct {
 	Token        uint64
 	Request      uint64 // the proposer's number of the call
 	TTL, Lease   int64  // ns, 0..MaxTerm
-	Expires      int64  // ns since 1970, for information
+	Expires      int64  // ns since 1970: for information; of a tick, the leader's wall clock
 	Member       MemberID
 	Seat         Seat
 	Weight       int64

@@ -67,6 +67,8 @@ type ClusterState struct {
 	MaxValue           uint32 // bytes: its Config.MaxMessageSize, at most 16 MiB
 	StateLimit         uint64 // bytes
 
+	Services []string // that it has, ascending
+
 	Disk     bool
 	Observer bool
 	Forced   bool // sent for a Force
@@ -96,5 +98,6 @@ type OpeningMember struct {
 	RulesMin, RulesMax uint32
 	Disk               bool
 	Observer           bool
-	Current            bool // its replica is one that the primary begins with
+	Services           []string // that it has, ascending
+	Current            bool     // its replica is one that the primary begins with
 }

@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -22,6 +23,8 @@ type ClusterConfig struct {
 	Replica *Replica
 	Disk    *store.Store // nil: memory only. It is open, Core has what it holds; its owner closes it after the run
 
+	Finish func() // what works for services is to end
+
 	Warn func(w *cluster.Warning)     // on the first engine's thread; lent
 	Slow func(watcher, prefix string) // a watcher was overrun; on its goroutine
 }
@@ -31,7 +34,8 @@ type Cluster struct {
 	run   *Run
 	cfg   *ClusterConfig
 	calls member.ClusterCalls
-	quit  chan struct{} // closed at the end: watchers end
+	quit  chan struct{}  // closed at the end: watchers end
+	work  sync.WaitGroup // in the background
 
 	until    atomic.Int64 // the time up to which this member may believe what follows, and in its locks
 	primary  atomic.Bool
@@ -53,6 +57,7 @@ func newCluster(r *Run, cfg *ClusterConfig, m *member.Config) *Cluster {
 	c.master.Store(new(wire.MemberID))
 	ring, core := cfg.Ring, cfg.Core
 	core.Sink, ring.Core = c, &core
+	core.Background = c.background
 	if cfg.Disk != nil {
 		core.Store = cfg.Disk
 	}
@@ -64,6 +69,14 @@ func newCluster(r *Run, cfg *ClusterConfig, m *member.Config) *Cluster {
 		}
 	}
 	return c
+}
+
+// background implements cluster.Config.Background.
+func (c *Cluster) background(work func(), then func(now clock.Time)) {
+	c.work.Go(func() {
+		work()
+		c.run.engine.Post(func() { then(c.run.Now()) })
+	})
 }
 
 func (c *Cluster) core() *cluster.Core { return c.run.member.Replica() }
@@ -130,6 +143,8 @@ func (c *Cluster) End() {
 	if c != nil {
 		c.until.Store(0)
 		c.replica.end(c)
+		c.cfg.Finish()
+		c.work.Wait()
 	}
 }
 

@@ -2721,6 +2721,7 @@ type ClusterMessage struct {
 	Synced        *ClusterSynced         `protobuf:"bytes,4,opt,name=synced,proto3,oneof" json:"synced,omitempty"`
 	Batch         *ClusterBatch          `protobuf:"bytes,5,opt,name=batch,proto3,oneof" json:"batch,omitempty"`
 	Force         *ClusterForce          `protobuf:"bytes,6,opt,name=force,proto3,oneof" json:"force,omitempty"`
+	Compared      *ClusterCompared       `protobuf:"bytes,7,opt,name=compared,proto3,oneof" json:"compared,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2797,6 +2798,13 @@ func (x *ClusterMessage) GetForce() *ClusterForce {
 	return nil
 }
 
+func (x *ClusterMessage) GetCompared() *ClusterCompared {
+	if x != nil {
+		return x.Compared
+	}
+	return nil
+}
+
 // ClusterBatch is operations of one member, in order.
 type ClusterBatch struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2853,21 +2861,21 @@ func (x *ClusterBatch) GetOps() []*ClusterOp {
 // ClusterOp is one operation. Which fields it needs, and what they mean there, is its kind's matter.
 //
 // Its head: bits 0 to 7 kind (1 put, 2 delete, 3 lock, 4 unlock, 5 extend, 6 cancel, 7 expire, 8 expire entry,
-// 9 release, 10 ready, 11 exit, 12 sweep, 13 weight, 14 rules), bit 8 compare, bit 9 with a token, bit 10 remove
+// 9 release, 10 ready, 11 exit, 12 sweep, 13 weight, 14 rules, 15 service, 16 tick, 17 answers, 18 serve), bit 8 compare, bit 9 with a token, bit 10 remove
 // on exit, bit 11 try, bit 12 keep on exit.
 type ClusterOp struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Head  *uint32                `protobuf:"fixed32,1,opt,name=head,proto3,oneof" json:"head,omitempty"` // required; see above
 	// Of the kinds 1 to 9. Absent: that of the last operation of these kinds before it in this batch.
 	Map           *string `protobuf:"bytes,2,opt,name=map,proto3,oneof" json:"map,omitempty"`
-	Key           []byte  `protobuf:"bytes,3,opt,name=key,proto3,oneof" json:"key,omitempty"` // absent: empty; so are all below, or zero
+	Key           []byte  `protobuf:"bytes,3,opt,name=key,proto3,oneof" json:"key,omitempty"` // of the kinds 15, 16 and 18: the service's name. Absent: empty; so are all below, or zero
 	Value         []byte  `protobuf:"bytes,4,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	Version       *uint64 `protobuf:"fixed64,5,opt,name=version,proto3,oneof" json:"version,omitempty"` // index of the operation that wrote the entry, or renewed the lock
 	Token         *uint64 `protobuf:"fixed64,6,opt,name=token,proto3,oneof" json:"token,omitempty"`
 	Request       *uint64 `protobuf:"fixed64,7,opt,name=request,proto3,oneof" json:"request,omitempty"`  // the proposer's number of the call
 	Ttl           *uint64 `protobuf:"fixed64,8,opt,name=ttl,proto3,oneof" json:"ttl,omitempty"`          // ns, at most a day
 	Lease         *uint64 `protobuf:"fixed64,9,opt,name=lease,proto3,oneof" json:"lease,omitempty"`      // ns, at most a day
-	Expires       *uint64 `protobuf:"fixed64,10,opt,name=expires,proto3,oneof" json:"expires,omitempty"` // ns since 1970, for information
+	Expires       *uint64 `protobuf:"fixed64,10,opt,name=expires,proto3,oneof" json:"expires,omitempty"` // ns since 1970: for information; of a tick, the leader's wall clock
 	Member        []byte  `protobuf:"bytes,11,opt,name=member,proto3,oneof" json:"member,omitempty"`     // 16 bytes: that the operation is about
 	Seat          []byte  `protobuf:"bytes,12,opt,name=seat,proto3,oneof" json:"seat,omitempty"`         // 16 bytes
 	Weight        *uint64 `protobuf:"fixed64,13,opt,name=weight,proto3,oneof" json:"weight,omitempty"`   // signed
@@ -3173,6 +3181,7 @@ type ClusterMember struct {
 	RulesMin      *uint32                `protobuf:"fixed32,7,opt,name=rules_min,json=rulesMin,proto3,oneof" json:"rules_min,omitempty"` // required
 	RulesMax      *uint32                `protobuf:"fixed32,8,opt,name=rules_max,json=rulesMax,proto3,oneof" json:"rules_max,omitempty"` // required; rules_min or more
 	Flags         *uint32                `protobuf:"fixed32,9,opt,name=flags,proto3,oneof" json:"flags,omitempty"`                       // required; bit 0 has a disk, bit 1 observer, bit 2 current (of an opening)
+	Services      []string               `protobuf:"bytes,10,rep,name=services,proto3" json:"services,omitempty"`                        // at most 16: that it has, ascending, 1 to 255 bytes each
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3268,6 +3277,13 @@ func (x *ClusterMember) GetFlags() uint32 {
 		return *x.Flags
 	}
 	return 0
+}
+
+func (x *ClusterMember) GetServices() []string {
+	if x != nil {
+		return x.Services
+	}
+	return nil
 }
 
 // ClusterPrimary names a primary component and its voters.
@@ -3880,6 +3896,75 @@ func (x *ClusterSynced) GetHash() uint64 {
 	return 0
 }
 
+// ClusterCompared says what the services of a replica have answered up to an operation of kind answers, or an establishment.
+type ClusterCompared struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epoch         *uint64                `protobuf:"fixed64,1,opt,name=epoch,proto3,oneof" json:"epoch,omitempty"`   // required
+	Index         *uint64                `protobuf:"fixed64,2,opt,name=index,proto3,oneof" json:"index,omitempty"`   // required; of that operation
+	Hash          *uint64                `protobuf:"fixed64,3,opt,name=hash,proto3,oneof" json:"hash,omitempty"`     // required; of the history up to there
+	Answers       []byte                 `protobuf:"bytes,4,opt,name=answers,proto3,oneof" json:"answers,omitempty"` // required; 8 bytes each, little-endian, at most 16: hash of the answers of each service
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterCompared) Reset() {
+	*x = ClusterCompared{}
+	mi := &file_blaze_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterCompared) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterCompared) ProtoMessage() {}
+
+func (x *ClusterCompared) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterCompared.ProtoReflect.Descriptor instead.
+func (*ClusterCompared) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *ClusterCompared) GetEpoch() uint64 {
+	if x != nil && x.Epoch != nil {
+		return *x.Epoch
+	}
+	return 0
+}
+
+func (x *ClusterCompared) GetIndex() uint64 {
+	if x != nil && x.Index != nil {
+		return *x.Index
+	}
+	return 0
+}
+
+func (x *ClusterCompared) GetHash() uint64 {
+	if x != nil && x.Hash != nil {
+		return *x.Hash
+	}
+	return 0
+}
+
+func (x *ClusterCompared) GetAnswers() []byte {
+	if x != nil {
+		return x.Answers
+	}
+	return nil
+}
+
 // ClusterForce is an operator's word that makes the members that are connected the primary.
 type ClusterForce struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3890,7 +3975,7 @@ type ClusterForce struct {
 
 func (x *ClusterForce) Reset() {
 	*x = ClusterForce{}
-	mi := &file_blaze_proto_msgTypes[42]
+	mi := &file_blaze_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3902,7 +3987,7 @@ func (x *ClusterForce) String() string {
 func (*ClusterForce) ProtoMessage() {}
 
 func (x *ClusterForce) ProtoReflect() protoreflect.Message {
-	mi := &file_blaze_proto_msgTypes[42]
+	mi := &file_blaze_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3915,7 +4000,7 @@ func (x *ClusterForce) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterForce.ProtoReflect.Descriptor instead.
 func (*ClusterForce) Descriptor() ([]byte, []int) {
-	return file_blaze_proto_rawDescGZIP(), []int{42}
+	return file_blaze_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ClusterForce) GetRing() []byte {
@@ -3937,7 +4022,7 @@ type Transfer struct {
 
 func (x *Transfer) Reset() {
 	*x = Transfer{}
-	mi := &file_blaze_proto_msgTypes[43]
+	mi := &file_blaze_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3949,7 +4034,7 @@ func (x *Transfer) String() string {
 func (*Transfer) ProtoMessage() {}
 
 func (x *Transfer) ProtoReflect() protoreflect.Message {
-	mi := &file_blaze_proto_msgTypes[43]
+	mi := &file_blaze_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3962,7 +4047,7 @@ func (x *Transfer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transfer.ProtoReflect.Descriptor instead.
 func (*Transfer) Descriptor() ([]byte, []int) {
-	return file_blaze_proto_rawDescGZIP(), []int{43}
+	return file_blaze_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Transfer) GetFetch() *ClusterFetch {
@@ -3993,22 +4078,23 @@ func (x *Transfer) GetRecent() *ClusterRecent {
 // is made now.
 type ClusterFetch struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Number        *uint64                `protobuf:"fixed64,1,opt,name=number,proto3,oneof" json:"number,omitempty"` // required; of the question; the answers return it
-	Chain         []byte                 `protobuf:"bytes,2,opt,name=chain,proto3,oneof" json:"chain,omitempty"`     // required; 32 bytes
-	Epoch         *uint64                `protobuf:"fixed64,3,opt,name=epoch,proto3,oneof" json:"epoch,omitempty"`   // required; of the primary that the learner follows
-	Flags         *uint32                `protobuf:"fixed32,4,opt,name=flags,proto3,oneof" json:"flags,omitempty"`   // required; see above
-	Most          *uint32                `protobuf:"fixed32,5,opt,name=most,proto3,oneof" json:"most,omitempty"`     // required; answers to this number, those that came before included
-	Part          *uint32                `protobuf:"fixed32,6,opt,name=part,proto3,oneof" json:"part,omitempty"`     // required; 0: what is in no map; else 1 + its place among the maps of part 0
-	From          *uint64                `protobuf:"fixed64,7,opt,name=from,proto3,oneof" json:"from,omitempty"`     // required; place in the part, in the trie's order
-	Index         *uint64                `protobuf:"fixed64,8,opt,name=index,proto3,oneof" json:"index,omitempty"`   // required; of the cut that is continued, or of the learner's replica; 0: any cut
-	Hash          *uint64                `protobuf:"fixed64,9,opt,name=hash,proto3,oneof" json:"hash,omitempty"`     // required; of the history up to there
+	Number        *uint64                `protobuf:"fixed64,1,opt,name=number,proto3,oneof" json:"number,omitempty"`  // required; of the question; the answers return it
+	Chain         []byte                 `protobuf:"bytes,2,opt,name=chain,proto3,oneof" json:"chain,omitempty"`      // required; 32 bytes
+	Epoch         *uint64                `protobuf:"fixed64,3,opt,name=epoch,proto3,oneof" json:"epoch,omitempty"`    // required; of the primary that the learner follows
+	Flags         *uint32                `protobuf:"fixed32,4,opt,name=flags,proto3,oneof" json:"flags,omitempty"`    // required; see above
+	Most          *uint32                `protobuf:"fixed32,5,opt,name=most,proto3,oneof" json:"most,omitempty"`      // required; answers to this number, those that came before included
+	Part          *uint32                `protobuf:"fixed32,6,opt,name=part,proto3,oneof" json:"part,omitempty"`      // required; 0: what is in no map; else 1 + its place among the maps of part 0
+	From          *uint64                `protobuf:"fixed64,7,opt,name=from,proto3,oneof" json:"from,omitempty"`      // required; place in the part, in the trie's order; of a service, the offset in bytes
+	Index         *uint64                `protobuf:"fixed64,8,opt,name=index,proto3,oneof" json:"index,omitempty"`    // required; of the cut that is continued, or of the learner's replica; 0: any cut
+	Hash          *uint64                `protobuf:"fixed64,9,opt,name=hash,proto3,oneof" json:"hash,omitempty"`      // required; of the history up to there
+	Service       *string                `protobuf:"bytes,10,opt,name=service,proto3,oneof" json:"service,omitempty"` // the part of the service of this name, and part means nothing; absent: of the maps
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ClusterFetch) Reset() {
 	*x = ClusterFetch{}
-	mi := &file_blaze_proto_msgTypes[44]
+	mi := &file_blaze_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4020,7 +4106,7 @@ func (x *ClusterFetch) String() string {
 func (*ClusterFetch) ProtoMessage() {}
 
 func (x *ClusterFetch) ProtoReflect() protoreflect.Message {
-	mi := &file_blaze_proto_msgTypes[44]
+	mi := &file_blaze_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4033,7 +4119,7 @@ func (x *ClusterFetch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterFetch.ProtoReflect.Descriptor instead.
 func (*ClusterFetch) Descriptor() ([]byte, []int) {
-	return file_blaze_proto_rawDescGZIP(), []int{44}
+	return file_blaze_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ClusterFetch) GetNumber() uint64 {
@@ -4099,30 +4185,40 @@ func (x *ClusterFetch) GetHash() uint64 {
 	return 0
 }
 
+func (x *ClusterFetch) GetService() string {
+	if x != nil && x.Service != nil {
+		return *x.Service
+	}
+	return ""
+}
+
 // ClusterChunk answers with a range of the state at a cut.
 type ClusterChunk struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Number        *uint64                `protobuf:"fixed64,1,opt,name=number,proto3,oneof" json:"number,omitempty"`    // required; of the question
-	Chain         []byte                 `protobuf:"bytes,2,opt,name=chain,proto3,oneof" json:"chain,omitempty"`        // required; 32 bytes
-	Epoch         *uint64                `protobuf:"fixed64,3,opt,name=epoch,proto3,oneof" json:"epoch,omitempty"`      // required
-	Flags         *uint32                `protobuf:"fixed32,4,opt,name=flags,proto3,oneof" json:"flags,omitempty"`      // required; bit 0: the end of the part, bit 1: and of the state, bit 2: there is no such cut here
-	Part          *uint32                `protobuf:"fixed32,5,opt,name=part,proto3,oneof" json:"part,omitempty"`        // required
-	From          *uint64                `protobuf:"fixed64,6,opt,name=from,proto3,oneof" json:"from,omitempty"`        // required
-	Next          *uint64                `protobuf:"fixed64,7,opt,name=next,proto3,oneof" json:"next,omitempty"`        // required; where the next chunk of the part begins
-	Index         *uint64                `protobuf:"fixed64,8,opt,name=index,proto3,oneof" json:"index,omitempty"`      // required; of the cut
-	Hash          *uint64                `protobuf:"fixed64,9,opt,name=hash,proto3,oneof" json:"hash,omitempty"`        // required; of the history up to the cut
-	Entries       *uint64                `protobuf:"fixed64,10,opt,name=entries,proto3,oneof" json:"entries,omitempty"` // required; in all maps at the cut
-	Digest        *uint64                `protobuf:"fixed64,11,opt,name=digest,proto3,oneof" json:"digest,omitempty"`   // required; of the state at the cut
-	Count         *uint32                `protobuf:"fixed32,12,opt,name=count,proto3,oneof" json:"count,omitempty"`     // required; entries in data
-	Crc32C        *uint32                `protobuf:"fixed32,13,opt,name=crc32c,proto3,oneof" json:"crc32c,omitempty"`   // required; CRC-32C of data
-	Data          []byte                 `protobuf:"bytes,14,opt,name=data,proto3,oneof" json:"data,omitempty"`         // absent: empty
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Number  *uint64                `protobuf:"fixed64,1,opt,name=number,proto3,oneof" json:"number,omitempty"`    // required; of the question
+	Chain   []byte                 `protobuf:"bytes,2,opt,name=chain,proto3,oneof" json:"chain,omitempty"`        // required; 32 bytes
+	Epoch   *uint64                `protobuf:"fixed64,3,opt,name=epoch,proto3,oneof" json:"epoch,omitempty"`      // required
+	Flags   *uint32                `protobuf:"fixed32,4,opt,name=flags,proto3,oneof" json:"flags,omitempty"`      // required; bit 0: the end of the part, bit 1: and of the state, bit 2: there is no such cut here
+	Part    *uint32                `protobuf:"fixed32,5,opt,name=part,proto3,oneof" json:"part,omitempty"`        // required
+	From    *uint64                `protobuf:"fixed64,6,opt,name=from,proto3,oneof" json:"from,omitempty"`        // required
+	Next    *uint64                `protobuf:"fixed64,7,opt,name=next,proto3,oneof" json:"next,omitempty"`        // required; where the next chunk of the part begins
+	Index   *uint64                `protobuf:"fixed64,8,opt,name=index,proto3,oneof" json:"index,omitempty"`      // required; of the cut
+	Hash    *uint64                `protobuf:"fixed64,9,opt,name=hash,proto3,oneof" json:"hash,omitempty"`        // required; of the history up to the cut
+	Entries *uint64                `protobuf:"fixed64,10,opt,name=entries,proto3,oneof" json:"entries,omitempty"` // required; in all maps at the cut
+	Digest  *uint64                `protobuf:"fixed64,11,opt,name=digest,proto3,oneof" json:"digest,omitempty"`   // required; of the state at the cut
+	Count   *uint32                `protobuf:"fixed32,12,opt,name=count,proto3,oneof" json:"count,omitempty"`     // required; entries in data
+	Crc32C  *uint32                `protobuf:"fixed32,13,opt,name=crc32c,proto3,oneof" json:"crc32c,omitempty"`   // required; CRC-32C of data
+	Data    []byte                 `protobuf:"bytes,14,opt,name=data,proto3,oneof" json:"data,omitempty"`         // absent: empty
+	// As in the fetch. Then from and next are offsets, entries is the bytes of all of its part, digest is their hash, and
+	// part and count mean nothing.
+	Service       *string `protobuf:"bytes,15,opt,name=service,proto3,oneof" json:"service,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ClusterChunk) Reset() {
 	*x = ClusterChunk{}
-	mi := &file_blaze_proto_msgTypes[45]
+	mi := &file_blaze_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4134,7 +4230,7 @@ func (x *ClusterChunk) String() string {
 func (*ClusterChunk) ProtoMessage() {}
 
 func (x *ClusterChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_blaze_proto_msgTypes[45]
+	mi := &file_blaze_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4147,7 +4243,7 @@ func (x *ClusterChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterChunk.ProtoReflect.Descriptor instead.
 func (*ClusterChunk) Descriptor() ([]byte, []int) {
-	return file_blaze_proto_rawDescGZIP(), []int{45}
+	return file_blaze_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ClusterChunk) GetNumber() uint64 {
@@ -4248,6 +4344,13 @@ func (x *ClusterChunk) GetData() []byte {
 	return nil
 }
 
+func (x *ClusterChunk) GetService() string {
+	if x != nil && x.Service != nil {
+		return *x.Service
+	}
+	return ""
+}
+
 // ClusterRecent answers with operations, and openings, up to the cut.
 type ClusterRecent struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4264,7 +4367,7 @@ type ClusterRecent struct {
 
 func (x *ClusterRecent) Reset() {
 	*x = ClusterRecent{}
-	mi := &file_blaze_proto_msgTypes[46]
+	mi := &file_blaze_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4276,7 +4379,7 @@ func (x *ClusterRecent) String() string {
 func (*ClusterRecent) ProtoMessage() {}
 
 func (x *ClusterRecent) ProtoReflect() protoreflect.Message {
-	mi := &file_blaze_proto_msgTypes[46]
+	mi := &file_blaze_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4289,7 +4392,7 @@ func (x *ClusterRecent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterRecent.ProtoReflect.Descriptor instead.
 func (*ClusterRecent) Descriptor() ([]byte, []int) {
-	return file_blaze_proto_rawDescGZIP(), []int{46}
+	return file_blaze_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ClusterRecent) GetNumber() uint64 {
@@ -4359,7 +4462,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_blaze_proto_msgTypes[47]
+	mi := &file_blaze_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4371,7 +4474,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_blaze_proto_msgTypes[47]
+	mi := &file_blaze_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4384,7 +4487,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_blaze_proto_rawDescGZIP(), []int{47}
+	return file_blaze_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Message) GetEntries() map[string]*Value {
@@ -4482,7 +4585,7 @@ type JmsHeader struct {
 
 func (x *JmsHeader) Reset() {
 	*x = JmsHeader{}
-	mi := &file_blaze_proto_msgTypes[48]
+	mi := &file_blaze_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4494,7 +4597,7 @@ func (x *JmsHeader) String() string {
 func (*JmsHeader) ProtoMessage() {}
 
 func (x *JmsHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_blaze_proto_msgTypes[48]
+	mi := &file_blaze_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4507,7 +4610,7 @@ func (x *JmsHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JmsHeader.ProtoReflect.Descriptor instead.
 func (*JmsHeader) Descriptor() ([]byte, []int) {
-	return file_blaze_proto_rawDescGZIP(), []int{48}
+	return file_blaze_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *JmsHeader) GetId() []byte {
@@ -4636,7 +4739,7 @@ type JmsOperation struct {
 
 func (x *JmsOperation) Reset() {
 	*x = JmsOperation{}
-	mi := &file_blaze_proto_msgTypes[49]
+	mi := &file_blaze_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4648,7 +4751,7 @@ func (x *JmsOperation) String() string {
 func (*JmsOperation) ProtoMessage() {}
 
 func (x *JmsOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_blaze_proto_msgTypes[49]
+	mi := &file_blaze_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4661,7 +4764,7 @@ func (x *JmsOperation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JmsOperation.ProtoReflect.Descriptor instead.
 func (*JmsOperation) Descriptor() ([]byte, []int) {
-	return file_blaze_proto_rawDescGZIP(), []int{49}
+	return file_blaze_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *JmsOperation) GetKind() uint32 {
@@ -4825,7 +4928,7 @@ type JmsMessage struct {
 
 func (x *JmsMessage) Reset() {
 	*x = JmsMessage{}
-	mi := &file_blaze_proto_msgTypes[50]
+	mi := &file_blaze_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4837,7 +4940,7 @@ func (x *JmsMessage) String() string {
 func (*JmsMessage) ProtoMessage() {}
 
 func (x *JmsMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_blaze_proto_msgTypes[50]
+	mi := &file_blaze_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4850,7 +4953,7 @@ func (x *JmsMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JmsMessage.ProtoReflect.Descriptor instead.
 func (*JmsMessage) Descriptor() ([]byte, []int) {
-	return file_blaze_proto_rawDescGZIP(), []int{50}
+	return file_blaze_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *JmsMessage) GetId() []byte {
@@ -5002,7 +5105,7 @@ type JmsSettings struct {
 
 func (x *JmsSettings) Reset() {
 	*x = JmsSettings{}
-	mi := &file_blaze_proto_msgTypes[51]
+	mi := &file_blaze_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5014,7 +5117,7 @@ func (x *JmsSettings) String() string {
 func (*JmsSettings) ProtoMessage() {}
 
 func (x *JmsSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_blaze_proto_msgTypes[51]
+	mi := &file_blaze_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5027,7 +5130,7 @@ func (x *JmsSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JmsSettings.ProtoReflect.Descriptor instead.
 func (*JmsSettings) Descriptor() ([]byte, []int) {
-	return file_blaze_proto_rawDescGZIP(), []int{51}
+	return file_blaze_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *JmsSettings) GetDepth() uint64 {
@@ -5099,7 +5202,7 @@ type JmsAnswer struct {
 
 func (x *JmsAnswer) Reset() {
 	*x = JmsAnswer{}
-	mi := &file_blaze_proto_msgTypes[52]
+	mi := &file_blaze_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5111,7 +5214,7 @@ func (x *JmsAnswer) String() string {
 func (*JmsAnswer) ProtoMessage() {}
 
 func (x *JmsAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_blaze_proto_msgTypes[52]
+	mi := &file_blaze_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5124,7 +5227,7 @@ func (x *JmsAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JmsAnswer.ProtoReflect.Descriptor instead.
 func (*JmsAnswer) Descriptor() ([]byte, []int) {
-	return file_blaze_proto_rawDescGZIP(), []int{52}
+	return file_blaze_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *JmsAnswer) GetCode() uint32 {
@@ -5209,7 +5312,7 @@ type JmsQueue struct {
 
 func (x *JmsQueue) Reset() {
 	*x = JmsQueue{}
-	mi := &file_blaze_proto_msgTypes[53]
+	mi := &file_blaze_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5221,7 +5324,7 @@ func (x *JmsQueue) String() string {
 func (*JmsQueue) ProtoMessage() {}
 
 func (x *JmsQueue) ProtoReflect() protoreflect.Message {
-	mi := &file_blaze_proto_msgTypes[53]
+	mi := &file_blaze_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5234,7 +5337,7 @@ func (x *JmsQueue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JmsQueue.ProtoReflect.Descriptor instead.
 func (*JmsQueue) Descriptor() ([]byte, []int) {
-	return file_blaze_proto_rawDescGZIP(), []int{53}
+	return file_blaze_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *JmsQueue) GetName() string {
@@ -5374,7 +5477,7 @@ type JmsNotice struct {
 
 func (x *JmsNotice) Reset() {
 	*x = JmsNotice{}
-	mi := &file_blaze_proto_msgTypes[54]
+	mi := &file_blaze_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5386,7 +5489,7 @@ func (x *JmsNotice) String() string {
 func (*JmsNotice) ProtoMessage() {}
 
 func (x *JmsNotice) ProtoReflect() protoreflect.Message {
-	mi := &file_blaze_proto_msgTypes[54]
+	mi := &file_blaze_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5399,7 +5502,7 @@ func (x *JmsNotice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JmsNotice.ProtoReflect.Descriptor instead.
 func (*JmsNotice) Descriptor() ([]byte, []int) {
-	return file_blaze_proto_rawDescGZIP(), []int{54}
+	return file_blaze_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *JmsNotice) GetTo() []byte {
@@ -5474,7 +5577,7 @@ type Value struct {
 
 func (x *Value) Reset() {
 	*x = Value{}
-	mi := &file_blaze_proto_msgTypes[55]
+	mi := &file_blaze_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5486,7 +5589,7 @@ func (x *Value) String() string {
 func (*Value) ProtoMessage() {}
 
 func (x *Value) ProtoReflect() protoreflect.Message {
-	mi := &file_blaze_proto_msgTypes[55]
+	mi := &file_blaze_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5499,7 +5602,7 @@ func (x *Value) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Value.ProtoReflect.Descriptor instead.
 func (*Value) Descriptor() ([]byte, []int) {
-	return file_blaze_proto_rawDescGZIP(), []int{55}
+	return file_blaze_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Value) GetKind() isValue_Kind {
@@ -6073,20 +6176,22 @@ const file_blaze_proto_rawDesc = "" +
 	"\x03_idB\x0e\n" +
 	"\f_incarnationB\a\n" +
 	"\x05_kindB\x06\n" +
-	"\x04_age\"\x9c\x03\n" +
+	"\x04_age\"\xea\x03\n" +
 	"\x0eClusterMessage\x126\n" +
 	"\x05state\x18\x01 \x01(\v2\x1b.blaze.wire.v1.ClusterStateH\x00R\x05state\x88\x01\x01\x123\n" +
 	"\x04fill\x18\x02 \x01(\v2\x1a.blaze.wire.v1.ClusterFillH\x01R\x04fill\x88\x01\x01\x126\n" +
 	"\x05claim\x18\x03 \x01(\v2\x1b.blaze.wire.v1.ClusterClaimH\x02R\x05claim\x88\x01\x01\x129\n" +
 	"\x06synced\x18\x04 \x01(\v2\x1c.blaze.wire.v1.ClusterSyncedH\x03R\x06synced\x88\x01\x01\x126\n" +
 	"\x05batch\x18\x05 \x01(\v2\x1b.blaze.wire.v1.ClusterBatchH\x04R\x05batch\x88\x01\x01\x126\n" +
-	"\x05force\x18\x06 \x01(\v2\x1b.blaze.wire.v1.ClusterForceH\x05R\x05force\x88\x01\x01B\b\n" +
+	"\x05force\x18\x06 \x01(\v2\x1b.blaze.wire.v1.ClusterForceH\x05R\x05force\x88\x01\x01\x12?\n" +
+	"\bcompared\x18\a \x01(\v2\x1e.blaze.wire.v1.ClusterComparedH\x06R\bcompared\x88\x01\x01B\b\n" +
 	"\x06_stateB\a\n" +
 	"\x05_fillB\b\n" +
 	"\x06_claimB\t\n" +
 	"\a_syncedB\b\n" +
 	"\x06_batchB\b\n" +
-	"\x06_force\"_\n" +
+	"\x06_forceB\v\n" +
+	"\t_compared\"_\n" +
 	"\fClusterBatch\x12\x19\n" +
 	"\x05stamp\x18\x01 \x01(\x06H\x00R\x05stamp\x88\x01\x01\x12*\n" +
 	"\x03ops\x18\x02 \x03(\v2\x18.blaze.wire.v1.ClusterOpR\x03opsB\b\n" +
@@ -6158,7 +6263,7 @@ const file_blaze_proto_rawDesc = "" +
 	"\n" +
 	"_max_valueB\x0e\n" +
 	"\f_state_limitB\b\n" +
-	"\x06_flags\"\xec\x02\n" +
+	"\x06_flags\"\x88\x03\n" +
 	"\rClusterMember\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\fH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04seat\x18\x02 \x01(\fH\x01R\x04seat\x88\x01\x01\x12\x17\n" +
@@ -6168,7 +6273,9 @@ const file_blaze_proto_rawDesc = "" +
 	"\x05guard\x18\x06 \x01(\x06H\x05R\x05guard\x88\x01\x01\x12 \n" +
 	"\trules_min\x18\a \x01(\aH\x06R\brulesMin\x88\x01\x01\x12 \n" +
 	"\trules_max\x18\b \x01(\aH\aR\brulesMax\x88\x01\x01\x12\x19\n" +
-	"\x05flags\x18\t \x01(\aH\bR\x05flags\x88\x01\x01B\x05\n" +
+	"\x05flags\x18\t \x01(\aH\bR\x05flags\x88\x01\x01\x12\x1a\n" +
+	"\bservices\x18\n" +
+	" \x03(\tR\bservicesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_seatB\a\n" +
 	"\x05_nameB\n" +
@@ -6268,7 +6375,17 @@ const file_blaze_proto_rawDesc = "" +
 	"\x04hash\x18\x03 \x01(\x06H\x02R\x04hash\x88\x01\x01B\b\n" +
 	"\x06_epochB\b\n" +
 	"\x06_indexB\a\n" +
-	"\x05_hash\"0\n" +
+	"\x05_hash\"\xa8\x01\n" +
+	"\x0fClusterCompared\x12\x19\n" +
+	"\x05epoch\x18\x01 \x01(\x06H\x00R\x05epoch\x88\x01\x01\x12\x19\n" +
+	"\x05index\x18\x02 \x01(\x06H\x01R\x05index\x88\x01\x01\x12\x17\n" +
+	"\x04hash\x18\x03 \x01(\x06H\x02R\x04hash\x88\x01\x01\x12\x1d\n" +
+	"\aanswers\x18\x04 \x01(\fH\x03R\aanswers\x88\x01\x01B\b\n" +
+	"\x06_epochB\b\n" +
+	"\x06_indexB\a\n" +
+	"\x05_hashB\n" +
+	"\n" +
+	"\b_answers\"0\n" +
 	"\fClusterForce\x12\x17\n" +
 	"\x04ring\x18\x01 \x01(\fH\x00R\x04ring\x88\x01\x01B\a\n" +
 	"\x05_ring\"\xd4\x01\n" +
@@ -6278,7 +6395,7 @@ const file_blaze_proto_rawDesc = "" +
 	"\x06recent\x18\x03 \x01(\v2\x1c.blaze.wire.v1.ClusterRecentH\x02R\x06recent\x88\x01\x01B\b\n" +
 	"\x06_fetchB\b\n" +
 	"\x06_chunkB\t\n" +
-	"\a_recent\"\xd2\x02\n" +
+	"\a_recent\"\xfd\x02\n" +
 	"\fClusterFetch\x12\x1b\n" +
 	"\x06number\x18\x01 \x01(\x06H\x00R\x06number\x88\x01\x01\x12\x19\n" +
 	"\x05chain\x18\x02 \x01(\fH\x01R\x05chain\x88\x01\x01\x12\x19\n" +
@@ -6288,7 +6405,9 @@ const file_blaze_proto_rawDesc = "" +
 	"\x04part\x18\x06 \x01(\aH\x05R\x04part\x88\x01\x01\x12\x17\n" +
 	"\x04from\x18\a \x01(\x06H\x06R\x04from\x88\x01\x01\x12\x19\n" +
 	"\x05index\x18\b \x01(\x06H\aR\x05index\x88\x01\x01\x12\x17\n" +
-	"\x04hash\x18\t \x01(\x06H\bR\x04hash\x88\x01\x01B\t\n" +
+	"\x04hash\x18\t \x01(\x06H\bR\x04hash\x88\x01\x01\x12\x1d\n" +
+	"\aservice\x18\n" +
+	" \x01(\tH\tR\aservice\x88\x01\x01B\t\n" +
 	"\a_numberB\b\n" +
 	"\x06_chainB\b\n" +
 	"\x06_epochB\b\n" +
@@ -6297,7 +6416,9 @@ const file_blaze_proto_rawDesc = "" +
 	"\x05_partB\a\n" +
 	"\x05_fromB\b\n" +
 	"\x06_indexB\a\n" +
-	"\x05_hash\"\x94\x04\n" +
+	"\x05_hashB\n" +
+	"\n" +
+	"\b_service\"\xbf\x04\n" +
 	"\fClusterChunk\x12\x1b\n" +
 	"\x06number\x18\x01 \x01(\x06H\x00R\x06number\x88\x01\x01\x12\x19\n" +
 	"\x05chain\x18\x02 \x01(\fH\x01R\x05chain\x88\x01\x01\x12\x19\n" +
@@ -6314,7 +6435,8 @@ const file_blaze_proto_rawDesc = "" +
 	"R\x06digest\x88\x01\x01\x12\x19\n" +
 	"\x05count\x18\f \x01(\aH\vR\x05count\x88\x01\x01\x12\x1b\n" +
 	"\x06crc32c\x18\r \x01(\aH\fR\x06crc32c\x88\x01\x01\x12\x17\n" +
-	"\x04data\x18\x0e \x01(\fH\rR\x04data\x88\x01\x01B\t\n" +
+	"\x04data\x18\x0e \x01(\fH\rR\x04data\x88\x01\x01\x12\x1d\n" +
+	"\aservice\x18\x0f \x01(\tH\x0eR\aservice\x88\x01\x01B\t\n" +
 	"\a_numberB\b\n" +
 	"\x06_chainB\b\n" +
 	"\x06_epochB\b\n" +
@@ -6329,7 +6451,9 @@ const file_blaze_proto_rawDesc = "" +
 	"\a_digestB\b\n" +
 	"\x06_countB\t\n" +
 	"\a_crc32cB\a\n" +
-	"\x05_data\"\xa4\x02\n" +
+	"\x05_dataB\n" +
+	"\n" +
+	"\b_service\"\xa4\x02\n" +
 	"\rClusterRecent\x12\x1b\n" +
 	"\x06number\x18\x01 \x01(\x06H\x00R\x06number\x88\x01\x01\x12\x19\n" +
 	"\x05chain\x18\x02 \x01(\fH\x01R\x05chain\x88\x01\x01\x12\x19\n" +
@@ -6512,7 +6636,7 @@ func file_blaze_proto_rawDescGZIP() []byte {
 }
 
 var file_blaze_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_blaze_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
+var file_blaze_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
 var file_blaze_proto_goTypes = []any{
 	(Kind)(0),               // 0: blaze.wire.v1.Kind
 	(JmsDeliveryMode)(0),    // 1: blaze.wire.v1.JmsDeliveryMode
@@ -6559,23 +6683,24 @@ var file_blaze_proto_goTypes = []any{
 	(*ClusterOpening)(nil),  // 42: blaze.wire.v1.ClusterOpening
 	(*ClusterClaim)(nil),    // 43: blaze.wire.v1.ClusterClaim
 	(*ClusterSynced)(nil),   // 44: blaze.wire.v1.ClusterSynced
-	(*ClusterForce)(nil),    // 45: blaze.wire.v1.ClusterForce
-	(*Transfer)(nil),        // 46: blaze.wire.v1.Transfer
-	(*ClusterFetch)(nil),    // 47: blaze.wire.v1.ClusterFetch
-	(*ClusterChunk)(nil),    // 48: blaze.wire.v1.ClusterChunk
-	(*ClusterRecent)(nil),   // 49: blaze.wire.v1.ClusterRecent
-	(*Message)(nil),         // 50: blaze.wire.v1.Message
-	(*JmsHeader)(nil),       // 51: blaze.wire.v1.JmsHeader
-	(*JmsOperation)(nil),    // 52: blaze.wire.v1.JmsOperation
-	(*JmsMessage)(nil),      // 53: blaze.wire.v1.JmsMessage
-	(*JmsSettings)(nil),     // 54: blaze.wire.v1.JmsSettings
-	(*JmsAnswer)(nil),       // 55: blaze.wire.v1.JmsAnswer
-	(*JmsQueue)(nil),        // 56: blaze.wire.v1.JmsQueue
-	(*JmsNotice)(nil),       // 57: blaze.wire.v1.JmsNotice
-	(*Value)(nil),           // 58: blaze.wire.v1.Value
-	nil,                     // 59: blaze.wire.v1.Message.EntriesEntry
-	nil,                     // 60: blaze.wire.v1.JmsHeader.PropertiesEntry
-	(*anypb.Any)(nil),       // 61: google.protobuf.Any
+	(*ClusterCompared)(nil), // 45: blaze.wire.v1.ClusterCompared
+	(*ClusterForce)(nil),    // 46: blaze.wire.v1.ClusterForce
+	(*Transfer)(nil),        // 47: blaze.wire.v1.Transfer
+	(*ClusterFetch)(nil),    // 48: blaze.wire.v1.ClusterFetch
+	(*ClusterChunk)(nil),    // 49: blaze.wire.v1.ClusterChunk
+	(*ClusterRecent)(nil),   // 50: blaze.wire.v1.ClusterRecent
+	(*Message)(nil),         // 51: blaze.wire.v1.Message
+	(*JmsHeader)(nil),       // 52: blaze.wire.v1.JmsHeader
+	(*JmsOperation)(nil),    // 53: blaze.wire.v1.JmsOperation
+	(*JmsMessage)(nil),      // 54: blaze.wire.v1.JmsMessage
+	(*JmsSettings)(nil),     // 55: blaze.wire.v1.JmsSettings
+	(*JmsAnswer)(nil),       // 56: blaze.wire.v1.JmsAnswer
+	(*JmsQueue)(nil),        // 57: blaze.wire.v1.JmsQueue
+	(*JmsNotice)(nil),       // 58: blaze.wire.v1.JmsNotice
+	(*Value)(nil),           // 59: blaze.wire.v1.Value
+	nil,                     // 60: blaze.wire.v1.Message.EntriesEntry
+	nil,                     // 61: blaze.wire.v1.JmsHeader.PropertiesEntry
+	(*anypb.Any)(nil),       // 62: google.protobuf.Any
 }
 var file_blaze_proto_depIdxs = []int32{
 	4,  // 0: blaze.wire.v1.Datagram.data:type_name -> blaze.wire.v1.Data
@@ -6614,41 +6739,42 @@ var file_blaze_proto_depIdxs = []int32{
 	43, // 33: blaze.wire.v1.ClusterMessage.claim:type_name -> blaze.wire.v1.ClusterClaim
 	44, // 34: blaze.wire.v1.ClusterMessage.synced:type_name -> blaze.wire.v1.ClusterSynced
 	33, // 35: blaze.wire.v1.ClusterMessage.batch:type_name -> blaze.wire.v1.ClusterBatch
-	45, // 36: blaze.wire.v1.ClusterMessage.force:type_name -> blaze.wire.v1.ClusterForce
-	34, // 37: blaze.wire.v1.ClusterBatch.ops:type_name -> blaze.wire.v1.ClusterOp
-	36, // 38: blaze.wire.v1.ClusterState.member:type_name -> blaze.wire.v1.ClusterMember
-	37, // 39: blaze.wire.v1.ClusterState.last:type_name -> blaze.wire.v1.ClusterPrimary
-	37, // 40: blaze.wire.v1.ClusterState.tried:type_name -> blaze.wire.v1.ClusterPrimary
-	38, // 41: blaze.wire.v1.ClusterState.stages:type_name -> blaze.wire.v1.ClusterStage
-	37, // 42: blaze.wire.v1.ClusterStage.primary:type_name -> blaze.wire.v1.ClusterPrimary
-	39, // 43: blaze.wire.v1.ClusterStage.between:type_name -> blaze.wire.v1.ClusterVoterSet
-	41, // 44: blaze.wire.v1.ClusterFill.entries:type_name -> blaze.wire.v1.ClusterEntry
-	42, // 45: blaze.wire.v1.ClusterEntry.opening:type_name -> blaze.wire.v1.ClusterOpening
-	37, // 46: blaze.wire.v1.ClusterOpening.primary:type_name -> blaze.wire.v1.ClusterPrimary
-	36, // 47: blaze.wire.v1.ClusterOpening.members:type_name -> blaze.wire.v1.ClusterMember
-	47, // 48: blaze.wire.v1.Transfer.fetch:type_name -> blaze.wire.v1.ClusterFetch
-	48, // 49: blaze.wire.v1.Transfer.chunk:type_name -> blaze.wire.v1.ClusterChunk
-	49, // 50: blaze.wire.v1.Transfer.recent:type_name -> blaze.wire.v1.ClusterRecent
-	41, // 51: blaze.wire.v1.ClusterRecent.entries:type_name -> blaze.wire.v1.ClusterEntry
-	59, // 52: blaze.wire.v1.Message.entries:type_name -> blaze.wire.v1.Message.EntriesEntry
-	61, // 53: blaze.wire.v1.Message.object:type_name -> google.protobuf.Any
-	51, // 54: blaze.wire.v1.Message.jms:type_name -> blaze.wire.v1.JmsHeader
-	1,  // 55: blaze.wire.v1.JmsHeader.mode:type_name -> blaze.wire.v1.JmsDeliveryMode
-	60, // 56: blaze.wire.v1.JmsHeader.properties:type_name -> blaze.wire.v1.JmsHeader.PropertiesEntry
-	2,  // 57: blaze.wire.v1.JmsHeader.body:type_name -> blaze.wire.v1.JmsBody
-	53, // 58: blaze.wire.v1.JmsOperation.message:type_name -> blaze.wire.v1.JmsMessage
-	54, // 59: blaze.wire.v1.JmsOperation.settings:type_name -> blaze.wire.v1.JmsSettings
-	53, // 60: blaze.wire.v1.JmsAnswer.messages:type_name -> blaze.wire.v1.JmsMessage
-	56, // 61: blaze.wire.v1.JmsAnswer.queues:type_name -> blaze.wire.v1.JmsQueue
-	53, // 62: blaze.wire.v1.JmsNotice.messages:type_name -> blaze.wire.v1.JmsMessage
-	50, // 63: blaze.wire.v1.Value.map:type_name -> blaze.wire.v1.Message
-	58, // 64: blaze.wire.v1.Message.EntriesEntry.value:type_name -> blaze.wire.v1.Value
-	58, // 65: blaze.wire.v1.JmsHeader.PropertiesEntry.value:type_name -> blaze.wire.v1.Value
-	66, // [66:66] is the sub-list for method output_type
-	66, // [66:66] is the sub-list for method input_type
-	66, // [66:66] is the sub-list for extension type_name
-	66, // [66:66] is the sub-list for extension extendee
-	0,  // [0:66] is the sub-list for field type_name
+	46, // 36: blaze.wire.v1.ClusterMessage.force:type_name -> blaze.wire.v1.ClusterForce
+	45, // 37: blaze.wire.v1.ClusterMessage.compared:type_name -> blaze.wire.v1.ClusterCompared
+	34, // 38: blaze.wire.v1.ClusterBatch.ops:type_name -> blaze.wire.v1.ClusterOp
+	36, // 39: blaze.wire.v1.ClusterState.member:type_name -> blaze.wire.v1.ClusterMember
+	37, // 40: blaze.wire.v1.ClusterState.last:type_name -> blaze.wire.v1.ClusterPrimary
+	37, // 41: blaze.wire.v1.ClusterState.tried:type_name -> blaze.wire.v1.ClusterPrimary
+	38, // 42: blaze.wire.v1.ClusterState.stages:type_name -> blaze.wire.v1.ClusterStage
+	37, // 43: blaze.wire.v1.ClusterStage.primary:type_name -> blaze.wire.v1.ClusterPrimary
+	39, // 44: blaze.wire.v1.ClusterStage.between:type_name -> blaze.wire.v1.ClusterVoterSet
+	41, // 45: blaze.wire.v1.ClusterFill.entries:type_name -> blaze.wire.v1.ClusterEntry
+	42, // 46: blaze.wire.v1.ClusterEntry.opening:type_name -> blaze.wire.v1.ClusterOpening
+	37, // 47: blaze.wire.v1.ClusterOpening.primary:type_name -> blaze.wire.v1.ClusterPrimary
+	36, // 48: blaze.wire.v1.ClusterOpening.members:type_name -> blaze.wire.v1.ClusterMember
+	48, // 49: blaze.wire.v1.Transfer.fetch:type_name -> blaze.wire.v1.ClusterFetch
+	49, // 50: blaze.wire.v1.Transfer.chunk:type_name -> blaze.wire.v1.ClusterChunk
+	50, // 51: blaze.wire.v1.Transfer.recent:type_name -> blaze.wire.v1.ClusterRecent
+	41, // 52: blaze.wire.v1.ClusterRecent.entries:type_name -> blaze.wire.v1.ClusterEntry
+	60, // 53: blaze.wire.v1.Message.entries:type_name -> blaze.wire.v1.Message.EntriesEntry
+	62, // 54: blaze.wire.v1.Message.object:type_name -> google.protobuf.Any
+	52, // 55: blaze.wire.v1.Message.jms:type_name -> blaze.wire.v1.JmsHeader
+	1,  // 56: blaze.wire.v1.JmsHeader.mode:type_name -> blaze.wire.v1.JmsDeliveryMode
+	61, // 57: blaze.wire.v1.JmsHeader.properties:type_name -> blaze.wire.v1.JmsHeader.PropertiesEntry
+	2,  // 58: blaze.wire.v1.JmsHeader.body:type_name -> blaze.wire.v1.JmsBody
+	54, // 59: blaze.wire.v1.JmsOperation.message:type_name -> blaze.wire.v1.JmsMessage
+	55, // 60: blaze.wire.v1.JmsOperation.settings:type_name -> blaze.wire.v1.JmsSettings
+	54, // 61: blaze.wire.v1.JmsAnswer.messages:type_name -> blaze.wire.v1.JmsMessage
+	57, // 62: blaze.wire.v1.JmsAnswer.queues:type_name -> blaze.wire.v1.JmsQueue
+	54, // 63: blaze.wire.v1.JmsNotice.messages:type_name -> blaze.wire.v1.JmsMessage
+	51, // 64: blaze.wire.v1.Value.map:type_name -> blaze.wire.v1.Message
+	59, // 65: blaze.wire.v1.Message.EntriesEntry.value:type_name -> blaze.wire.v1.Value
+	59, // 66: blaze.wire.v1.JmsHeader.PropertiesEntry.value:type_name -> blaze.wire.v1.Value
+	67, // [67:67] is the sub-list for method output_type
+	67, // [67:67] is the sub-list for method input_type
+	67, // [67:67] is the sub-list for extension type_name
+	67, // [67:67] is the sub-list for extension extendee
+	0,  // [0:67] is the sub-list for field type_name
 }
 
 func init() { file_blaze_proto_init() }
@@ -6702,13 +6828,14 @@ func file_blaze_proto_init() {
 	file_blaze_proto_msgTypes[44].OneofWrappers = []any{}
 	file_blaze_proto_msgTypes[45].OneofWrappers = []any{}
 	file_blaze_proto_msgTypes[46].OneofWrappers = []any{}
-	file_blaze_proto_msgTypes[47].OneofWrappers = []any{
+	file_blaze_proto_msgTypes[47].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[48].OneofWrappers = []any{
 		(*Message_Text)(nil),
 		(*Message_Bytes)(nil),
 		(*Message_Object)(nil),
 	}
-	file_blaze_proto_msgTypes[48].OneofWrappers = []any{}
-	file_blaze_proto_msgTypes[55].OneofWrappers = []any{
+	file_blaze_proto_msgTypes[49].OneofWrappers = []any{}
+	file_blaze_proto_msgTypes[56].OneofWrappers = []any{
 		(*Value_Int8)(nil),
 		(*Value_Bytes)(nil),
 		(*Value_Char)(nil),
@@ -6727,7 +6854,7 @@ func file_blaze_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_blaze_proto_rawDesc), len(file_blaze_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   58,
+			NumMessages:   59,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

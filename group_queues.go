@@ -33,6 +33,32 @@ func (g *GroupChannel) Enqueue(ctx context.Context, queue string, m *Message) er
 	return g.finish(ctx, st, c, w)
 }
 
+// enqueue is Enqueue in two steps: when it returns, m has its place among this member's. finish waits for the end.
+func (g *GroupChannel) enqueue(ctx context.Context, queue string, m *Message) (finish func(context.Context) error, err error) {
+	if err := checkName("queue", queue); err != nil {
+		return nil, err
+	}
+	w := what{kind: member.CallEnqueue, name: queue}
+	st, c, err := g.callWith(ctx, w, m)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.checkSize(w, len(c.Payload)); err != nil {
+		st.Free(c)
+		return nil, err
+	}
+	if err := st.Begin(ctx, c, false); err != nil {
+		return nil, callError(w, nil, err)
+	}
+	return func(ctx context.Context) error {
+		err := g.await(ctx, st, c, w, false)
+		if err == nil {
+			st.Free(c)
+		}
+		return err
+	}, nil
+}
+
 // RequestQueue is Enqueue of a request: it returns the reply of the consumer that m was handed to. If its handler
 // returns nil without a reply, the error is ErrNoReply. A reply is final: an error that the handler returns after it
 // changes nothing.

@@ -1,6 +1,8 @@
 package blaze
 
 import (
+	"context"
+
 	"github.com/activeblaze/blaze/internal/reach"
 )
 
@@ -8,6 +10,7 @@ func init() {
 	reach.Blaze = reach.Functions{
 		Header:    func(m any) []byte { return m.(*Message).header },
 		SetHeader: func(m any, b []byte) { m.(*Message).header = b },
+		HasObject: func(m any) bool { return m.(*Message).body.kind == objectKind },
 		HandleInbox: func(g any, inbox string, h any) (any, error) {
 			return g.(*GroupChannel).handleInbox(inbox, h.(func(*Message)))
 		},
@@ -16,5 +19,8 @@ func init() {
 		},
 		Join:  func(g any, group string) error { return g.(*GroupChannel).join(group) },
 		Leave: func(g any, group string) error { return g.(*GroupChannel).leave(group) },
+		Enqueue: func(ctx context.Context, g any, queue string, m any) (func(context.Context) error, error) {
+			return g.(*GroupChannel).enqueue(ctx, queue, m.(*Message))
+		},
 	}
 }

@@ -99,6 +99,9 @@ var Rules = []Rule{
 	// What applications import. It is the top: nothing below uses it.
 	{Dir: ".", Uses: join(cores, "store", "engine", "udp", "xdp", "internal")},
 
+	// The JMS-style API over the root package.
+	{Dir: "jms", Uses: []string{".", "selector", "internal/jmsheader", "internal/reach", "internal/gid", "internal/topic", "internal/words"}, Clock: true},
+
 	// Programs.
 	{Dir: "bench", Uses: all, Clock: true},
 	{Dir: "cmd", Uses: all, Clock: true},

@@ -3,6 +3,8 @@
 // functions here before main.
 package reach
 
+import "context"
+
 // Functions are what the root package has to offer. Types of the root package are any here: this package cannot import
 // it.
 type Functions struct {
@@ -10,12 +12,19 @@ type Functions struct {
 	Header    func(message any) []byte
 	SetHeader func(message any, b []byte)
 
+	// HasObject reports whether the body of a *blaze.Message is a protobuf message, of whatever type.
+	HasObject func(message any) bool
+
 	// HandleInbox, HandleCalls and Join are those of a *blaze.GroupChannel, for names that begin with "blaze." too.
 	// The types of the handlers and of the results are the methods' own.
 	HandleInbox func(channel any, inbox string, h any) (subscription any, err error)
 	HandleCalls func(channel any, inbox string, h any, inline bool) (subscription any, err error)
 	Join        func(channel any, group string) error
 	Leave       func(channel any, group string) error
+
+	// Enqueue begins what GroupChannel.Enqueue does, and returns once the *blaze.Message has its place among those of
+	// this member. finish, which must be called once, waits for its end.
+	Enqueue func(ctx context.Context, channel any, queue string, message any) (finish func(context.Context) error, err error)
 }
 
 // Blaze is what the root package has put here.

@@ -1,0 +1,85 @@
+package jms
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/activeblaze/blaze"
+)
+
+// connection is what the contexts have in common that come from one ConnectionFactory.CreateContext.
+type connection struct {
+	f  *ConnectionFactory
+	ch *channel
+	id [16]byte // random
+
+	mu          sync.Mutex
+	clientID    string
+	used        bool // the client id may not change any more
+	contexts    map[*Context]struct{}
+	onException func(error)
+	exceptions  sync.Mutex // held while onException runs
+}
+
+func (n *connection) newContext(mode AckMode) *Context {
+	c := &Context{conn: n, mode: mode, closing: make(chan struct{}), consumers: map[*Consumer]struct{}{}}
+	c.session.c = c
+	c.session.waken = make(chan struct{}, 1)
+	n.mu.Lock()
+	n.contexts[c] = struct{}{}
+	n.mu.Unlock()
+	return c
+}
+
+// remove takes a context out. The last one ends the connection.
+func (n *connection) remove(c *Context) error {
+	n.mu.Lock()
+	delete(n.contexts, c)
+	last := len(n.contexts) == 0
+	n.mu.Unlock()
+	if !last {
+		return nil
+	}
+	return n.ch.release()
+}
+
+// use notes that the connection is in use.
+func (n *connection) use() {
+	n.mu.Lock()
+	n.used = true
+	n.mu.Unlock()
+}
+
+func (n *connection) setClientID(id string) error {
+	if err := checkClientID(id); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case n.clientID == id:
+		return nil
+	case n.clientID != "":
+		return fmt.Errorf("%w: the client id is %q, and cannot be changed", ErrIllegalState, n.clientID)
+	case n.used:
+		return fmt.Errorf("%w: the client id must be set before the connection is used", ErrIllegalState)
+	}
+	n.clientID = id
+	return nil
+}
+
+// exception gives err to the handler of OnException, one at a time.
+func (n *connection) exception(err error) {
+	n.mu.Lock()
+	h := n.onException
+	n.mu.Unlock()
+	if h == nil {
+		return
+	}
+	n.exceptions.Lock()
+	defer n.exceptions.Unlock()
+	h(err)
+}
+
+// channel is the member that the connection's messages pass.
+func (n *connection) channel() *blaze.GroupChannel { return n.ch.g }

@@ -115,7 +115,7 @@ func (p *Protocol) forwardCommit(now clock.Time) {
 	}
 	p.rec.entries = w.Entries
 	finish(b, wire.AppendCommit(mem, &w))
-	p.pass(now, b, 0, 0)
+	p.pass(now, theCommit, b, 0, 0)
 }
 
 // stepCommit takes in a commit token (8.6).
@@ -198,7 +198,6 @@ func (p *Protocol) fits(w *wire.Commit) bool {
 
 // originate makes the first regular token of the ring, and treats it as if it had come.
 func (p *Protocol) originate(now clock.Time) {
-	p.tok.forget()
 	p.tok.originated = true
 	p.tok.t = token{}
 	p.tok.resting = true // the time since the last ring's token is no rotation

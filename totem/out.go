@@ -32,6 +32,7 @@ type latest uint8
 
 const (
 	theToken latest = iota
+	theCommit
 	theJoin
 	theMergeDetect
 	theHoldCancel

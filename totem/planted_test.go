@@ -55,7 +55,7 @@ func TestPlantedDefects(t *testing.T) {
 		{name: "old ring forgotten when a recovery fails", catchers: []string{"TO-9", "TO-12"}, seeds: 5},
 		{name: "no deliver_set filter after a hole", catchers: []string{"TO-7"}, seeds: 100},
 		{name: "cut at own bound instead of the agreed one", catchers: []string{"TO-9"}, seeds: 20, safe: 0.5},
-		{name: "obligation not kept across attempts", catchers: []string{"TO-8"}, seeds: 200, short: 36, relapses: true},
+		{name: "obligation not kept across attempts", catchers: []string{"TO-8"}, seeds: 240, short: 200, relapses: true},
 		{name: "duplicate frame mutates shared token", catchers: []string{"TO-3", "TO-10"}, seeds: 5},
 		{name: "parts of a message cross a ring", catchers: []string{"TO-23"}, seeds: 20, large: 0.3},
 		{name: "stable from one visit", catchers: []string{"TO-24"}, seeds: 5, safe: 0.5},

@@ -32,12 +32,19 @@ type tokens struct {
 
 	copy     *buf.Buf // the last one that was forwarded; nil: none
 	copyTo   buf.Endpoint
+	copyKind latest        // theToken or theCommit
 	copySeq  uint64        // its token_seq
 	copyHigh uint64        // its seq
 	copyAt   clock.Time    // when it was forwarded; 0: it has arrived, or was sent again
 	wait     time.Duration // before it is sent again
 	hop      meter         // how long it takes until something shows that a token has arrived
 	backed   bool          // wait stays raised until hop has a new value
+
+	// The commit token with which this member entered recovery, while it is not known that the successor has it: until
+	// the second regular token comes. Nothing tells a commit token of the first rotation that comes twice from that of
+	// the second one, so the representative may make the ring's first token early. A successor that lacks the commit token
+	// refuses that.
+	full *buf.Buf
 
 	aruForwarded uint64
 	seqForwarded uint64
@@ -81,11 +88,13 @@ func (k *tokens) begin() {
 	*k = tokens{rotation: k.rotation, hop: k.hop, batch: k.batch}
 }
 
-// forget gives up the copy, so that it is not sent again.
+// forget gives up the copies, so that they are not sent again.
 func (k *tokens) forget() {
-	if k.copy != nil {
-		k.copy.Release()
-		k.copy = nil
+	for _, b := range [...]**buf.Buf{&k.copy, &k.full} {
+		if *b != nil {
+			(*b).Release()
+			*b = nil
+		}
 	}
 	k.held, k.rests = false, false
 }
@@ -95,9 +104,13 @@ func (k *tokens) again(p *Protocol, now clock.Time) {
 	if k.copy == nil {
 		return
 	}
-	if !p.out.waits(theToken) {
+	if k.full != nil && !p.out.waits(theCommit) {
+		k.full.Retain()
+		p.out.put(theCommit, k.full, k.copyTo)
+	}
+	if !p.out.waits(k.copyKind) {
 		k.copy.Retain()
-		p.out.put(theToken, k.copy, k.copyTo)
+		p.out.put(k.copyKind, k.copy, k.copyTo)
 		p.stats.TokensAgain++
 	}
 	k.wait = min(2*k.wait, p.prof.TokenRetransmit)
@@ -375,6 +388,9 @@ func (p *Protocol) resend(s *slot) bool {
 // then after ever more rotations. Who still asks then receives nothing of that length, and will be put out.
 func (p *Protocol) due(s *slot) bool {
 	k := &p.tok
+	if p.state == Recovery && s.seq > k.t.aru+recoveryAhead {
+		return false
+	}
 	more := int(s.again) - k.tries() // beyond those
 	if more < 0 {
 		return true
@@ -385,6 +401,11 @@ func (p *Protocol) due(s *slot) bool {
 	}
 	return int(k.visits-s.visit) >= wait
 }
+
+// recoveryAhead is how far beyond what all members have a recovery sends datagrams again. The others wait until the oldest
+// have arrived: where a way lets nothing of their length pass their tries would fail as well, and there is no new data
+// whose share they could take.
+const recoveryAhead = 64
 
 // maxBackOff is the logarithm of the most rotations between two times that a datagram is sent again.
 const maxBackOff = 10
@@ -526,7 +547,7 @@ func (p *Protocol) forward(now clock.Time) {
 	w := wire.Token{Ring: r.id, TokenSeq: t.seq, Seq: t.high, Aru: t.aru, AruID: t.aruID, FCC: t.fcc, Backlog: t.backlog, Recovery: t.flag,
 		Wanted: t.list(wanted[:0])}
 	finish(b, wire.AppendToken(mem, &w))
-	p.pass(now, b, t.seq, t.high)
+	p.pass(now, theToken, b, t.seq, t.high)
 	p.stats.Tokens++
 }
 
@@ -545,17 +566,24 @@ func (t *token) list(dst wire.Numbers) wire.Numbers {
 }
 
 // pass sends a token of either kind to the successor, and keeps it to be sent again.
-func (p *Protocol) pass(now clock.Time, b *buf.Buf, seq, high uint64) {
+func (p *Protocol) pass(now clock.Time, kind latest, b *buf.Buf, seq, high uint64) {
 	r, k := p.cur, &p.tok
+	full := k.copy
+	if p.state != Recovery || full == nil || k.copyKind != theCommit || kind != theToken {
+		full = nil
+	} else {
+		k.copy = nil
+	}
 	k.forget()
+	k.full = full
 	to, ok := p.peers.endpoint(r.members.ids[(r.me+1)%r.members.n])
 	if !ok {
 		to = buf.Group // no other member takes it for its own
 	}
 	b.Retain()
-	k.copy, k.copyTo, k.copySeq, k.copyHigh = b, to, seq, high
+	k.copy, k.copyTo, k.copyKind, k.copySeq, k.copyHigh = b, to, kind, seq, high
 	k.wait, k.copyAt = p.retransmitAfter(), now
-	p.out.put(theToken, b, to)
+	p.out.put(kind, b, to)
 	p.arm(tokenRetransmit, now.Add(k.wait))
 }
 
@@ -581,7 +609,7 @@ const minRetransmit = 100 * time.Microsecond
 
 // arrived looks for evidence in a datagram of the ring that the last token has arrived (5.5).
 func (k *tokens) arrived(p *Protocol, round uint32, seq uint64) {
-	if k.copy != nil && (int32(round-uint32(k.copySeq)) > 0 || seq > k.copyHigh) {
+	if k.copy != nil && k.copyKind == theToken && (int32(round-uint32(k.copySeq)) > 0 || seq > k.copyHigh) {
 		p.cancel(tokenRetransmit)
 		k.reached(p.last)
 	}

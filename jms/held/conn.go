@@ -11,7 +11,7 @@ func refuse(code Code) Answer { return Answer{Code: code} }
 
 // begin is the start of an operation, a Tick or an end of members.
 func (s *state) begin() {
-	s.steps = MaxSteps
+	s.steps = s.m.maxSteps
 	if len(s.dirty) > maxDirty {
 		s.record(maxDirty)
 	}
@@ -50,7 +50,7 @@ func (s *state) apply(op *Op, data []byte, by Member) Answer {
 	switch {
 	case op.Counter > c.next:
 		return Answer{Code: CodeGap, Counter: op.Counter, Next: c.next}
-	case op.Counter < c.next:
+	case op.Counter < c.next && s.m.leave != leaveOnce:
 		return s.again(c, op)
 	}
 	c.next++
@@ -381,14 +381,18 @@ func (s *state) endConsumer(k *consumer) {
 	delete(s.consumers, k.no)
 	if k.working {
 		k.working = false
-		s.work = slices.Delete(s.work, slices.Index(s.work, k), slices.Index(s.work, k)+1)
+		same := func(o *consumer) bool { return o == k }
+		s.work = slices.DeleteFunc(s.work, same)
+		s.fresh = slices.DeleteFunc(s.fresh, same)
 	}
 	if len(k.groups) > 0 {
 		for g := range k.groups {
 			delete(q.groups, g) // in any order
 		}
 		k.groups = nil
-		s.rewind(q)
+		if s.m.leave != leaveRewind {
+			s.rewind(q)
+		}
 	}
 	if q.exclusive == k {
 		q.exclusive = nil
@@ -404,7 +408,7 @@ func (s *state) endConsumer(k *consumer) {
 	}
 	s.touch(k)
 	s.touch(q)
-	if q.sub != nil && !q.sub.durable && len(q.consumers) == 0 {
+	if q.sub != nil && (!q.sub.durable || s.m.leave == leaveDurable) && len(q.consumers) == 0 {
 		s.dropQueue(q)
 	}
 }
@@ -616,6 +620,10 @@ func (s *state) sweep(c *conn) bool {
 			delete(s.connByNo, c.no)
 			s.touch(c)
 			return true
+		}
+		if s.m.leave == leaveGone {
+			s.settle(c, m)
+			continue
 		}
 		s.release(c, m, false)
 	}

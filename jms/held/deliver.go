@@ -9,7 +9,7 @@ func (s *state) arrive(q *queue, m *message) {
 	if m.hasID() {
 		s.ids[m.idKey()] = struct{}{}
 	}
-	if due := m.due(); due > s.now {
+	if due := m.due(); due > s.now && s.m.leave != leaveDelay {
 		s.delay(q, m)
 		return
 	}
@@ -29,22 +29,23 @@ func (s *state) offer(q *queue, m *message) {
 	var next *consumer
 	for c := q.first; c != nil; c = next {
 		next = c.succ
-		if c.pos <= place {
-			continue // it has not come here yet, and its walk will find m
-		}
-		eligible := s.eligible(c)
-		if s.steps <= 0 || !eligible {
-			// It looks later: when there are steps again, or when it becomes eligible.
-			c.pos = place
-			s.touch(c)
-			if eligible {
-				s.goOn(c)
+		if s.steps <= 0 || c.working || !s.eligible(c) {
+			// It looks later: when there are steps again, in its walk, or when it becomes eligible.
+			if c.pos > place {
+				c.pos = place
+				s.touch(c)
+				if s.eligible(c) {
+					s.goOn(c)
+				}
 			}
 			continue
 		}
 		if s.matches(c, m) {
 			taken := s.hand(c, m)
 			s.m.notice(c.conn, Notice{Kind: NoticeMessage, Consumer: c.id}, taken)
+			if s.m.leave == leaveRotation && c.credit > 0 {
+				return
+			}
 			s.leaveLine(c)
 			if c.credit > 0 {
 				s.joinLine(c)
@@ -63,7 +64,7 @@ func (s *state) offer(q *queue, m *message) {
 
 // lower lets consumers that are not in line look at place again.
 func (s *state) lower(q *queue, place uint64) {
-	if q.top <= place {
+	if q.top <= place || s.m.leave == leaveLower {
 		return
 	}
 	q.top = place
@@ -94,19 +95,20 @@ func (s *state) rewind(q *queue) {
 
 // eligible reports whether c may be given anything now.
 func (s *state) eligible(c *consumer) bool {
-	return !c.conn.ended && (c.queue.exclusive == nil || c.queue.exclusive == c) && c.conn.flight < MaxInFlight
+	return !c.conn.ended && (c.queue.exclusive == nil || c.queue.exclusive == c || s.m.leave == leaveExclusive) &&
+		c.conn.flight < MaxInFlight
 }
 
 // matches reports whether m is for c, and takes the steps for it.
 func (s *state) matches(c *consumer, m *message) bool {
 	s.steps -= stepsLook
-	if m.expires != 0 && m.expires <= s.now {
+	if m.expires != 0 && m.expires <= s.now && s.m.leave != leaveExpiry {
 		return false
 	}
-	if c.noLocal && m.sender == c.conn.client.member && m.from == c.conn.number {
+	if c.noLocal && s.m.leave != leaveNoLocal && m.sender == c.conn.client.member && m.from == c.conn.number {
 		return false
 	}
-	if g := m.group(); g != "" {
+	if g := m.group(); g != "" && s.m.leave != leaveGroup {
 		if owner := c.queue.groups[g]; owner != nil && owner != c {
 			return false
 		}
@@ -150,7 +152,7 @@ func (s *state) assign(c *consumer, group string, end bool) {
 	q := c.queue
 	owner := q.groups[group]
 	switch {
-	case end && owner != nil:
+	case end && owner != nil && s.m.leave != leaveGroupEnd:
 		s.freeGroup(owner, group)
 		s.rewind(q) // others passed over its messages
 	case !end && owner == nil:
@@ -231,36 +233,53 @@ func (s *state) settleTop(c *consumer) {
 	}
 }
 
-// goOn puts c where Ticks let its walk go on.
+// goOn lets c's walk go on: in this operation where there are steps, else at the next Tick.
 func (s *state) goOn(c *consumer) {
 	if !c.working && c.credit > 0 {
 		c.working = true
-		s.work = append(s.work, c)
+		s.fresh = append(s.fresh, c)
 		s.touch(c)
 	}
 }
 
-// doWork lets walks go on while there are steps.
+// end is the end of an operation: walks that it caused go on while there are steps.
+func (s *state) end() {
+	for i := 0; i < len(s.fresh); i++ {
+		if c := s.fresh[i]; s.steps > 0 {
+			s.goOnNow(c)
+		} else {
+			s.work = append(s.work, c)
+		}
+		s.fresh[i] = nil
+	}
+	s.fresh = s.fresh[:0]
+}
+
+// doWork lets walks go on that Ticks are for.
 func (s *state) doWork() {
 	for n := len(s.work); n > 0 && s.steps > 0; n-- {
 		c := s.work[0]
 		s.work[0] = nil
 		s.work = s.work[1:]
-		c.working = false
-		s.touch(c)
-		if c.credit == 0 || s.consumers[c.no] != c {
-			continue
-		}
-		done := s.walk(c, func(m *message) {
-			s.m.notice(c.conn, Notice{Kind: NoticeMessage, Consumer: c.id}, m)
-		})
-		s.afterWalk(c, done, func() {
-			s.m.notice(c.conn, Notice{Kind: NoticeNone, Consumer: c.id, Counter: c.counter}, nil)
-		})
+		s.goOnNow(c)
 	}
 	if len(s.work) == 0 {
 		s.work = nil
 	}
+}
+
+func (s *state) goOnNow(c *consumer) {
+	c.working = false
+	s.touch(c)
+	if c.credit == 0 {
+		return
+	}
+	done := s.walk(c, func(m *message) {
+		s.m.notice(c.conn, Notice{Kind: NoticeMessage, Consumer: c.id}, m)
+	})
+	s.afterWalk(c, done, func() {
+		s.m.notice(c.conn, Notice{Kind: NoticeNone, Consumer: c.id, Counter: c.counter}, nil)
+	})
 }
 
 // afterWalk settles where c stands then. none is called where a Take that does not wait is over with credit left.
@@ -356,7 +375,10 @@ func (s *state) release(c *conn, m *message, unseen bool) {
 		s.discount(q, m)
 		return
 	}
-	if unseen {
+	if s.m.leave == leavePlace {
+		r.number = s.number()
+	}
+	if unseen && s.m.leave != leaveUnseen || s.m.leave == leaveCount {
 		r.count--
 		s.offer(q, &r)
 		return
@@ -364,7 +386,7 @@ func (s *state) release(c *conn, m *message, unseen bool) {
 	q.stats.Redelivered++
 	x := s.settingsOf(q)
 	switch {
-	case x.MaxRedeliveries >= 0 && int64(r.count) > x.MaxRedeliveries && !q.isDead():
+	case s.m.leave != leaveDead && x.MaxRedeliveries >= 0 && int64(r.count) > x.MaxRedeliveries && !q.isDead():
 		q.stats.Redelivered--
 		s.bury(q, &r, ReasonRedelivered)
 	case x.RedeliveryDelay > 0:

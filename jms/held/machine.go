@@ -13,6 +13,9 @@ type Machine struct {
 	op     Op
 	source source
 
+	maxSteps int    // MaxSteps, but in tests
+	leave    defect // a rule that is left out, in tests
+
 	notices []pending // in order of index
 	due     int       // those before it are certain
 }
@@ -28,7 +31,7 @@ type pending struct {
 // New returns an empty Machine of the member self. What it has notices for is its clients' business: those whose
 // operations came through self last.
 func New(self Member) *Machine {
-	m := &Machine{self: self}
+	m := &Machine{self: self, maxSteps: MaxSteps}
 	m.state = newState(m)
 	return m
 }
@@ -40,6 +43,7 @@ func (m *Machine) Apply(data []byte, by Member, index uint64) []byte {
 	s := m.state
 	s.begin()
 	answer := s.apply(&m.op, data, by)
+	s.end()
 	return answer.Append(nil)
 }
 
@@ -48,6 +52,7 @@ func (m *Machine) Gone(member Member) {
 	m.index++
 	m.state.begin()
 	m.state.gone(member)
+	m.state.end()
 }
 
 // Tick notes the time, which never goes back. Messages whose time has come are shown, those that expired are removed, and
@@ -56,6 +61,7 @@ func (m *Machine) Tick(now time.Time) {
 	m.index++
 	m.state.begin()
 	m.state.tick(now.UnixMilli())
+	m.state.end()
 }
 
 // Next is when the next Tick is needed. A time that has passed means at once.

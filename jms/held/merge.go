@@ -24,7 +24,7 @@ func (m *Machine) Restore(r io.Reader, chain bool) (again iter.Seq[[]byte], err 
 	m.state = s
 	m.notices, m.due = nil, 0
 	if chain {
-		old.m = &Machine{self: m.self}
+		old.m = &Machine{self: m.self, maxSteps: MaxSteps}
 		again = old.remains()
 	}
 	return again, nil

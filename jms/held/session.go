@@ -72,6 +72,10 @@ func (s *state) stage(c *conn, op *Op) Answer {
 	x.count += n
 	x.bytes += size
 	x.settle = append(x.settle, op.Numbers...)
+	if m != nil && m.queue != 0 && s.m.leave == leaveHidden {
+		s.enter(s.queueByNo[m.queue], m)
+		return Answer{}
+	}
 	if m != nil {
 		s.steps -= stepsMessage
 		m.conn, m.session, m.number = c.no, op.Session, x.next
@@ -88,19 +92,18 @@ func (s *state) stage(c *conn, op *Op) Answer {
 	return Answer{}
 }
 
-// unstage removes a staged message, and the account of it. Its queue is nil for a publication.
-func (s *state) unstage(k key, m *message) *queue {
+// unstage removes a staged message, and the account of it.
+func (s *state) unstage(k key, m *message) {
 	s.steps -= stepsMessage
 	s.staged.remove(k)
 	q := s.queueByNo[m.queue]
 	if q == nil {
 		s.depth--
 		s.bytes -= uint64(m.size())
-		return nil
+		return
 	}
 	q.staged--
 	s.discountStaged(q, m)
-	return q
 }
 
 // discountStaged is discount of a message whose id is not known yet.
@@ -119,7 +122,7 @@ func (s *state) commit(c *conn, op *Op) Answer {
 	}
 	settle = append(settle, op.Numbers...)
 	for _, n := range settle {
-		if s.flying(c, op.Session, n) == nil {
+		if s.flying(c, op.Session, n) == nil && s.m.leave != leaveAtomic {
 			s.refused++
 			return refuse(CodeNotHeld)
 		}
@@ -139,15 +142,21 @@ func (s *state) commit(c *conn, op *Op) Answer {
 		if !ok || k.hi != low.hi {
 			return Answer{}
 		}
-		q := s.unstage(k, m)
 		put := *m
 		put.conn, put.session = 0, 0
+		q := s.queueByNo[m.queue]
 		if q == nil {
 			name := m.more.topic
+			s.unstage(k, m)
 			s.feed(put.copyWith(func(x *more) { x.topic = "" }), name, c.name)
 			continue
 		}
-		s.enter(q, &put)
+		s.steps -= stepsMessage
+		s.staged.remove(k) // its room is the message's now
+		q.staged--
+		put.number = s.number()
+		q.stats.Put++
+		s.arrive(q, &put)
 	}
 }
 
@@ -169,14 +178,22 @@ func (s *state) rollback(c *conn, op *Op) Answer {
 		}
 		c.sessions = slices.Delete(c.sessions, i, i+1)
 	}
-	for {
-		k, m, ok := s.flight.first(low)
-		if !ok || k.hi != low.hi {
-			return Answer{}
+	// What is given back may come to a consumer of this session again, and stays with it then.
+	var all []*message
+	more := false
+	s.flight.from(low, func(k key, m *message) bool {
+		switch {
+		case k.hi != low.hi && (s.m.leave != leaveSession || m.conn != c.no):
+			return false
+		case len(all)*stepsMessage >= s.m.maxSteps:
+			more = true
+			return false
 		}
-		if s.steps <= 0 {
-			return Answer{More: true}
-		}
+		all = append(all, m)
+		return true
+	})
+	for _, m := range all {
 		s.release(c, m, false)
 	}
+	return Answer{More: more}
 }

@@ -77,7 +77,8 @@ type state struct {
 	merged      map[idKey]struct{}
 	mergedOrder tree[idKey] // by time and number
 
-	work   []*consumer // whose walk is to go on, in order
+	work   []*consumer // whose walk is to go on at the next Tick, in order
+	fresh  []*consumer // whose walk is to go on in this operation; empty between operations
 	joins  []*join     // large messages of another set of holders, in order
 	feeds  []*feed     // publications that have not reached every subscription, in order
 	sweeps []*conn     // that have ended, and still have something
@@ -174,7 +175,7 @@ type consumer struct {
 	wait    bool   // credit stays at the end of the queue
 	counter uint64 // of the last Take
 	line    uint64 // its place in line; 0: it is in none
-	working bool   // it is in state.work
+	working bool   // it is in state.work or state.fresh
 
 	groups     map[string]uint64 // that it has, with the number of their assignment
 	prev, succ *consumer         // in line
@@ -350,6 +351,7 @@ func (s *state) full(q *queue, n, size uint64) Code {
 	switch {
 	case size > x.Bytes:
 		return CodeTooLarge
+	case s.m.leave == leaveFull:
 	case q.total()+n > x.Depth || q.bytes+size > x.Bytes:
 		return CodeQueueFull
 	case s.depth+n > s.defaults.HolderDepth || s.bytes+size > s.defaults.HolderBytes:

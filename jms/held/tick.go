@@ -3,20 +3,18 @@ package held
 // Resolution is how exactly times are kept, in ms: of delays and of expiry.
 const Resolution = 100
 
-// stepsStage is what each stage of a Tick may do, so that none starves another.
-const stepsStage = MaxSteps / 4
-
 // mergedFor is how long ids of another set of holders are remembered, in ms.
 const mergedFor = 3_600_000
 
 func (s *state) tick(now int64) {
 	s.now = max(s.now, now)
-	s.steps = stepsStage
+	stage := max(1, s.m.maxSteps/4) // so that none starves another
+	s.steps = stage
 	s.mature()
-	s.steps = stepsStage
+	s.steps = stage
 	for s.steps > 0 {
 		k, m, ok := s.expiry.first(key{})
-		if !ok || int64(k.hi) > s.now {
+		if !ok || int64(k.hi) > s.now || s.m.leave == leaveExpiry {
 			break
 		}
 		s.expire(s.queueByNo[m.queue], m)
@@ -29,21 +27,21 @@ func (s *state) tick(now int64) {
 		s.mergedOrder.remove(k)
 		delete(s.merged, id)
 	}
-	s.steps = stepsStage
+	s.steps = stage
 	for s.steps > 0 && len(s.sweeps) > 0 && s.sweep(s.sweeps[0]) {
 		s.sweeps = s.sweeps[1:]
 	}
-	s.steps = stepsStage
+	s.steps = stage
 	for s.steps > 0 && len(s.drops) > 0 {
 		if q := s.drops[0]; s.dropSome(q) && len(s.drops) > 0 && s.drops[0] == q {
 			s.drops = s.drops[1:]
 		}
 	}
-	s.steps = stepsStage
+	s.steps = stage
 	for s.steps > 0 && len(s.feeds) > 0 && s.feedSome(s.feeds[0]) {
 		s.feeds = s.feeds[1:]
 	}
-	s.steps = stepsStage
+	s.steps = stage
 	s.doWork()
 }
 

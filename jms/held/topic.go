@@ -182,6 +182,9 @@ func (s *state) feedSome(f *feed) bool {
 			continue // it came again
 		}
 		s.enter(q, &m)
+		if s.m.leave == leaveSubscribed {
+			return true
+		}
 	}
 	return true
 }

@@ -665,7 +665,7 @@ func run(seed uint64, steps int, leave defect) (p *pair) {
 func TestModel(t *testing.T) {
 	n := *seeds
 	if testing.Short() {
-		n = min(n, 25)
+		n = min(n, 15)
 	}
 	for s := uint64(1); s <= uint64(n); s++ {
 		if *seed != 0 && s != *seed {

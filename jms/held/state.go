@@ -29,7 +29,7 @@ const (
 // What work counts, in steps of selectors.
 const (
 	stepsMessage = 12 // to move a message from one place to another
-	stepsLook    = 1  // to look at a message without a selector
+	stepsLook    = 3  // to look at a message, which is in no cache
 )
 
 // The defaults of Settings.

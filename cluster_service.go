@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -184,7 +183,7 @@ func (c *ClusterChannel) hasService(name string) bool {
 func (c *Channel) machines(life context.Context) (list []cluster.Service, err error) {
 	for _, r := range *c.cluster.services.Load() {
 		m := &machine{c: c, of: r, life: life}
-		if err := m.Restore(nil, false); err != nil {
+		if err := m.Restore(nil, false, nil); err != nil {
 			return nil, fmt.Errorf("blaze: Start: %w", err)
 		}
 		list = append(list, cluster.Service{Name: r.name, Machine: m})
@@ -197,7 +196,6 @@ type machine struct {
 	c    *Channel
 	of   *registered
 	life context.Context // ends with the start
-	over atomic.Uint32   // Restores with a reader that are to end have a lower number
 	slow clock.Time      // when the log was last told that it was slow; the engine's
 }
 
@@ -291,7 +289,7 @@ type snapshotOf struct {
 }
 
 func (s *snapshotOf) WriteTo(w io.Writer) (n int64, err error) {
-	if !s.m.safely("WriteTo", func() { n, err = s.ServiceSnapshot.WriteTo(lifelong{s.m.life, w, nil}) }) {
+	if !s.m.safely("WriteTo", func() { n, err = s.ServiceSnapshot.WriteTo(lifelong{s.m.life, w}) }) {
 		err = errPanicked
 	}
 	return n, err
@@ -304,11 +302,10 @@ func (s *snapshotOf) Close() (err error) {
 	return err
 }
 
-// lifelong reads, or writes, until a start ends.
+// lifelong writes until a start ends.
 type lifelong struct {
 	life context.Context
 	w    io.Writer
-	r    io.Reader
 }
 
 func (l lifelong) Write(b []byte) (int, error) {
@@ -320,26 +317,27 @@ func (l lifelong) Write(b []byte) (int, error) {
 
 // reading is the reader of one Restore.
 type reading struct {
-	lifelong
-	m      *machine
-	number uint32
+	io.Reader
+	over func() bool
 }
 
 func (r reading) Read(b []byte) (int, error) {
-	if r.life.Err() != nil || r.number < r.m.over.Load() {
+	if r.over() {
 		return 0, ErrClosed
 	}
-	return r.r.Read(b)
+	return r.Reader.Read(b)
 }
 
-func (m *machine) Restore(r io.Reader, chain bool) (err error) {
-	if r == nil {
-		m.over.Add(1)
-	} else {
-		r = reading{lifelong{m.life, nil, r}, m, m.over.Load()}
-	}
+func (m *machine) Restore(r io.Reader, chain bool, over func() bool) (err error) {
 	m.of.mu.Lock()
 	defer m.of.mu.Unlock()
+	if r != nil {
+		ends := func() bool { return m.life.Err() != nil || over() }
+		if ends() {
+			return ErrClosed
+		}
+		r = reading{r, ends}
+	}
 	var again iter.Seq[[]byte]
 	if !m.safely("Restore", func() { again, err = m.of.service.Restore(r, chain) }) {
 		return errPanicked

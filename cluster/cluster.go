@@ -37,8 +37,8 @@ type Config struct {
 	// Services are this member's state machines beside the maps, in ascending order of name, each one once.
 	Services []Service
 	// Background runs work on another goroutine, and when it has returned then on the engine's thread, outside of the
-	// Core's inputs. Nil where there are no Services.
-	Background func(work func(), then func(now clock.Time))
+	// Core's inputs. over reports whether cancel was called. Nil where there are no Services.
+	Background func(work func(over func() bool), then func(now clock.Time)) (cancel func())
 
 	Datagram int // bytes that a message of several operations has at most: what fits one datagram of the ring
 

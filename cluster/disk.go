@@ -161,9 +161,7 @@ const snapshotAgain = 10 * time.Second
 // snapshotFailed gives up a snapshot for the disk.
 func (c *Core) snapshotFailed(now clock.Time, cut *Cut, h *hostedCut) {
 	c.disk.writing, c.disk.retry = false, now.Add(snapshotAgain)
-	if !h.written {
-		c.warn(now, Error, c.cfg.Self, "the snapshot of service %q has failed: %v", h.name, h.err)
-	}
+	c.sayFailed(now, h)
 	cut.drop()
 }
 
@@ -241,7 +239,7 @@ func (c *Core) restoreServices(s *State, parts [][]byte) error {
 	if h := s.services.lacking(); h != nil && !c.cfg.Observer {
 		return fmt.Errorf("the data directory has the state of service %q, which this member does not have", h.name)
 	}
-	r.run(c.cfg.Services)
+	r.run(c.cfg.Services, func() bool { return false })
 	return r.err
 }
 

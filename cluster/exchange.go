@@ -432,7 +432,10 @@ func (c *Core) established(now clock.Time) {
 // beginPrimary makes this replica one of those that primary o begins with. It is false where the replica is not what it was judged by.
 func (c *Core) beginPrimary(now clock.Time, o *wire.Opening) bool {
 	if o.Founding || c.founding() {
-		c.taking = nil
+		if c.taking != nil {
+			c.taking.cancel()
+			c.taking = nil
+		}
 		c.emptyMachines(now, nil, c.otherChain(o.Primary.Chain))
 		c.replace(now, NewState())
 	}

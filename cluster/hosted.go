@@ -37,6 +37,7 @@ type hostedCut struct {
 	writing bool
 	written bool
 	unused  bool // the Cut was dropped
+	said    bool // the log has err
 	bytes   []byte
 	sum     uint64
 }
@@ -88,19 +89,26 @@ func (c *Core) ready(h *hostedCut) bool {
 	return false
 }
 
+// sayFailed names a snapshot that has failed in the log, once.
+func (c *Core) sayFailed(now clock.Time, h *hostedCut) {
+	if h.err != nil && !h.said {
+		h.said = true
+		c.warn(now, Error, c.cfg.Self, "the snapshot of service %q has failed: %v", h.name, h.err)
+	}
+}
+
 // writeOut has the bytes of a service made, and calls then.
 func (c *Core) writeOut(h *hostedCut, then func(now clock.Time)) {
 	if h.writing || h.snap == nil {
 		return
 	}
 	h.writing = true
-	c.cfg.Background(h.write, func(now clock.Time) {
+	c.cfg.Background(func(func() bool) { h.write() }, func(now clock.Time) {
 		h.writing, h.written, h.snap = false, true, nil
 		if h.unused {
 			h.bytes = nil
-		} else if h.err != nil {
-			c.warn(now, Error, c.cfg.Self, "the snapshot of service %q has failed: %v", h.name, h.err)
 		}
+		c.sayFailed(now, h)
 		if then != nil {
 			then(now)
 		}
@@ -123,20 +131,21 @@ const restoreAgain = time.Second
 
 // restoring is a state on its way into the machines of a member, on another goroutine.
 type restoring struct {
-	state *State
-	parts [][]byte // of each service in force
-	chain bool     // what goes is of another chain
-	err   error
+	state  *State
+	parts  [][]byte // of each service in force
+	chain  bool     // what goes is of another chain
+	cancel func()   // nobody wants it any more
+	err    error
 }
 
 // run restores those that the member has. It runs on another goroutine.
-func (r *restoring) run(here []Service) {
+func (r *restoring) run(here []Service, over func() bool) {
 	r.state.services.attach(here)
 	for i, h := range r.state.services.list {
 		if h.machine == nil {
 			continue
 		}
-		if err := h.machine.Restore(bytes.NewReader(r.parts[i]), r.chain); err != nil {
+		if err := h.machine.Restore(bytes.NewReader(r.parts[i]), r.chain, over); err != nil {
 			r.err = fmt.Errorf("service %q: %w", h.name, err)
 			return
 		}
@@ -149,7 +158,7 @@ func (c *Core) emptyMachines(now clock.Time, s *State, chain bool) {
 		if s != nil && s.services.find([]byte(m.Name)) != nil {
 			continue
 		}
-		if err := m.Machine.Restore(nil, chain); err != nil {
+		if err := m.Machine.Restore(nil, chain, nil); err != nil {
 			c.warn(now, Error, c.cfg.Self, "service %q did not begin empty: %v", m.Name, err)
 		}
 	}
@@ -168,7 +177,7 @@ func (c *Core) beginRestore(now clock.Time, s *State, parts [][]byte) {
 	}
 	r := &restoring{state: s, parts: parts, chain: c.otherChain(s.primary.Chain)}
 	c.taking, c.learn.partial = r, true
-	c.cfg.Background(func() { r.run(c.cfg.Services) }, func(now clock.Time) { c.endRestore(now, r) })
+	r.cancel = c.cfg.Background(func(over func() bool) { r.run(c.cfg.Services, over) }, func(now clock.Time) { c.endRestore(now, r) })
 }
 
 // endRestore goes on with the state that the machines have taken.

@@ -255,6 +255,7 @@ func (c *Core) answerService(now clock.Time, s *stream, a *wire.ClusterChunk) {
 		}
 		s.said = now
 	case h.err != nil || s.from > uint64(len(h.bytes)):
+		c.sayFailed(now, h)
 		a.Gone, s.ended = true, true
 	default:
 		size := uint64(len(h.bytes))

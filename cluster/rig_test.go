@@ -24,6 +24,7 @@ type rig struct {
 
 	lossy  func(from wire.MemberID) bool // of transfers: they are lost
 	damage func(payload []byte)          // of transfers
+	change func(i int, c *Config)        // of a rig with services: what makes its members
 }
 
 // ringSim is one ring: what was ordered in it.
@@ -60,6 +61,7 @@ type node struct {
 	calls  uint64
 	inbox  []parcel
 	disk   *memDisk // nil: none
+	jobs   []*job   // in the background
 }
 
 type parcel struct {
@@ -120,7 +122,7 @@ func (r *rig) add(i int, change func(i int, c *Config)) *node {
 	n.id = wire.MemberID{0: byte(len(r.nodes) + 1), 15: 1}
 	n.cfg = Config{
 		Self: n.id, Name: fmt.Sprint("m", i), Started: 1_700_000_000_000_000 + int64(r.now)/1000 + int64(i), Wall: 1_700_000_000_000_000,
-		MaxValue: 1 << 20, StateLimit: 1 << 30, Datagram: 1400, Ring: n, Pairs: n, Sink: n,
+		MaxValue: 1 << 20, StateLimit: 1 << 30, Datagram: 1400, Ring: n, Pairs: n, Sink: n, Background: n.background,
 	}
 	if change != nil {
 		change(i, &n.cfg)
@@ -216,6 +218,13 @@ func (r *rig) turn() {
 			n.core.TransferFrom(r.now, p.from, p.payload)
 		}
 		n.inbox = nil
+		for _, j := range slices.Clone(n.jobs) {
+			if j.due <= r.now {
+				n.jobs = slices.DeleteFunc(n.jobs, func(o *job) bool { return o == j })
+				j.work(func() bool { return j.over })
+				j.then(r.now)
+			}
+		}
 		n.core.Work(r.now)
 		if at, ok := n.core.Deadline(); ok && at <= r.now {
 			n.core.Tick(r.now)

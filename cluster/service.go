@@ -80,9 +80,10 @@ type Machine interface {
 	// Snapshot is the state as it is now. It is quick: what follows does not change it.
 	Snapshot() (MachineSnapshot, error)
 	// Restore replaces the state by that which a MachineSnapshot has written; r nil: by an empty one. chain: the state that
-	// goes is of another chain. On an error the state is unspecified. The next call of another method comes after it; but with
-	// nil it may come while another Restore runs, which it ends.
-	Restore(r io.Reader, chain bool) error
+	// goes is of another chain. On an error the state is unspecified, and another Restore comes before any other call. over
+	// reports whether nobody wants what r has any more: then Restore ends soon, and does nothing where it has not begun. Only
+	// in that case one with nil may come meanwhile, and waits. over is nil where r is.
+	Restore(r io.Reader, chain bool, over func() bool) error
 }
 
 // MachineOp is one operation. Its Data is lent.

@@ -72,11 +72,13 @@ func newCluster(r *Run, cfg *ClusterConfig, m *member.Config) *Cluster {
 }
 
 // background implements cluster.Config.Background.
-func (c *Cluster) background(work func(), then func(now clock.Time)) {
+func (c *Cluster) background(work func(over func() bool), then func(now clock.Time)) (cancel func()) {
+	var over atomic.Bool
 	c.work.Go(func() {
-		work()
+		work(over.Load)
 		c.run.engine.Post(func() { then(c.run.Now()) })
 	})
+	return func() { over.Store(true) }
 }
 
 func (c *Cluster) core() *cluster.Core { return c.run.member.Replica() }

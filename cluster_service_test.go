@@ -286,3 +286,191 @@ func TestProposeInApply(t *testing.T) {
 		t.Errorf("applied %q", got)
 	}
 }
+
+// withCounter makes a member with a counter that is started.
+func withCounter(t *testing.T, name string, cfg blaze.Config) (*blaze.ClusterChannel, *counter) {
+	t.Helper()
+	c, s := newCluster(t, name, cfg), &counter{}
+	if err := c.Service("counter", s); err != nil {
+		t.Fatal(err)
+	}
+	startCluster(t, c)
+	return c, s
+}
+
+// A member that joins gets the state while others propose, also one that was started before: each start begins empty.
+func TestServiceJoins(t *testing.T) {
+	cfg := clusterConfig(t)
+	a, as := withCounter(t, "a", cfg)
+	b, bs := withCounter(t, "b", cfg)
+	ready(t, a, b)
+	mustPropose(t, a, strings.Repeat("x", 200_000))
+	mustPropose(t, b, strings.Repeat("y", 200_000))
+	stop := make(chan struct{})
+	var proposer sync.WaitGroup
+	proposer.Go(func() {
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				return
+			default:
+				mustPropose(t, b, fmt.Sprint("meanwhile ", n))
+			}
+		}
+	})
+	c, cs := withCounter(t, "c", cfg)
+	ready(t, c)
+	mustPropose(t, c, "of the third")
+	if err := c.Stop(); err != nil {
+		t.Error(err)
+	}
+	startCluster(t, c)
+	ready(t, c)
+	close(stop)
+	proposer.Wait()
+	last := mustPropose(t, c, "the last")
+	for i, s := range []*counter{as, bs, cs} {
+		eventually(t, "all applied", func() bool { return len(s.has()) == len(cs.has()) })
+		if !slices.Equal(s.has(), as.has()) {
+			t.Errorf("member %d holds something else", i)
+		}
+	}
+	if want := uint64(len(strings.Join(as.has(), ""))); binary.BigEndian.Uint64(last) != want {
+		t.Errorf("the last answer is %d, want %d", binary.BigEndian.Uint64(last), want)
+	}
+	as.mu.Lock()
+	defer as.mu.Unlock()
+	if len(as.gone) == 0 || as.certain == 0 {
+		t.Errorf("gone %v, certain %d", as.gone, as.certain)
+	}
+}
+
+// A member that lacks the service says so, and what needs no service works beside it.
+func TestServiceLacking(t *testing.T) {
+	cfg := clusterConfig(t)
+	a, _ := withCounter(t, "a", cfg)
+	ready(t, a)
+	mustPropose(t, a, "x")
+	mustPut(t, a.Map("m"), "k", "v")
+	lacking := inCluster(t, "lacking", cfg)
+	if err := lacking.WaitReady(soon(t)); !errors.Is(err, blaze.ErrUnsupported) || !strings.Contains(err.Error(), `"counter"`) {
+		t.Errorf("WaitReady: %v", err)
+	}
+	if _, err := lacking.Map("m").Put(soon(t), "k", nil); !errors.Is(err, blaze.ErrUnsupported) || !strings.Contains(err.Error(), `"counter"`) {
+		t.Errorf("Put: %v", err)
+	}
+	cfg.Observer = true
+	tool := inCluster(t, "tool", cfg)
+	ready(t, tool)
+	if e, ok := tool.Map("m").Get("k"); !ok || string(e.Value) != "v" {
+		t.Errorf("the observer's Get = %+v, %v", e, ok)
+	}
+	if err := lacking.Stop(); err != nil {
+		t.Error(err)
+	}
+	ready(t, a, tool)
+	mustPropose(t, a, "y")
+	if s := tool.Status(); !slices.Equal(s.Services, []string{"counter"}) || !s.Primary {
+		t.Errorf("%+v", s)
+	}
+}
+
+// A service that is not in force yet: some member lacks it.
+func TestServiceNotInForce(t *testing.T) {
+	cfg := clusterConfig(t)
+	cfg.ExpectedMembers = 2
+	plain := inCluster(t, "plain", cfg)
+	b, _ := withCounter(t, "b", cfg)
+	ready(t, plain, b)
+	if _, err := b.Propose(soon(t), "counter", nil); !errors.Is(err, blaze.ErrUnsupported) || !strings.Contains(err.Error(), "not in force") {
+		t.Errorf("Propose: %v", err)
+	}
+	mustPut(t, b.Map("m"), "k", "v")
+}
+
+// Apply panics at all members, and at one; and it takes long.
+func TestServiceMisbehaves(t *testing.T) {
+	all, counters := serving(t, 3)
+	for i, s := range counters {
+		s.onApply = func(op blaze.Operation) {
+			switch {
+			case string(op.Data) == "panic", string(op.Data) == "panic at c" && i == 2:
+				panic("on purpose")
+			case string(op.Data) == "slow":
+				time.Sleep(50 * time.Millisecond)
+			}
+		}
+	}
+	mustPropose(t, all[1], "before")
+	if _, err := all[0].Propose(soon(t), "counter", []byte("panic")); err == nil || !strings.Contains(err.Error(), "panicked") {
+		t.Errorf("Propose: %v", err)
+	}
+	mustPropose(t, all[1], "slow")
+	mustPropose(t, all[0], "panic at c")
+	eventually(t, "c is given the state", func() bool { return all[2].Stats().Cluster.HashMismatches > 0 })
+	ready(t, all...)
+	mustPropose(t, all[2], "after")
+	for i, s := range counters {
+		eventually(t, "all applied", func() bool { return len(s.has()) == len(counters[0].has()) })
+		if got := s.has(); !slices.Equal(got, []string{"before", "slow", "panic at c", "after"}) {
+			t.Errorf("member %d has applied %q", i, got)
+		}
+	}
+	if n := all[2].Stats().Cluster.Panics; n != 2 {
+		t.Errorf("%d panics", n)
+	}
+}
+
+// A Tick comes when Next asks for it, at all members alike.
+func TestServiceTick(t *testing.T) {
+	all, counters := serving(t, 2)
+	at := time.Now().Add(200 * time.Millisecond)
+	mustPropose(t, all[1], "wake "+at.Format(time.RFC3339Nano))
+	for i, s := range counters {
+		eventually(t, "a tick", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return len(s.ticks) > 0 })
+		s.mu.Lock()
+		if got := s.ticks[0]; got.Before(at) || got.Sub(at) > 5*time.Second || !got.Equal(counters[0].ticks[0]) {
+			t.Errorf("member %d: a tick at %v, asked for at %v", i, got, at)
+		}
+		s.mu.Unlock()
+	}
+}
+
+// With DataDir what was acknowledged outlives all members, and the service is restored at Start.
+func TestServiceOnDisk(t *testing.T) {
+	cfg := clusterConfig(t)
+	cfg.ExpectedMembers = 1
+	cfg.DataDir = t.TempDir()
+	c, s := withCounter(t, "a", cfg)
+	ready(t, c)
+	mustPropose(t, c, "one")
+	if _, err := c.Propose(soon(t), "counter", []byte("two"), blaze.Unsynced()); err != nil {
+		t.Fatal(err)
+	}
+	mustPropose(t, c, "three")
+	s.mu.Lock()
+	if s.certain == 0 {
+		t.Error("nothing is certain")
+	}
+	s.mu.Unlock()
+	for range 2 {
+		if err := c.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		startCluster(t, c)
+		ready(t, c)
+	}
+	if answer := mustPropose(t, c, "four"); binary.BigEndian.Uint64(answer) != uint64(len("onetwothreefour")) {
+		t.Errorf("the answer is %d", binary.BigEndian.Uint64(answer))
+	}
+	if got := s.has(); !slices.Equal(got, []string{"one", "two", "three", "four"}) {
+		t.Errorf("%q", got)
+	}
+	if err := c.Shutdown(); err != nil {
+		t.Fatal(err)
+	}
+	lacking := newCluster(t, "a", cfg)
+	if err := lacking.Start(); !errors.Is(err, blaze.ErrConfig) || !strings.Contains(err.Error(), `"counter"`) {
+		t.Errorf("Start without the service: %v", err)
+	}
+}

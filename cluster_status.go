@@ -35,6 +35,7 @@ type ClusterStatus struct {
 	Durable, Committed uint64 // indexes: on this member's disk, and on those of a quorum; 0 without DataDir
 	DiskError          string
 
+	Services             []string // in force, ascending
 	Maps, Entries, Locks int
 	Bytes                int64 // of the state, as Config.StateLimit counts them
 }
@@ -102,7 +103,7 @@ func statusOf(s *cluster.Status) ClusterStatus {
 		Master: MemberID(s.Master), Leader: MemberID(s.Leader), Tried: len(s.Tried),
 		Rules: s.Rules, RulesMin: s.RulesMin, RulesMax: s.RulesMax,
 		Learned: s.Progress.Entries, ToLearn: s.Progress.Of, Provider: MemberID(s.Progress.Provider),
-		Durable: s.Durable, Committed: s.Committed, DiskError: s.DiskError,
+		Durable: s.Durable, Committed: s.Committed, DiskError: s.DiskError, Services: s.Services,
 		Maps: s.Maps, Entries: s.Entries, Locks: s.Locks, Bytes: s.StateBytes,
 	}
 	if s.Last.Epoch != 0 {

@@ -137,7 +137,12 @@ func (r *rig) addDisk(name, expected int, d *memDisk) *node {
 	} else { // what was not durable is lost
 		d = &memDisk{durable: d.durable}
 	}
-	n := r.add(name, func(_ int, c *Config) { c.Expected, c.Store, c.Recovered = expected, d, d.recovered() })
+	n := r.add(name, func(i int, c *Config) {
+		if r.change != nil {
+			r.change(i, c)
+		}
+		c.Expected, c.Store, c.Recovered = expected, d, d.recovered()
+	})
 	n.disk, d.n = d, n
 	return n
 }

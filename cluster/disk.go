@@ -144,6 +144,7 @@ func (c *Core) snapshot(now clock.Time) {
 			}
 			if history == c.replaced && !c.failed {
 				c.offerSnapshot(now, cut)
+				d.dirty = true // nothing else may be written for a while
 			}
 		})
 	}

@@ -18,6 +18,7 @@ type Probe struct {
 	Code   Code
 	Result uint64 // the version of a write; the token of a lock that was granted at once
 	Call   uint64
+	Answer []byte // of a service; lent
 
 	// Of ProbeApplied and ProbeEstablished: the locks that it granted.
 	Grants []ProbeGrant

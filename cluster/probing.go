@@ -27,6 +27,9 @@ func (c *Core) probeOp(now clock.Time, s *step, op *wire.ClusterOp, r Result, ow
 		return
 	}
 	p := &Probe{Kind: ProbeApplied, By: s.by, Op: op, Code: r.Code, Result: r.Token, Grants: grants}
+	if op != nil && op.Kind == wire.OpService {
+		p.Answer = c.state.services.answer
+	}
 	if op != nil && op.Kind == wire.OpPut && r.Code == CodeOK {
 		p.Result = r.Index
 	}

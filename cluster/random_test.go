@@ -21,6 +21,7 @@ type ledger struct {
 	t    *testing.T
 	seed uint64
 	puts map[string]uint64 // value → index at which it counted; values are unique
+	said map[string]string // value → what a service has answered to it, with the index
 	fail bool
 }
 
@@ -40,6 +41,13 @@ func (l *ledger) probe(i int) func(clock.Time, *Probe) {
 				l.errorf("member %d: %q counts at %d, and at %d before", i, v, p.Index, was)
 			}
 			l.puts[v] = p.Index
+		}
+		if p.Kind == ProbeApplied && p.Op != nil && p.Op.Kind == wire.OpService && p.Code == CodeOK {
+			v, answer := string(p.Op.Value), fmt.Sprintf("%d %s", p.Index, p.Answer)
+			if was, ok := l.said[v]; ok && was != answer {
+				l.errorf("member %d: the answer to %q is %q, and was %q", i, v, answer, was)
+			}
+			l.said[v] = answer
 		}
 	}
 }
@@ -63,17 +71,21 @@ func TestRandom(t *testing.T) {
 }
 
 func runRandom(t *testing.T, seed uint64) {
-	l := &ledger{t: t, seed: seed, puts: map[string]uint64{}}
+	l := &ledger{t: t, seed: seed, puts: map[string]uint64{}, said: map[string]string{}}
 	rnd := rand.New(rand.NewPCG(seed, 7))
 	n := 2 + rnd.IntN(4)
 	expected := 0
 	if rnd.IntN(2) == 0 {
 		expected = n
 	}
-	r := newRig(t, n, func(i int, c *Config) {
-		c.Expected = expected
-		c.Probe = l.probe(i)
-	})
+	r := newRig(t, 0, nil)
+	for i := range n {
+		r.add(i, func(i int, c *Config) {
+			c.Expected = expected
+			c.Probe = l.probe(i)
+			r.serve(c, "one", "two")
+		})
+	}
 	r.rand = rnd
 	defer func() {
 		if e := recover(); e != nil {
@@ -112,7 +124,13 @@ func runRandom(t *testing.T, seed uint64) {
 			nd := r.nodes[rnd.IntN(n)]
 			made++
 			var c *Call
-			switch rnd.IntN(6) {
+			switch rnd.IntN(8) {
+			case 6, 7:
+				op := fmt.Sprint(nd.i, "/", made)
+				if rnd.IntN(8) == 0 {
+					op = fmt.Sprint("wake ", nd.core.wallNanos(r.now)+int64(rnd.IntN(100e6)), " ", made)
+				}
+				c = nd.propose([]string{"one", "two"}[rnd.IntN(2)], op)
 			case 0:
 				c = nd.lock(fmt.Sprint("l", rnd.IntN(2)), time.Duration(1+rnd.IntN(2000))*time.Millisecond)
 			case 1:
@@ -166,6 +184,14 @@ func runRandom(t *testing.T, seed uint64) {
 	}
 	last := r.nodes[0].core.State()
 	for i, nd := range r.nodes {
+		for _, name := range []string{"one", "two"} {
+			if a, b := r.nodes[0].book(name).lines, nd.book(name).lines; !slices.Equal(a, b) {
+				l.errorf("service %s of member %d differs from member 0's:\n%s\n%s", name, i, lastOf(a), lastOf(b))
+			}
+		}
+		if m := nd.core.Stats().HashMismatches; m != 0 {
+			l.errorf("member %d: %d mismatches", i, m)
+		}
 		s := nd.core.State()
 		if s.Index() != last.Index() || s.Hash() != last.Hash() || s.Digest() != last.Digest() {
 			l.errorf("member %d differs from member 0: index %d, %d", i, s.Index(), last.Index())
@@ -184,6 +210,16 @@ func runRandom(t *testing.T, seed uint64) {
 			continue
 		}
 		v := string(c.Op.Value)
+		if c.Op.Kind == wire.OpService {
+			answer, ok := l.said[v]
+			switch {
+			case c.Code == CodeOK && answer != fmt.Sprintf("%d %s", c.Version, c.Answer):
+				l.errorf("%q was answered %q at %d, and counted as %q", v, c.Answer, c.Version, answer)
+			case c.Code == CodeNoQuorum && ok, c.Code == CodeUnsupported:
+				l.errorf("%q ended with code %d, and counted: %v", v, c.Code, ok)
+			}
+			continue
+		}
 		index, ok := l.puts[v]
 		switch {
 		case c.Code == CodeOK && !ok:

@@ -39,6 +39,7 @@ type Status struct {
 	StateBytes  int64
 	Entries     int
 	Maps, Locks int
+	Services    []string // in force
 }
 
 // MemberStatus is one member.
@@ -149,7 +150,7 @@ func (c *Core) Status(now clock.Time) *Status {
 		if h, ok := c.state.Master(); ok && !h.Orphaned && s.Primary {
 			s.Master = h.Holder
 		}
-		s.Leader = c.state.Leader()
+		s.Leader, s.Services = c.state.Leader(), c.state.Services()
 	}
 	s.members(c)
 	s.why(c)

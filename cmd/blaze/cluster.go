@@ -41,6 +41,7 @@ type clusterState struct {
 	Entries   int            `json:"entries"`
 	Locks     int            `json:"locks"`
 	Bytes     int64          `json:"bytes"`
+	Services  []string       `json:"services,omitempty"` // in force
 	Members   []clusterSeat  `json:"members"`
 	Voters    []clusterVoter `json:"voters"`
 }
@@ -219,6 +220,9 @@ func (a *app) printStatus(c *client, s *blaze.ClusterStatus) {
 		line("history", "epoch %d, index %d, hash %016x, founded %s", s.Epoch, s.Index, s.Hash, since(s.Founded, time.Now()))
 	}
 	line("holds", "%s, %s, %s, %d bytes", plural(s.Maps, "map"), entries(s.Entries), plural(s.Locks, "lock"), s.Bytes)
+	if len(s.Services) > 0 {
+		line("serves", "%s", oneLine(strings.Join(s.Services, ", ")))
+	}
 	if s.Durable > 0 || s.DiskError != "" {
 		line("disk", "has index %d, committed %d %s", s.Durable, s.Committed, s.DiskError)
 	}
@@ -271,7 +275,7 @@ func stateOf(asked blaze.MemberID, s *blaze.ClusterStatus) *clusterState {
 		Time: stamp(time.Now()), Asked: asked.String(), Phase: s.Phase, Primary: s.Primary, Why: s.Why, Need: s.Need,
 		Chain: s.Chain.String(), Epoch: s.Epoch, Index: s.Index, Hash: fmt.Sprintf("%016x", s.Hash), Tried: s.Tried,
 		Rules: s.Rules, RulesMin: s.RulesMin, RulesMax: s.RulesMax, DiskError: s.DiskError,
-		Maps: s.Maps, Entries: s.Entries, Locks: s.Locks, Bytes: s.Bytes,
+		Maps: s.Maps, Entries: s.Entries, Locks: s.Locks, Bytes: s.Bytes, Services: s.Services,
 	}
 	if s.Durable > 0 {
 		out.Durable, out.Committed = s.Durable, s.Committed

@@ -206,14 +206,23 @@ func errOf(a answer, err error) error {
 
 // carry makes a call and waits for its result. On nil the answer is the caller's, to free.
 func (c *ClusterChannel) carry(ctx context.Context, w task, fill func(*member.ClusterCall)) (answer, error) {
-	st := c.run.Load()
-	if st == nil {
-		return answer{}, fmt.Errorf("%w: %v in state %v: Start the channel first", ErrState, w, c.State())
-	}
-	if err := ctx.Err(); err != nil {
-		return answer{}, fmt.Errorf("blaze: %v: %w", w, err)
+	st, err := c.begun(ctx, w)
+	if err != nil {
+		return answer{}, err
 	}
 	return c.carryIn(ctx, st, w, fill)
+}
+
+// begun returns the start that a call is made in.
+func (c *ClusterChannel) begun(ctx context.Context, w task) (*start, error) {
+	st := c.run.Load()
+	if st == nil {
+		return nil, fmt.Errorf("%w: %v in state %v: Start the channel first", ErrState, w, c.State())
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("blaze: %v: %w", w, err)
+	}
+	return st, nil
 }
 
 func (c *ClusterChannel) carryIn(ctx context.Context, st *start, w task, fill func(*member.ClusterCall)) (answer, error) {
@@ -223,9 +232,17 @@ func (c *ClusterChannel) carryIn(ctx context.Context, st *start, w task, fill fu
 		return answer{}, c.callFailed(w, false, err)
 	}
 	fill(s)
-	ended, begun, err := of.Call(ctx, s)
+	if err := of.Begin(ctx, s); err != nil {
+		return answer{}, c.callFailed(w, false, err)
+	}
+	return c.finishCall(ctx, of, w, s)
+}
+
+// finishCall waits for the result of a call that was begun, as carry does.
+func (c *ClusterChannel) finishCall(ctx context.Context, of *run.Cluster, w task, s *member.ClusterCall) (answer, error) {
+	ended, err := of.Finish(ctx, s)
 	if !ended {
-		return answer{}, c.callFailed(w, begun, err)
+		return answer{}, c.callFailed(w, true, err)
 	}
 	if s.Cancelled {
 		err = c.callFailed(w, s.Call.Proposed, err)

@@ -18,7 +18,6 @@ import (
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/cluster"
 	"github.com/activeblaze/blaze/engine"
-	"github.com/activeblaze/blaze/internal/member"
 	"github.com/activeblaze/blaze/internal/words"
 	"github.com/activeblaze/blaze/wire"
 )
@@ -147,6 +146,16 @@ const propose = "Propose"
 // since some member lacks it, and ErrTooLarge for more bytes than a map's value may have, the service's name being its key.
 // An Apply that panics is an error too.
 func (c *ClusterChannel) Propose(ctx context.Context, service string, op []byte, opts ...ProposeOption) (result []byte, err error) {
+	finish, err := c.propose(ctx, service, op, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return finish(ctx)
+}
+
+// propose is Propose in two steps: what one goroutine begins so is applied in that order, unless some of it is never
+// applied. finish, which must be called once, waits for the answer.
+func (c *ClusterChannel) propose(ctx context.Context, service string, op []byte, opts ...ProposeOption) (finish func(context.Context) ([]byte, error), err error) {
 	w := task{propose, service, ""}
 	if !c.hasService(service) {
 		return nil, fmt.Errorf("%w: %v: this channel has no such service", ErrArgument, w)
@@ -161,18 +170,31 @@ func (c *ClusterChannel) Propose(ctx context.Context, service string, op []byte,
 		}
 		opt(&o)
 	}
-	s, err := c.carry(ctx, w, func(s *member.ClusterCall) {
-		if op == nil {
-			op = []byte{}
-		}
-		s.Name("", service, op)
-		s.Call.Kind, s.Call.Op.Kind, s.Call.Unsynced = cluster.CallOp, wire.OpService, o.unsynced
-	})
+	st, err := c.begun(ctx, w)
 	if err != nil {
 		return nil, err
 	}
-	defer s.free()
-	return s.Call.Answer, nil
+	of := st.Cluster()
+	s, err := of.Slot(ctx)
+	if err != nil {
+		return nil, c.callFailed(w, false, err)
+	}
+	if op == nil {
+		op = []byte{}
+	}
+	s.Name("", service, op)
+	s.Call.Kind, s.Call.Op.Kind, s.Call.Unsynced = cluster.CallOp, wire.OpService, o.unsynced
+	if err := of.Begin(ctx, s); err != nil {
+		return nil, c.callFailed(w, false, err)
+	}
+	return func(ctx context.Context) ([]byte, error) {
+		a, err := c.finishCall(ctx, of, w, s)
+		if err != nil {
+			return nil, err
+		}
+		defer a.free()
+		return a.Call.Answer, nil
+	}, nil
 }
 
 func (c *ClusterChannel) hasService(name string) bool {

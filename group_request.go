@@ -236,6 +236,37 @@ func (g *GroupChannel) RequestPayload(ctx context.Context, to MemberID, inbox st
 	return reply, err
 }
 
+// requestPayload is RequestPayload in two steps: what one goroutine begins so arrives in that order. finish, which must be
+// called once, waits for the reply.
+func (g *GroupChannel) requestPayload(ctx context.Context, to MemberID, inbox string, payload []byte) (finish func(context.Context) ([]byte, error), err error) {
+	w := what{kind: member.CallRequest, to: to, name: inbox}
+	st, err := g.started(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	c, err := g.slot(ctx, st, w)
+	if err != nil {
+		return nil, err
+	}
+	c.PayloadKind, c.Payload = wire.KindRaw, append(c.Room(), payload...)
+	c.Keep()
+	if err := g.checkSize(w, len(c.Payload)); err != nil {
+		st.Free(c)
+		return nil, err
+	}
+	if err := st.Begin(ctx, c, false); err != nil {
+		return nil, callError(w, nil, err)
+	}
+	return func(ctx context.Context) ([]byte, error) {
+		if err := g.await(ctx, st, c, w, false); err != nil {
+			return nil, err
+		}
+		reply := append([]byte(nil), c.End.Payload...)
+		st.Free(c)
+		return reply, nil
+	}, nil
+}
+
 // Reply answers a request that a handler of this channel was given: of HandleInbox or of Consume. It returns nil
 // once the reply is on its way; it may be called after the handler has returned, and by any goroutine. In Stop,
 // until Config.Linger is over, handlers may still reply.

@@ -22,5 +22,11 @@ func init() {
 		Enqueue: func(ctx context.Context, g any, queue string, m any) (func(context.Context) error, error) {
 			return g.(*GroupChannel).enqueue(ctx, queue, m.(*Message))
 		},
+		Propose: func(ctx context.Context, c any, service string, op []byte) (func(context.Context) ([]byte, error), error) {
+			return c.(*ClusterChannel).propose(ctx, service, op)
+		},
+		Request: func(ctx context.Context, g any, to [16]byte, inbox string, payload []byte) (func(context.Context) ([]byte, error), error) {
+			return g.(*GroupChannel).requestPayload(ctx, MemberID(to), inbox, payload)
+		},
 	}
 }

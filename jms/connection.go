@@ -1,8 +1,11 @@
 package jms
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/activeblaze/blaze"
 )
@@ -19,10 +22,47 @@ type connection struct {
 	contexts    map[*Context]struct{}
 	onException func(error)
 	exceptions  sync.Mutex // held while onException runs
+	sessions    atomic.Uint32
+
+	linking sync.Mutex // held while the connection begins at the holders
+	link    *link      // under mu; nil: it was not needed yet
+}
+
+// holders returns the connection's link to the holders, which begins with the first use.
+func (n *connection) holders(ctx context.Context) (*link, error) {
+	n.linking.Lock()
+	defer n.linking.Unlock()
+	n.mu.Lock()
+	l := n.link
+	n.mu.Unlock()
+	if l != nil {
+		return l, nil
+	}
+	l, err := n.connectHolders(ctx)
+	if err != nil {
+		return nil, err
+	}
+	n.mu.Lock()
+	n.link = l
+	n.mu.Unlock()
+	return l, nil
+}
+
+// linked is the link, if there is one.
+func (n *connection) linked() *link {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.link
+}
+
+func (n *connection) clientName() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.clientID
 }
 
 func (n *connection) newContext(mode AckMode) *Context {
-	c := &Context{conn: n, mode: mode, closing: make(chan struct{}), consumers: map[*Consumer]struct{}{}}
+	c := &Context{conn: n, mode: mode, id: n.sessions.Add(1), closing: make(chan struct{}), consumers: map[*Consumer]struct{}{}}
 	c.session.c = c
 	c.session.waken = make(chan struct{}, 1)
 	n.mu.Lock()
@@ -40,7 +80,11 @@ func (n *connection) remove(c *Context) error {
 	if !last {
 		return nil
 	}
-	return n.ch.release()
+	var err error
+	if l := n.linked(); l != nil {
+		err = l.close()
+	}
+	return errors.Join(err, n.ch.release())
 }
 
 // use notes that the connection is in use.

@@ -217,6 +217,9 @@ func (k *Consumer) Receive(ctx context.Context) (*Message, error) {
 			return k.deliver(m)
 		}
 		k.src.want(false)
+		if err := k.src.err(); err != nil {
+			return nil, err
+		}
 		select {
 		case <-k.waker.c:
 			continue

@@ -43,6 +43,7 @@ func (m AckMode) check() error {
 type Context struct {
 	conn    *connection
 	mode    AckMode
+	id      uint32 // of the session, in its connection
 	guard   guard
 	session session
 	closing chan struct{} // closed when Close begins
@@ -57,6 +58,7 @@ type Context struct {
 	// Used under guard.
 	unacked []*Message // ClientAcknowledge, Transacted: received, and not acknowledged, in order
 	staged  []*staged  // Transacted: to be sent with Commit, where no holder keeps it
+	open    bool       // Transacted: the holders have something of this transaction
 	replies *temporary // of Request
 }
 
@@ -254,13 +256,6 @@ func (c *Context) Close() error {
 	return errors.Join(errs...)
 }
 
-// giveBack ends what the session has open: a transaction, or messages that were not acknowledged.
-func (c *Context) giveBack() error {
-	ms := c.unacked
-	c.unacked, c.staged = nil, nil
-	return c.release(ms)
-}
-
 // session calls the listeners of a context, one at a time, on a goroutine of its own.
 type session struct {
 	c         *Context
@@ -328,11 +323,9 @@ func (s *session) call(k *Consumer) bool {
 		return false
 	}
 	m := k.poll()
+	k.src.want(true)
 	if m == nil {
-		k.src.want(true)
-		if m = k.poll(); m == nil {
-			return false
-		}
+		return false
 	}
 	c := s.c
 	c.hold(m)

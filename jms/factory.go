@@ -1,12 +1,19 @@
 package jms
 
 import (
-	"crypto/rand"
+	"context"
+	crand "crypto/rand"
+	"errors"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/activeblaze/blaze"
+	"github.com/activeblaze/blaze/internal/reach"
+	"github.com/activeblaze/blaze/jms/held"
 )
 
 // ConnectionFactory makes contexts. All of them share one channel, which starts with the first one and ends with the
@@ -79,7 +86,7 @@ func (f *ConnectionFactory) CreateContext(mode AckMode) (*Context, error) {
 		return nil, err
 	}
 	conn := &connection{f: f, ch: ch, clientID: f.o.clientID, contexts: map[*Context]struct{}{}}
-	_, _ = rand.Read(conn.id[:]) // it does not fail
+	_, _ = crand.Read(conn.id[:]) // it does not fail
 	return conn.newContext(mode), nil
 }
 
@@ -90,9 +97,17 @@ type channel struct {
 	users   int           // connections, under ConnectionFactory.mu
 	ids     atomic.Uint64 // of messages
 	temps   atomic.Uint64 // of temporary destinations
+	numbers atomic.Uint64 // of connections at the holders
 	bad     atomic.Uint64 // messages that could not be read
 	started chan struct{} // closed once err and g are there
 	err     error
+
+	holding sync.Mutex // held while this process becomes a holder
+	own     atomic.Pointer[holder]
+
+	mu    sync.Mutex
+	inbox *blaze.Subscription // of notices; nil: nobody needed it
+	links map[uint64]*link    // by number
 }
 
 // acquire returns the channel for one connection more, and starts it if need be.
@@ -101,13 +116,13 @@ func (f *ConnectionFactory) acquire() (*channel, error) {
 	ch := f.shared
 	first := ch == nil
 	if first {
-		ch = &channel{f: f, started: make(chan struct{})}
+		ch = &channel{f: f, started: make(chan struct{}), links: map[uint64]*link{}}
 		f.shared = ch
 	}
 	ch.users++
 	f.mu.Unlock()
 	if first {
-		ch.g, ch.err = f.start()
+		ch.err = ch.start()
 		close(ch.started)
 	}
 	<-ch.started
@@ -118,16 +133,32 @@ func (f *ConnectionFactory) acquire() (*channel, error) {
 	return ch, nil
 }
 
-func (f *ConnectionFactory) start() (*blaze.GroupChannel, error) {
+// becomeWait is how long a process that becomes a holder waits for the others.
+const becomeWait = 30 * time.Second
+
+func (ch *channel) start() error {
+	f := ch.f
+	if f.o.role == Holder { // one channel for both
+		ctx, cancel := context.WithTimeout(context.Background(), f.o.wait+becomeWait)
+		defer cancel()
+		h, err := hold(ctx, f.cfg, blaze.MemberID{}, ch.notice)
+		if err != nil {
+			return err
+		}
+		ch.g = h.c.GroupChannel
+		ch.own.Store(h)
+		return nil
+	}
 	g, err := blaze.NewGroupChannel("", f.cfg)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := g.Start(); err != nil {
 		_ = g.Shutdown()
-		return nil, err
+		return err
 	}
-	return g, nil
+	ch.g = g
+	return nil
 }
 
 // release gives back what acquire returned. The last one stops the channel.
@@ -143,5 +174,98 @@ func (ch *channel) release() error {
 	if !last || ch.g == nil {
 		return nil
 	}
-	return ch.g.Shutdown()
+	ch.holding.Lock()
+	own := ch.own.Swap(nil)
+	ch.holding.Unlock()
+	var errs []error
+	if own != nil {
+		errs = append(errs, own.close())
+	}
+	if own == nil || own.c.GroupChannel != ch.g {
+		errs = append(errs, ch.g.Shutdown())
+	}
+	return errors.Join(errs...)
+}
+
+// listen has notices of l come here.
+func (ch *channel) listen(l *link) error {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if ch.inbox == nil {
+		s, err := reach.Blaze.HandleInbox(ch.g, clientInbox, func(m *blaze.Message) {
+			var n held.Notice
+			if b, ok := m.Bytes(); ok && n.Parse(b) {
+				ch.notice(&n)
+			}
+		})
+		if err != nil {
+			return err
+		}
+		ch.inbox = s.(*blaze.Subscription)
+	}
+	ch.links[l.number] = l
+	return nil
+}
+
+func (ch *channel) forget(l *link) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	delete(ch.links, l.number)
+}
+
+// notice hands what a holder reports to the connection that it is for.
+func (ch *channel) notice(n *held.Notice) {
+	ch.mu.Lock()
+	l := ch.links[n.Conn]
+	ch.mu.Unlock()
+	if l != nil {
+		l.notice(n)
+	}
+}
+
+// holderRoute returns the way to a holder, another one than not where there is a choice. Where there is none, it becomes
+// one or waits, as the role has it.
+func (ch *channel) holderRoute(ctx context.Context, not route) (route, error) {
+	o := &ch.f.o
+	began := time.Now()
+	for {
+		if own := ch.own.Load(); own != nil {
+			return route{own: own}, nil
+		}
+		members := ch.g.MembersOf(holderGroup)
+		others := slices.DeleteFunc(slices.Clone(members), func(m blaze.Member) bool { return m.ID == not.id })
+		if len(others) == 0 {
+			others = members
+		}
+		if len(others) > 0 {
+			return route{id: others[rand.IntN(len(others))].ID}, nil
+		}
+		if o.role != Client && time.Since(began) >= o.wait {
+			own, err := ch.become(ctx)
+			if err != nil {
+				return route{}, err
+			}
+			return route{own: own}, nil
+		}
+		select {
+		case <-ctx.Done():
+			return route{}, fmt.Errorf("%w: %w", ErrNotHeld, ended(ctx, "looking for a holder"))
+		case <-time.After(min(10*time.Millisecond, o.wait)):
+		}
+	}
+}
+
+// become makes this process a holder.
+func (ch *channel) become(ctx context.Context) (*holder, error) {
+	ch.holding.Lock()
+	defer ch.holding.Unlock()
+	if own := ch.own.Load(); own != nil {
+		return own, nil
+	}
+	own, err := hold(ctx, ch.f.cfg, ch.g.ID(), ch.notice)
+	if err != nil {
+		return nil, err
+	}
+	ch.own.Store(own)
+	return own, nil
 }

@@ -2,25 +2,569 @@ package jms
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/activeblaze/blaze"
+	"github.com/activeblaze/blaze/internal/jmsheader"
+	"github.com/activeblaze/blaze/jms/held"
 )
 
-// publish broadcasts a message.
+// held is the message as the holders keep it.
+func (o outgoing) held(data []byte) held.Message {
+	return held.Message{
+		ID: o.id[:], Data: data, Priority: o.priority, Expires: o.expires, Due: o.due, Group: []byte(o.group), GroupSeq: o.groupSeq,
+		Persistent: o.persistent,
+	}
+}
+
+// partBytes is how much of a message one operation has.
+const partBytes = 32 << 10
+
+// parts sends what is too large for one operation ahead, and changes op to name it.
+func (l *link) parts(ctx context.Context, op *held.Op) error {
+	data := op.Message.Data
+	if len(data) <= partBytes {
+		return nil
+	}
+	if len(data) > held.MaxStagedBytes {
+		return fmt.Errorf("%w: a message of %d bytes; a queue takes at most %d", blaze.ErrTooLarge, len(data), held.MaxStagedBytes)
+	}
+	id, size := l.newID(), uint64(len(data))
+	var last *call
+	for len(data) > 0 {
+		n := min(partBytes, len(data))
+		c, err := l.start(ctx, &held.Op{Kind: held.KindPart, After: id, Limit: size, Data: data[:n]})
+		if err != nil {
+			return err
+		}
+		data, last = data[n:], c
+	}
+	if _, err := last.wait(ctx); err != nil {
+		return err
+	}
+	op.Message.Data, op.Message.Part = nil, id
+	return nil
+}
+
+// newID is a number for a consumer, or for parts of a message.
+func (l *link) newID() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lastID++
+	return l.lastID
+}
+
+// put sends a message to a held queue, or stages it.
+func (c *Context) put(ctx context.Context, q *Queue, b *blaze.Message, out outgoing, noWait bool) (func(context.Context) error, error) {
+	l, err := c.conn.holders(ctx)
+	if err != nil {
+		return nil, err
+	}
+	data, err := b.MarshalBinary()
+	if err != nil {
+		return nil, err
+	}
+	op := &held.Op{Kind: held.KindPut, Queue: []byte(q.name), HasMessage: true}
+	if c.mode == Transacted {
+		op.Kind, op.Session, c.open = held.KindStage, c.id, true
+	}
+	return c.enterQueue(ctx, l, op, out, data, noWait)
+}
+
+// enterQueue sends an operation that has a message, and again when there is room for it.
+func (c *Context) enterQueue(ctx context.Context, l *link, op *held.Op, out outgoing, data []byte, noWait bool) (func(context.Context) error, error) {
+	begin := func(ctx context.Context) (*call, error) {
+		op.Message = out.held(data)
+		if !noWait {
+			op.Flags |= held.FlagWait
+		}
+		if err := l.parts(ctx, op); err != nil {
+			return nil, err
+		}
+		return l.start(ctx, op)
+	}
+	room := l.room(string(op.Queue))
+	first, err := begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error {
+		for now := first; ; {
+			a, err := now.wait(ctx)
+			if err == nil || noWait || a.Code != held.CodeQueueFull && a.Code != held.CodeHolderFull {
+				return err
+			}
+			select {
+			case <-room:
+			case <-c.closing:
+				return err
+			case <-ctx.Done():
+				return fmt.Errorf("%w (%w)", err, ended(ctx, "waiting for room"))
+			}
+			room = l.room(string(op.Queue))
+			if now, err = begin(ctx); err != nil {
+				return err
+			}
+		}
+	}, nil
+}
+
+func topicName(d Destination) (string, bool) {
+	switch d := d.(type) {
+	case *Topic:
+		return d.name, true
+	case *TemporaryTopic:
+		return d.name, true
+	}
+	return "", false
+}
+
+// heldBefore returns the link where subscriptions may be held: where this connection has one, or there is a holder.
+func (c *Context) heldBefore(ctx context.Context) (*link, error) {
+	if l := c.conn.linked(); l != nil {
+		return l, nil
+	}
+	if c.conn.ch.own.Load() == nil && len(c.conn.channel().MembersOf(holderGroup)) == 0 {
+		return nil, nil
+	}
+	return c.conn.holders(ctx)
+}
+
+// stageTopic has the holders keep a message of a transaction for the subscriptions of its topic.
+func (c *Context) stageTopic(ctx context.Context, name string, b *blaze.Message, out outgoing) (kept bool, err error) {
+	l, err := c.heldBefore(ctx)
+	if err != nil || l == nil {
+		return false, err
+	}
+	data, err := b.MarshalBinary()
+	if err != nil {
+		return false, err
+	}
+	if out.id == (jmsheader.ID{}) {
+		out.id = jmsheader.MakeID(c.conn.channel().ID(), c.conn.ch.ids.Add(1))
+	}
+	op := &held.Op{Kind: held.KindStage, Session: c.id, Topic: []byte(name), HasMessage: true, Message: out.held(data)}
+	if err := l.parts(ctx, op); err != nil {
+		return false, err
+	}
+	c.open = true
+	_, err = l.do(ctx, op)
+	return err == nil, err
+}
+
+// publish broadcasts a message. A persistent one reaches subscriptions that are held first.
 func (c *Context) publish(ctx context.Context, name string, b *blaze.Message, out outgoing) error {
+	if out.persistent && !out.kept {
+		l, err := c.heldBefore(ctx)
+		if err != nil {
+			return err
+		}
+		if l != nil {
+			data, err := b.MarshalBinary()
+			if err != nil {
+				return err
+			}
+			if out.id == (jmsheader.ID{}) {
+				out.id = jmsheader.MakeID(c.conn.channel().ID(), c.conn.ch.ids.Add(1))
+			}
+			op := &held.Op{Kind: held.KindPublish, Topic: []byte(name), HasMessage: true}
+			finish, err := c.enterQueue(ctx, l, op, out, data, false)
+			if err == nil {
+				err = finish(ctx)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
 	return c.conn.channel().Broadcast(ctx, name, b)
 }
 
-var errNoHolder = fmt.Errorf("%w: held queues come with a later version", ErrNotHeld)
+// heldSource is a consumer of a queue or subscription at the holders.
+type heldSource struct {
+	k        *Consumer
+	l        *link
+	id       uint64
+	from     Destination // of what it receives
+	prefetch int
 
-func (c *Context) consumeHeld(k *Consumer, q *Queue) (*Consumer, error) { return nil, errNoHolder }
-
-func (c *Context) putHeld(ctx context.Context, q *Queue, b *blaze.Message, out outgoing) (func(context.Context) error, error) {
-	return nil, errNoHolder
+	mu     sync.Mutex
+	buf    []*Message
+	known  map[delivery]struct{} // in flight here
+	credit int                   // messages that the holders may still send
+	looked uint64                // counter of the last Take that found no more
+	closed bool
 }
 
-// Commit sends what the session has sent, and acknowledges what it has received.
+// delivery is one delivery of one message.
+type delivery struct {
+	number uint64
+	count  uint32
+}
+
+// consumeHeld begins to consume from a held queue.
+func (c *Context) consumeHeld(k *Consumer, q *Queue) (*Consumer, error) {
+	op := &held.Op{Kind: held.KindConsume, Queue: []byte(q.name), Selector: []byte(k.options.text)}
+	if q.exclusive {
+		op.Flags |= held.FlagExclusive
+	}
+	return c.beginHeld(k, op, q)
+}
+
+// beginHeld begins a consumer by an operation.
+func (c *Context) beginHeld(k *Consumer, op *held.Op, from Destination) (*Consumer, error) {
+	ctx, cancel := c.within(c.conn.f.o.wait + becomeWait)
+	defer cancel()
+	l, err := c.conn.holders(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &heldSource{k: k, l: l, id: l.newID(), from: from, prefetch: c.conn.f.o.prefetch, known: map[delivery]struct{}{}}
+	op.Consumer, op.Session = s.id, c.id
+	l.mu.Lock()
+	l.consumers[s.id] = s
+	l.mu.Unlock()
+	if _, err := l.do(ctx, op); err != nil {
+		s.forget()
+		return nil, err
+	}
+	return k.begin(s, nil)
+}
+
+func (s *heldSource) forget() {
+	s.l.mu.Lock()
+	delete(s.l.consumers, s.id)
+	s.l.mu.Unlock()
+}
+
+// arrive takes messages that the holders have given to this consumer.
+func (s *heldSource) arrive(ms []held.Message) {
+	var late []uint64
+	s.mu.Lock()
+	for i := range ms {
+		w := &ms[i]
+		d := delivery{w.Number, w.Count}
+		if _, twice := s.known[d]; twice {
+			continue
+		}
+		if s.closed {
+			late = append(late, w.Number)
+			continue
+		}
+		s.known[d] = struct{}{}
+		s.credit = max(0, s.credit-1)
+		s.buf = append(s.buf, s.read(w))
+	}
+	s.mu.Unlock()
+	if len(late) > 0 {
+		s.l.background(&held.Op{Kind: held.KindRelease, Session: s.k.c.id, Numbers: late, Flags: held.FlagUnseen})
+	}
+	s.k.waker.wake()
+}
+
+// read is a message of the holders as a consumer sees it.
+func (s *heldSource) read(w *held.Message) *Message {
+	m := &Message{received: true, assigned: true, header: jmsheader.New()}
+	if w.Size == 0 || len(w.Data) > 0 {
+		m = readData(w.Data)
+	}
+	m.source, m.number, m.destination, m.size = s, w.Number, s.from, 0
+	if len(w.Data) == 0 {
+		m.size = w.Size
+	}
+	s.annotate(m, w)
+	return m
+}
+
+// readData decodes a message. One that nobody can decode has no body.
+func readData(data []byte) *Message {
+	var b blaze.Message
+	err := b.UnmarshalBinary(data)
+	if err == nil {
+		var m *Message
+		if m, err = decode(&b); err == nil {
+			return m
+		}
+	}
+	return &Message{received: true, assigned: true, header: jmsheader.New()}
+}
+
+// annotate adds what the holders know.
+func (s *heldSource) annotate(m *Message, w *held.Message) {
+	m.header.Count = max(w.Count, 1) - 1
+	m.delivery = delivery{w.Number, w.Count}
+	if w.Reason != held.ReasonNone {
+		m.header.Expiration = 0 // a dead letter stays
+		m.header.Set("JMS_Blaze_Queue", jmsheader.StringValue(string(w.Queue)))
+		m.header.Set("JMS_Blaze_Reason", jmsheader.StringValue(w.Reason.String()))
+	}
+}
+
+// fetch gets the data of a large message.
+func (s *heldSource) fetch(m *Message) error {
+	ctx, cancel := s.k.c.within(becomeWait)
+	defer cancel()
+	data, err := s.l.fetch(ctx, &held.Op{Kind: held.KindFetch, Session: s.k.c.id, Numbers: []uint64{m.number}}, m.size)
+	if err != nil {
+		return err
+	}
+	read := readData(data)
+	count, more := m.header.Count, m.header.Properties
+	m.header, m.body, m.size = read.header, read.body, 0
+	m.header.Count = count
+	for _, p := range more { // those of a dead letter
+		m.header.Expiration = 0
+		m.header.Set(p.Name, p.Value)
+	}
+	return nil
+}
+
+// fetch reads the data of a message by pieces.
+func (l *link) fetch(ctx context.Context, op *held.Op, size uint64) ([]byte, error) {
+	var data []byte
+	for uint64(len(data)) < size {
+		op.After = uint64(len(data))
+		a, err := l.read(ctx, op)
+		if err != nil {
+			return nil, err
+		}
+		if a.Code != held.CodeOK || len(a.Messages) != 1 || len(a.Messages[0].Data) == 0 {
+			return nil, codeError(a, "reading a large message")
+		}
+		data = append(data, a.Messages[0].Data...)
+	}
+	return data, nil
+}
+
+func (s *heldSource) poll() *Message {
+	s.mu.Lock()
+	if len(s.buf) == 0 {
+		s.mu.Unlock()
+		return nil
+	}
+	m := s.buf[0]
+	s.buf[0] = nil
+	s.buf = s.buf[1:]
+	s.mu.Unlock()
+	if m.size > 0 {
+		if err := s.fetch(m); err != nil {
+			s.k.c.conn.exception(err)
+			s.drop([]*Message{m})
+			s.l.background(&held.Op{Kind: held.KindRelease, Session: s.k.c.id, Numbers: []uint64{m.number}})
+			return nil
+		}
+	}
+	return m
+}
+
+func (s *heldSource) want(many bool) {
+	s.mu.Lock()
+	n := 1
+	if many {
+		if n = s.prefetch - len(s.buf); s.credit > s.prefetch/2 {
+			n = 0
+		}
+	}
+	n -= s.credit
+	if n <= 0 || s.closed || !many && len(s.buf) > 0 {
+		s.mu.Unlock()
+		return
+	}
+	s.credit += n
+	s.mu.Unlock()
+	if _, err := s.take(s.l.life, n, held.FlagWait); err != nil {
+		s.k.waker.wake() // the link is over: see ask
+	}
+}
+
+// take asks for messages. Its answer is taken when it comes.
+func (s *heldSource) take(ctx context.Context, n int, flags uint64) (*call, error) {
+	c, err := s.l.start(ctx, &held.Op{Kind: held.KindTake, Consumer: s.id, Limit: uint64(n), Flags: flags})
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		<-c.done
+		if c.err == nil {
+			s.arrive(c.answer.Messages)
+		} else {
+			s.k.waker.wake()
+		}
+	}()
+	return c, nil
+}
+
+// err is why nothing comes any more; nil: it may.
+func (s *heldSource) err() error {
+	if s.l.life.Err() != nil {
+		return s.l.why()
+	}
+	return nil
+}
+
+func (s *heldSource) ask(ctx context.Context) error {
+	s.mu.Lock()
+	waited := s.credit > 0
+	s.mu.Unlock()
+	c, err := s.l.start(ctx, &held.Op{Kind: held.KindTake, Consumer: s.id, Limit: 1})
+	if err != nil {
+		return err
+	}
+	a, err := c.wait(ctx)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.credit = 1 // that of this Take; what was waited for before is not any more
+	s.mu.Unlock()
+	s.arrive(a.Messages)
+	if waited && len(a.Messages) == 0 {
+		// What was given to this consumer meanwhile is on its way: a holder knows of it.
+		b, err := s.l.read(ctx, &held.Op{Kind: held.KindAttach, Session: s.k.c.id})
+		if err != nil {
+			return err
+		}
+		s.l.deliver(b.Messages)
+	}
+	for a.Code == held.CodeLater {
+		s.mu.Lock()
+		over := s.looked >= c.counter || len(s.buf) > 0
+		s.mu.Unlock()
+		if over {
+			break
+		}
+		select {
+		case <-s.k.waker.c:
+		case <-ctx.Done():
+			return ended(ctx, "looking for a message")
+		case <-s.l.life.Done():
+			return s.l.why()
+		}
+	}
+	s.mu.Lock()
+	s.credit = 0
+	s.mu.Unlock()
+	return nil
+}
+
+// none notes that a Take which does not wait has looked at the whole queue.
+func (s *heldSource) none(counter uint64) {
+	s.mu.Lock()
+	s.looked = max(s.looked, counter)
+	s.mu.Unlock()
+	s.k.waker.wake()
+}
+
+func (s *heldSource) stop() {
+	s.mu.Lock()
+	waited := s.credit > 0
+	s.credit = 0
+	s.mu.Unlock()
+	if waited {
+		s.l.background(&held.Op{Kind: held.KindStop, Consumer: s.id})
+	}
+}
+
+// background sends an operation whose answer nobody waits for.
+func (l *link) background(op *held.Op) {
+	_, _ = l.start(l.life, op)
+}
+
+// drop notes that messages are not here any more.
+func (s *heldSource) drop(ms []*Message) {
+	s.mu.Lock()
+	for _, m := range ms {
+		delete(s.known, m.delivery)
+	}
+	s.mu.Unlock()
+}
+
+func (s *heldSource) expire(m *Message) { _ = s.settle([]*Message{m}) }
+
+// settle acknowledges. In ClientAcknowledge it waits for the holders; else what it sends is on its way, in its turn.
+func (s *heldSource) settle(ms []*Message) error {
+	return s.tell(held.KindSettle, ms, s.k.c.mode == ClientAcknowledge)
+}
+
+func (s *heldSource) release(ms []*Message) error { return s.tell(held.KindRelease, ms, false) }
+
+func (s *heldSource) tell(kind held.Kind, ms []*Message, wait bool) error {
+	var last *call
+	for len(ms) > 0 {
+		n := min(len(ms), held.MaxNumbers)
+		now := ms[:n]
+		ms = ms[n:]
+		c, err := s.l.start(s.l.life, &held.Op{Kind: kind, Session: s.k.c.id, Numbers: numbersOf(now)})
+		if err != nil {
+			return err
+		}
+		go func() { // until then they are in flight here
+			<-c.done
+			s.drop(now)
+		}()
+		last = c
+	}
+	if !wait || last == nil {
+		return nil
+	}
+	_, err := last.wait(s.l.life)
+	return err
+}
+
+func numbersOf(ms []*Message) []uint64 {
+	all := make([]uint64, len(ms))
+	for i, m := range ms {
+		all[i] = m.number
+	}
+	return all
+}
+
+// unseen takes out what has arrived and was not received.
+func (s *heldSource) unseen() []*Message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ms := s.buf
+	s.buf = nil
+	for _, m := range ms {
+		delete(s.known, m.delivery) // they may come again, with the same number and count
+	}
+	return ms
+}
+
+func (s *heldSource) close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	unseen := numbersOf(s.unseen())
+	for len(unseen) > held.MaxNumbers {
+		s.l.background(&held.Op{Kind: held.KindRelease, Session: s.k.c.id, Numbers: unseen[:held.MaxNumbers], Flags: held.FlagUnseen})
+		unseen = unseen[held.MaxNumbers:]
+	}
+	if s.l.life.Err() != nil {
+		s.forget()
+		return nil // the holders have ended it
+	}
+	ctx, cancel := context.WithTimeout(s.l.life, s.k.c.conn.channel().Config().Linger)
+	defer cancel()
+	if _, err := s.l.start(ctx, &held.Op{Kind: held.KindCancel, Consumer: s.id, Numbers: unseen}); err != nil {
+		s.forget()
+		return err
+	}
+	// A notice that is under way names it still: arrive gives that back.
+	time.AfterFunc(time.Second, s.forget)
+	return nil
+}
+
+// Commit makes what a transacted session has sent and received definite, all of it or nothing: a failure of holders, or
+// of this process, changes nothing about that. Topics are published after it. A session that has done nothing commits
+// nothing.
+//
+// The errors: ErrIllegalState, the session is not transacted; ErrRolledBack, nothing of it happened, and what was received
+// is delivered again; ErrInDoubt, the outcome is not known: ctx or the connection ended. Whether what was published on
+// topics after a Commit reaches its consumers is as for Send.
 func (c *Context) Commit(ctx context.Context) error {
 	if err := c.enter(); err != nil {
 		return err
@@ -29,18 +573,69 @@ func (c *Context) Commit(ctx context.Context) error {
 	if c.mode != Transacted {
 		return fmt.Errorf("%w: Commit in mode %v", ErrIllegalState, c.mode)
 	}
-	staged, unacked := c.staged, c.unacked
-	c.staged, c.unacked = nil, nil
-	for i, s := range staged {
-		if _, err := c.send(ctx, s.d, s.m, s.out); err != nil {
-			_ = c.release(unacked)
-			return fmt.Errorf("%w: message %d of %d: %w", ErrRolledBack, i+1, len(staged), err)
+	staged, unacked, open := c.staged, c.unacked, c.open
+	c.staged, c.unacked, c.open = nil, nil, false
+	var numbers []uint64
+	var atHolders []*Message
+	var others []*Message
+	for _, m := range unacked {
+		if _, ok := m.source.(*heldSource); ok {
+			numbers, atHolders = append(numbers, m.number), append(atHolders, m)
+		} else {
+			others = append(others, m)
 		}
 	}
-	return c.settle(unacked)
+	if open || len(numbers) > 0 {
+		if err := c.commitHeld(ctx, numbers); err != nil {
+			if !errors.Is(err, ErrInDoubt) {
+				err = errors.Join(err, c.rollbackHeld())
+			}
+			return errors.Join(err, c.release(others))
+		}
+		for _, m := range atHolders {
+			m.source.(*heldSource).drop([]*Message{m})
+		}
+	}
+	if err := c.settle(others); err != nil {
+		return err
+	}
+	for _, s := range staged {
+		if _, err := c.send(ctx, s.d, s.m, s.out); err != nil {
+			return fmt.Errorf("jms: after the commit: %v: %w", s.d, err)
+		}
+	}
+	return nil
 }
 
-// Rollback drops what the session has sent, and has what it received delivered again.
+// commitHeld commits at the holders.
+func (c *Context) commitHeld(ctx context.Context, numbers []uint64) error {
+	l := c.conn.linked()
+	if l == nil {
+		return errConnectionOver
+	}
+	for len(numbers) > held.MaxNumbers {
+		op := &held.Op{Kind: held.KindStage, Session: c.id, Numbers: numbers[:held.MaxNumbers]}
+		if _, err := l.do(ctx, op); err != nil {
+			return fmt.Errorf("%w: %w", ErrRolledBack, err)
+		}
+		numbers = numbers[held.MaxNumbers:]
+	}
+	commit, err := l.start(ctx, &held.Op{Kind: held.KindCommit, Session: c.id, Numbers: numbers})
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrRolledBack, err)
+	}
+	a, err := commit.wait(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case a.Code != held.CodeOK:
+		return fmt.Errorf("%w: %w", ErrRolledBack, err)
+	}
+	return fmt.Errorf("%w: %w", ErrInDoubt, err)
+}
+
+// Rollback drops what a transacted session has sent since its last Commit, and has what it received delivered again, marked
+// redelivered. In other sessions it is ErrIllegalState.
 func (c *Context) Rollback(ctx context.Context) error {
 	if err := c.enter(); err != nil {
 		return err
@@ -49,5 +644,61 @@ func (c *Context) Rollback(ctx context.Context) error {
 	if c.mode != Transacted {
 		return fmt.Errorf("%w: Rollback in mode %v", ErrIllegalState, c.mode)
 	}
+	if err := ctx.Err(); err != nil {
+		return ended(ctx, "Rollback")
+	}
 	return c.giveBack()
+}
+
+// giveBack ends what the session has open: a transaction, or messages that were not acknowledged.
+func (c *Context) giveBack() error {
+	ms := c.unacked
+	c.unacked, c.staged = nil, nil
+	if c.mode != Transacted {
+		return c.release(ms)
+	}
+	var others []*Message
+	for _, m := range ms {
+		if s, ok := m.source.(*heldSource); ok {
+			s.drop([]*Message{m})
+			c.open = true
+		} else {
+			others = append(others, m)
+		}
+	}
+	err := c.release(others)
+	if c.open {
+		c.open = false
+		err = errors.Join(err, c.rollbackHeld())
+	}
+	return err
+}
+
+// rollbackHeld rolls back at the holders. What has arrived and was not received goes back as if it had not.
+func (c *Context) rollbackHeld() error {
+	l := c.conn.linked()
+	if l == nil || l.life.Err() != nil {
+		return nil // the end of a connection rolls back
+	}
+	var unseen []uint64
+	c.mu.Lock()
+	for k := range c.consumers {
+		if s, ok := k.src.(*heldSource); ok {
+			unseen = append(unseen, numbersOf(s.unseen())...)
+		}
+	}
+	c.mu.Unlock()
+	for len(unseen) > held.MaxNumbers {
+		l.background(&held.Op{Kind: held.KindRelease, Session: c.id, Numbers: unseen[:held.MaxNumbers], Flags: held.FlagUnseen})
+		unseen = unseen[held.MaxNumbers:]
+	}
+	ctx, cancel := context.WithTimeout(l.life, becomeWait)
+	defer cancel()
+	for {
+		a, err := l.do(ctx, &held.Op{Kind: held.KindRollback, Session: c.id, Numbers: unseen})
+		if err != nil || !a.More {
+			return err
+		}
+		unseen = nil
+	}
 }

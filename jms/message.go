@@ -64,7 +64,9 @@ type Message struct {
 	replyTo     Destination // as it was set here; nil: header.ReplyTo counts
 	context     *Context    // that received it
 	source      source      // that it came from
-	number      uint64      // of its delivery, where the source has one
+	number      uint64      // at the holders
+	delivery    delivery    // likewise
+	size        uint64      // of data that is to be fetched; 0: it is all here
 	done        chan error  // of a direct queue: takes the outcome
 	sending     atomic.Bool // SendAsync is under way
 }

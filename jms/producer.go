@@ -21,6 +21,7 @@ type Producer struct {
 	priority     int
 	ttl, delay   time.Duration
 	noID, noTime bool
+	noWait       bool
 
 	correlation, kind string
 	hasCorrelation    bool
@@ -112,6 +113,9 @@ func (p *Producer) SetDisableMessageID(off bool) *Producer { p.noID = off; retur
 // SetDisableMessageTimestamp has messages sent without a timestamp.
 func (p *Producer) SetDisableMessageTimestamp(off bool) *Producer { p.noTime = off; return p }
 
+// SetNoWait has Send return ErrQueueFull at once where a held queue is full. By default it waits for room, until ctx ends.
+func (p *Producer) SetNoWait(on bool) *Producer { p.noWait = on; return p }
+
 // SetCorrelationID sets JMSCorrelationID of what is sent, in place of the message's own.
 func (p *Producer) SetCorrelationID(id string) *Producer {
 	p.correlation, p.hasCorrelation = id, true
@@ -197,6 +201,7 @@ type outgoing struct {
 	due        int64
 	group      string
 	groupSeq   int64
+	kept       bool // by the holders, for subscriptions
 }
 
 // begin prepares m and begins to send it. finish waits until it has been sent; nil: it has.
@@ -222,9 +227,16 @@ func (p *Producer) begin(ctx context.Context, d Destination, m *Message) (finish
 	}
 	p.c.conn.use()
 	if q, ok := d.(*Queue); ok && !q.direct {
-		return p.c.putHeld(ctx, q, b, out)
+		return p.c.put(ctx, q, b, out, p.noWait)
 	}
 	if p.c.mode == Transacted {
+		if t, ok := topicName(d); ok && out.persistent {
+			kept, err := p.c.stageTopic(ctx, t, b, out)
+			if err != nil {
+				return nil, err
+			}
+			out.kept = kept
+		}
 		if len(p.c.staged) >= maxStaged {
 			return nil, fmt.Errorf("%w: a transaction has at most %d messages", blaze.ErrTooLarge, maxStaged)
 		}
@@ -301,7 +313,7 @@ func (p *Producer) prepare(d Destination, m *Message) (*blaze.Message, outgoing,
 	now := nowMillis()
 	n := p.c.conn
 	h.ID, h.Timestamp, h.Expiration, h.DeliveryTime = jmsheader.ID{}, 0, 0, 0
-	if !p.noID {
+	if q, ok := d.(*Queue); !p.noID || ok && !q.direct { // a held message is known by its id
 		h.ID = jmsheader.MakeID(n.channel().ID(), n.ch.ids.Add(1))
 	}
 	if !p.noTime {
@@ -332,13 +344,18 @@ func (p *Producer) prepare(d Destination, m *Message) (*blaze.Message, outgoing,
 		return nil, outgoing{}, err
 	}
 	m.destination = d
-	out := outgoing{id: h.ID, persistent: p.mode == jmsheader.Persistent, priority: h.Priority, expires: h.Expiration, due: h.DeliveryTime}
+	return b, outgoingOf(h), nil
+}
+
+// outgoingOf is what a destination has to know of a message with this header.
+func outgoingOf(h *jmsheader.Header) outgoing {
+	out := outgoing{id: h.ID, persistent: h.Mode == jmsheader.Persistent, priority: h.Priority, expires: h.Expiration, due: h.DeliveryTime}
 	if v, ok := h.Get("JMSXGroupID"); ok {
 		out.group = v.Text
 		seq, _ := h.Get("JMSXGroupSeq")
 		out.groupSeq = seq.Num
 	}
-	return b, out, nil
+	return out
 }
 
 // send sends what needs no holder.

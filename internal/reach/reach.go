@@ -25,6 +25,11 @@ type Functions struct {
 	// Enqueue begins what GroupChannel.Enqueue does, and returns once the *blaze.Message has its place among those of
 	// this member. finish, which must be called once, waits for its end.
 	Enqueue func(ctx context.Context, channel any, queue string, message any) (finish func(context.Context) error, err error)
+
+	// Propose and Request are those of a *blaze.ClusterChannel and, as RequestPayload, of a *blaze.GroupChannel, in two
+	// steps as Enqueue: what one goroutine begins is applied, and arrives, in that order.
+	Propose func(ctx context.Context, channel any, service string, op []byte) (finish func(context.Context) ([]byte, error), err error)
+	Request func(ctx context.Context, channel any, to [16]byte, inbox string, payload []byte) (finish func(context.Context) ([]byte, error), err error)
 }
 
 // Blaze is what the root package has put here.

@@ -280,6 +280,15 @@ func (c *Cluster) Free(s *member.ClusterCall) { c.calls.Free(s) }
 // has ended it may be Cancelled. Else the slot is gone, and begun says whether the call was: then it may have happened.
 // The error is ctx's, ErrClosed or ErrOccupied.
 func (c *Cluster) Call(ctx context.Context, s *member.ClusterCall) (ended, begun bool, err error) {
+	if err := c.Begin(ctx, s); err != nil {
+		return false, false, err
+	}
+	ended, err = c.Finish(ctx, s)
+	return ended, true, err
+}
+
+// Begin begins a call: those that one goroutine begins come to the core in their order. On an error the slot is free.
+func (c *Cluster) Begin(ctx context.Context, s *member.ClusterCall) (err error) {
 	r := c.run
 	if r.InHandler() {
 		err = ErrOccupied
@@ -289,13 +298,18 @@ func (c *Cluster) Call(ctx context.Context, s *member.ClusterCall) (ended, begun
 	}
 	if err != nil {
 		c.calls.Free(s)
-		return false, false, err
+		return err
 	}
 	r.engine.Notify()
+	return nil
+}
+
+// Finish waits for the end of a call that was begun. ended and the error are as in Call.
+func (c *Cluster) Finish(ctx context.Context, s *member.ClusterCall) (ended bool, err error) {
+	r := c.run
 	number := s.Number()
 	// Not refused: the core answers all calls when the run begins to stop.
-	ended, err = r.finish(ctx, &s.Slot, r.gone, func() bool { return r.member.CancelClusterCall(number) })
-	return ended, true, err
+	return r.finish(ctx, &s.Slot, r.gone, func() bool { return r.member.CancelClusterCall(number) })
 }
 
 // Status is what the core knows of the cluster.

@@ -1,0 +1,455 @@
+package jms
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/activeblaze/blaze"
+	"github.com/activeblaze/blaze/internal/jmsheader"
+	"github.com/activeblaze/blaze/internal/reach"
+	"github.com/activeblaze/blaze/internal/topic"
+	"github.com/activeblaze/blaze/jms/held"
+)
+
+// Names that holders and their clients agree on. Applications cannot use them.
+const (
+	holderGroup   = "blaze.jms" // all holders are members of it
+	holderInbox   = "blaze.jms" // takes operations: requests
+	clientInbox   = "blaze.jms.client"
+	holderService = "jms"
+)
+
+// holder is a member of a cluster that holds the queues.
+type holder struct {
+	c       *blaze.ClusterChannel
+	machine *queues
+	inbox   *blaze.Subscription
+	local   func(*held.Notice) // takes notices for the client of this process
+	self    blaze.MemberID     // that client
+	cancel  func()             // of OnMember and OnMaster
+	quit    chan struct{}
+	work    sync.WaitGroup
+	stored  bool // it has a DataDir
+
+	mu    sync.Mutex
+	outs  map[held.Member]*outbox
+	gone  []held.Member // to be proposed, if this is the master
+	woken chan struct{}
+	feeds map[string]*blaze.Subscription // the master's, of topics with subscriptions; under feeder's goroutine
+}
+
+// outbox are the notices for one client that have not left.
+type outbox struct {
+	notices []held.Notice
+	running bool
+}
+
+// maxOutbox is how many notices wait for one client. One that takes none for so long gets what it missed when it asks:
+// link.attach.
+const maxOutbox = 10_000
+
+// hold makes this process a holder, with a channel of its own. It returns once the queues are there. self is the client
+// in this process; zero: the holder's channel is the client too.
+func hold(ctx context.Context, cfg blaze.Config, self blaze.MemberID, local func(*held.Notice)) (*holder, error) {
+	c, err := blaze.NewClusterChannel("", cfg)
+	if err != nil {
+		return nil, err
+	}
+	h := &holder{
+		c: c, local: local, self: self, quit: make(chan struct{}), outs: map[held.Member]*outbox{}, woken: make(chan struct{}, 1),
+		stored: cfg.DataDir != "", feeds: map[string]*blaze.Subscription{},
+	}
+	h.machine = &queues{h: h}
+	if err := c.Service(holderService, h.machine); err != nil {
+		return nil, err
+	}
+	if err := c.Start(); err != nil {
+		_ = c.Shutdown()
+		return nil, err
+	}
+	if h.self.IsZero() {
+		h.self = c.ID()
+	}
+	if err := c.WaitReady(ctx); err != nil {
+		_ = c.Shutdown()
+		return nil, fmt.Errorf("%w: becoming a holder: %w", ErrNotHeld, err)
+	}
+	s, err := reach.Blaze.HandleInbox(c.GroupChannel, holderInbox, h.request)
+	if err == nil {
+		h.inbox = s.(*blaze.Subscription)
+		err = reach.Blaze.Join(c.GroupChannel, holderGroup)
+	}
+	if err != nil {
+		_ = c.Shutdown()
+		return nil, err
+	}
+	endMember := c.OnMember(func(e blaze.MemberEvent) {
+		if e.Kind == blaze.MemberStopped || e.Kind == blaze.MemberFailed {
+			h.left(held.Member(e.Member.ID))
+		}
+	})
+	endMaster := c.OnMaster(func(blaze.Member) { h.look() })
+	h.cancel = func() { endMember(); endMaster() }
+	h.work.Go(h.keep)
+	return h, nil
+}
+
+// close ends the holder. The other holders go on.
+func (h *holder) close() error {
+	_ = reach.Blaze.Leave(h.c.GroupChannel, holderGroup)
+	h.cancel()
+	close(h.quit)
+	_ = h.inbox.Close()
+	err := h.c.Shutdown()
+	h.work.Wait()
+	return err
+}
+
+// left notes that a member is gone: the master says so in the order.
+func (h *holder) left(m held.Member) {
+	h.mu.Lock()
+	h.gone = append(h.gone, m)
+	h.mu.Unlock()
+	h.look()
+}
+
+// look has the keeper look at what there is to do.
+func (h *holder) look() {
+	select {
+	case h.woken <- struct{}{}:
+	default:
+	}
+}
+
+// keep does what the master of the holders does: it ends the connections of members that are gone, and feeds
+// subscriptions with what is published NON_PERSISTENT.
+func (h *holder) keep() {
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { <-h.quit; cancel() }()
+	defer h.unfeed(nil)
+	again := time.NewTicker(time.Second) // what failed, and what an event did not tell
+	defer again.Stop()
+	for {
+		select {
+		case <-h.quit:
+			return
+		case <-h.woken:
+		case <-again.C:
+		}
+		if !h.c.IsMaster() {
+			h.unfeed(nil)
+			continue
+		}
+		h.endGone(ctx)
+		h.feed(ctx)
+	}
+}
+
+// endGone ends the connections of clients that no member is any more.
+func (h *holder) endGone(ctx context.Context) {
+	h.mu.Lock()
+	gone := h.gone
+	h.gone = nil
+	h.mu.Unlock()
+	clients := h.machine.clients()
+	for _, m := range clients {
+		id := blaze.MemberID(m)
+		_, here := h.c.Member(id)
+		if here && !slices.Contains(gone, m) || id == h.self || id == h.c.ID() {
+			continue
+		}
+		if here { // it was excluded, and has come back: its connections may go on
+			continue
+		}
+		op := held.Op{Kind: held.KindGone, To: m}
+		if _, err := h.c.Propose(ctx, holderService, op.Append(nil)); err != nil {
+			h.mu.Lock()
+			h.gone = append(h.gone, m) // the ticker comes back to it
+			h.mu.Unlock()
+			return
+		}
+	}
+}
+
+// feed subscribes to the topics that subscriptions are for.
+func (h *holder) feed(ctx context.Context) {
+	topics := h.machine.topics()
+	h.unfeed(topics)
+	for _, name := range topics {
+		if h.feeds[name] != nil {
+			continue
+		}
+		s, err := h.c.Subscribe(name, func(b *blaze.Message) { h.publish(ctx, name, b) })
+		if err == nil {
+			h.feeds[name] = s
+		}
+	}
+}
+
+// unfeed ends the subscriptions to topics that are not among those of keep.
+func (h *holder) unfeed(keep []string) {
+	for name, s := range h.feeds {
+		if !slices.Contains(keep, name) {
+			_ = s.Close()
+			delete(h.feeds, name)
+		}
+	}
+}
+
+// publish gives subscriptions a message that is not persistent. Those that are came from their publishers.
+func (h *holder) publish(ctx context.Context, pattern string, b *blaze.Message) {
+	from, name := b.From(), b.Topic()
+	m, err := decode(b)
+	if err != nil || m.DeliveryMode() == Persistent {
+		return
+	}
+	for _, other := range h.machine.topics() {
+		if topic.Match(other, []byte(name)) { // the first of the patterns that match puts it
+			if other != pattern {
+				return
+			}
+			break
+		}
+	}
+	if m.header.ID == (jmsheader.ID{}) { // of a core program, or without ids
+		m.header.ID = jmsheader.MakeID(from, b.Sequence())
+	}
+	raw, err := m.encode()
+	if err != nil {
+		return
+	}
+	data, err := raw.MarshalBinary()
+	if err != nil {
+		return
+	}
+	op := held.Op{Kind: held.KindPublish, Topic: []byte(name), HasMessage: true, Message: outgoingOf(&m.header).held(data)}
+	op.Message.Sender = held.Member(from)
+	_, _ = h.c.Propose(ctx, holderService, op.Append(nil))
+}
+
+// Outcomes of a request to a holder: the first byte of the reply. Then comes a byte of flags, and the answer or a text.
+const (
+	replyAnswer = iota
+	replyNoQuorum
+	replyUnknown
+	replyFailed
+)
+
+const flagStored = 1 << 0 // the holder has a DataDir
+
+// request takes an operation of a client.
+func (h *holder) request(m *blaze.Message) {
+	op, ok := m.Bytes()
+	if !ok || !m.Wanted() {
+		return
+	}
+	finish, err := h.begin(context.Background(), m.From(), op)
+	h.work.Go(func() { // no more than slots of calls
+		var answer []byte
+		if err == nil {
+			answer, err = finish(context.Background())
+		}
+		_ = h.c.Reply(context.Background(), m, blaze.NewBytesMessage(h.reply(answer, err)))
+	})
+}
+
+func (h *holder) reply(answer []byte, err error) []byte {
+	out := []byte{replyAnswer, 0}
+	if h.stored {
+		out[1] |= flagStored
+	}
+	switch {
+	case err == nil:
+		return append(out, answer...)
+	case errors.Is(err, blaze.ErrUnknownOutcome):
+		out[0] = replyUnknown
+	case errors.Is(err, blaze.ErrNoQuorum):
+		out[0] = replyNoQuorum
+	default:
+		out[0] = replyFailed
+	}
+	return append(out, err.Error()...)
+}
+
+// begin proposes an operation of a client.
+func (h *holder) begin(ctx context.Context, from blaze.MemberID, op []byte) (func(context.Context) ([]byte, error), error) {
+	return reach.Blaze.Propose(ctx, h.c, holderService, held.Sign(slices.Clip(op), held.Member(from)))
+}
+
+// send hands a notice to its client, behind those before it.
+func (h *holder) send(n held.Notice) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	o := h.outs[n.To]
+	if o == nil {
+		o = &outbox{}
+		h.outs[n.To] = o
+	}
+	if len(o.notices) < maxOutbox {
+		o.notices = append(o.notices, n)
+	}
+	if !o.running {
+		o.running = true
+		h.work.Go(func() { h.empty(n.To, o) })
+	}
+}
+
+// empty sends what lies in an outbox.
+func (h *holder) empty(to held.Member, o *outbox) {
+	for {
+		h.mu.Lock()
+		if len(o.notices) == 0 {
+			o.running = false
+			delete(h.outs, to)
+			h.mu.Unlock()
+			return
+		}
+		n := o.notices[0]
+		o.notices = o.notices[1:]
+		h.mu.Unlock()
+		select {
+		case <-h.quit:
+			return
+		default:
+		}
+		if blaze.MemberID(to) == h.self {
+			h.local(&n)
+			continue
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		_ = h.c.SendInbox(ctx, blaze.MemberID(to), clientInbox, blaze.NewBytesMessage(n.Append(nil))) // one that is gone is ended by the master
+		cancel()
+	}
+}
+
+// queues is the state machine as the cluster's service. The engine's thread calls it; mu lets readers look.
+type queues struct {
+	h  *holder
+	mu sync.Mutex
+	m  *held.Machine
+
+	topicList []string
+	stale     bool // topicList is
+}
+
+// own is the machine, which is made when the channel has its id. mu is held.
+func (q *queues) own() *held.Machine {
+	if q.m == nil {
+		for q.h.c.ID().IsZero() { // Start is about to note it
+			runtime.Gosched()
+		}
+		q.m = held.New(held.Member(q.h.c.ID()))
+	}
+	return q.m
+}
+
+func (q *queues) Apply(op blaze.Operation) []byte {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if k := kindOf(op.Data); k == held.KindSubscribe || k == held.KindUnsubscribe || k == held.KindCancel || k == held.KindEnd || k == held.KindGone {
+		q.changed()
+	}
+	return q.own().Apply(op.Data, held.Member(op.By), op.Index)
+}
+
+// kindOf is the kind of an operation in its canonical layout.
+func kindOf(op []byte) held.Kind {
+	if len(op) < 2 || op[0] != 1<<3 {
+		return 0
+	}
+	k, n := binary.Uvarint(op[1:])
+	if n <= 0 || k > 255 {
+		return 0
+	}
+	return held.Kind(k)
+}
+
+// changed notes that subscriptions may have changed.
+func (q *queues) changed() {
+	q.stale = true
+	q.h.look()
+}
+
+func (q *queues) Gone(m blaze.MemberID) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.changed()
+	q.own().Gone(held.Member(m))
+}
+
+func (q *queues) Tick(now time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.own().Tick(now)
+}
+
+func (q *queues) Next() (time.Time, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.m == nil {
+		return time.Time{}, false
+	}
+	return q.m.Next()
+}
+
+func (q *queues) Certain(index uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.m == nil {
+		return
+	}
+	q.m.Certain(index)
+	for {
+		n, ok := q.m.Notice()
+		if !ok {
+			return
+		}
+		q.h.send(n)
+	}
+}
+
+func (q *queues) Snapshot() (blaze.ServiceSnapshot, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.own().Snapshot()
+}
+
+func (q *queues) Restore(r io.Reader, chain bool) (iter.Seq[[]byte], error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if r == nil {
+		q.m = nil // the channel's id is that of the next start
+		return nil, nil
+	}
+	q.changed()
+	return q.own().Restore(r, chain)
+}
+
+func (q *queues) clients() []held.Member {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.m == nil {
+		return nil
+	}
+	return q.m.Clients()
+}
+
+func (q *queues) topics() []string {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.m == nil {
+		return nil
+	}
+	if q.stale {
+		q.topicList, q.stale = q.m.Topics(), false
+	}
+	return q.topicList
+}

@@ -6,7 +6,7 @@
 GO        ?= go
 FUZZTIME ?= 30s
 
-# Seeds of each simulated scenario: full, a number, or nothing for a tenth of them.
+# Seeds of each simulated scenario: full, a number, a part such as 1/25, or nothing for a tenth of them.
 SIM_SEEDS  ?= full
 
 # The systems and processors that every change must build for.

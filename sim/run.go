@@ -22,7 +22,7 @@ var (
 // command that replays it.
 //
 // Only a tenth of the seeds run by default, and a hundredth with -short. SIM_SEEDS=full in the environment runs all of
-// them, and SIM_SEEDS=n runs n; -seed=n runs that one, and with -trace.sim=FILE
+// them, SIM_SEEDS=n runs n and SIM_SEEDS=1/n that part of them; -seed=n runs that one, and with -trace.sim=FILE
 // writes down every datagram of it.
 func Run(t *testing.T, seeds int, scenario func(t *testing.T, s *Cluster)) {
 	t.Helper()
@@ -86,15 +86,17 @@ func which(t *testing.T, seeds int) (list []uint64) {
 	if testing.Short() {
 		n = max(seeds/100, 2)
 	}
-	switch env := os.Getenv("SIM_SEEDS"); env {
-	case "":
-	case "full":
+	env := os.Getenv("SIM_SEEDS")
+	text, part := strings.CutPrefix(env, "1/")
+	switch v, err := strconv.Atoi(text); {
+	case env == "":
+	case env == "full":
 		n = seeds
+	case err != nil || v < 1:
+		t.Fatalf("SIM_SEEDS=%q: want a number from 1, a part as 1/25, or full", env)
+	case part:
+		n = max(seeds/v, 1)
 	default:
-		v, err := strconv.Atoi(env)
-		if err != nil || v < 1 {
-			t.Fatalf("SIM_SEEDS=%q: want a number from 1, or full", env)
-		}
 		n = v
 	}
 	for seed := range uint64(n) {

@@ -165,7 +165,7 @@ func (s *state) read(c *conn, op *Op) (a Answer) {
 			a.Messages = append(a.Messages, s.shown(m, s.consumerID(m), &inline))
 			return true
 		})
-		a.Next = c.next
+		a.Next, a.Value = c.next, s.nextDelivery
 	case KindFetch:
 		if len(op.Numbers) != 1 {
 			return refuse(CodeMalformed)

@@ -26,7 +26,7 @@ func anyMessage(rng *rand.Rand) Message {
 		Priority: uint8(rng.IntN(10)), Expires: rng.Int64N(3), Due: rng.Int64N(2) << 40, GroupSeq: rng.Int64N(5) - 2,
 		Part: rng.Uint64N(2), Again: rng.IntN(2) == 0, Persistent: rng.IntN(2) == 0, Count: rng.Uint32N(3), Reason: Reason(rng.IntN(3)),
 		Number: rng.Uint64N(2) * 500, Consumer: rng.Uint64N(2), Size: rng.Uint64N(2) << 33, Place: rng.Uint64N(2) << 62,
-		From: rng.Uint64N(2), Session: rng.Uint32N(2), Sender: Member{0: byte(rng.IntN(2))},
+		From: rng.Uint64N(2), Delivery: rng.Uint64N(2), Session: rng.Uint32N(2), Sender: Member{0: byte(rng.IntN(2))},
 	}
 	if rng.IntN(2) == 0 {
 		m.ID = bytes.Repeat([]byte{9}, idLen)

@@ -83,13 +83,17 @@ func (s *state) beginConn(op *Op, by Member) Answer {
 	}
 	cl := s.clients[op.Origin]
 	switch {
-	case cl != nil && (cl.left || op.Conn <= cl.highest), op.Conn == 0:
+	case cl != nil && op.Conn <= cl.highest, op.Conn == 0:
 		return Answer{Code: CodeNoConnection, Counter: op.Counter}
 	case len(s.conns)+len(s.sweeps) >= MaxConnections, cl == nil && len(s.clients)-len(s.left) >= MaxClients:
 		return Answer{Code: CodeTooMany, Counter: op.Counter}
 	}
 	if cl == nil {
 		cl = s.newClient(op.Origin)
+	}
+	if cl.left { // it was only cut off
+		cl.left = false
+		s.left = slices.Delete(s.left, slices.Index(s.left, op.Origin), slices.Index(s.left, op.Origin)+1)
 	}
 	cl.highest = op.Conn
 	s.touch(cl)
@@ -577,7 +581,7 @@ func (s *state) gone(m Member) {
 	}
 }
 
-// maxLeft is how many members are remembered that have left, so that a late operation does not begin anew for them.
+// maxLeft is how many members are remembered that have left, so that none of their connections begins anew.
 const maxLeft = 4096
 
 // endConn ends a connection: at once for its client, and as far as the steps reach for what it has.

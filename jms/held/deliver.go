@@ -133,6 +133,8 @@ func (s *state) hand(c *consumer, m *message) *message {
 	t := *m
 	t.conn, t.session, t.consumer = c.conn.no, c.session, c.no
 	t.count++
+	t.delivery = s.nextDelivery
+	s.nextDelivery++
 	s.flight.put(t.flightKey(), &t)
 	c.credit--
 	c.conn.flight++
@@ -370,7 +372,7 @@ func (s *state) release(c *conn, m *message, unseen bool) {
 	s.steps -= stepsMessage
 	q := s.unflight(c, m)
 	r := *m
-	r.conn, r.session, r.consumer = 0, 0, 0
+	r.conn, r.session, r.consumer, r.delivery = 0, 0, 0, 0
 	if q.dropped {
 		s.discount(q, m)
 		return

@@ -15,6 +15,7 @@ type message struct {
 	conn     uint32
 	session  uint32
 	consumer uint32 // which may have ended meanwhile
+	delivery uint64
 
 	priority uint8
 	flags    uint8 // messagePersistent
@@ -95,7 +96,7 @@ func (m *message) hasID() bool { return m.id != [idLen]byte{} }
 func (m *message) wire() Message {
 	w := Message{
 		Priority: m.priority, Expires: m.expires, Count: m.count, Number: m.number, Sender: m.sender, From: m.from,
-		Session: m.session, Persistent: m.flags&messagePersistent != 0,
+		Session: m.session, Delivery: m.delivery, Persistent: m.flags&messagePersistent != 0,
 	}
 	if m.hasID() {
 		w.ID = m.id[:]

@@ -125,6 +125,7 @@ type Message struct {
 	Sender   Member // whose connection it came from
 	From     uint64 // the number of that connection
 	Session  uint32
+	Delivery uint64 // of one in flight: no two deliveries have the same, and later ones have higher ones
 }
 
 // Reason is why a message is a dead letter.
@@ -377,7 +378,8 @@ func (m *Message) Append(dst []byte) []byte {
 	dst = appendNumber(dst, 16, m.Place)
 	dst = appendMember(dst, 17, m.Sender)
 	dst = appendNumber(dst, 18, m.From)
-	return appendNumber(dst, 19, uint64(m.Session))
+	dst = appendNumber(dst, 19, uint64(m.Session))
+	return appendNumber(dst, 20, m.Delivery)
 }
 
 // Parse reads a message in any layout, and checks it.
@@ -426,6 +428,8 @@ func (m *Message) Parse(b []byte) bool {
 				m.From = f.Bits
 			case 19:
 				m.Session = uint32(f.Bits)
+			case 20:
+				m.Delivery = f.Bits
 			}
 		case f.Type != protowire.BytesType:
 		case f.Number == 1:

@@ -192,7 +192,7 @@ func parseStored(b []byte) (m *message, ok bool) {
 			copy(m.id[:], w.ID)
 			m.data = append(make([]byte, 0, len(w.Data)), w.Data...)
 			m.priority, m.expires, m.count, m.number = w.Priority, w.Expires, w.Count, w.Number
-			m.sender, m.from, m.session, m.consumer = w.Sender, w.From, w.Session, uint32(w.Consumer)
+			m.sender, m.from, m.session, m.consumer, m.delivery = w.Sender, w.From, w.Session, uint32(w.Consumer), w.Delivery
 			if w.Persistent {
 				m.flags |= messagePersistent
 			}
@@ -247,7 +247,7 @@ func (s *state) head(dst []byte) []byte {
 
 // headNumbers are the head's first fields.
 func (s *state) headNumbers() []*uint64 {
-	return []*uint64{&s.nextNumber, &s.nextLine, &s.nextQueue, &s.nextConn, &s.nextConsumer, &s.nextClient, &s.refused}
+	return []*uint64{&s.nextNumber, &s.nextLine, &s.nextQueue, &s.nextConn, &s.nextConsumer, &s.nextClient, &s.refused, &s.nextDelivery}
 }
 
 func (q *queue) encode(s *state, dst []byte) []byte {

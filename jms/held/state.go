@@ -48,6 +48,7 @@ type state struct {
 	now          int64 // ms since 1970: the last Tick
 	nextNumber   uint64
 	nextLine     uint64
+	nextDelivery uint64
 	nextQueue    uint64
 	nextConn     uint64
 	nextConsumer uint64
@@ -104,7 +105,7 @@ type client struct {
 	member  Member
 	highest uint64  // number of a connection that it began
 	conns   []*conn // in order of their numbers
-	left    bool
+	left    bool    // it is in state.left
 }
 
 // conn is one connection.
@@ -240,7 +241,7 @@ type roomWait struct {
 func newState(m *Machine) *state {
 	return &state{
 		m:          m,
-		nextNumber: 1, nextLine: 1, nextQueue: 1, nextConn: 1, nextConsumer: 1, nextClient: 1,
+		nextNumber: 1, nextLine: 1, nextDelivery: 1, nextQueue: 1, nextConn: 1, nextConsumer: 1, nextClient: 1,
 		defaults: Settings{
 			Depth: DefaultDepth, Bytes: DefaultBytes, MaxRedeliveries: DefaultMaxRedeliveries,
 			HolderDepth: DefaultHolderDepth, HolderBytes: DefaultHolderBytes,

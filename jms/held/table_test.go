@@ -90,13 +90,10 @@ func TestRefused(t *testing.T) {
 	r.must(1, Op{Kind: KindSettle, Numbers: []uint64{number}})
 }
 
-// A member that has left does not begin again, however late its operation comes.
+// A connection whose member has left does not begin again, however late its operation comes.
 func TestGoneForGood(t *testing.T) {
 	r := newRig(t)
 	r.m.Gone(member(3)) // nobody knew it
-	if a := r.do(3, Op{Kind: KindBegin}); a.Code != CodeNoConnection {
-		t.Errorf("it begins: %+v", a)
-	}
 	r.begin(1)
 	r.index++
 	r.m.Gone(member(1))
@@ -104,6 +101,21 @@ func TestGoneForGood(t *testing.T) {
 	r.want(r.notices(), "1: ended")
 	if a := r.do(1, Op{Kind: KindPut, Queue: []byte("Q"), HasMessage: true, Message: r.message("a")}); a.Code != CodeNoConnection {
 		t.Errorf("it puts: %+v", a)
+	}
+	if a := r.do(1, Op{Kind: KindBegin}); a.Code != CodeNoConnection {
+		t.Errorf("the connection begins again: %+v", a)
+	}
+	// It was only cut off: its next connection is another one.
+	if a := r.raw(&Op{Kind: KindBegin, Conn: 2}, member(1)); a.Code != CodeOK {
+		t.Errorf("its next connection: %+v", a)
+	}
+	if all := r.m.Clients(); len(all) != 1 || all[0] != member(1) {
+		t.Errorf("%v have connections", all)
+	}
+	r.restore()
+	r.m.Gone(member(1))
+	if all := r.m.Clients(); len(all) != 0 {
+		t.Errorf("%v have connections", all)
 	}
 	for i := range maxLeft + 10 {
 		r.m.Gone(Member{0: 9, 1: byte(i), 2: byte(i >> 8)})

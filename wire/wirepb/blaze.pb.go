@@ -4922,6 +4922,7 @@ type JmsMessage struct {
 	Sender        []byte                 `protobuf:"bytes,17,opt,name=sender,proto3" json:"sender,omitempty"`      // 16 bytes: the member that sent it
 	From          uint64                 `protobuf:"varint,18,opt,name=from,proto3" json:"from,omitempty"`         // the number of its connection
 	Session       uint32                 `protobuf:"varint,19,opt,name=session,proto3" json:"session,omitempty"`   // where it is in flight
+	Delivery      uint64                 `protobuf:"varint,20,opt,name=delivery,proto3" json:"delivery,omitempty"` // of one in flight: no two deliveries have the same, and later ones have higher ones
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5085,6 +5086,13 @@ func (x *JmsMessage) GetFrom() uint64 {
 func (x *JmsMessage) GetSession() uint32 {
 	if x != nil {
 		return x.Session
+	}
+	return 0
+}
+
+func (x *JmsMessage) GetDelivery() uint64 {
+	if x != nil {
+		return x.Delivery
 	}
 	return 0
 }
@@ -6525,7 +6533,7 @@ const file_blaze_proto_rawDesc = "" +
 	"\x06origin\x18\x10 \x01(\fR\x06origin\x12\x14\n" +
 	"\x05after\x18\x11 \x01(\x04R\x05after\x12\x0e\n" +
 	"\x02to\x18\x12 \x01(\fR\x02to\x12\x12\n" +
-	"\x04data\x18\x13 \x01(\fR\x04data\"\xbd\x03\n" +
+	"\x04data\x18\x13 \x01(\fR\x04data\"\xd9\x03\n" +
 	"\n" +
 	"JmsMessage\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
@@ -6547,7 +6555,8 @@ const file_blaze_proto_rawDesc = "" +
 	"\x05place\x18\x10 \x01(\x04R\x05place\x12\x16\n" +
 	"\x06sender\x18\x11 \x01(\fR\x06sender\x12\x12\n" +
 	"\x04from\x18\x12 \x01(\x04R\x04from\x12\x18\n" +
-	"\asession\x18\x13 \x01(\rR\asession\"\xeb\x01\n" +
+	"\asession\x18\x13 \x01(\rR\asession\x12\x1a\n" +
+	"\bdelivery\x18\x14 \x01(\x04R\bdelivery\"\xeb\x01\n" +
 	"\vJmsSettings\x12\x14\n" +
 	"\x05depth\x18\x01 \x01(\x04R\x05depth\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12)\n" +

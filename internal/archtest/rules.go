@@ -63,7 +63,7 @@ var Rules = []Rule{
 
 	// The queues of the JMS-style API, as state machines: what holders keep of them, and a client's half.
 	{Dir: "jms/held", Uses: []string{"selector", "internal/pb", "internal/topic"}, Core: true},
-	{Dir: "jms/link", Uses: []string{"jms/held"}, Core: true},
+	{Dir: "jms/link", Uses: []string{"clock", "jms/held"}, Core: true},
 
 	// The engine uses interfaces, not drivers or protocols.
 	{Dir: "engine", Uses: bottom, Clock: true},

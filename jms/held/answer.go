@@ -36,7 +36,7 @@ type Answer struct {
 	Next     uint64    // of a gap: the counter that is due; of a read, or a purge: the place to go on from
 	Messages []Message // that were taken, are in flight, or were found
 	Detail   string
-	Value    uint64       // how many were purged, moved or retried; of a part: its bytes so far; of an attach: the next Delivery
+	Value    uint64       // how many were purged, moved or retried; of a part: its bytes so far; of an attach or a rollback: the next Delivery
 	Queues   []QueueStats // of KindList
 	More     bool         // of a read, a purge or a rollback: it did not come to the end
 }

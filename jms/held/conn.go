@@ -38,10 +38,6 @@ func (s *state) apply(op *Op, data []byte, by Member) Answer {
 	if c == nil {
 		return Answer{Code: CodeNoConnection, Counter: op.Counter}
 	}
-	if c.by != by {
-		c.by = by
-		s.touch(c)
-	}
 	if op.Kind.reads() {
 		a := s.read(c, op)
 		a.Counter = op.Counter
@@ -77,8 +73,11 @@ func (s *state) own(op *Op) Answer {
 func (s *state) beginConn(op *Op, by Member) Answer {
 	k := connKey{op.Origin, op.Conn}
 	if c := s.conns[k]; c != nil {
-		c.by = by
-		s.touch(c)
+		// An operation may come late, by a holder that the client has turned away from: periods go up.
+		if op.Limit > c.period {
+			c.by, c.period = by, op.Limit
+			s.touch(c)
+		}
 		return Answer{Counter: op.Counter, Next: c.next}
 	}
 	cl := s.clients[op.Origin]
@@ -97,7 +96,7 @@ func (s *state) beginConn(op *Op, by Member) Answer {
 	}
 	cl.highest = op.Conn
 	s.touch(cl)
-	c := &conn{no: uint32(s.nextConn), client: cl, number: op.Conn, by: by, name: string(op.Name), next: 1}
+	c := &conn{no: uint32(s.nextConn), client: cl, number: op.Conn, by: by, period: op.Limit, name: string(op.Name), next: 1}
 	s.nextConn++
 	cl.conns = append(cl.conns, c)
 	s.conns[k] = c

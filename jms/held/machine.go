@@ -30,8 +30,8 @@ type pending struct {
 	queue    *queue
 }
 
-// New returns an empty Machine of the member self. What it has notices for is its clients' business: those whose
-// operations came through self last.
+// New returns an empty Machine of the member self. It has notices for those clients that began their connections through
+// self, and have not turned to another holder since.
 func New(self Member) *Machine {
 	m := &Machine{self: self, maxSteps: MaxSteps}
 	m.state = newState(m)

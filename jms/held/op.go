@@ -12,7 +12,7 @@ type Kind uint8
 
 // The kinds of operations (wire/blaze.proto, JmsOperation). Those from KindBegin to KindFetch belong to a connection.
 const (
-	KindBegin       Kind = 1  // a connection begins; Name is its client id
+	KindBegin       Kind = 1  // a connection begins, or turns to this holder, as its Limit-th; Name is its client id
 	KindEnd         Kind = 2  // it ends: what it took is released, what it staged is dropped
 	KindPut         Kind = 3  // Message into Queue
 	KindStage       Kind = 4  // as Put, or as Publish with a Topic, and Numbers as in Settle, when the session commits

@@ -160,9 +160,10 @@ func (s *state) commit(c *conn, op *Op) Answer {
 	}
 }
 
-// rollback drops what the session has staged, and gives back what it took. Answer.More asks for another one: there was more
-// than one operation may do.
+// rollback drops what the session has staged, and gives back what it took: all deliveries below Answer.Value. Answer.More
+// asks for another one: there was more than one operation may do.
 func (s *state) rollback(c *conn, op *Op) Answer {
+	first := s.nextDelivery
 	s.releaseNumbers(c, op.Session, op.Numbers, true)
 	low := key{hi: uint64(c.no)<<32 | uint64(op.Session)}
 	if i, x := c.session(op.Session); x != nil {
@@ -172,7 +173,7 @@ func (s *state) rollback(c *conn, op *Op) Answer {
 				break
 			}
 			if s.steps <= 0 {
-				return Answer{More: true}
+				return Answer{More: true, Value: first}
 			}
 			s.unstage(k, m)
 		}
@@ -195,5 +196,5 @@ func (s *state) rollback(c *conn, op *Op) Answer {
 	for _, m := range all {
 		s.release(c, m, false)
 	}
-	return Answer{More: more}
+	return Answer{More: more, Value: first}
 }

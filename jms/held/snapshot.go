@@ -385,7 +385,8 @@ func (c *conn) encode(s *state, dst []byte) []byte {
 		})
 	}
 	dst = appendNumber(dst, 10, uint64(c.nextPart))
-	return appendBool(dst, 11, c.ended)
+	dst = appendBool(dst, 11, c.ended)
+	return appendNumber(dst, 12, c.period)
 }
 
 func (s *state) decodeConn(b []byte, owner map[uint32]Member) bool {
@@ -451,6 +452,8 @@ func (s *state) decodeConn(b []byte, owner map[uint32]Member) bool {
 			c.nextPart = uint32(f.Bits)
 		case 11:
 			c.ended = f.Bits != 0
+		case 12:
+			c.period = f.Bits
 		}
 		return true
 	})

@@ -114,7 +114,8 @@ type conn struct {
 	no        uint32
 	client    *client
 	number    uint64 // the client's
-	by        Member // the holder that its operations come through
+	by        Member // the holder that its notices go through
+	period    uint64 // of that holder: the client counts how often it turned to one
 	name      string // client id
 	next      uint64 // counter that is due
 	answers   []remembered

@@ -522,7 +522,8 @@ func TestCertain(t *testing.T) {
 	if n, ok := other.Notice(); ok {
 		t.Errorf("%+v is another holder's business", n)
 	}
-	apply(Op{Kind: KindAttach, Conn: 1}, 1, other.self) // the client has turned to the other one
+	apply(Op{Kind: KindBegin, Conn: 1, Limit: 1}, 1, other.self) // the client has turned to the other one
+	apply(Op{Kind: KindBegin, Conn: 1}, 1, holder)               // and this came late
 	put(2)
 	mine.Certain(index)
 	other.Certain(index)

@@ -1,16 +1,20 @@
 package held
 
-import "slices"
+import (
+	"bytes"
+	"slices"
+)
 
-// Clients are the members that have connections, in no order. A new master looks through them: one may have left while
+// Clients are the members that have connections, in ascending order. A new master looks through them: one may have left while
 // nobody noticed.
 func (m *Machine) Clients() []Member {
 	var all []Member
 	for id, c := range m.state.clients {
-		if !c.left && len(c.conns) > 0 {
+		if len(c.conns) > 0 {
 			all = append(all, id)
 		}
 	}
+	slices.SortFunc(all, func(a, b Member) int { return bytes.Compare(a[:], b[:]) })
 	return all
 }
 

@@ -1,8 +1,6 @@
 package held
 
 import (
-	"bytes"
-	"slices"
 	"time"
 )
 
@@ -64,18 +62,6 @@ func (m *Machine) Tick(now time.Time) {
 	m.state.begin()
 	m.state.tick(now.UnixMilli())
 	m.state.end()
-}
-
-// Clients returns the members that have connections. The master looks through them when it becomes master, and now and
-// then, and proposes KindGone of those that the group does not have any more.
-func (m *Machine) Clients() (all []Member) {
-	for _, c := range m.state.clients {
-		if len(c.conns) > 0 {
-			all = append(all, c.member)
-		}
-	}
-	slices.SortFunc(all, func(a, b Member) int { return bytes.Compare(a[:], b[:]) })
-	return all
 }
 
 // Next is when the next Tick is needed. A time that has passed means at once.

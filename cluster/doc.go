@@ -1,5 +1,5 @@
-// Package cluster is the core of a ClusterChannel: maps, locks and a master that every member of a primary component holds
-// alike (docs/cluster.md). It stands on a ring of its own with safe delivery, on messages from one member to another for the
+// Package cluster is the core of a ClusterChannel: maps, locks, a master and services of the application that every member of
+// a primary component holds alike (docs/cluster.md). It stands on a ring of its own with safe delivery, on messages from one member to another for the
 // transfer of state, and with a DataDir on a store.
 //
 // A Core is a state machine that is stepped. It does no I/O, starts no goroutine, takes no lock, reads no clock and draws no

@@ -90,6 +90,9 @@ func (m *StateMember) returned(a *stateCall, code check.ClusterCode) {
 			if a.op.Kind == check.ClusterPut && code == check.ClusterOK {
 				r.Version = a.call.Version
 			}
+			if a.op.Kind == check.ClusterService && code == check.ClusterOK {
+				r.Answer = check.Hash(a.call.Answer)
+			}
 		}
 	}
 	m.c.Log.Add(r)
@@ -245,6 +248,10 @@ func (m *StateMember) act() {
 	key := m.key(name)
 	op := wire.ClusterOp{Map: []byte(name), Key: []byte(key)}
 	var a *stateCall
+	if m.service != nil && m.rng.IntN(5) == 0 {
+		m.propose()
+		return
+	}
 	switch draw := m.rng.IntN(100); {
 	case draw < 40:
 		op = m.put(name, key)
@@ -278,9 +285,14 @@ func (m *StateMember) act() {
 	default:
 		a = &stateCall{call: cluster.Call{Kind: cluster.CallOp, Op: wire.ClusterOp{Kind: wire.OpWeight, Weight: int64(m.rng.IntN(3))}}}
 	}
-	if !m.begin(a) {
-		return
+	if m.begin(a) {
+		m.limit(a)
 	}
+}
+
+// limit ends a call with its ctx, if it has not ended before.
+func (m *StateMember) limit(a *stateCall) {
+	c := m.c
 	limit := 5 * time.Second
 	switch {
 	case a.call.Kind == cluster.CallLock:
@@ -352,6 +364,9 @@ func (m *StateMember) final() {
 		return
 	}
 	c, s := m.c, m.core().State()
+	if m.service == nil && c.Service {
+		return // it passes over the service: it has another state
+	}
 	for _, root := range s.Maps() {
 		var list []*cluster.Entry
 		for e := range root.Root.All() {
@@ -363,5 +378,5 @@ func (m *StateMember) final() {
 				Op: &check.ClusterOp{Map: root.Name, Key: e.Key(), Value: check.Hash(e.Value())}})
 		}
 	}
-	c.Log.Add(check.ClusterRecord{At: c.Net.Now(), Kind: check.ClusterFinal, Proc: m.Proc, Place: m.place, Digest: s.Digest()})
+	c.Log.Add(check.ClusterRecord{At: c.Net.Now(), Kind: check.ClusterFinal, Proc: m.Proc, Place: m.place, Digest: m.digest(s)})
 }

@@ -2,6 +2,8 @@ package sim
 
 import (
 	"bytes"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -211,4 +213,33 @@ func TestStateStoppedReader(t *testing.T) {
 		s.Heal()
 		s.Settle(2 * time.Second)
 	})
+}
+
+// A service that answers otherwise at one node is named by all, and its member is given the state again and again; the checkers
+// notice too.
+func TestStateServiceNotDeterministic(t *testing.T) {
+	for seed := range uint64(2) {
+		s := NewStateCluster(nil, seed)
+		s.Service, s.Disks, s.Expected = true, seed == 1, 3
+		s.Odd = func(node int) bool { return node == 1 }
+		named := map[int]bool{}
+		s.Warned = func(m *StateMember, w *cluster.Warning) {
+			if strings.Contains(w.Text, serviceName) && strings.Contains(w.Text, "deterministic") {
+				named[m.Node] = true
+				if w.Member != s.Members[1].ID() {
+					t.Errorf("seed %d: node %d names %x: %s", seed, m.Node, w.Member[:2], w.Text)
+				}
+			}
+		}
+		s.Start(3, Faults{Delay: 50 * time.Microsecond})
+		s.Until(4 * time.Second)
+		s.Heal()
+		found := check.IDs(s.SettleFor(2 * time.Second))
+		if !slices.Contains(found, "MP-16") {
+			t.Errorf("seed %d: the checkers found %v", seed, found)
+		}
+		if len(named) != 3 || s.Tally.ServiceRestores == 0 {
+			t.Errorf("seed %d: named by %v, %d states given", seed, named, s.Tally.ServiceRestores)
+		}
+	}
 }

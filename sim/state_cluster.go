@@ -31,6 +31,10 @@ type StateCluster struct {
 	Drift    float64 // the largest error of a clock's rate: 0.005 is 0.5 %
 	// WallError is by how much the wall clocks of two nodes differ, at most.
 	WallError time.Duration
+	// Service has all members run a service beside the maps, observers only where LackingObservers is not set.
+	Service, LackingObservers bool
+	// Odd, where set, has the service of a node answer otherwise than the others': a planted defect.
+	Odd func(node int) bool
 	// Observer, where set, reports which nodes have Config.Observer.
 	Observer func(node int) bool
 	// Change, where set, has the last word on a member's configuration.
@@ -54,6 +58,7 @@ type StateCluster struct {
 	held     clock.Time // when a member was last held down for a time that nothing shortens; 0: never
 	values   uint64
 	tips     map[uint64]check.Place // by chain: the highest place that was counted anywhere
+	certain  map[check.Place]bool   // of operations of the service: Certain was called for them
 	rings    map[wire.RingID]bool   // established, and judged for E3
 }
 
@@ -87,7 +92,7 @@ func (l StateLoad) withDefaults() StateLoad {
 // NewStateCluster makes a cluster for one seed. t is given the violations; it may be nil.
 func NewStateCluster(t testing.TB, seed uint64) *StateCluster {
 	return &StateCluster{Seed: seed, t: t, Log: check.NewClusterLog(), rng: rand.New(rand.NewPCG(seed, 0x7374617465)),
-		tips: map[uint64]check.Place{}, rings: map[wire.RingID]bool{}}
+		tips: map[uint64]check.Place{}, rings: map[wire.RingID]bool{}, certain: map[check.Place]bool{}}
 }
 
 // Prepare makes the network, without members.
@@ -300,6 +305,7 @@ func (c *StateCluster) SettleFor(d time.Duration) (vs []check.Violation) {
 		m.final()
 	}
 	vs = append(vs, check.Clusters(c.Log)...)
+	vs = append(vs, c.certainLost()...)
 	vs = append(vs, c.close()...)
 	if n := c.Tally.Mismatches; n > 0 {
 		vs = append(vs, check.Violation{ID: "MP-4", At: -1, Text: fmt.Sprintf("%d times a replica was found to be another one than it should be", n)})

@@ -40,6 +40,7 @@ type StateMember struct {
 	rng     *rand.Rand
 	paused  bool
 	leaving bool
+	service *stateService // nil: it has none
 
 	// What the process has published, and what its replica is at.
 	place    check.Place
@@ -124,6 +125,7 @@ func (m *StateMember) start() {
 	if c.Observer != nil {
 		cfg.Observer = c.Observer(m.Node)
 	}
+	m.serve(&cfg)
 	if m.disk != nil {
 		m.store, cfg.Recovered = m.disk.Open(c.Interval, func(ticket, index uint64) {
 			if m.Proc == proc && m.Alive() {
@@ -335,6 +337,10 @@ func (m *StateMember) probe(proc check.Proc, p *cluster.Probe) {
 		if p.Call != 0 {
 			m.at[p.Call] = r.Place
 		}
+		if p.Op != nil && p.Op.Kind == wire.OpService && p.Code == cluster.CodeOK && m.service != nil {
+			r.Answer = check.Hash(p.Answer)
+			m.service.places = append(m.service.places, r.Place)
+		}
 		c.counted(r.Place)
 	case cluster.ProbeEstablished:
 		r.Kind = check.ClusterEstablished
@@ -358,6 +364,9 @@ func (m *StateMember) probe(proc check.Proc, p *cluster.Probe) {
 		r.Kind = check.ClusterRestored
 		m.reset = true
 		c.Tally.Restored++
+		if m.service != nil {
+			m.service.places = nil
+		}
 	case cluster.ProbeOpen:
 		c.Tally.Open++
 		return
@@ -384,7 +393,7 @@ func (c *StateCluster) operation(op *wire.ClusterOp) check.ClusterOp {
 	o := check.ClusterOp{Kind: stateOps[op.Kind], Map: string(op.Map), Key: string(op.Key), Compare: op.Compare, HasToken: op.HasToken, Version: op.Version,
 		Token: op.Token, Request: op.Request, Lease: time.Duration(op.Lease), TTL: time.Duration(op.TTL), Owned: op.RemoveOnExit, Try: op.Try, Keep: op.Keep,
 		Weight: op.Weight}
-	if op.Kind == wire.OpPut {
+	if op.Kind == wire.OpPut || op.Kind == wire.OpService {
 		o.Value = check.Hash(op.Value)
 	}
 	if o.Map == "" {
@@ -400,7 +409,8 @@ var stateOps = map[wire.OpKind]check.ClusterOpKind{
 	wire.OpPut: check.ClusterPut, wire.OpDelete: check.ClusterDelete, wire.OpLock: check.ClusterLock, wire.OpUnlock: check.ClusterUnlock,
 	wire.OpExtend: check.ClusterExtend, wire.OpCancel: check.ClusterCancel, wire.OpExpire: check.ClusterExpire, wire.OpExpireEntry: check.ClusterExpireEntry,
 	wire.OpRelease: check.ClusterRelease, wire.OpReady: check.ClusterReady, wire.OpExit: check.ClusterExit, wire.OpSweep: check.ClusterSweep,
-	wire.OpWeight: check.ClusterWeight, wire.OpRules: check.ClusterRules,
+	wire.OpWeight: check.ClusterWeight, wire.OpRules: check.ClusterRules, wire.OpService: check.ClusterService, wire.OpTick: check.ClusterService,
+	wire.OpAnswers: check.ClusterService, wire.OpServe: check.ClusterService,
 }
 
 func stateCode(c cluster.Code) check.ClusterCode {

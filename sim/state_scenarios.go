@@ -38,6 +38,7 @@ func (c *StateCluster) Swarm() (n int, f Faults) {
 			c.Expected--
 		}
 	}
+	c.Service, c.LackingObservers = c.Seed%4 != 0, c.Seed%8 < 4
 	f = c.swarmFaults()
 	c.Profile = totem.Tuned()
 	if c.rng.IntN(2) == 0 {

@@ -28,6 +28,8 @@ type StateTally struct {
 	Locks, Lost, Lingered             int
 	Stuck, Excused, Held              int // runs
 	DiskLost, DiskSnapshots           int
+	Ticks, Certain, ServiceRestores   int
+	OtherChains                       int
 	Histories, Operations, Longest    int // judged by porcupine
 	Views, Fills, Transfers, Chunks   uint64
 	Overruns, Expired, Released       uint64
@@ -40,7 +42,7 @@ type StateTally struct {
 func (t *StateTally) numbers() []*int {
 	return []*int{&t.Runs, &t.Disks, &t.Dynamic, &t.Processes,
 		&t.Established, &t.Restored, &t.Open, &t.Failed, &t.Calls, &t.OK, &t.Refused, &t.NoQuorum, &t.Unknown, &t.Closed, &t.Cancelled, &t.Reads,
-		&t.Locks, &t.Lost, &t.Lingered, &t.Stuck, &t.Excused, &t.Held, &t.DiskLost, &t.DiskSnapshots, &t.Histories, &t.Operations}
+		&t.Locks, &t.Lost, &t.Lingered, &t.Stuck, &t.Excused, &t.Held, &t.DiskLost, &t.DiskSnapshots, &t.Ticks, &t.Certain, &t.ServiceRestores, &t.OtherChains, &t.Histories, &t.Operations}
 }
 
 func (t *StateTally) counters() []*uint64 {
@@ -132,6 +134,10 @@ func (t *StateTally) String() string {
 	p("\ncalls %d: ok %d, refused %d, no quorum %d, unknown %d, closed %d, given up %d; local reads %d, linear reads %d; operations applied %d",
 		t.Calls, t.OK, t.Refused, t.NoQuorum, t.Unknown, t.Closed, t.Cancelled, t.Reads, t.Linear, t.Applied)
 	p("\nlocks handed out %d, lost %d, expired %d, orphaned %d, released %d", t.Locks, t.Lost, t.Expired, t.Orphaned, t.Released)
+	if t.Certain > 0 {
+		p("\noperations of a service that were certain %d, ticks that it asked for %d, states of it given to members %d, of other chains dropped %d",
+			t.Certain, t.Ticks, t.ServiceRestores, t.OtherChains)
+	}
 	p("\nruns that nobody could continue without Force %d, that met E3 %d, with a hold-down at the end %d", t.Stuck, t.Excused, t.Held)
 	if t.Histories > 0 {
 		p("\nhistories decided by porcupine %d, of %d operations, the longest of %d", t.Histories, t.Operations, t.Longest)

@@ -7,7 +7,7 @@ import (
 	"github.com/activeblaze/blaze/clock"
 )
 
-// Clusters judges a run of cluster members: MP-1 to MP-13 and MP-15, LK-1 to LK-9 and LK-11, EL-1 to EL-6. MP-14 is not
+// Clusters judges a run of cluster members: MP-1 to MP-13, MP-15 and MP-16, LK-1 to LK-9 and LK-11, EL-1 to EL-6. MP-14 is not
 // built; LK-10 and EL-7 are deadlines, which the harness watches.
 func Clusters(l *ClusterLog) []Violation {
 	r := &reports{log: l}
@@ -153,6 +153,8 @@ func (c *clusterCalls) judge() {
 				r.add("MP-12", call.returned, "acknowledged, and not part of what the chain's last primary has")
 			case op.Kind != ClusterLock && n.code != e.Code || e.Code == ClusterOK && op.Kind != ClusterLock && e.Version != 0 && n.version != e.Version:
 				r.add("MP-3", call.returned, "counted with another result in record %d", n.record)
+			case op.Kind == ClusterService && e.Code == ClusterOK && e.Answer != n.answer:
+				r.add("MP-16", call.returned, "the proposer is given another answer than in record %d", n.record)
 			}
 		}
 	}

@@ -22,7 +22,8 @@ type clusterNode struct {
 	grants  []ClusterGrant
 	primary *ClusterPrimary // of an establishment
 	digest  uint64
-	counts  bool // it is on the path that leads to the chain's last primary, or follows on that
+	answer  uint64 // of a service; 0: not recorded
+	counts  bool   // it is on the path that leads to the chain's last primary, or follows on that
 }
 
 // clusterChain is what became of one founding.
@@ -77,7 +78,7 @@ func (h *clusterHistory) walk() {
 			n := h.nodes[r.Place]
 			if n == nil {
 				n = &clusterNode{place: r.Place, record: i, epoch: r.Epoch, first: r.At, by: r.By, op: r.Op, code: r.Code, version: r.Version, grants: r.Grants,
-					primary: r.Primary, digest: r.Digest}
+					primary: r.Primary, digest: r.Digest, answer: r.Answer}
 				if !r.Before.IsZero() {
 					if n.up = h.nodes[r.Before]; n.up == nil {
 						h.r.add("MP-9", i, "nobody counted what is before")
@@ -131,6 +132,11 @@ func (h *clusterHistory) digest(i int) {
 func (h *clusterHistory) same(i int, n *clusterNode) {
 	r := &h.l.Records[i]
 	h.digest(i)
+	if n.answer == 0 {
+		n.answer = r.Answer
+	} else if r.Answer != 0 && r.Answer != n.answer {
+		h.r.add("MP-16", i, "the service has answered otherwise than in record %d", n.record)
+	}
 	up := Place{}
 	if n.up != nil {
 		up = n.up.place

@@ -103,11 +103,12 @@ const (
 	ClusterSweep
 	ClusterWeight
 	ClusterRules
+	ClusterService // an operation of a service of the application
 	ClusterLinear
 	ClusterReset // of an event: the replica was replaced
 )
 
-var clusterOps = [...]string{"?", "put", "delete", "lock", "unlock", "extend", "cancel", "expire", "expire entry", "release", "ready", "exit", "sweep", "weight", "rules", "linear read", "reset"}
+var clusterOps = [...]string{"?", "put", "delete", "lock", "unlock", "extend", "cancel", "expire", "expire entry", "release", "ready", "exit", "sweep", "weight", "rules", "service", "linear read", "reset"}
 
 // ClusterOp is one operation. A value is named by its hash, and no two writes of a run have the same.
 type ClusterOp struct {
@@ -184,6 +185,7 @@ type ClusterRecord struct {
 	Op      *ClusterOp
 	Version uint64
 	Digest  uint64 // of the state at Place; 0: not recorded
+	Answer  uint64 // of Applied and Returned: hash of what a service has answered; 0: not recorded
 	Until   clock.Time
 	Primary *ClusterPrimary
 	Grants  []ClusterGrant // of Applied and Established: locks that changed hands by it

@@ -11,12 +11,13 @@ import (
 
 // clusterScript writes a log by hand: three members, in one chain, whose replicas it moves.
 type clusterScript struct {
-	l     *ClusterLog
-	now   clock.Time
-	at    [4]Place
-	epoch uint64
-	index uint64
-	calls uint64
+	answered map[Proc]uint64 // by a service, to the next operations
+	l        *ClusterLog
+	now      clock.Time
+	at       [4]Place
+	epoch    uint64
+	index    uint64
+	calls    uint64
 }
 
 const (
@@ -93,7 +94,7 @@ func (s *clusterScript) apply(who []Proc, by Proc, call uint64, op ClusterOp, co
 		}
 	}
 	for _, p := range who {
-		r := ClusterRecord{Kind: ClusterApplied, Proc: p, By: by, Before: s.at[p], Place: place, Epoch: s.epoch, Op: &op, Code: code, Version: version, Grants: grants}
+		r := ClusterRecord{Kind: ClusterApplied, Proc: p, By: by, Before: s.at[p], Place: place, Epoch: s.epoch, Op: &op, Code: code, Version: version, Grants: grants, Answer: s.answered[p]}
 		if p == by {
 			r.Call = call
 		}
@@ -304,6 +305,24 @@ func TestClustersFindsBreaches(t *testing.T) {
 			s.apply(all, 0, call, op, ClusterOK)
 			s.apply(all, 0, call, op, ClusterOK)
 		}},
+		{"a service answers differently at one member", "MP-16", func(s *clusterScript) {
+			op := ClusterOp{Kind: ClusterService, Value: 1}
+			s.answered = map[Proc]uint64{0: 7, 1: 7, 2: 8}
+			s.apply(all, 0, s.call(0, op), op, ClusterOK)
+		}},
+		{"a proposer is given another answer", "MP-16", func(s *clusterScript) {
+			op := ClusterOp{Kind: ClusterService, Value: 1}
+			s.answered = map[Proc]uint64{0: 7, 1: 7} // the third one only watches, and lacks it
+			call := s.call(0, op)
+			place := s.apply(all, 0, call, op, ClusterOK)
+			s.add(ClusterRecord{Kind: ClusterReturned, Proc: 0, Call: call, Place: place, Answer: 8})
+		}},
+		{"an operation of a service counts twice", "MP-15", func(s *clusterScript) {
+			op := ClusterOp{Kind: ClusterService, Value: 1}
+			call := s.call(0, op)
+			s.apply(all, 0, call, op, ClusterOK)
+			s.apply(all, 0, call, op, ClusterOK)
+		}},
 		{"granted while somebody holds it", "LK-1", func(s *clusterScript) {
 			s.lock(all, 0, 1)
 			s.lock(all, 1, 1)
@@ -425,7 +444,7 @@ func TestClustersFindsBreaches(t *testing.T) {
 		})
 		seen[tt.want] = true
 	}
-	for _, id := range []string{"MP-1", "MP-2", "MP-3", "MP-4", "MP-5", "MP-6", "MP-7", "MP-8", "MP-9", "MP-10", "MP-11", "MP-12", "MP-13", "MP-15",
+	for _, id := range []string{"MP-1", "MP-2", "MP-3", "MP-4", "MP-5", "MP-6", "MP-7", "MP-8", "MP-9", "MP-10", "MP-11", "MP-12", "MP-13", "MP-15", "MP-16",
 		"LK-1", "LK-2", "LK-3", "LK-4", "LK-5", "LK-6", "LK-7", "LK-8", "LK-9", "EL-1", "EL-2", "EL-3", "EL-4", "EL-5", "EL-6"} {
 		if !seen[id] {
 			t.Errorf("no log breaches %s", id)

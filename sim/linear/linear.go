@@ -374,6 +374,9 @@ func Histories(l *check.ClusterLog) map[name][]porcupine.Operation {
 		all[n] = append(all[n], porcupine.Operation{ClientId: len(all[n]), Input: o, Call: int64(call), Return: end})
 	}
 	for _, f := range order {
+		if l.Records[f.called].Op.Kind == check.ClusterService {
+			continue // of one object, in the order that check.Clusters judges
+		}
 		o := &operation{op: *l.Records[f.called].Op}
 		n := name{0, o.op.Map, o.op.Key}
 		if f.returned >= 0 {

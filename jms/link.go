@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/activeblaze/blaze"
@@ -15,11 +16,12 @@ import (
 // link is a connection as the holders have it: it numbers operations, repeats those whose holder went, and hands what
 // comes to the consumers. It is safe for concurrent use.
 type link struct {
-	ch     *channel
-	number uint64 // of the connection, among this member's
-	life   context.Context
-	end    context.CancelFunc
-	window chan struct{} // a token for each operation under way
+	ch      *channel
+	number  uint64        // of the connection, among this member's
+	periods atomic.Uint64 // how often it has turned to a holder
+	life    context.Context
+	end     context.CancelFunc
+	window  chan struct{} // a token for each operation under way
 
 	mu        sync.Mutex
 	next      uint64 // counter of the next operation
@@ -131,7 +133,7 @@ func (n *connection) connectHolders(ctx context.Context) (*link, error) {
 
 // beginAt says to a holder that the connection begins, or goes on, there.
 func (l *link) beginAt(ctx context.Context, to route, name string) (a held.Answer, stored bool, err error) {
-	op := held.Op{Kind: held.KindBegin, Conn: l.number, Name: []byte(name)}
+	op := held.Op{Kind: held.KindBegin, Conn: l.number, Name: []byte(name), Limit: l.periods.Add(1)}
 	finish, err := to.begin(ctx, l.ch, op.Append(nil))
 	if err != nil {
 		return a, false, err

@@ -202,6 +202,9 @@ func (k *Consumer) mayReceive() error {
 	return nil
 }
 
+// lookEvery is how often a Receive that waits asks whether something was given to it and did not arrive.
+const lookEvery = 2 * time.Second
+
 // Receive returns the next message. It waits until ctx ends, whose error it then wraps. What has expired, by this
 // process's clock, is passed over.
 //
@@ -212,9 +215,16 @@ func (k *Consumer) Receive(ctx context.Context) (*Message, error) {
 		return nil, err
 	}
 	defer k.c.guard.leave()
+	var again *time.Timer
+	var look <-chan time.Time
 	for {
 		if m := k.poll(); m != nil {
 			return k.deliver(m)
+		}
+		if again == nil {
+			again = time.NewTimer(lookEvery)
+			defer again.Stop()
+			look = again.C
 		}
 		k.src.want(false)
 		if err := k.src.err(); err != nil {
@@ -222,6 +232,10 @@ func (k *Consumer) Receive(ctx context.Context) (*Message, error) {
 		}
 		select {
 		case <-k.waker.c:
+			continue
+		case <-look:
+			k.src.look()
+			again.Reset(lookEvery)
 			continue
 		case <-ctx.Done():
 		case <-k.c.closing:

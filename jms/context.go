@@ -283,13 +283,28 @@ func (s *session) start() {
 }
 
 func (s *session) run() {
+	again := time.NewTicker(lookEvery)
+	defer again.Stop()
 	for {
 		select {
 		case <-s.waken:
 		case <-s.c.closing:
 			return
+		case <-again.C:
+			s.look()
 		}
 		for s.round() {
+		}
+	}
+}
+
+// look has consumers with listeners ask for what did not arrive.
+func (s *session) look() {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	for k := range s.c.consumers {
+		if k.listener.Load() != nil {
+			k.src.look()
 		}
 	}
 }

@@ -267,15 +267,23 @@ func (s *heldSource) arrive(ms []held.Message) {
 
 // read is a message of the holders as a consumer sees it.
 func (s *heldSource) read(w *held.Message) *Message {
-	m := &Message{received: true, assigned: true, header: jmsheader.New()}
-	if w.Size == 0 || len(w.Data) > 0 {
+	m := readHeld(w)
+	m.source, m.number, m.delivery, m.destination = s, w.Number, delivery{w.Number, w.Count}, s.from
+	return m
+}
+
+// readHeld is a message of the holders. Where its data is not all there, it is to be fetched.
+func readHeld(w *held.Message) *Message {
+	m := &Message{received: true, assigned: true, header: jmsheader.New(), size: w.Size}
+	if len(w.Data) > 0 || w.Size == 0 {
 		m = readData(w.Data)
 	}
-	m.source, m.number, m.destination, m.size = s, w.Number, s.from, 0
-	if len(w.Data) == 0 {
-		m.size = w.Size
+	m.header.Count = max(w.Count, 1) - 1
+	if w.Reason != held.ReasonNone {
+		m.header.Expiration = 0 // a dead letter stays
+		m.header.Set("JMS_Blaze_Queue", jmsheader.StringValue(string(w.Queue)))
+		m.header.Set("JMS_Blaze_Reason", jmsheader.StringValue(w.Reason.String()))
 	}
-	s.annotate(m, w)
 	return m
 }
 
@@ -290,17 +298,6 @@ func readData(data []byte) *Message {
 		}
 	}
 	return &Message{received: true, assigned: true, header: jmsheader.New()}
-}
-
-// annotate adds what the holders know.
-func (s *heldSource) annotate(m *Message, w *held.Message) {
-	m.header.Count = max(w.Count, 1) - 1
-	m.delivery = delivery{w.Number, w.Count}
-	if w.Reason != held.ReasonNone {
-		m.header.Expiration = 0 // a dead letter stays
-		m.header.Set("JMS_Blaze_Queue", jmsheader.StringValue(string(w.Queue)))
-		m.header.Set("JMS_Blaze_Reason", jmsheader.StringValue(w.Reason.String()))
-	}
 }
 
 // fetch gets the data of a large message.
@@ -457,6 +454,8 @@ func (s *heldSource) none(counter uint64) {
 	s.mu.Unlock()
 	s.k.waker.wake()
 }
+
+func (s *heldSource) look() { go s.l.attach() }
 
 func (s *heldSource) stop() {
 	s.mu.Lock()

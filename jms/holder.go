@@ -324,9 +324,26 @@ func (h *holder) empty(to held.Member, o *outbox) {
 			h.local(&n)
 			continue
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		_ = h.c.SendInbox(ctx, blaze.MemberID(to), clientInbox, blaze.NewBytesMessage(n.Append(nil))) // one that is gone is ended by the master
-		cancel()
+		h.tell(blaze.MemberID(to), blaze.NewBytesMessage(n.Append(nil)))
+	}
+}
+
+// tellFor is how long a notice is tried. A client that is gone by then is ended by the master, and one that is not asks
+// for what it missed: heldSource.look.
+const tellFor = 5 * time.Second
+
+// tell sends a notice. A client that was excluded by mistake comes back, so an error is not the end.
+func (h *holder) tell(to blaze.MemberID, m *blaze.Message) {
+	ctx, cancel := context.WithTimeout(context.Background(), tellFor)
+	defer cancel()
+	for h.c.SendInbox(ctx, to, clientInbox, m) != nil {
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return
+		case <-h.quit:
+			return
+		}
 	}
 }
 

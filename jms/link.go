@@ -236,6 +236,9 @@ func (c *call) run(to route, finish func(context.Context) ([]byte, error), err e
 		if errors.Is(err, blaze.ErrTooLarge) || errors.Is(err, blaze.ErrArgument) || errors.Is(err, blaze.ErrMalformed) || errors.Is(err, blaze.ErrUnsupported) {
 			l.over(err) // it will never be applied, and what follows it neither
 		}
+		if err != nil && l.ch.g.State() != blaze.Started {
+			l.over(fmt.Errorf("%w: this member has stopped", blaze.ErrClosed))
+		}
 		// Those before it come first.
 		if c.prev != nil {
 			<-c.prev.done
@@ -376,6 +379,9 @@ func (l *link) read(ctx context.Context, op *held.Op) (a held.Answer, err error)
 		}
 		if ctx.Err() != nil {
 			return a, ended(ctx, "asking the holders")
+		}
+		if l.ch.g.State() != blaze.Started {
+			return a, fmt.Errorf("%w: this member has stopped", blaze.ErrClosed)
 		}
 		if _, err := l.move(to, err); err != nil {
 			return a, err

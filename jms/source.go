@@ -20,6 +20,8 @@ type source interface {
 	want(many bool)
 	// ask returns once poll has all that there was when it was called: ReceiveNoWait. ctx bounds it.
 	ask(ctx context.Context) error
+	// look asks for what was given to the consumer and did not arrive.
+	look()
 	// err is why nothing will come any more; nil: it may.
 	err() error
 	// stop says that nothing is waited for any longer. poll may still have something.
@@ -68,6 +70,7 @@ func subscribe(k *Consumer, pattern string) (*topicSource, error) {
 }
 
 func (s *topicSource) poll() *Message              { return s.in.take(nil) }
+func (s *topicSource) look()                       {}
 func (s *topicSource) err() error                  { return nil }
 func (s *topicSource) want(bool)                   {}
 func (s *topicSource) ask(context.Context) error   { return nil }
@@ -184,6 +187,7 @@ func (s *temporarySource) poll() *Message {
 	return m
 }
 
+func (s *temporarySource) look()                       {}
 func (s *temporarySource) err() error                  { return nil }
 func (s *temporarySource) want(bool)                   {}
 func (s *temporarySource) ask(context.Context) error   { return nil }
@@ -251,6 +255,7 @@ func consumeDirect(k *Consumer, q *Queue) (*directSource, error) {
 }
 
 func (s *directSource) poll() *Message            { return s.in.take(nil) }
+func (s *directSource) look()                     {}
 func (s *directSource) err() error                { return nil }
 func (s *directSource) want(bool)                 {}
 func (s *directSource) ask(context.Context) error { return nil }

@@ -7,7 +7,7 @@ import (
 
 // Profile holds the timers of a ring (section 12). The zero value means Tuned.
 type Profile struct {
-	TokenRetransmit time.Duration // the longest wait before a token is sent again; it follows the measured rotation
+	TokenRetransmit time.Duration // the longest wait before a token is sent again; it follows how soon earlier ones were seen to have arrived
 	TokenLoss       time.Duration // the shortest wait after which the token is held lost
 	Join            time.Duration // between two Joins
 	Consensus       time.Duration // wait for the others' agreement

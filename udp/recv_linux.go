@@ -42,6 +42,7 @@ type inlet struct {
 	coalesced bool                    // a packet can be several datagrams
 	first     func(packet []byte) int // Config.First; nil: the kernel has to say how long the datagrams are
 	single    bool                    // the last read was of a packet of which first says it
+	asks      int                     // reads that ask the kernel all the same, since first did not know a packet
 
 	// What the last read brought: packets at..got−1 are not handed out, and of packet
 	// `at` the first off bytes are.
@@ -83,6 +84,10 @@ func (in *inlet) init(coalesced bool, datagram int, group bool, first func([]byt
 		in.arm(i)
 	}
 }
+
+// asksAfter is for how many reads of single packets the kernel is asked how long the datagrams in them are, after a packet
+// that Config.First does not know: a foreign datagram makes reads dearer for some milliseconds, and not for good.
+const asksAfter = 1 << 14
 
 // arm resets what the kernel overwrites.
 func (in *inlet) arm(i int) {
@@ -128,7 +133,8 @@ func (in *inlet) receive(hdrs []mmsghdr) (n int, e unix.Errno) {
 	switch {
 	case len(hdrs) > 1:
 		return recvmmsg(in.fd, hdrs)
-	case in.coalesced && in.first == nil:
+	case in.coalesced && (in.first == nil || in.asks > 0):
+		in.asks = max(in.asks-1, 0)
 		return recvmsg(in.fd, &hdrs[0])
 	}
 	in.single = in.coalesced
@@ -163,7 +169,7 @@ func (d *Driver) parse(in *inlet, i int) {
 	}
 	if s.size > d.Datagram() {
 		if in.single && s.size == s.n {
-			in.first = nil // the packet may be of several datagrams that it does not tell apart, and so may the next one
+			in.asks = asksAfter // the packet may be of several datagrams that it does not tell apart, and so may the next one
 		}
 		d.dropLong(s)
 	}

@@ -37,6 +37,8 @@ import (
 //
 // What Apply does for an operation does not change under one name while some member runs the older program. New behaviour
 // comes into force by an operation of the service's own.
+//
+// What a service holds is in the application's memory, and not in what Config.StateLimit counts.
 type Service interface {
 	// Apply does the next operation, and returns the answer for its proposer. The answer is copied before the next call, and
 	// may be nil.
@@ -47,10 +49,11 @@ type Service interface {
 	Gone(m MemberID)
 
 	// Tick brings the wall clock of the member that leads, when Next has asked for it. It is an operation like others, and
-	// never earlier than the one before.
+	// never earlier than the one before: a leader whose clock is ahead makes time run ahead for good.
 	Tick(now time.Time)
 
-	// Next is when a Tick is wanted; ok is false while none is. A time that is over brings one as soon as the ring turns.
+	// Next is when a Tick is wanted; ok is false while none is. It depends on the state alone, and is asked after operations. A
+	// time that is over brings a Tick as soon as the ring turns.
 	Next() (at time.Time, ok bool)
 
 	// Certain says that what was decided up to an Operation's Index may be told to others: this member does not lose it

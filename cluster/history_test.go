@@ -15,7 +15,7 @@ import (
 	"github.com/activeblaze/blaze/wire"
 )
 
-var record = flag.String("record", "", "write a new history to this file, for a new number of the rules")
+var record = flag.String("record", "", "write a new history under the newest rules to this file")
 
 // MP-5: a recorded history gives the recorded hashes. There is one for every number of the rules that this build supports,
 // and it is never changed: what would change it needs a new number (docs/cluster.md, versions of the rules).
@@ -23,17 +23,32 @@ var record = flag.String("record", "", "write a new history to this file, for a 
 // Each line is a step and what the replica is after it: "open OPENING INDEX HASH DIGEST", or "batch MEMBER BODY INDEX HASH
 // DIGEST CODES". OPENING and BODY are the wire's encoding; CODES has one digit for each operation.
 func TestRecordedHistory(t *testing.T) {
-	const file = "testdata/history-rules-1.txt"
 	if *record != "" {
 		if err := os.WriteFile(*record, recordHistory(), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
+	for rules := rulesMin; rules <= rulesMax; rules++ {
+		t.Run(fmt.Sprint("rules ", rules), func(t *testing.T) { replayHistory(t, fmt.Sprintf("testdata/history-rules-%d.txt", rules), rules) })
+	}
+}
+
+// historyState is what a history begins with.
+func historyState(t *testing.T, rules int) *State {
+	s := NewState()
+	if rules >= rulesOfServices {
+		none := func() *Core { return nil }
+		s.services.attach([]Service{{"one", &book{t: t, core: none, panicAt: "panic"}}, {"two", &book{t: t, core: none}}})
+	}
+	return s
+}
+
+func replayHistory(t *testing.T, file string, rules int) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := NewState()
+	s := historyState(t, rules)
 	steps := 0
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	lines.Buffer(nil, 1<<20)
@@ -59,7 +74,7 @@ func TestRecordedHistory(t *testing.T) {
 			t.Fatalf("line %d: %s", n, line)
 		}
 		if got != line {
-			t.Fatalf("line %d: rules 1 give another state for the same history\ngot  %s\nwant %s", n, got, line)
+			t.Fatalf("line %d: rules %d give another state for the same history\ngot  %s\nwant %s", n, rules, got, line)
 		}
 		s.ClearEvents()
 	}
@@ -95,11 +110,12 @@ func applyBody(s *State, now clock.Time, by wire.MemberID, body []byte) string {
 }
 
 func recordHistory() []byte {
-	out := bytes.NewBufferString("# A history under rules 1, with what a replica is after each step. TestRecordedHistory says how to read it.\n")
+	out := bytes.NewBufferString(fmt.Sprintf("# A history under rules %d, with what a replica is after each step. TestRecordedHistory says how to read it.\n", rulesMax))
 	w := &stateWorkload{rng: rand.New(rand.NewPCG(16, 5))}
-	s := NewState()
+	s := historyState(nil, rulesMax)
 	for i := range 600 {
 		st := w.next(s)
+		withServices(w, &st)
 		if st.open != nil {
 			fmt.Fprintf(out, "open %x", wire.AppendClusterPart(nil, st.open))
 			st.do(clock.Time(i), s)
@@ -115,6 +131,7 @@ func recordHistory() []byte {
 				w.epoch--
 				break
 			}
+			withServices(w, &next)
 			ops = ops.Append(next.op, last)
 			if next.op.Kind.Mapped() {
 				last = next.op.Map
@@ -128,6 +145,34 @@ func recordHistory() []byte {
 		s.ClearEvents()
 	}
 	return out.Bytes()
+}
+
+// withServices has a step be one under rules that know services.
+func withServices(w *stateWorkload, st *stateStep) {
+	if o := st.open; o != nil {
+		o.Rules = rulesMax
+		for i := range o.Members {
+			if m := &o.Members[i]; !m.Observer {
+				m.RulesMax, m.Services = rulesMax, []string{"one", "two"}[:1+min(w.epoch/4, 1)]
+			}
+		}
+		return
+	}
+	name := []byte([]string{"one", "two", "three"}[w.rng.IntN(3)])
+	switch w.rng.IntN(12) {
+	case 0, 1, 2, 3:
+		st.op = &wire.ClusterOp{Kind: wire.OpService, Key: name, Value: fmt.Append(nil, "op ", w.rng.IntN(1000))}
+	case 4:
+		st.op = &wire.ClusterOp{Kind: wire.OpTick, Key: name, Expires: w.rng.Int64N(1e18) - 1e16}
+	case 5:
+		st.op = &wire.ClusterOp{Kind: wire.OpService, Key: name, Value: []byte("panic")}
+	case 6:
+		st.op = &wire.ClusterOp{Kind: wire.OpAnswers}
+	case 7:
+		if w.rng.IntN(20) == 0 {
+			st.op = &wire.ClusterOp{Kind: wire.OpServe, Key: name}
+		}
+	}
 }
 
 // drawn is a source of chance whose draws a fuzzer chooses: a byte each, zeros in the end. The low bits are others each time,

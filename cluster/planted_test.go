@@ -26,7 +26,7 @@ func TestPlanted(t *testing.T) {
 		{"tailProposedAgain", []string{"MP-15"}, 20},
 		{"earlyCounts", []string{"MP-4", "MP-6", "EL-1"}, 20},
 		{"presentSnapshot", []string{"MP-15", "MP-4", "MP-9"}, 20},
-		{"lostIgnoresConfirmed", []string{"LK-4"}, 20},
+		{"lostIgnoresConfirmed", []string{"LK-4"}, 60},
 		{"leaseFromDelivery", []string{"LK-4", "LK-5"}, 40},
 		{"lockInStop", []string{"LK-4"}, 20},
 		{"waitsStay", []string{"LK-8"}, 20},

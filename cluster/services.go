@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/internal/trie"
 	"github.com/activeblaze/blaze/wire"
 )
@@ -32,7 +33,8 @@ type hosted struct {
 	next    int64 // what Machine.Next said, where known
 	wants   bool
 	known   bool
-	ticking bool // a Tick is proposed and was not counted yet; the leader's
+	ticking bool       // a Tick is proposed and was not counted yet; the leader's
+	retry   clock.Time // when it is proposed again all the same
 }
 
 // attach gives a State the member's machines, which hold what it says.

@@ -431,7 +431,11 @@ func TestServiceJoiner(t *testing.T) {
 
 // The ring changes again and again while a member is given the state.
 func TestServiceJoinerAndRings(t *testing.T) {
-	for seed := range 30 {
+	seeds := 30
+	if testing.Short() {
+		seeds = 10
+	}
+	for seed := range seeds {
 		r := served(t, 3, nil, "one")
 		r.split([]int{0, 1, 2})
 		r.ready(0, 1, 2)
@@ -726,6 +730,54 @@ func TestServiceChainsMeet(t *testing.T) {
 	for i, n := range r.nodes {
 		if i >= 2 && n.book("one").chains != 1 {
 			t.Errorf("member %d: %d other chains", i, n.book("one").chains)
+		}
+	}
+}
+
+// Part 0 has the services in force; whatever is damaged in it, no other state comes of it.
+func TestServicesInParts(t *testing.T) {
+	s := historyState(t, rulesOfServices)
+	w := wire.MemberID(member('a'))
+	o := opening(1, 5, "ab", "ab")
+	o.Rules = rulesOfServices
+	for i := range o.Members {
+		o.Members[i].Services = []string{"one", "two"}
+	}
+	s.Establish(1, o)
+	for _, op := range []wire.ClusterOp{
+		{Kind: wire.OpService, Key: []byte("one"), Value: []byte("x")}, {Kind: wire.OpTick, Key: []byte("two"), Expires: 77},
+	} {
+		if r := s.Apply(1, w, 0, &op); r.Code != CodeOK {
+			t.Fatalf("code %d", r.Code)
+		}
+	}
+	c := s.Cut(1)
+	zero, _, _, _ := c.Part(nil, 1, 0, 0, 1<<20)
+	build := func(zero []byte) (*State, error) {
+		b := NewBuilder()
+		if err := b.Add(1, 0, zero); err != nil {
+			return nil, err
+		}
+		return b.State(c.Digest)
+	}
+	got, err := build(zero)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := s.services.list, got.services.list
+	if len(b) != 2 || b[0].name != "one" || b[0].answers == 0 || b[0].answers != a[0].answers || b[1].name != "two" || b[1].ticked != 77 || got.Digest() != s.Digest() {
+		t.Errorf("%+v", b)
+	}
+	for i := range zero {
+		damaged := bytes.Clone(zero)
+		damaged[i] ^= 1 << (i % 8)
+		if _, err := build(damaged); err == nil {
+			t.Errorf("byte %d was changed, and it was taken", i)
+		}
+		if i > 0 {
+			if _, err := build(zero[:i]); err == nil {
+				t.Errorf("%d bytes of it were taken", i)
+			}
 		}
 	}
 }

@@ -21,7 +21,6 @@ type serving struct {
 	certain uint64     // Machine.Certain was called with it
 	due     clock.Time // the leader's next comparison
 	soon    bool       // an Apply has panicked: the answers are to be compared at once
-	retry   clock.Time // when ticks are proposed again that had no effect
 
 	common []string // that all members of the ring have
 
@@ -53,11 +52,9 @@ func (c *Core) wallNanos(now clock.Time) int64 { return c.cfg.Wall*1000 + int64(
 func (c *Core) serviceDuties(now clock.Time) {
 	v := &c.state.services
 	wall := c.wallNanos(now)
-	again := now >= c.served.retry
 	for _, h := range v.list {
-		if at, ok := h.wanted(); ok && at <= max(wall, h.ticked) && (!h.ticking || again) {
-			h.ticking = true
-			c.served.retry = now.Add(retry)
+		if at, ok := h.wanted(); ok && at <= max(wall, h.ticked) && (!h.ticking || now >= h.retry) {
+			h.ticking, h.retry = true, now.Add(retry)
 			c.propose(duty, wire.ClusterOp{Kind: wire.OpTick, Key: []byte(h.name), Expires: max(wall, h.ticked, 0)})
 		}
 	}
@@ -94,7 +91,7 @@ func (c *Core) nextServiceDuty() (at clock.Time, ok bool) {
 			}
 		}
 		if h.ticking {
-			due = max(due, c.served.retry)
+			due = max(due, h.retry)
 		}
 		at, ok = clock.Earlier(at, ok, due, true)
 	}

@@ -62,6 +62,7 @@ type Link struct {
 	early   []uint64 // tickets whose NoticeNone came before the answer
 
 	events []Event
+	leave  defect // a rule that is left out, in tests
 }
 
 type phase uint8
@@ -204,7 +205,9 @@ func (l *Link) unsend() {
 
 func (l *Link) enterBegin() {
 	l.phase = phaseBegin
-	l.period++
+	if l.leave != leavePeriod || l.period == 0 {
+		l.period++
+	}
 	op := held.Op{Kind: held.KindBegin, Conn: l.cfg.Conn, Name: []byte(l.cfg.Name), Counter: l.readID(), Limit: l.period}
 	l.ask = &request{counter: op.Counter, kind: op.Kind, body: op.Append(nil), low: l.low()}
 }
@@ -231,7 +234,7 @@ func (l *Link) enterOver() {
 	for _, r := range l.pending {
 		err := ErrLost
 		switch {
-		case r.kind == held.KindCommit && r.ever:
+		case r.kind == held.KindCommit && r.ever && l.leave != leaveDoubt:
 			err = ErrInDoubt
 		case r.kind == held.KindEnd:
 			err = nil
@@ -375,6 +378,9 @@ func (l *Link) PollSend(now clock.Time) (s Send, ok bool) {
 func (l *Link) send(now clock.Time, r *request, body []byte) Send {
 	l.sent++
 	r.waiting, r.ever, r.number, r.due = true, true, l.sent, now.Add(l.cfg.RetryAfter)
+	if l.leave == leaveRetry {
+		r.due = now.Add(time.Hour)
+	}
 	return Send{To: l.holder, Request: r.counter, Data: body}
 }
 
@@ -491,7 +497,7 @@ func (l *Link) answerAsk(a *held.Answer) {
 	case l.phase == phaseBegin && a.Next < l.ask.low:
 		// It was begun now: the holders are others, who do not know what was answered.
 		l.enterOver()
-	case l.phase == phaseBegin && l.next == 1 && len(l.had) == 0:
+	case l.phase == phaseBegin && (l.next == 1 && len(l.had) == 0 || l.leave == leaveAttach):
 		l.enterOpen() // nothing can be in flight
 	case l.phase == phaseBegin:
 		l.enterAttach(held.Message{})
@@ -529,7 +535,7 @@ func (l *Link) deliver(m *held.Message) {
 }
 
 func (l *Link) add(m *held.Message) {
-	if l.had[m.Delivery] != nil || m.Delivery == 0 {
+	if l.had[m.Delivery] != nil && l.leave != leaveHad || m.Delivery == 0 {
 		return
 	}
 	x := l.rolling[m.Session]
@@ -554,7 +560,7 @@ func (l *Link) rolledBack(r *request, floor uint64) {
 		return
 	}
 	for _, m := range x.held {
-		if m.Delivery < x.floor {
+		if m.Delivery < x.floor && l.leave != leaveVoid {
 			l.endDelivery(r.counter, m.Delivery)
 			continue
 		}
@@ -580,7 +586,7 @@ func (l *Link) keep(counter uint64) {
 // forget forgets deliveries that nothing can show any more: what ended them is answered, and all before it. What is in
 // flight may have been looked up before an old holder's answer came: so not while that is asked for.
 func (l *Link) forget() {
-	if l.phase != phaseOpen {
+	if l.phase != phaseOpen && l.leave != leaveForget {
 		return
 	}
 	low := l.low()
@@ -599,10 +605,10 @@ func (l *Link) forget() {
 	}
 }
 
-// Notice takes in a notice. It keeps parts of b. Those of other holders than the current one count for nothing.
-func (l *Link) Notice(from held.Member, b []byte) {
+// Notice takes in a notice, of whatever holder: one that is late brings nothing that is not known. It keeps parts of b.
+func (l *Link) Notice(b []byte) {
 	var n held.Notice
-	if l.phase != phaseAttach && l.phase != phaseOpen || from != l.holder || !n.Parse(b) || n.Conn != l.cfg.Conn {
+	if l.phase != phaseAttach && l.phase != phaseOpen || !n.Parse(b) || n.Conn != l.cfg.Conn {
 		return
 	}
 	switch n.Kind {

@@ -40,7 +40,7 @@ test-xdp: ## the channel's tests over AF_XDP, each member in a namespace of its 
 CORES = /blaze/(sim|nack|totem|fec|wire|group|cluster|internal/check)(/|$$)
 RACED = ./... ./cmd/...
 # What a user's computer runs; tools are for this repository.
-PROGRAMS = ./... ./bench/... ./bench/clustertest/... ./cmd/... ./sim/linear/...
+PROGRAMS = ./... ./bench/... ./bench/clustertest/... ./cmd/... ./jms/jms20/... ./sim/linear/...
 
 .PHONY: race
 race: ## the tests of packages in which goroutines meet, under the race detector (needs a C compiler)
@@ -55,6 +55,10 @@ check: ## gofmt, vet, staticcheck, over all modules of go.work
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt -w is needed for:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet work
 	$(GO) tool staticcheck work
+
+.PHONY: jms20
+jms20: ## IBM's own tests of its Go interfaces, downloaded, against Blaze: one holder in the process, then three elsewhere
+	scripts/jms20.sh
 
 .PHONY: tidy
 tidy: ## go mod tidy for every module of go.work

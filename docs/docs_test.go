@@ -207,7 +207,7 @@ func TestArchitectureNamesFilesThatExist(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := regexp.MustCompile(`[a-z0-9_/]+\.go\b`)
-	folder := regexp.MustCompile("`([a-z/]+)`")
+	folder := regexp.MustCompile("`([a-z0-9/]+)`")
 	found := 0
 	for i, line := range strings.Split(string(text), "\n") {
 		folders := []string{"."}

@@ -20,7 +20,7 @@ type Browser struct {
 	closed  bool
 }
 
-// browsePage is how many messages are asked for at a time.
+// browsePage is how many messages All asks for at a time.
 const browsePage = 100
 
 // Browser makes a browser of a held queue. Selector has it see only what the selector is true of. A direct queue is
@@ -52,9 +52,12 @@ func (c *Context) Browser(q *Queue, opts ...ConsumerOption) (*Browser, error) {
 	return &Browser{c: c, q: q, options: o}, nil
 }
 
-// Next returns the next message; nil, and no error, at the end. It may be called again: then it goes on with what has
-// come behind its place.
-func (b *Browser) Next(ctx context.Context) (*Message, error) {
+// Next asks the holders for the next message; nil, and no error, at the end. It may be called again: then it goes on with
+// what has come behind its place.
+func (b *Browser) Next(ctx context.Context) (*Message, error) { return b.next(ctx, 1) }
+
+// next returns a message of the page that is here, or of a next one of at most limit messages.
+func (b *Browser) next(ctx context.Context, limit uint64) (*Message, error) {
 	if b.closed {
 		return nil, closedError("browser")
 	}
@@ -81,7 +84,7 @@ func (b *Browser) Next(ctx context.Context) (*Message, error) {
 			return m, nil
 		}
 		a, err := l.read(ctx, &held.Op{
-			Kind: held.KindBrowse, Queue: []byte(b.q.name), After: b.place, Selector: []byte(b.options.text), Limit: browsePage,
+			Kind: held.KindBrowse, Queue: []byte(b.q.name), After: b.place, Selector: []byte(b.options.text), Limit: limit,
 		})
 		switch {
 		case err != nil:
@@ -104,7 +107,7 @@ func (b *Browser) Next(ctx context.Context) (*Message, error) {
 	}
 }
 
-// All goes through the messages to the end.
+// All goes through the messages to the end, a page at a time: one that is taken while its page is gone through may be seen.
 func (b *Browser) All() iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -117,7 +120,7 @@ func (b *Browser) All() iter.Seq2[*Message, error] {
 			}
 		}()
 		for {
-			m, err := b.Next(ctx)
+			m, err := b.next(ctx, browsePage)
 			if m == nil && err == nil || !yield(m, err) || err != nil {
 				return
 			}

@@ -127,6 +127,18 @@ func (c *Context) Topic(name string) (*Topic, error) {
 	return parseTopic(name)
 }
 
+// ConnectHolders begins the connection at the holders, as the first use of a held queue does otherwise: ErrNotHeld where
+// there is none, and this process does not become one before ctx ends.
+func (c *Context) ConnectHolders(ctx context.Context) error {
+	if err := c.enter(); err != nil {
+		return err
+	}
+	defer c.guard.leave()
+	c.conn.use()
+	_, err := c.conn.holders(ctx)
+	return err
+}
+
 // SetClientID names the connection, for durable subscriptions. It must come before any other use of the connection
 // (ErrIllegalState), and a client id that is there cannot be changed.
 func (c *Context) SetClientID(id string) error {

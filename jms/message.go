@@ -346,6 +346,26 @@ func (m *Message) Acknowledge() error {
 	return m.context.Acknowledge()
 }
 
+// GiveBack gives one message back that was received and not acknowledged: it is delivered again, marked redelivered, and
+// what was received besides is not touched. In AutoAcknowledge and DupsOKAcknowledge, which have acknowledged it, it is
+// ErrIllegalState.
+func (m *Message) GiveBack() error {
+	c := m.context
+	if c == nil {
+		return fmt.Errorf("%w: GiveBack of a message that was not received", ErrIllegalState)
+	}
+	if err := c.enter(); err != nil {
+		return err
+	}
+	defer c.guard.leave()
+	i := slices.Index(c.unacked, m)
+	if i < 0 {
+		return fmt.Errorf("%w: GiveBack of a message that was acknowledged", ErrIllegalState)
+	}
+	c.unacked = slices.Delete(c.unacked, i, i+1)
+	return c.release([]*Message{m})
+}
+
 // encode is the message as it travels, header included. The Message itself stays without one.
 func (m *Message) encode() (*blaze.Message, error) {
 	h := m.head()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -74,6 +75,30 @@ func propertyOf(value any) (jmsheader.Value, error) {
 	return jmsheader.Value{}, fmt.Errorf("%T is no type of properties", value)
 }
 
+// SetHidden sets a property that is carried with the message, and that neither Properties nor selectors show; nil removes
+// it. It is for what an adapter keeps with a message: package jms20 does. The error is as for SetProperty.
+func (m *Message) SetHidden(name string, value any) error {
+	if name == "" || !utf8.ValidString(name) {
+		return fmt.Errorf("%w: a hidden property needs a name that is UTF-8", ErrMessageFormat)
+	}
+	if value == nil {
+		m.head().Delete("." + name)
+		return nil
+	}
+	v, err := propertyOf(value)
+	if err != nil {
+		return fmt.Errorf("%w: hidden property %q: %w", ErrMessageFormat, words.Abridged(name), err)
+	}
+	m.head().Set("."+name, v)
+	return nil
+}
+
+// Hidden returns a property that SetHidden has set.
+func (m *Message) Hidden(name string) (value any, ok bool) {
+	v, ok := m.head().Get("." + name)
+	return v.Any(), ok
+}
+
 // checkPropertyName judges the name of a property that an application sets.
 func checkPropertyName(name string) error {
 	switch {
@@ -132,8 +157,11 @@ func (m *Message) Properties() iter.Seq2[string, any] {
 	}
 }
 
-// ClearProperties removes all properties.
-func (m *Message) ClearProperties() { m.head().Properties = nil }
+// ClearProperties removes all properties but the hidden ones.
+func (m *Message) ClearProperties() {
+	h := m.head()
+	h.Properties = slices.DeleteFunc(h.Properties, func(p jmsheader.Property) bool { return !jmsheader.Hidden(p.Name) })
+}
 
 // DeleteProperty removes a property, if it is there.
 func (m *Message) DeleteProperty(name string) { m.head().Delete(name) }

@@ -10,12 +10,14 @@ copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 export GOWORK=off
 failed=0
-for dir in . bench bench/clustertest cmd sim/linear tools; do
+for dir in . bench bench/clustertest cmd jms/jms20 sim/linear tools; do
 	cp "$dir/go.mod" "$copy/go.mod"
 	if [ -e "$dir/go.sum" ]; then cp "$dir/go.sum" "$copy/go.sum"; else : >"$copy/go.sum"; fi
-	go mod edit -replace "$module@v0.0.0=$root" -replace "$module/bench@v0.0.0=$root/bench" "$copy/go.mod"
+	go mod edit -replace "$module@v0.0.0=$root" -replace "$module/bench@v0.0.0=$root/bench" \
+		-replace "github.com/ibm-messaging/mq-golang/v5=$root/jms/ibmmq" "$copy/go.mod"
 	(cd "$dir" && go mod tidy -modfile="$copy/go.mod")
-	go mod edit -dropreplace "$module@v0.0.0" -dropreplace "$module/bench@v0.0.0" "$copy/go.mod"
+	go mod edit -dropreplace "$module@v0.0.0" -dropreplace "$module/bench@v0.0.0" \
+		-dropreplace "github.com/ibm-messaging/mq-golang/v5" "$copy/go.mod"
 	for file in go.mod go.sum; do
 		if [ ! -s "$copy/$file" ] || cmp -s "$copy/$file" "$dir/$file"; then continue; fi
 		if [ "${1-}" = --check ]; then

@@ -106,7 +106,7 @@ var Rules = []Rule{
 	{Dir: "bench", Uses: all, Clock: true},
 	{Dir: "cmd", Uses: all, Clock: true},
 	{Dir: "tools"},
-	{Dir: "examples", Uses: []string{"."}, Clock: true},
+	{Dir: "examples", Uses: []string{".", "jms"}, Clock: true},
 }
 
 // coreImports may not be imported by a core, nor anything below them.

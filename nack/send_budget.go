@@ -8,16 +8,17 @@ import (
 
 // What is sent again has a budget: repairShare times the rate of new data, as it was in the last tenths of a second, or
 // in the last second if that is more, and repairBase besides, which mends the tail of an idle stream at once. What
-// receivers report of it as arrived is given back, each datagram once. So recovery is as quick as it succeeds, and does not
+// receivers soon report of it as arrived is given back, each datagram once. So recovery is as quick as it succeeds, and does not
 // grow when it fails: in any second repairs and parity take at most about twice the data (RM-21). With a fifth of
 // everything lost at each of eight receivers a stream needs one and a half times its data.
 //
 // Repair symbols that leave unasked count, and have a bound of their own, parityRoom.
 const (
 	repairShare  = 1.5
-	repairBase   = 128 << 10 // bytes in a burst,
-	repairLeast  = 128 << 10 // and in a second
-	oldestWithin = 8192      // repairs that are looked through for the oldest one
+	repairBase   = 128 << 10              // bytes in a burst,
+	repairLeast  = 128 << 10              // and in a second
+	repaidAfter  = 100 * time.Millisecond // what was sent again so long ago is paid for, and nothing is given back
+	oldestWithin = 8192                   // repairs that are looked through for the oldest one
 )
 
 // repairBudget bounds what is sent again.
@@ -48,11 +49,13 @@ func (b *repairBudget) next(now clock.Time) clock.Time {
 
 // back takes note of what a receiver reports as arrived: datagrams from from up to to. Those that were sent again are given
 // back.
-func (s *Sender) back(from, to uint64) {
+func (s *Sender) back(now clock.Time, from, to uint64) {
 	b := &s.repairs.budget
 	for n := max(from, s.first); n < min(to, b.highest); n++ {
 		if t := &s.slots[n&s.mask]; t.repaired != 0 && !t.back {
-			t.back = true
+			if t.back = true; now.Sub(t.repaired) > repaidAfter {
+				continue
+			}
 			b.debt = max(b.debt-float64(t.buf.Len()), 0)
 		}
 	}

@@ -88,7 +88,7 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 	rested := r.pause != 0
 	r.pause = min(time.Duration(st.Pause)*time.Microsecond, longestPause)
 	if st.Next > r.next {
-		s.back(r.next, st.Next)
+		s.back(now, r.next, st.Next)
 		r.next = st.Next
 	}
 	s.notices(now, r, min(st.Highest, s.sent), from)

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/activeblaze/blaze/internal/testnet"
 )
 
 // list is a Service that holds operations, and yields those of a state that goes.
@@ -47,8 +49,8 @@ func (s *list) Restore(r io.Reader, chain bool) (iter.Seq[[]byte], error) {
 
 // What a state that goes has left is proposed by this member, in order, once it can; of the own chain nothing is.
 func TestServiceAgain(t *testing.T) {
-	cfg := Config{Cluster: t.Name(), ExpectedMembers: 1}
-	c, err := NewClusterChannel("a", cfg)
+	uri, cluster := testnet.Loopback(t)
+	c, err := NewClusterChannel("a", Config{BroadcastURI: uri, Cluster: cluster, ExpectedMembers: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,8 +33,11 @@ type counter struct {
 }
 
 func (s *counter) Apply(op blaze.Operation) []byte {
-	if s.onApply != nil {
-		s.onApply(op)
+	s.mu.Lock()
+	first := s.onApply
+	s.mu.Unlock()
+	if first != nil {
+		first(op)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -45,6 +48,13 @@ func (s *counter) Apply(op blaze.Operation) []byte {
 		s.wake = at
 	}
 	return binary.BigEndian.AppendUint64(nil, s.sum)
+}
+
+// does has f come before each operation from now on.
+func (s *counter) does(f func(op blaze.Operation)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onApply = f
 }
 
 func (s *counter) Gone(m blaze.MemberID) {
@@ -392,14 +402,14 @@ func TestServiceNotInForce(t *testing.T) {
 func TestServiceMisbehaves(t *testing.T) {
 	all, counters := serving(t, 3)
 	for i, s := range counters {
-		s.onApply = func(op blaze.Operation) {
+		s.does(func(op blaze.Operation) {
 			switch {
 			case string(op.Data) == "panic", string(op.Data) == "panic at c" && i == 2:
 				panic("on purpose")
 			case string(op.Data) == "slow":
 				time.Sleep(50 * time.Millisecond)
 			}
-		}
+		})
 	}
 	mustPropose(t, all[1], "before")
 	if _, err := all[0].Propose(soon(t), "counter", []byte("panic")); err == nil || !strings.Contains(err.Error(), "panicked") {

@@ -68,16 +68,24 @@ func (s *State) cutWith(now clock.Time, parts [][]byte) *Cut {
 	return &Cut{Index: s.index, Hash: s.hash, Primary: s.primary, Entries: c.entries(), Digest: c.digest(), service: c, hosted: hosted}
 }
 
-// write makes the bytes. It runs on another goroutine; wrote ends it.
-func (h *hostedCut) write() {
+// written is what a snapshot has come to.
+type written struct {
+	bytes []byte
+	sum   uint64
+	err   error
+}
+
+// writeSnapshot makes the bytes of a snapshot, and closes it. It runs on another goroutine.
+func writeSnapshot(snap MachineSnapshot) (w written) {
 	var b bytes.Buffer
-	_, h.err = h.snap.WriteTo(&b)
-	if err := h.snap.Close(); h.err == nil {
-		h.err = err
+	_, w.err = snap.WriteTo(&b)
+	if err := snap.Close(); w.err == nil {
+		w.err = err
 	}
-	if h.bytes = b.Bytes(); h.err == nil {
-		h.sum = partSum(h.bytes)
+	if w.err == nil {
+		w.bytes, w.sum = b.Bytes(), partSum(b.Bytes())
 	}
+	return w
 }
 
 // ready reports whether the bytes are there, or will never be (err). If not it has them made.
@@ -103,10 +111,11 @@ func (c *Core) writeOut(h *hostedCut, then func(now clock.Time)) {
 		return
 	}
 	h.writing = true
-	c.cfg.Background(func(func() bool) { h.write() }, func(now clock.Time) {
-		h.writing, h.written, h.snap = false, true, nil
-		if h.unused {
-			h.bytes = nil
+	snap, w := h.snap, written{}
+	c.cfg.Background(func(func() bool) { w = writeSnapshot(snap) }, func(now clock.Time) {
+		h.writing, h.written, h.snap, h.err = false, true, nil, w.err
+		if !h.unused {
+			h.bytes, h.sum = w.bytes, w.sum
 		}
 		c.sayFailed(now, h)
 		if then != nil {

@@ -29,8 +29,17 @@ func (s *state) offer(q *queue, m *message) {
 	var next *consumer
 	for c := q.first; c != nil; c = next {
 		next = c.succ
-		if s.steps <= 0 || c.working || !s.eligible(c) {
-			// It looks later: when there are steps again, in its walk, or when it becomes eligible.
+		if s.lags(c) {
+			q.lagPlace = min(q.lagPlace, place)
+			s.touch(q)
+			break
+		}
+		if s.steps <= 0 {
+			s.lag(q, c, place)
+			break
+		}
+		if c.working || !s.eligible(c) {
+			// It looks later: in its walk, or when it becomes eligible.
 			if c.pos > place {
 				c.pos = place
 				s.touch(c)
@@ -60,6 +69,54 @@ func (s *state) offer(q *queue, m *message) {
 	q.ready++
 	s.touch(q)
 	s.lower(q, place)
+}
+
+// lag lets Ticks show what lies at place to c and to those behind it in line: there are no steps left for them.
+func (s *state) lag(q *queue, c *consumer, place uint64) {
+	if q.lagAt == nil {
+		q.lagPlace = place
+		if !slices.Contains(s.lagging, q) {
+			s.lagging = append(s.lagging, q)
+		}
+	}
+	q.lagAt, q.lagPlace = c, min(q.lagPlace, place)
+	s.touch(q)
+}
+
+// lags reports whether c has to look again from its queue's lagPlace on.
+func (s *state) lags(c *consumer) bool {
+	at := c.queue.lagAt
+	return at != nil && c.line >= at.line
+}
+
+// catchUp moves c's position to where it has to look from.
+func (s *state) catchUp(c *consumer) {
+	if s.lags(c) && c.pos > c.queue.lagPlace {
+		c.pos = c.queue.lagPlace
+		s.touch(c)
+	}
+}
+
+// doLags lets those look that lag, while there are steps.
+func (s *state) doLags() {
+	for s.steps > 0 && len(s.lagging) > 0 {
+		q := s.lagging[0]
+		c := q.lagAt
+		if c == nil {
+			s.lagging = s.lagging[1:]
+			continue
+		}
+		s.steps -= stepsLook
+		s.catchUp(c)
+		q.lagAt = c.succ
+		s.touch(q)
+		if !c.working {
+			s.goOnNow(c)
+		}
+	}
+	if len(s.lagging) == 0 {
+		s.lagging = nil
+	}
 }
 
 // lower lets consumers that are not in line look at place again.
@@ -193,6 +250,7 @@ func (s *state) freeGroup(owner *consumer, group string) {
 // walk looks for messages for c from its place on, and calls found with each one. It is false where the steps of this
 // operation ended before the queue did.
 func (s *state) walk(c *consumer, found func(*message)) bool {
+	s.catchUp(c)
 	q := c.queue
 	for c.credit > 0 && c.pos != endPlace && s.eligible(c) {
 		var hit *message
@@ -326,7 +384,12 @@ func (s *state) leaveLine(c *consumer) {
 	if c.line == 0 {
 		return
 	}
+	s.catchUp(c)
 	q := c.queue
+	if q.lagAt == c {
+		q.lagAt = c.succ
+		s.touch(q)
+	}
 	if c.prev != nil {
 		c.prev.succ = c.succ
 	} else {

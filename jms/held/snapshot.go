@@ -242,7 +242,12 @@ func (s *state) head(dst []byte) []byte {
 	dst = appendNumbers(dst, 14, work)
 	dst = appendNumbers(dst, 15, sweeps)
 	dst = appendNumbers(dst, 16, drops)
-	return appendNumbers(dst, 17, room)
+	dst = appendNumbers(dst, 17, room)
+	var lagging []uint64
+	for _, q := range s.lagging {
+		lagging = append(lagging, uint64(q.no))
+	}
+	return appendNumbers(dst, 18, lagging)
 }
 
 // headNumbers are the head's first fields.
@@ -277,6 +282,10 @@ func (q *queue) encode(s *state, dst []byte) []byte {
 			return appendBool(b, 7, x.shared)
 		})
 	}
+	if q.lagAt != nil {
+		dst = appendNumber(dst, 10, q.lagAt.line)
+		dst = appendNumber(dst, 11, q.lagPlace)
+	}
 	return dst
 }
 
@@ -304,6 +313,10 @@ func (s *state) decodeQueue(b []byte) bool {
 			q.nextGroup = f.Bits
 		case 8:
 			q.dropped = f.Bits != 0
+		case 10:
+			s.lagLines[q] = f.Bits
+		case 11:
+			q.lagPlace = f.Bits
 		case 9:
 			x := &subscription{}
 			q.sub = x
@@ -636,6 +649,7 @@ func (s *state) load(r io.Reader) error {
 	var count uint64
 	var buf []byte
 	owner := map[uint32]Member{}
+	s.lagLines = map[*queue]uint64{}
 	for {
 		tag, err := binary.ReadUvarint(in)
 		if err != nil {
@@ -836,7 +850,7 @@ func (s *state) loadHead(b []byte) bool {
 			for b := f.Bytes; len(b) >= len(Member{}); b = b[len(Member{}):] {
 				s.left = append(s.left, Member(b[:len(Member{})]))
 			}
-		case f.Number >= 14 && f.Number <= 17:
+		case f.Number >= 14 && f.Number <= 18:
 			all, ok := parseNumbers(nil, f.Bytes, len(f.Bytes))
 			s.lists[f.Number-14] = all
 			return ok
@@ -878,7 +892,11 @@ func (s *state) link(owner map[uint32]Member) {
 		}
 		q.last = k
 		q.waiting++
+		if s.lagLines[q] == k.line {
+			q.lagAt = k
+		}
 	}
+	s.lagLines = nil
 	for _, q := range s.queueByNo {
 		slices.SortFunc(q.groupAge, func(a, b groupAge) int { return cmp.Compare(a.no, b.no) })
 	}
@@ -901,5 +919,10 @@ func (s *state) link(owner map[uint32]Member) {
 	for l := s.lists[3]; len(l) >= 2; l = l[2:] {
 		s.room = append(s.room, roomWait{uint32(l[0]), uint32(l[1])})
 	}
-	s.lists = [4][]uint64{}
+	for _, no := range s.lists[4] {
+		if q := s.queueByNo[uint32(no)]; q != nil {
+			s.lagging = append(s.lagging, q)
+		}
+	}
+	s.lists = [5][]uint64{}
 }

@@ -29,7 +29,7 @@ const (
 // What work counts, in steps of selectors.
 const (
 	stepsMessage = 12 // to move a message from one place to another
-	stepsLook    = 3  // to look at a message, which is in no cache
+	stepsLook    = 5  // to look at a message, which is in no cache
 )
 
 // The defaults of Settings.
@@ -78,17 +78,19 @@ type state struct {
 	merged      map[idKey]struct{}
 	mergedOrder tree[idKey] // by time and number
 
-	work   []*consumer // whose walk is to go on at the next Tick, in order
-	fresh  []*consumer // whose walk is to go on in this operation; empty between operations
-	joins  []*join     // large messages of another set of holders, in order
-	feeds  []*feed     // publications that have not reached every subscription, in order
-	sweeps []*conn     // that have ended, and still have something
-	drops  []*queue    // that have ended, and still have messages
-	room   []roomWait  // for the holder's bounds
+	work    []*consumer // whose walk is to go on at the next Tick, in order
+	fresh   []*consumer // whose walk is to go on in this operation; empty between operations
+	joins   []*join     // large messages of another set of holders, in order
+	lagging []*queue    // with consumers in line that lag, in order
+	feeds   []*feed     // publications that have not reached every subscription, in order
+	sweeps  []*conn     // that have ended, and still have something
+	drops   []*queue    // that have ended, and still have messages
+	room    []roomWait  // for the holder's bounds
 
-	records tree[[]byte] // queues, connections, consumers and clients, encoded; behind by those that are dirty
-	dirty   []record
-	lists   [4][]uint64 // of numbers, while a snapshot is read
+	records  tree[[]byte] // queues, connections, consumers and clients, encoded; behind by those that are dirty
+	dirty    []record
+	lists    [5][]uint64       // of numbers, while a snapshot is read
+	lagLines map[*queue]uint64 // the same
 
 	steps int // left to this operation
 }
@@ -199,6 +201,8 @@ type queue struct {
 	first, last *consumer   // line
 	waiting     int
 	exclusive   *consumer
+	lagAt       *consumer // it, and those behind it in line, have to look again from lagPlace on; nil: nobody
+	lagPlace    uint64
 	top         uint64 // no consumer that is not in line has a higher pos; derived
 	room        []uint32
 

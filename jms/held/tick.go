@@ -42,6 +42,8 @@ func (s *state) tick(now int64) {
 		s.feeds = s.feeds[1:]
 	}
 	s.steps = stage
+	s.doLags()
+	s.steps = stage
 	s.doWork()
 }
 
@@ -82,7 +84,7 @@ func (s *state) redeliveryDelay(q *queue, m *message) int64 {
 
 // next is when the next Tick is needed, in ms since 1970.
 func (s *state) next() (at int64, ok bool) {
-	if len(s.work) > 0 || len(s.sweeps) > 0 || len(s.drops) > 0 || len(s.feeds) > 0 {
+	if len(s.work) > 0 || len(s.lagging) > 0 || len(s.sweeps) > 0 || len(s.drops) > 0 || len(s.feeds) > 0 {
 		return s.now, true
 	}
 	at = 1<<63 - 1

@@ -118,6 +118,7 @@ func (s *state) forgetQueue(q *queue) {
 		if i := slices.Index(s.drops, q); i >= 0 {
 			s.drops = slices.Delete(s.drops, i, i+1)
 		}
+		s.lagging = slices.DeleteFunc(s.lagging, func(o *queue) bool { return o == q })
 		delete(s.queueByNo, q.no)
 		s.touch(q)
 	}

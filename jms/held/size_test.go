@@ -196,6 +196,24 @@ func TestLongestOperation(t *testing.T) {
 	}
 	slices.Sort(all)
 	t.Logf("a put before 10000 consumers that do not want it: median %v, longest %v", all[len(all)/2], all[len(all)-1])
+	start := time.Now()
+	if _, err := l.m.Snapshot(); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("a snapshot with 10000 consumers: %v", time.Since(start))
+	for range MaxStaged {
+		l.n++
+		binary.BigEndian.PutUint64(l.id[16:], l.n)
+		l.do(&Op{Kind: KindStage, Session: 1, Queue: []byte("S"), HasMessage: true, Message: Message{ID: l.id[:], Data: plain}})
+	}
+	start = time.Now()
+	if a := l.do(&Op{Kind: KindCommit, Session: 1}); a.Code != CodeOK {
+		t.Fatalf("%+v", a)
+	}
+	t.Logf("a commit of %d puts: %v", MaxStaged, time.Since(start))
+	if q := l.m.state.queues["S"]; q.ready != MaxStaged {
+		t.Errorf("%d messages came of it", q.ready)
+	}
 }
 
 func BenchmarkPutTakeSettle(b *testing.B) {

@@ -194,6 +194,7 @@ type heldSource struct {
 	mu     sync.Mutex
 	buf    []*Message
 	known  map[delivery]struct{} // in flight here
+	lazy   []*Message            // DupsOKAcknowledge: to be acknowledged
 	credit int                   // messages that the holders may still send
 	looked uint64                // counter of the last Take that found no more
 	closed bool
@@ -485,7 +486,39 @@ func (s *heldSource) expire(m *Message) { _ = s.settle([]*Message{m}) }
 
 // settle acknowledges. In ClientAcknowledge it waits for the holders; else what it sends is on its way, in its turn.
 func (s *heldSource) settle(ms []*Message) error {
+	if s.k.c.mode == DupsOKAcknowledge {
+		return s.settleLazily(ms)
+	}
 	return s.tell(held.KindSettle, ms, s.k.c.mode == ClientAcknowledge)
+}
+
+// What DupsOKAcknowledge collects before it acknowledges.
+const (
+	lazyMessages = 64
+	lazyTime     = 100 * time.Millisecond
+)
+
+// settleLazily acknowledges several messages together.
+func (s *heldSource) settleLazily(ms []*Message) error {
+	s.mu.Lock()
+	s.lazy = append(s.lazy, ms...)
+	n := len(s.lazy)
+	if n == len(ms) {
+		time.AfterFunc(lazyTime, func() { _ = s.settleRest() })
+	}
+	s.mu.Unlock()
+	if n < lazyMessages {
+		return nil
+	}
+	return s.settleRest()
+}
+
+func (s *heldSource) settleRest() error {
+	s.mu.Lock()
+	ms := s.lazy
+	s.lazy = nil
+	s.mu.Unlock()
+	return s.tell(held.KindSettle, ms, false)
 }
 
 func (s *heldSource) release(ms []*Message) error { return s.tell(held.KindRelease, ms, false) }
@@ -537,6 +570,9 @@ func (s *heldSource) close() error {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
+	if err := s.settleRest(); err != nil && s.l.life.Err() == nil {
+		return err
+	}
 	unseen := numbersOf(s.unseen())
 	for len(unseen) > held.MaxNumbers {
 		s.l.background(&held.Op{Kind: held.KindRelease, Session: s.k.c.id, Numbers: unseen[:held.MaxNumbers], Flags: held.FlagUnseen})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze"
+	"github.com/activeblaze/blaze/jms/held"
 )
 
 // alone is a factory whose process is its own holder.
@@ -357,6 +358,40 @@ func TestHeldLarge(t *testing.T) {
 		if err := c.Commit(ctx); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// DupsOKAcknowledge acknowledges several together, and what is left when its consumer closes.
+func TestHeldDupsOK(t *testing.T) {
+	t.Parallel()
+	f := alone(t)
+	keep := connect(t, f, AutoAcknowledge)
+	c := connect(t, f, DupsOKAcknowledge)
+	q := queue(t, keep, "lazy")
+	inFlight := func() uint64 {
+		a, err := keep.conn.linked().read(within(t, patience), &held.Op{Kind: held.KindList})
+		if err != nil || len(a.Queues) != 1 {
+			t.Fatal(a.Queues, err)
+		}
+		return a.Queues[0].InFlight
+	}
+	for i := range lazyMessages + 2 {
+		send(t, keep.Producer(), q, fmt.Sprint(i))
+	}
+	k := consume(t, c, q)
+	for i := range lazyMessages {
+		receiveText(t, k, fmt.Sprint(i))
+	}
+	eventually(t, "the acknowledgement of all", func() bool { return inFlight() == 0 })
+	receiveText(t, k, fmt.Sprint(lazyMessages))
+	eventually(t, "the acknowledgement of one, later", func() bool { return inFlight() == 0 })
+	receiveText(t, k, fmt.Sprint(lazyMessages+1))
+	if err := k.Close(); err != nil {
+		t.Fatal(err)
+	}
+	nothing(t, consume(t, keep, q))
+	if n := inFlight(); n != 0 {
+		t.Errorf("%d messages are in flight after Close", n)
 	}
 }
 

@@ -97,6 +97,22 @@ func TestAuto(t *testing.T) {
 	}
 }
 
+// The options of queues that a holder has hold for its clients.
+func TestHolderOptions(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t)
+	connect(t, factory(t, cfg, WithRole(Holder), Queues("A"), QueueDepth("A", 1)), AutoAcknowledge)
+	c := connect(t, factory(t, cfg, WithRole(Client)), AutoAcknowledge)
+	p := c.Producer().SetNoWait(true)
+	if err := p.SendText(within(t, patience), queue(t, c, "B"), "x"); !errors.Is(err, ErrInvalidDestination) {
+		t.Errorf("to another queue: %v", err)
+	}
+	send(t, p, queue(t, c, "A"), "x")
+	if err := p.SendText(within(t, patience), queue(t, c, "A"), "y"); !errors.Is(err, ErrQueueFull) {
+		t.Errorf("to a full queue: %v", err)
+	}
+}
+
 // Without a holder a client gets ErrNotHeld when its ctx ends.
 func TestNoHolder(t *testing.T) {
 	t.Parallel()
@@ -293,7 +309,10 @@ func TestSharedSubscription(t *testing.T) {
 // A transaction's messages to topics reach durable subscriptions with the commit.
 func TestTransactedSubscription(t *testing.T) {
 	t.Parallel()
-	c := connect(t, alone(t, ClientID("tx")), Transacted)
+	c := connect(t, alone(t), Transacted)
+	if err := c.SetClientID("tx"); err != nil {
+		t.Fatal(err)
+	}
 	d := topicOf(t, c, "tx.topic")
 	o := another(t, c, AutoAcknowledge)
 	k, err := o.DurableConsumer(d, "s")

@@ -99,16 +99,24 @@ func (n *connection) setClientID(id string) error {
 		return err
 	}
 	n.mu.Lock()
-	defer n.mu.Unlock()
 	switch {
 	case n.clientID == id:
+		n.mu.Unlock()
 		return nil
 	case n.clientID != "":
+		defer n.mu.Unlock()
 		return fmt.Errorf("%w: the client id is %q, and cannot be changed", ErrIllegalState, n.clientID)
 	case n.used:
+		n.mu.Unlock()
 		return fmt.Errorf("%w: the client id must be set before the connection is used", ErrIllegalState)
 	}
 	n.clientID = id
+	before := n.link
+	n.link = nil // the next one begins with the name
+	n.mu.Unlock()
+	if before != nil {
+		return before.close()
+	}
 	return nil
 }
 

@@ -76,7 +76,9 @@ func (f *ConnectionFactory) prepare(cfg blaze.Config) error {
 	return nil
 }
 
-// CreateContext makes a connection and its first session.
+// CreateContext makes a connection and its first session. With role Holder it returns once the queues are held. With
+// RequireStore it is blaze.ErrUnsupported where the holders have no DataDir. The other errors are those of the channel's
+// Start, and ErrNotHeld.
 func (f *ConnectionFactory) CreateContext(mode AckMode) (*Context, error) {
 	if err := mode.check(); err != nil {
 		return nil, err
@@ -87,7 +89,15 @@ func (f *ConnectionFactory) CreateContext(mode AckMode) (*Context, error) {
 	}
 	conn := &connection{f: f, ch: ch, clientID: f.o.clientID, contexts: map[*Context]struct{}{}}
 	_, _ = crand.Read(conn.id[:]) // it does not fail
-	return conn.newContext(mode), nil
+	c := conn.newContext(mode)
+	if f.o.role == Holder || f.o.requireStore { // its options of queues count from now on; and who stores shows now
+		ctx, cancel := context.WithTimeout(context.Background(), f.o.wait+becomeWait)
+		defer cancel()
+		if _, err := conn.holders(ctx); err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
+	}
+	return c, nil
 }
 
 // channel is what the contexts of a factory share.

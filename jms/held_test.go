@@ -441,8 +441,11 @@ func TestCloseWhileHeldReceiveWaits(t *testing.T) {
 // With RequireStore a context needs holders with a DataDir.
 func TestRequireStore(t *testing.T) {
 	t.Parallel()
-	c := connect(t, alone(t, RequireStore()), AutoAcknowledge)
-	if err := c.Producer().SendText(within(t, patience), queue(t, c, "q"), "x"); !errors.Is(err, blaze.ErrUnsupported) {
-		t.Errorf("in memory: %v", err)
+	if c, err := alone(t, RequireStore()).CreateContext(AutoAcknowledge); c != nil || !errors.Is(err, blaze.ErrUnsupported) {
+		t.Errorf("in memory: %v, %v", c, err)
 	}
+	cfg := testConfig(t)
+	cfg.DataDir, cfg.Name = t.TempDir(), "stored"
+	c := connect(t, factory(t, cfg, WithRole(Holder), RequireStore()), AutoAcknowledge)
+	send(t, c.Producer(), queue(t, c, "q"), "x")
 }

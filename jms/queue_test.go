@@ -14,6 +14,7 @@ import (
 
 // A temporary queue takes messages of everybody, and gives them to its own connection.
 func TestTemporaryQueue(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t)
 	c, o := connect(t, factory(t, cfg), AutoAcknowledge), connect(t, factory(t, cfg), AutoAcknowledge)
 	q, err := c.TemporaryQueue()
@@ -81,6 +82,7 @@ func TestTemporaryQueue(t *testing.T) {
 
 // Request and reply through a direct queue.
 func TestRequest(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t)
 	client, server := connect(t, factory(t, cfg), AutoAcknowledge), connect(t, factory(t, cfg), AutoAcknowledge)
 	q := queue(t, client, "adder?direct=true")
@@ -130,6 +132,7 @@ func TestRequest(t *testing.T) {
 
 // A direct queue hands each message to one consumer, in the order of its sender, and again after Recover.
 func TestDirectQueue(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t)
 	c, o := connect(t, factory(t, cfg), AutoAcknowledge), connect(t, factory(t, cfg), ClientAcknowledge)
 	q := queue(t, c, "direct?direct=true")
@@ -176,6 +179,7 @@ func TestDirectQueue(t *testing.T) {
 
 // With DirectBuffer messages under way Send waits.
 func TestDirectBuffer(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t)
 	cfg.Linger = 10 * time.Millisecond
 	c := connect(t, factory(t, cfg, DirectBuffer(2)), AutoAcknowledge)
@@ -195,6 +199,7 @@ func TestDirectBuffer(t *testing.T) {
 
 // What a direct queue does not do is an error that says so.
 func TestDirectRefuses(t *testing.T) {
+	t.Parallel()
 	c := connect(t, factory(t, testConfig(t)), AutoAcknowledge)
 	tx := another(t, c, Transacted)
 	q := queue(t, c, "direct?direct=true")
@@ -218,6 +223,7 @@ func TestDirectRefuses(t *testing.T) {
 
 // Completions of SendAsync come in order, one at a time; with AsyncWindow under way it waits.
 func TestSendAsync(t *testing.T) {
+	t.Parallel()
 	c := connect(t, factory(t, testConfig(t), AsyncWindow(4)), AutoAcknowledge)
 	d := topicOf(t, c, "async")
 	k := consume(t, another(t, c, AutoAcknowledge), d)

@@ -14,6 +14,7 @@ import (
 
 // The listeners of a session run one at a time; each gets its consumer's messages in order.
 func TestListeners(t *testing.T) {
+	t.Parallel()
 	c := connect(t, factory(t, testConfig(t)), AutoAcknowledge)
 	sender := another(t, c, AutoAcknowledge)
 	var running atomic.Int32
@@ -62,6 +63,7 @@ func TestListeners(t *testing.T) {
 
 // A listener uses its own context; when it has ended, Receive is allowed again.
 func TestListenerUsesItsContext(t *testing.T) {
+	t.Parallel()
 	c := connect(t, factory(t, testConfig(t)), AutoAcknowledge)
 	in, out := topicOf(t, c, "in"), topicOf(t, c, "out")
 	k := consume(t, c, in)
@@ -141,6 +143,7 @@ func TestCloseWhileReceiveWaits(t *testing.T) {
 
 // The API used wrongly: each is a documented error, none a panic.
 func TestWrongUse(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t)
 	f := factory(t, cfg)
 	c := connect(t, f, AutoAcknowledge)
@@ -259,6 +262,7 @@ func TestWrongUse(t *testing.T) {
 
 // Goroutines that use a context at the same time get errors, not races. Close may come from anywhere.
 func TestTwoGoroutines(t *testing.T) {
+	t.Parallel()
 	c := connect(t, factory(t, testConfig(t)), AutoAcknowledge)
 	keep := another(t, c, AutoAcknowledge)
 	d := topicOf(t, c, "two")
@@ -314,6 +318,7 @@ func TestTwoGoroutines(t *testing.T) {
 
 // Contexts of a factory share one channel, which ends with the last of them; the next one starts another.
 func TestSharedChannel(t *testing.T) {
+	t.Parallel()
 	f := factory(t, testConfig(t))
 	a, b := connect(t, f, AutoAcknowledge), connect(t, f, AutoAcknowledge)
 	o := another(t, a, Transacted)

@@ -15,6 +15,7 @@ import (
 
 // A message of each kind passes from one process's channel to another's, header included.
 func TestTopicKinds(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t)
 	fa, fb := factory(t, cfg), factory(t, cfg)
 	a, b := connect(t, fa, AutoAcknowledge), connect(t, fb, AutoAcknowledge)
@@ -90,6 +91,7 @@ func TestTopicKinds(t *testing.T) {
 
 // One namespace with the core: what a core program broadcasts arrives here, and the other way round.
 func TestTopicsOfTheCore(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t)
 	f := factory(t, cfg)
 	c := connect(t, f, AutoAcknowledge)
@@ -161,6 +163,7 @@ func TestTopicsOfTheCore(t *testing.T) {
 }
 
 func TestTopicSelectors(t *testing.T) {
+	t.Parallel()
 	c := connect(t, factory(t, testConfig(t)), AutoAcknowledge)
 	o := another(t, c, AutoAcknowledge)
 	foreign := connect(t, factory(t, c.conn.f.cfg), AutoAcknowledge)
@@ -200,6 +203,7 @@ func TestTopicSelectors(t *testing.T) {
 
 // What has expired by the consumer's clock is not delivered.
 func TestExpiry(t *testing.T) {
+	t.Parallel()
 	c := connect(t, factory(t, testConfig(t)), AutoAcknowledge)
 	d := topicOf(t, c, "short")
 	k := consume(t, c, d)
@@ -222,6 +226,7 @@ func TestExpiry(t *testing.T) {
 
 // A transacted session publishes at Commit, and has what it received again after Rollback.
 func TestTransactedTopic(t *testing.T) {
+	t.Parallel()
 	c := connect(t, factory(t, testConfig(t)), Transacted)
 	o := another(t, c, AutoAcknowledge)
 	d := topicOf(t, c, "tx")
@@ -260,6 +265,7 @@ func TestTransactedTopic(t *testing.T) {
 
 // Recover in ClientAcknowledge: what was not acknowledged comes again, in order, before what is new.
 func TestRecover(t *testing.T) {
+	t.Parallel()
 	c := connect(t, factory(t, testConfig(t)), ClientAcknowledge)
 	d := topicOf(t, c, "recover")
 	k := consume(t, c, d)
@@ -290,6 +296,7 @@ func TestRecover(t *testing.T) {
 }
 
 func TestTemporaryTopic(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t)
 	f := factory(t, cfg)
 	c, o := connect(t, f, AutoAcknowledge), connect(t, f, AutoAcknowledge)
@@ -313,6 +320,7 @@ func TestTemporaryTopic(t *testing.T) {
 
 // Losses that cannot be repaired reach OnException with their numbers.
 func TestLossReachesOnException(t *testing.T) {
+	t.Parallel()
 	c := connect(t, factory(t, testConfig(t)), AutoAcknowledge)
 	got := make(chan error, 1)
 	c.OnException(func(err error) { got <- err })

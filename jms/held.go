@@ -191,13 +191,14 @@ type heldSource struct {
 	from     Destination // of what it receives
 	prefetch int
 
-	mu     sync.Mutex
-	buf    []*Message
-	known  map[delivery]struct{} // in flight here
-	lazy   []*Message            // DupsOKAcknowledge: to be acknowledged
-	credit int                   // messages that the holders may still send
-	looked uint64                // counter of the last Take that found no more
-	closed bool
+	mu       sync.Mutex
+	buf      []*Message
+	known    map[delivery]struct{} // in flight here
+	lazy     []*Message            // to be acknowledged, together
+	settling bool                  // AutoAcknowledge: an acknowledgement is under way
+	credit   int                   // messages that the holders may still send
+	looked   uint64                // counter of the last Take that found no more
+	closed   bool
 }
 
 // delivery is one delivery of one message.
@@ -486,10 +487,45 @@ func (s *heldSource) expire(m *Message) { _ = s.settle([]*Message{m}) }
 
 // settle acknowledges. In ClientAcknowledge it waits for the holders; else what it sends is on its way, in its turn.
 func (s *heldSource) settle(ms []*Message) error {
-	if s.k.c.mode == DupsOKAcknowledge {
+	switch s.k.c.mode {
+	case DupsOKAcknowledge:
 		return s.settleLazily(ms)
+	case ClientAcknowledge:
+		return s.tell(held.KindSettle, ms, true)
 	}
-	return s.tell(held.KindSettle, ms, s.k.c.mode == ClientAcknowledge)
+	return s.settleSoon(ms)
+}
+
+// settleSoon acknowledges at once, or together with others when the acknowledgement before has been answered.
+func (s *heldSource) settleSoon(ms []*Message) error {
+	s.mu.Lock()
+	s.lazy = append(s.lazy, ms...)
+	if s.settling {
+		s.mu.Unlock()
+		return nil
+	}
+	s.settling = true
+	ms = s.lazy
+	s.lazy = nil
+	s.mu.Unlock()
+	last, err := s.begin(held.KindSettle, ms)
+	if err != nil {
+		return err // the link is over
+	}
+	go func() {
+		for last != nil {
+			<-last.done
+			s.mu.Lock()
+			ms := s.lazy
+			s.lazy = nil
+			s.settling = len(ms) > 0
+			s.mu.Unlock()
+			if last, err = s.begin(held.KindSettle, ms); err != nil {
+				return
+			}
+		}
+	}()
+	return nil
 }
 
 // What DupsOKAcknowledge collects before it acknowledges.
@@ -524,26 +560,29 @@ func (s *heldSource) settleRest() error {
 func (s *heldSource) release(ms []*Message) error { return s.tell(held.KindRelease, ms, false) }
 
 func (s *heldSource) tell(kind held.Kind, ms []*Message, wait bool) error {
-	var last *call
+	last, err := s.begin(kind, ms)
+	if err != nil || last == nil || !wait {
+		return err
+	}
+	_, err = last.wait(s.l.life)
+	return err
+}
+
+// begin settles or releases messages. last is the last operation of it; nil: there was none.
+func (s *heldSource) begin(kind held.Kind, ms []*Message) (last *call, err error) {
 	for len(ms) > 0 {
 		n := min(len(ms), held.MaxNumbers)
 		now := ms[:n]
 		ms = ms[n:]
-		c, err := s.l.start(s.l.life, &held.Op{Kind: kind, Session: s.k.c.id, Numbers: numbersOf(now)})
-		if err != nil {
-			return err
+		if last, err = s.l.start(s.l.life, &held.Op{Kind: kind, Session: s.k.c.id, Numbers: numbersOf(now)}); err != nil {
+			return nil, err
 		}
-		go func() { // until then they are in flight here
+		go func(c *call) { // until then they are in flight here
 			<-c.done
 			s.drop(now)
-		}()
-		last = c
+		}(last)
 	}
-	if !wait || last == nil {
-		return nil
-	}
-	_, err := last.wait(s.l.life)
-	return err
+	return last, nil
 }
 
 func numbersOf(ms []*Message) []uint64 {

@@ -1,0 +1,72 @@
+package jms
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+// BenchmarkHeld has producers and consumers of one held queue, eight each, AutoAcknowledge, messages of 100 bytes, and
+// reports messages for each second and the median of Send.
+func BenchmarkHeld(b *testing.B) {
+	for _, listeners := range []bool{false, true} {
+		b.Run(map[bool]string{false: "receive", true: "listen"}[listeners], func(b *testing.B) {
+			f := alone(b)
+			c := connect(b, f, AutoAcknowledge)
+			const n = 8
+			each := b.N/n + 1
+			body := make([]byte, 100)
+			q := queue(b, c, fmt.Sprint("speed.", listeners, b.N))
+			var done, sending sync.WaitGroup
+			got := make(chan struct{}, n*each)
+			stop, cancel := context.WithCancel(context.Background())
+			for range n {
+				k := consume(b, another(b, c, AutoAcknowledge), q)
+				if listeners {
+					if err := k.Listen(func(*Message) { got <- struct{}{} }); err != nil {
+						b.Fatal(err)
+					}
+					continue
+				}
+				done.Go(func() {
+					for {
+						if _, err := k.Receive(stop); err != nil {
+							return
+						}
+						got <- struct{}{}
+					}
+				})
+			}
+			took := make([][]time.Duration, n)
+			b.ResetTimer()
+			start := time.Now()
+			for i := range n {
+				p := another(b, c, AutoAcknowledge).Producer()
+				sending.Go(func() {
+					for range each {
+						before := time.Now()
+						if err := p.SendBytes(context.Background(), q, body); err != nil {
+							b.Error(err)
+							return
+						}
+						took[i] = append(took[i], time.Since(before))
+					}
+				})
+			}
+			for range n * each {
+				<-got
+			}
+			elapsed := time.Since(start)
+			cancel()
+			sending.Wait()
+			done.Wait()
+			all := slices.Concat(took...)
+			slices.Sort(all)
+			b.ReportMetric(float64(n*each)/elapsed.Seconds(), "msgs/s")
+			b.ReportMetric(float64(all[len(all)/2].Microseconds()), "send-µs")
+		})
+	}
+}

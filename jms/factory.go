@@ -204,8 +204,10 @@ func (ch *channel) listen(l *link) error {
 	if ch.inbox == nil {
 		s, err := reach.Blaze.HandleInbox(ch.g, clientInbox, func(m *blaze.Message) {
 			var n held.Notice
-			if b, ok := m.Bytes(); ok && n.Parse(b) {
+			if b, ok := m.Bytes(); ok && ch.holds(m.From()) && n.Parse(b) {
 				ch.notice(&n)
+			} else {
+				ch.bad.Add(1)
 			}
 		})
 		if err != nil {
@@ -215,6 +217,12 @@ func (ch *channel) listen(l *link) error {
 	}
 	ch.links[l.number] = l
 	return nil
+}
+
+// holds reports whether a member is a holder, as far as this one knows. Others have nothing to report.
+func (ch *channel) holds(id blaze.MemberID) bool {
+	m, ok := ch.g.Member(id)
+	return ok && slices.Contains(m.Groups, holderGroup)
 }
 
 func (ch *channel) forget(l *link) {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -98,6 +97,9 @@ func hold(ctx context.Context, cfg blaze.Config, self blaze.MemberID, local func
 	})
 	endMaster := c.OnMaster(func(blaze.Member) { h.look() })
 	h.cancel = func() { endMember(); endMaster() }
+	if cfg := c.Config(); !h.stored {
+		cfg.Logger.Info("jms: this member holds queues in memory: what is PERSISTENT lasts while one holder lives", "cluster", cfg.Cluster, "member", cfg.Name)
+	}
 	h.work.Go(h.keep)
 	return h, nil
 }
@@ -353,17 +355,20 @@ type queues struct {
 	mu sync.Mutex
 	m  *held.Machine
 
+	named     bool // m has the channel's id
 	topicList []string
 	stale     bool // topicList is
 }
 
-// own is the machine, which is made when the channel has its id. mu is held.
+// own is the machine. While Start replays what the disk has, the channel has no id yet, and no client either: the machine is
+// given it with the first operation after that. mu is held.
 func (q *queues) own() *held.Machine {
 	if q.m == nil {
-		for q.h.c.ID().IsZero() { // Start is about to note it
-			runtime.Gosched()
-		}
-		q.m = held.New(held.Member(q.h.c.ID()))
+		q.m, q.named = held.New(held.Member{}), false
+	}
+	if id := q.h.c.ID(); !q.named && !id.IsZero() {
+		q.m.SetSelf(held.Member(id))
+		q.named = true
 	}
 	return q.m
 }

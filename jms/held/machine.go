@@ -36,6 +36,9 @@ func New(self Member) *Machine {
 	return m
 }
 
+// SetSelf says whose Machine it is, for one that was made before that was known. Until then it has no notices.
+func (m *Machine) SetSelf(self Member) { m.self = self }
+
 // Apply does one operation, which by proposed, and returns the encoding of its Answer. Nothing of data is kept. The
 // result depends only on data, by and what came before.
 func (m *Machine) Apply(data []byte, by Member, index uint64) []byte {

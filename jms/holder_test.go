@@ -1,0 +1,46 @@
+package jms
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// A holder that starts again has what its disk has, and its clients of that start are served.
+func TestHolderFromDisk(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t)
+	cfg.ExpectedMembers, cfg.DataDir, cfg.Name = 1, t.TempDir(), "holder"
+	for i := range 3 {
+		c := connect(t, factory(t, cfg, WithRole(Holder)), AutoAcknowledge)
+		q := queue(t, c, "stored")
+		k := consume(t, c, q)
+		if i > 0 {
+			receiveText(t, k, fmt.Sprint(i-1))
+		}
+		nothing(t, k)
+		waited := make(chan error, 1)
+		other := another(t, c, AutoAcknowledge)
+		w := consume(t, other, queue(t, other, "notices"))
+		go func() { // what is for a consumer that waits comes as a notice
+			_, err := w.Receive(within(t, time.Second))
+			waited <- err
+		}()
+		eventually(t, "a consumer that waits", func() bool {
+			all, err := c.QueueStats(within(t, patience))
+			return err == nil && len(all) > 0 && all[0].Waiting == 1
+		})
+		send(t, c.Producer(), queue(t, c, "notices"), "x")
+		if err := <-waited; err != nil {
+			t.Errorf("start %d: %v", i, err)
+		}
+		if err := errors.Join(k.Close(), other.Close()); err != nil {
+			t.Fatal(err)
+		}
+		send(t, c.Producer(), q, fmt.Sprint(i))
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -80,10 +80,17 @@ func (f *ConnectionFactory) prepare(cfg blaze.Config) error {
 // RequireStore it is blaze.ErrUnsupported where the holders have no DataDir. The other errors are those of the channel's
 // Start, and ErrNotHeld.
 func (f *ConnectionFactory) CreateContext(mode AckMode) (*Context, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), f.o.wait+becomeWait)
+	defer cancel()
+	return f.open(ctx, mode)
+}
+
+// open is CreateContext, which waits no longer than ctx for this process to become a holder.
+func (f *ConnectionFactory) open(ctx context.Context, mode AckMode) (*Context, error) {
 	if err := mode.check(); err != nil {
 		return nil, err
 	}
-	ch, err := f.acquire()
+	ch, err := f.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +128,7 @@ type channel struct {
 }
 
 // acquire returns the channel for one connection more, and starts it if need be.
-func (f *ConnectionFactory) acquire() (*channel, error) {
+func (f *ConnectionFactory) acquire(ctx context.Context) (*channel, error) {
 	f.mu.Lock()
 	ch := f.shared
 	first := ch == nil
@@ -132,7 +139,7 @@ func (f *ConnectionFactory) acquire() (*channel, error) {
 	ch.users++
 	f.mu.Unlock()
 	if first {
-		ch.err = ch.start()
+		ch.err = ch.start(ctx)
 		close(ch.started)
 	}
 	<-ch.started
@@ -146,11 +153,9 @@ func (f *ConnectionFactory) acquire() (*channel, error) {
 // becomeWait is how long a process that becomes a holder waits for the others.
 const becomeWait = 30 * time.Second
 
-func (ch *channel) start() error {
+func (ch *channel) start(ctx context.Context) error {
 	f := ch.f
 	if f.o.role == Holder { // one channel for both
-		ctx, cancel := context.WithTimeout(context.Background(), f.o.wait+becomeWait)
-		defer cancel()
 		h, err := hold(ctx, f.cfg, blaze.MemberID{}, ch.notice)
 		if err != nil {
 			return err

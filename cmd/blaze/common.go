@@ -69,7 +69,7 @@ func (a *app) channelConfig(cmd *cobra.Command) (blaze.Config, error) {
 	set("cluster", "BLAZE_CLUSTER", &cfg.Cluster)
 	set("name", "", &cfg.Name)
 	if cfg.Name == "" {
-		cfg.Name = fmt.Sprintf("%s-%d", strings.ReplaceAll(cmd.CommandPath(), " ", "-"), os.Getpid())
+		cfg.Name = defaultName(cmd)
 	}
 	var err error
 	if c.protocol != "" {
@@ -95,6 +95,11 @@ func (a *app) channelConfig(cmd *cobra.Command) (blaze.Config, error) {
 		return cfg, &usageError{err}
 	}
 	return cfg, nil
+}
+
+// defaultName is the name of a member that was given none.
+func defaultName(cmd *cobra.Command) string {
+	return fmt.Sprintf("%s-%d", strings.ReplaceAll(cmd.CommandPath(), " ", "-"), os.Getpid())
 }
 
 // adjust is for tests: it changes every configuration.

@@ -147,13 +147,16 @@ func (a *app) membersSeen(cmd *cobra.Command) []blaze.Member {
 	return others(g, "")
 }
 
+// quiet is the logger of what must not write into a line that somebody is typing.
+var quiet = slog.New(slog.DiscardHandler)
+
 // quietGroup is a started GroupChannel that logs nothing.
 func (a *app) quietGroup(cmd *cobra.Command) (*blaze.GroupChannel, error) {
 	cfg, err := a.channelConfig(cmd)
 	if err != nil {
 		return nil, err
 	}
-	cfg.Logger = slog.New(slog.DiscardHandler)
+	cfg.Logger = quiet
 	g, err := blaze.NewGroupChannel("", cfg)
 	if err != nil {
 		return nil, err
@@ -170,7 +173,7 @@ func (a *app) topicsSeen(cmd *cobra.Command) []string {
 	if err != nil {
 		return nil
 	}
-	cfg.Logger = slog.New(slog.DiscardHandler)
+	cfg.Logger = quiet
 	c, err := blaze.NewChannel(cfg)
 	if err != nil {
 		return nil

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/activeblaze/blaze"
+	"github.com/activeblaze/blaze/jms"
 )
 
 // The exit statuses, for all commands. docs/commands.md has this table.
@@ -15,7 +16,7 @@ const (
 	statusDone        = 0
 	statusFailed      = 1
 	statusUsage       = 2
-	statusNobody      = 3   // no receiver, member or consumer is there
+	statusNobody      = 3   // no receiver, member, consumer or holder is there
 	statusTime        = 4   // --timeout is over
 	statusCondition   = 5   // a condition is not met: locked, another version, no primary component
 	statusLost        = 6   // messages were lost, with --fail-on-loss
@@ -60,11 +61,11 @@ func statusOf(err error) int {
 		return statusUsage
 	case errors.Is(err, blaze.ErrUnknownOutcome):
 		return statusUnknown
-	case errors.Is(err, blaze.ErrNoSuchMember), errors.Is(err, blaze.ErrNoConsumer), errors.Is(err, blaze.ErrNoQuorum):
+	case errors.Is(err, blaze.ErrNoSuchMember), errors.Is(err, blaze.ErrNoConsumer), errors.Is(err, blaze.ErrNoQuorum), errors.Is(err, jms.ErrNotHeld):
 		return statusNobody
 	case errors.Is(err, blaze.ErrLocked), errors.Is(err, blaze.ErrVersion), errors.Is(err, blaze.ErrNotOwner):
 		return statusCondition
-	case errors.Is(err, blaze.ErrArgument):
+	case errors.Is(err, blaze.ErrArgument), errors.Is(err, jms.ErrInvalidSelector):
 		return statusUsage
 	case errors.Is(err, context.DeadlineExceeded):
 		return statusTime
@@ -78,7 +79,7 @@ func messageOf(err error) string {
 	if err == nil || errors.Is(err, errInterrupted) || errors.Is(err, syscall.EPIPE) {
 		return ""
 	}
-	text := strings.ReplaceAll(err.Error(), "blaze: ", "")
+	text := strings.ReplaceAll(strings.ReplaceAll(err.Error(), "blaze: ", ""), "jms: ", "")
 	text = strings.ReplaceAll(text, context.DeadlineExceeded.Error(), "time is up")
 	if !strings.HasPrefix(text, "blaze ") { // the name of a command
 		text = "blaze: " + text

@@ -8,6 +8,8 @@
 //	blaze queue put QUEUE [TEXT... | -]  returns when it was handled
 //	blaze queue take QUEUE               handles: prints, or runs a command
 //	blaze request MEMBER TEXT            prints the reply and the round trip; --queue
+//	blaze map, lock, cluster             what a cluster shares
+//	blaze jms                            queues that keep their messages: hold, status, queues, put, take, browse
 //	blaze chat                           join, say, hear
 //	blaze completion SHELL               for bash, zsh, fish and powershell
 //

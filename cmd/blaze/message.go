@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"unicode/utf8"
 
@@ -54,16 +55,6 @@ func fieldsOf(m *blaze.Message) map[string]any {
 // jsonValue is v as JSON can have it: what JSON has no number for is a text.
 func jsonValue(v blaze.Value) any {
 	switch x := v.Any().(type) {
-	case float64:
-		if math.IsNaN(x) || math.IsInf(x, 0) {
-			return v.String()
-		}
-		return x
-	case float32:
-		if f := float64(x); math.IsNaN(f) || math.IsInf(f, 0) {
-			return v.String()
-		}
-		return x
 	case *blaze.Message:
 		if c := contentOf(x); c.Kind != "map" {
 			return c
@@ -75,8 +66,20 @@ func jsonValue(v blaze.Value) any {
 		}
 		return x
 	default:
-		return x
+		return jsonNumber(x)
 	}
+}
+
+// jsonNumber is x, but a text where it is a number that JSON has none for.
+func jsonNumber(x any) any {
+	f, ok := x.(float64)
+	if g, single := x.(float32); single {
+		f, ok = float64(g), true
+	}
+	if ok && (math.IsNaN(f) || math.IsInf(f, 0)) {
+		return fmt.Sprint(x)
+	}
+	return x
 }
 
 // plain is what m holds as text: its body where that is all, else all of it for people to read.

@@ -22,8 +22,8 @@ type app struct {
 }
 
 const overview = `blaze is a member of a Blaze channel for operators and scripts: it publishes,
-subscribes, lists members, sends to one of them, answers, works on queues, and
-reads and writes what a cluster shares.
+subscribes, lists members, sends to one of them, answers, works on queues, holds
+queues that keep their messages, and reads and writes what a cluster shares.
 Without --uri it stays on this host, on loopback.`
 
 func (a *app) execute(ctx context.Context) error {
@@ -48,7 +48,7 @@ func (a *app) root() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	a.common.register(root)
-	queue, maps, cluster := a.queue(), a.mapCommand(), a.clusterCommand()
+	queue, maps, cluster, held := a.queue(), a.mapCommand(), a.clusterCommand(), a.jmsCommand()
 	root.AddCommand(
 		a.pub(),
 		a.sub(),
@@ -60,10 +60,11 @@ func (a *app) root() *cobra.Command {
 		maps,
 		a.lock(),
 		cluster,
+		held,
 		a.chat(),
 		a.completion(),
 	)
-	for _, cmd := range slices.Concat(root.Commands(), queue.Commands(), maps.Commands(), cluster.Commands()) {
+	for _, cmd := range slices.Concat(root.Commands(), queue.Commands(), maps.Commands(), cluster.Commands(), held.Commands()) {
 		cmd.DisableFlagsInUseLine = true // help has them
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
@@ -133,7 +134,7 @@ func (a *app) flagError(cmd *cobra.Command, err error) error {
 
 // wanted is what an option of a type takes.
 var wanted = map[string]string{
-	"bool": "true or false", "duration": "a time such as 500ms or 1m", "float64": "a number", "int": "a whole number", "uint64": "a whole number, 0 or more", "string": "a text",
+	"bool": "true or false", "duration": "a time such as 500ms or 1m", "float64": "a number", "int": "a whole number", "uint64": "a whole number, 0 or more", "string": "a text", "stringArray": "a text",
 }
 
 // guess is what a mistyped word probably was, as the end of a sentence; otherwise what helps.

@@ -133,13 +133,17 @@ func TestHelp(t *testing.T) {
 // The examples of the help work as they are printed.
 func TestExamples(t *testing.T) {
 	t.Parallel()
-	group, cluster := newShell(t), newShell(t)
+	group, cluster, queues := newShell(t), newShell(t), newShell(t)
 	cluster.clusterOf(1, 1)
+	queues.holder()
 	dir := dataDir(t)
 	for _, cmd := range commands() {
 		script, s := "set -e\n"+cmd.Example+"\nwait", group
 		if strings.Contains(script, "blaze map") || strings.Contains(script, "blaze lock") || strings.Contains(script, "blaze cluster") {
 			s = cluster
+		}
+		if strings.Contains(script, "blaze jms") && !strings.Contains(script, "blaze jms hold") {
+			s = queues
 		}
 		script = strings.ReplaceAll(script, "/var/lib/blaze", dir)
 		if stdout, stderr, status := s.run(script); status != 0 {

@@ -194,6 +194,7 @@ type heldSource struct {
 	mu       sync.Mutex
 	buf      []*Message
 	known    map[delivery]struct{} // in flight here
+	over     []delivery            // of known: in flight no longer, while attach runs
 	lazy     []*Message            // to be acknowledged, together
 	settling bool                  // AutoAcknowledge: an acknowledgement is under way
 	credit   int                   // messages that the holders may still send
@@ -474,13 +475,19 @@ func (l *link) background(op *held.Op) {
 	_, _ = l.start(l.life, op)
 }
 
-// drop notes that messages are not here any more.
+// drop notes that messages are not here any more. While attach runs they are remembered.
 func (s *heldSource) drop(ms []*Message) {
+	s.l.mu.Lock() // before s.mu, as in attached
+	defer s.l.mu.Unlock()
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, m := range ms {
-		delete(s.known, m.delivery)
+		if s.l.attaching > 0 {
+			s.over = append(s.over, m.delivery)
+		} else {
+			delete(s.known, m.delivery)
+		}
 	}
-	s.mu.Unlock()
 }
 
 func (s *heldSource) expire(m *Message) { _ = s.settle([]*Message{m}) }
@@ -593,15 +600,13 @@ func numbersOf(ms []*Message) []uint64 {
 	return all
 }
 
-// unseen takes out what has arrived and was not received.
+// unseen takes out what has arrived and was not received. It may come again, with the same number and count.
 func (s *heldSource) unseen() []*Message {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	ms := s.buf
 	s.buf = nil
-	for _, m := range ms {
-		delete(s.known, m.delivery) // they may come again, with the same number and count
-	}
+	s.mu.Unlock()
+	s.drop(ms)
 	return ms
 }
 

@@ -32,9 +32,9 @@ type link struct {
 	consumers map[uint64]*heldSource
 	lastID    uint64                   // of consumers, and of parts
 	rooms     map[string]chan struct{} // closed when a queue has room
-	sessions  uint32
-	moving    sync.Mutex  // held while another holder is looked for
-	fails     func(error) // told why the link is over, unless it was closed
+	attaching int                      // attach runs so often
+	moving    sync.Mutex               // held while another holder is looked for
+	fails     func(error)              // told why the link is over, unless it was closed
 }
 
 // maxUnder is how many operations of a connection are under way. held.MaxWindow is the bound there.
@@ -300,7 +300,7 @@ func (l *link) move(from route, why error) (route, error) {
 					l.mu.Lock()
 					l.to = to
 					l.mu.Unlock()
-					go l.attach()
+					go l.settleIn()
 					return to, nil
 				}
 				return to, codeError(a, "going on at another holder")
@@ -315,8 +315,26 @@ func (l *link) move(from route, why error) (route, error) {
 	}
 }
 
-// attach asks a new holder for what the old one may not have told: messages in flight.
+// settleIn asks a new holder for what the old one may not have told: at once, and again while an operation that the old
+// one had proposed may still be applied, which makes the old one the holder that tells.
+func (l *link) settleIn() {
+	l.attach()
+	for _, d := range [...]time.Duration{50 * time.Millisecond, 150 * time.Millisecond, 300 * time.Millisecond, 500 * time.Millisecond} {
+		select {
+		case <-time.After(d):
+			l.attach()
+		case <-l.life.Done():
+			return
+		}
+	}
+}
+
+// attach asks the holder for what is in flight and did not arrive.
 func (l *link) attach() {
+	l.mu.Lock()
+	l.attaching++
+	l.mu.Unlock()
+	defer l.attached()
 	var session uint32
 	var after uint64
 	for {
@@ -330,6 +348,23 @@ func (l *link) attach() {
 		}
 		last := &a.Messages[len(a.Messages)-1]
 		session, after = last.Session, last.Number
+	}
+}
+
+// attached is the end of attach. What has ended meanwhile may be forgotten now: the answer could have named it still.
+func (l *link) attached() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.attaching--; l.attaching > 0 {
+		return
+	}
+	for _, s := range l.consumers {
+		s.mu.Lock()
+		for _, d := range s.over {
+			delete(s.known, d)
+		}
+		s.over = nil
+		s.mu.Unlock()
 	}
 }
 

@@ -85,14 +85,14 @@ members that are called holders. Each of them has all messages.`,
 		Example: "  blaze jms put orders 'buy 100'\n  blaze jms take orders --count 1",
 		Args:    isCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return usagef("blaze jms: want hold, status, queues, put, take or browse; blaze jms --help has more")
+			return usagef("blaze jms: want hold, status, queues, put, take, browse, purge, move or dlq; blaze jms --help has more")
 		},
 	}
 	cmd.AddCommand(a.jmsHold(), a.jmsStatus())
 	for _, c := range cmd.Commands() {
 		c.ValidArgsFunction = cobra.NoFileCompletions
 	}
-	cmd.AddCommand(a.jmsQueues(), a.jmsPut(), a.jmsTake(), a.jmsBrowse())
+	cmd.AddCommand(a.jmsQueues(), a.jmsPut(), a.jmsTake(), a.jmsBrowse(), a.jmsPurge(), a.jmsMove(), a.jmsDeadLetters())
 	return cmd
 }
 

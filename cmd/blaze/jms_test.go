@@ -62,6 +62,56 @@ func TestJMSScripts(t *testing.T) {
 	}
 }
 
+// Purge, move and retry work on what waits, step by step.
+func TestJMSSift(t *testing.T) {
+	t.Parallel()
+	s := newShell(t)
+	c := s.holder(jms.MaxRedeliveries(1), jms.QueueDepth("small", 3))
+	const cut = ` | cut -d ' ' -f 2-`
+	for _, c := range []struct {
+		script, stdout string
+		status         int
+	}{
+		{`seq 600 | blaze jms put -q q; blaze jms move --json q r | grep -o '"messages":[0-9]*'; blaze jms browse q; blaze jms take -q r --no-wait` + cut + ` | cmp - <(seq 600) && echo all`, "\"messages\":600\nall\n", 0},
+		{`seq 600 | blaze jms put -q q; blaze jms purge -q q --count 590; blaze jms browse q` + cut + ` | cmp - <(seq 591 600) && blaze jms purge q --all && blaze jms browse q && echo none`, "none\n", 0},
+		{`blaze jms put -q q a --property n=1; blaze jms put -q q b --property n=2; blaze jms put -q q c --property n=2; blaze jms move -q q r --selector 'n = 2' --count 1; blaze jms browse q` + cut + `
+			blaze jms purge -q q --selector 'n = 2'; echo; blaze jms browse q` + cut + `; echo; blaze jms take -q r --no-wait` + cut + `; blaze jms purge -q q --all`, "a\nc\n\na\n\nb\n", 0},
+		{`seq 5 | blaze jms put -q q; blaze jms move q small; echo $?; blaze jms browse q` + cut + `; echo; blaze jms take -q small --no-wait` + cut + `; blaze jms purge -q q --all`, "5\n4\n5\n\n1\n2\n3\n", 0},
+	} {
+		s.want(c.script, c.stdout, c.status)
+	}
+	// A message that was given back too often is a dead letter, until it is retried: then as if it were new.
+	q, err := c.Queue("poison")
+	if err == nil {
+		err = c.Producer().SendText(t.Context(), q, "x")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := c.CreateContext(jms.ClientAcknowledge)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	k, err := session.Consumer(q)
+	for range 2 {
+		if err == nil {
+			_, err = k.Receive(t.Context())
+		}
+		if err == nil {
+			err = session.Recover()
+		}
+	}
+	if err == nil {
+		err = k.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.want(`until blaze jms browse DLQ.poison | grep -q .; do sleep 0.01; done; blaze jms browse DLQ.poison`+cut+`; blaze jms status | grep -o '1 dead letter'; blaze jms dlq retry poison
+		blaze jms browse DLQ.poison; blaze jms dlq retry DLQ.poison; blaze jms take -q poison --count 1`+cut, "(redelivered) (redelivered, from poison) x\n1 dead letter\n(redelivered) x\n", 0)
+}
+
 // What a command that ends in between had is delivered again, marked so.
 func TestJMSTakeRedelivers(t *testing.T) {
 	t.Parallel()
@@ -133,6 +183,12 @@ func TestJMSStatuses(t *testing.T) {
 		{true, `blaze jms put blaze.x y`, statusUsage, `names that begin with "blaze." are reserved`},
 		{true, `blaze jms put 'q?direct=true' y`, statusUsage, "blaze queue works on it"},
 		{true, `blaze jms queues none`, statusFailed, `there is no queue "none"`},
+		{true, `blaze jms purge none --all`, statusFailed, `there is no queue "none"`},
+		{true, `blaze jms move none r`, statusFailed, `there is no queue "none"`},
+		{true, `blaze jms dlq retry none`, statusFailed, `there is no queue "DLQ.none"`},
+		{true, `blaze jms move q blaze.r`, statusUsage, `names that begin with "blaze." are reserved`},
+		{true, `blaze jms put -q q x; blaze jms purge q --selector 'a ='`, statusUsage, "invalid selector"},
+		{false, `blaze jms purge q --all --timeout 200ms`, statusNobody, "nobody holds queues in cluster"},
 		{true, `seq 11 | blaze jms put full --timeout 300ms`, statusCondition, `after 10 messages: queue "full" is full`},
 	} {
 		t.Run("", func(t *testing.T) {
@@ -158,6 +214,14 @@ func TestJMSStatuses(t *testing.T) {
 		{"jms put q x --property 1a=2", `--property "1a=2": `},
 		{"jms take q --count -1", "--count -1: want more than 0"},
 		{"jms browse q --count -1", "--count -1: want more than 0"},
+		{"jms purge q", "which messages? Want --all"},
+		{"jms purge q --all --selector a=1", "which messages? Want --all"},
+		{"jms purge q --all --count 1", "which messages? Want --all"},
+		{"jms purge q --count -1", "--count -1: want more than 0"},
+		{"jms move q q", `"q" is both queues`},
+		{"jms move q", "which TO?"},
+		{"jms dlq", "want retry"},
+		{"jms dlq rerty q", "did you mean retry?"},
 		{"jms put blaze.x y --uri loop", "bad configuration"},
 		{"jms hold --holders 17 --uri loop", "bad configuration"},
 	} {
@@ -198,7 +262,8 @@ func TestJMSJSON(t *testing.T) {
 		{"jms-put", `blaze jms put -q --json q a b --priority 9 --ttl 1h --correlation-id c --reply-to answers --type order --property size=10 --property desk=emea --property rate=0.5 --property hot=true --property "word='1'"`},
 		{"jms-browse", `blaze jms browse --json q --count 1`},
 		{"jms-take", `blaze jms take -q --json q --count 2`},
-		{"jms-queues", `blaze jms put -q q c; blaze jms queues --json`},
+		{"jms-purge", `blaze jms put -q q2 1 2; blaze jms move --json q2 q3; blaze jms purge --json q3 --all`},
+		{"jms-queues", `blaze jms put -q q c; blaze jms queues --json q blotter`},
 		{"jms-status", `blaze jms status --json`},
 	} {
 		out, stderr, status := s.run(c.script)

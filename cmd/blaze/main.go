@@ -9,7 +9,7 @@
 //	blaze queue take QUEUE               handles: prints, or runs a command
 //	blaze request MEMBER TEXT            prints the reply and the round trip; --queue
 //	blaze map, lock, cluster             what a cluster shares
-//	blaze jms                            queues that keep their messages: hold, status, queues, put, take, browse
+//	blaze jms                            queues that keep their messages: hold, status, queues, put, take and more
 //	blaze chat                           join, say, hear
 //	blaze completion SHELL               for bash, zsh, fish and powershell
 //

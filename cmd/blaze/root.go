@@ -64,7 +64,11 @@ func (a *app) root() *cobra.Command {
 		a.chat(),
 		a.completion(),
 	)
-	for _, cmd := range slices.Concat(root.Commands(), queue.Commands(), maps.Commands(), cluster.Commands(), held.Commands()) {
+	below := slices.Concat(root.Commands(), queue.Commands(), maps.Commands(), cluster.Commands(), held.Commands())
+	for _, cmd := range held.Commands() {
+		below = append(below, cmd.Commands()...)
+	}
+	for _, cmd := range below {
 		cmd.DisableFlagsInUseLine = true // help has them
 	}
 	root.CompletionOptions.DisableDefaultCmd = true

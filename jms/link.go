@@ -58,8 +58,6 @@ type route struct {
 	id  blaze.MemberID // elsewhere
 }
 
-func (r route) valid() bool { return r.own != nil || !r.id.IsZero() }
-
 // begin sends an operation. What one goroutine begins arrives in that order.
 func (r route) begin(ctx context.Context, ch *channel, op []byte) (func(context.Context) ([]byte, error), error) {
 	if r.own != nil {

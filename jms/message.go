@@ -394,12 +394,3 @@ func decode(b *blaze.Message) (*Message, error) {
 	m.body = *b
 	return m, nil
 }
-
-// clone is a copy of m for another delivery: bodies are the receiver's to change.
-func (m *Message) clone() *Message {
-	c := &Message{
-		header: m.header, assigned: m.assigned, body: *m.body.Clone(), destination: m.destination, received: m.received, context: m.context,
-	}
-	c.header.Properties = slices.Clone(m.header.Properties)
-	return c
-}

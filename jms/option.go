@@ -48,7 +48,6 @@ type options struct {
 	noAutoCreate bool
 	queues       []string
 	depth        uint64
-	bytes        uint64
 	depthOf      map[string]uint64
 	bytesOf      map[string]uint64
 

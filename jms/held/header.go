@@ -18,8 +18,6 @@ const (
 	headerTimestamp   protowire.Number = 5
 	headerMode        protowire.Number = 8
 	headerProperties  protowire.Number = 12
-
-	modePersistent = 2
 )
 
 // source is a message as a selector sees it.

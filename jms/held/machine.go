@@ -25,7 +25,6 @@ type pending struct {
 	index    uint64
 	notice   Notice
 	messages []*message
-	queue    *queue
 }
 
 // New returns an empty Machine of the member self. It has notices for those clients that began their connections through

@@ -16,7 +16,6 @@ type load struct {
 	m       *Machine
 	index   uint64
 	counter uint64
-	low     uint64
 	buf     []byte
 	id      [idLen]byte
 	n       uint64

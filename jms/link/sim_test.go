@@ -454,13 +454,12 @@ var simQueues = []string{"A", "B"}
 
 // producer puts messages into queues.
 type producer struct {
-	w      *world
-	no     int
-	n      int
-	under  map[uint64]string
-	texts  map[string]held.Op
-	redo   []string // to be put again, for their outcome is not known
-	silent bool
+	w     *world
+	no    int
+	n     int
+	under map[uint64]string
+	texts map[string]held.Op
+	redo  []string // to be put again, for their outcome is not known
 }
 
 func (a *appRecord) init() {

@@ -96,28 +96,16 @@ func (r route) open(raw []byte, err error) (answer []byte, stored bool, _ error)
 // connectHolders begins a connection at the holders.
 func (n *connection) connectHolders(ctx context.Context) (*link, error) {
 	ch := n.ch
-	l := &link{
-		ch: ch, number: ch.numbers.Add(1), window: make(chan struct{}, maxUnder), next: 1,
-		consumers: map[uint64]*heldSource{}, rooms: map[string]chan struct{}{}, fails: n.exception,
+	select {
+	case ch.beginning <- struct{}{}:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %w", ErrNotHeld, ended(ctx, "waiting while another connection looks for a holder"))
 	}
-	l.life, l.end = context.WithCancel(context.Background())
-	if err := ch.listen(l); err != nil {
-		return nil, err
-	}
-	to, err := ch.holderRoute(ctx, route{})
+	l, stored, err := n.beginLink(ctx)
+	<-ch.beginning
 	if err != nil {
-		l.over(err)
 		return nil, err
 	}
-	a, stored, err := l.beginAt(ctx, to, n.clientName())
-	if err == nil && a.Code != held.CodeOK {
-		err = codeError(a, "connecting to the holders")
-	}
-	if err != nil {
-		l.over(err)
-		return nil, err
-	}
-	l.to = to
 	if n.f.o.requireStore && !stored {
 		_ = l.close()
 		return nil, fmt.Errorf("%w: the holders have no DataDir, and jms.requireStore asks for one", blaze.ErrUnsupported)
@@ -127,6 +115,34 @@ func (n *connection) connectHolders(ctx context.Context) (*link, error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// beginLink begins a link, with the next number.
+func (n *connection) beginLink(ctx context.Context) (_ *link, stored bool, _ error) {
+	ch := n.ch
+	l := &link{
+		ch: ch, number: ch.numbers.Add(1), window: make(chan struct{}, maxUnder), next: 1,
+		consumers: map[uint64]*heldSource{}, rooms: map[string]chan struct{}{}, fails: n.exception,
+	}
+	l.life, l.end = context.WithCancel(context.Background())
+	if err := ch.listen(l); err != nil {
+		return nil, false, err
+	}
+	to, err := ch.holderRoute(ctx, route{})
+	if err != nil {
+		l.over(err)
+		return nil, false, err
+	}
+	a, stored, err := l.beginAt(ctx, to, n.clientName())
+	if err == nil && a.Code != held.CodeOK {
+		err = codeError(a, "connecting to the holders")
+	}
+	if err != nil {
+		l.over(err)
+		return nil, false, err
+	}
+	l.to = to
+	return l, stored, nil
 }
 
 // beginAt says to a holder that the connection begins, or goes on, there.

@@ -126,6 +126,15 @@ func TestNoHolder(t *testing.T) {
 	receiveText(t, k, "x")
 }
 
+// holderOf is the holder that a client uses.
+func holderOf(c *Context) blaze.MemberID {
+	l := c.conn.linked()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m, _ := l.core.Holder()
+	return blaze.MemberID(m)
+}
+
 // The holder that a client uses goes: its calls go on at another one, and nothing is lost or comes twice.
 func TestFailOver(t *testing.T) {
 	if testing.Short() {
@@ -153,7 +162,7 @@ func TestFailOver(t *testing.T) {
 	var longest time.Duration
 	for i := range messages {
 		if i == 100 {
-			to := c.conn.linked().to.id
+			to := holderOf(c)
 			for _, h := range all {
 				if h.conn.channel().ID() == to {
 					go func() { _ = h.Close() }()

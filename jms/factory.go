@@ -5,6 +5,7 @@ import (
 	crand "crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -117,10 +118,7 @@ type channel struct {
 	numbers atomic.Uint64 // of connections at the holders
 	bad     atomic.Uint64 // messages that could not be read
 	started chan struct{} // closed once err and g are there
-	// A connection that begins has the token from before it has its number until the holders have it: to them a lower
-	// number than their last one is of a connection that has ended.
-	beginning chan struct{}
-	err       error
+	err     error
 
 	holding sync.Mutex // held while this process becomes a holder
 	own     atomic.Pointer[holder]
@@ -136,7 +134,7 @@ func (f *ConnectionFactory) acquire(ctx context.Context) (*channel, error) {
 	ch := f.shared
 	first := ch == nil
 	if first {
-		ch = &channel{f: f, started: make(chan struct{}), beginning: make(chan struct{}, 1), links: map[uint64]*link{}}
+		ch = &channel{f: f, started: make(chan struct{}), links: map[uint64]*link{}}
 		f.shared = ch
 	}
 	ch.users++
@@ -221,6 +219,11 @@ func (ch *channel) listen(l *link) error {
 		if err != nil {
 			return err
 		}
+		ch.g.OnMember(func(e blaze.MemberEvent) {
+			if e.Kind == blaze.MemberStopped || e.Kind == blaze.MemberFailed {
+				ch.refresh() // it may be a holder of which a connection waits for notices only
+			}
+		})
 		ch.inbox = s.(*blaze.Subscription)
 	}
 	ch.links[l.number] = l
@@ -249,36 +252,52 @@ func (ch *channel) notice(n *held.Notice) {
 	}
 }
 
-// holderRoute returns the way to a holder, another one than not where there is a choice. Where there is none, it becomes
-// one or waits, as the role has it.
-func (ch *channel) holderRoute(ctx context.Context, not route) (route, error) {
+// refresh has the connections look which holders there are.
+func (ch *channel) refresh() {
+	ch.mu.Lock()
+	all := slices.Collect(maps.Values(ch.links))
+	ch.mu.Unlock()
+	for _, l := range all {
+		l.refresh()
+	}
+}
+
+// holders are those that connections can use, in any order: clients spread over them.
+func (ch *channel) holders() (all []held.Member) {
+	if own := ch.own.Load(); own != nil {
+		return []held.Member{held.Member(own.c.ID())}
+	}
+	for _, m := range ch.g.MembersOf(holderGroup) {
+		all = append(all, held.Member(m.ID))
+	}
+	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	return all
+}
+
+// ownHolder is the holder of this process if it is m; else nil.
+func (ch *channel) ownHolder(m held.Member) *holder {
+	if own := ch.own.Load(); own != nil && held.Member(own.c.ID()) == m {
+		return own
+	}
+	return nil
+}
+
+// findHolder returns when there is a holder. Where there is none, this process becomes one or waits, as the role has it.
+func (ch *channel) findHolder(ctx context.Context) error {
 	o := &ch.f.o
 	began := time.Now()
-	for {
-		if own := ch.own.Load(); own != nil {
-			return route{own: own}, nil
-		}
-		members := ch.g.MembersOf(holderGroup)
-		others := slices.DeleteFunc(slices.Clone(members), func(m blaze.Member) bool { return m.ID == not.id })
-		if len(others) == 0 {
-			others = members
-		}
-		if len(others) > 0 {
-			return route{id: others[rand.IntN(len(others))].ID}, nil
-		}
+	for len(ch.holders()) == 0 {
 		if o.role != Client && time.Since(began) >= o.wait {
-			own, err := ch.become(ctx)
-			if err != nil {
-				return route{}, err
-			}
-			return route{own: own}, nil
+			_, err := ch.become(ctx)
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return route{}, fmt.Errorf("%w: %w", ErrNotHeld, ended(ctx, "looking for a holder"))
+			return fmt.Errorf("%w: %w", ErrNotHeld, ended(ctx, "looking for a holder"))
 		case <-time.After(min(10*time.Millisecond, o.wait)):
 		}
 	}
+	return nil
 }
 
 // become makes this process a holder.

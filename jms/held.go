@@ -24,7 +24,7 @@ func (o outgoing) held(data []byte) held.Message {
 const partBytes = 32 << 10
 
 // parts sends what is too large for one operation ahead, and changes op to name it.
-func (l *link) parts(ctx context.Context, op *held.Op) error {
+func (c *Context) parts(ctx context.Context, l *link, op *held.Op) error {
 	data := op.Message.Data
 	if len(data) <= partBytes {
 		return nil
@@ -36,25 +36,30 @@ func (l *link) parts(ctx context.Context, op *held.Op) error {
 	var last *call
 	for len(data) > 0 {
 		n := min(partBytes, len(data))
-		c, err := l.start(ctx, &held.Op{Kind: held.KindPart, After: id, Limit: size, Data: data[:n]})
+		part, err := l.start(ctx, &held.Op{Kind: held.KindPart, After: id, Limit: size, Data: data[:n]})
 		if err != nil {
 			return err
 		}
-		data, last = data[n:], c
+		data, last = data[n:], part
 	}
-	if _, err := last.wait(ctx); err != nil {
+	if _, err := c.await(ctx, last); err != nil {
 		return err
 	}
 	op.Message.Data, op.Message.Part = nil, id
 	return nil
 }
 
-// newID is a number for a consumer, or for parts of a message.
-func (l *link) newID() uint64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.lastID++
-	return l.lastID
+// await waits for the answer to an operation; once the context closes, at most for Linger.
+func (c *Context) await(ctx context.Context, under *call) (held.Answer, error) {
+	select {
+	case <-under.done:
+	case <-ctx.Done():
+	case <-c.closing:
+		short, cancel := context.WithTimeout(ctx, c.conn.channel().Config().Linger)
+		defer cancel()
+		return under.wait(short)
+	}
+	return under.wait(ctx)
 }
 
 // put sends a message to a held queue, or stages it.
@@ -81,7 +86,7 @@ func (c *Context) enterQueue(ctx context.Context, l *link, op *held.Op, out outg
 		if !noWait {
 			op.Flags |= held.FlagWait
 		}
-		if err := l.parts(ctx, op); err != nil {
+		if err := c.parts(ctx, l, op); err != nil {
 			return nil, err
 		}
 		return l.start(ctx, op)
@@ -93,7 +98,7 @@ func (c *Context) enterQueue(ctx context.Context, l *link, op *held.Op, out outg
 	}
 	return func(ctx context.Context) error {
 		for now := first; ; {
-			a, err := now.wait(ctx)
+			a, err := c.await(ctx, now)
 			if err == nil || noWait || a.Code != held.CodeQueueFull && a.Code != held.CodeHolderFull {
 				return err
 			}
@@ -147,11 +152,14 @@ func (c *Context) stageTopic(ctx context.Context, name string, b *blaze.Message,
 		out.id = jmsheader.MakeID(c.conn.channel().ID(), c.conn.ch.ids.Add(1))
 	}
 	op := &held.Op{Kind: held.KindStage, Session: c.id, Topic: []byte(name), HasMessage: true, Message: out.held(data)}
-	if err := l.parts(ctx, op); err != nil {
+	if err := c.parts(ctx, l, op); err != nil {
 		return false, err
 	}
 	c.open = true
-	_, err = l.do(ctx, op)
+	stage, err := l.start(ctx, op)
+	if err == nil {
+		_, err = c.await(ctx, stage)
+	}
 	return err == nil, err
 }
 
@@ -191,21 +199,14 @@ type heldSource struct {
 	from     Destination // of what it receives
 	prefetch int
 
-	mu       sync.Mutex
+	mu       sync.Mutex // the link's may be held around it
 	buf      []*Message
-	known    map[delivery]struct{} // in flight here
-	over     []delivery            // of known: in flight no longer, while attach runs
-	lazy     []*Message            // to be acknowledged, together
-	settling bool                  // AutoAcknowledge: an acknowledgement is under way
-	credit   int                   // messages that the holders may still send
-	looked   uint64                // counter of the last Take that found no more
+	lazy     []*Message // to be acknowledged, together
+	settling bool       // AutoAcknowledge: an acknowledgement is under way
+	credit   int        // messages that the holders may still send
+	stopped  bool       // a Stop was sent: what came before it may still be on its way
+	refused  error      // the holders have given it nothing, and will not
 	closed   bool
-}
-
-// delivery is one delivery of one message.
-type delivery struct {
-	number uint64
-	count  uint32
 }
 
 // consumeHeld begins to consume from a held queue.
@@ -225,7 +226,7 @@ func (c *Context) beginHeld(k *Consumer, op *held.Op, from Destination) (*Consum
 	if err != nil {
 		return nil, err
 	}
-	s := &heldSource{k: k, l: l, id: l.newID(), from: from, prefetch: c.conn.f.o.prefetch, known: map[delivery]struct{}{}}
+	s := &heldSource{k: k, l: l, id: l.newID(), from: from, prefetch: c.conn.f.o.prefetch}
 	op.Consumer, op.Session = s.id, c.id
 	l.mu.Lock()
 	l.consumers[s.id] = s
@@ -243,36 +244,20 @@ func (s *heldSource) forget() {
 	s.l.mu.Unlock()
 }
 
-// arrive takes messages that the holders have given to this consumer.
-func (s *heldSource) arrive(ms []held.Message) {
-	var late []uint64
+// arrive takes a message that the holders have given to this consumer. It reports whether there is anybody to have it. mu
+// of the link is held.
+func (s *heldSource) arrive(w *held.Message) bool {
 	s.mu.Lock()
-	for i := range ms {
-		w := &ms[i]
-		d := delivery{w.Number, w.Count}
-		if _, twice := s.known[d]; twice {
-			continue
-		}
-		if s.closed {
-			late = append(late, w.Number)
-			continue
-		}
-		s.known[d] = struct{}{}
-		s.credit = max(0, s.credit-1)
-		s.buf = append(s.buf, s.read(w))
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
 	}
-	s.mu.Unlock()
-	if len(late) > 0 {
-		s.l.background(&held.Op{Kind: held.KindRelease, Session: s.k.c.id, Numbers: late, Flags: held.FlagUnseen})
-	}
-	s.k.waker.wake()
-}
-
-// read is a message of the holders as a consumer sees it.
-func (s *heldSource) read(w *held.Message) *Message {
 	m := readHeld(w)
-	m.source, m.number, m.delivery, m.destination = s, w.Number, delivery{w.Number, w.Count}, s.from
-	return m
+	m.source, m.number, m.destination = s, w.Number, s.from
+	s.credit = max(0, s.credit-1)
+	s.buf = append(s.buf, m)
+	s.k.waker.wake()
+	return true
 }
 
 // readHeld is a message of the holders. Where its data is not all there, it is to be fetched.
@@ -352,7 +337,6 @@ func (s *heldSource) poll() *Message {
 	if m.size > 0 {
 		if err := s.fetch(m); err != nil {
 			s.k.c.conn.exception(err)
-			s.drop([]*Message{m})
 			s.l.background(&held.Op{Kind: held.KindRelease, Session: s.k.c.id, Numbers: []uint64{m.number}})
 			return nil
 		}
@@ -375,26 +359,18 @@ func (s *heldSource) want(many bool) {
 	}
 	s.credit += n
 	s.mu.Unlock()
-	if _, err := s.take(s.l.life, n, held.FlagWait); err != nil {
-		s.k.waker.wake() // the link is over: see ask
-	}
-}
-
-// take asks for messages. Its answer is taken when it comes.
-func (s *heldSource) take(ctx context.Context, n int, flags uint64) (*call, error) {
-	c, err := s.l.start(ctx, &held.Op{Kind: held.KindTake, Consumer: s.id, Limit: uint64(n), Flags: flags})
-	if err != nil {
-		return nil, err
-	}
-	go func() {
-		<-c.done
-		if c.err == nil {
-			s.arrive(c.answer.Messages)
-		} else {
+	c := &call{then: func(c *call) {
+		if c.err == nil && c.answer.Code != held.CodeOK && c.answer.Code != held.CodeLater {
+			s.mu.Lock()
+			s.refused = codeError(c.answer, "consuming from "+s.from.String())
+			s.mu.Unlock()
 			s.k.waker.wake()
 		}
-	}()
-	return c, nil
+	}}
+	op := &held.Op{Kind: held.KindTake, Consumer: s.id, Limit: uint64(n), Flags: held.FlagWait}
+	if err := s.l.submit(s.l.life, c, func() *held.Op { return op }); err != nil {
+		s.k.waker.wake() // the link is over: see err
+	}
 }
 
 // err is why nothing comes any more; nil: it may.
@@ -402,47 +378,41 @@ func (s *heldSource) err() error {
 	if s.l.life.Err() != nil {
 		return s.l.why()
 	}
-	return nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refused
 }
 
 func (s *heldSource) ask(ctx context.Context) error {
 	s.mu.Lock()
-	waited := s.credit > 0
+	late := s.stopped || s.credit > 0
+	s.credit, s.stopped = 1, false
 	s.mu.Unlock()
-	c, err := s.l.start(ctx, &held.Op{Kind: held.KindTake, Consumer: s.id, Limit: 1})
+	c := &call{over: make(chan struct{})}
+	err := s.l.submit(ctx, c, func() *held.Op { return &held.Op{Kind: held.KindTake, Consumer: s.id, Limit: 1} })
 	if err != nil {
 		return err
 	}
-	a, err := c.wait(ctx)
-	if err != nil {
-		return err
+	a, err := c.wait(ctx) // what came with it has arrived before
+	if err == nil && late && !s.has() {
+		// What was given to this consumer when it waited may be on its way: a holder knows of it.
+		err = s.l.look(ctx)
 	}
-	s.mu.Lock()
-	s.credit = 1 // that of this Take; what was waited for before is not any more
-	s.mu.Unlock()
-	s.arrive(a.Messages)
-	if waited && len(a.Messages) == 0 {
-		// What was given to this consumer meanwhile is on its way: a holder knows of it.
-		b, err := s.l.read(ctx, &held.Op{Kind: held.KindAttach, Session: s.k.c.id})
-		if err != nil {
-			return err
-		}
-		s.l.deliver(b.Messages)
-	}
-	for a.Code == held.CodeLater {
-		s.mu.Lock()
-		over := s.looked >= c.counter || len(s.buf) > 0
-		s.mu.Unlock()
-		if over {
-			break
-		}
+	for err == nil && a.Code == held.CodeLater && !s.has() {
 		select {
+		case <-c.over:
+			a.Code = held.CodeOK
 		case <-s.k.waker.c:
 		case <-ctx.Done():
-			return ended(ctx, "looking for a message")
+			err = ended(ctx, "looking for a message")
 		case <-s.l.life.Done():
 			return s.l.why()
 		}
+	}
+	s.l.forgetLater(c)
+	if err != nil {
+		s.stop() // the holders still look
+		return err
 	}
 	s.mu.Lock()
 	s.credit = 0
@@ -450,43 +420,23 @@ func (s *heldSource) ask(ctx context.Context) error {
 	return nil
 }
 
-// none notes that a Take which does not wait has looked at the whole queue.
-func (s *heldSource) none(counter uint64) {
+// has reports whether a message is here.
+func (s *heldSource) has() bool {
 	s.mu.Lock()
-	s.looked = max(s.looked, counter)
-	s.mu.Unlock()
-	s.k.waker.wake()
+	defer s.mu.Unlock()
+	return len(s.buf) > 0
 }
 
-func (s *heldSource) look() { go s.l.attach() }
+func (s *heldSource) look() { go func() { _ = s.l.look(s.l.life) }() }
 
 func (s *heldSource) stop() {
 	s.mu.Lock()
 	waited := s.credit > 0
 	s.credit = 0
+	s.stopped = s.stopped || waited
 	s.mu.Unlock()
 	if waited {
 		s.l.background(&held.Op{Kind: held.KindStop, Consumer: s.id})
-	}
-}
-
-// background sends an operation whose answer nobody waits for.
-func (l *link) background(op *held.Op) {
-	_, _ = l.start(l.life, op)
-}
-
-// drop notes that messages are not here any more. While attach runs they are remembered.
-func (s *heldSource) drop(ms []*Message) {
-	s.l.mu.Lock() // before s.mu, as in attached
-	defer s.l.mu.Unlock()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, m := range ms {
-		if s.l.attaching > 0 {
-			s.over = append(s.over, m.delivery)
-		} else {
-			delete(s.known, m.delivery)
-		}
 	}
 }
 
@@ -579,15 +529,10 @@ func (s *heldSource) tell(kind held.Kind, ms []*Message, wait bool) error {
 func (s *heldSource) begin(kind held.Kind, ms []*Message) (last *call, err error) {
 	for len(ms) > 0 {
 		n := min(len(ms), held.MaxNumbers)
-		now := ms[:n]
-		ms = ms[n:]
-		if last, err = s.l.start(s.l.life, &held.Op{Kind: kind, Session: s.k.c.id, Numbers: numbersOf(now)}); err != nil {
+		if last, err = s.l.start(s.l.life, &held.Op{Kind: kind, Session: s.k.c.id, Numbers: numbersOf(ms[:n])}); err != nil {
 			return nil, err
 		}
-		go func(c *call) { // until then they are in flight here
-			<-c.done
-			s.drop(now)
-		}(last)
+		ms = ms[n:]
 	}
 	return last, nil
 }
@@ -600,40 +545,43 @@ func numbersOf(ms []*Message) []uint64 {
 	return all
 }
 
-// unseen takes out what has arrived and was not received. It may come again, with the same number and count.
-func (s *heldSource) unseen() []*Message {
+// unseen takes out what has arrived and was not received, and adds its numbers, as far as one operation can have them.
+func (s *heldSource) unseen(numbers []uint64) (all []uint64, more bool) {
 	s.mu.Lock()
-	ms := s.buf
-	s.buf = nil
-	s.mu.Unlock()
-	s.drop(ms)
-	return ms
+	defer s.mu.Unlock()
+	n := min(len(s.buf), held.MaxNumbers-len(numbers))
+	numbers = append(numbers, numbersOf(s.buf[:n])...)
+	s.buf = s.buf[n:]
+	return numbers, len(s.buf) > 0
 }
 
 func (s *heldSource) close() error {
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
 	if err := s.settleRest(); err != nil && s.l.life.Err() == nil {
 		return err
 	}
-	unseen := numbersOf(s.unseen())
-	for len(unseen) > held.MaxNumbers {
-		s.l.background(&held.Op{Kind: held.KindRelease, Session: s.k.c.id, Numbers: unseen[:held.MaxNumbers], Flags: held.FlagUnseen})
-		unseen = unseen[held.MaxNumbers:]
-	}
-	if s.l.life.Err() != nil {
-		s.forget()
-		return nil // the holders have ended it
-	}
 	ctx, cancel := context.WithTimeout(s.l.life, s.k.c.conn.channel().Config().Linger)
 	defer cancel()
-	if _, err := s.l.start(ctx, &held.Op{Kind: held.KindCancel, Consumer: s.id, Numbers: unseen}); err != nil {
-		s.forget()
-		return err
+	for more := true; more; {
+		err := s.l.submit(ctx, &call{}, func() *held.Op {
+			op := &held.Op{Kind: held.KindRelease, Session: s.k.c.id, Flags: held.FlagUnseen}
+			if op.Numbers, more = s.l.unseen(s.k.c.id, s); !more {
+				op.Kind, op.Consumer, op.Flags = held.KindCancel, s.id, 0
+				s.mu.Lock()
+				s.closed = true
+				s.mu.Unlock()
+				delete(s.l.consumers, s.id)
+			}
+			return op
+		})
+		switch {
+		case s.l.life.Err() != nil:
+			s.forget()
+			return nil // the holders have ended it
+		case err != nil:
+			s.forget()
+			return err
+		}
 	}
-	// A notice that is under way names it still: arrive gives that back.
-	time.AfterFunc(time.Second, s.forget)
 	return nil
 }
 
@@ -655,11 +603,10 @@ func (c *Context) Commit(ctx context.Context) error {
 	staged, unacked, open := c.staged, c.unacked, c.open
 	c.staged, c.unacked, c.open = nil, nil, false
 	var numbers []uint64
-	var atHolders []*Message
 	var others []*Message
 	for _, m := range unacked {
 		if _, ok := m.source.(*heldSource); ok {
-			numbers, atHolders = append(numbers, m.number), append(atHolders, m)
+			numbers = append(numbers, m.number)
 		} else {
 			others = append(others, m)
 		}
@@ -670,9 +617,6 @@ func (c *Context) Commit(ctx context.Context) error {
 				err = errors.Join(err, c.rollbackHeld())
 			}
 			return errors.Join(err, c.release(others))
-		}
-		for _, m := range atHolders {
-			m.source.(*heldSource).drop([]*Message{m})
 		}
 	}
 	if err := c.settle(others); err != nil {
@@ -694,7 +638,11 @@ func (c *Context) commitHeld(ctx context.Context, numbers []uint64) error {
 	}
 	for len(numbers) > held.MaxNumbers {
 		op := &held.Op{Kind: held.KindStage, Session: c.id, Numbers: numbers[:held.MaxNumbers]}
-		if _, err := l.do(ctx, op); err != nil {
+		stage, err := l.start(ctx, op)
+		if err == nil {
+			_, err = c.await(ctx, stage)
+		}
+		if err != nil {
 			return fmt.Errorf("%w: %w", ErrRolledBack, err)
 		}
 		numbers = numbers[held.MaxNumbers:]
@@ -703,11 +651,11 @@ func (c *Context) commitHeld(ctx context.Context, numbers []uint64) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrRolledBack, err)
 	}
-	a, err := commit.wait(ctx)
+	a, err := c.await(ctx, commit)
 	switch {
 	case err == nil:
 		return nil
-	case a.Code != held.CodeOK:
+	case a.Code != held.CodeOK, commit.lost():
 		return fmt.Errorf("%w: %w", ErrRolledBack, err)
 	}
 	return fmt.Errorf("%w: %w", ErrInDoubt, err)
@@ -738,8 +686,7 @@ func (c *Context) giveBack() error {
 	}
 	var others []*Message
 	for _, m := range ms {
-		if s, ok := m.source.(*heldSource); ok {
-			s.drop([]*Message{m})
+		if _, ok := m.source.(*heldSource); ok {
 			c.open = true
 		} else {
 			others = append(others, m)
@@ -753,31 +700,43 @@ func (c *Context) giveBack() error {
 	return err
 }
 
-// rollbackHeld rolls back at the holders. What has arrived and was not received goes back as if it had not.
+// rollbackHeld rolls back at the holders. What has arrived and was not received goes back as if it had not; what is on its
+// way then is void, and comes again.
 func (c *Context) rollbackHeld() error {
 	l := c.conn.linked()
 	if l == nil || l.life.Err() != nil {
 		return nil // the end of a connection rolls back
 	}
-	var unseen []uint64
+	var sources []*heldSource
 	c.mu.Lock()
 	for k := range c.consumers {
 		if s, ok := k.src.(*heldSource); ok {
-			unseen = append(unseen, numbersOf(s.unseen())...)
+			sources = append(sources, s)
 		}
 	}
 	c.mu.Unlock()
-	for len(unseen) > held.MaxNumbers {
-		l.background(&held.Op{Kind: held.KindRelease, Session: c.id, Numbers: unseen[:held.MaxNumbers], Flags: held.FlagUnseen})
-		unseen = unseen[held.MaxNumbers:]
+	for _, s := range sources {
+		s.stop() // what was given to it before the rollback would count as what it waits for
 	}
 	ctx, cancel := context.WithTimeout(l.life, becomeWait)
 	defer cancel()
 	for {
-		a, err := l.do(ctx, &held.Op{Kind: held.KindRollback, Session: c.id, Numbers: unseen})
-		if err != nil || !a.More {
+		var more bool
+		rollback := &call{}
+		err := l.submit(ctx, rollback, func() *held.Op {
+			op := &held.Op{Kind: held.KindRelease, Session: c.id, Flags: held.FlagUnseen}
+			if op.Numbers, more = l.unseen(c.id, nil); !more {
+				op.Kind, op.Flags = held.KindRollback, 0
+			}
+			return op
+		})
+		if err != nil {
 			return err
 		}
-		unseen = nil
+		if !more {
+			_, err := rollback.wait(ctx)
+			c.session.wake() // listeners wait anew
+			return err
+		}
 	}
 }

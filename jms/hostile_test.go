@@ -38,7 +38,7 @@ func TestHostileMember(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		answer, _, err := route{id: holder}.open(raw, nil)
+		answer, _, err := openReply(raw)
 		return a, err == nil && a.Parse(answer)
 	}
 	r := rand.New(rand.NewPCG(1, 1))
@@ -80,7 +80,7 @@ func TestHostileMember(t *testing.T) {
 	var forged blaze.Message
 	forged.SetText("forged")
 	data, _ := forged.MarshalBinary()
-	n := held.Notice{To: victim, Conn: number, Kind: held.NoticeMessage, Consumer: k.src.(*heldSource).id, Messages: []held.Message{{Number: 99, Count: 1, Data: data, Consumer: k.src.(*heldSource).id}}}
+	n := held.Notice{To: victim, Conn: number, Kind: held.NoticeMessage, Consumer: k.src.(*heldSource).id, Messages: []held.Message{{Number: 99, Delivery: 1 << 40, Count: 1, Data: data, Consumer: k.src.(*heldSource).id}}}
 	for _, payload := range [][]byte{n.Append(nil), {0xff}, nil} {
 		if err := bad.SendInbox(within(t, patience), blaze.MemberID(victim), clientInbox, blaze.NewBytesMessage(payload)); err != nil {
 			t.Fatal(err)

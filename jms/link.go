@@ -1,165 +1,136 @@
 package jms
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/activeblaze/blaze"
+	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/internal/reach"
 	"github.com/activeblaze/blaze/jms/held"
+	core "github.com/activeblaze/blaze/jms/link"
 )
 
-// link is a connection as the holders have it: it numbers operations, repeats those whose holder went, and hands what
-// comes to the consumers. It is safe for concurrent use.
+// link runs one core.Link, which has the rules: it sends what the core hands out to holders, gives the core what comes
+// back, and wakes callers and consumers. It is safe for concurrent use.
 type link struct {
-	ch      *channel
-	number  uint64        // of the connection, among this member's
-	periods atomic.Uint64 // how often it has turned to a holder
-	life    context.Context
-	end     context.CancelFunc
-	window  chan struct{} // a token for each operation under way
+	ch     *channel
+	number uint64 // of the connection, among this member's
+	born   time.Time
+	life   context.Context
+	end    context.CancelFunc
+	opened chan struct{} // closed once a holder has begun the connection
+	fails  func(error)   // told why the link is over, unless it was closed
+	lastID atomic.Uint64 // of consumers, and of parts
 
 	mu        sync.Mutex
-	next      uint64 // counter of the next operation
-	last      *call  // that was begun; nil: it has ended
-	under     []*call
-	to        route
-	broken    error // it is over: why
+	core      *core.Link
+	calls     map[uint64]*call // without answer, by ticket
+	later     map[uint64]*call // Takes that do not wait, are answered, and go on
+	full      chan struct{}    // closed with the next answer; nil: nobody waits for room
 	consumers map[uint64]*heldSource
-	lastID    uint64                   // of consumers, and of parts
 	rooms     map[string]chan struct{} // closed when a queue has room
-	attaching int                      // attach runs so often
-	moving    sync.Mutex               // held while another holder is looked for
-	fails     func(error)              // told why the link is over, unless it was closed
+	tries     map[uint64]*try          // requests that have left, by request
+	sending   bool                     // a goroutine hands requests to the channel
+	armed     bool                     // the timer runs
+	seeking   bool                     // a holder is looked for, or this process becomes one
+	stored    bool                     // a holder that has answered has a DataDir
+	leaving   bool                     // close has sent the end
+	failed    time.Time                // when the last failure was taken in
+	failing   time.Time                // since when nothing but failures came; zero: an answer has
+	broken    error                    // it is over: why
 }
 
-// maxUnder is how many operations of a connection are under way. held.MaxWindow is the bound there.
-const maxUnder = 200
+const (
+	// maxUnder is how many operations of a connection are under way, and how many reads.
+	maxUnder = held.MaxWindow / 2
+	// retryAfter is how long a holder may be silent that is a member of the group all the while, silences times.
+	retryAfter = 2 * time.Second
+	silences   = 2
+	// failureGap is between failures: a holder that cannot decide now is not asked without a pause.
+	failureGap = 20 * time.Millisecond
+	// failFor is how long holders may fail, beyond Wait, before the connection is given up.
+	failFor = 5 * time.Second
+)
 
-// call is one operation that is under way.
+// call is one operation, or read, that is under way.
 type call struct {
-	l       *link
-	op      []byte
-	counter uint64
-	prev    *call // the one before it; nil: it had ended
-	done    chan struct{}
-	answer  held.Answer // once done
-	stored  bool
-	err     error
+	l      *link
+	ticket uint64
+	done   chan struct{}
+	answer held.Answer   // once done
+	err    error         // core.ErrLost or core.ErrInDoubt
+	then   func(*call)   // called with the answer, under mu of the link; nil: nothing
+	over   chan struct{} // closed with the end of a Take that does not wait; nil: it is another operation
 }
 
-// route is the way to one holder.
-type route struct {
-	own *holder        // in this process
-	id  blaze.MemberID // elsewhere
+// try is one request on its way to a holder.
+type try struct {
+	visit  uint64
+	cancel context.CancelFunc
 }
 
-// begin sends an operation. What one goroutine begins arrives in that order.
-func (r route) begin(ctx context.Context, ch *channel, op []byte) (func(context.Context) ([]byte, error), error) {
-	if r.own != nil {
-		return r.own.begin(ctx, ch.g.ID(), op)
-	}
-	return reach.Blaze.Request(ctx, ch.g, r.id, holderInbox, op)
-}
-
-// errAgain means that the operation can be sent again.
-var errAgain = errors.New("jms: the holder did not answer")
-
-// open reads what came back.
-func (r route) open(raw []byte, err error) (answer []byte, stored bool, _ error) {
-	if r.own != nil || err != nil {
-		return raw, r.own != nil && r.own.stored, err
-	}
-	var m blaze.Message
-	if err := m.UnmarshalBinary(raw); err != nil {
-		return nil, false, err
-	}
-	b, _ := m.Bytes()
-	if len(b) < 2 {
-		return nil, false, errAgain
-	}
-	switch b[0] {
-	case replyAnswer:
-		return b[2:], b[1]&flagStored != 0, nil
-	case replyNoQuorum:
-		return nil, false, fmt.Errorf("%w (%s)", blaze.ErrNoQuorum, b[2:])
-	case replyUnknown:
-		return nil, false, fmt.Errorf("%w (%s)", blaze.ErrUnknownOutcome, b[2:])
-	}
-	return nil, false, fmt.Errorf("%w: %s", errAgain, b[2:])
-}
+// Errors of what came back.
+var (
+	errAgain          = errors.New("jms: the holder did not answer")
+	errConnectionOver = closedError("connection to the holders")
+	errTakenForFailed = fmt.Errorf("%w: the holders have ended the connection: this member was taken for failed", blaze.ErrClosed)
+)
 
 // connectHolders begins a connection at the holders.
 func (n *connection) connectHolders(ctx context.Context) (*link, error) {
 	ch := n.ch
-	select {
-	case ch.beginning <- struct{}{}:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: %w", ErrNotHeld, ended(ctx, "waiting while another connection looks for a holder"))
+	l := &link{
+		ch: ch, number: ch.numbers.Add(1), born: time.Now(), opened: make(chan struct{}), fails: n.exception,
+		calls: map[uint64]*call{}, later: map[uint64]*call{}, consumers: map[uint64]*heldSource{},
+		rooms: map[string]chan struct{}{}, tries: map[uint64]*try{},
 	}
-	l, stored, err := n.beginLink(ctx)
-	<-ch.beginning
-	if err != nil {
+	l.core = core.New(core.Config{Conn: l.number, Name: n.clientName(), Window: maxUnder, RetryAfter: retryAfter, Patience: silences})
+	l.life, l.end = context.WithCancel(context.Background())
+	if err := ch.listen(l); err != nil {
 		return nil, err
 	}
-	if n.f.o.requireStore && !stored {
-		_ = l.close()
-		return nil, fmt.Errorf("%w: the holders have no DataDir, and jms.requireStore asks for one", blaze.ErrUnsupported)
+	if err := l.open(ctx); err != nil {
+		l.over(err)
+		return nil, err
 	}
-	if err := n.configure(ctx, l); err != nil {
+	err := n.configure(ctx, l)
+	if err == nil && n.f.o.requireStore && !l.isStored() {
+		err = fmt.Errorf("%w: the holders have no DataDir, and jms.requireStore asks for one", blaze.ErrUnsupported)
+	}
+	if err != nil {
 		_ = l.close()
 		return nil, err
 	}
 	return l, nil
 }
 
-// beginLink begins a link, with the next number.
-func (n *connection) beginLink(ctx context.Context) (_ *link, stored bool, _ error) {
-	ch := n.ch
-	l := &link{
-		ch: ch, number: ch.numbers.Add(1), window: make(chan struct{}, maxUnder), next: 1,
-		consumers: map[uint64]*heldSource{}, rooms: map[string]chan struct{}{}, fails: n.exception,
+// open waits until a holder has begun the connection.
+func (l *link) open(ctx context.Context) error {
+	if err := l.ch.findHolder(ctx); err != nil {
+		return err
 	}
-	l.life, l.end = context.WithCancel(context.Background())
-	if err := ch.listen(l); err != nil {
-		return nil, false, err
+	l.refresh()
+	select {
+	case <-l.opened:
+		return nil
+	case <-l.life.Done():
+		return l.why()
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrNotHeld, ended(ctx, "beginning a connection at a holder"))
 	}
-	to, err := ch.holderRoute(ctx, route{})
-	if err != nil {
-		l.over(err)
-		return nil, false, err
-	}
-	a, stored, err := l.beginAt(ctx, to, n.clientName())
-	if err == nil && a.Code != held.CodeOK {
-		err = codeError(a, "connecting to the holders")
-	}
-	if err != nil {
-		l.over(err)
-		return nil, false, err
-	}
-	l.to = to
-	return l, stored, nil
 }
 
-// beginAt says to a holder that the connection begins, or goes on, there.
-func (l *link) beginAt(ctx context.Context, to route, name string) (a held.Answer, stored bool, err error) {
-	op := held.Op{Kind: held.KindBegin, Conn: l.number, Name: []byte(name), Limit: l.periods.Add(1)}
-	finish, err := to.begin(ctx, l.ch, op.Append(nil))
-	if err != nil {
-		return a, false, err
-	}
-	raw, stored, err := to.open(finish(ctx))
-	if err != nil {
-		return a, false, err
-	}
-	if !a.Parse(raw) {
-		return a, false, fmt.Errorf("%w: an answer of a holder", blaze.ErrMalformed)
-	}
-	return a, stored, nil
+func (l *link) isStored() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stored
 }
 
 // configure sets what the factory's options say of the queues.
@@ -198,271 +169,141 @@ func (n *connection) configure(ctx context.Context, l *link) error {
 	return nil
 }
 
-// start begins an operation, in its turn. ctx bounds the wait for room in the window.
-func (l *link) start(ctx context.Context, op *held.Op) (*call, error) {
-	select {
-	case l.window <- struct{}{}:
-	default:
-		select {
-		case l.window <- struct{}{}:
-		case <-ctx.Done():
-			return nil, ended(ctx, "waiting for the holders")
-		case <-l.life.Done():
-			return nil, l.why()
-		}
-	}
-	l.mu.Lock()
-	if l.broken != nil {
-		defer l.mu.Unlock()
-		<-l.window
-		return nil, l.broken
-	}
-	c := &call{l: l, counter: l.next, prev: l.last, done: make(chan struct{})}
-	op.Conn, op.Counter, op.Low = l.number, l.next, l.next
-	if len(l.under) > 0 {
-		op.Low = l.under[0].counter
-	}
-	c.op = op.Append(nil)
-	l.next++
-	l.last = c
-	l.under = append(l.under, c)
-	to := l.to
-	finish, err := to.begin(l.life, l.ch, c.op) // under mu: in order
-	l.mu.Unlock()
-	go c.run(to, finish, err)
-	return c, nil
-}
+// now is the core's time.
+func (l *link) now() clock.Time { return clock.Time(time.Since(l.born)) + 1 }
 
-// run sends the operation again until it has been answered.
-func (c *call) run(to route, finish func(context.Context) ([]byte, error), err error) {
-	l := c.l
+// newID is a number for a consumer, or for parts of a message.
+func (l *link) newID() uint64 { return l.lastID.Add(1) }
+
+// turn hands out what the core has. mu is held, and let go of while a request leaves: one goroutine at a time sees to
+// that, in the core's order.
+func (l *link) turn() {
 	for {
-		var raw []byte
-		if err == nil {
-			raw, c.stored, err = to.open(finish(l.life))
+		l.dispatch()
+		if l.sending {
+			return // whoever sends comes by here again
 		}
-		if err == nil && !c.answer.Parse(raw) {
-			err = fmt.Errorf("%w: an answer of a holder", blaze.ErrMalformed)
-		}
-		if err == nil && c.answer.Code != held.CodeGap {
+		s, ok := l.core.PollSend(l.now())
+		if !ok {
 			break
 		}
-		if errors.Is(err, blaze.ErrTooLarge) || errors.Is(err, blaze.ErrArgument) || errors.Is(err, blaze.ErrMalformed) || errors.Is(err, blaze.ErrUnsupported) {
-			l.over(err) // it will never be applied, and what follows it neither
-		}
-		if err != nil && l.ch.g.State() != blaze.Started {
-			l.over(fmt.Errorf("%w: this member has stopped", blaze.ErrClosed))
-		}
-		// Those before it come first.
-		if c.prev != nil {
-			<-c.prev.done
-		}
-		if l.life.Err() != nil {
-			c.err = l.why()
-			break
-		}
-		if err != nil {
-			if to, err = l.move(to, err); err != nil {
-				l.over(err)
-				c.err = l.why()
-				break
-			}
-		}
-		finish, err = to.begin(l.life, l.ch, c.op)
+		l.sending = true
+		l.send(s)
+		l.sending = false
 	}
-	if c.err == nil && c.answer.Code == held.CodeNoConnection {
-		l.over(fmt.Errorf("%w: the holders have ended the connection: this member was taken for failed", blaze.ErrClosed))
-		c.err = l.why()
-	}
-	if c.err == nil && c.answer.Code == held.CodeForgotten {
-		c.err = fmt.Errorf("%w: the holders remember no answer", blaze.ErrUnknownOutcome)
-	}
-	l.mu.Lock()
-	c.prev = nil
-	if l.last == c {
-		l.last = nil
-	}
-	for i, o := range l.under {
-		if o == c {
-			l.under = append(l.under[:i], l.under[i+1:]...)
-			break
-		}
-	}
-	l.mu.Unlock()
-	close(c.done)
-	<-l.window
-}
-
-// move finds a holder after one has not answered, and tells it of the connection.
-func (l *link) move(from route, why error) (route, error) {
-	l.moving.Lock()
-	defer l.moving.Unlock()
-	ctx, cancel := context.WithTimeout(l.life, l.ch.f.o.wait+5*time.Second)
-	defer cancel()
-	l.mu.Lock()
-	now := l.to
-	l.mu.Unlock()
-	if now != from {
-		return now, nil // another operation has done it
-	}
-	for {
-		to, err := l.ch.holderRoute(ctx, from)
-		if err == nil {
-			var a held.Answer
-			if a, _, err = l.beginAt(ctx, to, ""); err == nil {
-				if a.Code == held.CodeOK {
-					l.mu.Lock()
-					l.to = to
-					l.mu.Unlock()
-					go l.settleIn()
-					return to, nil
-				}
-				return to, codeError(a, "going on at another holder")
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return route{}, fmt.Errorf("%w: %w", why, err)
-		case <-time.After(20 * time.Millisecond):
-			from = route{} // any
-		}
+	if at, ok := l.core.Deadline(); ok && !l.armed {
+		l.armed = true // later requests have later deadlines
+		time.AfterFunc(at.Sub(l.now()), l.tick)
 	}
 }
 
-// settleIn asks a new holder for what the old one may not have told: at once, and again while an operation that the old
-// one had proposed may still be applied, which makes the old one the holder that tells.
-func (l *link) settleIn() {
-	l.attach()
-	for _, d := range [...]time.Duration{50 * time.Millisecond, 150 * time.Millisecond, 300 * time.Millisecond, 500 * time.Millisecond} {
-		select {
-		case <-time.After(d):
-			l.attach()
-		case <-l.life.Done():
-			return
-		}
-	}
-}
-
-// attach asks the holder for what is in flight and did not arrive.
-func (l *link) attach() {
-	l.mu.Lock()
-	l.attaching++
-	l.mu.Unlock()
-	defer l.attached()
-	var session uint32
-	var after uint64
-	for {
-		a, err := l.read(l.life, &held.Op{Kind: held.KindAttach, Session: session, After: after})
-		if err != nil || a.Code != held.CodeOK {
-			return
-		}
-		l.deliver(a.Messages)
-		if !a.More || len(a.Messages) == 0 {
-			return
-		}
-		last := &a.Messages[len(a.Messages)-1]
-		session, after = last.Session, last.Number
-	}
-}
-
-// attached is the end of attach. What has ended meanwhile may be forgotten now: the answer could have named it still.
-func (l *link) attached() {
+func (l *link) tick() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.attaching--; l.attaching > 0 {
+	l.armed = false
+	l.core.Tick(l.now())
+	l.turn()
+}
+
+// dispatch hands the core's events to those that they are for. mu is held.
+func (l *link) dispatch() {
+	for {
+		e, ok := l.core.PollEvent()
+		if !ok {
+			return
+		}
+		switch e.Kind {
+		case core.EventAnswer:
+			l.answered(&e)
+		case core.EventMessage:
+			if s := l.consumers[e.Message.Consumer]; s == nil || !s.arrive(&e.Message) {
+				// Its consumer has closed, and nobody has seen it.
+				go l.background(&held.Op{
+					Kind: held.KindRelease, Session: e.Message.Session, Numbers: []uint64{e.Message.Number}, Flags: held.FlagUnseen,
+				})
+			}
+		case core.EventNone:
+			if c := l.later[e.Ticket]; c != nil {
+				delete(l.later, e.Ticket)
+				close(c.over)
+			}
+		case core.EventRoom:
+			if room := l.rooms[e.Queue]; room != nil {
+				close(room)
+				delete(l.rooms, e.Queue)
+			}
+		case core.EventOpen:
+			select {
+			case <-l.opened:
+			default:
+				close(l.opened)
+			}
+			l.roomForAll() // what the old holder reported may be lost: whoever waits tries again
+		case core.EventRefused:
+			l.breakUp(codeError(e.Answer, "connecting to the holders"))
+		case core.EventEnded:
+			if l.leaving {
+				l.breakUp(errConnectionOver)
+			} else {
+				l.breakUp(errTakenForFailed)
+			}
+		}
+	}
+}
+
+func (l *link) answered(e *core.Event) {
+	c := l.calls[e.Ticket]
+	if c == nil {
 		return
 	}
+	delete(l.calls, e.Ticket)
+	if l.full != nil {
+		close(l.full)
+		l.full = nil
+	}
+	c.answer, c.err = e.Answer, e.Err
+	if c.over != nil && c.err == nil && c.answer.Code == held.CodeLater {
+		l.later[e.Ticket] = c
+	}
+	if c.then != nil {
+		c.then(c)
+	}
+	close(c.done)
+}
+
+func (l *link) roomForAll() {
+	for _, room := range l.rooms {
+		close(room)
+	}
+	clear(l.rooms)
+}
+
+// breakUp ends the link. mu is held, and turn follows.
+func (l *link) breakUp(why error) {
+	if l.broken != nil {
+		return
+	}
+	l.broken = why
+	l.core.Abandon()
+	l.roomForAll()
+	l.end()
 	for _, s := range l.consumers {
-		s.mu.Lock()
-		for _, d := range s.over {
-			delete(s.known, d)
-		}
-		s.over = nil
-		s.mu.Unlock()
+		s.k.waker.wake()
 	}
-}
-
-// do is start, and the wait for the answer. A code other than OK and Later is an error.
-func (l *link) do(ctx context.Context, op *held.Op) (held.Answer, error) {
-	c, err := l.start(ctx, op)
-	if err != nil {
-		return held.Answer{}, err
-	}
-	return c.wait(ctx)
-}
-
-// wait waits for the answer.
-func (c *call) wait(ctx context.Context) (held.Answer, error) {
-	select {
-	case <-c.done:
-	case <-ctx.Done():
-		return held.Answer{}, fmt.Errorf("%w: %w", blaze.ErrUnknownOutcome, ended(ctx, "waiting for the holders"))
-	}
-	if c.err != nil {
-		return held.Answer{}, c.err
-	}
-	if c.answer.Code != held.CodeOK && c.answer.Code != held.CodeLater {
-		return c.answer, codeError(c.answer, "")
-	}
-	return c.answer, nil
-}
-
-// read is an operation that changes nothing, and so has no turn.
-func (l *link) read(ctx context.Context, op *held.Op) (a held.Answer, err error) {
-	op.Conn = l.number
-	b := op.Append(nil)
-	for {
-		if l.life.Err() != nil {
-			return a, l.why()
+	go func() {
+		l.ch.forget(l)
+		if why != errConnectionOver {
+			l.fails(why)
 		}
-		l.mu.Lock()
-		to := l.to
-		l.mu.Unlock()
-		var raw []byte
-		finish, err := to.begin(ctx, l.ch, b)
-		if err == nil {
-			raw, _, err = to.open(finish(ctx))
-		}
-		if err == nil && a.Parse(raw) {
-			return a, nil
-		}
-		if ctx.Err() != nil {
-			return a, ended(ctx, "asking the holders")
-		}
-		if l.ch.g.State() != blaze.Started {
-			return a, fmt.Errorf("%w: this member has stopped", blaze.ErrClosed)
-		}
-		if _, err := l.move(to, err); err != nil {
-			return a, err
-		}
-	}
+	}()
 }
 
 // over ends the link.
 func (l *link) over(why error) {
 	l.mu.Lock()
-	if l.broken != nil {
-		l.mu.Unlock()
-		return
-	}
-	l.broken = why
-	var all []*heldSource
-	for _, s := range l.consumers {
-		all = append(all, s)
-	}
-	for _, room := range l.rooms {
-		close(room)
-	}
-	l.rooms = map[string]chan struct{}{}
-	l.mu.Unlock()
-	l.end()
-	l.ch.forget(l)
-	for _, s := range all {
-		s.k.waker.wake()
-	}
-	if why != errConnectionOver {
-		go l.fails(why)
-	}
+	defer l.mu.Unlock()
+	l.breakUp(why)
+	l.turn()
 }
 
 // why is the reason for which the link is over.
@@ -475,48 +316,303 @@ func (l *link) why() error {
 	return l.broken
 }
 
-var errConnectionOver = closedError("connection to the holders")
+// send hands a request to the channel. mu is held, and let go of meanwhile.
+func (l *link) send(s core.Send) {
+	t := l.tries[s.Request]
+	if t != nil && t.visit == s.Visit {
+		return // it is on its way still: the channel repeats what is lost
+	}
+	if t != nil {
+		t.cancel()
+	}
+	ctx, cancel := context.WithCancel(l.life)
+	t = &try{s.Visit, cancel}
+	l.tries[s.Request] = t
+	l.mu.Unlock()
+	own := l.ch.ownHolder(s.To)
+	var finish func(context.Context) ([]byte, error)
+	var err error
+	if own != nil {
+		finish, err = own.begin(ctx, l.ch.g.ID(), s.Data)
+	} else {
+		finish, err = reach.Blaze.Request(ctx, l.ch.g, s.To, holderInbox, s.Data)
+	}
+	go func() {
+		defer cancel()
+		var raw []byte
+		if err == nil {
+			raw, err = finish(ctx)
+		}
+		stored := own != nil && own.stored
+		if err == nil && own == nil {
+			raw, stored, err = openReply(raw)
+		}
+		if err == nil {
+			l.take(s, t, raw, stored)
+		} else {
+			l.fail(ctx, s, t, err)
+		}
+	}()
+	l.mu.Lock()
+}
+
+// openReply reads what a holder elsewhere has replied.
+func openReply(raw []byte) (answer []byte, stored bool, _ error) {
+	var m blaze.Message
+	if err := m.UnmarshalBinary(raw); err != nil {
+		return nil, false, err
+	}
+	b, _ := m.Bytes()
+	if len(b) < 2 {
+		return nil, false, errAgain
+	}
+	switch b[0] {
+	case replyAnswer:
+		return b[2:], b[1]&flagStored != 0, nil
+	case replyNoQuorum:
+		return nil, false, fmt.Errorf("%w (%s)", blaze.ErrNoQuorum, b[2:])
+	case replyUnknown:
+		return nil, false, fmt.Errorf("%w (%s)", blaze.ErrUnknownOutcome, b[2:])
+	}
+	return nil, false, fmt.Errorf("%w: %s", errAgain, b[2:])
+}
+
+// land notes that a request has come to its end. mu is held.
+func (l *link) land(s core.Send, t *try) {
+	if l.tries[s.Request] == t {
+		delete(l.tries, s.Request)
+	}
+}
+
+// take gives the core an answer.
+func (l *link) take(s core.Send, t *try, raw []byte, stored bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.land(s, t)
+	l.failing = time.Time{}
+	l.stored = l.stored || stored
+	l.core.Answer(s.To, raw)
+	l.turn()
+}
+
+// fail takes in that a request was not answered.
+func (l *link) fail(ctx context.Context, s core.Send, t *try, err error) {
+	switch {
+	case errors.Is(err, blaze.ErrTooLarge) || errors.Is(err, blaze.ErrArgument) || errors.Is(err, blaze.ErrMalformed) || errors.Is(err, blaze.ErrUnsupported):
+		l.over(err) // it will never be applied, and what follows it neither
+		return
+	case ctx.Err() != nil:
+		return // it was sent again, or the link is over
+	case l.ch.g.State() != blaze.Started:
+		l.over(fmt.Errorf("%w: this member has stopped", blaze.ErrClosed))
+		return
+	}
+	l.mu.Lock()
+	l.land(s, t)
+	now := time.Now()
+	pause := failureGap - now.Sub(l.failed)
+	l.failed = now
+	if l.failing.IsZero() {
+		l.failing = now
+	}
+	long := now.Sub(l.failing) > l.ch.f.o.wait+failFor
+	l.mu.Unlock()
+	if long {
+		l.over(err)
+		return
+	}
+	if pause > 0 {
+		select {
+		case <-time.After(pause):
+		case <-l.life.Done():
+		}
+	}
+	l.refresh()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.core.Failed(s)
+	l.turn()
+}
+
+// refresh tells the core which holders there are. Where there is none, one is looked for.
+func (l *link) refresh() {
+	all := l.ch.holders()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.broken != nil {
+		return
+	}
+	if len(all) == 0 && !l.seeking {
+		l.seeking = true
+		go l.seek()
+	}
+	l.core.Holders(all)
+	l.turn()
+}
+
+// seek waits for a holder, or has this process become one.
+func (l *link) seek() {
+	ctx, cancel := context.WithTimeout(l.life, l.ch.f.o.wait+failFor)
+	defer cancel()
+	err := l.ch.findHolder(ctx)
+	l.mu.Lock()
+	l.seeking = false
+	l.mu.Unlock()
+	if err != nil {
+		l.over(err)
+		return
+	}
+	l.refresh()
+}
+
+// submit gives the core an operation once there is room in its window. build makes it, under mu: no message arrives
+// between that and its place among the operations. ctx bounds the wait for room.
+func (l *link) submit(ctx context.Context, c *call, build func() *held.Op) error {
+	c.l, c.done = l, make(chan struct{})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for {
+		err := l.broken
+		if err == nil && l.core.UnderWay() < maxUnder {
+			if op := build(); op != nil {
+				c.ticket, err = l.core.Submit(op)
+			} else {
+				c.ticket, err = l.core.Look()
+			}
+			if err == nil {
+				l.calls[c.ticket] = c
+				l.turn()
+				return nil
+			}
+		}
+		if err != nil && err != core.ErrWindow {
+			return err
+		}
+		if l.full == nil {
+			l.full = make(chan struct{})
+		}
+		full := l.full
+		l.mu.Unlock()
+		select {
+		case <-full:
+			err = nil
+		case <-ctx.Done():
+			err = ended(ctx, "waiting for the holders")
+		case <-l.life.Done():
+			err = l.why()
+		}
+		l.mu.Lock()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// start begins an operation, in its turn.
+func (l *link) start(ctx context.Context, op *held.Op) (*call, error) {
+	c := &call{}
+	return c, l.submit(ctx, c, func() *held.Op { return op })
+}
+
+// background begins an operation whose answer nobody waits for.
+func (l *link) background(op *held.Op) { _, _ = l.start(l.life, op) }
+
+// do is start, and the wait for the answer. A code other than OK and Later is an error.
+func (l *link) do(ctx context.Context, op *held.Op) (held.Answer, error) {
+	c, err := l.start(ctx, op)
+	if err != nil {
+		return held.Answer{}, err
+	}
+	return c.wait(ctx)
+}
+
+// read is an operation that changes nothing. Every code is an answer.
+func (l *link) read(ctx context.Context, op *held.Op) (held.Answer, error) {
+	c, err := l.start(ctx, op)
+	if err != nil {
+		return held.Answer{}, err
+	}
+	select {
+	case <-c.done:
+	case <-ctx.Done():
+		return held.Answer{}, ended(ctx, "asking the holders")
+	}
+	if c.err != nil {
+		return held.Answer{}, l.why()
+	}
+	return c.answer, nil
+}
+
+// forgetLater notes that nobody waits for the end of a Take any longer.
+func (l *link) forgetLater(c *call) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.later, c.ticket)
+}
+
+// look has what was given to this connection, and has not arrived, arrive before it returns.
+func (l *link) look(ctx context.Context) error {
+	c := &call{}
+	if err := l.submit(ctx, c, func() *held.Op { return nil }); err != nil {
+		return err
+	}
+	_, err := c.wait(ctx)
+	return err
+}
+
+// wait waits for the answer.
+func (c *call) wait(ctx context.Context) (held.Answer, error) {
+	select {
+	case <-c.done:
+	case <-ctx.Done():
+		return held.Answer{}, fmt.Errorf("%w: %w", blaze.ErrUnknownOutcome, ended(ctx, "waiting for the holders"))
+	}
+	switch {
+	case c.err != nil:
+		return held.Answer{}, fmt.Errorf("%w: %w", blaze.ErrUnknownOutcome, c.l.why())
+	case c.answer.Code == held.CodeForgotten:
+		return held.Answer{}, fmt.Errorf("%w: the holders remember no answer", blaze.ErrUnknownOutcome)
+	case c.answer.Code != held.CodeOK && c.answer.Code != held.CodeLater:
+		return c.answer, codeError(c.answer, "")
+	}
+	return c.answer, nil
+}
+
+// lost reports whether the connection has ended before the operation was sent, or in a way that undoes it.
+func (c *call) lost() bool {
+	select {
+	case <-c.done:
+		return c.err == core.ErrLost
+	default:
+		return false
+	}
+}
 
 // close ends the connection.
 func (l *link) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), l.ch.g.Config().Linger)
 	defer cancel()
 	l.mu.Lock()
-	over := l.broken != nil
-	l.mu.Unlock()
-	if over {
+	if l.broken != nil {
+		l.mu.Unlock()
 		return nil
 	}
+	l.leaving = true
+	l.mu.Unlock()
 	_, err := l.do(ctx, &held.Op{Kind: held.KindEnd})
 	l.over(errConnectionOver)
-	if errors.Is(err, ErrIllegalState) {
-		err = nil
+	if errors.Is(err, blaze.ErrClosed) {
+		err = nil // it has ended by itself
 	}
 	return err
 }
 
 // notice takes what a holder reports.
 func (l *link) notice(n *held.Notice) {
-	switch n.Kind {
-	case held.NoticeMessage:
-		l.deliver(n.Messages)
-	case held.NoticeNone:
-		l.mu.Lock()
-		s := l.consumers[n.Consumer]
-		l.mu.Unlock()
-		if s != nil {
-			s.none(n.Counter)
-		}
-	case held.NoticeRoom:
-		l.mu.Lock()
-		if room := l.rooms[n.Queue]; room != nil {
-			close(room)
-			delete(l.rooms, n.Queue)
-		}
-		l.mu.Unlock()
-	case held.NoticeEnded:
-		go l.over(fmt.Errorf("%w: the holders have ended the connection: this member was taken for failed", blaze.ErrClosed))
-	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.core.Notice(n)
+	l.turn()
 }
 
 // room returns what is closed when a queue has room.
@@ -535,21 +631,23 @@ func (l *link) room(queue string) <-chan struct{} {
 	return c
 }
 
-// deliver hands messages to the consumers that they are for.
-func (l *link) deliver(ms []held.Message) {
-	for len(ms) > 0 {
-		n := 1
-		for n < len(ms) && ms[n].Consumer == ms[0].Consumer {
-			n++
+// unseen takes what has arrived at consumers of a session, or at one of them, and was not received: at most what one
+// operation names. mu is held.
+func (l *link) unseen(session uint32, one *heldSource) (numbers []uint64, more bool) {
+	var all []*heldSource
+	for _, s := range l.consumers {
+		if s.k.c.id == session && (one == nil || s == one) {
+			all = append(all, s)
 		}
-		l.mu.Lock()
-		s := l.consumers[ms[0].Consumer]
-		l.mu.Unlock()
-		if s != nil {
-			s.arrive(ms[:n])
-		}
-		ms = ms[n:]
 	}
+	slices.SortFunc(all, func(a, b *heldSource) int { return cmp.Compare(a.id, b.id) })
+	for _, s := range all {
+		numbers, more = s.unseen(numbers)
+		if more {
+			return numbers, true
+		}
+	}
+	return numbers, false
 }
 
 // codeError is the error of an answer.

@@ -65,7 +65,6 @@ type Message struct {
 	context     *Context    // that received it
 	source      source      // that it came from
 	number      uint64      // at the holders
-	delivery    delivery    // likewise
 	size        uint64      // of data that is to be fetched; 0: it is all here
 	done        chan error  // of a direct queue: takes the outcome
 	sending     atomic.Bool // SendAsync is under way

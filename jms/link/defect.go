@@ -12,5 +12,7 @@ const (
 	leaveDoubt         // a commit whose outcome is open counts as not applied
 	leavePeriod        // turning to a holder is not counted
 	leaveRetry         // nothing is sent again
+	leaveLook          // deliveries are forgotten while a Look is under way
+	leaveFloor         // a Look does not say which deliveries are known
 	defects
 )

@@ -10,6 +10,9 @@
 // operation that ends it, and all before that one, are answered. What an old holder still sends is told apart by the
 // deliveries' order: at a new holder everything below the number that the state machine gave is known.
 //
+// A notice may be lost though its holder lives. Look asks what is in flight, beside what is under way, and hands on what
+// did not arrive.
+//
 // When a connection has ended (its holders took the client for gone, or its chain was dropped for an older one), what was
 // under way fails with ErrLost. A Commit that had been sent then fails with ErrInDoubt: it may have been applied. Nothing
 // else does.

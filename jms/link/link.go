@@ -1,6 +1,7 @@
 package link
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"time"
@@ -41,6 +42,7 @@ type Link struct {
 	has     bool        // there is one
 
 	period  uint64 // how often it has turned to a holder
+	visit   uint64 // the same, for failures: those of an earlier visit count no more
 	phase   phase
 	ask     *request // of the phase: begin or attach
 	resume  held.Message
@@ -50,6 +52,7 @@ type Link struct {
 	nextID  uint64 // of a read
 	sent    uint64 // requests so far
 	silent  int    // waits that ended without an answer of the current holder
+	looks   int    // of reads: those that Look has asked for
 
 	floor   uint64 // deliveries below it are known
 	nextTo  uint64 // what floor will be when all that is in flight is known
@@ -59,7 +62,8 @@ type Link struct {
 	staged  map[uint32][]uint64
 	rolling map[uint32]*rolling
 	asking  []asking
-	early   []uint64 // tickets whose NoticeNone came before the answer
+	takes   map[uint64]uint64 // by consumer: the last Take, unless a Stop has followed it
+	early   []uint64          // tickets whose NoticeNone came before the answer
 
 	events []Event
 	leave  defect // a rule that is left out, in tests
@@ -91,6 +95,10 @@ type request struct {
 	nowait   bool   // a Take that does not wait
 	own      bool   // the Link's own
 	none     uint64 // of a Stop of the Link's own: the ticket of the Take that is over then
+
+	look   bool   // it asks what is in flight
+	ticket uint64 // of a look
+	nextTo uint64 // of a look: what floor will be
 }
 
 // rolling is a session that has rolled back. What was delivered to it before is void, whenever it comes.
@@ -117,7 +125,8 @@ const readBit = 1 << 63
 // Send is what is to be sent: Data as a request to the holder To, whose answer goes to Answer, or whose failure to Failed.
 type Send struct {
 	To      held.Member
-	Request uint64 // for Answer and Failed
+	Request uint64 // the same one when it is sent again
+	Visit   uint64 // how often the Link had turned to a holder
 	Data    []byte // it stays as it is
 }
 
@@ -128,10 +137,11 @@ type EventKind uint8
 const (
 	EventAnswer  EventKind = iota + 1 // the operation Ticket has Answer, or fails with Err
 	EventMessage                      // Message is delivered, for Message.Consumer
-	EventNone                         // the Take of Ticket is over: there is nothing more
+	EventNone                         // the Take of Ticket is over: there is nothing more, or another Take of its consumer has followed
 	EventRoom                         // Queue has room
 	EventOpen                         // the connection is open at a holder. If that was so before, an EventRoom may be lost
 	EventEnded                        // the connection has ended; no other event follows
+	EventRefused                      // the holder does not begin the connection, for Answer.Code. The Link tries again
 )
 
 // Event is one thing that the application is told. Its slices are the Link's callers' own: those of the answer or notice
@@ -158,7 +168,7 @@ func New(c Config) *Link {
 		c.Patience = 2
 	}
 	return &Link{cfg: c, next: 1, floor: 1, had: map[uint64]*delivery{}, numbers: map[uint64]uint64{},
-		staged: map[uint32][]uint64{}, rolling: map[uint32]*rolling{}}
+		staged: map[uint32][]uint64{}, rolling: map[uint32]*rolling{}, takes: map[uint64]uint64{}}
 }
 
 // Holder is the current one.
@@ -189,6 +199,7 @@ func (l *Link) turn() {
 	i := slices.Index(l.holders, l.holder) // -1: it has gone, and the first one is as good as any
 	l.holder, l.has = l.holders[(i+1)%len(l.holders)], true
 	l.silent = 0
+	l.visit++
 	l.unsend()
 	l.enterBegin()
 }
@@ -229,6 +240,14 @@ func (l *Link) enterOpen() {
 	l.events = append(l.events, Event{Kind: EventOpen})
 }
 
+// Abandon ends the connection on this side: what is under way fails as when the holders have ended it. The holders keep
+// the connection until they take the client for gone.
+func (l *Link) Abandon() {
+	if l.phase != phaseOver {
+		l.enterOver()
+	}
+}
+
 func (l *Link) enterOver() {
 	l.phase, l.ask, l.has = phaseOver, nil, false
 	for _, r := range l.pending {
@@ -244,7 +263,7 @@ func (l *Link) enterOver() {
 		l.events = append(l.events, Event{Kind: EventAnswer, Ticket: r.counter, Err: err})
 	}
 	for _, r := range l.reads {
-		l.events = append(l.events, Event{Kind: EventAnswer, Ticket: r.counter, Err: ErrLost})
+		l.events = append(l.events, Event{Kind: EventAnswer, Ticket: cmp.Or(r.ticket, r.counter), Err: ErrLost})
 	}
 	l.pending, l.reads = nil, nil
 	l.events = append(l.events, Event{Kind: EventEnded})
@@ -279,7 +298,73 @@ func (l *Link) Submit(op *held.Op) (ticket uint64, err error) {
 		consumer: o.Consumer, nowait: o.Kind == held.KindTake && o.Flags&held.FlagWait == 0,
 	})
 	l.noteEnds(&o)
+	l.noteTake(&o)
 	return o.Counter, nil
+}
+
+// Look asks the holder what is in flight, and hands on what has not arrived: a notice may be lost though its holder lives.
+// Its EventAnswer follows the messages.
+func (l *Link) Look() (ticket uint64, err error) {
+	switch {
+	case l.phase == phaseOver:
+		return 0, ErrLost
+	case len(l.reads) >= l.cfg.Window:
+		return 0, ErrWindow
+	}
+	r := l.lookAfter(held.Message{})
+	r.ticket = r.counter
+	l.looks++
+	return r.ticket, nil
+}
+
+// lookAfter adds a request for what is in flight behind a message.
+func (l *Link) lookAfter(after held.Message) *request {
+	op := held.Op{Kind: held.KindAttach, Conn: l.cfg.Conn, Counter: l.readID(), Session: after.Session, After: after.Number}
+	r := &request{counter: op.Counter, kind: op.Kind, body: op.Append(nil), look: true}
+	l.reads = append(l.reads, r)
+	return r
+}
+
+// answerLook takes in a page of what is in flight.
+func (l *Link) answerLook(r *request, a *held.Answer) {
+	if r.ticket == r.counter {
+		r.nextTo = a.Value
+	}
+	for i := range a.Messages {
+		l.add(&a.Messages[i])
+	}
+	if a.Code == held.CodeOK && a.More && len(a.Messages) > 0 {
+		last := a.Messages[len(a.Messages)-1]
+		next := l.lookAfter(held.Message{Session: last.Session, Number: last.Number})
+		next.ticket, next.nextTo = r.ticket, r.nextTo
+		return
+	}
+	if a.Code == held.CodeOK && l.leave != leaveFloor {
+		l.floor = max(l.floor, r.nextTo)
+	}
+	l.looks--
+	l.forget()
+	l.events = append(l.events, Event{Kind: EventAnswer, Ticket: r.ticket, Answer: held.Answer{Code: a.Code, Counter: r.ticket}})
+}
+
+// noteTake notes which Take of a consumer is its last one. The holders give it what those before it still wanted, and
+// report an end of the last one only.
+func (l *Link) noteTake(o *held.Op) {
+	switch o.Kind {
+	case held.KindTake:
+		l.takes[o.Consumer] = o.Counter
+	case held.KindStop, held.KindCancel:
+		delete(l.takes, o.Consumer)
+	default:
+		return
+	}
+	l.asking = slices.DeleteFunc(l.asking, func(x asking) bool {
+		if x.consumer != o.Consumer {
+			return false
+		}
+		l.events = append(l.events, Event{Kind: EventNone, Ticket: x.ticket})
+		return true
+	})
 }
 
 // own adds an operation of the Link's own.
@@ -381,7 +466,7 @@ func (l *Link) send(now clock.Time, r *request, body []byte) Send {
 	if l.leave == leaveRetry {
 		r.due = now.Add(time.Hour)
 	}
-	return Send{To: l.holder, Request: r.counter, Data: body}
+	return Send{To: l.holder, Request: r.counter, Visit: l.visit, Data: body}
 }
 
 // find returns a request without answer.
@@ -399,10 +484,10 @@ func (l *Link) find(counter uint64) *request {
 	return nil
 }
 
-// Failed says that a request to a holder was not answered and will not be: the holder refused it, or cannot decide now. It
-// is sent again when its wait is over, or at once to another holder.
-func (l *Link) Failed(from held.Member, request uint64) {
-	if r := l.find(request); r != nil && from == l.holder && l.has && r.waiting && len(l.holders) > 1 {
+// Failed says that what was sent is not answered and will not be: the holder refused it, cannot decide now, or has gone.
+// The Link turns to the next holder at once, or begins again at the only one: callers see to a pause between failures.
+func (l *Link) Failed(s Send) {
+	if l.has && s.Visit == l.visit {
 		l.turn()
 	}
 }
@@ -444,6 +529,10 @@ func (l *Link) Answer(from held.Member, b []byte) {
 			return // it would be behind what the new one has shown
 		}
 		l.reads = slices.DeleteFunc(l.reads, func(o *request) bool { return o == r })
+		if r.look {
+			l.answerLook(r, &a)
+			return
+		}
 		l.events = append(l.events, Event{Kind: EventAnswer, Ticket: r.counter, Answer: a})
 		return
 	}
@@ -467,8 +556,11 @@ func (l *Link) Answer(from held.Member, b []byte) {
 	case r.kind == held.KindRollback:
 		l.rolledBack(r, a.Value)
 	case r.nowait && a.Code == held.CodeLater:
-		if i := slices.Index(l.early, r.counter); i >= 0 {
+		i := slices.Index(l.early, r.counter)
+		if i >= 0 {
 			l.early = slices.Delete(l.early, i, i+1)
+		}
+		if i >= 0 || l.takes[r.consumer] != r.counter {
 			defer func() { l.events = append(l.events, Event{Kind: EventNone, Ticket: r.counter}) }()
 		} else {
 			l.asking = append(l.asking, asking{r.consumer, r.counter})
@@ -494,6 +586,7 @@ func (l *Link) answerAsk(a *held.Answer) {
 		l.enterOver()
 	case a.Code != held.CodeOK:
 		l.ask.waiting = true // again when its wait is over
+		l.events = append(l.events, Event{Kind: EventRefused, Answer: *a})
 	case l.phase == phaseBegin && a.Next < l.ask.low:
 		// It was begun now: the holders are others, who do not know what was answered.
 		l.enterOver()
@@ -586,7 +679,7 @@ func (l *Link) keep(counter uint64) {
 // forget forgets deliveries that nothing can show any more: what ended them is answered, and all before it. What is in
 // flight may have been looked up before an old holder's answer came: so not while that is asked for.
 func (l *Link) forget() {
-	if l.phase != phaseOpen && l.leave != leaveForget {
+	if l.phase != phaseOpen && l.leave != leaveForget || l.looks > 0 && l.leave != leaveLook {
 		return
 	}
 	low := l.low()
@@ -605,10 +698,9 @@ func (l *Link) forget() {
 	}
 }
 
-// Notice takes in a notice, of whatever holder: one that is late brings nothing that is not known. It keeps parts of b.
-func (l *Link) Notice(b []byte) {
-	var n held.Notice
-	if l.phase != phaseAttach && l.phase != phaseOpen || !n.Parse(b) || n.Conn != l.cfg.Conn {
+// Notice takes in a notice, of whatever holder: one that is late brings nothing that is not known. It keeps parts of n.
+func (l *Link) Notice(n *held.Notice) {
+	if l.phase != phaseAttach && l.phase != phaseOpen || n.Conn != l.cfg.Conn {
 		return
 	}
 	switch n.Kind {

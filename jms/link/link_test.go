@@ -154,8 +154,8 @@ func message(number, delivery uint64) held.Message {
 	return held.Message{Number: number, Delivery: delivery, Session: 1, Consumer: 1, Count: 1}
 }
 
-func notice(m ...held.Message) []byte {
-	return (&held.Notice{Conn: 1, Kind: held.NoticeMessage, Consumer: 1, Messages: m}).Append(nil)
+func notice(m ...held.Message) *held.Notice {
+	return &held.Notice{Conn: 1, Kind: held.NoticeMessage, Consumer: 1, Messages: m}
 }
 
 // turn lets the holder fall silent until the Link turns to the other one, and answers what it asks there.
@@ -202,7 +202,7 @@ func TestInDoubt(t *testing.T) {
 		if c.sent {
 			b.expect(h1, held.KindCommit, nil)
 		}
-		b.l.Notice((&held.Notice{Conn: 1, Kind: held.NoticeEnded}).Append(nil))
+		b.l.Notice(&held.Notice{Conn: 1, Kind: held.NoticeEnded})
 		if e := b.event(EventAnswer); e.Ticket != put || e.Err != ErrLost {
 			t.Errorf("%s: %+v", c.name, e)
 		}
@@ -287,7 +287,7 @@ func TestNoWait(t *testing.T) {
 	later := func(op *held.Op) *held.Answer { return &held.Answer{Code: held.CodeLater, Counter: op.Counter} }
 	for i, how := range []string{"notice", "notice before the answer", "another holder"} {
 		ticket := b.submit(held.Op{Kind: held.KindTake, Consumer: 1, Limit: 1})
-		none := (&held.Notice{Conn: 1, Kind: held.NoticeNone, Consumer: 1, Counter: ticket}).Append(nil)
+		none := &held.Notice{Conn: 1, Kind: held.NoticeNone, Consumer: 1, Counter: ticket}
 		op := b.expect(h1, held.KindTake, nil)
 		if i == 1 {
 			b.l.Notice(none)
@@ -326,5 +326,130 @@ func TestRollback(t *testing.T) {
 	b.l.Notice(notice(message(3, 9)))
 	if e, ok := b.l.PollEvent(); ok {
 		t.Errorf("%+v was handed out before", e)
+	}
+}
+
+// A Take that another one of its consumer has followed is over, and the next holder does not stop the later one.
+func TestFollowedTake(t *testing.T) {
+	b := newBench(t, Config{})
+	later := func(op *held.Op) *held.Answer { return &held.Answer{Code: held.CodeLater, Counter: op.Counter} }
+	first := b.submit(held.Op{Kind: held.KindTake, Consumer: 1, Limit: 1})
+	b.expect(h1, held.KindTake, later)
+	b.event(EventAnswer)
+	b.l.Notice(notice(message(7, 1)))
+	b.event(EventMessage)
+	b.submit(held.Op{Kind: held.KindTake, Consumer: 1, Limit: 1, Flags: held.FlagWait})
+	if e := b.event(EventNone); e.Ticket != first {
+		t.Errorf("%+v", e)
+	}
+	b.expect(h1, held.KindTake, later)
+	b.event(EventAnswer)
+	// The same where the second one was submitted before the first one's answer.
+	b.submit(held.Op{Kind: held.KindTake, Consumer: 2, Limit: 1})
+	b.submit(held.Op{Kind: held.KindTake, Consumer: 2, Limit: 1, Flags: held.FlagWait})
+	b.expect(h1, held.KindTake, later)
+	b.event(EventAnswer)
+	b.event(EventNone)
+	b.expect(h1, held.KindTake, later)
+	b.event(EventAnswer)
+	b.turn(5, 2, message(7, 1))
+	b.idle()
+}
+
+// A failure of an earlier visit counts no more; one of this visit has the Link turn, or begin again at the only holder.
+func TestFailed(t *testing.T) {
+	b := newBench(t, Config{})
+	for range 2 {
+		b.submit(held.Op{Kind: held.KindStop, Consumer: 1})
+	}
+	one, _ := b.l.PollSend(b.now)
+	two, _ := b.l.PollSend(b.now)
+	b.l.Failed(one)
+	b.expect(h2, held.KindBegin, nil)
+	b.l.Failed(two)
+	b.idle()
+	b.l.Holders([]held.Member{h2})
+	b.l.Failed(Send{To: h2, Visit: one.Visit + 1})
+	begin := b.expect(h2, held.KindBegin, func(op *held.Op) *held.Answer { return &held.Answer{Code: held.CodeTooMany, Counter: op.Counter} })
+	if begin.Limit != 3 {
+		t.Errorf("it begins for the %d. time", begin.Limit)
+	}
+	if e := b.event(EventRefused); e.Answer.Code != held.CodeTooMany {
+		t.Errorf("%+v", e)
+	}
+	b.l.Abandon()
+	for range 2 {
+		if e := b.event(EventAnswer); e.Err != ErrLost {
+			t.Errorf("%+v", e)
+		}
+	}
+	b.event(EventEnded)
+	b.l.Abandon()
+	if e, ok := b.l.PollEvent(); ok {
+		t.Errorf("%+v after the end", e)
+	}
+}
+
+// Look brings what a lost notice had, a page at a time, once.
+func TestLook(t *testing.T) {
+	b := newBench(t, Config{})
+	ticket, err := b.l.Look()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.l.Notice(notice(message(7, 20)))
+	b.event(EventMessage)
+	b.expect(h1, held.KindAttach, func(op *held.Op) *held.Answer {
+		return &held.Answer{Counter: op.Counter, Value: 30, Messages: []held.Message{message(7, 20), message(8, 21)}, More: true}
+	})
+	if e := b.event(EventMessage); e.Message.Number != 8 {
+		t.Errorf("%+v", e)
+	}
+	// It is settled while the rest is asked for, which was looked up before.
+	b.submit(held.Op{Kind: held.KindSettle, Session: 1, Numbers: []uint64{7, 8}})
+	b.expect(h1, held.KindSettle, ok)
+	b.event(EventAnswer)
+	b.expect(h1, held.KindAttach, func(op *held.Op) *held.Answer {
+		if op.After != 8 {
+			t.Errorf("it goes on after %d", op.After)
+		}
+		return &held.Answer{Counter: op.Counter, Value: 40, Messages: []held.Message{message(8, 21), message(9, 22)}}
+	})
+	if e := b.event(EventMessage); e.Message.Number != 9 {
+		t.Errorf("%+v", e)
+	}
+	if e := b.event(EventAnswer); e.Ticket != ticket {
+		t.Errorf("%+v", e)
+	}
+	if len(b.l.had) != 1 {
+		t.Errorf("%d deliveries are remembered", len(b.l.had))
+	}
+	b.l.Notice(notice(message(8, 21), message(5, 29)))
+	if e, ok := b.l.PollEvent(); ok {
+		t.Errorf("%+v came late", e)
+	}
+	b.l.Notice(notice(message(6, 30)))
+	b.event(EventMessage)
+}
+
+// An old holder answers a settlement after the new one has looked up what is in flight: the message is not handed on again.
+func TestLateAnswer(t *testing.T) {
+	b := newBench(t, Config{})
+	b.l.Notice(notice(message(7, 20)))
+	b.event(EventMessage)
+	b.submit(held.Op{Kind: held.KindSettle, Session: 1, Numbers: []uint64{7}})
+	settle := b.expect(h1, held.KindSettle, nil)
+	b.l.Holders([]held.Member{h2})
+	b.expect(h2, held.KindBegin, func(op *held.Op) *held.Answer { return &held.Answer{Counter: op.Counter, Next: 1} })
+	attach := b.expect(h2, held.KindAttach, nil)
+	b.l.Answer(h1, ok(&settle).Append(nil))
+	b.event(EventAnswer)
+	b.l.Answer(h2, (&held.Answer{Counter: attach.Counter, Next: 1, Value: 21, Messages: []held.Message{message(7, 20)}}).Append(nil))
+	b.event(EventOpen)
+	if e, ok := b.l.PollEvent(); ok {
+		t.Errorf("%+v", e)
+	}
+	if len(b.l.had) != 0 {
+		t.Errorf("%d deliveries are remembered", len(b.l.had))
 	}
 }

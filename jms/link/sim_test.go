@@ -94,6 +94,9 @@ func (w *world) between(low, high time.Duration) time.Duration {
 	return low + time.Duration(w.rng.Int64N(int64(high-low)+1))
 }
 
+// looks reports whether notices are lost in this run, and clients look for them.
+func (w *world) looks() bool { return w.seed%3 == 0 }
+
 func (w *world) chance(p float64) bool { return !w.healed && w.rng.Float64() < p }
 
 func (w *world) trace(format string, args ...any) {
@@ -171,7 +174,7 @@ func (h *holder) run() {
 			}
 			for _, c := range w.clients {
 				if c.member == n.To && c.alive && c.conn == n.Conn {
-					h.notify(c, n.Append(nil))
+					h.notify(c, n.Append(nil), n.Kind == held.NoticeMessage)
 				}
 			}
 		}
@@ -204,15 +207,26 @@ func (h *holder) compare() {
 	h.w.hashes[h.applied] = sum
 }
 
-// notify sends a notice: in order, and it arrives while both live.
-func (h *holder) notify(c *client, b []byte) {
+// notify sends a notice: in order, and now and then late, with those behind it. In some runs messages are lost.
+func (h *holder) notify(c *client, b []byte, message bool) {
 	w := h.w
-	at := max(w.now.Add(w.between(20*time.Microsecond, 600*time.Microsecond)), h.last[c]+1)
+	if message && w.looks() && w.chance(0.02) {
+		return
+	}
+	delay := w.between(20*time.Microsecond, 600*time.Microsecond)
+	if w.chance(0.02) {
+		delay = w.between(time.Millisecond, 20*time.Millisecond)
+	}
+	at := max(w.now.Add(delay), h.last[c]+1)
 	h.last[c] = at
 	link := c.link
 	w.after(at.Sub(w.now), func() {
 		if c.alive && c.link == link && h.alive {
-			c.link.Notice(b)
+			var n held.Notice
+			if !n.Parse(b) {
+				w.t.Fatal("a notice does not parse")
+			}
+			c.link.Notice(&n)
 			c.turn()
 		}
 	})
@@ -226,6 +240,7 @@ type client struct {
 	link   *Link
 	alive  bool
 	woken  clock.Time
+	looks  map[uint64]bool
 	app    app
 }
 
@@ -246,11 +261,30 @@ func (w *world) newClient(a app) *client {
 
 func (c *client) connect() {
 	c.conn++
+	c.looks = map[uint64]bool{}
 	c.link = New(Config{Conn: c.conn, Name: "c", RetryAfter: 20 * time.Millisecond, Window: 16})
 	c.link.leave = c.w.leave
 	c.link.Holders(c.w.holderIDs())
 	c.app.start(c)
+	c.look(c.link)
 	c.turn()
+}
+
+// look asks for lost notices now and then, in a third of the runs: what it finds hides what else is wrong.
+func (c *client) look(link *Link) {
+	if !c.w.looks() {
+		return
+	}
+	c.w.after(c.w.between(time.Millisecond, 20*time.Millisecond), func() {
+		if !c.alive || c.link != link || c.w.now > clock.Time(2300*time.Millisecond) {
+			return
+		}
+		if ticket, err := link.Look(); err == nil {
+			c.looks[ticket] = true
+		}
+		c.look(link)
+		c.turn()
+	})
 }
 
 func (w *world) holderIDs() (all []held.Member) {
@@ -265,7 +299,11 @@ func (c *client) turn() {
 	w := c.w
 	for c.alive {
 		if e, ok := c.link.PollEvent(); ok {
-			c.app.event(c, e)
+			if e.Kind == EventAnswer && c.looks[e.Ticket] {
+				delete(c.looks, e.Ticket)
+			} else {
+				c.app.event(c, e)
+			}
 			if e.Kind == EventEnded {
 				w.trace("client %d lost connection %d", c.member[15], c.conn)
 				w.after(w.between(0, 5*time.Millisecond), func() {
@@ -312,7 +350,7 @@ func (c *client) send(s Send) {
 			if w.chance(0.005) {
 				w.after(w.between(20*time.Microsecond, 800*time.Microsecond), func() {
 					if c.alive && c.link == link {
-						link.Failed(h.id, s.Request)
+						link.Failed(s)
 						c.turn()
 					}
 				})
@@ -323,7 +361,11 @@ func (c *client) send(s Send) {
 				if w.chance(0.02) {
 					return
 				}
-				w.after(w.between(20*time.Microsecond, 800*time.Microsecond), func() {
+				delay := w.between(20*time.Microsecond, 800*time.Microsecond)
+				if w.chance(0.05) {
+					delay = w.between(time.Millisecond, 10*time.Millisecond)
+				}
+				w.after(delay, func() {
 					if c.alive && c.link == link {
 						link.Answer(h.id, answer)
 						c.turn()
@@ -675,7 +717,7 @@ func (k *taker) event(c *client, e Event) {
 		w.app.received[text] = append(w.app.received[text], reception{queue, m.Count, m.Delivery})
 		k.holding = append(k.holding, m)
 		w.trace("client %d gets %s count %d delivery %d number %d", c.member[15], text, m.Count, m.Delivery, m.Number)
-		k.credit[m.Consumer]--
+		k.credit[m.Consumer] = max(0, k.credit[m.Consumer]-1)
 	case EventNone:
 		k.asking--
 		clear(k.credit) // it asks again
@@ -856,7 +898,7 @@ func TestSimulation(t *testing.T) {
 
 // The simulation finds each rule that is left out.
 func TestPlanted(t *testing.T) {
-	n := uint64(60)
+	n := uint64(200)
 	if testing.Short() {
 		t.Skip("many runs")
 	}

@@ -118,7 +118,10 @@ type channel struct {
 	numbers atomic.Uint64 // of connections at the holders
 	bad     atomic.Uint64 // messages that could not be read
 	started chan struct{} // closed once err and g are there
-	err     error
+	// A connection that begins has the token from before it has its number until the holders have it: to them a lower
+	// number than their last one is of a connection that has ended.
+	beginning chan struct{}
+	err       error
 
 	holding sync.Mutex // held while this process becomes a holder
 	own     atomic.Pointer[holder]
@@ -134,7 +137,7 @@ func (f *ConnectionFactory) acquire(ctx context.Context) (*channel, error) {
 	ch := f.shared
 	first := ch == nil
 	if first {
-		ch = &channel{f: f, started: make(chan struct{}), links: map[uint64]*link{}}
+		ch = &channel{f: f, started: make(chan struct{}), beginning: make(chan struct{}, 1), links: map[uint64]*link{}}
 		f.shared = ch
 	}
 	ch.users++

@@ -3,6 +3,7 @@ package jms
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 )
@@ -42,5 +43,23 @@ func TestHolderFromDisk(t *testing.T) {
 		if err := c.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// Connections of one factory that begin at once, at different holders, all begin.
+func TestConnectTogether(t *testing.T) {
+	t.Parallel()
+	cfg, _ := holders(t, 2)
+	f := factory(t, cfg, WithRole(Client))
+	const n = 40
+	errs := make([]error, n)
+	var all sync.WaitGroup
+	for i := range n {
+		c := connect(t, f, AutoAcknowledge)
+		all.Go(func() { errs[i] = c.ConnectHolders(within(t, patience)) })
+	}
+	all.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Error(err)
 	}
 }

@@ -86,6 +86,31 @@ var (
 // connectHolders begins a connection at the holders.
 func (n *connection) connectHolders(ctx context.Context) (*link, error) {
 	ch := n.ch
+	select {
+	case ch.beginning <- struct{}{}:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %w", ErrNotHeld, ended(ctx, "waiting while another connection looks for a holder"))
+	}
+	l, err := n.beginLink(ctx)
+	<-ch.beginning
+	if err != nil {
+		return nil, err
+	}
+	if n.f.o.requireStore && !l.isStored() {
+		err = fmt.Errorf("%w: the holders have no DataDir, and jms.requireStore asks for one", blaze.ErrUnsupported)
+	} else {
+		err = n.configure(ctx, l)
+	}
+	if err != nil {
+		_ = l.close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// beginLink begins a link, with the next number.
+func (n *connection) beginLink(ctx context.Context) (*link, error) {
+	ch := n.ch
 	l := &link{
 		ch: ch, number: ch.numbers.Add(1), born: time.Now(), opened: make(chan struct{}), fails: n.exception,
 		calls: map[uint64]*call{}, later: map[uint64]*call{}, consumers: map[uint64]*heldSource{},
@@ -93,19 +118,12 @@ func (n *connection) connectHolders(ctx context.Context) (*link, error) {
 	}
 	l.core = core.New(core.Config{Conn: l.number, Name: n.clientName(), Window: maxUnder, RetryAfter: retryAfter, Patience: silences})
 	l.life, l.end = context.WithCancel(context.Background())
-	if err := ch.listen(l); err != nil {
-		return nil, err
-	}
-	if err := l.open(ctx); err != nil {
-		l.over(err)
-		return nil, err
-	}
-	err := n.configure(ctx, l)
-	if err == nil && n.f.o.requireStore && !l.isStored() {
-		err = fmt.Errorf("%w: the holders have no DataDir, and jms.requireStore asks for one", blaze.ErrUnsupported)
+	err := ch.listen(l)
+	if err == nil {
+		err = l.open(ctx)
 	}
 	if err != nil {
-		_ = l.close()
+		l.over(err)
 		return nil, err
 	}
 	return l, nil

@@ -51,7 +51,7 @@ func TestJMSScripts(t *testing.T) {
 			blaze jms browse q --selector 'size > 9.5'` + cut + `; blaze jms take -q q --selector "desk = 'emea'" --count 1` + cut + `; blaze jms take -q q --no-wait` + cut, "b\na\nb\n", 0},
 		// Time to live, and a delay.
 		{`blaze jms put -q q gone --ttl 1ms; blaze jms put -q q stays --ttl 1h; sleep 0.01; blaze jms take -q q --count 1` + cut, "stays\n", 0},
-		{`blaze jms put -q q later --delay 300ms; blaze jms take -q q --no-wait --count 1; echo $?; blaze jms take -q q --count 1` + cut, "5\nlater\n", 0},
+		{`blaze jms put -q q later --delay 4s; blaze jms take -q q --no-wait --count 1; echo $?; blaze jms take -q q --count 1` + cut, "5\nlater\n", 0},
 		{`seq 250 | blaze jms put -q q --non-persistent; blaze jms browse q` + cut + ` | cmp - <(seq 250) && blaze jms browse q --count 7 | wc -l | tr -d ' '; blaze jms take -q q --no-wait` + cut + ` | cmp - <(seq 250) && echo all`, "7\nall\n", 0},
 		// Two share a queue: each message goes to one of them.
 		{`for i in 1 2; do blaze jms take -q shared >$i 2>/dev/null & done; seq 100 | blaze jms put -q shared

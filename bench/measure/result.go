@@ -9,7 +9,7 @@ import (
 // over all receivers unless a line states otherwise; a distribution that the workload does not
 // measure is null.
 type Result struct {
-	Workload  string `json:"workload"`  // latency, throughput, loss, order, group, raw
+	Workload  string `json:"workload"`  // latency, throughput, loss, order, group, cluster, jms, raw
 	URI       string `json:"uri"`       // with the port that was used
 	Transport string `json:"transport"` // the driver and its mode, as the member reports it
 	Protocol  string `json:"protocol"`  // nack, besteffort, fec, hybrid; none for raw
@@ -94,6 +94,7 @@ type Result struct {
 	Order   *OrderResult   `json:"-"` // the whole, where this is part of what the order workload found
 	Group   *GroupResult   `json:"-"` // the same of the group workload
 	Cluster *ClusterResult `json:"-"` // the same of the cluster workload
+	JMS     *JMSResult     `json:"-"` // the same of the jms workload
 	Scale   *ScaleResult   `json:"-"` // the same of blazebench scale
 }
 

@@ -28,6 +28,7 @@ const (
 	Order      Kind = "order"      // members of a ring, each of which sends and receives
 	Cluster    Kind = "cluster"    // members that share maps, locks and a master
 	Group      Kind = "group"      // members of a group, and messages from one to another
+	JMS        Kind = "jms"        // producers and consumers of a queue that is held, or of a topic
 	Raw        Kind = "raw"        // bare sockets: round trip, then datagrams received a second
 )
 
@@ -62,6 +63,7 @@ type Options struct {
 	Ring    RingOptions    // Order
 	Group   GroupOptions   // Group
 	Cluster ClusterOptions // Cluster
+	JMS     JMSOptions     // JMS
 
 	// FEC sets the code of Protocol FEC and Hybrid, as Config.FEC does; any other protocol wants
 	// it zero.
@@ -146,6 +148,9 @@ func (o Options) fill(kind Kind) (Options, error) {
 	if kind == Cluster {
 		o.fillCluster()
 	}
+	if kind == JMS {
+		o.fillJMS()
+	}
 	if o.Goroutines && o.Idle == "" {
 		o.Idle = crowdedIdle
 	}
@@ -188,9 +193,9 @@ func (o *Options) members(kind Kind) int {
 // Check refuses what cannot be run; each error begins with the option, its value and what it may be.
 func (o Options) Check(kind Kind) error {
 	switch kind {
-	case Latency, Throughput, Loss, Order, Group, Cluster, Raw:
+	case Latency, Throughput, Loss, Order, Group, Cluster, JMS, Raw:
 	default:
-		return fmt.Errorf("workload %q: want latency, throughput, loss, order, group, cluster or raw", kind)
+		return fmt.Errorf("workload %q: want latency, throughput, loss, order, group, cluster, jms or raw", kind)
 	}
 	if err := measure.CheckSize(o.Size); err != nil {
 		return err
@@ -213,6 +218,10 @@ func (o Options) Check(kind Kind) error {
 		if err := o.checkCluster(); err != nil {
 			return err
 		}
+	} else if kind == JMS {
+		if err := o.checkJMS(); err != nil {
+			return err
+		}
 	} else if o.Protocol == blaze.Totem {
 		return fmt.Errorf("protocol %q: want nack, besteffort, fec or hybrid; the ring has a command of its own, order", strings.ToLower(o.Protocol.String()))
 	}
@@ -222,7 +231,7 @@ func (o Options) Check(kind Kind) error {
 	if o.Duration < 10*time.Millisecond || o.Duration > MaxDuration {
 		return fmt.Errorf("duration %v: want 10ms to %v", o.Duration, MaxDuration)
 	}
-	if kind != Order && kind != Group && kind != Cluster && (o.Receivers < 1 || o.Receivers > MaxReceivers) {
+	if kind != Order && kind != Group && kind != Cluster && kind != JMS && (o.Receivers < 1 || o.Receivers > MaxReceivers) {
 		return fmt.Errorf("receivers %d: want 1 to %d", o.Receivers, MaxReceivers)
 	}
 	if !(o.Loss >= 0 && o.Loss < 1) {

@@ -28,6 +28,9 @@ func Run(ctx context.Context, kind Kind, opt Options) (*measure.Result, *measure
 	o.Stderr = shared(o.Stderr)
 	// No run takes longer, whatever goes wrong.
 	limit := ringLimit + o.warmUp() + o.Duration + stalled + Settle + 20*time.Second + o.Group.longer()
+	if kind == JMS {
+		limit += time.Minute // for the holders to find each other, and for a fail-over
+	}
 	if kind == Cluster {
 		limit += o.Cluster.longer(o.Duration)
 	}
@@ -69,6 +72,8 @@ func Run(ctx context.Context, kind Kind, opt Options) (*measure.Result, *measure
 		err = r.group(ctx, opt)
 	case Cluster:
 		err = r.clusterRun(ctx)
+	case JMS:
+		err = r.jmsRun(ctx)
 	default:
 		err = r.asSender(func() error { return r.channel(ctx, r.throughput) })
 	}

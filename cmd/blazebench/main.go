@@ -9,6 +9,7 @@
 //	blazebench order           total order: every member of a ring sends, all receive the same
 //	blazebench group           a group: requests, sends, queues, and how soon a failure is reported
 //	blazebench cluster         members that share maps: puts, reads, locks, fail-over, a member that joins
+//	blazebench jms             a queue that is held: producers, consumers, transactions, fail-over; topics
 //	blazebench scale           what a message costs against the number of topics, lanes, senders and the like
 //	blazebench raw             the yardstick: bare sockets, without the library
 //	blazebench compare         sockets and AF_XDP, bare and with the protocol, in turn on one rig (root)
@@ -55,6 +56,13 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		}
 		return exitOK
 	}
+	if len(args) == 1 && args[0] == workload.HolderArg {
+		if err := workload.Hold(stdin, stdout); err != nil {
+			fmt.Fprintf(stderr, "blazebench: a holder: %v\n", err)
+			return exitFailed
+		}
+		return exitOK
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
@@ -87,7 +95,7 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	switch name {
 	case "tour":
 		return tour(ctx, args, out)
-	case "latency", "throughput", "loss", "order", "group", "cluster", "raw":
+	case "latency", "throughput", "loss", "order", "group", "cluster", "jms", "raw":
 		return one(ctx, append([]string{name}, args...), out)
 	case "figures", "check":
 		return takeFigures(ctx, name == "check", args, out)
@@ -103,7 +111,7 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		fmt.Fprint(stdout, overview)
 		return nil
 	}
-	return usagef("unknown command %q: want latency, throughput, loss, order, group, cluster, scale, raw, compare, figures, check, doctor, dump, or none for the tour", name)
+	return usagef("unknown command %q: want latency, throughput, loss, order, group, cluster, jms, scale, raw, compare, figures, check, doctor, dump, or none for the tour", name)
 }
 
 const overview = `blazebench measures reliable multicast between real processes.
@@ -116,6 +124,7 @@ const overview = `blazebench measures reliable multicast between real processes.
   blazebench order           total order: every member of a ring sends, all receive the same
   blazebench group           a group: requests, sends, queues, and how soon a failure is reported
   blazebench cluster         members that share maps: puts, reads, locks, fail-over, a member that joins
+  blazebench jms             a queue that is held: producers, consumers, transactions, fail-over; topics
   blazebench scale           what a message costs against the number of topics, lanes, senders and the like
   blazebench raw             bare sockets, without the library: the yardstick
   blazebench compare         sockets and AF_XDP, bare and with the protocol, in turn on one rig (root)

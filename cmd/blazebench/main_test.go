@@ -15,12 +15,13 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze/bench/measure"
+	"github.com/activeblaze/blaze/bench/workload"
 )
 
 // TestMain makes the test program play blazebench, for its receivers and for the tests that need
 // a process to interrupt.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && os.Args[1] == receiverArg || os.Getenv("BLAZEBENCH_TEST_MAIN") != "" {
+	if len(os.Args) == 2 && (os.Args[1] == receiverArg || os.Args[1] == workload.HolderArg) || os.Getenv("BLAZEBENCH_TEST_MAIN") != "" {
 		main()
 	}
 	os.Exit(m.Run())
@@ -70,7 +71,7 @@ func TestMistakes(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"lateny"}, `unknown command "lateny": want latency, throughput, loss, order, group, cluster, scale, raw, compare, figures, check, doctor, dump, or none for the tour`},
+		{[]string{"lateny"}, `unknown command "lateny": want latency, throughput, loss, order, group, cluster, jms, scale, raw, compare, figures, check, doctor, dump, or none for the tour`},
 		{[]string{"latency", "fast"}, `unexpected argument "fast"`},
 		{[]string{"latency", "--size", "15"}, "--size 15: a message needs 16 bytes or more"},
 		{[]string{"latency", "--size", "0"}, "--size 0: want more than 0"},

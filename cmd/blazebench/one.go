@@ -53,6 +53,9 @@ func newFlags(kind workload.Kind, stderr io.Writer) *flags {
 	case workload.Cluster:
 		f.cluster()
 		return f
+	case workload.JMS:
+		f.jms()
+		return f
 	}
 	f.BoolVar(&o.Offload, "offload", false, "the rig's interfaces keep segmentation offload, as the kernel makes them")
 	if kind == workload.Raw {
@@ -113,7 +116,7 @@ func parseWorkload(args []string, stderr io.Writer) (*flags, error) {
 	// A zero on the command line is no default.
 	f.Visit(func(g *flag.Flag) {
 		switch g.Name {
-		case "size", "duration", "receivers", "members", "writers", "keys", "kills", "senders", "consumers", "count", "k", "m", "interleave":
+		case "size", "duration", "receivers", "members", "holders", "producers", "writers", "keys", "kills", "senders", "consumers", "count", "k", "m", "interleave":
 			if v := g.Value.String(); err == nil && (v == "0" || v == "0s") {
 				err = usagef("--%s 0: want more than 0", g.Name)
 			}
@@ -191,6 +194,8 @@ func one(ctx context.Context, args []string, out *output) error {
 		show, write = out.group, r.Group.WriteJSON
 	case r.Cluster != nil:
 		show, write = out.cluster, r.Cluster.WriteJSON
+	case r.JMS != nil:
+		show, write = out.jms, r.JMS.WriteJSON
 	}
 	if f.json != "-" && f.hist != "-" {
 		show(r)
@@ -217,6 +222,9 @@ func (o *output) verdict(r *measure.Result) error {
 	}
 	if r.Cluster != nil {
 		err, first = clusterMustHold(r.Cluster), ""
+	}
+	if r.JMS != nil {
+		err, first = jmsMustHold(r.JMS), ""
 	}
 	if ring := r.Order; ring != nil {
 		for _, v := range ring.Violations {

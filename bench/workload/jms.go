@@ -140,6 +140,7 @@ type messaging struct {
 	killed              clock.Time    // 0: nobody was
 	longest             time.Duration // of the sends that ended after the kill
 	failed              error
+	over                bool // what comes now is what consumers that close give back: it counts no more
 }
 
 // messageKey is a message as one consumer has it.
@@ -347,6 +348,9 @@ func (w *messaging) arrived(i int, m *jms.Message, now clock.Time) {
 	b, err := m.Bytes()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.over {
+		return
+	}
 	if err != nil || len(b) != w.res.Size {
 		w.res.Corrupt++
 		return
@@ -497,6 +501,7 @@ func (w *messaging) drain(ctx context.Context) {
 func (w *messaging) sum() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.over = true
 	r := w.res
 	r.Seconds = w.r.o.Duration.Seconds()
 	r.Sent, r.Delivered = w.sent.Load(), uint64(len(w.seen))

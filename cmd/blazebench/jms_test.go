@@ -27,7 +27,7 @@ func TestJMSQueue(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	r = inJMS(t, "--holders", "1", "--transacted", "10")
-	if r.Transacted != 10 || r.Commit == nil || r.Commit.P50 <= r.Send.Min || r.Delivered != r.Sent {
+	if r.Transacted != 10 || r.Commit == nil || r.Commit.P50 <= r.Send.Min || r.Delivered != r.Sent || r.Duplicates+r.Redelivered != 0 {
 		t.Errorf("%+v", r)
 	}
 }

@@ -421,7 +421,7 @@ func TestServiceMisbehaves(t *testing.T) {
 	ready(t, all...)
 	mustPropose(t, all[2], "after")
 	for i, s := range counters {
-		eventually(t, "all applied", func() bool { return len(s.has()) == len(counters[0].has()) })
+		eventually(t, "all applied", func() bool { return len(s.has()) >= 4 })
 		if got := s.has(); !slices.Equal(got, []string{"before", "slow", "panic at c", "after"}) {
 			t.Errorf("member %d has applied %q", i, got)
 		}

@@ -15,7 +15,7 @@ func TestErrorsNameOptionValueAndRange(t *testing.T) {
 		change func(*Options)
 		want   string
 	}{
-		{"lateny", func(o *Options) {}, `workload "lateny": want latency, throughput, loss, order, group, cluster or raw`},
+		{"lateny", func(o *Options) {}, `workload "lateny": want latency, throughput, loss, order, group, cluster, jms or raw`},
 		{Latency, func(o *Options) { o.Size = 15 }, "size 15: a message needs 16 bytes or more, for its number and its hash"},
 		{Latency, func(o *Options) { o.Size = 1<<20 + 1 }, "size 1048577: want at most 1048576 bytes"},
 		{Raw, func(o *Options) { o.Size = 1473 }, "size 1473: raw sends one datagram for each, of at most 1472 bytes"},

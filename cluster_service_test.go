@@ -480,7 +480,9 @@ func TestServiceOnDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	lacking := newCluster(t, "a", cfg)
-	if err := lacking.Start(); !errors.Is(err, blaze.ErrConfig) || !strings.Contains(err.Error(), `"counter"`) {
+	var err error
+	inNetwork(t, cfg, func() { err = lacking.Start() })
+	if !errors.Is(err, blaze.ErrConfig) || !strings.Contains(err.Error(), `"counter"`) {
 		t.Errorf("Start without the service: %v", err)
 	}
 }

@@ -95,7 +95,9 @@ func TestAsk(t *testing.T) {
 		t.Errorf("%d others, %d have answered, %d were asked, want 4, 3, 3", others, done, asked.Load())
 	}
 	// One that ends meanwhile is not waited for.
+	ended := make(chan struct{})
 	go func() {
+		defer close(ended)
 		for range 2 { // the first one has given up already
 			c, err := silent.listener.AcceptUnix()
 			if err != nil {
@@ -108,6 +110,7 @@ func TestAsk(t *testing.T) {
 	if others, done := l.Ask(10 * time.Second); others != 4 || done != 4 {
 		t.Errorf("%d others, %d have answered or ended, want 4, 4", others, done)
 	}
+	<-ended
 	if others, done := l.Ask(10 * time.Second); others != 3 || done != 3 || asked.Load() != 9 {
 		t.Errorf("%d others, %d have answered, %d were asked, want 3, 3, 9", others, done, asked.Load())
 	}

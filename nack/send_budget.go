@@ -8,9 +8,9 @@ import (
 
 // What is sent again has a budget: repairShare times the rate of new data, as it was in the last tenths of a second, or
 // in the last second if that is more, and repairBase besides, which mends the tail of an idle stream at once. What
-// receivers soon report of it as arrived is given back, each datagram once. So recovery is as quick as it succeeds, and does not
-// grow when it fails: in any second repairs and parity take at most about twice the data (RM-21). With a fifth of
-// everything lost at each of eight receivers a stream needs one and a half times its data.
+// receivers soon report of it as arrived is given back, each datagram once. So recovery is as quick as it succeeds, and
+// does not grow when it fails: in any second repairs and parity take at most about twice the data (RM-21). With a fifth
+// of everything lost at each of eight receivers a stream needs one and a half times its data.
 //
 // Repair symbols that leave unasked count, and have a bound of their own, parityRoom.
 const (
@@ -53,10 +53,10 @@ func (s *Sender) back(now clock.Time, from, to uint64) {
 	b := &s.repairs.budget
 	for n := max(from, s.first); n < min(to, b.highest); n++ {
 		if t := &s.slots[n&s.mask]; t.repaired != 0 && !t.back {
-			if t.back = true; now.Sub(t.repaired) > repaidAfter {
-				continue
+			t.back = true
+			if now.Sub(t.repaired) <= repaidAfter {
+				b.debt = max(b.debt-float64(t.buf.Len()), 0)
 			}
-			b.debt = max(b.debt-float64(t.buf.Len()), 0)
 		}
 	}
 }

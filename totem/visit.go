@@ -568,11 +568,9 @@ func (t *token) list(dst wire.Numbers) wire.Numbers {
 // pass sends a token of either kind to the successor, and keeps it to be sent again.
 func (p *Protocol) pass(now clock.Time, kind latest, b *buf.Buf, seq, high uint64) {
 	r, k := p.cur, &p.tok
-	full := k.copy
-	if p.state != Recovery || full == nil || k.copyKind != theCommit || kind != theToken {
-		full = nil
-	} else {
-		k.copy = nil
+	var full *buf.Buf
+	if p.state == Recovery && k.copyKind == theCommit && kind == theToken {
+		full, k.copy = k.copy, nil
 	}
 	k.forget()
 	k.full = full

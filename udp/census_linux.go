@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"net/netip"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/activeblaze/blaze/internal/iflock"
@@ -105,28 +105,29 @@ func (c *census) read(f *os.File) ([]byte, error) {
 }
 
 // joined is how many sockets have joined a group on an interface, by list, which is what /proc/net/igmp has (igmp_mc_seq_show
-// in net/ipv4/igmp.c). It is 0 when the group is not in the list. It allocates nothing: an idle member looks for as long as it lives.
+// in net/ipv4/igmp.c). It is 0 when the group is not in the list. It allocates nothing: an idle member looks for as long as
+// it lives.
 func joined(list []byte, index int, group netip.Addr) int {
 	a := group.As4()
-	want := binary.NativeEndian.Uint32(a[:])
+	want := uint64(binary.NativeEndian.Uint32(a[:]))
 	here := false
+	_, list, _ = bytes.Cut(list, []byte("\n")) // "Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter"
 	for len(list) > 0 {
-		line := list
-		if n := bytes.IndexByte(list, '\n'); n >= 0 {
-			line, list = list[:n], list[n+1:]
-		} else {
-			list = nil
-		}
+		var line []byte
+		line, list, _ = bytes.Cut(list, []byte("\n"))
 		first, rest := field(line)
 		switch {
 		case len(first) == 0:
 		case line[0] != '\t': // "2\tv0        :     1      V3"
-			n, ok := number(first, 10)
-			here = ok && n == uint64(index)
+			n, err := strconv.Atoi(string(first))
+			here = err == nil && n == index
 		case here: // "\t\t\t\t4C42FFEF     1 0:00000000\t\t0"
-			users, _ := field(rest)
-			if g, ok := number(first, 16); ok && g == uint64(want) {
-				n, _ := number(users, 10)
+			if g, err := strconv.ParseUint(string(first), 16, 32); err == nil && g == want {
+				users, _ := field(rest)
+				n, err := strconv.ParseUint(string(users), 10, 31)
+				if err != nil {
+					return 0
+				}
 				return int(n)
 			}
 		}
@@ -142,21 +143,4 @@ func field(line []byte) (first, rest []byte) {
 		n = len(line)
 	}
 	return line[:n], line[n:]
-}
-
-// number reads an unsigned number of at most 32 bits.
-func number(digits []byte, base uint64) (n uint64, ok bool) {
-	for _, c := range digits {
-		d := base // no digit
-		switch {
-		case c >= '0' && c <= '9':
-			d = uint64(c - '0')
-		case c >= 'A' && c <= 'F':
-			d = uint64(c-'A') + 10
-		}
-		if n = n*base + d; d >= base || n > math.MaxUint32 {
-			return 0, false
-		}
-	}
-	return n, len(digits) > 0
 }

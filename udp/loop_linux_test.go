@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"log/slog"
-	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -471,7 +470,8 @@ func TestJoined(t *testing.T) {
 		four := a.As4()
 		return strings.ToUpper(strconv.FormatUint(uint64(binary.NativeEndian.Uint32(four[:])), 16))
 	}
-	list := "Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n" +
+	const head = "Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n"
+	list := head +
 		"1\tlo        :     1      V3\n\t\t\t\t010000E0     1 0:00000000\t\t0\n" +
 		"2\tv0        :     2      V3\n\t\t\t\t" + word(group) + "    12 0:00000000\t\t0\n\t\t\t\t010000E0     1 0:00000000\t\t0\n" +
 		"12\tv:1        :     2      V2\n\t\t\t\t" + word(group) + "     3 1:00000012\t\t1\n"
@@ -495,12 +495,19 @@ func TestJoined(t *testing.T) {
 		joined([]byte(list[:n]), 12, group)
 	}
 	for _, digits := range []string{"", "-1", "1:", "/", "G", "4294967296", "99999999999999999999999"} {
-		if n, ok := number([]byte(digits), 10); ok {
-			t.Errorf("%q is %d", digits, n)
+		if n := joined([]byte(head+"1\tlo\n\t\t\t\t"+word(group)+" "+digits+" 0:0\t\t0\n"), 1, group); n != 0 {
+			t.Errorf("%q users are %d", digits, n)
+		}
+		if n := joined([]byte(head+"1\tlo\n\t\t\t\t"+digits+" 5 0:0\t\t0\n"), 1, group); n != 0 {
+			t.Errorf("%d have joined the group %q", n, digits)
+		}
+		if n := joined([]byte(head+digits+"\tlo\n\t\t\t\t"+word(group)+" 5 0:0\t\t0\n"), 1, group); n != 0 {
+			t.Errorf("%d have joined on the interface %q", n, digits)
 		}
 	}
-	if n, ok := number([]byte("FFFFFFFF"), 16); !ok || n != math.MaxUint32 {
-		t.Errorf("FFFFFFFF is %d, %v", n, ok)
+	high := netip.MustParseAddr("239.255.255.255") // a word above the largest signed one
+	if n := joined([]byte(head+"1\tlo\n\t\t\t\t"+word(high)+" 5 0:0\t\t0\n"), 1, high); n != 5 {
+		t.Errorf("%d have joined %v", n, high)
 	}
 }
 

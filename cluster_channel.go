@@ -291,10 +291,11 @@ func (c *ClusterChannel) refused(w task, r *cluster.Call) error {
 	case cluster.CodePanicked:
 		return fmt.Errorf("blaze: %v: its Apply has panicked: the log says where", w)
 	case cluster.CodeUnsupported:
-		if why := c.Status().Why; why == "" && r.Op.Kind == wire.OpService {
-			return fmt.Errorf("%w: %v: it is not in force, since not all members of the cluster have it", ErrUnsupported, w)
+		why := c.Status().Why
+		if why == "" && r.Op.Kind == wire.OpService {
+			why = "it is not in force, since not all members of the cluster have it"
 		}
-		return fmt.Errorf("%w: %v: %s", ErrUnsupported, w, c.Status().Why)
+		return fmt.Errorf("%w: %v: %s", ErrUnsupported, w, why)
 	case cluster.CodeDisk:
 		return fmt.Errorf("blaze: %v: the disk of this member has failed: %s", w, c.Status().DiskError)
 	}

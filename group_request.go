@@ -452,14 +452,9 @@ func (g *GroupChannel) HandleCalls(inbox string, h func(*Call), opts ...Subscrib
 	if err := checkOwnInbox(inbox); err != nil {
 		return nil, err
 	}
-	return g.handleCalls(inbox, h, o.inline)
-}
-
-// handleCalls is HandleCalls without its checks.
-func (g *GroupChannel) handleCalls(inbox string, h func(*Call), runInline bool) (*Subscription, error) {
 	s := &Subscription{c: g.Channel, pattern: inbox, done: make(chan struct{})}
 	lent := new(Call)
-	return g.openInbox(s, runInline, func(m *intake.Message) {
+	return g.openInbox(s, o.inline, func(m *intake.Message) {
 		payload, call, wanted := m.Item()
 		*lent = Call{
 			Payload: payload, Kind: Kind(m.Kind), From: MemberID(m.From), Received: int64(m.Received), Wanted: wanted,

@@ -14,9 +14,6 @@ func init() {
 		HandleInbox: func(g any, inbox string, h any) (any, error) {
 			return g.(*GroupChannel).handleInbox(inbox, h.(func(*Message)))
 		},
-		HandleCalls: func(g any, inbox string, h any, inline bool) (any, error) {
-			return g.(*GroupChannel).handleCalls(inbox, h.(func(*Call)), inline)
-		},
 		Join:  func(g any, group string) error { return g.(*GroupChannel).join(group) },
 		Leave: func(g any, group string) error { return g.(*GroupChannel).leave(group) },
 		Enqueue: func(ctx context.Context, g any, queue string, m any) (func(context.Context) error, error) {

@@ -119,17 +119,26 @@ func (c *Core) snapshot(now clock.Time) {
 		return
 	}
 	cut := c.state.Cut(now)
-	if len(cut.hosted) == 0 {
+	left := 0 // parts that are to be made: those of services that this member has
+	for _, h := range cut.hosted {
+		if !h.written {
+			left++
+		}
+	}
+	if left == 0 {
 		c.offerSnapshot(now, cut)
 		return
 	}
 	// The services' parts are made first, on another goroutine: the store is given what is there.
 	d.writing = true
-	history, left := c.replaced, len(cut.hosted)
+	history := c.replaced
 	for _, h := range cut.hosted {
 		if h.err != nil {
 			c.snapshotFailed(now, cut, h)
 			return
+		}
+		if h.written {
+			continue
 		}
 		c.writeOut(h, func(now clock.Time) {
 			if left--; left > 0 || !d.writing {

@@ -151,6 +151,24 @@ func TestServiceDiskSnapshotFails(t *testing.T) {
 	}
 }
 
+// An observer with a disk that lacks a service goes on making snapshots: what it lacks has no part in them.
+func TestObserverDiskLacking(t *testing.T) {
+	r := servedDisks(t, 1, "one")
+	r.change = func(_ int, c *Config) { c.Observer = true }
+	watcher := r.addDisk(1, 1, nil)
+	r.split([]int{0, 1})
+	r.ready(0, 1)
+	for k := range 3 {
+		base := watcher.disk.durable.base
+		watcher.core.disk.operations = snapshotLogOps
+		r.nodes[0].wait(r.nodes[0].propose("one", fmt.Sprint(k)))
+		r.run(100 * time.Millisecond)
+		if watcher.disk.durable.base <= base || watcher.core.disk.writing {
+			t.Errorf("round %d: the snapshot is at %d, before at %d", k, watcher.disk.durable.base, base)
+		}
+	}
+}
+
 // A directory with the state of a service that the member lacks: it takes no part, and says the name. Tools look at it.
 func TestServiceOfTheDiskLacking(t *testing.T) {
 	for _, snapshot := range []bool{false, true} {

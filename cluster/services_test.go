@@ -514,6 +514,36 @@ func TestServiceNotDeterministic(t *testing.T) {
 	}
 }
 
+// A comparison that has not come to its end, since a ring's end has cut it or a member that is to tell still learns, is over
+// when the next one begins: nobody is judged by it.
+func TestServiceComparisonCut(t *testing.T) {
+	for _, rings := range []bool{false, true} {
+		r := served(t, 3, nil, "one")
+		r.split([]int{0, 1, 2})
+		r.ready(0, 1, 2)
+		r.nodes[0].wait(r.nodes[0].propose("one", "a"))
+		r.run(1500 * time.Millisecond)
+		for _, n := range r.nodes { // two of three have told, and not the same
+			v, s := &n.core.served, n.core.state
+			v.index = s.Index()
+			v.told = []told{{r.nodes[0].id, s.Hash(), s.services.answered()}, {r.nodes[2].id, s.Hash() + 1, s.services.answered()}}
+		}
+		if rings {
+			r.split([]int{0, 1, 2})
+			r.ready(0, 1, 2)
+		}
+		r.nodes[1].wait(r.nodes[1].propose("one", "b"))
+		r.run(1500 * time.Millisecond)
+		r.ready(0, 1, 2)
+		r.alike(0, 1, 2)
+		for i, n := range r.nodes {
+			if k := n.core.Stats().HashMismatches; k != 0 || n.book("one").restores != 0 {
+				t.Errorf("rings %v, member %d: %d mismatches, %d restores", rings, i, k, n.book("one").restores)
+			}
+		}
+	}
+}
+
 // A panic at one member is like another answer, and is looked for at once; one at all members is an answer.
 func TestServicePanics(t *testing.T) {
 	r := served(t, 3, nil, "one")

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -84,11 +83,8 @@ func (c *Core) nextServiceDuty() (at clock.Time, ok bool) {
 			continue
 		}
 		due := clock.Time(0)
-		if wall > h.ticked {
-			due = clock.Time(max(wall-c.cfg.Wall*1000, 0))
-			if wall < math.MinInt64/2 || c.cfg.Wall*1000 > wall {
-				due = 0
-			}
+		if start := c.cfg.Wall * 1000; wall > max(h.ticked, start) {
+			due = clock.Time(wall - start)
 		}
 		if h.ticking {
 			due = max(due, h.retry)
@@ -126,11 +122,7 @@ func (c *Core) compareAnswers(now clock.Time) {
 	if c.phase != Complete || c.joining || c.transitional || len(c.state.services.list) == 0 {
 		return
 	}
-	c.judgeAnswers(now)
-	if c.phase != Complete {
-		return
-	}
-	v := &c.served
+	v := &c.served // what was begun before and cut by a ring's end, or waits for a learner, is over
 	v.index, v.told = c.state.Index(), v.told[:0]
 	if c.state.services.lacking() == nil {
 		c.put(wire.AppendCluster(nil, wire.KindCompared, &wire.ClusterCompared{
@@ -146,10 +138,7 @@ func (c *Core) onCompared(now clock.Time, place int, body []byte) {
 		c.stats.Ignored++
 		return
 	}
-	by := wire.MemberID{}
-	if place >= 0 {
-		by = c.members[place]
-	}
+	by := c.members[place]
 	if c.phase != Complete || c.transitional || m.Epoch != c.last.Epoch || m.Index != v.index || len(m.Answers) != len(c.state.services.list) ||
 		slices.ContainsFunc(v.told, func(t told) bool { return t.by == by }) {
 		return // of a comparison that is over

@@ -374,7 +374,7 @@ func (c *Core) takeService(now clock.Time, a *wire.ClusterChunk) {
 	}
 	h := f.built.services.list[f.place]
 	switch {
-	case a.Service < h.name && a.Service != "":
+	case a.Service < h.name:
 		return // one that this member passes over
 	case !a.End && len(a.Data) == 0 && a.Service == h.name:
 		return // it is being made

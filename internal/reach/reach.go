@@ -15,10 +15,9 @@ type Functions struct {
 	// HasObject reports whether the body of a *blaze.Message is a protobuf message, of whatever type.
 	HasObject func(message any) bool
 
-	// HandleInbox, HandleCalls and Join are those of a *blaze.GroupChannel, for names that begin with "blaze." too.
-	// The types of the handlers and of the results are the methods' own.
+	// HandleInbox, Join and Leave are those of a *blaze.GroupChannel, for names that begin with "blaze." too. The types of
+	// the handler and of the result are the method's own.
 	HandleInbox func(channel any, inbox string, h any) (subscription any, err error)
-	HandleCalls func(channel any, inbox string, h any, inline bool) (subscription any, err error)
 	Join        func(channel any, group string) error
 	Leave       func(channel any, group string) error
 

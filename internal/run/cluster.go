@@ -276,18 +276,8 @@ func (c *Cluster) Slot(ctx context.Context) (*member.ClusterCall, error) {
 // Free gives a slot back.
 func (c *Cluster) Free(s *member.ClusterCall) { c.calls.Free(s) }
 
-// Call carries out a call and waits for its end. Where ended is true the slot is the caller's, with the result; when ctx
-// has ended it may be Cancelled. Else the slot is gone, and begun says whether the call was: then it may have happened.
-// The error is ctx's, ErrClosed or ErrOccupied.
-func (c *Cluster) Call(ctx context.Context, s *member.ClusterCall) (ended, begun bool, err error) {
-	if err := c.Begin(ctx, s); err != nil {
-		return false, false, err
-	}
-	ended, err = c.Finish(ctx, s)
-	return ended, true, err
-}
-
-// Begin begins a call: those that one goroutine begins come to the core in their order. On an error the slot is free.
+// Begin begins a call: those that one goroutine begins come to the core in their order. On an error the slot is free, and
+// the call was not begun. The error is ctx's, ErrClosed or ErrOccupied.
 func (c *Cluster) Begin(ctx context.Context, s *member.ClusterCall) (err error) {
 	r := c.run
 	if r.InHandler() {
@@ -304,7 +294,9 @@ func (c *Cluster) Begin(ctx context.Context, s *member.ClusterCall) (err error) 
 	return nil
 }
 
-// Finish waits for the end of a call that was begun. ended and the error are as in Call.
+// Finish waits for the end of a call that was begun. Where ended is true the slot is the caller's, with the result; when
+// ctx has ended it may be Cancelled. Else the slot is gone, and the call may have happened. The error is ctx's or
+// ErrClosed.
 func (c *Cluster) Finish(ctx context.Context, s *member.ClusterCall) (ended bool, err error) {
 	r := c.run
 	number := s.Number()

@@ -79,7 +79,7 @@ func (b *Browser) next(ctx context.Context, limit uint64) (*Message, error) {
 				if err != nil {
 					continue // it was taken meanwhile
 				}
-				m.body = readData(data).body
+				m.fill(data)
 			}
 			return m, nil
 		}

@@ -117,6 +117,7 @@ func TestHolderOptions(t *testing.T) {
 func TestNoHolder(t *testing.T) {
 	t.Parallel()
 	c := connect(t, factory(t, testConfig(t), WithRole(Client)), AutoAcknowledge)
+	c.OnException(func(err error) { t.Errorf("what the call returns is told too: %v", err) })
 	if err := c.Producer().SendText(within(t, 50*time.Millisecond), queue(t, c, "q"), "x"); !errors.Is(err, ErrNotHeld) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Send: %v", err)
 	}
@@ -363,7 +364,9 @@ func TestBrowser(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := p.SetPriority(9).SendBytes(within(t, patience), q, make([]byte, 200_000)); err != nil {
+	large := NewBytesMessage(make([]byte, 200_000))
+	_ = large.SetProperty("n", -1)
+	if err := p.SetPriority(9).Send(within(t, patience), q, large); err != nil {
 		t.Fatal(err)
 	}
 	if b, err = c.Browser(q); err != nil {
@@ -377,6 +380,9 @@ func TestBrowser(t *testing.T) {
 		if n < 0 {
 			if g, err := m.Bytes(); err != nil || len(g) != 200_000 {
 				t.Errorf("the first one has %d bytes, %v", len(g), err)
+			}
+			if v, _ := m.Property("n"); v != int32(-1) && v != int64(-1) || m.MessageID() != large.MessageID() || m.Priority() != 9 || m.Timestamp().IsZero() {
+				t.Errorf("the first one has lost its header: n = %v, id %q, priority %d", v, m.MessageID(), m.Priority())
 			}
 		} else if s, _ := m.Text(); s != fmt.Sprint(n) || m.Destination() != Destination(q) {
 			t.Fatalf("message %d is %q", n, s)

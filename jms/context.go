@@ -155,8 +155,9 @@ func (c *Context) ClientID() string {
 	return c.conn.clientID
 }
 
-// OnException has h called with what no call can return: LossError, a topic's messages that are gone for good. It is
-// called once at a time for all contexts of the connection. Nil: nobody is told.
+// OnException has h called with what no call can return: LossError, a topic's messages that are gone for good; why the
+// connection is over, where it is not closed; and what a listener's session could not fetch or acknowledge. It is called
+// once at a time for all contexts of the connection. Nil: nobody is told.
 func (c *Context) OnException(h func(error)) {
 	c.conn.mu.Lock()
 	c.conn.onException = h

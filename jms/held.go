@@ -296,6 +296,13 @@ func (s *heldSource) fetch(m *Message) error {
 	if err != nil {
 		return err
 	}
+	m.fill(data)
+	return nil
+}
+
+// fill gives a message that came without its data what it has. The holders' own count, and what they say of a dead letter,
+// stay.
+func (m *Message) fill(data []byte) {
 	read := readData(data)
 	count, more := m.header.Count, m.header.Properties
 	m.header, m.body, m.size = read.header, read.body, 0
@@ -304,7 +311,6 @@ func (s *heldSource) fetch(m *Message) error {
 		m.header.Expiration = 0
 		m.header.Set(p.Name, p.Value)
 	}
-	return nil
 }
 
 // fetch reads the data of a message by pieces.
@@ -427,7 +433,7 @@ func (s *heldSource) has() bool {
 	return len(s.buf) > 0
 }
 
-func (s *heldSource) look() { go func() { _ = s.l.look(s.l.life) }() }
+func (s *heldSource) look() { s.l.lookSoon() }
 
 func (s *heldSource) stop() {
 	s.mu.Lock()

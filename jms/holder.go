@@ -2,7 +2,6 @@ package jms
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -40,9 +39,8 @@ type holder struct {
 
 	mu    sync.Mutex
 	outs  map[held.Member]*outbox
-	gone  []held.Member // to be proposed, if this is the master
 	woken chan struct{}
-	feeds map[string]*blaze.Subscription // the master's, of topics with subscriptions; under feeder's goroutine
+	feeds map[string]*blaze.Subscription // the master's, of topics with subscriptions; under keep's goroutine
 }
 
 // outbox are the notices for one client that have not left.
@@ -52,7 +50,7 @@ type outbox struct {
 }
 
 // maxOutbox is how many notices wait for one client. One that takes none for so long gets what it missed when it asks:
-// link.attach.
+// link.look.
 const maxOutbox = 10_000
 
 // hold makes this process a holder, with a channel of its own. It returns once the queues are there. self is the client
@@ -92,7 +90,7 @@ func hold(ctx context.Context, cfg blaze.Config, self blaze.MemberID, local func
 	}
 	endMember := c.OnMember(func(e blaze.MemberEvent) {
 		if e.Kind == blaze.MemberStopped || e.Kind == blaze.MemberFailed {
-			h.left(held.Member(e.Member.ID))
+			h.look()
 		}
 	})
 	endMaster := c.OnMaster(func(blaze.Member) { h.look() })
@@ -113,14 +111,6 @@ func (h *holder) close() error {
 	err := h.c.Shutdown()
 	h.work.Wait()
 	return err
-}
-
-// left notes that a member is gone: the master says so in the order.
-func (h *holder) left(m held.Member) {
-	h.mu.Lock()
-	h.gone = append(h.gone, m)
-	h.mu.Unlock()
-	h.look()
 }
 
 // look has the keeper look at what there is to do.
@@ -155,28 +145,17 @@ func (h *holder) keep() {
 	}
 }
 
-// endGone ends the connections of clients that no member is any more.
+// endGone ends the connections of clients that are no members any more. One that was excluded and has come back is one:
+// its connections may go on.
 func (h *holder) endGone(ctx context.Context) {
-	h.mu.Lock()
-	gone := h.gone
-	h.gone = nil
-	h.mu.Unlock()
-	clients := h.machine.clients()
-	for _, m := range clients {
+	for _, m := range h.machine.clients() {
 		id := blaze.MemberID(m)
-		_, here := h.c.Member(id)
-		if here && !slices.Contains(gone, m) || id == h.self || id == h.c.ID() {
-			continue
-		}
-		if here { // it was excluded, and has come back: its connections may go on
+		if _, here := h.c.Member(id); here || id == h.self || id == h.c.ID() {
 			continue
 		}
 		op := held.Op{Kind: held.KindGone, To: m}
 		if _, err := h.c.Propose(ctx, holderService, op.Append(nil)); err != nil {
-			h.mu.Lock()
-			h.gone = append(h.gone, m) // the ticker comes back to it
-			h.mu.Unlock()
-			return
+			return // the ticker comes back to it
 		}
 	}
 }
@@ -357,7 +336,8 @@ type queues struct {
 
 	named     bool // m has the channel's id
 	topicList []string
-	stale     bool // topicList is
+	listed    uint64 // held.Machine.Subscribed, of topicList
+	seen      uint64 // the same, when the keeper was last told
 }
 
 // own is the machine. While Start replays what the disk has, the channel has no id yet, and no client either: the machine is
@@ -376,41 +356,31 @@ func (q *queues) own() *held.Machine {
 func (q *queues) Apply(op blaze.Operation) []byte {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if k := kindOf(op.Data); k == held.KindSubscribe || k == held.KindUnsubscribe || k == held.KindCancel || k == held.KindEnd || k == held.KindGone {
-		q.changed()
-	}
+	defer q.changed()
 	return q.own().Apply(op.Data, held.Member(op.By), op.Index)
 }
 
-// kindOf is the kind of an operation in its canonical layout.
-func kindOf(op []byte) held.Kind {
-	if len(op) < 2 || op[0] != 1<<3 {
-		return 0
-	}
-	k, n := binary.Uvarint(op[1:])
-	if n <= 0 || k > 255 {
-		return 0
-	}
-	return held.Kind(k)
-}
-
-// changed notes that subscriptions may have changed.
+// changed has the keeper look where subscriptions have changed. mu is held.
 func (q *queues) changed() {
-	q.stale = true
-	q.h.look()
+	if n := q.m.Subscribed(); n != q.seen {
+		q.seen = n
+		q.h.look()
+	}
 }
 
 func (q *queues) Gone(m blaze.MemberID) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.changed()
 	q.own().Gone(held.Member(m))
+	q.changed()
+	q.h.look()
 }
 
 func (q *queues) Tick(now time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.own().Tick(now)
+	q.changed()
 }
 
 func (q *queues) Next() (time.Time, bool) {
@@ -448,10 +418,10 @@ func (q *queues) Restore(r io.Reader, chain bool) (iter.Seq[[]byte], error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if r == nil {
-		q.m = nil // the channel's id is that of the next start
+		q.m, q.topicList, q.listed, q.seen = nil, nil, 0, 0 // the channel's id is that of the next start
 		return nil, nil
 	}
-	q.changed()
+	defer q.changed()
 	return q.own().Restore(r, chain)
 }
 
@@ -470,8 +440,8 @@ func (q *queues) topics() []string {
 	if q.m == nil {
 		return nil
 	}
-	if q.stale {
-		q.topicList, q.stale = q.m.Topics(), false
+	if n := q.m.Subscribed(); n != q.listed {
+		q.topicList, q.listed = q.m.Topics(), n
 	}
 	return q.topicList
 }

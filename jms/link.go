@@ -42,6 +42,7 @@ type link struct {
 	seeking   bool                     // a holder is looked for, or this process becomes one
 	stored    bool                     // a holder that has answered has a DataDir
 	leaving   bool                     // close has sent the end
+	looking   bool                     // a look of lookSoon is under way
 	failed    time.Time                // when the last failure was taken in
 	failing   time.Time                // since when nothing but failures came; zero: an answer has
 	broken    error                    // it is over: why
@@ -112,7 +113,7 @@ func (n *connection) connectHolders(ctx context.Context) (*link, error) {
 func (n *connection) beginLink(ctx context.Context) (*link, error) {
 	ch := n.ch
 	l := &link{
-		ch: ch, number: ch.numbers.Add(1), born: time.Now(), opened: make(chan struct{}), fails: n.exception,
+		ch: ch, number: ch.numbers.Add(1), born: time.Now(), opened: make(chan struct{}),
 		calls: map[uint64]*call{}, later: map[uint64]*call{}, consumers: map[uint64]*heldSource{},
 		rooms: map[string]chan struct{}{}, tries: map[uint64]*try{},
 	}
@@ -126,6 +127,12 @@ func (n *connection) beginLink(ctx context.Context) (*link, error) {
 		l.over(err)
 		return nil, err
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.broken != nil {
+		return nil, l.broken
+	}
+	l.fails = n.exception // up to here the error is the caller's
 	return l, nil
 }
 
@@ -308,10 +315,11 @@ func (l *link) breakUp(why error) {
 	for _, s := range l.consumers {
 		s.k.waker.wake()
 	}
+	fails := l.fails
 	go func() {
 		l.ch.forget(l)
-		if why != errConnectionOver {
-			l.fails(why)
+		if fails != nil && why != errConnectionOver {
+			fails(why)
 		}
 	}()
 }
@@ -566,6 +574,22 @@ func (l *link) forgetLater(c *call) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.later, c.ticket)
+}
+
+// lookSoon is look, on a goroutine of its own. One is enough for all consumers.
+func (l *link) lookSoon() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.looking {
+		return
+	}
+	l.looking = true
+	go func() {
+		_ = l.look(l.life)
+		l.mu.Lock()
+		l.looking = false
+		l.mu.Unlock()
+	}()
 }
 
 // look has what was given to this connection, and has not arrived, arrive before it returns.

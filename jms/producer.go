@@ -95,7 +95,7 @@ func (p *Producer) SetTimeToLive(d time.Duration) *Producer {
 func (p *Producer) TimeToLive() time.Duration { return p.ttl }
 
 // SetDeliveryDelay sets how long a message stays invisible, to the millisecond, rounded up; at most 100 years, and not
-// beyond the time to live. Held queues and durable subscriptions do it, to about 100 ms; to other destinations Send is
+// beyond the time to live. Held queues do it, to about 100 ms; to other destinations Send is
 // blaze.ErrUnsupported.
 func (p *Producer) SetDeliveryDelay(d time.Duration) *Producer {
 	if p.check("DeliveryDelay", d >= 0 && d <= maxTime, fmt.Errorf("%w: delivery delay %v: must be 0 to 100 years", blaze.ErrArgument, d)) {

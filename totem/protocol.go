@@ -270,10 +270,10 @@ func (p *Protocol) Flush(now clock.Time) {
 	}
 	p.stepped = false
 	alone := p.state == Operational && p.cur.members.n == 1
-	if alone && p.cfg.Visit != nil && !p.closed {
-		p.cfg.Visit(now, now, p.cur.high)
-	}
 	if alone {
+		if p.cfg.Visit != nil && !p.closed {
+			p.cfg.Visit(now, now, p.cur.high)
+		}
 		p.send.bound.lift() // there is no ring that limits
 	}
 	if p.state == Operational && (p.send.backlog() > 0 || p.tok.hurry) {

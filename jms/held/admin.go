@@ -158,7 +158,7 @@ func (s *state) read(c *conn, op *Op) (a Answer) {
 			if k.hi >= high {
 				return false
 			}
-			if uint64(len(a.Messages)) == limit || inline >= MaxAnswer {
+			if uint64(len(a.Messages)) == limit || inline+MaxInline > MaxAnswer {
 				a.More = true
 				return false
 			}
@@ -201,7 +201,7 @@ func (s *state) read(c *conn, op *Op) (a Answer) {
 			}
 			w.Place = m.place()
 			a.Messages = append(a.Messages, w)
-			return uint64(len(a.Messages)) < limit && inline < MaxAnswer
+			return uint64(len(a.Messages)) < limit && inline+MaxInline <= MaxAnswer
 		})
 	case KindList:
 		i, found := slices.BinarySearch(s.names, string(op.Name))

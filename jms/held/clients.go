@@ -18,6 +18,9 @@ func (m *Machine) Clients() []Member {
 	return all
 }
 
+// Subscribed counts the times that subscriptions came or went: while it stays, Topics does.
+func (m *Machine) Subscribed() uint64 { return m.subscribed }
+
 // Topics are the patterns of all subscriptions, each once, in ascending order: the master feeds them with what is
 // published NON_PERSISTENT.
 func (m *Machine) Topics() []string {

@@ -18,6 +18,8 @@ type Machine struct {
 
 	notices []pending // in order of index
 	due     int       // those before it are certain
+
+	subscribed uint64 // how often subscriptions came or went: not part of the state
 }
 
 // pending is a notice that is not certain yet, or not handed out.

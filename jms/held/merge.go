@@ -23,6 +23,7 @@ func (m *Machine) Restore(r io.Reader, chain bool) (again iter.Seq[[]byte], err 
 	old := m.state
 	m.state = s
 	m.notices, m.due = nil, 0
+	m.subscribed++
 	if chain {
 		old.m = &Machine{self: m.self, maxSteps: MaxSteps}
 		again = old.remains()
@@ -221,5 +222,6 @@ func (s *state) mergeSubscription(op *Op, q *queue) Answer {
 		noLocal: op.Flags&FlagNoLocal != 0, durable: true, shared: op.Flags&FlagShared != 0,
 	}
 	s.subs = append(s.subs, q)
+	s.m.subscribed++
 	return Answer{}
 }

@@ -10,7 +10,7 @@ import (
 // Kind is what an operation does.
 type Kind uint8
 
-// The kinds of operations (wire/blaze.proto, JmsOperation). Those from KindBegin to KindFetch belong to a connection.
+// The kinds of operations (wire/blaze.proto, JmsOperation). Those from KindBegin to KindList belong to a connection.
 const (
 	KindBegin       Kind = 1  // a connection begins, or turns to this holder, as its Limit-th; Name is its client id
 	KindEnd         Kind = 2  // it ends: what it took is released, what it staged is dropped

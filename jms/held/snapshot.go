@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Fields of a snapshot (wire/blaze.proto, JmsSnapshot). They come in this order.
+// Fields of a snapshot, which nobody but this file reads. They come in this order.
 const (
 	fieldHead protowire.Number = 1 + iota
 	fieldQueue

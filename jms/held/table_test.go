@@ -372,6 +372,44 @@ func TestPoison(t *testing.T) {
 	r.want(texts(r.must(1, Op{Kind: KindBrowse, Queue: []byte("DLQ.Q")}).Messages), "poison*7")
 }
 
+// Who feeds subscriptions learns that some came or went, by whichever operation, and by a state that was taken over.
+func TestSubscribed(t *testing.T) {
+	r, other := newRig(t), newRig(t)
+	r.begin(1)
+	other.begin(1)
+	other.must(1, Op{Kind: KindSubscribe, Topic: []byte("merged"), Name: []byte("m"), Flags: FlagDurable})
+	at := r.m.Subscribed()
+	changes := func(what string, want bool) {
+		t.Helper()
+		if n := r.m.Subscribed(); (n != at) != want {
+			t.Errorf("%s: from %d to %d", what, at, n)
+		}
+		at = r.m.Subscribed()
+	}
+	r.put(1, "Q", "x")
+	changes("a put", false)
+	r.must(1, Op{Kind: KindSubscribe, Topic: []byte("t"), Name: []byte("s"), Flags: FlagDurable})
+	changes("a subscription", true)
+	r.must(1, Op{Kind: KindSubscribe, Topic: []byte("t"), Name: []byte("s"), Flags: FlagDurable})
+	changes("the same again", false)
+	r.must(1, Op{Kind: KindSubscribe, Topic: []byte("u"), Name: []byte("s"), Flags: FlagDurable})
+	changes("another topic", true)
+	r.must(1, Op{Kind: KindUnsubscribe, Name: []byte("s")})
+	changes("its end", true)
+	for op := range other.m.state.remains() {
+		r.index++
+		r.m.Apply(op, Member{15: 9}, r.index)
+	}
+	changes("one of another set of holders", true)
+	if got := r.m.Topics(); !slices.Equal(got, []string{"merged"}) {
+		t.Errorf("topics %q", got)
+	}
+	if _, err := r.m.Restore(bytes.NewReader(other.snapshot()), false); err != nil {
+		t.Fatal(err)
+	}
+	changes("another state", true)
+}
+
 // Two sets of holders meet: each member of the younger one proposes what it had, and everything is there once, in order.
 func TestMerge(t *testing.T) {
 	a, b := newRig(t), newRig(t)

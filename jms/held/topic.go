@@ -57,6 +57,7 @@ func (s *state) subscribe(c *conn, op *Op) Answer {
 		q = s.newQueue(name)
 		q.sub = &want
 		s.subs = append(s.subs, q)
+	s.m.subscribed++
 	}
 	if op.Consumer == 0 {
 		return Answer{}
@@ -84,6 +85,7 @@ func (s *state) dropQueue(q *queue) {
 	s.names = slices.Delete(s.names, i, i+1)
 	if i := slices.Index(s.subs, q); i >= 0 {
 		s.subs = slices.Delete(s.subs, i, i+1)
+		s.m.subscribed++
 	}
 	for _, no := range q.room {
 		s.notifyRoom(no, q)

@@ -57,7 +57,7 @@ func (s *state) subscribe(c *conn, op *Op) Answer {
 		q = s.newQueue(name)
 		q.sub = &want
 		s.subs = append(s.subs, q)
-	s.m.subscribed++
+		s.m.subscribed++
 	}
 	if op.Consumer == 0 {
 		return Answer{}

@@ -1,6 +1,8 @@
 package blaze_test
 
 import (
+	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -91,3 +93,30 @@ func TestBusyProtocols(t *testing.T) {
 
 // busyFor is how long each half of a round of TestBusyProtocols takes.
 const busyFor = 300 * time.Millisecond
+
+// A program whose members have all processors of the Go scheduler gets its answers as soon as one with processors to
+// spare: the scheduler by itself took one from an engine after 10 ms.
+func TestGoroutinesBesideEngines(t *testing.T) {
+	cfg := testConfig(t)
+	a, b := inCluster(t, "a", cfg), inCluster(t, "b", cfg)
+	ready(t, a, b)
+	median := func(procs int) time.Duration {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
+		took := make([]time.Duration, 100)
+		for i := range took {
+			start := time.Now()
+			mustPut(t, a.Map("m"), fmt.Sprint("key ", i), "new")
+			took[i] = time.Since(start)
+		}
+		slices.Sort(took)
+		return took[len(took)/2]
+	}
+	for range 3 {
+		spare, none := median(8), median(2)
+		t.Logf("a put takes %v, and with a processor for each engine and no more %v", spare, none)
+		if none < 5*spare+time.Millisecond {
+			return
+		}
+	}
+	t.Error("goroutines wait for engines")
+}

@@ -58,7 +58,7 @@ type Engine struct {
 	now       clock.Time // of the turn that runs, or ran last
 	looping   bool       // in Run: turns come one after the other, unless slept
 	slept     bool       // the loop has slept since the last turn
-	scheduled clock.Time // Block: when the runtime last had the choice to run something else here
+	scheduled clock.Time // when the runtime last had the choice to run something else here
 	stats     Stats
 
 	signal   ring.Signal
@@ -331,7 +331,11 @@ func (e *Engine) Run() error {
 		}
 	}
 	e.looping = true
-	defer func() { e.looping = false }()
+	running.Add(1)
+	defer func() {
+		running.Add(-1)
+		e.looping = false
+	}()
 	var w Waiter
 	busy := true // the last turn did work
 	last := Now()
@@ -343,13 +347,38 @@ func (e *Engine) Run() error {
 		last = now
 		if busy = e.Turn(now) > 0; busy {
 			w.Worked()
+			e.give(now, giveBusy)
 			continue
 		}
+		e.give(now, giveIdle)
 		if e.cfg.Idle == Block || e.cfg.Idle == Backoff && w.Wait(now) {
 			e.sleep(now)
 		}
 	}
 	return nil
+}
+
+// running is how many engines of this process run in a loop of their own.
+var running atomic.Int32
+
+// How long an engine may go without give, while it works and without work.
+const (
+	giveBusy = time.Millisecond
+	giveIdle = 100 * time.Microsecond
+)
+
+// give lets other goroutines run, where engines have all processors of the Go scheduler (GOMAXPROCS) and this has not
+// been done for so long. The scheduler takes a processor away only after 10 ms, also from a thread that sleeps in the
+// kernel, and a program that waits for an answer would get that one so late. It costs some 10 µs: the thread's way
+// through the scheduler.
+func (e *Engine) give(now clock.Time, after time.Duration) {
+	if now.Sub(e.scheduled) <= after || e.cfg.Idle == Block {
+		return
+	}
+	e.scheduled = now
+	if int(running.Load()) >= runtime.GOMAXPROCS(0) {
+		runtime.Gosched()
+	}
 }
 
 // sleep blocks in the kernel. A command that comes while it decides is not lost:

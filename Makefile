@@ -28,7 +28,7 @@ RIGGED = /blaze/bench/(raw|rig|rigtest|grouptest)$$
 
 .PHONY: test
 test: ## the tests that a newcomer runs: fast; with root and AF_XDP those of the fast path too
-	$(HEAP) $(GO) test -short -count=1 -timeout 300s $$($(GO) list work | grep -Ev '$(RIGGED)')
+	$(HEAP) $(GO) test -short -count=1 -vet=off -ldflags=-w -timeout 300s $$($(GO) list work | grep -Ev '$(RIGGED)')
 	@scripts/rig-test.sh --check
 
 .PHONY: test-xdp

@@ -9,6 +9,7 @@ import (
 
 	"github.com/activeblaze/blaze"
 	"github.com/activeblaze/blaze/internal/member"
+	"github.com/activeblaze/blaze/internal/pages"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -16,7 +17,7 @@ func heap() int64 {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
+	return int64(m.HeapAlloc) + pages.Mapped()
 }
 
 // MemoryBudget is what a channel really takes: never less than what is allocated at the start,

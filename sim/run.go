@@ -82,10 +82,11 @@ func which(t *testing.T, seeds int) (list []uint64) {
 	if *seedFlag >= 0 {
 		return []uint64{uint64(*seedFlag)}
 	}
-	n := max(seeds/10, 1)
+	n := seeds / 10
 	if testing.Short() {
-		n = max(seeds/100, 2)
+		n = seeds / 100
 	}
+	n = max(n, 1)
 	env := os.Getenv("SIM_SEEDS")
 	text, part := strings.CutPrefix(env, "1/")
 	switch v, err := strconv.Atoi(text); {

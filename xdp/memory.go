@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/internal/pages"
 )
 
 const (
@@ -12,9 +13,6 @@ const (
 
 	// copies is how many buffers are set aside for datagrams that have to be copied to be sent.
 	copies = 256
-
-	// hugePage is what packet memory is rounded up to where the host has such pages to spare.
-	hugePage = 2 << 20
 
 	chunkTable = 32      // bytes that the driver keeps of each buffer, at most
 	ringHeader = 384     // bytes in front of a ring's entries, at most
@@ -79,8 +77,8 @@ func (c *Config) share(queues int) (all, locked int64) {
 	n := int64(c.buffers())
 	locked = n * int64(chunkFor(mtu))
 	mapped := locked
-	if mapped >= hugePage {
-		mapped = roundUp(mapped, hugePage)
+	if mapped >= pages.Huge {
+		mapped = roundUp(mapped, pages.Huge)
 	}
 	const address, descriptor = 8, 16 // bytes of an entry: struct xdp_desc is the second
 	page := int64(os.Getpagesize())

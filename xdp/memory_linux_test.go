@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"github.com/activeblaze/blaze/buf"
+	"github.com/activeblaze/blaze/internal/pages"
 	"golang.org/x/sys/unix"
 )
 
@@ -46,7 +47,7 @@ func TestMemoryIsTrue(t *testing.T) {
 			count, lock = count+len(q.chunks), lock+len(q.memory.mem)
 		}
 		budget, locked := cfg.Memory()
-		if int64(used) > budget || int64(used) < budget-otherState-int64(len(d.queues))*queueState-int64(1+len(d.queues))*hugePage-int64(count*chunkTable) {
+		if int64(used) > budget || int64(used) < budget-otherState-int64(len(d.queues))*queueState-int64(1+len(d.queues))*pages.Huge-int64(count*chunkTable) {
 			t.Errorf("%d bytes are used, Memory says %d", used, budget)
 		}
 		if locked != int64(lock) {

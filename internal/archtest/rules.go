@@ -70,7 +70,7 @@ var Rules = []Rule{
 
 	// Drivers use no protocol, and satisfy the engine's interface without importing it.
 	{Dir: "udp", Uses: join(bottom, "internal/iface", "internal/iflock", "internal/ip4", "internal/oversize", "internal/sleep"), Clock: true},
-	{Dir: "xdp", Uses: join(bottom, "bpf", "internal/iface", "internal/iflock", "internal/ip4", "internal/oversize", "internal/sleep", "internal/plain"), Clock: true},
+	{Dir: "xdp", Uses: join(bottom, "bpf", "internal/iface", "internal/iflock", "internal/ip4", "internal/oversize", "internal/pages", "internal/sleep", "internal/plain"), Clock: true},
 	{Dir: "bpf"},
 
 	// One member put together, of one engine or several. It is given its driver.
@@ -83,7 +83,7 @@ var Rules = []Rule{
 	{Dir: "internal/run", Uses: join(cores, "store", "engine", "internal/intake", "internal/member", "internal/gid")},
 	{Dir: "internal/lossy", Uses: join(bottom, "engine"), Seeded: true},
 	{Dir: "internal/traced", Uses: join(bottom, "engine", "internal/hook")},
-	{Dir: "internal/attach", Uses: join(bottom, "engine", "udp", "xdp", "internal/hook", "internal/lossy", "internal/plain", "internal/traced")},
+	{Dir: "internal/attach", Uses: join(bottom, "engine", "udp", "xdp", "internal/hook", "internal/lossy", "internal/pages", "internal/plain", "internal/traced")},
 	{Dir: "internal/iface", Clock: true},
 	{Dir: "internal/iflock", Clock: true},
 	{Dir: "internal/oversize", Clock: true},

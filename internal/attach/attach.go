@@ -14,6 +14,7 @@ import (
 
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/internal/hook"
+	"github.com/activeblaze/blaze/internal/pages"
 	"github.com/activeblaze/blaze/udp"
 	"github.com/activeblaze/blaze/wire"
 	"github.com/activeblaze/blaze/xdp"
@@ -60,6 +61,7 @@ type Attachment struct {
 	Socket string  // "kernel", "own" or "asavie"
 
 	udp        *udp.Driver // nil unless that is the driver
+	packets    []byte      // its packet memory
 	xdp        *xdp.Driver // nil unless that is the driver
 	subscribed bool        // Config.Subscribed
 	log        *slog.Logger
@@ -137,7 +139,12 @@ func openUDP(cfg *Config, why string) (*Attachment, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Attachment{Name: name, Reason: why, Socket: "kernel", udp: d}, nil
+	size := cfg.Buffers(d.Datagram()) * (d.Datagram() + cfg.Headroom)
+	packets, err := pages.Packets(size)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("cannot map %d MiB of packet memory: %w (a smaller window needs less)", size>>20, err), d.Close())
+	}
+	return &Attachment{Name: name, Reason: why, Socket: "kernel", udp: d, packets: packets}, nil
 }
 
 func openXDP(cfg *Config) (*Attachment, error) {
@@ -169,8 +176,7 @@ func (a *Attachment) newPool(cfg *Config) *buf.Pool {
 	if a.xdp != nil {
 		return a.xdp.Pool()
 	}
-	datagram := a.udp.Datagram()
-	return buf.NewPool(cfg.Buffers(datagram), datagram+cfg.Headroom)
+	return buf.NewPoolOver(a.packets, a.udp.Datagram()+cfg.Headroom, 0, 0, 0)
 }
 
 // Mode is how packets travel: "sockets", or how xdp runs, such as "generic copy".
@@ -221,7 +227,8 @@ func (a *Attachment) Close() error {
 	if free, all := first.Pool.Free(), first.Pool.Count(); free != all && a.xdp == nil {
 		panic(fmt.Sprintf("blaze: %d of %d buffers were not given back", all-free, all))
 	}
-	err := first.Driver.Close()
+	err := errors.Join(first.Driver.Close(), pages.Free(a.packets))
+	a.packets = nil
 	if errors.Is(err, xdp.ErrLeak) {
 		panic(fmt.Sprintf("blaze: %v", err))
 	}

@@ -378,15 +378,16 @@ func (p *Protocol) vouched(now clock.Time, e *entry, age time.Duration) {
 	}
 }
 
-// doubtLeave looks at what comes of a member that has left: if it goes on, the Leave was not its own.
+// doubtLeave looks at what comes of a member that has left: if it goes on, the Leave was not its own. It does not matter
+// from where, nor with which incarnation: what this member held of that one may have been made up as well. A beat that
+// was long on its way, or made up too, costs a notice that nobody answers.
 func (p *Protocol) doubtLeave(now clock.Time, t *tombstone, d *wire.Datagram, r buf.Received) {
-	since := now.Sub(t.at)
-	if r.From != t.endpoint && r.From != t.address && r.From != t.proven || since < p.h()/2 || since > p.t() || d.Incarnation < t.incarnation {
+	if now.Sub(t.at) < p.h()/2 {
 		return
 	}
 	for i := range d.Frames() {
 		if d.Frames()[i].Kind == wire.FrameBeat {
-			t.left = false
+			t.left, t.from = false, r.From
 			p.owe(now, t)
 			return
 		}

@@ -89,6 +89,25 @@ func TestForgedLeave(t *testing.T) {
 	r.want(r.members[2], b.id(), Started) // it was never gone there
 }
 
+// Nor does it where what is held of that member was made up before: where it is, and a higher incarnation. It may beat
+// again as late as it likes.
+func TestForgedLeaveOfAForgedRecord(t *testing.T) {
+	r := newRig(t, 3)
+	a, b := r.members[0], r.members[1]
+	r.forge(a, b.id(), 0, b.at, func(d []byte) []byte {
+		return wire.AppendWord(d, []wire.About{{ID: b.id(), Kind: wire.AboutLeave}})
+	})
+	r.run(2 * time.Millisecond)
+	tomb := a.table.tombs[b.id()]
+	tomb.endpoint, tomb.address, tomb.proven, tomb.incarnation = 99, 99, 0, 1
+	tomb.at = r.now.Add(-time.Minute)
+	r.run(200 * time.Millisecond)
+	r.want(a, b.id(), Started, Stopped, Started)
+	if b.Incarnation() != 2 {
+		t.Errorf("incarnation %d", b.Incarnation())
+	}
+}
+
 // A Leave in the name of another transmitter, and verdicts about a member that is received of, change nothing.
 func TestForgedWords(t *testing.T) {
 	r := newRig(t, 3)

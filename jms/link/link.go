@@ -64,6 +64,7 @@ type Link struct {
 	asking  []asking
 	takes   map[uint64]uint64 // by consumer: the last Take, unless a Stop has followed it
 	early   []uint64          // tickets whose NoticeNone came before the answer
+	ahead   []held.Message    // came while it is asked what is in flight, which lies before them
 
 	events []Event
 	leave  defect // a rule that is left out, in tests
@@ -215,7 +216,7 @@ func (l *Link) unsend() {
 }
 
 func (l *Link) enterBegin() {
-	l.phase = phaseBegin
+	l.phase, l.ahead = phaseBegin, nil // they are in flight
 	if l.leave != leavePeriod || l.period == 0 {
 		l.period++
 	}
@@ -231,6 +232,10 @@ func (l *Link) enterAttach(after held.Message) {
 
 func (l *Link) enterOpen() {
 	l.phase, l.ask = phaseOpen, nil
+	for i := range l.ahead {
+		l.deliver(&l.ahead[i])
+	}
+	l.ahead = nil
 	l.forget()
 	for _, x := range l.asking { // the notice that it is over may be lost
 		r := l.own(held.Op{Kind: held.KindStop, Consumer: x.consumer})
@@ -536,6 +541,9 @@ func (l *Link) Answer(from held.Member, b []byte) {
 		l.events = append(l.events, Event{Kind: EventAnswer, Ticket: r.counter, Answer: a})
 		return
 	}
+	if l.phase != phaseOpen && len(a.Messages) > 0 {
+		return // others may lie before them: it is asked again
+	}
 	for i := range a.Messages {
 		l.deliver(&a.Messages[i])
 	}
@@ -705,6 +713,10 @@ func (l *Link) Notice(n *held.Notice) {
 	}
 	switch n.Kind {
 	case held.NoticeMessage:
+		if l.phase == phaseAttach {
+			l.ahead = append(l.ahead, n.Messages...)
+			return
+		}
 		for i := range n.Messages {
 			l.deliver(&n.Messages[i])
 		}

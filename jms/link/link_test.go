@@ -2,6 +2,7 @@ package link
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -451,5 +452,50 @@ func TestLateAnswer(t *testing.T) {
 	}
 	if len(b.l.had) != 0 {
 		t.Errorf("%d deliveries are remembered", len(b.l.had))
+	}
+}
+
+// delivered are the deliveries that have been handed on since.
+func (b *bench) delivered() (all []uint64) {
+	for {
+		e, ok := b.l.PollEvent()
+		if !ok {
+			return all
+		}
+		if e.Kind == EventMessage {
+			all = append(all, e.Message.Delivery)
+		}
+	}
+}
+
+// What comes while a new holder is asked what is in flight waits for the answer: what is in flight lies before it.
+func TestOrderAfterTurning(t *testing.T) {
+	b := newBench(t, Config{})
+	message := func(delivery uint64) held.Message {
+		return held.Message{Number: delivery, Delivery: delivery, Session: 1, Consumer: 1, Count: 1}
+	}
+	notice := func(delivery uint64) {
+		b.l.Notice(&held.Notice{Conn: 1, Kind: held.NoticeMessage, Consumer: 1, Messages: []held.Message{message(delivery)}})
+	}
+	b.submit(held.Op{Kind: held.KindTake, Consumer: 1, Limit: 64, Flags: held.FlagWait})
+	take := b.expect(h1, held.KindTake, nil)
+	b.l.Holders([]held.Member{h2})
+	b.expect(h2, held.KindBegin, func(op *held.Op) *held.Answer { return &held.Answer{Counter: op.Counter, Next: 2} })
+	attach := b.expect(h2, held.KindAttach, nil)
+	notice(3)
+	b.l.Answer(h1, (&held.Answer{Counter: take.Counter, Messages: []held.Message{message(2)}}).Append(nil))
+	if have := b.delivered(); have != nil {
+		t.Errorf("%v are handed on, and what lies before is not here", have)
+	}
+	b.l.Answer(h2, (&held.Answer{Counter: attach.Counter, Value: 3, Messages: []held.Message{message(1), message(2)}}).Append(nil))
+	notice(4)
+	if have, want := b.delivered(), []uint64{1, 2, 3, 4}; !slices.Equal(have, want) {
+		t.Errorf("%v are handed on, want %v", have, want)
+	}
+	b.expect(h2, held.KindTake, func(op *held.Op) *held.Answer {
+		return &held.Answer{Counter: op.Counter, Messages: []held.Message{message(2)}}
+	})
+	if have := b.delivered(); have != nil {
+		t.Errorf("%v are handed on again", have)
 	}
 }

@@ -480,3 +480,35 @@ func TestRequireStore(t *testing.T) {
 	c := connect(t, factory(t, cfg, WithRole(Holder), RequireStore()), AutoAcknowledge)
 	send(t, c.Producer(), queue(t, c, "q"), "x")
 }
+
+// A listener that drains a queue of a holder elsewhere gets each sender's messages in their order, however many requests
+// for more are under way.
+func TestListenerInOrder(t *testing.T) {
+	t.Parallel()
+	cfg, all := holders(t, 1)
+	q := queue(t, all[0], "drained")
+	const messages = 2000
+	p := all[0].Producer()
+	for i := range messages {
+		if err := p.SendAsync(within(t, patience), q, NewTextMessage(fmt.Sprint(i)), func(*Message, error) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := connect(t, factory(t, cfg, WithRole(Client)), AutoAcknowledge)
+	next, done := 0, make(chan struct{})
+	if err := consume(t, c, q).Listen(func(m *Message) {
+		if s, _ := m.Text(); s != fmt.Sprint(next) && !t.Failed() {
+			t.Errorf("%s comes, want %d", s, next)
+		}
+		if next++; next == messages {
+			close(done)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-done:
+	case <-time.After(patience):
+		t.Error("not all messages came")
+	}
+}

@@ -416,7 +416,8 @@ func (s *state) endConsumer(k *consumer) {
 	}
 }
 
-// take gives a consumer what there is for it, now or, with FlagWait, when it comes.
+// take gives a consumer what there is for it, now or, with FlagWait, when it comes. What a consumer that waits is given
+// comes as notices, all of it: they have an order, and answers of several operations have none.
 func (s *state) take(c *conn, op *Op) Answer {
 	_, k := c.consumer(op.Consumer)
 	switch {
@@ -431,7 +432,13 @@ func (s *state) take(c *conn, op *Op) Answer {
 	s.touch(k)
 	var a Answer
 	inline := 0
-	done := s.walk(k, func(m *message) { a.Messages = append(a.Messages, s.shown(m, k.id, &inline)) })
+	done := s.walk(k, func(m *message) {
+		if k.wait {
+			s.m.notice(c, Notice{Kind: NoticeMessage, Consumer: k.id}, m)
+			return
+		}
+		a.Messages = append(a.Messages, s.shown(m, k.id, &inline))
+	})
 	over := false
 	s.afterWalk(k, done, func() { over = true })
 	if k.credit > 0 && !over {

@@ -255,6 +255,13 @@ func TestPutTakeSettle(t *testing.T) {
 	r.want(r.notices(), "")
 	r.put(1, "Q", "e")
 	r.want(r.notices(), "2.1: e")
+	r.must(2, Op{Kind: KindStop, Consumer: 1})
+	r.put(1, "Q", "f")
+	if a := r.take(2, 1, 2, FlagWait); a.Code != CodeLater || len(a.Messages) != 0 { // answers have no order among each other
+		t.Errorf("who waits gets %+v", a)
+	}
+	r.put(1, "Q", "g")
+	r.want(r.notices(), "2.1: f; 2.1: g")
 	r.must(1, Op{Kind: KindEnd})
 	r.must(2, Op{Kind: KindEnd})
 	if n := len(r.m.state.connByNo); n != 0 || len(r.m.state.consumers) != 0 {

@@ -300,7 +300,13 @@ func (p *pair) step() {
 			k.credit += limit
 			k.wait = wait
 			var names []string
-			d.scan(k, func(m *mMsg) { names = append(names, m.shown()) })
+			d.scan(k, func(m *mMsg) {
+				if wait {
+					d.notice(k, m)
+				} else {
+					names = append(names, m.shown())
+				}
+			})
 			if k.credit > 0 {
 				return CodeLater, names
 			}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/activeblaze/blaze"
 	"github.com/activeblaze/blaze/jms/held"
 )
 
@@ -72,16 +73,73 @@ func (c *Context) QueueStats(ctx context.Context) ([]QueueStats, error) {
 	}
 }
 
+// Holding is a client of the holders that has messages which it has not settled.
+type Holding struct {
+	Client   blaze.MemberID
+	ClientID string    // of its connection; empty: it has none
+	InFlight uint64    // messages
+	Since    time.Time // since then it has settled none, and given none back; by the holders' clock; zero: for less than 100 ms or so
+	Queues   []string  // that it consumes, in order, at most 16; of a subscription the name
+}
+
+// Holding returns the clients that have messages which are not settled, a connection each, in the order in which they
+// connected. One that takes messages and never settles them has a Since that is long ago: they stay with it until its
+// connection ends. The errors are those of ConnectHolders.
+func (c *Context) Holding(ctx context.Context) ([]Holding, error) {
+	if err := c.enter(); err != nil {
+		return nil, err
+	}
+	defer c.guard.leave()
+	c.conn.use()
+	l, err := c.conn.holders(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var all []Holding
+	for op := (&held.Op{Kind: held.KindList, Flags: held.FlagHolding}); ; {
+		a, err := l.read(ctx, op)
+		if err != nil {
+			return nil, err
+		}
+		if a.Code != held.CodeOK {
+			return nil, codeError(a, "the clients that have messages")
+		}
+		for _, h := range a.Holding {
+			x := Holding{Client: h.Member, ClientID: h.Client, InFlight: h.InFlight, Since: timeOf(h.Since)}
+			for _, name := range h.Queues {
+				_, _, name = subscriptionKey(name)
+				x.Queues = append(x.Queues, name)
+			}
+			all = append(all, x)
+		}
+		if !a.More {
+			return all, nil
+		}
+		op.After = a.Next
+	}
+}
+
+// subscriptionKey cuts up what the holders call a subscription: NUL, d or s, the client id, NUL, its name. Of a queue it
+// returns the name as it is.
+func subscriptionKey(key string) (durable bool, client, name string) {
+	switch {
+	case strings.HasPrefix(key, "\x00d"):
+		durable = true
+	case !strings.HasPrefix(key, "\x00s"):
+		return false, "", key
+	}
+	client, name, _ = strings.Cut(key[2:], "\x00")
+	return durable, client, name
+}
+
 func statsOf(w *held.QueueStats) QueueStats {
 	q := QueueStats{
 		Name: w.Name, Topic: w.Topic, Depth: w.Depth, Bytes: w.Bytes, InFlight: w.InFlight, Delayed: w.Delayed, Staged: w.Staged,
 		Consumers: w.Consumers, Waiting: w.Waiting, Oldest: timeOf(w.Oldest), Put: w.Put, Taken: w.Taken, Settled: w.Settled,
 		Redelivered: w.Redelivered, Expired: w.Expired, Dead: w.Dead, Removed: w.Removed,
 	}
-	if w.Topic != "" { // its key: NUL, d or s, the client id, NUL, its name
-		q.Durable = strings.HasPrefix(w.Name, "\x00d")
-		client, name, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(w.Name, "\x00d"), "\x00s"), "\x00")
-		q.ClientID, q.Name = client, name
+	if w.Topic != "" {
+		q.Durable, q.ClientID, q.Name = subscriptionKey(w.Name)
 	}
 	return q
 }

@@ -39,7 +39,21 @@ type heldState struct {
 	InFlight      uint64       `json:"in_flight"`
 	DeadLetters   uint64       `json:"dead_letters"`
 	Bytes         uint64       `json:"bytes"`
+	Holding       []heldBack   `json:"holding"` // clients that have messages in flight and have settled none for a while
 }
+
+// heldBack is a client that keeps messages.
+type heldBack struct {
+	ID       string   `json:"id"`
+	Name     string   `json:"name"` // empty: it is not in the group
+	ClientID string   `json:"client_id"`
+	InFlight uint64   `json:"in_flight"`
+	Since    string   `json:"since"` // its last settlement, or its first message
+	Queues   []string `json:"queues"`
+}
+
+// longHeld is how long a client settles nothing before jms status names it.
+const longHeld = 10 * time.Second
 
 // heldHolder is one holder.
 type heldHolder struct {
@@ -234,7 +248,7 @@ func (a *app) jmsStatus() *cobra.Command {
 		Long: `Prints who holds queues, whether they have disks, and how much they hold. Where
 none has a DataDir, PERSISTENT messages are in memory. With status 3 nobody
 holds queues; with status 5 the holders have no majority: nobody can put or
-take.`,
+take. A client that has messages and has settled none for ten seconds is named.`,
 		Example: "  blaze jms status\n  blaze jms status --json",
 		Args:    needArgs(0, false),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.heldStatus(cmd) },
@@ -273,6 +287,11 @@ func (a *app) heldStatus(cmd *cobra.Command) error {
 			return err
 		}
 		out.count(queues)
+		holding, err := c.Holding(ctx)
+		if err != nil {
+			return err
+		}
+		out.heldBack(g.Members(), holding)
 	}
 	a.printHeldState(desk.at.Name, out)
 	if !s.Primary {
@@ -326,6 +345,22 @@ func (s *heldState) count(queues []jms.QueueStats) {
 	}
 }
 
+// heldBack notes who has settled nothing for long.
+func (s *heldState) heldBack(members []blaze.Member, holding []jms.Holding) {
+	s.Holding = []heldBack{}
+	for i := range holding {
+		h := &holding[i]
+		if h.Since.IsZero() || time.Since(h.Since) < longHeld {
+			continue
+		}
+		b := heldBack{ID: h.Client.String(), ClientID: h.ClientID, InFlight: h.InFlight, Since: stamp(h.Since), Queues: h.Queues}
+		if i := slices.IndexFunc(members, func(m blaze.Member) bool { return m.ID == h.Client }); i >= 0 {
+			b.Name = members[i].Name
+		}
+		s.Holding = append(s.Holding, b)
+	}
+}
+
 // deadLetters is how the names of dead-letter queues begin.
 const deadLetters = "DLQ."
 
@@ -353,6 +388,10 @@ func (a *app) printHeldState(asked string, s *heldState) {
 	if s.Primary {
 		line("holds", "%s, %s, %s, %d in flight, %s, %d bytes", plural(s.Queues, "queue"), plural(s.Subscriptions, "subscription"),
 			plural(int(s.Messages), "message"), s.InFlight, plural(int(s.DeadLetters), "dead letter"), s.Bytes)
+	}
+	for _, h := range s.Holding {
+		line("keeps", "%s has %s of %s and has settled none since %s", cmp.Or(h.Name, h.ID), plural(int(h.InFlight), "message"),
+			strings.Join(h.Queues, ", "), h.Since)
 	}
 	width := a.out.width()
 	rows := [][]string{{"HOLDER", "ID", "STATE", "DISK", "ADDRESS"}}

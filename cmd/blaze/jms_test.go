@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"regexp"
@@ -342,5 +343,29 @@ func TestHeldState(t *testing.T) {
 	}
 	if q := heldQueueOf(&jms.QueueStats{Name: "q", Oldest: time.UnixMilli(1)}); q.Queue != "q" || q.Durable != nil || q.Oldest != "1970-01-01T00:00:00.001000000Z" {
 		t.Errorf("%+v", q)
+	}
+}
+
+// The status names a client that settles nothing, by its name or, where it is not in the group, by its id.
+func TestJMSHolding(t *testing.T) {
+	now := time.Now()
+	var s heldState
+	s.heldBack([]blaze.Member{{ID: blaze.MemberID{1}, Name: "stuck"}}, []jms.Holding{
+		{Client: blaze.MemberID{1}, InFlight: 5, Since: now.Add(-time.Minute), Queues: []string{"orders"}},
+		{Client: blaze.MemberID{2}, ClientID: "desk", InFlight: 1, Since: now.Add(-time.Hour), Queues: []string{"a", "b"}},
+		{Client: blaze.MemberID{1}, InFlight: 7, Since: now, Queues: []string{"busy"}},
+	})
+	if len(s.Holding) != 2 || s.Holding[0].Name != "stuck" || s.Holding[1].Name != "" || s.Holding[1].ID != (blaze.MemberID{2}).String() {
+		t.Errorf("%+v", s.Holding)
+	}
+	var out bytes.Buffer
+	a := &app{out: newOutput(&out, func(err error) { t.Error(err) })}
+	s.Primary, s.Persistent = true, "memory"
+	a.printHeldState("h", &s)
+	a.out.close()
+	for _, want := range []string{"stuck has 5 messages of orders and has settled none since ", " has 1 message of a, b and has settled none since "} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package held
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/activeblaze/blaze/selector"
@@ -204,6 +205,10 @@ func (s *state) read(c *conn, op *Op) (a Answer) {
 			return uint64(len(a.Messages)) < limit && inline+MaxInline <= MaxAnswer
 		})
 	case KindList:
+		if op.Flags&FlagHolding != 0 {
+			s.holding(op.After, &a)
+			break
+		}
 		i, found := slices.BinarySearch(s.names, string(op.Name))
 		if found {
 			i++
@@ -219,8 +224,36 @@ func (s *state) read(c *conn, op *Op) (a Answer) {
 	return a
 }
 
-// maxList is how many queues one answer has.
-const maxList = 100
+// Bounds of an answer to KindList.
+const (
+	maxList    = 100 // queues, or connections
+	maxHolding = 16  // queues of one connection
+)
+
+// holding lists connections with numbers above after that have something in flight.
+func (s *state) holding(after uint64, a *Answer) {
+	var conns []*conn
+	for _, c := range s.connByNo {
+		if c.flight > 0 && uint64(c.no) > after {
+			conns = append(conns, c)
+		}
+	}
+	slices.SortFunc(conns, func(x, y *conn) int { return cmp.Compare(x.no, y.no) })
+	for _, c := range conns {
+		if len(a.Holding) == maxList {
+			a.More = true
+			return
+		}
+		a.Next = uint64(c.no)
+		h := Holding{Member: c.client.member, Client: c.name, InFlight: uint64(c.flight), Since: c.since}
+		for _, k := range c.consumers {
+			if i, found := slices.BinarySearch(h.Queues, k.queue.name); !found && len(h.Queues) < maxHolding {
+				h.Queues = slices.Insert(h.Queues, i, k.queue.name)
+			}
+		}
+		a.Holding = append(a.Holding, h)
+	}
+}
 
 // statsOf is q's counters now.
 func (s *state) statsOf(q *queue) QueueStats {

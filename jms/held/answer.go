@@ -38,6 +38,7 @@ type Answer struct {
 	Detail   string
 	Value    uint64       // how many were purged, moved or retried; of a part: its bytes so far; of an attach or a rollback: the next Delivery
 	Queues   []QueueStats // of KindList
+	Holding  []Holding    // of KindList with FlagHolding
 	More     bool         // of a read, a purge or a rollback: it did not come to the end
 }
 
@@ -54,7 +55,11 @@ func (a *Answer) Append(dst []byte) []byte {
 	for i := range a.Queues {
 		dst = appendNested(dst, 7, a.Queues[i].Append)
 	}
-	return appendBool(dst, 8, a.More)
+	dst = appendBool(dst, 8, a.More)
+	for i := range a.Holding {
+		dst = appendNested(dst, 9, a.Holding[i].Append)
+	}
+	return dst
 }
 
 // Parse reads an answer in any layout. The slices are lent with b.
@@ -95,6 +100,12 @@ func (a *Answer) Parse(b []byte) bool {
 				return false
 			}
 			a.Queues = append(a.Queues, q)
+		case f.Number == 9:
+			var h Holding
+			if !h.Parse(f.Bytes) {
+				return false
+			}
+			a.Holding = append(a.Holding, h)
 		}
 	}
 	return true
@@ -234,6 +245,55 @@ func (q *QueueStats) Parse(b []byte) bool {
 			q.Oldest = int64(f.Bits)
 		default:
 			*numbers[i] = f.Bits
+		}
+	}
+	return true
+}
+
+// Holding is a connection that has messages in flight.
+type Holding struct {
+	Member   Member
+	Client   string   // its client id
+	InFlight uint64   // messages
+	Since    int64    // ms since 1970: it has neither settled nor released one since, or had none before
+	Queues   []string // of its consumers, each once, in order
+}
+
+// Append appends the canonical encoding.
+func (h *Holding) Append(dst []byte) []byte {
+	dst = appendMember(dst, 1, h.Member)
+	dst = appendBytes(dst, 2, []byte(h.Client))
+	dst = appendNumber(dst, 3, h.InFlight)
+	dst = appendNumber(dst, 4, uint64(h.Since))
+	for _, q := range h.Queues {
+		dst = append(pb.AppendLength(dst, 5, len(q)), q...)
+	}
+	return dst
+}
+
+// Parse reads one in any layout.
+func (h *Holding) Parse(b []byte) bool {
+	*h = Holding{}
+	for len(b) > 0 {
+		f, n := pb.Next(b)
+		if n < 0 {
+			return false
+		}
+		b = b[n:]
+		switch {
+		case f.Type == protowire.VarintType && f.Number == 3:
+			h.InFlight = f.Bits
+		case f.Type == protowire.VarintType && f.Number == 4:
+			h.Since = int64(f.Bits)
+		case f.Type != protowire.BytesType:
+		case f.Number == 1:
+			if copy(h.Member[:], f.Bytes) != len(h.Member) || len(f.Bytes) != len(h.Member) {
+				return false
+			}
+		case f.Number == 2:
+			h.Client = string(f.Bytes)
+		case f.Number == 5:
+			h.Queues = append(h.Queues, string(f.Bytes))
 		}
 	}
 	return true

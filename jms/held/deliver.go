@@ -194,6 +194,9 @@ func (s *state) hand(c *consumer, m *message) *message {
 	s.nextDelivery++
 	s.flight.put(t.flightKey(), &t)
 	c.credit--
+	if c.conn.flight == 0 {
+		s.undate(c.conn)
+	}
 	c.conn.flight++
 	q.flight++
 	q.stats.Taken++
@@ -406,10 +409,20 @@ func (s *state) leaveLine(c *consumer) {
 	s.touch(c)
 }
 
+// undate lets the next Tick say since when c has what it has in flight.
+func (s *state) undate(c *conn) {
+	c.since = 0
+	if !c.undated {
+		c.undated = true
+		s.undated = append(s.undated, c)
+	}
+}
+
 // unflight removes a message from what is in flight.
 func (s *state) unflight(c *conn, m *message) *queue {
 	s.flight.remove(m.flightKey())
 	c.flight--
+	s.undate(c)
 	if c.flight == MaxInFlight-1 {
 		for _, k := range c.consumers {
 			s.goOn(k)

@@ -38,7 +38,7 @@ const (
 	KindAttach Kind = 22 // what the connection has in flight, behind the message After of Session
 	KindFetch  Kind = 23 // bytes from After on of the message Numbers[0] of Session; with Queue: of the one at that place
 	KindBrowse Kind = 24 // messages of Queue from the place After on that match Selector
-	KindList   Kind = 25 // counters of queues with names above Name
+	KindList   Kind = 25 // counters of queues with names above Name; FlagHolding: connections behind the After-th that have something in flight
 
 	// Of holders themselves: a client's are refused.
 	KindGone  Kind = 26 // the member To has left the group: its connections end
@@ -57,6 +57,7 @@ const (
 	FlagDurable   = 1 << 4 // Subscribe: it stays when its consumers have gone
 	FlagShared    = 1 << 5 // Subscribe: it may have several consumers
 	FlagHeads     = 1 << 6 // Browse: without the messages' data
+	FlagHolding   = 1 << 7 // List
 )
 
 // Op is one operation. What its kind does not need is zero. Slices and texts of an Op that was parsed are lent with the

@@ -399,7 +399,8 @@ func (c *conn) encode(s *state, dst []byte) []byte {
 	}
 	dst = appendNumber(dst, 10, uint64(c.nextPart))
 	dst = appendBool(dst, 11, c.ended)
-	return appendNumber(dst, 12, c.period)
+	dst = appendNumber(dst, 12, c.period)
+	return appendNumber(dst, 13, uint64(c.since))
 }
 
 func (s *state) decodeConn(b []byte, owner map[uint32]Member) bool {
@@ -467,6 +468,8 @@ func (s *state) decodeConn(b []byte, owner map[uint32]Member) bool {
 			c.ended = f.Bits != 0
 		case 12:
 			c.period = f.Bits
+		case 13:
+			c.since = int64(f.Bits)
 		}
 		return true
 	})
@@ -821,7 +824,9 @@ func (s *state) loadMessage(number protowire.Number, b []byte) bool {
 		if c == nil {
 			return false
 		}
-		c.flight++
+		if c.flight++; c.since == 0 && !c.undated {
+			s.undate(c)
+		}
 		q.flight++
 		s.flight.put(m.flightKey(), m)
 	case fieldDelayed:

@@ -85,6 +85,7 @@ type state struct {
 	feeds   []*feed     // publications that have not reached every subscription, in order
 	sweeps  []*conn     // that have ended, and still have something
 	drops   []*queue    // that have ended, and still have messages
+	undated []*conn     // whose since the next Tick sets; derived
 	room    []roomWait  // for the holder's bounds
 
 	records  tree[[]byte] // queues, connections, consumers and clients, encoded; behind by those that are dirty
@@ -127,6 +128,8 @@ type conn struct {
 	nextPart  uint32
 	partBytes uint64
 	flight    int
+	since     int64 // where something is in flight: the Tick after there was nothing, or one was settled or released; 0: it has not come
+	undated   bool  // it is in state.undated
 	ended     bool
 }
 

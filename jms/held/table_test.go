@@ -231,13 +231,18 @@ func TestTimes(t *testing.T) {
 	at(2_100, true)
 	r.tick(2_100)
 	r.want(texts(r.take(1, 1, 9, 0).Messages), "late")
+	at(2_200, true) // says since when the connection has it
+	r.tick(2_200)
 	at(0, false)
+	if a := r.must(1, Op{Kind: KindList, Flags: FlagHolding}); len(a.Holding) != 1 || a.Holding[0].Since != 2_200 || a.Holding[0].InFlight != 1 {
+		t.Errorf("%+v", a)
+	}
 	// Time does not go back.
 	r.tick(1)
 	r.put(1, "Q", "over", func(m *Message) { m.Expires = 2_000 })
 	r.want(texts(r.take(1, 1, 9, 0).Messages), "")
-	at(2_100, true)
-	r.tick(2_100)
+	at(2_200, true)
+	r.tick(2_200)
 
 	for range 10_000 {
 		r.id++

@@ -8,6 +8,13 @@ const mergedFor = 3_600_000
 
 func (s *state) tick(now int64) {
 	s.now = max(s.now, now)
+	for _, c := range s.undated {
+		if c.undated = false; c.flight > 0 {
+			c.since = s.now
+			s.touch(c)
+		}
+	}
+	s.undated = nil
 	stage := max(1, s.m.maxSteps/4) // so that none starves another
 	s.steps = stage
 	s.mature()
@@ -88,6 +95,9 @@ func (s *state) next() (at int64, ok bool) {
 		return s.now, true
 	}
 	at = 1<<63 - 1
+	if len(s.undated) > 0 {
+		at = s.now + Resolution
+	}
 	if k, _, there := s.delayed.first(key{}); there {
 		at = min(at, roundUp(int64(k.hi)))
 	}

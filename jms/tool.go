@@ -13,10 +13,22 @@ func init() {
 			return f.(*ConnectionFactory).open(ctx, AutoAcknowledge)
 		},
 		Channel: func(c any) any { return c.(*Context).conn.channel() },
+		Holder:  func(c any) ([16]byte, bool) { return c.(*Context).holder() },
 		Sift: func(ctx context.Context, c any, work jmstool.Sift) (jmstool.Sift, error) {
 			return c.(*Context).sift(ctx, work)
 		},
 	}
+}
+
+// holder is the holder that c's connection uses.
+func (c *Context) holder() (id held.Member, ok bool) {
+	l := c.conn.linked()
+	if l == nil {
+		return id, false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.core.Holder()
 }
 
 // siftStep is how many messages one operation purges, moves or retries: it is bounded by steps besides.

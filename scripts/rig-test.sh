@@ -1,8 +1,8 @@
 #!/bin/sh
 # Runs the tests that need root, AF_XDP and networks of their own (bench/rig), and the long forms of those
-# with many processes (bench/grouptest) and of clusters (bench/clustertest). Where something is missing, one line
-# says what was left out, and that is no failure. With --check it only says that; with cluster it runs the
-# tests of clusters alone.
+# with many processes (bench/grouptest), of clusters (bench/clustertest) and of held queues (bench/jmstest). Where
+# something is missing, one line says what was left out, and that is no failure. With --check it only says that; with
+# cluster or jms it runs the tests of clusters or of held queues alone.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -37,12 +37,20 @@ measured() {
 }
 
 clusters() { $GO test -p 1 -count=1 -timeout 15m -v ./bench/clustertest; }
-if [ "${1-}" = cluster ]; then
+queues() { $GO test -p 1 -count=1 -timeout 15m -v ./bench/jmstest; }
+case "${1-}" in
+cluster)
 	clusters
 	exit
-fi
+	;;
+jms)
+	queues
+	exit
+	;;
+esac
 $GO test -p 1 -count=1 -timeout 15m ./bpf ./xdp ./bench/rig ./bench/raw ./cmd/internal/doctor &&
 	$GO test -p 1 -count=1 -timeout 5m -run 'Rig|Tap' ./cmd/blazebench &&
 	measured ./bench/rigtest &&
 	measured ./bench/grouptest &&
-	clusters
+	clusters &&
+	queues

@@ -43,6 +43,9 @@ type Functions struct {
 
 	// Channel is the *blaze.GroupChannel that a *jms.Context uses.
 	Channel func(context any) (channel any)
+
+	// Holder is the member that the connection of a *jms.Context uses as its holder; ok is false where it uses none.
+	Holder func(context any) (id [16]byte, ok bool)
 }
 
 // JMS is what package jms has put here.

@@ -898,7 +898,7 @@ func TestSimulation(t *testing.T) {
 
 // The simulation finds each rule that is left out.
 func TestPlanted(t *testing.T) {
-	n := uint64(200)
+	n := uint64(2000)
 	if testing.Short() {
 		t.Skip("many runs")
 	}

@@ -118,6 +118,7 @@ type channel struct {
 	numbers atomic.Uint64 // of connections at the holders
 	bad     atomic.Uint64 // messages that could not be read
 	started chan struct{} // closed once err and g are there
+	began   time.Time     // when g was
 	// A connection that begins has the token from before it has its number until the holders have it: to them a lower
 	// number than their last one is of a connection that has ended.
 	beginning chan struct{}
@@ -144,6 +145,7 @@ func (f *ConnectionFactory) acquire(ctx context.Context) (*channel, error) {
 	f.mu.Unlock()
 	if first {
 		ch.err = ch.start(ctx)
+		ch.began = time.Now()
 		close(ch.started)
 	}
 	<-ch.started

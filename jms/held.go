@@ -132,10 +132,33 @@ func (c *Context) heldBefore(ctx context.Context) (*link, error) {
 	if l := c.conn.linked(); l != nil {
 		return l, nil
 	}
-	if c.conn.ch.own.Load() == nil && len(c.conn.channel().MembersOf(holderGroup)) == 0 {
-		return nil, nil
+	if there, err := c.holderThere(ctx); err != nil || !there {
+		return nil, err
 	}
 	return c.conn.holders(ctx)
+}
+
+// findBeats is how many heartbeats a member that has just started waits for holders to be found.
+const findBeats = 5
+
+// holderThere reports whether there is a holder. A member that has just started does not know the others yet, and waits.
+func (c *Context) holderThere(ctx context.Context) (bool, error) {
+	ch := c.conn.ch
+	known := ch.began.Add(findBeats * ch.g.Config().HeartbeatInterval)
+	for len(ch.holders()) == 0 {
+		left := time.Until(known)
+		if left <= 0 {
+			return false, nil
+		}
+		select {
+		case <-time.After(min(left, time.Millisecond)):
+		case <-c.closing:
+			return false, errContextClosed
+		case <-ctx.Done():
+			return false, ended(ctx, "looking for holders of subscriptions")
+		}
+	}
+	return true, nil
 }
 
 // stageTopic has the holders keep a message of a transaction for the subscriptions of its topic.

@@ -330,3 +330,20 @@ func TestLossReachesOnException(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A subscription at the holders has what a process publishes that has just started: it waits until it can have found the holders.
+func TestPublishAtOnce(t *testing.T) {
+	t.Parallel()
+	cfg, all := holders(t, 1)
+	news := topicOf(t, all[0], "news")
+	k, err := all[0].SharedConsumer(news, "all")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		text := fmt.Sprint(i)
+		c := connect(t, factory(t, cfg, WithRole(Client)), AutoAcknowledge)
+		send(t, c.Producer(), topicOf(t, c, "news"), text)
+		receiveText(t, k, text)
+	}
+}

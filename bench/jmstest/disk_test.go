@@ -40,10 +40,10 @@ func TestDataDirKilledAtOnce(t *testing.T) {
 		producer.must(command{Do: "produce", Queue: "disk", Count: messages / producers})
 	}
 	for kill := 1; kill <= 3; kill++ {
-		w.until("the next kill", time.Minute, func() bool { return producer.must(command{Do: "progress"}).Sent >= messages*kill/4 })
+		w.until("the next kill", 5*time.Minute, func() bool { return producer.must(command{Do: "progress"}).Sent >= messages*kill/4 })
 		w.killAll()
 	}
-	w.until("the end of the sends", time.Minute, func() bool { return producer.must(command{Do: "progress"}).Over })
+	w.until("the end of the sends", 5*time.Minute, func() bool { return producer.must(command{Do: "progress"}).Over })
 	if a := consumer.must(command{Do: "progress"}); a.Done == 0 {
 		t.Error("nothing was settled")
 	}

@@ -17,7 +17,8 @@ type stateCall struct {
 	call cluster.Call
 	op   check.ClusterOp
 	at   clock.Time
-	lock *stateLock // of Extend and Unlock
+	lock *stateLock                             // of Extend and Unlock
+	then func(code cluster.Code, answer []byte) // told of its end; answer is lent; nil: nobody is
 }
 
 // stateLock is a lock that an application holds.
@@ -107,6 +108,9 @@ func (m *StateMember) done(call *cluster.Call) {
 		return
 	}
 	delete(m.open, call.Number)
+	if a.then != nil {
+		defer a.then(call.Code, call.Answer)
+	}
 	if call.Kind == cluster.CallReady || call.Kind == cluster.CallForce {
 		return
 	}

@@ -33,6 +33,8 @@ type StateCluster struct {
 	WallError time.Duration
 	// Service has all members run a service beside the maps, observers only where LackingObservers is not set.
 	Service, LackingObservers bool
+	// Host, where set, makes the application of each process, with a service of its own.
+	Host func(m *StateMember) stateHost
 	// Odd, where set, has the service of a node answer otherwise than the others': a planted defect.
 	Odd func(node int) bool
 	// Observer, where set, reports which nodes have Config.Observer.

@@ -40,7 +40,9 @@ type StateMember struct {
 	rng     *rand.Rand
 	paused  bool
 	leaving bool
-	service *stateService // nil: it has none
+	service hosted        // nil: it has none
+	host    stateHost     // of service; nil: it is none
+	places  []check.Place // of the service's operations that are not certain yet
 
 	// What the process has published, and what its replica is at.
 	place    check.Place
@@ -141,21 +143,25 @@ func (m *StateMember) start() {
 	datagram := m.Driver.Datagram()
 	const window = 64 << 10
 	m.pool = buf.NewPool(member.ClusterBuffers(datagram)+nack.Buffers(window, datagram, 1, 2)+stateGroupBuffers+2*engine.Batch, datagram+nack.Headroom)
+	grouping := &member.Group{
+		Name: m.name, Started: uint64(cfg.Started) * 1000, HeartbeatInterval: groupInterval, FailureTimeout: groupTimeout,
+		Queue: 64 << 10, Buffers: stateGroupBuffers,
+		Mirror: func(clock.Time, *group.Change) {},
+		Tell: func(_ clock.Time, ch *group.Change) {
+			if ch.ID == m.id && ch.Kind == group.Failed {
+				c.Net.After(between(m.rng, 100*time.Microsecond), func() { m.whenRuns(proc, func() { m.Member.Group().SelfTold(m.local(c.Net.Now())) }) })
+			}
+		},
+		Calls: noCalls{},
+	}
+	if m.host != nil {
+		m.host.grouped(grouping)
+	}
 	m.Member = member.New(member.Config{
 		ID: m.id, Cluster: wire.ClusterHash("sim"), Driver: m.Driver, Pool: m.pool, Table: member.NewTable(),
 		Rand: rand.New(rand.NewPCG(c.Seed, uint64(m.Proc)<<8|2)), Protocol: wire.BestEffort, Lanes: 1, Window: window,
 		MaxMessageSize: 1 << 20, CPU: -1, Eviction: time.Second,
-		Group: &member.Group{
-			Name: m.name, Started: uint64(cfg.Started) * 1000, HeartbeatInterval: groupInterval, FailureTimeout: groupTimeout,
-			Queue: 64 << 10, Buffers: stateGroupBuffers,
-			Mirror: func(clock.Time, *group.Change) {},
-			Tell: func(_ clock.Time, ch *group.Change) {
-				if ch.ID == m.id && ch.Kind == group.Failed {
-					c.Net.After(between(m.rng, 100*time.Microsecond), func() { m.whenRuns(proc, func() { m.Member.Group().SelfTold(m.local(c.Net.Now())) }) })
-				}
-			},
-			Calls: noCalls{},
-		},
+		Group: grouping,
 		ClusterRing: &member.ClusterRing{Profile: c.Profile, Core: &cfg, Events: func(e totem.Event) {
 			if e.Kind == totem.HeldDown && e.Sure {
 				c.held = c.Net.Now()
@@ -164,6 +170,9 @@ func (m *StateMember) start() {
 	})
 	m.Driver.Drive(m)
 	m.begin(&stateCall{call: cluster.Call{Kind: cluster.CallReady}})
+	if m.host != nil {
+		m.host.began()
+	}
 	m.load()
 }
 
@@ -232,6 +241,9 @@ func (m *StateMember) leave() {
 	}
 	m.leaving = true
 	c, proc := m.c, m.Proc
+	if m.host != nil {
+		m.host.leaves()
+	}
 	const linger = time.Second
 	m.stop()
 	m.core().Close(m.local(c.Net.Now()), linger)
@@ -339,7 +351,7 @@ func (m *StateMember) probe(proc check.Proc, p *cluster.Probe) {
 		}
 		if p.Op != nil && p.Op.Kind == wire.OpService && p.Code == cluster.CodeOK && m.service != nil {
 			r.Answer = check.Hash(p.Answer)
-			m.service.places = append(m.service.places, r.Place)
+			m.places = append(m.places, r.Place)
 		}
 		c.counted(r.Place)
 	case cluster.ProbeEstablished:
@@ -364,9 +376,7 @@ func (m *StateMember) probe(proc check.Proc, p *cluster.Probe) {
 		r.Kind = check.ClusterRestored
 		m.reset = true
 		c.Tally.Restored++
-		if m.service != nil {
-			m.service.places = nil
-		}
+		m.places = nil
 	case cluster.ProbeOpen:
 		c.Tally.Open++
 		return

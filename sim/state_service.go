@@ -10,6 +10,7 @@ import (
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/cluster"
 	"github.com/activeblaze/blaze/internal/check"
+	"github.com/activeblaze/blaze/internal/member"
 	"github.com/activeblaze/blaze/wire"
 )
 
@@ -21,8 +22,20 @@ type stateService struct {
 	proc  check.Proc
 	lines []byte // the state, with what follows: all operations
 	stateLedger
+}
 
-	places []check.Place // of operations that are not certain yet
+// hosted is a state machine that a member runs beside the maps.
+type hosted interface {
+	cluster.Machine
+	state() []byte // all that it holds; equal for equal states
+}
+
+// stateHost is the application of a process that hosts a state machine of its own: the queues, see HeldCluster.
+type stateHost interface {
+	hosted
+	grouped(g *member.Group) // has the last word on what the process is in its group
+	began()                  // the process runs
+	leaves()                 // it ends in order
 }
 
 // stateLedger is what a stateService holds besides its lines.
@@ -36,8 +49,8 @@ const serviceName = "ledger"
 
 // serve gives a process the service, if it has one.
 func (m *StateMember) serve(cfg *cluster.Config) {
-	m.service = nil
-	if !m.c.Service {
+	m.service, m.host, m.places = nil, nil, nil
+	if !m.c.Service && m.c.Host == nil {
 		return
 	}
 	proc := m.Proc
@@ -54,8 +67,14 @@ func (m *StateMember) serve(cfg *cluster.Config) {
 	if cfg.Observer && m.c.LackingObservers {
 		return
 	}
-	m.service = &stateService{m: m, proc: proc}
-	cfg.Services = []cluster.Service{{Name: serviceName, Machine: m.service}}
+	name := serviceName
+	if m.c.Host != nil {
+		m.host = m.c.Host(m)
+		m.service, name = m.host, heldService
+	} else {
+		m.service = &stateService{m: m, proc: proc}
+	}
+	cfg.Services = []cluster.Service{{Name: name, Machine: m.service}}
 }
 
 // propose makes an operation of the service.
@@ -126,12 +145,20 @@ func (s *stateService) Tick(now int64) bool {
 
 func (s *stateService) Next() (at int64, ok bool) { return s.Wake, s.Wake != 0 }
 
-func (s *stateService) Certain(index uint64) {
+func (s *stateService) Certain(index uint64) { s.m.certainTo(index) }
+
+// certainTo notes what may be told to others.
+func (m *StateMember) certainTo(index uint64) {
 	n := 0
-	for ; n < len(s.places) && s.places[n].Index <= index; n++ {
-		s.m.c.certain[s.places[n]] = true
+	for ; n < len(m.places) && m.places[n].Index <= index; n++ {
+		m.c.certain[m.places[n]] = true
 	}
-	s.places = s.places[n:]
+	m.places = m.places[n:]
+}
+
+func (s *stateService) state() []byte {
+	b, _ := binary.Append(nil, binary.LittleEndian, &s.stateLedger)
+	return append(b, s.lines...)
 }
 
 type stateSnapshot struct {
@@ -160,7 +187,7 @@ func (s *stateService) Restore(r io.Reader, chain bool, over func() bool) error 
 	if chain {
 		s.m.c.Tally.OtherChains++
 	}
-	s.stateLedger, s.lines, s.places = stateLedger{}, nil, nil
+	s.stateLedger, s.lines, s.m.places = stateLedger{}, nil, nil
 	if r == nil {
 		return nil
 	}
@@ -178,9 +205,7 @@ func (s *stateService) Restore(r io.Reader, chain bool, over func() bool) error 
 func (m *StateMember) digest(s *cluster.State) uint64 {
 	d := s.Digest()
 	if v := m.service; v != nil {
-		b := binary.LittleEndian.AppendUint64(nil, d)
-		b, _ = binary.Append(b, binary.LittleEndian, &v.stateLedger)
-		d = check.Hash(append(b, v.lines...))
+		d = check.Hash(append(binary.LittleEndian.AppendUint64(nil, d), v.state()...))
 	}
 	return d
 }

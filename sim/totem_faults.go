@@ -106,9 +106,9 @@ type ringInjector struct {
 func injectRing(c ringed, i injecting, f Faults, rare RingFaults, tally *FaultTally) *ringInjector {
 	in := &ringInjector{injecting: i, c: c, rare: rare, tally: tally, deaf: make([]int, c.nodes()), narrow: make([]int, c.nodes())}
 	in.every(f.Partition, in.partition)
-	in.every(f.Pause, in.pause)
-	in.every(f.Crash, in.crash)
-	in.every(f.Stall, in.leave)
+	in.every(f.Pause, func(lasts time.Duration) { in.pause(in.victim(), lasts) })
+	in.every(f.Crash, func(lasts time.Duration) { in.crash(in.victim(), lasts) })
+	in.every(f.Stall, func(lasts time.Duration) { in.leave(in.victim(), lasts) })
 	in.every(f.BySize, func(lasts time.Duration) {
 		made := narrowShape(in.net, in.rng, c.nodes())
 		tally.BySize++
@@ -185,14 +185,13 @@ func (in *ringInjector) shatter() {
 	const forever = time.Hour
 	in.partition(forever)
 	in.c.For(between(in.rng, 400*time.Millisecond))
-	in.pause(forever)
+	in.pause(in.victim(), forever)
 	in.c.For(between(in.rng, 100*time.Millisecond))
-	in.crash(forever)
+	in.crash(in.victim(), forever)
 	in.c.For(between(in.rng, 100*time.Millisecond))
 }
 
-func (in *ringInjector) pause(lasts time.Duration) {
-	node := in.victim()
+func (in *ringInjector) pause(node int, lasts time.Duration) {
 	if s := in.c.standing(node); s.fair && !s.paused {
 		in.tally.Pauses++
 		in.c.Pause(node)
@@ -204,8 +203,7 @@ func (in *ringInjector) pause(lasts time.Duration) {
 	}
 }
 
-func (in *ringInjector) crash(lasts time.Duration) {
-	node := in.victim()
+func (in *ringInjector) crash(node int, lasts time.Duration) {
 	if in.c.standing(node).fair {
 		in.tally.Crashes++
 		in.c.Crash(node)
@@ -213,8 +211,7 @@ func (in *ringInjector) crash(lasts time.Duration) {
 	}
 }
 
-func (in *ringInjector) leave(lasts time.Duration) {
-	node := in.victim()
+func (in *ringInjector) leave(node int, lasts time.Duration) {
 	if s := in.c.standing(node); s.alive && !s.paused && !s.leaving {
 		in.tally.Leaves++
 		in.c.Leave(node)

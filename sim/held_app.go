@@ -177,12 +177,13 @@ func (p *heldProducer) event(e *link.Event) {
 // heldHas is a message that a taker has received, and not acknowledged.
 type heldHas struct {
 	check.HeldDelivery
-	number uint64
-	queue  string
+	number  uint64
+	session uint32
+	queue   string
 }
 
 // heldTaker takes messages that come when they come, keeps them for a while, and acknowledges some; now and then it gives
-// some back. tx: it does so in transactions, which put into three other queues.
+// some back. tx: it does so in transactions, which put into three other queues. The last of its queues is another session's.
 type heldTaker struct {
 	heldProgram
 	queues   []string
@@ -191,6 +192,7 @@ type heldTaker struct {
 	settling map[uint64][]heldHas // by ticket
 	commits  map[uint64]int       // batches, by ticket
 	credit   map[uint64]int       // messages that a consumer may still be given
+	doomed   uint64               // a commit that names what it does not have, and has no answer; 0: none
 	takes    map[uint64]uint64    // consumers, by the ticket of a Take that does not wait
 }
 
@@ -214,6 +216,9 @@ func (k *heldTaker) crashed() {
 			delete(k.commits, ticket)
 		}
 	}
+	if batch, ok := k.commits[k.doomed]; ok {
+		k.add(check.HeldRecord{Kind: check.HeldRolledBack, Batch: batch})
+	}
 	k.has, k.settling = nil, nil
 }
 
@@ -236,17 +241,25 @@ func (k *heldTaker) leaveOpen(ticket uint64) {
 func (k *heldTaker) begin(x *heldClient) {
 	k.x = x
 	k.conns++
-	k.has, k.settling, k.commits, k.credit, k.takes = nil, map[uint64][]heldHas{}, map[uint64]int{}, map[uint64]int{}, map[uint64]uint64{}
+	k.has, k.settling, k.commits, k.credit, k.doomed, k.takes = nil, map[uint64][]heldHas{}, map[uint64]int{}, map[uint64]int{}, 0, map[uint64]uint64{}
 	for i, q := range k.queues {
-		x.submit(&held.Op{Kind: held.KindConsume, Consumer: uint64(i + 1), Queue: []byte(q), Session: 1})
+		x.submit(&held.Op{Kind: held.KindConsume, Consumer: uint64(i + 1), Queue: []byte(q), Session: k.session(i)})
 	}
 	k.every(2*time.Millisecond, k.step)
+}
+
+// session is that of a consumer.
+func (k *heldTaker) session(i int) uint32 {
+	if i == len(k.queues)-1 && i > 1 {
+		return 2
+	}
+	return 1
 }
 
 // step is what the program does next.
 func (k *heldTaker) step() bool {
 	x, rng := k.x, k.x.rng
-	if x.link.UnderWay() > 40 {
+	if x.link.UnderWay() > 40 || k.doomed != 0 {
 		return true
 	}
 	for i := range k.queues {
@@ -264,20 +277,27 @@ func (k *heldTaker) step() bool {
 	if len(k.has) == 0 {
 		return true
 	}
-	n := 1 + rng.IntN(min(len(k.has), 16))
-	some := slices.Clone(k.has[:n])
-	k.has = k.has[n:]
+	session := k.has[0].session
+	var some, others []heldHas
+	for most := 1 + rng.IntN(16); len(k.has) > 0; k.has = k.has[1:] {
+		if k.has[0].session == session && len(some) < most {
+			some = append(some, k.has[0])
+		} else {
+			others = append(others, k.has[0])
+		}
+	}
+	k.has = others
 	draw := rng.IntN(10)
 	if k.h.quiet {
 		draw = 9
 	}
 	switch {
 	case draw == 0:
-		x.submit(&held.Op{Kind: held.KindRelease, Session: 1, Numbers: numbersOf(some)})
-	case draw < 8 && k.tx:
+		x.submit(&held.Op{Kind: held.KindRelease, Session: session, Numbers: numbersOf(some)})
+	case draw < 8 && k.tx && session == 1:
 		k.transact(some)
 	default:
-		k.acknowledge(held.Op{Kind: held.KindSettle, Session: 1, Numbers: numbersOf(some)}, some)
+		k.acknowledge(held.Op{Kind: held.KindSettle, Session: session, Numbers: numbersOf(some)}, some)
 	}
 	return true
 }
@@ -314,17 +334,16 @@ func (k *heldTaker) transact(some []heldHas) {
 		b.Puts = append(b.Puts, n)
 		x.submit(&op)
 	}
-	if x.rng.IntN(5) == 0 {
-		q.Batches[batch] = b
-		k.add(check.HeldRecord{Kind: check.HeldRolledBack, Batch: batch})
-		k.h.Counts.RolledBack++
-		for i := range k.queues { // what is given to them before the rollback would count as what they wait for
-			x.submit(&held.Op{Kind: held.KindStop, Consumer: uint64(i + 1)})
+	q.Batches[batch] = b
+	switch x.rng.IntN(12) {
+	case 0, 1:
+		k.rollback(batch)
+		return
+	case 2: // it names what nobody has: nothing of it may happen
+		op := held.Op{Kind: held.KindCommit, Session: 1, Numbers: append(numbersOf(rest), 1<<62)}
+		if ticket, ok := x.submit(&op); ok {
+			k.doomed, k.commits[ticket] = ticket, batch
 		}
-		clear(k.credit)
-		clear(k.takes)
-		k.has = nil
-		x.submit(&held.Op{Kind: held.KindRollback, Session: 1})
 		return
 	}
 	two := map[string]bool{}
@@ -335,8 +354,27 @@ func (k *heldTaker) transact(some []heldHas) {
 	if len(two) > 1 {
 		k.h.Counts.OfTwo++
 	}
-	q.Batches[batch] = b
+	q.Batches[batch].Acks = b.Acks
 	k.commits[k.acknowledge(held.Op{Kind: held.KindCommit, Session: 1, Numbers: numbersOf(rest)}, some)] = batch
+}
+
+// rollback rolls a batch back.
+func (k *heldTaker) rollback(batch int) {
+	k.add(check.HeldRecord{Kind: check.HeldRolledBack, Batch: batch})
+	k.h.Counts.RolledBack++
+	for i := range k.queues { // what is given to them before the rollback would count as what they wait for
+		if k.session(i) == 1 {
+			k.x.submit(&held.Op{Kind: held.KindStop, Consumer: uint64(i + 1)})
+			k.credit[uint64(i+1)] = 0
+		}
+	}
+	for ticket, id := range k.takes {
+		if k.session(int(id)-1) == 1 {
+			delete(k.takes, ticket)
+		}
+	}
+	k.has = slices.DeleteFunc(k.has, func(one heldHas) bool { return one.session == 1 })
+	k.x.submit(&held.Op{Kind: held.KindRollback, Session: 1})
 }
 
 func (k *heldTaker) event(e *link.Event) {
@@ -345,7 +383,7 @@ func (k *heldTaker) event(e *link.Event) {
 		m := &e.Message
 		k.credit[m.Consumer] = max(0, k.credit[m.Consumer]-1)
 		if n := k.received(m, -1); n >= 0 {
-			k.has = append(k.has, heldHas{check.HeldDelivery{Message: n, Delivery: m.Delivery}, m.Number, k.h.Queues.Messages[n].Queue})
+			k.has = append(k.has, heldHas{check.HeldDelivery{Message: n, Delivery: m.Delivery}, m.Number, m.Session, k.h.Queues.Messages[n].Queue})
 		}
 	case link.EventNone:
 		k.taken(e.Ticket)
@@ -366,7 +404,18 @@ func (k *heldTaker) answered(e *link.Event) {
 	batch, commit := k.commits[e.Ticket]
 	some, settles := k.settling[e.Ticket]
 	ok := e.Err == nil && e.Answer.Code == held.CodeOK
+	doomed := k.doomed == e.Ticket
+	if doomed {
+		k.doomed = 0
+	}
 	switch {
+	case doomed && e.Err == nil && e.Answer.Code == held.CodeNotHeld:
+		k.h.Counts.Doomed++
+		k.rollback(batch)
+	case doomed && ok:
+		k.h.Queues.Found("HQ-4", "node %d: a commit that names what its session does not have is not refused", k.x.Node)
+	case doomed && e.Err != nil:
+		k.add(check.HeldRecord{Kind: check.HeldRolledBack, Batch: batch}) // it could not but fail
 	case ok:
 		for _, one := range some {
 			k.h.Counts.Settled++
@@ -506,7 +555,7 @@ func (r *heldReader) event(e *link.Event) {
 	case link.EventMessage:
 		r.got++
 		if n := r.received(&e.Message, r.session); n >= 0 {
-			r.has = append(r.has, heldHas{check.HeldDelivery{Message: n, Delivery: e.Message.Delivery}, e.Message.Number, ""})
+			r.has = append(r.has, heldHas{check.HeldDelivery{Message: n, Delivery: e.Message.Delivery}, e.Message.Number, 1, ""})
 		}
 	case link.EventNone:
 		if r.kind == held.KindTake && e.Ticket == r.ticket {

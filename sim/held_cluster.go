@@ -32,6 +32,10 @@ type HeldCluster struct {
 
 	// Early has holders answer before an operation has been decided: a defect.
 	Early bool
+	// Skips has the machine of this node pass over one operation in a hundred that settles: a defect; negative: none.
+	Skips int
+	// InParts has holders take a commit for one without its last message, which comes on its own: a defect.
+	InParts bool
 	// ByMap has a holder's machine answer in the order of a Go map, at this node: a defect; negative: none.
 	ByMap int
 
@@ -55,7 +59,7 @@ const holders = 3
 
 // NewHeldCluster makes a cluster for one seed. t is given the violations; it may be nil.
 func NewHeldCluster(t testing.TB, seed uint64) *HeldCluster {
-	h := &HeldCluster{StateCluster: NewStateCluster(t, seed), Queues: check.NewHeldLog(), ByMap: -1,
+	h := &HeldCluster{StateCluster: NewStateCluster(t, seed), Queues: check.NewHeldLog(), ByMap: -1, Skips: -1,
 		founded: map[wire.Chain]bool{}, states: map[check.Place]uint64{}}
 	h.Host = func(m *StateMember) stateHost { return newHeldHolder(h, m) }
 	h.Probed = h.probed
@@ -75,8 +79,8 @@ func (h *HeldCluster) Start(f Faults) {
 		h.client(newHeldProducer(h, i))
 	}
 	h.client(newHeldTaker(h, heldQueues[:], false))
-	h.client(newHeldTaker(h, heldQueues[:2], true))
-	h.client(newHeldTaker(h, heldQueues[1:], true))
+	h.client(newHeldTaker(h, heldQueues[:], true))
+	h.client(newHeldTaker(h, []string{"C", "A", "B"}, true))
 	h.client(newHeldReader(h))
 	h.faults = injectRing(h, injectingInto(h.Net, h.Seed, f.Lasting, 200*time.Millisecond, &h.healed), f, h.Rare, &h.StateCluster.Tally.FaultTally)
 	in := h.faults

@@ -4,10 +4,8 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"os"
 	"reflect"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 	"unsafe"
@@ -38,60 +36,86 @@ func leaveOut(core any, defect int) {
 	reflect.NewAt(f.Type(), unsafe.Pointer(f.UnsafeAddr())).Elem().SetUint(uint64(defect))
 }
 
-// heldDefects are planted between the parts, or in them, one at a time.
-func heldDefects(t *testing.T) (list []heldDefect) {
-	for number, name := range defectNames(t, "../jms/held/defect.go") {
-		list = append(list, heldDefect{"held " + name, func(h *HeldCluster) { h.Machine = func(m *held.Machine) { leaveOut(m, number) } }})
+// A rule that a part leaves out is found, within a few seeds. Of held and link the simulations of those packages find the
+// rest: what is about groups, times, bounds and subscriptions, which nobody uses here, and about requests that holders leave
+// without an answer, or answers that come after their request was given up, neither of which groups do.
+func TestHeldPlanted(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many runs")
 	}
-	for number, name := range defectNames(t, "../jms/link/defect.go") {
-		list = append(list, heldDefect{"link " + name, func(h *HeldCluster) { h.Link = func(l *link.Link) { leaveOut(l, number) } }})
-	}
-	list = slices.DeleteFunc(list, func(d heldDefect) bool { return strings.HasSuffix(d.name, " none") || strings.HasSuffix(d.name, " defects") })
-	return append(list,
-		heldDefect{"a holder answers a put before it has been decided", func(h *HeldCluster) { h.Early = true }},
-		heldDefect{"a machine answers by map order", func(h *HeldCluster) { h.ByMap = 1 }},
-	)
-}
-
-type heldDefect struct {
-	name  string
-	plant func(h *HeldCluster)
-}
-
-func TestExplore(t *testing.T) {
-	if os.Getenv("EXPLORE") == "" {
-		t.Skip()
-	}
-	for _, d := range heldDefects(t) {
+	inHeld, inLink := defectNames(t, "../jms/held/defect.go"), defectNames(t, "../jms/link/defect.go")
+	for _, d := range []struct {
+		name, catcher string
+		plant         func(h *HeldCluster)
+	}{
+		{"leaveOnce", "HQ-2", nil},
+		{"leaveCount", "HQ-2", nil},
+		{"leaveLower", "HQ-8", nil},
+		{"leaveHidden", "HQ-5", nil},
+		{"leaveAtomic", "HQ-4", nil},
+		{"leaveGone", "HQ-1", nil},
+		{"leaveSession", "HQ-8", nil},
+		{"leaveHad", "HQ-2", nil},
+		{"leaveAttach", "HQ-8", nil},
+		{"leaveVoid", "HQ-8", nil},
+		{"leaveDoubt", "HQ-5", nil},
+		{"leaveLook", "HQ-2", nil},
+		{"leaveFloor", "HQ-2", nil},
+		{"a holder answers a put before it has been decided", "HQ-1", func(h *HeldCluster) { h.Early = true }},
+		{"a machine answers by map order", "MP-16", func(h *HeldCluster) { h.ByMap = 1 }},
+		{"a machine has another state", "HQ-7", func(h *HeldCluster) { h.Skips = 1 }},
+		{"a commit is put in parts", "HQ-4", func(h *HeldCluster) { h.InParts = true }},
+	} {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
-			for seed := range uint64(24) {
+			plant := d.plant
+			if n := slices.Index(inHeld, d.name); n >= 0 {
+				plant = func(h *HeldCluster) { h.Machine = func(m *held.Machine) { leaveOut(m, n) } }
+			} else if n := slices.Index(inLink, d.name); n >= 0 {
+				plant = func(h *HeldCluster) { h.Link = func(l *link.Link) { leaveOut(l, n) } }
+			}
+			const seeds = 20
+			var all []string
+			for seed := range uint64(seeds) {
 				h := NewHeldCluster(nil, seed)
-				d.plant(h)
+				plant(h)
 				h.Start(h.Swarm())
-				h.Until(2 * time.Second)
+				h.Until(1500 * time.Millisecond)
 				h.Shatter()
 				h.Heal()
-				var ids []string
-				var text string
-				func() {
-					defer func() {
-						if r := recover(); r != nil {
-							ids = append(ids, "panic")
-						}
-					}()
-					vs := h.SettleFor(3 * time.Second)
-					ids = check.IDs(vs)
-					if len(vs) > 0 {
-						text = vs[0].Error()
+				found := h.SettleFor(2 * time.Second)
+				for _, v := range found {
+					if v.ID == d.catcher {
+						t.Logf("seed %d: %.200v", seed, v)
+						return
 					}
-				}()
-				if len(ids) > 0 {
-					t.Logf("FOUND %s: seed %d: %v %.300s", d.name, seed, ids, text)
-					return
 				}
+				all = append(all, check.IDs(found)...)
 			}
-			t.Logf("MISSED %s", d.name)
+			t.Errorf("%s has not found it in %d seeds; others: %v", d.catcher, seeds, all)
 		})
 	}
+}
+
+// A seed repeats what it has shown (RS-5).
+func TestHeldSameSeedSameRun(t *testing.T) {
+	RunHeld(t, 20, func(t *testing.T, h *HeldCluster) {
+		run := func(h *HeldCluster) (uint64, int) {
+			h.Start(h.Swarm())
+			h.Until(700 * time.Millisecond)
+			h.Shatter()
+			h.Heal()
+			h.For(300 * time.Millisecond)
+			for _, x := range h.Clients {
+				x.close()
+			}
+			h.StateCluster.close()
+			return h.Net.Hash(), len(h.Queues.Records)
+		}
+		a, records := run(h)
+		b, again := run(NewHeldCluster(nil, h.Seed))
+		if a != b || records != again || records == 0 {
+			t.Errorf("seed %d: run %x with %d records, and then %x with %d", h.Seed, a, records, b, again)
+		}
+	})
 }

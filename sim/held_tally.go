@@ -17,7 +17,7 @@ type HeldTally struct {
 	Accepted, Repeated               int
 	Received, Again, Settled, Took   int
 	Committed, OfTwo                 int
-	RolledBack, InDoubt              int
+	RolledBack, InDoubt, Doomed      int
 	Compared                         int // states of holders
 
 	Emptied []time.Duration // from the last fault until nothing was left, of each run
@@ -25,7 +25,7 @@ type HeldTally struct {
 
 func (t *HeldTally) numbers() []*int {
 	return []*int{&t.Judged, &t.Excused, &t.Programs, &t.Crashes, &t.Leaves, &t.Ended, &t.Requests, &t.Failed, &t.Accepted, &t.Repeated,
-		&t.Received, &t.Again, &t.Settled, &t.Took, &t.Committed, &t.OfTwo, &t.RolledBack, &t.InDoubt, &t.Compared}
+		&t.Received, &t.Again, &t.Settled, &t.Took, &t.Committed, &t.OfTwo, &t.RolledBack, &t.InDoubt, &t.Doomed, &t.Compared}
 }
 
 // run completes the tally of a run.
@@ -45,8 +45,8 @@ func (t *HeldTally) String() string {
 		t.Judged, t.Excused, t.Programs, t.Crashes, t.Leaves, t.Ended, t.Requests, t.Failed)
 	p("\nmessages accepted %d, repeated %d, received %d, of these marked %d, acknowledged %d; takings of all that a queue had %d",
 		t.Accepted, t.Repeated, t.Received, t.Again, t.Settled, t.Took)
-	p("\ntransactions committed %d, with acknowledgements from two queues %d, rolled back %d, in doubt %d; states of holders compared %d",
-		t.Committed, t.OfTwo, t.RolledBack, t.InDoubt, t.Compared)
+	p("\ntransactions committed %d, with acknowledgements from two queues %d, rolled back %d, of these after a commit that was refused %d, in doubt %d; states of holders compared %d",
+		t.Committed, t.OfTwo, t.RolledBack, t.Doomed, t.InDoubt, t.Compared)
 	if d := t.Emptied; len(d) > 0 {
 		slices.Sort(d)
 		at := func(q float64) time.Duration { return d[int(q*float64(len(d)-1))].Round(time.Millisecond) }

@@ -182,8 +182,9 @@ type heldHas struct {
 	queue   string
 }
 
-// heldTaker takes messages that come when they come, keeps them for a while, and acknowledges some; now and then it gives
-// some back. tx: it does so in transactions, which put into three other queues. The last of its queues is another session's.
+// heldTaker takes messages that come when they come, keeps them for a while, and acknowledges some; now and then it
+// gives some back. tx: it does so in transactions, which put into three other queues. The last of its queues is another
+// session's.
 type heldTaker struct {
 	heldProgram
 	queues   []string

@@ -172,8 +172,9 @@ func (x *heldClient) connect() {
 	x.turn()
 }
 
-// look asks now and then for notices that were lost, as consumers of package jms that wait do. In a third of the runs it
-// does so only where the state of a holder was replaced, which loses them: what a look finds hides what else is wrong.
+// look asks now and then for notices that were lost, as consumers of package jms that wait do. In a third of the runs
+// it does so only where the state of a holder was replaced, which loses them: what a look finds hides what else is
+// wrong.
 func (x *heldClient) look(of *link.Link) {
 	x.after(50*time.Millisecond+between(x.rng, 200*time.Millisecond), func() {
 		if x.link != of || of.Ended() || x.leaving || x.h.closing {

@@ -14,10 +14,10 @@ import (
 	"github.com/activeblaze/blaze/wire"
 )
 
-// HeldCluster is held queues over the whole stack: holders are members of a StateCluster, whose service is held.Machine.
-// Clients are members of its group, each with a link.Link and a program. A client's operations, their answers and the
-// notices travel between members of the group, as datagrams. What is not here is the goroutines between the cores, which
-// package jms has: heldHolder and heldClient stand in for them.
+// HeldCluster is held queues over the whole stack: holders are members of a StateCluster, whose service is
+// held.Machine. Clients are members of its group, each with a link.Link and a program. A client's operations, their
+// answers and the notices travel between members of the group, as datagrams. What is not here is the goroutines between
+// the cores, which package jms has: heldHolder and heldClient stand in for them.
 type HeldCluster struct {
 	*StateCluster
 	Queues  *check.HeldLog
@@ -68,8 +68,8 @@ func NewHeldCluster(t testing.TB, seed uint64) *HeldCluster {
 	return h
 }
 
-// Start makes the holders and their clients: four that put, and four that take, of which two do so in transactions whose
-// messages the last one reads. Then faults happen until Heal.
+// Start makes the holders and their clients: four that put, and four that take, of which two do so in transactions
+// whose messages the last one reads. Then faults happen until Heal.
 func (h *HeldCluster) Start(f Faults) {
 	h.Prepare(f)
 	for range holders {

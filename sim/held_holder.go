@@ -56,8 +56,8 @@ func (g *groupCalls) Ended(_ clock.Time, e *group.End) {
 	g.soon(func() { then(&end) })
 }
 
-// heldHolder is the holder in one process: package jms's holder.go without its goroutines. What a goroutine of that does
-// comes a little later here.
+// heldHolder is the holder in one process: package jms's holder.go without its goroutines. What a goroutine of that
+// does comes a little later here.
 type heldHolder struct {
 	h       *HeldCluster
 	m       *StateMember

@@ -30,15 +30,16 @@ func defectNames(t *testing.T, file string) (names []string) {
 	return names
 }
 
-// leaveOut has a machine, or a link, leave out a rule. Their switch is for tests, and nobody's outside of their packages.
+// leaveOut has a machine, or a link, leave out a rule. Their switch is for tests, and nobody's outside of their
+// packages.
 func leaveOut(core any, defect int) {
 	f := reflect.ValueOf(core).Elem().FieldByName("leave")
 	reflect.NewAt(f.Type(), unsafe.Pointer(f.UnsafeAddr())).Elem().SetUint(uint64(defect))
 }
 
-// A rule that a part leaves out is found, within a few seeds. Of held and link the simulations of those packages find the
-// rest: what is about groups, times, bounds and subscriptions, which nobody uses here, and about requests that holders leave
-// without an answer, or answers that come after their request was given up, neither of which groups do.
+// A rule that a part leaves out is found, within a few seeds. Of held and link the simulations of those packages find
+// the rest: what is about groups, times, bounds and subscriptions, which nobody uses here, and about requests that
+// holders leave without an answer, or answers that come after their request was given up, neither of which groups do.
 func TestHeldPlanted(t *testing.T) {
 	if testing.Short() {
 		t.Skip("many runs")

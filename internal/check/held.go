@@ -278,9 +278,9 @@ func (l *HeldLog) batches(r *reports, all []heldMessage, outcomes []heldOutcome,
 	}
 }
 
-// together: HQ-4 at every moment. A reader takes all that a queue has, queue by queue. Once it has had a part of a batch,
-// and then all of the queue of another part, it has had that part. Batches of which an earlier session has had something
-// do not count: it gives back queue by queue.
+// together: HQ-4 at every moment. A reader takes all that a queue has, queue by queue. Once it has had a part of a
+// batch, and then all of the queue of another part, it has had that part. Batches of which an earlier session has had
+// something do not count: it gives back queue by queue.
 func (l *HeldLog) together(r *reports) {
 	type part struct{ reader, first int } // the session that saw the first of a batch, and the record of that
 	by := map[int]map[int]bool{}          // by batch: the messages that were seen

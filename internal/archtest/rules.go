@@ -94,7 +94,7 @@ var Rules = []Rule{
 
 	// Whole members in virtual time: everything but drivers and the root package.
 	{Dir: "sim", Uses: join(cores, "store", "engine", "internal", "jms/held", "jms/link"), Seeded: true}, // held queues run as a service of a simulated cluster
-	{Dir: "sim/linear", Uses: []string{"sim", "internal/check"}, Seeded: true}, // a module of its own
+	{Dir: "sim/linear", Uses: []string{"sim", "internal/check"}, Seeded: true},                           // a module of its own
 
 	// What applications import. It is the top: nothing below uses it.
 	{Dir: ".", Uses: join(cores, "store", "engine", "udp", "xdp", "internal")},

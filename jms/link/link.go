@@ -54,17 +54,18 @@ type Link struct {
 	silent  int    // waits that ended without an answer of the current holder
 	looks   int    // of reads: those that Look has asked for
 
-	floor   uint64 // deliveries below it are known
-	nextTo  uint64 // what floor will be when all that is in flight is known
-	had     map[uint64]*delivery
-	numbers map[uint64]uint64 // deliveries by the number of their message
-	over    []ended           // deliveries that end, by counter
-	staged  map[uint32][]uint64
-	rolling map[uint32]*rolling
-	asking  []asking
-	takes   map[uint64]uint64 // by consumer: the last Take, unless a Stop has followed it
-	early   []uint64          // tickets whose NoticeNone came before the answer
-	ahead   []held.Message    // came while it is asked what is in flight, which lies before them
+	floor      uint64 // deliveries below it are known
+	nextTo     uint64 // what floor will be when all that is in flight is known
+	lastNotice uint64 // the last delivery that came by a notice
+	had        map[uint64]*delivery
+	numbers    map[uint64]uint64 // deliveries by the number of their message
+	over       []ended           // deliveries that end, by counter
+	staged     map[uint32][]uint64
+	rolling    map[uint32]*rolling
+	asking     []asking
+	takes      map[uint64]uint64 // by consumer: the last Take, unless a Stop has followed it
+	early      []uint64          // tickets whose NoticeNone came before the answer
+	ahead      []held.Message    // came while it is asked what is in flight, which lies before them
 
 	events []Event
 	leave  defect // a rule that is left out, in tests
@@ -233,7 +234,7 @@ func (l *Link) enterAttach(after held.Message) {
 func (l *Link) enterOpen() {
 	l.phase, l.ask = phaseOpen, nil
 	for i := range l.ahead {
-		l.deliver(&l.ahead[i])
+		l.noticed(&l.ahead[i])
 	}
 	l.ahead = nil
 	l.forget()
@@ -635,6 +636,17 @@ func (l *Link) deliver(m *held.Message) {
 	}
 }
 
+// noticed hands on a message of a notice. A holder that does not know whether a notice has arrived sends it again, and the
+// message may be settled and forgotten by then. Notices come in the order of their deliveries, so what is not above the
+// last one came before.
+func (l *Link) noticed(m *held.Message) {
+	if m.Delivery < l.floor || m.Delivery <= l.lastNotice && l.leave != leaveHad {
+		return
+	}
+	l.lastNotice = m.Delivery
+	l.add(m)
+}
+
 func (l *Link) add(m *held.Message) {
 	if l.had[m.Delivery] != nil && l.leave != leaveHad || m.Delivery == 0 {
 		return
@@ -718,7 +730,7 @@ func (l *Link) Notice(n *held.Notice) {
 			return
 		}
 		for i := range n.Messages {
-			l.deliver(&n.Messages[i])
+			l.noticed(&n.Messages[i])
 		}
 	case held.NoticeNone:
 		if i := slices.IndexFunc(l.asking, func(x asking) bool { return x.ticket == n.Counter }); i >= 0 {

@@ -433,6 +433,23 @@ func TestLook(t *testing.T) {
 	b.event(EventMessage)
 }
 
+// A holder sends a notice again, for it does not know whether the first one has arrived. Its message is settled and
+// forgotten meanwhile, and is not handed on again (sim, TestHeldQueues, seed 172).
+func TestRepeatedNotice(t *testing.T) {
+	b := newBench(t, Config{})
+	b.l.Notice(notice(message(7, 20)))
+	b.event(EventMessage)
+	b.submit(held.Op{Kind: held.KindSettle, Session: 1, Numbers: []uint64{7}})
+	b.expect(h1, held.KindSettle, ok)
+	b.event(EventAnswer)
+	b.l.Notice(notice(message(7, 20)))
+	if e, ok := b.l.PollEvent(); ok {
+		t.Errorf("%+v came again", e)
+	}
+	b.l.Notice(notice(message(8, 21)))
+	b.event(EventMessage)
+}
+
 // An old holder answers a settlement after the new one has looked up what is in flight: the message is not handed on again.
 func TestLateAnswer(t *testing.T) {
 	b := newBench(t, Config{})

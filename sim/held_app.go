@@ -455,7 +455,6 @@ type heldReader struct {
 	began   int
 	got     int
 	later   bool
-	since   int // how often it has looked at a Take that is not over
 	has     []heldHas
 	some    []heldHas // that the commit acknowledges
 	asked   int       // counts operations

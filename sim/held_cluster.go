@@ -46,13 +46,6 @@ type HeldCluster struct {
 	states   map[check.Place]uint64 // hashes of the machines' states
 	compared int
 	unique   uint64
-	conns    map[heldConn]bool // connections that began at some holder, and have not ended there
-}
-
-// heldConn is one connection.
-type heldConn struct {
-	member held.Member
-	number uint64
 }
 
 const holders = 3

@@ -41,35 +41,47 @@ type QueueStats struct {
 // QueueStats returns the counters of all held queues and subscriptions, queues first, each by name. A queue that nobody
 // has named is not among them. The errors are those of ConnectHolders.
 func (c *Context) QueueStats(ctx context.Context) ([]QueueStats, error) {
-	if err := c.enter(); err != nil {
-		return nil, err
-	}
-	defer c.guard.leave()
-	c.conn.use()
-	l, err := c.conn.holders(ctx)
-	if err != nil {
-		return nil, err
-	}
 	var queues, subscriptions []QueueStats
-	for op := (&held.Op{Kind: held.KindList}); ; {
-		a, err := l.read(ctx, op)
-		if err != nil {
-			return nil, err
-		}
-		if a.Code != held.CodeOK {
-			return nil, codeError(a, "the counters of queues")
-		}
+	err := c.list(ctx, held.Op{Kind: held.KindList}, "the counters of queues", func(a *held.Answer, next *held.Op) bool {
 		for i := range a.Queues {
 			if q := statsOf(&a.Queues[i]); q.Topic == "" {
 				queues = append(queues, q)
 			} else {
 				subscriptions = append(subscriptions, q)
 			}
+			next.Name = []byte(a.Queues[i].Name)
 		}
-		if !a.More || len(a.Queues) == 0 {
-			return append(queues, subscriptions...), nil
+		return len(a.Queues) > 0
+	})
+	if err != nil {
+		return nil, err
+	}
+	return append(queues, subscriptions...), nil
+}
+
+// list reads what the holders have to tell, an answer after the other. page takes one in, and says where the next one begins;
+// where it returns false, that was all.
+func (c *Context) list(ctx context.Context, op held.Op, what string, page func(a *held.Answer, next *held.Op) bool) error {
+	if err := c.enter(); err != nil {
+		return err
+	}
+	defer c.guard.leave()
+	c.conn.use()
+	l, err := c.conn.holders(ctx)
+	if err != nil {
+		return err
+	}
+	for {
+		a, err := l.read(ctx, &op)
+		if err != nil {
+			return err
 		}
-		op.Name = []byte(a.Queues[len(a.Queues)-1].Name)
+		if a.Code != held.CodeOK {
+			return codeError(a, what)
+		}
+		if !page(&a, &op) || !a.More {
+			return nil
+		}
 	}
 }
 
@@ -86,24 +98,9 @@ type Holding struct {
 // connected. One that takes messages and never settles them has a Since that is long ago: they stay with it until its
 // connection ends. The errors are those of ConnectHolders.
 func (c *Context) Holding(ctx context.Context) ([]Holding, error) {
-	if err := c.enter(); err != nil {
-		return nil, err
-	}
-	defer c.guard.leave()
-	c.conn.use()
-	l, err := c.conn.holders(ctx)
-	if err != nil {
-		return nil, err
-	}
 	var all []Holding
-	for op := (&held.Op{Kind: held.KindList, Flags: held.FlagHolding}); ; {
-		a, err := l.read(ctx, op)
-		if err != nil {
-			return nil, err
-		}
-		if a.Code != held.CodeOK {
-			return nil, codeError(a, "the clients that have messages")
-		}
+	op := held.Op{Kind: held.KindList, Flags: held.FlagHolding}
+	err := c.list(ctx, op, "the clients that have messages", func(a *held.Answer, next *held.Op) bool {
 		for _, h := range a.Holding {
 			x := Holding{Client: h.Member, ClientID: h.Client, InFlight: h.InFlight, Since: timeOf(h.Since)}
 			for _, name := range h.Queues {
@@ -112,11 +109,10 @@ func (c *Context) Holding(ctx context.Context) ([]Holding, error) {
 			}
 			all = append(all, x)
 		}
-		if !a.More {
-			return all, nil
-		}
-		op.After = a.Next
-	}
+		next.After = a.Next
+		return true
+	})
+	return all, err
 }
 
 // subscriptionKey cuts up what the holders call a subscription: NUL, d or s, the client id, NUL, its name. Of a queue it

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -48,9 +47,7 @@ func (t *HeldTally) String() string {
 	p("\ntransactions committed %d, with acknowledgements from two queues %d, rolled back %d, of these after a commit that was refused %d, in doubt %d; states of holders compared %d",
 		t.Committed, t.OfTwo, t.RolledBack, t.Doomed, t.InDoubt, t.Compared)
 	if d := t.Emptied; len(d) > 0 {
-		slices.Sort(d)
-		at := func(q float64) time.Duration { return d[int(q*float64(len(d)-1))].Round(time.Millisecond) }
-		p("\nfrom the last fault until all was taken: median %v, p99 %v, longest %v", at(0.5), at(0.99), at(1))
+		p("\nfrom the last fault until all was taken: %s", spread(d, time.Millisecond))
 	}
 	return b.String()
 }

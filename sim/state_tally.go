@@ -2,7 +2,6 @@ package sim
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -143,9 +142,7 @@ func (t *StateTally) String() string {
 		p("\nhistories decided by porcupine %d, of %d operations, the longest of %d", t.Histories, t.Operations, t.Longest)
 	}
 	if d := t.Settled; len(d) > 0 {
-		slices.Sort(d)
-		at := func(q float64) time.Duration { return d[int(q*float64(len(d)-1))].Round(time.Microsecond) }
-		p("\nfrom the last fault to one primary, all complete, no call waiting: median %v, p99 %v, longest %v\n", at(0.5), at(0.99), at(1))
+		p("\nfrom the last fault to one primary, all complete, no call waiting: %s\n", spread(d, time.Microsecond))
 	}
 	return b.String()
 }

@@ -117,9 +117,7 @@ func (t *RingTally) String() string {
 		t.HeldDown, t.Excluded, t.LoopGaps, t.Skipped, t.Reported, t.Impossible)
 	p("\nmessages %d, of them safe %d; deliveries %d", t.Sent, t.Safe, t.Delivered)
 	if d := t.Settled; len(d) > 0 {
-		slices.Sort(d)
-		at := func(q float64) time.Duration { return d[int(q*float64(len(d)-1))].Round(time.Microsecond) }
-		p("\nfrom the last fault to one ring of all: median %v, p99 %v, longest %v; a hold-down ran in %d\n", at(0.5), at(0.99), at(1), t.Held)
+		p("\nfrom the last fault to one ring of all: %s; a hold-down ran in %d\n", spread(d, time.Microsecond), t.Held)
 	}
 	return b.String()
 }
@@ -148,6 +146,13 @@ func (a *tallies) tell(t *testing.T) {
 		return
 	}
 	report(t, "%v", &a.all)
+}
+
+// spread is the middle of d and its end, in steps of unit. It sorts d, of which there is some.
+func spread(d []time.Duration, unit time.Duration) string {
+	slices.Sort(d)
+	at := func(q float64) time.Duration { return d[int(q*float64(len(d)-1))].Round(unit) }
+	return fmt.Sprintf("median %v, p99 %v, longest %v", at(0.5), at(0.99), at(1))
 }
 
 // report writes a figure of a test to the log, and to the file that SIM_TALLY names.

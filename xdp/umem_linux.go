@@ -6,9 +6,8 @@ import (
 	"math/bits"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/activeblaze/blaze/internal/pages"
+	"golang.org/x/sys/unix"
 )
 
 // umem is packet memory: it belongs to the driver, and to whatever socket it has at the time.

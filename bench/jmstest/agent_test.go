@@ -153,6 +153,17 @@ func (p *process) note(e entry) {
 	}
 }
 
+// noteAll notes what became of open, and counts it.
+func (p *process) noteAll(open []entry, kind kind, count *int) {
+	for _, e := range open {
+		e.Kind = kind
+		p.note(e)
+	}
+	p.mu.Lock()
+	*count += len(open)
+	p.mu.Unlock()
+}
+
 // callFor is how long a command may take.
 const callFor = 30 * time.Second
 
@@ -301,13 +312,7 @@ func (p *process) produce(c *command, name string) {
 					return err
 				}
 			}
-			for _, e := range open {
-				e.Kind = acknowledged
-				p.note(e)
-			}
-			p.mu.Lock()
-			p.sent += len(open)
-			p.mu.Unlock()
+			p.noteAll(open, acknowledged, &p.sent)
 			sent += len(open)
 			open = open[:0]
 			rest(p.sending, c.Pause)
@@ -438,13 +443,7 @@ func (p *process) receive(c *command, x *jms.Context, k *jms.Consumer, consumer 
 		if err != nil {
 			return err
 		}
-		for _, e := range open {
-			e.Kind = settled
-			p.note(e)
-		}
-		p.mu.Lock()
-		p.done += len(open)
-		p.mu.Unlock()
+		p.noteAll(open, settled, &p.done)
 	}
 	return nil
 }

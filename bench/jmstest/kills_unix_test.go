@@ -84,34 +84,32 @@ func (w *world) fault(random *rand.Rand) string {
 		}
 		w.again(m).ready()
 	}
+	killed := func(m *member) {
+		m.kill()
+		some(800)
+		restart(m)
+	}
+	suspended := func(m *member) {
+		m.signal(syscall.SIGSTOP)
+		stopped()
+		m.signal(syscall.SIGCONT)
+	}
 	n := 5
 	if w.rig != nil {
 		n = 7
 	}
 	switch random.IntN(n) {
 	case 0:
-		m := holder()
-		m.kill()
-		some(800)
-		restart(m)
+		killed(holder())
 		return "a holder killed"
 	case 1:
-		m := client()
-		m.kill()
-		some(800)
-		restart(m)
+		killed(client())
 		return "a client killed"
 	case 2:
-		m := holder()
-		m.signal(syscall.SIGSTOP)
-		stopped()
-		m.signal(syscall.SIGCONT)
+		suspended(holder())
 		return "a holder stopped"
 	case 3:
-		m := client()
-		m.signal(syscall.SIGSTOP)
-		stopped()
-		m.signal(syscall.SIGCONT)
+		suspended(client())
 		return "a client stopped"
 	case 4:
 		h, c := holder(), client()

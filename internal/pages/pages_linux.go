@@ -28,8 +28,14 @@ func Unmap(mem []byte) error {
 	if len(mem) == 0 {
 		return nil
 	}
-	mapped.Add(-int64(len(mem)))
+	mapped.Add(-whole(len(mem)))
 	return unix.MunmapPtr(unsafe.Pointer(unsafe.SliceData(mem)), uintptr(len(mem)))
+}
+
+// whole is size in whole pages: the kernel maps and unmaps no less.
+func whole(size int) int64 {
+	page := unix.Getpagesize()
+	return int64((size + page - 1) / page * page)
 }
 
 func anonymous(size, flags int) ([]byte, error) {
@@ -37,7 +43,7 @@ func anonymous(size, flags int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	mapped.Add(int64(size))
+	mapped.Add(whole(size))
 	return unsafe.Slice((*byte)(p), size), nil
 }
 
@@ -49,9 +55,8 @@ func transparent(size int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	page := unix.Getpagesize()
 	begin := int(-uintptr(unsafe.Pointer(&all[0])) % Huge)
-	end := begin + (size+page-1)/page*page
+	end := begin + int(whole(size))
 	mem := all[begin:end]
 	err = errors.Join(Unmap(all[:begin]), Unmap(all[end:]))
 	if err == nil {

@@ -421,8 +421,9 @@ func (s *state) undate(c *conn) {
 // unflight removes a message from what is in flight.
 func (s *state) unflight(c *conn, m *message) *queue {
 	s.flight.remove(m.flightKey())
-	c.flight--
-	s.undate(c)
+	if c.flight--; c.flight > 0 {
+		s.undate(c)
+	}
 	if c.flight == MaxInFlight-1 {
 		for _, k := range c.consumers {
 			s.goOn(k)

@@ -640,11 +640,10 @@ func (l *Link) deliver(m *held.Message) {
 // message may be settled and forgotten by then. Notices come in the order of their deliveries, so what is not above the
 // last one came before.
 func (l *Link) noticed(m *held.Message) {
-	if m.Delivery < l.floor || m.Delivery <= l.lastNotice && l.leave != leaveHad {
-		return
+	if m.Delivery > l.lastNotice || l.leave == leaveHad {
+		l.lastNotice = m.Delivery
+		l.deliver(m)
 	}
-	l.lastNotice = m.Delivery
-	l.add(m)
 }
 
 func (l *Link) add(m *held.Message) {

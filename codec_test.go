@@ -87,7 +87,14 @@ func TestGoldenMessages(t *testing.T) {
 	}
 }
 
-func TestDecoderTakesWhatOthersWrite(t *testing.T) {
+// takenRow is an encoding of a Message that no encoder here writes.
+type takenRow struct {
+	why  string
+	in   []byte
+	want *Message
+}
+
+func takenRows() []takenRow {
 	field := func(n protowire.Number, parts ...[]byte) []byte {
 		return protowire.AppendBytes(protowire.AppendTag(nil, n, protowire.BytesType), slices.Concat(parts...))
 	}
@@ -99,11 +106,7 @@ func TestDecoderTakesWhatOthersWrite(t *testing.T) {
 	one, two := field(2, number(5, 2)), field(2, number(5, 4))
 	a, b := NewMessage().Set("a", Int16Value(1)), NewMessage().Set("a", Int16Value(1)).Set("b", Int16Value(2))
 	group := protowire.AppendTag(protowire.AppendTag(nil, 99, protowire.StartGroupType), 99, protowire.EndGroupType)
-	rows := []struct {
-		why  string
-		in   []byte
-		want *Message
-	}{
+	return []takenRow{
 		{"entries in any order", slices.Concat(field(1, key("b"), two), field(1, key("a"), one)), b},
 		{"of a key that comes twice the last one counts", slices.Concat(field(1, key("a"), two), field(1, key("a"), one)), a},
 		{"so also with others between", slices.Concat(field(1, key("b"), one), field(1, key("a"), one), field(1, key("b"), two)), b},
@@ -122,7 +125,10 @@ func TestDecoderTakesWhatOthersWrite(t *testing.T) {
 		{"a 32-bit varint is cut", field(1, key("a"), field(2, number(6, 1<<32|2))), NewMessage().Set("a", Int32Value(1))},
 		{"any number but 0 is true", field(1, key("a"), field(2, number(4, 7))), NewMessage().Set("a", BoolValue(true))},
 	}
-	for _, row := range rows {
+}
+
+func TestDecoderTakesWhatOthersWrite(t *testing.T) {
+	for _, row := range takenRows() {
 		var got Message
 		if err := got.UnmarshalBinary(row.in); err != nil || !got.Equal(row.want) {
 			t.Errorf("%s: %x is %v, %v; want %v", row.why, row.in, &got, err, row.want)
@@ -131,7 +137,14 @@ func TestDecoderTakesWhatOthersWrite(t *testing.T) {
 	}
 }
 
-func TestDecoderRefuses(t *testing.T) {
+// refusedRow is what is no encoding of a Message.
+type refusedRow struct {
+	why  string
+	in   []byte
+	want error
+}
+
+func refusedRows() []refusedRow {
 	value := func(v []byte) []byte {
 		e := protowire.AppendBytes([]byte{0x0a, 0x01, 'a', 0x12}, v)
 		return protowire.AppendBytes([]byte{0x0a}, e)
@@ -140,11 +153,7 @@ func TestDecoderRefuses(t *testing.T) {
 		return value(protowire.AppendVarint(protowire.AppendTag(nil, n, protowire.VarintType), protowire.EncodeZigZag(i)))
 	}
 	char := func(c uint64) []byte { return value(protowire.AppendVarint([]byte{3 << 3}, c)) }
-	rows := []struct {
-		why  string
-		in   []byte
-		want error
-	}{
+	return []refusedRow{
 		{"a length beyond the end", []byte{0x12, 0x05, 'x'}, errEncoding},
 		{"a length of 2^63", []byte{0x12, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01}, errEncoding},
 		{"a varint without end", bytes.Repeat([]byte{0xff}, 16), errEncoding},
@@ -166,7 +175,10 @@ func TestDecoderRefuses(t *testing.T) {
 		{"above the last code point", char(0x110000), errChar},
 		{"a negative rune", char(math.MaxUint32), errChar},
 	}
-	for _, row := range rows {
+}
+
+func TestDecoderRefuses(t *testing.T) {
+	for _, row := range refusedRows() {
 		m := NewTextMessage("unchanged")
 		err := m.UnmarshalBinary(row.in)
 		if !errors.Is(err, ErrMalformed) || err != row.want {

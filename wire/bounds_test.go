@@ -77,8 +77,15 @@ func times(n int, b []byte) []byte { return bytes.Repeat(b, n) }
 
 func cat(b ...[]byte) []byte { return bytes.Join(b, nil) }
 
+// boundRow is what stands behind a header, and how Decode answers.
+type boundRow struct {
+	name  string
+	bytes []byte
+	want  error
+}
+
 // The bounds that docs/wire.md states, each on both sides, and the rules that go beyond them.
-func TestBounds(t *testing.T) {
+func boundRows() []boundRow {
 	const max64 = math.MaxUint64
 	topic := func(s string) *wirepb.Packed { return &wirepb.Packed{Topic: &s} }
 	kind := func(k int32) *wirepb.Packed {
@@ -107,11 +114,7 @@ func TestBounds(t *testing.T) {
 	}
 	beat := heartbeat(1, 0, 1, 1)
 
-	for _, c := range []struct {
-		name  string
-		bytes []byte
-		want  error
-	}{
+	return []boundRow{
 		{"frames: 16", times(16, beat), nil},
 		{"frames: 17", times(17, beat), ErrRange},
 		{"frames: 17, in another layout", cat(group(1), times(17, beat)), ErrRange},
@@ -215,7 +218,11 @@ func TestBounds(t *testing.T) {
 		{"groups: 20000 deep", group(20000), ErrMalformed},
 		{"a group that another ends", protowire.AppendTag(protowire.AppendTag(nil, 99, protowire.StartGroupType), 98, protowire.EndGroupType), ErrMalformed},
 		{"the end of no group", protowire.AppendTag(nil, 99, protowire.EndGroupType), ErrMalformed},
-	} {
+	}
+}
+
+func TestBounds(t *testing.T) {
+	for _, c := range boundRows() {
 		b := datagramOf(c.bytes)
 		var d Datagram
 		if err := Decode(b, &d); !errors.Is(err, c.want) {

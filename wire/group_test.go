@@ -545,8 +545,9 @@ func (m *maker) group(kind FrameKind) any {
 }
 
 // The bounds of the frames of groups, each on both sides.
-func TestBoundsGroup(t *testing.T) {
+func boundRowsGroup() []boundRow {
 	const max64 = math.MaxUint64
+	name, record := longName, recordWith
 	pair := func(change func(*wirepb.Pair)) []byte {
 		p := &wirepb.Pair{To: make([]byte, 16), Session: proto.Uint32(1), ToIncarnation: proto.Uint32(0), Flags: proto.Uint32(0), Number: proto.Uint64(3),
 			Oldest: proto.Uint64(3), Known: proto.Uint64(1), FirstItem: proto.Uint64(1)}
@@ -597,12 +598,6 @@ func TestBoundsGroup(t *testing.T) {
 		}
 		return list
 	}
-	record := func(change func(*wirepb.Record)) *wirepb.Record {
-		r := &wirepb.Record{Id: make([]byte, 16), Incarnation: proto.Uint32(0), Version: proto.Uint32(0), Started: proto.Uint64(0), Address: proto.Uint64(0),
-			Interval: proto.Uint32(20000), Flags: proto.Uint32(0)}
-		change(r)
-		return r
-	}
 	hello := func(change func(*wirepb.Record)) []byte {
 		return frame(FrameHello, marshal(&wirepb.Hello{Flags: proto.Uint32(0), Nonce: proto.Uint64(0), Record: record(change)}))
 	}
@@ -613,12 +608,6 @@ func TestBoundsGroup(t *testing.T) {
 				r.Queues = append(r.Queues, &wirepb.Consumes{Queue: &q, Handlers: proto.Uint32(1), Rank: proto.Uint32(0)})
 			}
 		})
-	}
-	many := func(n int) (list []string) {
-		for i := range n {
-			list = append(list, fmt.Sprintf("%05d", i))
-		}
-		return list
 	}
 	table := func(nonces, records int) []byte {
 		m := &wirepb.Members{Flags: proto.Uint32(0), Nonces: make([]byte, nonces)}
@@ -637,14 +626,9 @@ func TestBoundsGroup(t *testing.T) {
 		}
 		return AppendWord(nil, list)
 	}
-	name := func(n int) string { return strings.Repeat("n", n) }
 	unset := func(*wirepb.Pair) {}
 
-	for _, c := range []struct {
-		name  string
-		bytes []byte
-		want  error
-	}{
+	return []boundRow{
 		{"pair: a question", pair(unset), nil},
 		{"pair: to 15 bytes", pair(func(p *wirepb.Pair) { p.To = p.To[:15] }), ErrRange},
 		{"pair: session 0", pair(func(p *wirepb.Pair) { *p.Session = 0 }), ErrRange},
@@ -678,11 +662,11 @@ func TestBoundsGroup(t *testing.T) {
 			p.Items = []*wirepb.Item{{Head: proto.Uint32(5), Call: proto.Uint64(1), Name: proto.String("n")}, {Head: proto.Uint32(1), Call: proto.Uint64(1)}}
 		}), ErrMalformed},
 		{"item: an offset that has no meaning", item(9, func(i *wirepb.Item) { i.Offset = proto.Uint32(7) }), nil},
-		{"fragment: the tail", fragment(4, 5, 1), nil},
-		{"fragment: beyond the end", fragment(4, 5, 2), ErrRange},
-		{"fragment: empty", fragment(4, 5, 0), ErrRange},
-		{"fragment: offset + part is 2^32", fragment(math.MaxUint32, math.MaxUint32, 1), ErrRange},
-		{"fragment: no size", item(5|1<<9, func(i *wirepb.Item) { i.Offset, i.Payload = proto.Uint32(0), []byte("x") }), ErrMalformed},
+		{"item: fragment, the tail", fragment(4, 5, 1), nil},
+		{"item: fragment, beyond the end", fragment(4, 5, 2), ErrRange},
+		{"item: fragment, empty", fragment(4, 5, 0), ErrRange},
+		{"item: fragment, offset + part is 2^32", fragment(math.MaxUint32, math.MaxUint32, 1), ErrRange},
+		{"item: fragment, no size", item(5|1<<9, func(i *wirepb.Item) { i.Offset, i.Payload = proto.Uint32(0), []byte("x") }), ErrMalformed},
 
 		{"ack: nothing received", ack(func(a *wirepb.PairAck) { *a.Next, *a.Limit = 1, 1 }), nil},
 		{"ack: session 0", ack(func(a *wirepb.PairAck) { *a.Session = 0 }), ErrRange},
@@ -755,7 +739,27 @@ func TestBoundsGroup(t *testing.T) {
 		{"word: a newer kind", word(1, 77), nil},
 		{"word: id of 15 bytes", frame(FrameWord, marshal(&wirepb.Word{About: []*wirepb.About{{Id: make([]byte, 15), Incarnation: proto.Uint32(0),
 			Kind: proto.Uint32(1), Age: proto.Uint32(0)}}})), ErrRange},
-	} {
+	}
+}
+
+func recordWith(change func(*wirepb.Record)) *wirepb.Record {
+	r := &wirepb.Record{Id: make([]byte, 16), Incarnation: proto.Uint32(0), Version: proto.Uint32(0), Started: proto.Uint64(0), Address: proto.Uint64(0),
+		Interval: proto.Uint32(20000), Flags: proto.Uint32(0)}
+	change(r)
+	return r
+}
+
+func longName(n int) string { return strings.Repeat("n", n) }
+
+func TestBoundsGroup(t *testing.T) {
+	many := func(n int) (list []string) {
+		for i := range n {
+			list = append(list, fmt.Sprintf("%05d", i))
+		}
+		return list
+	}
+	name, record := longName, recordWith
+	for _, c := range boundRowsGroup() {
 		b := datagramOf(c.bytes)
 		var d Datagram
 		if err := Decode(b, &d); !errors.Is(err, c.want) {
@@ -802,27 +806,27 @@ func queuesOf(names []string) (list []*wirepb.Consumes) {
 }
 
 // Layouts of frames with messages inside that differ from the canonical one in one small thing.
-func TestAlmostCanonicalGroup(t *testing.T) {
+func layoutRowsGroup() []layoutRow {
 	question := writePair(plainPair{Session: 1, Number: 1, Oldest: 1, Known: 1, FirstItem: 1})[HeaderLen+3:]
 	withItem := func(i *wirepb.Item) []byte {
 		return frame(FramePair, protowire.AppendBytes(append(bytes.Clone(question), tagItem), marshal(i)))
 	}
 	about := AppendWord(nil, []About{{Kind: AboutDoubt}})
-	for _, c := range []struct {
-		name      string
-		bytes     []byte
-		canonical bool
-	}{
+	return []layoutRow{
 		{"an item", withItem(&wirepb.Item{Head: proto.Uint32(1), Call: proto.Uint64(7), Name: proto.String("")}), true},
 		{"attempt 0 written", withItem(&wirepb.Item{Head: proto.Uint32(6), Call: proto.Uint64(7), Attempt: proto.Uint32(0)}), false},
-		{"empty payload written", withItem(&wirepb.Item{Head: proto.Uint32(6), Call: proto.Uint64(7), Payload: []byte{}}), false},
+		{"empty payload of an item written", withItem(&wirepb.Item{Head: proto.Uint32(6), Call: proto.Uint64(7), Payload: []byte{}}), false},
 		{"empty name of a reply written", withItem(&wirepb.Item{Head: proto.Uint32(5), Call: proto.Uint64(7), Name: proto.String("")}), false},
 		{"offset of what is no fragment", withItem(&wirepb.Item{Head: proto.Uint32(5), Call: proto.Uint64(7), Offset: proto.Uint32(1)}), false},
 		{"a bit of an item's head that has no meaning", withItem(&wirepb.Item{Head: proto.Uint32(5 | 1<<10), Call: proto.Uint64(7)}), false},
 		{"a word", about, true},
 		{"an unknown field in what it is about", frame(FrameWord, protowire.AppendBytes([]byte{0x0A}, append(bytes.Clone(about[5:]), 0x50, 1))), false},
 		{"an unknown field behind", frame(FrameWord, append(bytes.Clone(about[3:]), 0x50, 1)), false},
-	} {
+	}
+}
+
+func TestAlmostCanonicalGroup(t *testing.T) {
+	for _, c := range layoutRowsGroup() {
 		b := datagramOf(c.bytes)
 		var d Datagram
 		if err := Decode(b, &d); err != nil || d.Canonical != c.canonical {

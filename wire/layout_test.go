@@ -294,8 +294,15 @@ func TestEdgesOfNumbers(t *testing.T) {
 	}
 }
 
+// layoutRow is what stands behind a header, valid, and whether all of it is canonical.
+type layoutRow struct {
+	name      string
+	bytes     []byte
+	canonical bool
+}
+
 // Layouts that differ from the canonical one in one small thing: valid, and not canonical.
-func TestAlmostCanonical(t *testing.T) {
+func layoutRows() []layoutRow {
 	kindRaw := &wirepb.Packed{Topic: proto.String("t"), Kind: wirepb.Kind_KIND_RAW.Enum()}
 	empty := &wirepb.Packed{Payload: []byte{}}
 	one := &wirepb.Packed{Topic: proto.String("t"), Payload: []byte("x")}
@@ -304,11 +311,7 @@ func TestAlmostCanonical(t *testing.T) {
 	nak := AppendNak(nil, testOrigin, 1, nil, []Gap{{7, 1}})
 	nak[1] += 2 + pairLen
 	nak = AppendGap(append(nak, 3<<3|typeBytes, pairLen), Gap{5, 1})
-	for _, c := range []struct {
-		name      string
-		bytes     []byte
-		canonical bool
-	}{
+	return []layoutRow{
 		{"as it should be", dataFrame(1, 1, one), true},
 		{"topic repeated in full", dataFrame(1, 1, one, one), true},
 		{"kind 0 written", dataFrame(1, 1, kindRaw), false},
@@ -322,7 +325,11 @@ func TestAlmostCanonical(t *testing.T) {
 		{"want_status false written", frame(FrameHeartbeat, append(AppendHeartbeat(nil, Heartbeat{First: 1, FirstMessage: 1, NextMessage: 1})[2:], 0x40, 0)), false},
 		{"want_status 2", frame(FrameHeartbeat, append(AppendHeartbeat(nil, Heartbeat{First: 1, FirstMessage: 1, NextMessage: 1})[2:], 0x40, 2)), false},
 		{"an unknown field in a frame", frame(FrameLeave, []byte{0x50, 1}), false},
-	} {
+	}
+}
+
+func TestAlmostCanonical(t *testing.T) {
+	for _, c := range layoutRows() {
 		b := datagramOf(c.bytes)
 		var d Datagram
 		if err := Decode(b, &d); err != nil || d.Canonical != c.canonical {

@@ -100,7 +100,16 @@ func (m *maker) fec(kind FrameKind) any {
 	return plainRepair{m.u64(1, math.MaxUint64-1-126*127), small(1), small(1), small(1), small(0), small(0), m.text(300) + "s"}
 }
 
-func TestBoundsFEC(t *testing.T) {
+func needsFrame(n int) []byte {
+	list := make([]Need, n)
+	for i := range list {
+		list[i] = Need{1, 1}
+	}
+	return AppendSymbolNak(nil, testOrigin, 1, list)
+}
+
+// The bounds of the frames of FEC, each on both sides.
+func boundRowsFEC() []boundRow {
 	const max64 = math.MaxUint64
 	repair := func(change func(*wirepb.Repair)) []byte {
 		r := &wirepb.Repair{Block: proto.Uint64(1), Scheme: proto.Uint32(1), Stride: proto.Uint32(1), Sources: proto.Uint32(20),
@@ -108,18 +117,7 @@ func TestBoundsFEC(t *testing.T) {
 		change(r)
 		return frame(FrameRepair, marshal(r))
 	}
-	needs := func(n int) []byte {
-		list := make([]Need, n)
-		for i := range list {
-			list[i] = Need{1, 1}
-		}
-		return AppendSymbolNak(nil, testOrigin, 1, list)
-	}
-	for _, c := range []struct {
-		name  string
-		bytes []byte
-		want  error
-	}{
+	return []boundRow{
 		{"repair: as it should be", repair(func(r *wirepb.Repair) {}), nil},
 		{"repair: block 0", repair(func(r *wirepb.Repair) { *r.Block = 0 }), ErrRange},
 		{"repair: the last source is max-1", repair(func(r *wirepb.Repair) { *r.Block, *r.Stride = max64-1-19*3, 3 }), nil},
@@ -143,16 +141,20 @@ func TestBoundsFEC(t *testing.T) {
 		{"repair: the low 32 bits of a varint count",
 			frame(FrameRepair, protowire.AppendVarint(append(repair(func(r *wirepb.Repair) {})[3:], 0x10), 1<<32|5)), nil},
 
-		{"symbol nak: 64 blocks", needs(64), nil},
-		{"symbol nak: 65 blocks", needs(65), ErrRange},
-		{"symbol nak: no block", needs(0), ErrRange},
+		{"symbol nak: 64 blocks", needsFrame(64), nil},
+		{"symbol nak: 65 blocks", needsFrame(65), ErrRange},
+		{"symbol nak: no block", needsFrame(0), ErrRange},
 		{"symbol nak: block 0", AppendSymbolNak(nil, testOrigin, 1, []Need{{0, 1}}), ErrRange},
 		{"symbol nak: block max-1", AppendSymbolNak(nil, testOrigin, 1, []Need{{max64 - 1, 1}}), nil},
 		{"symbol nak: block max", AppendSymbolNak(nil, testOrigin, 1, []Need{{max64, 1}}), ErrRange},
 		{"symbol nak: 0 symbols", AppendSymbolNak(nil, testOrigin, 1, []Need{{1, 0}}), ErrRange},
 		{"symbol nak: 127 symbols", AppendSymbolNak(nil, testOrigin, 1, []Need{{1, 127}}), nil},
 		{"symbol nak: 128 symbols", AppendSymbolNak(nil, testOrigin, 1, []Need{{1, 128}}), ErrRange},
-	} {
+	}
+}
+
+func TestBoundsFEC(t *testing.T) {
+	for _, c := range boundRowsFEC() {
 		b := datagramOf(c.bytes)
 		var d Datagram
 		if err := Decode(b, &d); !errors.Is(err, c.want) {
@@ -161,7 +163,7 @@ func TestBoundsFEC(t *testing.T) {
 		compareDecoders(t, b)
 	}
 	for n := range MaxNeeds + 1 {
-		if got := len(needs(n)); got != SymbolNakSize(n) {
+		if got := len(needsFrame(n)); got != SymbolNakSize(n) {
 			t.Errorf("%d needs: %d bytes, SymbolNakSize says %d", n, got, SymbolNakSize(n))
 		}
 	}

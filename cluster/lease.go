@@ -18,6 +18,9 @@ const never = clock.Time(math.MaxInt64)
 // retry is when the leader proposes again what had no effect.
 const retry = 100 * time.Millisecond
 
+// mostTerms is how many operations of the leader's duties may be under way when it proposes the end of another term.
+const mostTerms = 4 * wire.MaxClusterOps
+
 // hold is a lock of this member.
 type hold struct {
 	number    uint64 // of the Lock call
@@ -242,7 +245,7 @@ func (c *Core) duties(now clock.Time) {
 		}
 		c.propose(duty, wire.ClusterOp{Kind: wire.OpRelease, Map: []byte(o.name.table), Key: []byte(o.name.key), Token: o.token})
 	}
-	for c.owns[duty] < 4*wire.MaxClusterOps {
+	for c.owns[duty] < mostTerms {
 		op, ok := c.state.EndedTerm(now, now.Add(retry))
 		if !ok {
 			break
@@ -260,11 +263,16 @@ func (c *Core) nextDuty() (at clock.Time, ok bool) {
 	if c.phase != Complete || c.transitional || c.exited || c.closing || c.state.Leader() != c.cfg.Self {
 		return 0, false
 	}
-	at, ok = c.state.NextTerm()
+	// What waits for operations under way is proposed by the turn that counts those. Their time may have passed.
+	if c.owns[duty] < mostTerms {
+		at, ok = c.state.NextTerm()
+	}
 	tick, ticks := c.nextServiceDuty()
 	at, ok = clock.Earlier(at, ok, tick, ticks)
-	due, orphaned := c.orphans.next()
-	at, ok = clock.Earlier(at, ok, due, orphaned)
+	if c.owns[duty] < wire.MaxClusterOps {
+		due, orphaned := c.orphans.next()
+		at, ok = clock.Earlier(at, ok, due, orphaned)
+	}
 	if _, due := c.state.Unswept(); due {
 		at, ok = clock.Earlier(at, ok, c.sweepAt, true)
 	}

@@ -51,6 +51,7 @@ type node struct {
 	forwarded clock.Time
 	dead      bool
 	hurries   int
+	overdue   int // turns in a row after which its deadline had passed
 
 	done   map[uint64]*Call
 	lost   map[uint64]bool
@@ -63,6 +64,9 @@ type node struct {
 	disk   *memDisk // nil: none
 	jobs   []*job   // in the background
 }
+
+// maxOverdue is how many turns in a row a deadline may be one that has passed.
+const maxOverdue = 300
 
 type parcel struct {
 	from    wire.MemberID
@@ -231,6 +235,11 @@ func (r *rig) turn() {
 		}
 		n.core.Flush(r.now)
 		n.disk.sync(r.now)
+		if at, ok := n.core.Deadline(); !ok || at > r.now {
+			n.overdue = 0
+		} else if n.overdue++; n.overdue == maxOverdue {
+			r.t.Fatalf("member %d: for %d turns its deadline has passed, by %v now, and nothing is done about it", n.i, maxOverdue, r.now.Sub(at))
+		}
 	}
 }
 

@@ -514,6 +514,38 @@ func TestServiceNotDeterministic(t *testing.T) {
 	}
 }
 
+// A ring that stands keeps what the leader has proposed. Until it goes on the leader has nothing to do about that, and is
+// not woken by what comes due meanwhile: it would turn without an end.
+func TestServiceDutiesInRingThatStands(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		load func(n *node)
+	}{
+		{"a comparison", func(n *node) { n.wait(n.propose("one", "a")) }},
+		{"ticks", func(n *node) { n.wait(n.propose("one", "wake 1")) }},
+		{"the ends of locks", func(n *node) {
+			for i := range 1000 {
+				n.lock(fmt.Sprint(i), 2*time.Second)
+			}
+			n.wait(n.lock("last", 2*time.Second))
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			r := served(t, 3, nil, "one")
+			r.split([]int{0, 1, 2})
+			r.ready(0, 1, 2)
+			row.load(r.nodes[0])
+			r.nodes[2].dead = true
+			r.run(5 * time.Second)
+			r.nodes[2].dead = false
+			r.run(time.Second)
+			r.split([]int{0, 1, 2})
+			r.ready(0, 1, 2)
+			r.alike(0, 1, 2)
+		})
+	}
+}
+
 // A comparison that has not come to its end, since a ring's end has cut it or a member that is to tell still learns, is over
 // when the next one begins: nobody is judged by it.
 func TestServiceComparisonCut(t *testing.T) {

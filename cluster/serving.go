@@ -91,7 +91,7 @@ func (c *Core) nextServiceDuty() (at clock.Time, ok bool) {
 		}
 		at, ok = clock.Earlier(at, ok, due, true)
 	}
-	if v.since > 0 {
+	if v.since > 0 && c.owns[compare] == 0 { // one that a broken ring keeps does not wake the leader
 		at, ok = clock.Earlier(at, ok, c.served.due, true)
 	}
 	return at, ok

@@ -16,6 +16,9 @@ type JMSResult struct {
 	Topic      bool `json:"topic"`      // a topic, without holders
 	Direct     bool `json:"direct"`     // a direct queue, without holders
 
+	DataDir  bool  `json:"data_dir"` // the holders have disks: what Send returned for is on those of a majority
+	Filesync int64 `json:"sync_ns"`  // of the disk: appending 4 KiB and syncing them, median
+
 	Send     *Percentiles `json:"send_ns"`       // of one Send
 	Commit   *Percentiles `json:"commit_ns"`     // of a producer's Commit
 	EndToEnd *Percentiles `json:"end_to_end_ns"` // from before the Send until the listener has the message

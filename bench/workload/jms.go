@@ -1,7 +1,6 @@
 package workload
 
 import (
-	"bufio"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -9,13 +8,15 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os/exec"
+	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/activeblaze/blaze"
 	"github.com/activeblaze/blaze/bench/measure"
+	"github.com/activeblaze/blaze/bench/proc"
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/engine"
 	"github.com/activeblaze/blaze/jms"
@@ -30,6 +31,7 @@ type JMSOptions struct {
 	Topic      bool // a topic instead of a queue: nobody holds it, and each consumer gets each message
 	Direct     bool // a direct queue: nobody holds it
 	Kill       bool // end a holder by SIGKILL after the measurement, while the producers go on
+	Dir        bool // every holder has a DataDir
 }
 
 // MaxClients bounds the producers, and the consumers.
@@ -68,6 +70,8 @@ func (o *Options) checkJMS() error {
 		return errors.New("transacted is for a queue that is held")
 	case (j.Topic || j.Direct) && j.Kill:
 		return errors.New("kill ends a holder, and there is none with topic and direct")
+	case (j.Topic || j.Direct) && j.Dir:
+		return errors.New("dir is for holders, and there is none with topic and direct")
 	case j.Kill && j.Holders < 3:
 		return fmt.Errorf("holders %d: to go on without one there must be 3", j.Holders)
 	}
@@ -79,19 +83,18 @@ const HolderArg = "-holder-process"
 
 // holderOrder is the first line of a holder's standard input.
 type holderOrder struct {
-	URI, Cluster, Name, Idle string
-	Holders                  int
+	URI, Cluster, Name, Idle, DataDir string
+	Holders                           int
 }
 
-// Hold holds queues, as the line on in says, until in ends. It writes a line to out when it does.
+// holderReady is what a holder writes when it holds.
+const holderReady = "ready"
+
+// Hold holds queues, as the line of JSON on in says, until in ends. It writes holderReady, as JSON, to out when it does.
 func Hold(in io.Reader, out io.Writer) error {
-	lines := bufio.NewReader(in)
-	line, err := lines.ReadBytes('\n')
-	if err != nil {
-		return err
-	}
+	lines := json.NewDecoder(in)
 	var o holderOrder
-	if err := json.Unmarshal(line, &o); err != nil {
+	if err := lines.Decode(&o); err != nil {
 		return err
 	}
 	cfg, err := o.config()
@@ -108,15 +111,15 @@ func Hold(in io.Reader, out io.Writer) error {
 		return err
 	}
 	defer c.Close()
-	if _, err := fmt.Fprintln(out, "ready"); err != nil {
+	if err := json.NewEncoder(out).Encode(holderReady); err != nil {
 		return err
 	}
-	_, err = io.Copy(io.Discard, lines)
+	_, err = io.Copy(io.Discard, in)
 	return err
 }
 
 func (o *holderOrder) config() (blaze.Config, error) {
-	cfg := blaze.Config{BroadcastURI: o.URI, Cluster: o.Cluster, Name: o.Name, Logger: slog.New(slog.DiscardHandler)}
+	cfg := blaze.Config{BroadcastURI: o.URI, Cluster: o.Cluster, Name: o.Name, DataDir: o.DataDir, Logger: slog.New(slog.DiscardHandler)}
 	return cfg, cfg.Idle.UnmarshalText([]byte(o.Idle))
 }
 
@@ -126,7 +129,8 @@ type messaging struct {
 	o       *JMSOptions
 	res     *measure.JMSResult
 	order   holderOrder
-	holders []*exec.Cmd
+	holders []*proc.Child
+	dir     string // where holders keep their queues; empty: in memory
 
 	begin, end clock.Time // of the measurement
 	sent       atomic.Uint64
@@ -165,6 +169,15 @@ func (r *run) jmsRun(ctx context.Context) (err error) {
 		w.res.Holders = 0
 	}
 	defer w.endHolders()
+	if o.Dir {
+		if w.dir, err = os.MkdirTemp("", "blazebench-jms-"); err != nil {
+			return err
+		}
+		w.res.DataDir = true
+		if w.res.Filesync, err = fileSync(w.dir); err != nil {
+			return err
+		}
+	}
 	if err := w.startHolders(ctx); err != nil {
 		return err
 	}
@@ -229,47 +242,28 @@ func closeAll(all []*jms.Context) {
 // startHolders starts the processes, and waits until all hold.
 func (w *messaging) startHolders(ctx context.Context) error {
 	w.r.progress("jms: starting %d holders", w.res.Holders)
-	ready := make(chan error, w.res.Holders)
 	for i := range w.res.Holders {
-		cmd := exec.Command(w.r.o.Receiver[0], HolderArg)
-		cmd.Stderr = w.r.o.Stderr
-		in, err := cmd.StdinPipe()
-		if err != nil {
-			return err
-		}
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			return err
-		}
-		if err := cmd.Start(); err != nil {
-			return err
-		}
-		w.holders = append(w.holders, cmd)
 		order := w.order
 		order.Name = fmt.Sprint("holder-", i)
-		line, err := json.Marshal(order)
+		if w.dir != "" {
+			order.DataDir = filepath.Join(w.dir, order.Name)
+			if err := os.Mkdir(order.DataDir, 0o755); err != nil {
+				return err
+			}
+		}
+		child, err := proc.Start([]string{w.r.o.Receiver[0], HolderArg}, w.r.o.Stderr)
 		if err != nil {
 			return err
 		}
-		if _, err := in.Write(append(line, '\n')); err != nil {
+		w.holders = append(w.holders, child)
+		if err := child.Send(order); err != nil {
 			return err
 		}
-		go func() {
-			_, err := bufio.NewReader(out).ReadString('\n')
-			if err != nil {
-				err = fmt.Errorf("%s did not start: %w", order.Name, err)
-			}
-			ready <- err
-		}()
 	}
-	for range w.holders {
-		select {
-		case err := <-ready:
-			if err != nil {
-				return err
-			}
-		case <-ctx.Done():
-			return context.Cause(ctx)
+	for i, child := range w.holders {
+		var line string
+		if err := child.Receive(ctx, &line); err != nil {
+			return fmt.Errorf("holder-%d did not start: %w", i, err)
 		}
 	}
 	return nil
@@ -277,10 +271,12 @@ func (w *messaging) startHolders(ctx context.Context) error {
 
 // endHolders ends the processes. Nothing of them is needed any more.
 func (w *messaging) endHolders() {
-	for _, cmd := range w.holders {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		w.r.children.cpu += cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	for _, child := range w.holders {
+		_ = child.Kill()
+		w.r.children.cpu += child.Close(time.Second)
+	}
+	if w.dir != "" {
+		_ = os.RemoveAll(w.dir)
 	}
 }
 
@@ -447,7 +443,7 @@ func (w *messaging) kill(ctx context.Context) error {
 	w.mu.Lock()
 	w.killed = engine.Now()
 	w.mu.Unlock()
-	if err := w.holders[0].Process.Kill(); err != nil {
+	if err := w.holders[0].Kill(); err != nil {
 		return err
 	}
 	for {

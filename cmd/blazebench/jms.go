@@ -21,6 +21,7 @@ func (f *flags) jms() {
 	f.BoolVar(&j.Topic, "topic", false, "a topic instead of a queue: nobody holds it, and each consumer gets each message")
 	f.BoolVar(&j.Direct, "direct", false, "a direct queue: its senders keep the messages, and nobody holds it")
 	f.BoolVar(&j.Kill, "kill", false, "and end a holder by SIGKILL while the producers go on: others take over")
+	f.BoolVar(&j.Dir, "dir", false, "each holder has a DataDir, and a Send returns when a majority's disks have its message")
 	f.StringVar(&o.Idle, "idle", "", "how members wait: busyspin, backoff or block\n(default backoff)")
 }
 
@@ -54,7 +55,11 @@ func (o *output) jms(res *measure.Result) {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "  %-15s %s\n", name, fmt.Sprintf(format, args...))
 	}
-	line("members", "idle %s, %d CPUs, %s; holders in memory", r.Idle, r.CPUs, r.Kernel)
+	where := "in memory"
+	if r.DataDir {
+		where = fmt.Sprintf("on disk, which takes %s to append 4 KiB and sync them", ns(r.Filesync))
+	}
+	line("members", "idle %s, %d CPUs, %s; holders %s", r.Idle, r.CPUs, r.Kernel, where)
 	if r.Transacted > 0 {
 		line("transactions", "of %s", plural(r.Transacted, "message"))
 	}

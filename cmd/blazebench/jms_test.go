@@ -32,6 +32,13 @@ func TestJMSQueue(t *testing.T) {
 	}
 }
 
+func TestJMSDir(t *testing.T) {
+	r := inJMS(t, "--dir")
+	if !r.DataDir || r.Filesync <= 0 || r.Delivered != r.Sent || r.Lost+r.Duplicates+r.Redelivered != 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
 // A holder that is killed takes nothing with it.
 func TestJMSKill(t *testing.T) {
 	r := inJMS(t, "--kill")
@@ -83,7 +90,7 @@ func TestJMSMustHold(t *testing.T) {
 	}
 	for args, want := range map[string]string{
 		"--holders 17": "want 1 to 16", "--producers 0": "want more than 0", "--consumers 257": "want 1 to 256", "--transacted -1": "want 0 to 1000",
-		"--topic --direct": "want one of them", "--topic --transacted 2": "for a queue that is held", "--direct --kill": "there is none", "--kill --holders 2": "there must be 3",
+		"--topic --direct": "want one of them", "--topic --transacted 2": "for a queue that is held", "--direct --kill": "there is none", "--topic --dir": "there is none", "--kill --holders 2": "there must be 3",
 	} {
 		if code, _, stderr := bench(t, append([]string{"jms"}, strings.Fields(args)...)...); code != exitUsage || !strings.Contains(stderr, want) {
 			t.Errorf("%s: exit %d, %s", args, code, stderr)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/activeblaze/blaze"
+	"github.com/activeblaze/blaze/internal/gid"
 	"github.com/activeblaze/blaze/internal/reach"
 )
 
@@ -18,6 +19,7 @@ type asyncSends struct {
 	queue   []*asyncSend
 	under   int // queued, or being completed
 	running bool
+	runner  uint64        // the goroutine that calls completions; 0: none runs
 	room    chan struct{} // closed when there is room again; nil: nobody waits
 	idle    chan struct{} // closed when nothing is under way; nil: nobody waits
 }
@@ -94,8 +96,9 @@ func (a *asyncSends) add(s *asyncSend) {
 func (a *asyncSends) run() {
 	for {
 		a.mu.Lock()
+		a.runner = gid.Current()
 		if len(a.queue) == 0 {
-			a.running = false
+			a.running, a.runner = false, 0
 			a.mu.Unlock()
 			return
 		}
@@ -127,16 +130,45 @@ func (a *asyncSends) completed() {
 	}
 }
 
+// idling is closed when nothing is under way; nil: nothing is. mine says that a completion calls.
+func (a *asyncSends) idling() (idle chan struct{}, mine bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.under == 0 {
+		return nil, false
+	}
+	if a.idle == nil {
+		a.idle = make(chan struct{})
+	}
+	return a.idle, a.runner == gid.Current()
+}
+
+// wait waits until nothing is under way, and all completions have returned (Jakarta Messaging 3.1, section 7.3.4: a commit
+// or rollback waits for them).
+func (a *asyncSends) wait(ctx context.Context, c *Context, what string) error {
+	idle, mine := a.idling()
+	switch {
+	case idle == nil:
+		return nil
+	case mine:
+		return fmt.Errorf("%w: %s by the completion of a SendAsync, which it would wait for", ErrIllegalState, what)
+	}
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return ended(ctx, what+", with asynchronous sends under way")
+	case <-c.closing:
+		return errContextClosed
+	}
+}
+
 // close waits until nothing is under way, at most for linger.
 func (a *asyncSends) close(linger time.Duration) error {
-	a.mu.Lock()
-	if a.under == 0 {
-		a.mu.Unlock()
+	idle, _ := a.idling()
+	if idle == nil {
 		return nil
 	}
-	idle := make(chan struct{})
-	a.idle = idle
-	a.mu.Unlock()
 	select {
 	case <-idle:
 		return nil

@@ -46,7 +46,7 @@ func (c *Context) Browser(q *Queue, opts ...ConsumerOption) (*Browser, error) {
 	c.conn.use()
 	ctx, cancel := c.within(c.conn.f.o.wait + becomeWait)
 	defer cancel()
-	if _, err := c.conn.holders(ctx); err != nil {
+	if _, err := c.holders(ctx); err != nil {
 		return nil, err
 	}
 	return &Browser{c: c, q: q, options: o}, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -121,10 +122,49 @@ func TestNoHolder(t *testing.T) {
 	if err := c.Producer().SendText(within(t, 50*time.Millisecond), queue(t, c, "q"), "x"); !errors.Is(err, ErrNotHeld) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Send: %v", err)
 	}
+	// Another session that waits for longer does not hold this one up, and Close ends its wait.
+	o := another(t, c, AutoAcknowledge)
+	waits := make(chan error, 1)
+	began := time.Now()
+	go func() { waits <- o.Producer().SendText(within(t, 2*patience), queue(t, o, "q"), "x") }()
+	eventually(t, "one that looks for a holder", func() bool { return len(c.conn.linking) == 1 })
+	if err := c.Producer().SendText(within(t, 50*time.Millisecond), queue(t, c, "q"), "x"); !errors.Is(err, ErrNotHeld) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Send beside one that waits: %v", err)
+	}
+	if err := o.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-waits; !errors.Is(err, ErrIllegalState) || !errors.Is(err, blaze.ErrClosed) || time.Since(began) > patience {
+		t.Errorf("Send of a context that was closed: %v", err)
+	}
 	d := topicOf(t, c, "t") // topics need none
 	k := consume(t, c, d)
 	send(t, c.Producer(), d, "x")
 	receiveText(t, k, "x")
+}
+
+// With messages that are too small for operations there are no held queues, and topics go on.
+func TestSmallMessages(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t)
+	cfg.MaxMessageSize = minMessageSize - 1
+	if _, err := factory(t, cfg, WithRole(Holder)).CreateContext(AutoAcknowledge); !errors.Is(err, blaze.ErrUnsupported) {
+		t.Errorf("a holder: %v", err)
+	}
+	c := connect(t, factory(t, cfg), AutoAcknowledge)
+	if err := c.Producer().SendText(within(t, patience), queue(t, c, "q"), "x"); !errors.Is(err, blaze.ErrUnsupported) {
+		t.Errorf("Send: %v", err)
+	}
+	d := topicOf(t, c, "t")
+	k := consume(t, c, d)
+	send(t, c.Producer(), d, "x")
+	receiveText(t, k, "x")
+	cfg.MaxMessageSize = minMessageSize
+	c = connect(t, factory(t, cfg, WithRole(Holder)), AutoAcknowledge)
+	q := queue(t, c, "q")
+	large := strings.Repeat("x", 1<<20)
+	send(t, c.Producer(), q, large)
+	receiveText(t, consume(t, c, q, Selector("x IS NULL OR x = '"+strings.Repeat("y", 60<<10)+"'")), large)
 }
 
 // holderOf is the holder that a client uses.

@@ -24,14 +24,24 @@ type connection struct {
 	exceptions  sync.Mutex // held while onException runs
 	sessions    atomic.Uint32
 
-	linking sync.Mutex // held while the connection begins at the holders
-	link    *link      // under mu; nil: it was not needed yet
+	linking chan struct{} // has a token while the connection begins at the holders
+	link    *link         // under mu; nil: it was not needed yet
 }
+
+// minMessageSize is the least Config.MaxMessageSize with held queues: operations and answers are no larger.
+const minMessageSize = 256 << 10
 
 // holders returns the connection's link to the holders, which begins with the first use.
 func (n *connection) holders(ctx context.Context) (*link, error) {
-	n.linking.Lock()
-	defer n.linking.Unlock()
+	if size := n.channel().Config().MaxMessageSize; size < minMessageSize {
+		return nil, fmt.Errorf("%w: held queues need a Config.MaxMessageSize of at least %d bytes, and it is %d", blaze.ErrUnsupported, minMessageSize, size)
+	}
+	select {
+	case n.linking <- struct{}{}:
+		defer func() { <-n.linking }()
+	case <-ctx.Done(): // another session waits for holders, for longer than this one
+		return nil, fmt.Errorf("%w: %w", ErrNotHeld, ended(ctx, "looking for a holder"))
+	}
 	n.mu.Lock()
 	l := n.link
 	n.mu.Unlock()
@@ -48,6 +58,20 @@ func (n *connection) holders(ctx context.Context) (*link, error) {
 	return l, nil
 }
 
+// holders returns the link of the context's connection. It waits until ctx ends, or the context closes.
+func (c *Context) holders(ctx context.Context) (*link, error) {
+	if l := c.conn.linked(); l != nil {
+		return l, nil
+	}
+	ctx, cancel := c.whileOpen(context.WithCancel(ctx))
+	defer cancel()
+	l, err := c.conn.holders(ctx)
+	if err != nil && c.isClosing() {
+		return nil, errContextClosed
+	}
+	return l, err
+}
+
 // linked is the link, if there is one.
 func (n *connection) linked() *link {
 	n.mu.Lock()
@@ -61,13 +85,29 @@ func (n *connection) clientName() string {
 	return n.clientID
 }
 
+// newContext makes the first context of the connection.
 func (n *connection) newContext(mode AckMode) *Context {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.add(mode)
+}
+
+// another makes one context more; nil: the last one has been closed, and the connection has ended with it.
+func (n *connection) another(mode AckMode) *Context {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.contexts) == 0 {
+		return nil
+	}
+	return n.add(mode)
+}
+
+// add makes a context. mu is held.
+func (n *connection) add(mode AckMode) *Context {
 	c := &Context{conn: n, mode: mode, id: n.sessions.Add(1), closing: make(chan struct{}), consumers: map[*Consumer]struct{}{}}
 	c.session.c = c
 	c.session.waken = make(chan struct{}, 1)
-	n.mu.Lock()
 	n.contexts[c] = struct{}{}
-	n.mu.Unlock()
 	return c
 }
 

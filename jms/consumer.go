@@ -274,7 +274,11 @@ func (k *Consumer) ReceiveNoWait() (*Message, error) {
 
 // within is a context that ends with the Context's Close too.
 func (c *Context) within(d time.Duration) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(context.Background(), d)
+	return c.whileOpen(context.WithTimeout(context.Background(), d))
+}
+
+// whileOpen has ctx end when the context closes, too.
+func (c *Context) whileOpen(ctx context.Context, cancel context.CancelFunc) (context.Context, context.CancelFunc) {
 	go func() {
 		select {
 		case <-c.closing:

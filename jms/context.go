@@ -99,14 +99,10 @@ func (c *Context) CreateContext(mode AckMode) (*Context, error) {
 	if c.isClosing() {
 		return nil, errContextClosed
 	}
-	n := c.conn
-	n.mu.Lock()
-	gone := len(n.contexts) == 0
-	n.mu.Unlock()
-	if gone {
-		return nil, errContextClosed
+	if s := c.conn.another(mode); s != nil {
+		return s, nil
 	}
-	return n.newContext(mode), nil
+	return nil, errContextClosed
 }
 
 // Queue names a queue: 1 to 255 bytes of UTF-8 without control characters. Options may follow: "orders?direct=true",
@@ -135,7 +131,7 @@ func (c *Context) ConnectHolders(ctx context.Context) error {
 	}
 	defer c.guard.leave()
 	c.conn.use()
-	_, err := c.conn.holders(ctx)
+	_, err := c.holders(ctx)
 	return err
 }
 

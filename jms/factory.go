@@ -95,7 +95,7 @@ func (f *ConnectionFactory) open(ctx context.Context, mode AckMode) (*Context, e
 	if err != nil {
 		return nil, err
 	}
-	conn := &connection{f: f, ch: ch, clientID: f.o.clientID, contexts: map[*Context]struct{}{}}
+	conn := &connection{f: f, ch: ch, clientID: f.o.clientID, contexts: map[*Context]struct{}{}, linking: make(chan struct{}, 1)}
 	_, _ = crand.Read(conn.id[:]) // it does not fail
 	c := conn.newContext(mode)
 	if f.o.role == Holder || f.o.requireStore { // its options of queues count from now on; and who stores shows now

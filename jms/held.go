@@ -64,7 +64,7 @@ func (c *Context) await(ctx context.Context, under *call) (held.Answer, error) {
 
 // put sends a message to a held queue, or stages it.
 func (c *Context) put(ctx context.Context, q *Queue, b *blaze.Message, out outgoing, noWait bool) (func(context.Context) error, error) {
-	l, err := c.conn.holders(ctx)
+	l, err := c.holders(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +135,7 @@ func (c *Context) heldBefore(ctx context.Context) (*link, error) {
 	if there, err := c.holderThere(ctx); err != nil || !there {
 		return nil, err
 	}
-	return c.conn.holders(ctx)
+	return c.holders(ctx)
 }
 
 // findBeats is how many heartbeats a member that has just started waits for holders to be found.
@@ -245,7 +245,7 @@ func (c *Context) consumeHeld(k *Consumer, q *Queue) (*Consumer, error) {
 func (c *Context) beginHeld(k *Consumer, op *held.Op, from Destination) (*Consumer, error) {
 	ctx, cancel := c.within(c.conn.f.o.wait + becomeWait)
 	defer cancel()
-	l, err := c.conn.holders(ctx)
+	l, err := c.holders(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -292,7 +292,7 @@ func readHeld(w *held.Message) *Message {
 	m.header.Count = max(w.Count, 1) - 1
 	if w.Reason != held.ReasonNone {
 		m.header.Expiration = 0 // a dead letter stays
-		m.header.Set("JMS_Blaze_Queue", jmsheader.StringValue(string(w.Queue)))
+		m.header.Set("JMS_Blaze_Queue", jmsheader.StringValue(held.Label(string(w.Queue))))
 		m.header.Set("JMS_Blaze_Reason", jmsheader.StringValue(w.Reason.String()))
 	}
 	return m
@@ -620,7 +620,8 @@ func (s *heldSource) close() error {
 //
 // The errors: ErrIllegalState, the session is not transacted; ErrRolledBack, nothing of it happened, and what was received
 // is delivered again; ErrInDoubt, the outcome is not known: ctx or the connection ended. Whether what was published on
-// topics after a Commit reaches its consumers is as for Send.
+// topics after a Commit reaches its consumers is as for Send. It waits for SendAsync and its completions; where ctx ends
+// meanwhile nothing has been committed, and by a completion it is ErrIllegalState.
 func (c *Context) Commit(ctx context.Context) error {
 	if err := c.enter(); err != nil {
 		return err
@@ -628,6 +629,9 @@ func (c *Context) Commit(ctx context.Context) error {
 	defer c.guard.leave()
 	if c.mode != Transacted {
 		return fmt.Errorf("%w: Commit in mode %v", ErrIllegalState, c.mode)
+	}
+	if err := c.async.wait(ctx, c, "Commit"); err != nil {
+		return err
 	}
 	staged, unacked, open := c.staged, c.unacked, c.open
 	c.staged, c.unacked, c.open = nil, nil, false
@@ -691,7 +695,7 @@ func (c *Context) commitHeld(ctx context.Context, numbers []uint64) error {
 }
 
 // Rollback drops what a transacted session has sent since its last Commit, and has what it received delivered again, marked
-// redelivered. In other sessions it is ErrIllegalState.
+// redelivered. In other sessions it is ErrIllegalState. It waits for SendAsync and its completions, as Commit does.
 func (c *Context) Rollback(ctx context.Context) error {
 	if err := c.enter(); err != nil {
 		return err
@@ -702,6 +706,9 @@ func (c *Context) Rollback(ctx context.Context) error {
 	}
 	if err := ctx.Err(); err != nil {
 		return ended(ctx, "Rollback")
+	}
+	if err := c.async.wait(ctx, c, "Rollback"); err != nil {
+		return err
 	}
 	return c.giveBack()
 }

@@ -71,6 +71,9 @@ func TestTemporaryQueue(t *testing.T) {
 	if err := c.DeleteTemporaryQueue(q); err != nil {
 		t.Fatal(err)
 	}
+	if len(c.temps) != 0 {
+		t.Errorf("the context keeps %d temporary queues that are gone", len(c.temps))
+	}
 	if err := p.SendText(ctx, to, "late"); !errors.Is(err, ErrInvalidDestination) || !errors.Is(err, blaze.ErrNoConsumer) {
 		t.Errorf("sending to a queue that is gone: %v", err)
 	}
@@ -255,6 +258,32 @@ func TestSendAsync(t *testing.T) {
 	for i := range 4 {
 		receiveText(t, k, fmt.Sprint(i))
 	}
+	// Commit and Rollback wait for completions, and are refused in one.
+	tx := another(t, c, Transacted)
+	for name, end := range map[string]func(context.Context) error{"Commit": tx.Commit, "Rollback": tx.Rollback} {
+		gate, inside := make(chan struct{}), make(chan error, 1)
+		err := tx.Producer().SendAsync(within(t, patience), d, NewTextMessage("tx"), func(*Message, error) {
+			<-gate
+			inside <- end(within(t, patience))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := end(within(t, 20*time.Millisecond)); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s beside a completion: %v", name, err)
+		}
+		close(gate)
+		if err := <-inside; !errors.Is(err, ErrIllegalState) {
+			t.Errorf("%s by a completion: %v", name, err)
+		}
+		if err := end(within(t, patience)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if name == "Commit" {
+			receiveText(t, k, "tx")
+		}
+	}
+	nothing(t, k)
 	// The error of one that cannot be sent at once is the call's own.
 	if err := p.SendAsync(within(t, patience), nil, NewMessage(), func(*Message, error) { t.Error("completed") }); !errors.Is(err, ErrInvalidDestination) {
 		t.Errorf("to nil: %v", err)

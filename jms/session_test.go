@@ -316,6 +316,43 @@ func TestTwoGoroutines(t *testing.T) {
 	nothing(t, k)
 }
 
+// A session that is made while the last one closes is of the same connection, which goes on, or is refused.
+func TestCreateContextBesideClose(t *testing.T) {
+	t.Parallel()
+	f := factory(t, testConfig(t))
+	keep := connect(t, f, AutoAcknowledge) // the channel goes on
+	d := topicOf(t, keep, "beside")
+	for range 200 {
+		c, err := f.CreateContext(AutoAcknowledge)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made := make(chan *Context, 1)
+		go func() {
+			o, err := c.CreateContext(AutoAcknowledge)
+			if err != nil && !errors.Is(err, ErrIllegalState) {
+				t.Error(err)
+			}
+			made <- o
+		}()
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if o := <-made; o != nil {
+			if o.conn != c.conn {
+				t.Error("another connection")
+			}
+			send(t, o.Producer(), d, "x")
+			if err := o.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if f.shared.users != 1 {
+			t.Fatalf("%d connections use the channel", f.shared.users)
+		}
+	}
+}
+
 // Contexts of a factory share one channel, which ends with the last of them; the next one starts another.
 func TestSharedChannel(t *testing.T) {
 	t.Parallel()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -140,6 +142,18 @@ func (n *connection) temporary() (*temporary, error) {
 	return t, nil
 }
 
+// forgetTemporary takes t from the context that made it, which may be another one of the connection.
+func (n *connection) forgetTemporary(t *temporary) {
+	n.mu.Lock()
+	all := slices.Collect(maps.Keys(n.contexts))
+	n.mu.Unlock()
+	for _, c := range all {
+		c.mu.Lock()
+		c.temps = slices.DeleteFunc(c.temps, func(o *temporary) bool { return o == t })
+		c.mu.Unlock()
+	}
+}
+
 func (t *temporary) close() error {
 	t.cancel()
 	t.in.close()
@@ -154,6 +168,7 @@ func (c *Context) DeleteTemporaryQueue(q *TemporaryQueue) error {
 	if q.of.users.Load() > 0 {
 		return fmt.Errorf("%w: DeleteTemporaryQueue: it has a consumer", ErrIllegalState)
 	}
+	c.conn.forgetTemporary(q.of)
 	return q.of.close()
 }
 

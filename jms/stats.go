@@ -67,7 +67,7 @@ func (c *Context) list(ctx context.Context, op held.Op, what string, page func(a
 	}
 	defer c.guard.leave()
 	c.conn.use()
-	l, err := c.conn.holders(ctx)
+	l, err := c.holders(ctx)
 	if err != nil {
 		return err
 	}

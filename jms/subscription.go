@@ -82,7 +82,7 @@ func (c *Context) Unsubscribe(name string) error {
 	c.conn.use()
 	ctx, cancel := c.within(c.conn.f.o.wait + becomeWait)
 	defer cancel()
-	l, err := c.conn.holders(ctx)
+	l, err := c.holders(ctx)
 	if err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func (c *Context) sift(ctx context.Context, work jmstool.Sift) (jmstool.Sift, er
 		return work, err
 	}
 	defer c.guard.leave()
-	l, err := c.conn.holders(ctx)
+	l, err := c.holders(ctx)
 	if err != nil {
 		return work, err
 	}

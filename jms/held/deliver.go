@@ -481,22 +481,11 @@ func (q *queue) isDead() bool {
 	return len(q.name) >= len(deadPrefix) && q.name[:len(deadPrefix)] == deadPrefix
 }
 
-// label is q's name as people see it.
-func (q *queue) label() string {
-	if q.sub == nil {
-		return q.name
-	}
-	if q.sub.client == "" {
-		return q.sub.name
-	}
-	return q.sub.client + "." + q.sub.name
-}
-
 // bury puts m, which is in no tree of q any more, into q's dead-letter queue, whatever its bounds.
 func (s *state) bury(q *queue, m *message, why Reason) {
 	s.discount(q, m)
 	q.stats.Dead++
-	name := deadPrefix + q.label()
+	name := deadPrefix + Label(q.name)
 	dlq := s.queues[name]
 	if dlq == nil {
 		dlq = s.newQueue(name)

@@ -78,7 +78,9 @@ func (s *source) Lookup(_ int, name string) selector.Value {
 		if f, ok := s.find(headerTimestamp); ok && f.Type == protowire.VarintType {
 			return selector.Int(int64(f.Bits))
 		}
-		return selector.Value{}
+		return selector.Int(0) // as on topics
+	case "JMSXDeliveryCount":
+		return selector.Int(int64(m.count) + 1)
 	case "JMSXGroupID":
 		if g := m.group(); g != "" {
 			return selector.Text(g)
@@ -91,7 +93,7 @@ func (s *source) Lookup(_ int, name string) selector.Value {
 		return selector.Value{}
 	case "JMS_Blaze_Queue":
 		if m.more != nil && m.more.reason != ReasonNone {
-			return selector.Text(m.more.origin)
+			return selector.Text(Label(m.more.origin))
 		}
 	case "JMS_Blaze_Reason":
 		if m.more != nil && m.more.reason != ReasonNone {

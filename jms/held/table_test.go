@@ -377,6 +377,56 @@ func TestPoison(t *testing.T) {
 	r.want(texts(r.must(1, Op{Kind: KindBrowse, Queue: []byte("DLQ.Q")}).Messages), "poison*7")
 }
 
+// A dead letter of a subscription names it as people do, and goes back to it.
+func TestPoisonOfSubscription(t *testing.T) {
+	r := newRig(t)
+	r.begin(1)
+	r.must(1, Op{Kind: KindSubscribe, Topic: []byte("t"), Name: []byte("s"), Flags: FlagDurable, Consumer: 1})
+	r.must(1, Op{Kind: KindConfigure, Settings: &Settings{MaxRedeliveries: 1}})
+	r.must(1, Op{Kind: KindPublish, Topic: []byte("t"), HasMessage: true, Message: r.message("poison")})
+	for range 2 {
+		r.must(1, Op{Kind: KindRelease, Numbers: numbers(r.take(1, 1, 1, 0).Messages)})
+	}
+	dead := []byte("DLQ.client1.s")
+	for sel, want := range map[string]string{"JMS_Blaze_Queue = 'client1.s'": "poison*2", "JMS_Blaze_Queue = 's'": ""} {
+		r.want(texts(r.must(1, Op{Kind: KindBrowse, Queue: dead, Selector: []byte(sel)}).Messages), want)
+	}
+	r.want(Label("\x00s\x00shared"), "shared")
+	r.want(Label("a.b"), "a.b")
+	if a := r.must(1, Op{Kind: KindRetry, Queue: dead, Limit: 10}); a.Value != 1 {
+		t.Errorf("%d messages went back", a.Value)
+	}
+	r.want(texts(r.take(1, 1, 1, 0).Messages), "poison*2")
+}
+
+// Two senders may use one id: neither keeps out, nor ends, what the other one sends. One sender's that may be there
+// already is there once.
+func TestSameID(t *testing.T) {
+	r := newRig(t)
+	r.begin(1, 2)
+	same := make([]byte, idLen)
+	same[0] = 9
+	for i, row := range []struct {
+		conn  uint64
+		again bool
+		want  string
+	}{
+		{2, false, "0"},
+		{1, true, "0 1*2"}, // an honest one that is put again, and another one was faster with its id
+		{1, true, "0 1*2"},
+		{1, false, "0 1*2 3"},
+		{2, true, "0 1*2 3"},
+	} {
+		m := Message{ID: same, Data: []byte(fmt.Sprint(i)), Again: row.again}
+		r.must(row.conn, Op{Kind: KindPut, Queue: []byte("Q"), HasMessage: true, Message: m})
+		var got []string
+		for _, m := range r.must(1, Op{Kind: KindBrowse, Queue: []byte("Q")}).Messages {
+			got = append(got, texts([]Message{m}))
+		}
+		r.want(strings.Join(got, " "), row.want)
+	}
+}
+
 // Who feeds subscriptions learns that some came or went, by whichever operation, and by a state that was taken over.
 func TestSubscribed(t *testing.T) {
 	r, other := newRig(t), newRig(t)

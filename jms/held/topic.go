@@ -2,6 +2,7 @@ package held
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/activeblaze/blaze/internal/topic"
 )
@@ -13,6 +14,18 @@ func subscriptionKey(client, name []byte, durable bool) string {
 		kind = "\x00d"
 	}
 	return kind + string(client) + "\x00" + string(name)
+}
+
+// Label is a queue's name as people see it: of a subscription its own name, behind the client id and a dot where it has one.
+func Label(queue string) string {
+	if len(queue) < 2 || queue[0] != 0 {
+		return queue
+	}
+	client, name, _ := strings.Cut(queue[2:], "\x00")
+	if client == "" {
+		return name
+	}
+	return client + "." + name
 }
 
 // subscribe makes a subscription, unless it is there, and a consumer of it.

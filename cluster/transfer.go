@@ -478,10 +478,12 @@ func (c *Core) caughtUp(now clock.Time) {
 	c.learned(now)
 }
 
+// silent reports whether the provider has not answered, so that the time counts until another one is asked.
+func (f *fetching) silent() bool { return f.on && f.asking && len(f.answers) == 0 && len(f.steps) == 0 }
+
 // tickLearning asks the next provider when one is silent.
 func (c *Core) tickLearning(now clock.Time) {
-	f := &c.fetch
-	if f.on && f.asking && now >= f.due && len(f.answers) == 0 && len(f.steps) == 0 {
+	if f := &c.fetch; f.silent() && now >= f.due {
 		c.askNext(now)
 	}
 }
@@ -489,11 +491,9 @@ func (c *Core) tickLearning(now clock.Time) {
 // nextLearning is when tickLearning, or Work, has something to do.
 func (c *Core) nextLearning() (at clock.Time, ok bool) {
 	f := &c.fetch
-	if f.on && f.asking {
-		at, ok = f.due, true
-		if f.unsent {
-			at = min(at, c.now.Add(sendAgain))
-		}
+	at, ok = f.due, f.silent()
+	if f.on && f.asking && f.unsent {
+		at, ok = clock.Earlier(at, ok, c.now.Add(sendAgain), true)
 	}
 	return clock.Earlier(at, ok, c.provide.wake, c.provide.wake != 0 && c.phase == Complete && !c.transitional)
 }

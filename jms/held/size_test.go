@@ -74,8 +74,9 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-// One million messages of 100 bytes wait in one queue: what they cost, and what operations cost then. Times are judged
-// generously, for the machine may be busy.
+// One million messages of 100 bytes wait in one queue: what they cost, and what operations cost then. On a quiet machine
+// an operation takes at most twice as long as with an empty queue, and a take with a selector that matches one in a
+// thousand 5 ms. Here they have twice that.
 func TestMillion(t *testing.T) {
 	n := 1_000_000
 	if testing.Short() {
@@ -119,13 +120,21 @@ func TestMillion(t *testing.T) {
 	each := float64(heap()-before) / float64(n)
 	put1, take1, browse1 := ops(l)
 	l.do(&Op{Kind: KindConsume, Consumer: 2, Queue: []byte("Q"), Selector: []byte("colour = 'red'")})
-	found := 0
+	ticks := 0
 	selective := median(min(300, n/2000), func() {
-		a := l.do(&Op{Kind: KindTake, Consumer: 2, Limit: 1})
-		found += len(a.Messages)
-		if len(a.Messages) == 1 {
-			l.do(&Op{Kind: KindSettle, Numbers: []uint64{a.Messages[0].Number}})
+		found := l.do(&Op{Kind: KindTake, Consumer: 2, Limit: 1}).Messages
+		for len(found) == 0 { // the rest of its walk
+			if at, ok := l.m.Next(); !ok || at.UnixMilli() > 1 {
+				t.Fatal("the selector found nothing")
+			}
+			l.m.Tick(time.UnixMilli(1))
+			l.m.Certain(1 << 60)
+			ticks++
+			if n, ok := l.m.Notice(); ok {
+				found = n.Messages
+			}
 		}
+		l.do(&Op{Kind: KindSettle, Numbers: []uint64{found[0].Number}})
 	})
 	start := time.Now()
 	s, err := l.m.Snapshot()
@@ -138,21 +147,18 @@ func TestMillion(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := fmt.Sprintf("%d messages: %.0f bytes each; put %v, empty %v; take and settle %v, empty %v; browse 50 %v, empty %v; "+
-		"take with a selector 1 in 1000 %v; snapshot in %v, %d bytes",
-		n, each, put1, put0, take1, take0, browse1, browse0, selective, took, size)
+		"take with a selector 1 in 1000 %v, with %d Ticks for %d; snapshot in %v, %d bytes",
+		n, each, put1, put0, take1, take0, browse1, browse0, selective, ticks, min(300, n/2000), took, size)
 	t.Log(text)
 	if each > 3*100+200 {
 		t.Errorf("a message of 100 bytes costs %.0f bytes", each)
-	}
-	if found == 0 {
-		t.Error("the selector found nothing")
 	}
 	for _, c := range []struct {
 		name      string
 		is, limit time.Duration
 	}{
 		{"put", put1, 4*put0 + 2*time.Microsecond}, {"take", take1, 4*take0 + 2*time.Microsecond}, {"browse", browse1, 4 * browse0},
-		{"take with a selector", selective, 20 * time.Millisecond}, {"snapshot", took, 20 * time.Millisecond},
+		{"take with a selector", selective, 10 * time.Millisecond}, {"snapshot", took, 20 * time.Millisecond},
 	} {
 		if c.is > c.limit {
 			t.Errorf("%s takes %v, the limit is %v", c.name, c.is, c.limit)

@@ -45,7 +45,7 @@ func (s *stream) put(now clock.Time, m *wire.Data, b *buf.Buf, from origin) erro
 		}
 		s.pause() // it is kept, and offered again
 	}
-	if err := s.keep(n, b); err != nil {
+	if err := s.keep(m, b); err != nil {
 		return err
 	}
 	s.came(now, n, b, from)
@@ -99,7 +99,7 @@ func (s *stream) drain(now clock.Time) {
 			s.skip()
 			continue
 		}
-		m, ok := s.p.readData(b, s.due)
+		m, ok := s.readKept(s.due)
 		switch s.deliverHeld(now, &m, ok) {
 		case refused:
 			s.pause()
@@ -123,6 +123,15 @@ func (s *stream) drain(now clock.Time) {
 		s.buried = true
 		s.arm(burial, s.heard.Add(s.silence()))
 	}
+}
+
+// readKept reads the data frame of datagram n, which is in its slot.
+func (s *stream) readKept(n uint64) (m wire.Data, ok bool) {
+	k := &s.slots[n&uint64(len(s.slots)-1)]
+	if m, ok = k.place.Data(k.buf.Bytes()); ok {
+		return m, true
+	}
+	return s.p.readData(k.buf, n)
 }
 
 // readData reads the data frame with number n from a kept datagram.

@@ -175,8 +175,8 @@ func (s *stream) windowSize() uint64 { return uint64(s.p.window) }
 // release gives every buffer back.
 func (s *stream) release() {
 	s.stopDecoding()
-	for i, b := range s.slots {
-		if b != nil {
+	for i := range s.slots {
+		if s.slots[i].buf != nil {
 			s.drop(uint64(i))
 		}
 	}

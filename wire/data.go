@@ -18,6 +18,7 @@ type Data struct {
 	Number       uint64 // datagram number, 1..2^64-2
 	FirstMessage uint64 // message number of the first message; FirstMessage+Count is at most 2^64-1
 	Fragment     bool   // the one message is a part of message FirstMessage
+	place        Place  // here it costs no byte: Data fills a cache line
 	Offset       uint32 // of a fragment: bytes of payload before this part
 	Size         uint32 // of a fragment: bytes of the whole payload; the part lies inside
 	Count        int    // messages, 1..MaxMessages
@@ -110,7 +111,28 @@ func (f *Frame) Data() Data {
 	}
 	d := loadDataHead(f.head)
 	d.Count = int(f.count)
+	if f.at > 0 {
+		d.place = Place{at: f.at, end: f.at + uint16(len(f.head)), count: f.count}
+	}
 	return d
+}
+
+// Place is where a Data lies in its datagram, and how many messages it has: what Decode found out, for a
+// reader that keeps the datagram and reads it later. The zero Place says that this is not known.
+type Place struct{ at, end, count uint16 }
+
+// Place is where d lies in the datagram that it was read from. It is zero for a Data that is not canonical.
+func (d *Data) Place() Place { return d.place }
+
+// Data reads the Data at p from b, which is the datagram that p was found in, or a copy of it. Nothing is
+// checked again, as in DecodeAgain. It is false when p is zero: then the datagram has to be decoded.
+func (p Place) Data(b []byte) (d Data, ok bool) {
+	if p.count == 0 {
+		return d, false
+	}
+	d = loadDataHead(b[p.at:p.end:p.end])
+	d.Count, d.place = int(p.count), p
+	return d, true
 }
 
 // Lengths of what precedes the messages in a canonical Data, in bytes.

@@ -1,5 +1,7 @@
 package wire
 
+import "math"
+
 // MaxFrames is the most frames that one datagram may have.
 const MaxFrames = 16
 
@@ -111,6 +113,7 @@ type Frame struct {
 	Kind      FrameKind
 	canonical bool
 	count     uint16 // messages of a canonical Data
+	at        uint16 // where the body of a canonical Data begins in the datagram; 0: not known
 	parts            // lent with the datagram; of a Data only head, which is the frame's message
 }
 
@@ -164,6 +167,9 @@ func (d *Datagram) decodeFrames(b []byte) error {
 		}
 		if err := d.add(kind, b[begin:end:end]); err != nil {
 			return err
+		}
+		if end <= math.MaxUint16 {
+			d.frames[d.n-1].at = uint16(begin)
 		}
 		if kind < last {
 			d.Canonical = false
@@ -246,7 +252,7 @@ func (d *Datagram) add(kind FrameKind, body []byte) error {
 		return ErrRange
 	}
 	f := &d.frames[d.n]
-	f.Kind = kind
+	f.Kind, f.at = kind, 0
 	if kind == FrameData {
 		f.head = body
 		count := canonicalData(body)

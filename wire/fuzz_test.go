@@ -53,6 +53,15 @@ func compareDecoders(t *testing.T, b []byte) {
 	if peeked && h != d.Header || !peeked && d.Canonical {
 		t.Fatalf("Peek gives %+v %v\n%x", h, peeked, b)
 	}
+	for i := range d.Frames() {
+		if f := &d.Frames()[i]; f.Kind == FrameData {
+			m := f.Data()
+			kept, ok := m.Place().Data(before)
+			if d.Canonical && !ok || ok && !reflect.DeepEqual(kept, m) {
+				t.Fatalf("kept and read again: %+v %v, at once %+v\n%x", kept, ok, m, b)
+			}
+		}
+	}
 	again := appendPlain(got)
 	var d2 Datagram
 	if err := Decode(again, &d2); err != nil || !d2.Canonical || !reflect.DeepEqual(plainOf(&d2), got) {

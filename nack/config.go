@@ -157,7 +157,7 @@ func Buffers(window, datagram, senders, receivers int) int {
 func Tables(window, datagram, maxMessageSize int) int {
 	n := WindowDatagrams(window, datagram)
 	bytes := slotCount(n) * int(unsafe.Sizeof(slot{})+unsafe.Sizeof(uint64(0)))
-	bytes += defaultReceivers * (int(unsafe.Sizeof(receiver{})) + 2*int(unsafe.Sizeof(wire.MemberID{})+unsafe.Sizeof(0)))
+	bytes += defaultReceivers * (int(unsafe.Sizeof(receiver{})+unsafe.Sizeof(time.Duration(0))) + 2*int(unsafe.Sizeof(wire.MemberID{})+unsafe.Sizeof(0)))
 	bytes += int(unsafe.Sizeof(newcomers{}))
 	bytes += maxOutcasts * (int(unsafe.Sizeof(outcast{})) + 2*int(unsafe.Sizeof(wire.MemberID{})+unsafe.Sizeof(uintptr(0))))
 	if maxMessageSize > n/4*datagram*9/10 { // it may be cut into more than a quarter of the window

@@ -75,7 +75,9 @@ type node struct {
 	p        *Protocol
 	wake     clock.Time
 	down     bool
-	older    bool // of a version that gives no pauses and does not say how often it reports, and knows neither
+	lag      time.Duration // its host takes so much longer to read what comes
+	loss     float64       // of what it sends and of what comes to it
+	older    bool          // of a version that gives no pauses and does not say how often it reports, and knows neither
 
 	refuse  func(m *core.Delivery) bool
 	streams map[string]*heard
@@ -256,7 +258,7 @@ func (net *network) send(from *node, s buf.Send) {
 			copies++
 		}
 		for range copies {
-			if net.rnd.Float64() < net.faults.loss || net.filter != nil && !net.filter(from, to, &d) {
+			if net.rnd.Float64() < max(net.faults.loss, to.loss, from.loss) || net.filter != nil && !net.filter(from, to, &d) {
 				continue
 			}
 			delay := net.faults.delay + time.Duration(net.rnd.Int64N(int64(net.faults.jitter)+1))
@@ -267,7 +269,7 @@ func (net *network) send(from *node, s buf.Send) {
 			if from.older || to.older {
 				data = asOlder(&d, b)
 			}
-			net.push(event{at: net.now.Add(delay), node: to, from: from, data: data, direct: s.To != buf.Group})
+			net.push(event{at: net.now.Add(delay + to.lag), node: to, from: from, data: data, direct: s.To != buf.Group})
 		}
 	}
 }
@@ -284,7 +286,7 @@ func asOlder(d *wire.Datagram, b []byte) []byte {
 		out = wire.AppendStatus(wire.AppendHeader(nil, d.Header), st)
 	case wire.FrameHeartbeat:
 		h := frames[0].Heartbeat()
-		h.Pause, h.Every = 0, 0
+		h.Pause, h.Every, h.UsualTrip = 0, 0, 0
 		out = wire.AppendHeartbeat(wire.AppendHeader(nil, d.Header), h)
 	default:
 		return b

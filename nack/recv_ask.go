@@ -181,11 +181,11 @@ func (s *stream) overhear(now clock.Time, n *wire.Nak) {
 
 // backoff draws the wait from noticing a gap to asking for it.
 func (s *stream) backoff() time.Duration {
-	return backoff(s.p.cfg.Rand, s.group.roundTrip(), int(min(s.group.receivers, 1<<16)))
+	return backoff(s.p.cfg.Rand, s.group.usualTrip(), int(min(s.group.receivers, 1<<16)))
 }
 
 // holdOff is how long a receiver waits for what another one has asked for.
-func (s *stream) holdOff() time.Duration { return holdOff(s.group.roundTrip()) + s.backoff() }
+func (s *stream) holdOff() time.Duration { return holdOff(s.group.usualTrip()) + s.backoff() }
 
 // sendNak puts a NAK in line when a gap is due.
 func (s *stream) sendNak(now clock.Time) {
@@ -381,7 +381,7 @@ func appendGap(to []wire.Gap, g wire.Gap) []wire.Gap {
 func (s *stream) patience(unheard uint16) time.Duration {
 	d := s.asking.rtt.Timeout(s.group.roundTrip())
 	if !s.group.few() {
-		d = max(d, 2*s.group.roundTrip()) // the sender's answer to others counts as well
+		d = max(d, 2*s.group.usualTrip()) // the sender's answer to others counts as well
 	}
 	d = min(d<<unheard, max(askLongest, d))
 	return d + time.Duration(s.p.cfg.Rand.Int64N(int64(d)/4+1))

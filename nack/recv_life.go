@@ -232,7 +232,7 @@ func (p *Protocol) stepHeartbeat(now clock.Time, d *wire.Datagram, h *wire.Heart
 		if s, err = p.join(now, d, r.From); err != nil {
 			return err
 		}
-		s.group = group{receivers: h.Receivers, rtt: time.Duration(h.RoundTrip)}
+		s.group = groupOf(h)
 		s.begin(now, h.Last+1, h.NextMessage)
 	}
 	if h.Last+1 < s.seen { // data overtook it
@@ -260,7 +260,7 @@ func (p *Protocol) stepHeartbeat(now clock.Time, d *wire.Datagram, h *wire.Heart
 func (s *stream) heartbeat(now clock.Time, h *wire.Heartbeat) {
 	s.status.echo, s.status.echoAt = h.SentAt, now
 	fewer := h.Receivers < s.group.receivers
-	s.group = group{receivers: h.Receivers, rtt: time.Duration(h.RoundTrip)}
+	s.group = groupOf(h)
 	s.expect(now, time.Duration(h.Pause)*time.Microsecond)
 	if s.status.rare = h.Pause != 0; fewer && s.status.resting() {
 		s.report(now, false) // the sender may have evicted this one

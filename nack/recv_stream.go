@@ -58,6 +58,12 @@ type stream struct {
 type group struct {
 	receivers uint32
 	rtt       time.Duration // their longest round trip; 0: not known
+	usual     time.Duration // what half of them keep; 0: about the same
+}
+
+// groupOf reads what a heartbeat says of the group.
+func groupOf(h *wire.Heartbeat) group {
+	return group{receivers: h.Receivers, rtt: time.Duration(h.RoundTrip), usual: time.Duration(h.UsualTrip)}
 }
 
 // few reports whether NAKs go by unicast, at once.
@@ -69,6 +75,15 @@ func (g *group) roundTrip() time.Duration {
 		return rttInitial
 	}
 	return min(max(g.rtt, rttMin), rttMax)
+}
+
+// usualTrip is the round trip that half of the group keep. Timers that keep requests few are counted in it: a slow
+// receiver asks late by itself, and need not make the others wait.
+func (g *group) usualTrip() time.Duration {
+	if g.usual == 0 {
+		return g.roundTrip()
+	}
+	return min(max(g.usual, rttMin), g.roundTrip())
 }
 
 // origin is how a data frame came here.

@@ -2,6 +2,7 @@ package nack
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/activeblaze/blaze/buf"
@@ -31,11 +32,15 @@ type flow struct {
 	highest  uint64
 	room     uint64
 	measured time.Duration // the longest smoothed round trip; 0: not known
+	usual    time.Duration // the round trip that half of the receivers keep; 0: not known
+	usualAt  clock.Time    // when that was found out,
+	usualOf  int           // for so many receivers
 	quickest time.Duration // the longest of the shortest round trips; 0: one is not known
 	every    uint64        // the most bytes that one of them takes before it reports; 0: one did not say
 	inFlight uint64        // bytes that may be; noNumber: as many as there is room for
 	flight   flight
-	pause    time.Duration // the least of those that all receivers gave, also those that are not waited for
+	trips    []time.Duration // memory for findUsual
+	pause    time.Duration   // the least of those that all receivers gave, also those that are not waited for
 }
 
 const (
@@ -46,6 +51,8 @@ const (
 	minRoom     = 4 << 10
 	// evictionLooks is how often a silent receiver is looked at, and asked, before it goes.
 	evictionLooks = 16
+	// usualEvery is how often the usual round trip is looked for.
+	usualEvery = 10 * time.Millisecond
 )
 
 // cost is what a datagram of n bytes takes of a receiver's socket buffer.
@@ -112,6 +119,36 @@ func (f *flow) roundTrip() time.Duration {
 		return rttInitial
 	}
 	return max(f.measured, rttMin)
+}
+
+// findUsual finds the round trip that half of the receivers keep, where it is not known already.
+func (f *flow) findUsual(now clock.Time) {
+	if f.stale {
+		f.update()
+	}
+	if f.usualOf == f.waited && now.Sub(f.usualAt) < usualEvery {
+		return
+	}
+	f.usualAt, f.usualOf = now, f.waited
+	trips := f.trips[:0]
+	for i := range f.s.receivers {
+		if r := &f.s.receivers[i]; r.waits() && r.rtt.Smooth != 0 {
+			trips = append(trips, r.rtt.Smooth)
+		}
+	}
+	if f.usual = 0; len(trips) > 0 {
+		slices.Sort(trips)
+		f.usual = max(trips[(len(trips)-1)/2], rttMin)
+	}
+	f.trips = trips
+}
+
+// usualTrip is what heartbeats say of it: zero where the longest says as much.
+func (f *flow) usualTrip() time.Duration {
+	if f.usual == 0 || f.waited <= FewReceivers || f.usual > f.measured*3/4 {
+		return 0
+	}
+	return min(f.usual, rttMax)
 }
 
 // keep is the lowest datagram that receivers may still need.

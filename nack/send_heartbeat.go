@@ -83,7 +83,11 @@ func (b *beat) quick(s *Sender) time.Duration {
 	}
 	d := beatMin
 	if !s.flow.stale {
-		d = max(d, min(s.flow.measured, soon))
+		trip := s.flow.measured
+		if s.flow.usual != 0 { // who is slower is not waited for: a heartbeat in vain is cheaper
+			trip = min(trip, s.flow.usual)
+		}
+		d = max(d, min(trip, soon))
 	}
 	return max(d, min(b.pace*3/2, soon/2))
 }
@@ -206,9 +210,7 @@ func (s *Sender) appendProbe(now clock.Time, mem []byte, evicted bool) []byte {
 }
 
 func (s *Sender) writeHeartbeat(now clock.Time, mem []byte, ask, evicted bool) []byte {
-	if s.flow.stale {
-		s.flow.update()
-	}
+	s.flow.findUsual(now)
 	pause := beatMax
 	if s.beat.wait > beatMax {
 		pause = beatRest
@@ -218,7 +220,7 @@ func (s *Sender) writeHeartbeat(now clock.Time, mem []byte, ask, evicted bool) [
 		FirstMessage: s.messageAt(s.first), NextMessage: s.messageAt(s.sent),
 		SentAt:    uint64(now),
 		RoundTrip: uint32(min(s.flow.measured, rttMax)), Receivers: uint32(s.joined()),
-		WantStatus: ask, Pause: uint32(pause / time.Microsecond), Evicted: evicted, Every: s.askEvery(),
+		WantStatus: ask, Pause: uint32(pause / time.Microsecond), Evicted: evicted, Every: s.askEvery(), UsualTrip: uint32(s.flow.usualTrip()),
 	})
 	if s.beginning(now) {
 		mem = wire.AppendStart(mem, s.startFrame(now))

@@ -1,6 +1,8 @@
 package nack
 
 import (
+	"time"
+
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/wire"
@@ -96,7 +98,7 @@ func (s *Sender) ask(now clock.Time, n uint64, again bool, asker buf.Endpoint, b
 		s.p.stats.NaksTooLong++
 		return
 	}
-	hold := s.flow.roundTrip()
+	hold := s.tripOf(by, asker)
 	w := wantMulticast
 	if again {
 		hold /= 2
@@ -120,6 +122,15 @@ func (s *Sender) ask(now clock.Time, n uint64, again bool, asker buf.Endpoint, b
 	q.queue[(q.head+q.n)&s.mask] = n
 	q.n++
 	s.rouse()
+}
+
+// tripOf is the round trip of a receiver: what it has asked for within that time of a repair, it asked for before
+// the repair came. It is the longest in the group where its own is not known.
+func (s *Sender) tripOf(i int, at buf.Endpoint) time.Duration {
+	if r := s.receiverAt(int32(i), at); r != nil {
+		return r.rtt.Value(s.flow.roundTrip())
+	}
+	return s.flow.roundTrip()
 }
 
 // receiverAt is the receiver in a place of the table, if it is still the one with that address.

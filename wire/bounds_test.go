@@ -301,7 +301,7 @@ func TestSizes(t *testing.T) {
 	if n := len(AppendHeartbeat(nil, Heartbeat{})); n != HeartbeatLen {
 		t.Errorf("heartbeat of %d bytes", n)
 	}
-	if n := len(AppendHeartbeat(nil, Heartbeat{WantStatus: true, Pause: 1, Evicted: true, Every: 1})); n != HeartbeatMax {
+	if n := len(AppendHeartbeat(nil, Heartbeat{WantStatus: true, Pause: 1, Evicted: true, Every: 1, UsualTrip: 1})); n != HeartbeatMax {
 		t.Errorf("longest heartbeat of %d bytes", n)
 	}
 	if n := len(AppendStatus(nil, Status{})); n != StatusLen {

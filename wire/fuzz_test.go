@@ -209,7 +209,7 @@ func (m *maker) datagram() plain {
 				}
 				p.Frames = append(p.Frames, n)
 			case FrameHeartbeat:
-				h := Heartbeat{Last: m.u64(0, last-1), FirstMessage: m.u64(1, last), SentAt: m.u64(0, last), RoundTrip: m.u32(), Receivers: m.u32(), WantStatus: m.n(2) == 1, Pause: uint32(m.n(3)), Evicted: m.n(2) == 1, Every: uint32(m.n(3))}
+				h := Heartbeat{Last: m.u64(0, last-1), FirstMessage: m.u64(1, last), SentAt: m.u64(0, last), RoundTrip: m.u32(), Receivers: m.u32(), WantStatus: m.n(2) == 1, Pause: uint32(m.n(3)), Evicted: m.n(2) == 1, Every: uint32(m.n(3)), UsualTrip: uint32(m.n(3))}
 				h.First, h.NextMessage = m.u64(1, h.Last+1), m.u64(h.FirstMessage, last)
 				p.Frames = append(p.Frames, h)
 			case FrameStatus:

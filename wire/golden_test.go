@@ -59,6 +59,8 @@ var golden = []struct {
 	{"status-pause", []any{Status{Origin: testOrigin, OriginIncarnation: 4, Next: 12, Highest: 12, Limit: 4108, Room: 212992, Echo: 123456789, Held: 800, Pause: 5000000}}},
 	{"heartbeat-every", []any{Heartbeat{First: 3, Last: 9, FirstMessage: 30, NextMessage: 110, SentAt: 123456789, RoundTrip: 25000, Receivers: 3, Every: 131072},
 		Heartbeat{First: 3, Last: 9, FirstMessage: 30, NextMessage: 110, SentAt: 123456790, RoundTrip: 25000, Receivers: 3, WantStatus: true, Pause: 250000, Every: 1}}},
+	{"heartbeat-usual", []any{Heartbeat{First: 3, Last: 9, FirstMessage: 30, NextMessage: 110, SentAt: 123456789, RoundTrip: 1000000, Receivers: 6, UsualTrip: 50000},
+		Heartbeat{First: 3, Last: 9, FirstMessage: 30, NextMessage: 110, SentAt: 123456790, RoundTrip: 1000000, Receivers: 6, WantStatus: true, Pause: 250000, Every: 131072, UsualTrip: 1}}},
 	{"status-no-group", []any{Status{Origin: testOrigin, OriginIncarnation: 4, Next: 12, Highest: 300, Limit: 4108, Room: 212992, Echo: 123456789, Held: 800, Arrived: 123456, Clock: 987654321, Every: 131072, NoGroup: true}}},
 	{"status-every", []any{Status{Origin: testOrigin, OriginIncarnation: 4, Next: 12, Highest: 12, Limit: 4108, Room: 212992, Arrived: 123456, Clock: 987654321, Every: 131072}}},
 	{"status-arrived", []any{Status{Origin: testOrigin, OriginIncarnation: 4, Next: 12, Highest: 12, Limit: 4108, Room: 212992, Arrived: 123456, Clock: 987654321}}},

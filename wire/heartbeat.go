@@ -27,12 +27,16 @@ type Heartbeat struct {
 	// Every asks receivers to report at least whenever so many bytes of the stream have come, counted with 256 for each
 	// datagram. 0: not given.
 	Every uint32
+
+	// UsualTrip is the round trip that half of the receivers keep, ns, where it is well below RoundTrip, which is the
+	// longest. 0: not given.
+	UsualTrip uint32
 }
 
-// HeartbeatLen is the length of a heartbeat frame in bytes; HeartbeatMax is it with WantStatus, Pause, Evicted and Every.
+// HeartbeatLen is the length of a heartbeat frame in bytes; HeartbeatMax is it with all that may be missing.
 const (
 	HeartbeatLen = 2 + heartbeatBody
-	HeartbeatMax = HeartbeatLen + 2 + 5 + 2 + 5
+	HeartbeatMax = HeartbeatLen + 2 + 5 + 2 + 5 + 5
 
 	heartbeatBody = 5*9 + 2*5
 )
@@ -49,6 +53,7 @@ var heartbeatLayout = newLayout(heartbeatInRange,
 	optional(fixed32),               // pause
 	optional(field{kind: kindTrue}), // evicted
 	optional(fixed32),               // every
+	optional(fixed32),               // usual_trip
 ).withLooseTail()
 
 // AppendHeartbeat appends h as one frame. It checks nothing: a receiver refuses values outside
@@ -65,6 +70,9 @@ func AppendHeartbeat(dst []byte, h Heartbeat) []byte {
 		body += 2
 	}
 	if h.Every != 0 {
+		body += 5
+	}
+	if h.UsualTrip != 0 {
 		body += 5
 	}
 	dst = append(dst, fieldHeartbeat<<3|typeBytes, body)
@@ -87,6 +95,9 @@ func AppendHeartbeat(dst []byte, h Heartbeat) []byte {
 	if h.Every != 0 {
 		dst = appendFixed32(dst, 11, h.Every)
 	}
+	if h.UsualTrip != 0 {
+		dst = appendFixed32(dst, 12, h.UsualTrip)
+	}
 	return dst
 }
 
@@ -98,7 +109,7 @@ func heartbeatInRange(p *parts) bool {
 	_ = b[heartbeatBody-1]
 	first, last := binary.LittleEndian.Uint64(b[1:]), binary.LittleEndian.Uint64(b[10:])
 	firstMessage, nextMessage := binary.LittleEndian.Uint64(b[19:]), binary.LittleEndian.Uint64(b[28:])
-	return looseInRange(p.tail, 9, 11) && first >= 1 && last < math.MaxUint64 && first <= last+1 && firstMessage >= 1 && nextMessage >= firstMessage
+	return looseInRange(p.tail, 9, 11, 12) && first >= 1 && last < math.MaxUint64 && first <= last+1 && firstMessage >= 1 && nextMessage >= firstMessage
 }
 
 func loadHeartbeat(p *parts) Heartbeat {
@@ -116,6 +127,7 @@ func loadHeartbeat(p *parts) Heartbeat {
 		Pause:        uint32(looseNumber(p.tail, 9)),
 		Evicted:      looseField(p.tail, 10) != nil,
 		Every:        uint32(looseNumber(p.tail, 11)),
+		UsualTrip:    uint32(looseNumber(p.tail, 12)),
 	}
 }
 

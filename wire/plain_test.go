@@ -318,8 +318,8 @@ func referenceHeartbeat(f *wirepb.Heartbeat) (any, error) {
 	}
 	return Heartbeat{
 		First: *f.First, Last: *f.Last, FirstMessage: *f.FirstMessage, NextMessage: *f.NextMessage,
-		SentAt: *f.SentAt, RoundTrip: *f.RoundTrip, Receivers: *f.Receivers, WantStatus: f.GetWantStatus(), Pause: f.GetPause(), Evicted: f.GetEvicted(), Every: f.GetEvery(),
-	}, outside(f.Pause == nil || *f.Pause >= 1, f.Every == nil || *f.Every >= 1, *f.First >= 1, *f.Last <= math.MaxUint64-1, *f.First <= *f.Last+1, *f.FirstMessage >= 1, *f.FirstMessage <= *f.NextMessage)
+		SentAt: *f.SentAt, RoundTrip: *f.RoundTrip, Receivers: *f.Receivers, WantStatus: f.GetWantStatus(), Pause: f.GetPause(), Evicted: f.GetEvicted(), Every: f.GetEvery(), UsualTrip: f.GetUsualTrip(),
+	}, outside(f.Pause == nil || *f.Pause >= 1, f.Every == nil || *f.Every >= 1, f.UsualTrip == nil || *f.UsualTrip >= 1, *f.First >= 1, *f.Last <= math.MaxUint64-1, *f.First <= *f.Last+1, *f.FirstMessage >= 1, *f.FirstMessage <= *f.NextMessage)
 }
 
 func referenceStatus(f *wirepb.Status) (any, error) {

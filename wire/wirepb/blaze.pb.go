@@ -757,7 +757,10 @@ type Heartbeat struct {
 	Evicted *bool `protobuf:"varint,10,opt,name=evicted,proto3,oneof" json:"evicted,omitempty"`
 	// bytes, 1 or more: a receiver is asked to report at least whenever so much of the stream has come, counted with 256
 	// for each datagram.
-	Every         *uint32 `protobuf:"fixed32,11,opt,name=every,proto3,oneof" json:"every,omitempty"`
+	Every *uint32 `protobuf:"fixed32,11,opt,name=every,proto3,oneof" json:"every,omitempty"`
+	// ns, 1 or more: the round trip that half of the receivers keep, where it is well below round_trip, which is the
+	// longest. A few slow receivers then make nobody wait who is not slow.
+	UsualTrip     *uint32 `protobuf:"fixed32,12,opt,name=usual_trip,json=usualTrip,proto3,oneof" json:"usual_trip,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -865,6 +868,13 @@ func (x *Heartbeat) GetEvicted() bool {
 func (x *Heartbeat) GetEvery() uint32 {
 	if x != nil && x.Every != nil {
 		return *x.Every
+	}
+	return 0
+}
+
+func (x *Heartbeat) GetUsualTrip() uint32 {
+	if x != nil && x.UsualTrip != nil {
+		return *x.UsualTrip
 	}
 	return 0
 }
@@ -5862,7 +5872,7 @@ const file_blaze_proto_rawDesc = "" +
 	"\x05first\x18\x01 \x01(\x06H\x00R\x05first\x88\x01\x01\x12\x19\n" +
 	"\x05count\x18\x02 \x01(\aH\x01R\x05count\x88\x01\x01B\b\n" +
 	"\x06_firstB\b\n" +
-	"\x06_count\"\x80\x04\n" +
+	"\x06_count\"\xb3\x04\n" +
 	"\tHeartbeat\x12\x19\n" +
 	"\x05first\x18\x01 \x01(\x06H\x00R\x05first\x88\x01\x01\x12\x17\n" +
 	"\x04last\x18\x02 \x01(\x06H\x01R\x04last\x88\x01\x01\x12(\n" +
@@ -5878,7 +5888,9 @@ const file_blaze_proto_rawDesc = "" +
 	"\aevicted\x18\n" +
 	" \x01(\bH\tR\aevicted\x88\x01\x01\x12\x19\n" +
 	"\x05every\x18\v \x01(\aH\n" +
-	"R\x05every\x88\x01\x01B\b\n" +
+	"R\x05every\x88\x01\x01\x12\"\n" +
+	"\n" +
+	"usual_trip\x18\f \x01(\aH\vR\tusualTrip\x88\x01\x01B\b\n" +
 	"\x06_firstB\a\n" +
 	"\x05_lastB\x10\n" +
 	"\x0e_first_messageB\x0f\n" +
@@ -5892,7 +5904,8 @@ const file_blaze_proto_rawDesc = "" +
 	"\x06_pauseB\n" +
 	"\n" +
 	"\b_evictedB\b\n" +
-	"\x06_every\"\xe4\x04\n" +
+	"\x06_everyB\r\n" +
+	"\v_usual_trip\"\xe4\x04\n" +
 	"\x06Status\x12\x1b\n" +
 	"\x06origin\x18\x01 \x01(\fH\x00R\x06origin\x88\x01\x01\x122\n" +
 	"\x12origin_incarnation\x18\x02 \x01(\aH\x01R\x11originIncarnation\x88\x01\x01\x12\x17\n" +

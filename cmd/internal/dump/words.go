@@ -232,6 +232,9 @@ func heartbeat(h *wire.Heartbeat) string {
 		h.Last, h.First, h.NextMessage, plural(int(h.Receivers), "receiver"), h.SentAt)
 	if h.RoundTrip > 0 {
 		s += fmt.Sprintf(", round trip %v", time.Duration(h.RoundTrip))
+		if h.UsualTrip > 0 {
+			s += fmt.Sprintf(" (%v for half of the receivers)", time.Duration(h.UsualTrip))
+		}
 	}
 	if h.WantStatus {
 		s += ", wants a status"

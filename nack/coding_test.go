@@ -75,7 +75,12 @@ func pour(net *network, n *node, s *Sender, count int, every time.Duration) {
 // newCoded makes one sender and receivers over a network with the given loss on data and repair
 // symbols, and opens a stream.
 func newCoded(t *testing.T, id wire.StreamID, receivers int, loss float64, delay time.Duration, f FEC) (*network, *node, *Sender) {
-	net := newNetwork(t, 7)
+	return newCodedOf(t, 7, id, receivers, loss, delay, f)
+}
+
+// newCodedOf is newCoded with another seed.
+func newCodedOf(t *testing.T, seed uint64, id wire.StreamID, receivers int, loss float64, delay time.Duration, f FEC) (*network, *node, *Sender) {
+	net := newNetwork(t, seed)
 	net.extra = FECBuffers(f, 1)
 	net.faults = faults{delay: delay} // in order: a repair symbol does not overtake its block
 	set := func(c *Config) { c.FEC, c.Window, c.Room = f, 2<<20, 4<<20 }
@@ -114,15 +119,18 @@ func TestHybridMendsWithoutNaks(t *testing.T) {
 }
 
 // 1 % loss, 100,000 datagrams a second, a round trip of 2 ms: Hybrid delivers earlier than NACK in
-// the tail, p99 in at most half the time and p99.9 in 0.8 of it.
+// the tail, p99 in at most half the time and p99.9 in 0.8 of it: medians, since what few blocks cannot mend makes
+// the tail of one run.
 func TestHybridIsEarlier(t *testing.T) {
-	count := 30000
+	count, seeds := 30000, 9
 	if testing.Short() || raceEnabled {
-		count = 10000
+		count, seeds = 10000, 3
 	}
-	var p99, p999 [2]time.Duration
-	for i, id := range []wire.StreamID{hybridStream, testStream} {
-		net, sender, s := newCoded(t, id, 1, 0.01, time.Millisecond, FEC{})
+	var p99, p999 [2][]time.Duration
+	for run := range 2 * seeds {
+		i := run % 2
+		id := []wire.StreamID{hybridStream, testStream}[i]
+		net, sender, s := newCodedOf(t, uint64(run/2), id, 1, 0.01, time.Millisecond, FEC{})
 		sent := make([]clock.Time, 1, count+1)
 		var late []time.Duration
 		net.nodes[1].refuse = func(m *core.Delivery) bool {
@@ -137,12 +145,18 @@ func TestHybridIsEarlier(t *testing.T) {
 			t.Fatal("not complete")
 		}
 		slices.Sort(late)
-		p99[i], p999[i] = late[len(late)*99/100], late[len(late)*999/1000]
-		t.Logf("%d: p50 %v, p99 %v, p99.9 %v, longest %v", id.Protocol(), late[len(late)/2], p99[i], p999[i], late[len(late)-1])
+		p99[i], p999[i] = append(p99[i], late[len(late)*99/100]), append(p999[i], late[len(late)*999/1000])
+		t.Logf("%d: p50 %v, p99 %v, p99.9 %v, longest %v", id.Protocol(), late[len(late)/2], p99[i][run/2], p999[i][run/2], late[len(late)-1])
 		net.done()
 	}
-	if 2*p99[0] > p99[1] || float64(p999[0]) > 0.8*float64(p999[1]) {
-		t.Errorf("p99 %v and %v, p99.9 %v and %v: not early enough", p99[0], p99[1], p999[0], p999[1])
+	middle := func(v []time.Duration) time.Duration {
+		slices.Sort(v)
+		return v[len(v)/2]
+	}
+	hybrid, nack := middle(p99[0]), middle(p99[1])
+	rarely, rarelyNACK := middle(p999[0]), middle(p999[1])
+	if 2*hybrid > nack || float64(rarely) > 0.8*float64(rarelyNACK) {
+		t.Errorf("p99 %v and %v, p99.9 %v and %v: not early enough", hybrid, nack, rarely, rarelyNACK)
 	}
 }
 

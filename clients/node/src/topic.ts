@@ -35,13 +35,19 @@ export function validatePattern(pattern: string): void {
 
 /** Reports whether topic matches pattern, which is valid. The topic comes from the network and may be anything. */
 export function matches(pattern: string, topic: string): boolean {
-  if (pattern === topic || pattern === ">") return true;
-  const p = pattern.split(".");
-  const t = topic.split(".");
-  const rest = p[p.length - 1] === ">";
-  if (rest) p.pop();
-  if (rest ? t.length < p.length : t.length !== p.length) return false;
-  return p.every((e, i) => e === "*" || e === t[i]);
+  let j = 0; // topic up to j has been matched by pattern up to i
+  for (let i = 0; i < pattern.length; i++) {
+    const c = pattern[i];
+    if (c === ">") return true;
+    if (c === "*") {
+      while (j < topic.length && topic[j] !== ".") j++;
+    } else if (j < topic.length && topic[j] === c) {
+      j++;
+    } else {
+      return j === topic.length && i === pattern.length - 2 && pattern.endsWith(".>"); // the path itself
+    }
+  }
+  return j === topic.length;
 }
 
 /** Reports whether pattern looks like one of MQTT or AMQP, whose wildcards are ordinary characters here. */

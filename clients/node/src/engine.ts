@@ -77,7 +77,7 @@ export class Engine {
       (b, from, group) => (e ? e.receive(b, from, group) : early.push([b, from, group])),
       () => e?.wake(),
     );
-    e = new Engine(cfg, 1, t.datagram, t.room, sink);
+    e = new Engine(cfg, 0, t.datagram, t.room, sink);
     e.transport = t;
     e.core.startAt(clock());
     for (const [b, from, group] of early) e.receive(b, from, group);

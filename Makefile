@@ -40,7 +40,7 @@ test-xdp: ## the channel's tests over AF_XDP, each member in a namespace of its 
 CORES = /blaze/(sim|nack|totem|fec|wire|group|cluster|internal/check)(/|$$)
 RACED = ./... ./cmd/...
 # What a user's computer runs; tools are for this repository.
-PROGRAMS = ./... ./bench/... ./bench/clustertest/... ./cmd/... ./jms/jms20/... ./sim/linear/...
+PROGRAMS = ./... ./bench/... ./bench/clustertest/... ./bench/interop/... ./cmd/... ./jms/jms20/... ./sim/linear/...
 
 .PHONY: race
 race: ## the tests of packages in which goroutines meet, under the race detector (needs a C compiler)
@@ -67,6 +67,18 @@ tidy: ## go mod tidy for every module of go.work
 .PHONY: library
 library: ## the library alone and tests of its parts, without go.work and with the oldest Go that it promises
 	@scripts/library.sh
+
+.PHONY: clients-node
+clients-node: ## the member for Node: built, tested, packed, installed in an empty folder (needs Node 20 and npm)
+	@scripts/clients-node.sh
+
+# Which languages, and one of how many parts of the cells, drawn by the commit; INTEROP has further flags.
+INTEROP_LANGUAGES ?= go,python,node,c
+INTEROP_PART ?= 1
+
+.PHONY: interop
+interop: ## members of each language as publisher against each as subscriber, under loss, disorder and restarts (after make clients)
+	$(GO) run ./bench/interop run -languages $(INTEROP_LANGUAGES) -part $(INTEROP_PART) $(INTEROP)
 
 .PHONY: allocs
 allocs: ## the tests that hold hot paths to no allocation

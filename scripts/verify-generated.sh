@@ -13,3 +13,16 @@ if ! diff -ru -I '^//.*protoc ' "$before" wire/wirepb; then
 	exit 1
 fi
 echo "wire/wirepb is what wire/blaze.proto generates"
+
+# The Node member's, where npm is.
+if command -v npm >/dev/null; then
+	cp clients/node/src/gen/blaze_pb.ts "$before/blaze_pb.ts.node"
+	(cd clients/node && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && npm run -s generate) >/dev/null
+	if ! diff -u "$before/blaze_pb.ts.node" clients/node/src/gen/blaze_pb.ts; then
+		echo "clients/node/src/gen was not what wire/blaze.proto generates; it is now: commit it" >&2
+		exit 1
+	fi
+	echo "clients/node/src/gen is what wire/blaze.proto generates"
+else
+	echo "clients/node/src/gen is not checked: npm is not there"
+fi

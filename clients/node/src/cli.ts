@@ -135,6 +135,9 @@ async function pub(): Promise<void> {
       if (late >= 1) await new Promise((r) => setTimeout(r, late));
     }
   }
+  // Who comes at the end is waited for a little: without receivers there is nothing to wait for.
+  const some = AbortSignal.any([signal, AbortSignal.timeout(2000)]);
+  await publishers[0]!.waitReceivers(1, { signal: some }).catch(() => undefined);
   if (o.stats) print({ stats: c.stats() });
   await c.shutdown();
 }

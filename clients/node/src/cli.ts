@@ -21,7 +21,8 @@ const usage = `usage: blaze sub --topic PATTERN [options]
   --loss P         for tests: the share of datagrams that are lost, each way
   --seed S         for tests: what is drawn by chance follows from it
 
-Each message is a record: {"t":TOPIC,"n":NUMBER,"sha":FIRST 8 DIGITS OF SHA-256,"size":BYTES}. What is lost for good is
+Each message is a record: {"t":TOPIC,"n":NUMBER,"sha":FIRST 8 DIGITS OF SHA-256,"size":BYTES}, with its text where
+that has no number. What is lost for good is
 {"lost":{"count":N}}, and {"ready":true} says that a subscription is there, or that sending begins.`;
 
 const { values: o, positionals } = parseArgs({
@@ -73,7 +74,9 @@ function record(topic: string, b: Uint8Array): object {
 /** The record of a typed message: its text begins with the number, in 16 hexadecimal digits. */
 function typedRecord(topic: string, text: string): object {
   const b = Buffer.from(text, "utf8");
-  return { t: topic, n: /^[0-9a-f]{16}/.test(text) ? Number(BigInt("0x" + text.slice(0, 16))) : 0, sha: sha(b), size: b.length };
+  const numbered = /^[0-9a-f]{16}/.test(text);
+  const n = numbered ? Number(BigInt("0x" + text.slice(0, 16))) : 0;
+  return { t: topic, n, sha: sha(b), size: b.length, ...(numbered ? {} : { text }) };
 }
 
 const ended = new AbortController();
@@ -92,7 +95,7 @@ async function sub(): Promise<void> {
     if (d.kind === Kind.MESSAGE) {
       const m = Message.unmarshal(d.payload);
       const text = m.text();
-      print(text === undefined ? { t: d.topic, message: m.toString() } : o.count || o.typed ? typedRecord(d.topic, text) : { t: d.topic, text });
+      print(text === undefined ? { t: d.topic, message: m.toString() } : typedRecord(d.topic, text));
     } else {
       print(record(d.topic, d.payload));
     }
@@ -122,7 +125,7 @@ async function pub(): Promise<void> {
     if (o.text !== undefined || o.typed) {
       const text = o.text ?? n.toString(16).padStart(16, "0") + "x".repeat(Math.max(size - 16, 0));
       await c.broadcast(topics[i]!, Message.text(text), { signal });
-      print(o.text === undefined ? typedRecord(topics[i]!, text) : { t: topics[i], text });
+      print(typedRecord(topics[i]!, text));
     } else {
       const b = Buffer.alloc(size);
       b.writeBigUInt64BE(BigInt(n));

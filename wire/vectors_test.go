@@ -208,7 +208,7 @@ func fieldsOf(m protoreflect.Message, required map[string]bool) object {
 	for i := range m.Descriptor().Fields().Len() {
 		fd := m.Descriptor().Fields().Get(i)
 		v := m.Get(fd)
-		if name != "Packed" && (!m.Has(fd) || !required[name+"."+string(fd.Name())] && isZero(fd, v)) {
+		if name != "Packed" && (!m.Has(fd) || !required[name+"."+string(fd.Name())] && name != "Leave" && isZero(fd, v)) {
 			continue
 		}
 		switch {

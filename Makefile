@@ -60,6 +60,10 @@ check: ## gofmt, vet, staticcheck, over all modules of go.work
 jms20: ## IBM's own tests of its Go interfaces, downloaded, against Blaze: one holder in the process, then three elsewhere
 	scripts/jms20.sh
 
+.PHONY: clients
+clients: ## members in other languages, and the C library: built and tested (scripts/clients-*.sh say what each needs)
+	@set -e; for script in scripts/clients-*.sh; do $$script; done
+
 .PHONY: tidy
 tidy: ## go mod tidy for every module of go.work
 	@scripts/tidy.sh

@@ -6,6 +6,21 @@ cd "$(dirname "$0")/.."
 scripts/need-protoc.sh
 before=$(mktemp -d)
 trap 'rm -rf "$before"' EXIT
+
+# The Python member's. What protoc writes for Python changes with its version, so only the one of Debian 12 is compared.
+if protoc --version | grep -q ' 3\.21\.'; then
+	protoc -Iwire -I/usr/include --python_out="$before" blaze.proto
+	if ! diff -u clients/python/blaze/_generated/blaze_pb2.py "$before/blaze_pb2.py"; then
+		cp "$before/blaze_pb2.py" clients/python/blaze/_generated/
+		echo "clients/python/blaze/_generated was not what wire/blaze.proto generates; it is now: commit it" >&2
+		exit 1
+	fi
+	rm "$before/blaze_pb2.py"
+	echo "clients/python/blaze/_generated is what wire/blaze.proto generates"
+else
+	echo "clients/python/blaze/_generated is not checked: it needs protoc 3.21, not $(protoc --version)"
+fi
+
 cp -R wire/wirepb/. "$before"
 go generate ./wire
 if ! diff -ru -I '^//.*protoc ' "$before" wire/wirepb; then

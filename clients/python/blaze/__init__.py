@@ -11,6 +11,7 @@
 `blaze.blocking` has the same for programs without an event loop, `blaze.core` the protocol without sockets.
 """
 
+from ._version import VERSION
 from .channel import KIND_MESSAGE, KIND_RAW, Channel, Protocol, Publisher, Subscription
 from .core import Delivery, Loss
 from .errors import (
@@ -18,7 +19,7 @@ from .errors import (
 )  # fmt: skip
 from .message import Kind, Message, Value
 
-__version__ = "0.1.0"
+__version__ = VERSION
 __all__ = [
     "KIND_MESSAGE", "KIND_RAW", "BackPressure", "BlazeError", "Channel", "ClosedError", "ConfigError", "Delivery", "Kind", "KindError", "Loss",
     "MalformedError", "Message", "Protocol", "Publisher", "StateError", "Subscription", "TooLargeError", "TopicError", "UnsupportedError", "Value",

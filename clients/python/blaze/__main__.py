@@ -52,7 +52,8 @@ def channel(a: argparse.Namespace) -> Channel:
 def text_of(d: Delivery) -> str:
     if d.kind == 1:
         try:
-            return repr(Message.decode(d.payload))
+            m = Message.decode(d.payload)
+            return m.text if m.text is not None and not len(m) else repr(m)
         except MalformedError as e:
             return f"<{e}>"
     try:

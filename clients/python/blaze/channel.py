@@ -13,10 +13,12 @@ from . import topic as topics, wire
 from .core import Delivery, Loss, Member, unsupported
 from .errors import BackPressure, ClosedError, ConfigError, MalformedError, StateError
 from .message import Message
+from .send import Sender
 from .transport import DEFAULT_URI, Transport, Uri
 
 KIND_RAW, KIND_MESSAGE = 0, 1
 BATCH = 64  # datagrams that are read before something else has its turn
+LONGEST_TURN = 2_000_000  # ns that a task may publish without a break
 
 
 class Protocol(enum.IntEnum):
@@ -167,7 +169,8 @@ class Channel:
         self._transport: Transport | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._soon = False
+        self._soon = self._turning = False
+        self._turned = 0
         self._waiters: list[asyncio.Future[None]] = []
         self._tasks: set[asyncio.Future[None]] = set()
         self.malformed = 0  # messages that could not be decoded
@@ -193,8 +196,8 @@ class Channel:
             window=max(self.window // t.datagram, 16), room=t.room, lanes=self.lanes, protocol=int(self.protocol),
             max_message_size=self.max_message_size, self_delivery=self.self_delivery, seed=self.seed, event=self.on_event, max_streams=self.max_streams,
         )  # fmt: skip
-        self._loop.add_reader(t.group.fileno(), self._readable)
-        self._loop.add_reader(t.own.fileno(), self._readable)
+        self._loop.add_reader(t.group.fileno(), self._turn)
+        self._loop.add_reader(t.own.fileno(), self._turn)
         self._turn()
 
     async def stop(self) -> bool:
@@ -264,7 +267,7 @@ class Channel:
             raise StateError("the channel has not been started, or was stopped")
         return self._member
 
-    def _sender(self, topic: str) -> Any:
+    def _sender(self, topic: str) -> Sender:
         s = self._running().sender(self._now(), topic)
         self._turn_soon()
         return s
@@ -276,6 +279,8 @@ class Channel:
         try:
             m.offer(time.monotonic_ns(), topic, kind, payload)
         except BackPressure:
+            if self._turning:
+                raise
             self._turn()  # what is packed may leave, and then there may be room
             m.offer(time.monotonic_ns(), topic, kind, payload)
         if not self._soon:
@@ -284,7 +289,10 @@ class Channel:
     async def _publish(self, topic: str, kind: int, payload: bytes) -> None:
         while True:
             try:
-                return self._offer(topic, kind, payload)
+                self._offer(topic, kind, payload)
+                if time.monotonic_ns() - self._turned > LONGEST_TURN:
+                    await asyncio.sleep(0)  # what comes has its turn too
+                return
             except BackPressure:
                 await self._changed()
                 if self._member is None:
@@ -295,7 +303,7 @@ class Channel:
         assert self._loop is not None
         f = self._loop.create_future()
         self._waiters.append(f)
-        handle = self._loop.call_later(most, lambda: f.done() or f.set_result(None))
+        handle = self._loop.call_later(most, _done, f)
         await f
         handle.cancel()
 
@@ -305,48 +313,54 @@ class Channel:
             if not f.done():
                 f.set_result(None)
 
-    def _readable(self) -> None:
-        m, t = self._member, self._transport
-        if m is None or t is None:
-            return
-        now = time.monotonic_ns()
-        for s, group in ((t.group, True), (t.own, False)):  # the group's first: what it has was sent before
-            for _ in range(BATCH):
-                got = t.receive(s)
-                if got is None:
-                    break
-                m.step(now, got[0], got[1], group)
-        self._turn()
-        if self._waiters:
-            self._wake()
-
     def _turn_soon(self) -> None:
         if not self._soon and self._loop is not None:
             self._soon = True
             self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
-        """Lets deadlines fire, sends what may leave, and sets the timer."""
-        self._soon = False
+        """Reads what has come, lets deadlines fire, sends what may leave, and sets the timer.
+
+        It reads before deadlines fire: after a time in which the loop did something else, what came meanwhile counts.
+        """
         m, t = self._member, self._transport
+        if self._turning:  # a handler publishes
+            self._turn_soon()
+            return
+        self._soon = False
         if m is None or t is None:
             return
         assert self._loop is not None
-        now = time.monotonic_ns()
-        m.tick(now)
-        for b, to in m.poll(now):
-            t.send(b, to)  # type: ignore[arg-type]
+        self._turning = True
+        try:
+            now = self._turned = time.monotonic_ns()
+            came = 0
+            for s, group in ((t.group, True), (t.own, False)):  # the group's first: what it has was sent before
+                for _ in range(BATCH):
+                    got = t.receive(s)
+                    if got is None:
+                        break
+                    m.step(now, got[0], got[1], group)
+                    came += 1
+            if m.paused or m.owned:
+                m.resume(now)
+            m.tick(now)
+            for b, to in m.poll(now):
+                t.send(b, to)  # type: ignore[arg-type]
+        finally:
+            self._turning = False
         at = m.deadline()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if at is not None:
             self._timer = self._loop.call_later(max(at - now, 0) / 1e9, self._turn)
+        if came and self._waiters:
+            self._wake()
 
     def _resume(self) -> None:
         m = self._member
         if m is not None and (m.paused or m.owned):
-            m.resume(time.monotonic_ns())
             self._turn_soon()
 
     def _remove(self, s: Subscription) -> None:
@@ -411,6 +425,11 @@ class Channel:
         task = asyncio.ensure_future(out)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _done(f: asyncio.Future[None]) -> None:
+    if not f.done():
+        f.set_result(None)
 
 
 __all__ = ["Channel", "Protocol", "Publisher", "Subscription", "wire"]

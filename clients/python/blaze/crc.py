@@ -48,7 +48,7 @@ def crc32c_slow(data: bytes, start: int = 0) -> int:
 
 
 try:
-    from crc32c import crc32c as _quick  # type: ignore[import-not-found, import-untyped]
+    from crc32c import crc32c as _quick
 except ImportError:
     QUICK = False
     crc32c = crc32c_slow
@@ -57,4 +57,4 @@ else:
 
     def crc32c(data: bytes, start: int = 0) -> int:
         """The CRC of data from start on."""
-        return _quick(data[start:])
+        return int(_quick(data[start:]))

@@ -128,7 +128,7 @@ class Repair(NamedTuple):
     stride: int
     sources: int
     repairs: int
-    index: int
+    index: int  # type: ignore[assignment]  # it takes the place of tuple.index
     symbol: bytes
 
 

@@ -107,7 +107,7 @@ class Codec(unittest.TestCase):
                     wire.decode(bytes(damaged))
 
 
-_FIELDS = {f.name: f.number for f in blaze_pb2.Datagram.DESCRIPTOR.fields}
+_FIELDS: dict[str, int] = {f.name: f.number for f in blaze_pb2.Datagram.DESCRIPTOR.fields}
 
 
 def number_of(f: dict[str, Any]) -> int:

@@ -2,6 +2,7 @@
 package docs
 
 import (
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
@@ -317,5 +318,37 @@ func TestDocumentsNameTestsThatExist(t *testing.T) {
 	})
 	if found == 0 {
 		t.Error("no names of tests found: the pattern is wrong")
+	}
+}
+
+// protocol.md names every script of behaviour.json, and no other.
+func TestProtocolNamesEveryScript(t *testing.T) {
+	text, err := os.ReadFile("protocol.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	vectors, err := os.ReadFile(filepath.Join(root, "wire", "testdata", "behaviour.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all struct{ Scripts []struct{ Name string } }
+	if err := json.Unmarshal(vectors, &all); err != nil {
+		t.Fatal(err)
+	}
+	there := map[string]bool{}
+	for _, s := range all.Scripts {
+		there[s.Name] = true
+		if !strings.Contains(string(text), "*"+s.Name+"*") {
+			t.Errorf("no rule of protocol.md is held by the script %q", s.Name)
+		}
+	}
+	named := regexp.MustCompile(`\*((?:receiver|sender): [^*]+)\*`).FindAllStringSubmatch(string(text), -1)
+	for _, m := range named {
+		if !there[m[1]] {
+			t.Errorf("protocol.md names the script %q, which is not there", m[1])
+		}
+	}
+	if len(named) < 40 {
+		t.Errorf("only %d scripts are named: the pattern is wrong", len(named))
 	}
 }

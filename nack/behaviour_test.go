@@ -632,6 +632,37 @@ func behaviours() (list []*behaviour) {
 	b.never(51*ms, 500*ms, "", anyNak)
 	b.End = 500 * ms
 
+	b = add("receiver: gives up", "What is asked for in vain for RepairTimeout, 5 s, although the sender is there, is lost.")
+	b.start(0, p, 1, 0)
+	b.heartbeat(0, p, one(0))
+	b.data(1*ms, p, 1, 3)
+	for at := 200 * ms; at < 15000*ms; at += 200 * ms {
+		b.heartbeat(at, p, one(3))
+	}
+	b.delivers(1*ms, 1*ms, 9, 1)
+	b.loses(5000*ms, 15000*ms, 9, 2, 2, "timeout")
+	b.delivers(5000*ms, 15000*ms, 9, 3)
+	b.End = 15000 * ms
+
+	b = add("receiver: a heartbeat that data overtook", "It is dropped: nothing that came is taken back.")
+	b.start(0, p, 1, 0)
+	b.data(1*ms, p, 1, 2, 3)
+	b.heartbeat(2*ms, p, one(1))
+	b.data(3*ms, p, 4)
+	b.delivers(1*ms, 1*ms, 9, 1, 2, 3)
+	b.delivers(3*ms, 3*ms, 9, 4)
+	b.never(0, 50*ms, "", anyNak)
+	b.End = 50 * ms
+
+	b = add("receiver: asks a silent sender", "When nothing came for 1.6 pauses, a report without an echo asks the sender whether it is there.")
+	b.start(0, p, 1, 0)
+	b.data(1*ms, p, 1)
+	b.heartbeat(2*ms, p, one(1))
+	b.delivers(1*ms, 1*ms, 9, 1)
+	b.sends(2*ms, 300*ms, to9, fields{"status": fields{"echo": strconv.FormatInt(2*ms, 10)}})
+	b.sends(400*ms, 900*ms, to9, fields{"status": fields{"echo": "0"}}).Times = 2
+	b.End = 900 * ms
+
 	// The sending half.
 	dataNo := func(n uint64) fields {
 		return fields{"data": fields{"number": strconv.FormatUint(n, 10), "first_message": strconv.FormatUint(n, 10)}}

@@ -31,6 +31,13 @@ class Protocol(enum.IntEnum):
     TOTEM = 5
 
 
+# Settings of the Go member that this one does not have.
+OF_OTHERS = {
+    "name", "topics", "safe", "fec", "totem", "slow_consumer", "flow_control", "slowest_for", "max_rate", "heartbeat_interval", "heartbeat_rate",
+    "failure_timeout", "congestion_control", "repair_timeout", "lock_lease", "expected_members", "master_weight", "data_dir", "sync", "state_limit",
+    "observer", "idle", "invoker", "engine_cpus",
+}  # fmt: skip
+
 Handler = Callable[[Any], "Awaitable[None] | None"]
 
 
@@ -148,7 +155,12 @@ class Channel:
         loss: float = 0.0,
         seed: int | None = None,
         on_event: Callable[[str, bytes, int], None] | None = None,
+        **others: Any,
     ) -> None:
+        for name in others:
+            if name in OF_OTHERS:
+                raise unsupported(f"the setting {name}")
+            raise TypeError(f"Channel has no setting {name!r}")
         self.uri = Uri(uri)
         if protocol not in (Protocol.BEST_EFFORT, Protocol.NACK):
             raise unsupported(f"Protocol.{Protocol(protocol).name}")

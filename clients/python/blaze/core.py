@@ -34,6 +34,7 @@ Control = Callable[[int], "tuple[bytes, object] | None"]
 
 
 def unsupported(what: str) -> UnsupportedError:
+    """The refusal of a part that this member does not have, by its name in docs/languages.md."""
     return UnsupportedError(f"{what} is not supported by the Python member")
 
 

@@ -509,7 +509,7 @@ class _Table:
     means required, "*" repeated, "1" a message that may not come twice.
     """
 
-    def __init__(self, fields: str, tables: dict[str, "_Table"] | None = None, check: Callable[[dict[str, Any]], bool] | None = None, make: Any = None) -> None:
+    def __init__(self, fields: str, tables: dict[str, "_Table"] | None = None, check: Callable[[dict[str, Any]], Any] | None = None, make: Any = None) -> None:
         self.fields: dict[int, tuple[str, str, str, Any]] = {}
         self.required: list[str] = []
         self.lists: list[str] = []
@@ -574,7 +574,7 @@ class _Table:
 def _pair(limit: int, spans: bool) -> Callable[[dict[str, Any]], bool]:
     def check(f: dict[str, Any]) -> bool:
         first, count = f["first"], f["count"]
-        return 1 <= count <= limit and first >= 1 and first + (count if spans else 1) <= _U64
+        return bool(1 <= count <= limit and first >= 1 and first + (count if spans else 1) <= _U64)
 
     return check
 
@@ -622,7 +622,7 @@ def _standing(b: bytes) -> bool:
     if len(b) < 16:
         return False
     n = _u32(b, 12)[0]
-    return _u32(b, 0)[0] >= 548 and n <= 16 and len(b) >= 16 + 16 * n
+    return bool(_u32(b, 0)[0] >= 548 and n <= 16 and len(b) >= 16 + 16 * n)
 
 
 def _join(f: dict[str, Any]) -> bool:
@@ -741,13 +741,13 @@ _NEED = _Table("first:f64! count:f32!", check=_pair(127, False))
 _ITEM = _Table(
     "head:f32! call:f64! attempt:f32 backlog:f32 service:f32 name:text offset:f32 size:f32 payload:bytes", check=_item
 )
-_CONSUMES = _Table("queue:text! handlers:f32! rank:f32!", check=lambda f: f["handlers"] >= 1)
+_CONSUMES = _Table("queue:text! handlers:f32! rank:f32!", check=lambda f: bool(f["handlers"] >= 1))
 _RECORD = _Table(
     "id:bytes! incarnation:f32! version:f32! started:f64! address:f64! interval:f32! flags:f32! name:text groups:text* queues:consumes*",
     {"consumes": _CONSUMES},
     _record,
 )
-_ABOUT = _Table("id:bytes! incarnation:f32! kind:f32! age:f32!", check=lambda f: len(f["id"]) == 16 and f["kind"] >= 1)
+_ABOUT = _Table("id:bytes! incarnation:f32! kind:f32! age:f32!", check=lambda f: bool(len(f["id"]) == 16 and f["kind"] >= 1))
 
 
 def _tuples(pairs: list[dict[str, int]]) -> list[tuple[int, int]]:

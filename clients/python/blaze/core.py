@@ -222,8 +222,11 @@ class Member:
                 self.drops["rebuilt"] += 1
                 continue
             m = g.frames[0]
-            if isinstance(m, wire.Data) and s.take(now, m, len(again), True) is None:
-                self.stats["rebuilt"] += 1
+            if isinstance(m, wire.Data):
+                lo, hi = g.spans[0]
+                s.decoder.source(m.number, symbol[: 6 + hi - lo])
+                if s.take(now, m, len(again), True) is None:
+                    self.stats["rebuilt"] += 1
 
     def _start(self, now: int, d: Datagram_, st: wire.Start, source: object) -> str | None:
         s, why = self._look_up(now, d)

@@ -85,7 +85,8 @@ class Decoder:
             del self.sources[next(iter(self.sources))]
 
     def repair(self, r: Repair) -> list[bytes]:
-        """Takes in a repair symbol; returns the source symbols, padded, that it gives back."""
+        """Takes in a repair symbol; returns the source symbols, padded, that it gives back. None of them is believed
+        before its CRC was: then source has to be called."""
         if r.scheme != 1 or r.sources > MAX_SOURCES or r.sources + r.repairs > MAX_SYMBOLS or r.index >= MAX_SYMBOLS - r.sources:
             return []
         b = self.blocks.get(r.block)
@@ -133,8 +134,6 @@ class Decoder:
                     mul = _MUL[left[j][i]]
                     left[j] = [x ^ mul[y] for x, y in zip(left[j], left[i])]
                     right[j] = _add(right[j], right[i].translate(mul))
-        for c, s in zip(lost, right):
-            self.source(numbers[c], s[: 6 + struct.unpack_from("<H", s)[0]])
         del self.blocks[block]
         return right
 

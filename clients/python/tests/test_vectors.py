@@ -263,9 +263,12 @@ class Messages(unittest.TestCase):
         itself["me"] = itself
         with self.assertRaises(MalformedError):
             itself.encode()
-        for wrong in (lambda: message.Value.byte(128), lambda: message.Value.int64(1 << 63), lambda: message.Value.char("\ud800"), lambda: message.Value.of(None)):
+        wrong: tuple[Any, ...] = (
+            lambda: message.Value.byte(128), lambda: message.Value.int64(1 << 63), lambda: message.Value.char("\ud800"), lambda: message.Value.of(None),
+        )
+        for make in wrong:
             with self.assertRaises(BlazeError):
-                wrong()
+                make()
 
     def test_kinds(self) -> None:
         m = message.Message({"n": 1, "f": 1.5, "t": "x", "b": b"y", "y": True, "m": {"in": 2}})

@@ -1,14 +1,21 @@
-"""python3 -m blaze sub|pub: a subscriber and a publisher for the command line."""
+"""python3 -m blaze sub|pub: a subscriber and a publisher for the command line.
+
+With --topic instead of a topic they write records, as the interop matrix (bench/interop) reads them: {"ready":true},
+{"t":topic,"n":number,"sha":first 8 digits of SHA-256,"size":bytes} for each message, {"lost":{"count":N}}.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import hashlib
 import json
+import signal
 import sys
 import time
+from typing import Any
 
-from . import Channel, Delivery, Loss, Message, MalformedError, Protocol
+from . import Channel, Delivery, Loss, MalformedError, Message, Protocol
 from .errors import BlazeError
 from .transport import DEFAULT_URI
 
@@ -24,22 +31,26 @@ def arguments() -> argparse.Namespace:
     common.add_argument("--max-message-size", type=int, default=1 << 20, help="bytes")
     common.add_argument("--loss", type=float, default=0, help="share of datagrams that is lost on purpose, both ways (tests)")
     common.add_argument("--seed", type=int, help="of what is lost (tests)")
+    common.add_argument("--topic", dest="recorded", metavar="TOPIC", help="write records of messages with numbers, of this topic; pub: or several, with commas")
     common.add_argument("--stats", action="store_true", help="print counters to stderr at the end")
     sub = commands.add_parser("sub", parents=[common], help="print what comes on a topic or pattern")
-    sub.add_argument("topic", nargs="?", default=">")
+    sub.add_argument("topic", nargs="?", default=">", help="or a pattern")
     sub.add_argument("--count", type=int, default=0, help="end after so many messages and losses")
     sub.add_argument("--seconds", type=float, default=0, help="end after so long")
     sub.add_argument("--json", action="store_true", help="a JSON object for each message and loss, payloads in hexadecimal")
     pub = commands.add_parser("pub", parents=[common], help="publish lines of stdin, a text, or payloads made up")
-    pub.add_argument("topic")
+    pub.add_argument("topic", nargs="?")
     pub.add_argument("text", nargs="*", help="each is a message; without any: the lines of stdin")
     pub.add_argument("--count", type=int, default=0, help="publish so many payloads that begin with their number")
     pub.add_argument("--size", type=int, default=64, help="bytes of each, with --count")
     pub.add_argument("--rate", type=float, default=0, help="a second, with --count; 0: as many as there is room for")
     pub.add_argument("--typed", action="store_true", help="as typed Messages instead of bytes")
     pub.add_argument("--wait", type=int, default=0, help="wait for so many receivers first")
-    pub.add_argument("--linger", type=float, default=5, help="seconds to wait for receivers at the end")
-    return parser.parse_args()
+    pub.add_argument("--linger", type=float, default=10, help="seconds to wait for receivers at the end")
+    a = parser.parse_args()
+    if a.command == "pub" and not a.topic and not a.recorded:
+        parser.error("a topic is missing")
+    return a
 
 
 def channel(a: argparse.Namespace) -> Channel:
@@ -131,10 +142,106 @@ async def publish(a: argparse.Namespace) -> None:
             raise BlazeError(f"not all receivers have reported everything within {a.linger:g} s")
 
 
+class Records:
+    """Writes records, many at a time."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def put(self, record: dict[str, Any]) -> None:
+        self.lines.append(json.dumps(record, separators=(",", ":")))
+        if len(self.lines) == 1:
+            asyncio.get_running_loop().call_soon(self.flush)
+
+    def flush(self) -> None:
+        if self.lines:
+            print("\n".join(self.lines), flush=True)
+            self.lines.clear()
+
+    def message(self, topic: str, b: bytes, n: int) -> None:
+        self.put({"t": topic, "n": n, "sha": hashlib.sha256(b).hexdigest()[:8], "size": len(b)})
+
+    def raw(self, topic: str, b: bytes) -> None:
+        self.message(topic, b, int.from_bytes(b[:8], "big") if len(b) >= 8 else 0)
+
+    def typed(self, topic: str, text: str) -> None:
+        try:
+            n = int(text[:16], 16)
+        except ValueError:
+            n = 0
+        self.message(topic, text.encode(), n)
+
+
+async def record_all(a: argparse.Namespace) -> None:
+    """sub with records, until count messages have come or a signal does."""
+    done = asyncio.Event()
+    for s in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(s, done.set)
+    out, left = Records(), a.count
+
+    def message(d: Delivery) -> None:
+        nonlocal left
+        if done.is_set():
+            return
+        if d.kind == 1:
+            try:
+                out.typed(d.topic, Message.decode(d.payload).text or "")
+            except MalformedError:
+                out.put({"lost": {"count": 1}})
+        else:
+            out.raw(d.topic, d.payload)
+        left -= 1
+        if left == 0:
+            done.set()
+
+    async with channel(a) as c:
+        c.subscribe(a.recorded, message, payloads=True, on_loss=lambda x: out.put({"lost": {"count": x.last - x.first + 1 if x.first else 0, "reason": x.reason}}))
+        out.put({"ready": True})
+        await done.wait()
+        out.flush()
+        if a.stats:
+            print(json.dumps(c.stats()), file=sys.stderr)
+
+
+async def publish_recorded(a: argparse.Namespace) -> None:
+    """pub with records: count messages that have a number and bytes which follow from it."""
+    topics = a.recorded.split(",")
+    pattern = bytes(range(256)) * (a.size // 256 + 2)
+    out = Records()
+    async with channel(a) as c:
+        publishers = [c.publisher(t) for t in topics]
+        for p in publishers:
+            await p.wait_receivers(a.wait)
+        out.put({"ready": True})
+        began = time.monotonic()
+        for n in range(1, a.count + 1):
+            i = (n - 1) % len(topics)
+            if a.typed:
+                text = f"{n:016x}" + "x" * max(a.size - 16, 0)
+                await c.broadcast(topics[i], Message(text=text))
+                out.typed(topics[i], text)
+            else:
+                at = (n * 31 + 8) & 0xFF
+                b = n.to_bytes(8, "big") + pattern[at : at + max(a.size - 8, 0)]
+                await publishers[i].publish(b)
+                out.raw(topics[i], b)
+            if a.rate:
+                await asyncio.sleep(max(began + n / a.rate - time.monotonic(), 0))
+        try:  # who comes at the end is waited for a little
+            await publishers[0].wait_receivers(1, 2)
+        except TimeoutError:
+            pass
+        await c.stop()
+        out.flush()
+
+
 def main() -> int:
     a = arguments()
     try:
-        asyncio.run(subscribe(a) if a.command == "sub" else publish(a))
+        if a.recorded:
+            asyncio.run(record_all(a) if a.command == "sub" else publish_recorded(a))
+        else:
+            asyncio.run(subscribe(a) if a.command == "sub" else publish(a))
     except BlazeError as e:
         print(f"blaze: {e}", file=sys.stderr)
         return 2

@@ -355,10 +355,7 @@ class Member:
             if self.closed or not self.busy:
                 return
             for s in list(self.busy):
-                for out in s.poll(now):
-                    yield out
-                    while self.controls and len(self.controls) > 64:
-                        break
+                yield from s.poll(now)
                 if not s.repairs and s.sent == s.next and not s.count and s.large is None:
                     self.busy.pop(s, None)
             if not self.controls:

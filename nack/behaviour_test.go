@@ -368,6 +368,16 @@ func behaviours() (list []*behaviour) {
 	b.delivers(20*ms, 20*ms, 9, 2, 3)
 	b.End = 30 * ms
 
+	b = add("receiver: NAKs beside slow receivers", "Back-offs are counted in usual_trip where a heartbeat has it: the round trip that half of the group keep.")
+	b.start(0, p, 1, 0)
+	b.heartbeat(0, p, wire.Heartbeat{Last: 0, Receivers: 100, RoundTrip: uint32(100 * ms), UsualTrip: uint32(1 * ms)})
+	b.data(1*ms, p, 1, 3)
+	b.sends(1*ms, 6*ms, "group", nakFrame(9, gapFields(wire.Gap{First: 2, Count: 1}), nil))
+	b.data(20*ms, p, 2)
+	b.delivers(1*ms, 1*ms, 9, 1)
+	b.delivers(20*ms, 20*ms, 9, 2, 3)
+	b.End = 30 * ms
+
 	b = add("receiver: NAKs of others", "What another receiver has asked for first is not asked for before six round trips are over; then it is.")
 	b.start(0, p, 1, 0)
 	b.heartbeat(0, p, wire.Heartbeat{Last: 0, Receivers: 100, RoundTrip: uint32(1 * ms)})

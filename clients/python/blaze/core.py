@@ -253,7 +253,7 @@ class Member:
             s = self._join(now, d, source)
             if s is None:
                 return "streams"
-            s.receivers, s.group_rtt = h.receivers, h.round_trip
+            s.set_group(h)
             s.begin(now, h.last + 1, h.next_message)
         return s.on_heartbeat(now, h, source, group)
 

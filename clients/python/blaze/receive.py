@@ -146,7 +146,7 @@ class Stream(Timed):
         self.waits_for_blocks = protocol == wire.FEC
         self.state = LIVE
         self.heard, self.within, self.asks = now, BEAT_MAX, 0
-        self.receivers, self.group_rtt = 0, 0
+        self.receivers, self.group_rtt, self.group_usual = 0, 0, 0
         self.held: dict[int, Data] = {}
         self.due = self.next = self.highest = self.seen = 0
         self.abandoned, self.abandoned_message, self.why = 0, 0, ""
@@ -452,11 +452,18 @@ class Stream(Timed):
     def round_trip(self) -> int:
         return min(max(self.group_rtt, RTT_MIN), RTT_MAX) if self.group_rtt else RTT_INITIAL
 
+    def usual_trip(self) -> int:
+        """The round trip that half of the group keep: a few slow receivers make nobody else wait."""
+        return min(max(self.group_usual, RTT_MIN), self.round_trip()) if self.group_usual else self.round_trip()
+
+    def set_group(self, h: Heartbeat) -> None:
+        self.receivers, self.group_rtt, self.group_usual = h.receivers, h.round_trip, h.usual_trip
+
     def _backoff(self) -> int:
         """RFC 5401, 5.2: a truncated exponential over BACKOFF round trips."""
         if self.few():
             return 0
-        longest = BACKOFF * self.round_trip()
+        longest = BACKOFF * self.usual_trip()
         k = math.log(min(self.receivers, 1 << 16)) + 1
         e = math.exp(k) - 1
         x = self.member.random.random() * (k / longest) + k / (longest * e)
@@ -471,7 +478,7 @@ class Stream(Timed):
                 mine = [n for n in range(first, first + count) if n in self.gaps]
             else:
                 mine = [n for n in self.gaps if first <= n < first + count]
-            at = now + (BACKOFF + 2) * self.round_trip() + self._backoff()
+            at = now + (BACKOFF + 2) * self.usual_trip() + self._backoff()
             for n in mine:
                 if not self.gaps[n].attempts:
                     self.gaps[n].at = at
@@ -549,7 +556,7 @@ class Stream(Timed):
         g.asked = now
         pause = self.rtt.timeout(self.round_trip())
         if not self.few():
-            pause = max(pause, 2 * self.round_trip())
+            pause = max(pause, 2 * self.usual_trip())
         pause = max(min(pause << g.unheard, max(ASK_LONGEST, pause)), self.service // 2)
         if lowest and self.few():
             shift = max(g.lowest, 3) - 3
@@ -664,7 +671,7 @@ class Stream(Timed):
         self.endpoint = source
         self.hear(now)
         self.echo, self.echo_at = h.sent_at, now
-        self.receivers, self.group_rtt = h.receivers, h.round_trip
+        self.set_group(h)
         self._expect(now, h.pause * US)
         if h.every != self.asked_every:
             self.asked_every = h.every

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Iterator
 
 from . import wire
 from .errors import BackPressure, ClosedError, TooLargeError
-from .receive import EVICTION, MS, NEVER, RTT, RTT_INITIAL, RTT_MAX, RTT_MIN, S, US, Timed
+from .receive import EVICTION, FEW, MS, NEVER, RTT, RTT_INITIAL, RTT_MAX, RTT_MIN, S, US, Timed
 from .wire import Datagram, Nak, Status
 
 if TYPE_CHECKING:
@@ -482,9 +482,12 @@ class Sender(Timed):
     def _write_beat(self, now: int, ask: bool) -> bytes:
         if not self.beats or self.beats[-1] != now:
             self.beats.append(now)
-        longest = max((r.rtt.smooth for r in self.receivers.values() if r.counts), default=0)
+        trips = sorted(r.rtt.smooth for r in self.receivers.values() if r.counts)
+        longest, usual = (trips[-1], trips[(len(trips) - 1) // 2]) if trips else (0, 0)
+        if len(trips) <= FEW or not trips[0] or 4 * usual > 3 * longest:
+            usual = 0
         h = wire.Heartbeat(
-            self.first, self.sent - 1, self.message_at(self.first), self.message_at(self.sent), now, min(longest, RTT_MAX), self.joined(), ask
+            self.first, self.sent - 1, self.message_at(self.first), self.message_at(self.sent), now, min(longest, RTT_MAX), len(trips), ask, usual_trip=usual
         )
         b = self.header + wire.heartbeat(h)
         if self._beginning(now):

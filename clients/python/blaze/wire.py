@@ -88,6 +88,7 @@ class Heartbeat(NamedTuple):
     pause: int = 0
     evicted: bool = False
     every: int = 0
+    usual_trip: int = 0
 
 
 class Status(NamedTuple):
@@ -774,10 +775,10 @@ _FRAMES: dict[int, _Table] = {
         lambda f: Nak(f["origin"], f["origin_incarnation"], _tuples(f["gaps"]), _tuples(f["again"])),
     ),
     14: _Table(
-        "first:f64! last:f64! first_message:f64! next_message:f64! sent_at:f64! round_trip:f32! receivers:f32! want_status:bool pause:f32 evicted:bool every:f32",
+        "first:f64! last:f64! first_message:f64! next_message:f64! sent_at:f64! round_trip:f32! receivers:f32! want_status:bool pause:f32 evicted:bool every:f32 usual_trip:f32",
         None,
         lambda f: 1 <= f["first"] <= f["last"] + 1 and f["last"] <= LAST and 1 <= f["first_message"] <= f["next_message"]
-        and _at_least_one(f, "pause", "every"),
+        and _at_least_one(f, "pause", "every", "usual_trip"),
         lambda f: Heartbeat(**f),
     ),
     15: _Table(
@@ -931,6 +932,8 @@ def heartbeat(h: Heartbeat) -> bytes:
         body += b"\x50\x01"
     if h.every:
         body += struct.pack("<BI", 0x5D, h.every)
+    if h.usual_trip:
+        body += struct.pack("<BI", 0x65, h.usual_trip)
     return _framed(b"\x72", body)
 
 

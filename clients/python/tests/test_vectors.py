@@ -46,7 +46,7 @@ def plain(f: wire.Frame) -> dict[str, Any]:
     if isinstance(f, wire.Other):
         return {f.kind: None}
     wide = {"first", "last", "first_message", "next_message", "sent_at", "next", "highest", "limit", "echo", "missed", "gone", "arrived", "clock", "age", "block"}
-    optional = {"want_status", "pause", "evicted", "every", "arrived", "clock", "no_group"}
+    optional = {"want_status", "pause", "evicted", "every", "usual_trip", "arrived", "clock", "no_group"}
     out = {}
     for name, v in f._asdict().items():
         if v is None or name in optional and not v:

@@ -60,8 +60,8 @@ var links = []struct {
 }
 
 // makeNamespaces needs root, or what may make namespaces.
-func makeNamespaces(number int) (n *namespaces, err error) {
-	n = &namespaces{}
+func makeNamespaces(number int) (_ *namespaces, err error) {
+	n := &namespaces{}
 	if n.self, err = os.Executable(); err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func makeNamespaces(number int) (n *namespaces, err error) {
 			if err = ip("-n", n.names[at], "address", "add", fmt.Sprintf("10.99.%d.%d/24", i, k+1), "dev", name); err != nil {
 				return nil, err
 			}
-			if err = ip("-n", n.names[at], "link", "set", name, "up"); err != nil {
+			if err = ip("-n", n.names[at], "link", "set", "dev", name, "up"); err != nil {
 				return nil, err
 			}
 		}

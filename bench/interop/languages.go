@@ -22,12 +22,20 @@ var languages = []language{
 		return []string{self, "member"}, err
 	}},
 	{name: "python", command: func(root string) ([]string, error) {
-		if err := there(root, "clients/python/blaze/__main__.py"); err != nil {
+		if err := there(root, "clients/python/blaze/__init__.py"); err != nil {
 			return nil, err
 		}
-		python, err := exec.LookPath("python3")
-		return []string{python, "-m", "blaze"}, err
-	}, env: []string{"PYTHONPATH=clients/python", "PYTHONUNBUFFERED=1"}},
+		python := "/usr/bin/python3" // Debian's has Debian's packages
+		if _, err := os.Stat(python); err != nil {
+			if python, err = exec.LookPath("python3"); err != nil {
+				return nil, err
+			}
+		}
+		if err := exec.Command(python, "-c", "import sys, google.protobuf; sys.exit(sys.version_info < (3, 11))").Run(); err != nil {
+			return nil, fmt.Errorf("%s with the package protobuf, 3.11 or later, is not there; on Debian: apt-get install python3-protobuf", python)
+		}
+		return []string{python, "-m", "blaze"}, nil
+	}, env: []string{"PYTHONPATH=clients/python", "PYTHONDONTWRITEBYTECODE=1"}},
 	{name: "node", command: func(root string) ([]string, error) {
 		if err := there(root, "clients/node/dist/src/cli.js"); err != nil {
 			return nil, err

@@ -46,8 +46,9 @@ export function parseURI(s: string): URI {
   const cut = s.indexOf("://");
   if (cut < 0) throw bad("", s, `must begin with a scheme and ://, as in ${DEFAULT_URI}`);
   const scheme = s.slice(0, cut).toLowerCase();
-  if (scheme === "xdp" || scheme === "auto") throw unsupported(`${scheme}://`);
-  if (scheme !== "udp" && scheme !== "pointcast") throw bad("scheme", s.slice(0, cut), "must be udp or pointcast");
+  if (scheme === "xdp") throw unsupported("xdp://");
+  if (scheme === "auto") return parseURI("udp" + s.slice(cut)); // what a host without xdp makes of it
+  if (scheme !== "udp" && scheme !== "pointcast") throw bad("scheme", s.slice(0, cut), "must be udp, auto or pointcast");
   const rest = s.slice(cut + 3);
   const q = rest.indexOf("?");
   const address = q < 0 ? rest : rest.slice(0, q);
@@ -77,6 +78,7 @@ export function parseURI(s: string): URI {
     const eq = pair.indexOf("=");
     if (eq < 0) throw bad("option", pair, "must be name=value");
     const name = pair.slice(0, eq);
+    if (scheme === "udp" && ["queue", "queues", "mode", "zerocopy", "socket", "lanes", "tap"].includes(name)) throw unsupported(`the option ${name}`);
     if (!options[scheme].includes(name)) throw bad("option", name, `${scheme}:// has ${options[scheme].join(", ")}`);
     let value: string;
     try {

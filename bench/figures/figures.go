@@ -12,6 +12,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -274,33 +275,85 @@ func Take(ctx context.Context, s Suite, rounds int, run Runner, failed func(comm
 	var out []Round
 	for range rounds {
 		r := Round{}
-		keep := func(name, command string, res *measure.Result, err error) error {
-			switch {
-			case ctx.Err() != nil:
-				return ctx.Err()
-			case err != nil:
-				failed(command, err)
-			default:
-				r[name] = res
-			}
-			return nil
-		}
-		for i, c := range s.Cases {
-			res, err := repeat(ctx, c, run)
-			if err := keep(c.Name, c.Command(), res, err); err != nil {
-				return out, err
-			}
-			for _, y := range s.Yard {
-				if y.After != c.Name && (y.After != "" || i > 0) {
-					continue
-				}
-				res, err := y.Run(ctx)
-				if err := keep(y.Name, y.Command, res, err); err != nil {
-					return out, err
-				}
-			}
+		if err := r.take(ctx, s, run, failed); err != nil {
+			return out, err
 		}
 		out = append(out, r)
 	}
 	return out, nil
+}
+
+// TakeForOne is Take for bars that InOneRound judges. A bar that one round has reached with this slack needs no other
+// one, so the later rounds run only the cases of bars that are not reached yet. Those of Strict bars, which every round has
+// to reach, run twice. What is not run again stands in a round as it came out before.
+func TakeForOne(ctx context.Context, s Suite, rounds int, slack float64, run Runner, failed func(command string, err error)) ([]Round, error) {
+	var out []Round
+	for range rounds {
+		r, again := Round{}, s
+		if len(out) > 0 {
+			r = maps.Clone(out[len(out)-1])
+			if again.Cases = stillNeeded(s, out, slack); len(again.Cases) == 0 {
+				break
+			}
+			for _, c := range again.Cases {
+				delete(r, c.Name)
+			}
+		}
+		if err := r.take(ctx, again, run, failed); err != nil {
+			return out, err
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// stillNeeded are the cases of s that another round is to run, in their order.
+func stillNeeded(s Suite, rounds []Round, slack float64) []Case {
+	needed := map[string]bool{}
+	last := rounds[len(rounds)-1]
+	for _, v := range Judge(s.Bars, rounds, slack) {
+		if v.InOneRound(slack); v.Strict && len(rounds) >= 2 || !v.Strict && v.Reached {
+			continue
+		}
+		whole := v.Value(last)
+		for _, c := range s.Cases {
+			without := maps.Clone(last)
+			delete(without, c.Name)
+			if value := v.Value(without); math.IsNaN(whole) || value != whole { // of another case's figures, or of none
+				needed[c.Name] = true
+			}
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(s.Cases), func(c Case) bool { return !needed[c.Name] })
+}
+
+// take runs the cases of s once.
+func (r Round) take(ctx context.Context, s Suite, run Runner, failed func(command string, err error)) error {
+	keep := func(name, command string, res *measure.Result, err error) error {
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			failed(command, err)
+		default:
+			r[name] = res
+		}
+		return nil
+	}
+	for i, c := range s.Cases {
+		res, err := repeat(ctx, c, run)
+		if err := keep(c.Name, c.Command(), res, err); err != nil {
+			return err
+		}
+		for _, y := range s.Yard {
+			if y.After != c.Name && (y.After != "" || i > 0) {
+				continue
+			}
+			res, err := y.Run(ctx)
+			if err := keep(y.Name, y.Command, res, err); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package figures
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -218,6 +219,54 @@ func TestInOneRound(t *testing.T) {
 	}
 	if misses != 1 {
 		t.Errorf("a message is lost in one round, and %d bars say so", misses)
+	}
+}
+
+// What is judged by the best round runs until one round has reached it, and no longer; what is counted runs twice.
+func TestTakeForOne(t *testing.T) {
+	plain, lossy := Suite{Bars: Bars()}, good()
+	lossy["rate 64 5%"].MsgsPerSecond = 1 // slow, in the first two rounds
+	for _, name := range slices.Sorted(maps.Keys(good())) {
+		plain.Cases = append(plain.Cases, Case{Name: name, Line: strings.ReplaceAll(name, " ", "_")})
+	}
+	var ran []string
+	begun := map[string]int{}
+	run := func(_ context.Context, args []string) (*measure.Result, error) {
+		name := strings.ReplaceAll(args[0], "_", " ")
+		ran = append(ran, name)
+		if begun[name]++; begun[name] < 3 {
+			return lossy[name], nil
+		}
+		return good()[name], nil
+	}
+	rounds, err := TakeForOne(t.Context(), plain, 5, 1, run, func(string, error) {})
+	if err != nil || len(rounds) != 3 {
+		t.Fatal(len(rounds), err)
+	}
+	first := len(plain.Cases)
+	want := slices.Concat(ran[:first],
+		[]string{"four 1%", "four 20%", "rate 64", "rate 64 5%"}, // 64 is what 5 % is compared with
+		[]string{"rate 64", "rate 64 5%"})
+	if !slices.Equal(ran, want) {
+		t.Errorf("ran %q, want %q", ran, want)
+	}
+	for _, v := range Judge(plain.Bars, rounds, 1) {
+		if v.InOneRound(1); !v.Reached {
+			t.Errorf("%s: not reached: %v", v.What, v.Values)
+		}
+	}
+	// A run that fails is none that was good before.
+	failing := func(_ context.Context, args []string) (*measure.Result, error) {
+		if begun[args[0]]++; begun[args[0]] > 1 {
+			return nil, errors.New("failed")
+		}
+		return good()[strings.ReplaceAll(args[0], "_", " ")], nil
+	}
+	clear(begun)
+	failures := 0
+	rounds, err = TakeForOne(t.Context(), plain, 2, 1, failing, func(string, error) { failures++ })
+	if err != nil || failures != 2 || rounds[1]["four 1%"] != nil || rounds[1]["rtt"] == nil {
+		t.Errorf("%d failures, %v, %v", failures, rounds[1], err)
 	}
 }
 

@@ -95,7 +95,7 @@ func compare(ctx context.Context, args []string, out *output) error {
 		return err
 	}
 	s := figures.FastPath(*duration, rig.Kind(*kind))
-	results, failed := takeSuite(ctx, s, *rounds, out)
+	results, failed := takeSuite(ctx, s, *rounds, figures.Take, out)
 	if results == nil {
 		return failed
 	}

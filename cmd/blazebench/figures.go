@@ -33,7 +33,7 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 	name, rounds, duration, finer := "figures", 5, figureDuration, figureFiner
 	times := "how many `times` everything is run; what goes over AF_XDP runs four times as often, in runs of a quarter of the time"
 	if check {
-		name, rounds, duration, finer, times = "check", 3, checkDuration, 1, "how many `times` everything is run"
+		name, rounds, duration, finer, times = "check", 3, checkDuration, 1, "how many `times` everything is run, at most"
 	}
 	fs := flag.NewFlagSet("blazebench "+name, flag.ContinueOnError)
 	fs.SetOutput(out.stderr)
@@ -77,7 +77,13 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 				s.Cases[i].Duration, s.Cases[i].Times = duration, 1
 			}
 		}
-		results, err := takeSuite(ctx, s, rounds*max(s.Finer, 1), out)
+		var take taker = figures.Take
+		if check {
+			take = func(ctx context.Context, s figures.Suite, rounds int, run figures.Runner, failed func(string, error)) ([]figures.Round, error) {
+				return figures.TakeForOne(ctx, s, rounds, slack, run, failed)
+			}
+		}
+		results, err := takeSuite(ctx, s, rounds*max(s.Finer, 1), take, out)
 		if results == nil {
 			return err
 		}
@@ -146,9 +152,12 @@ func suites(duration time.Duration, only string, finer int, short bool, out *out
 	return all
 }
 
-// takeSuite runs rounds of a suite. Without results it was stopped; with them the error names
+// A taker is figures.Take, or a form of it.
+type taker func(ctx context.Context, s figures.Suite, rounds int, run figures.Runner, failed func(string, error)) ([]figures.Round, error)
+
+// takeSuite runs rounds of a suite, at most, as take has them. Without results it was stopped; with them the error names
 // which runs failed.
-func takeSuite(ctx context.Context, s figures.Suite, rounds int, out *output) (_ []figures.Round, failed error) {
+func takeSuite(ctx context.Context, s figures.Suite, rounds int, take taker, out *output) (_ []figures.Round, failed error) {
 	n, total := 0, 0
 	for _, c := range s.Cases {
 		total += rounds * max(c.Times, 1)
@@ -170,7 +179,7 @@ func takeSuite(ctx context.Context, s figures.Suite, rounds int, out *output) (_
 		r, _, err := f.run(ctx, out)
 		return r, err
 	}
-	results, err := figures.Take(ctx, s, rounds, run, func(command string, err error) {
+	results, err := take(ctx, s, rounds, run, func(command string, err error) {
 		err = fmt.Errorf("%s: %w", command, err)
 		fmt.Fprintf(out.stderr, "blazebench: %v\n", err)
 		failed = errors.Join(failed, err)

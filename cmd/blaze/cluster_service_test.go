@@ -43,7 +43,7 @@ func TestToolsBesideService(t *testing.T) {
 	t.Parallel()
 	s := newShell(t)
 	dir := t.TempDir()
-	c, err := blaze.NewClusterChannel("a", blaze.Config{BroadcastURI: s.uri, Cluster: s.cluster, FailureTimeout: failureTimeout, DataDir: dir,
+	c, err := blaze.NewClusterChannel("a", blaze.Config{BroadcastURI: s.uri, Cluster: s.cluster, FailureTimeout: failureTimeout, Window: window, DataDir: dir,
 		ExpectedMembers: 1, Totem: blaze.TotemConfig{Profile: blaze.Shared}, Logger: slog.New(slog.DiscardHandler)})
 	if err == nil {
 		err = c.Service("tally", &tally{})

@@ -16,7 +16,7 @@ import (
 // holder is a holder of the shell's queues in this process: a context of it.
 func (s *shell) holder(opts ...jms.Option) *jms.Context {
 	s.t.Helper()
-	f, err := jms.NewConnectionFactory(blaze.Config{BroadcastURI: s.uri, Cluster: s.cluster, Name: "holder", FailureTimeout: failureTimeout,
+	f, err := jms.NewConnectionFactory(blaze.Config{BroadcastURI: s.uri, Cluster: s.cluster, Name: "holder", FailureTimeout: failureTimeout, Window: window,
 		ExpectedMembers: 1, Logger: slog.New(slog.DiscardHandler)}, append(opts, jms.WithRole(jms.Holder))...)
 	if err != nil {
 		s.t.Fatal(err)

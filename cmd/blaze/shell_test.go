@@ -29,6 +29,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv("BLAZE_TEST_MAIN") != "" {
 		adjust = func(cfg *blaze.Config) {
 			cfg.FailureTimeout = failureTimeout
+			if cfg.Window == 0 {
+				cfg.Window = window
+			}
 			if drop, err := strconv.ParseFloat(os.Getenv("BLAZE_TEST_DROP"), 64); err == nil {
 				hook.Set(cfg, hook.Options{Drop: drop, Seed: 1})
 			}
@@ -41,6 +44,10 @@ func TestMain(m *testing.M) {
 // failureTimeout is that of all members in the scripts. Many processes share few cores there, and one that stands still
 // for a while is not to be excluded.
 const failureTimeout = 2 * time.Second
+
+// window is that of all members in the scripts, which start hundreds of them: most of what a short one takes is to map and
+// touch the memory of its windows.
+const window = 2 << 20
 
 // shell runs scripts that use blaze, in a folder, on a port and in a cluster of their own.
 type shell struct {
@@ -124,7 +131,7 @@ func (s *shell) start(args ...string) (cmd *exec.Cmd, stderr *bytes.Buffer) {
 // member is a member in this process.
 func (s *shell) member() *blaze.Channel {
 	s.t.Helper()
-	c, err := blaze.NewChannel(blaze.Config{BroadcastURI: s.uri, Cluster: s.cluster, FailureTimeout: failureTimeout, Logger: slog.New(slog.DiscardHandler)})
+	c, err := blaze.NewChannel(blaze.Config{BroadcastURI: s.uri, Cluster: s.cluster, FailureTimeout: failureTimeout, Window: window, Logger: slog.New(slog.DiscardHandler)})
 	if err == nil {
 		err = c.Start()
 	}

@@ -12,8 +12,11 @@ import (
 // message is delivered to everybody, once and in order (RM-1 to RM-5, RM-11, RM-12).
 func TestExactlyOnce(t *testing.T) {
 	seeds := 200
-	if raceEnabled {
+	switch {
+	case raceEnabled:
 		seeds = 20
+	case testing.Short():
+		seeds = 50 // make sim has all of them
 	}
 	for seed := range uint64(seeds) {
 		run(t, seed, 8, faults{loss: 0.05, duplicate: 0.01, reorder: 0.02, delay: 10 * time.Microsecond, jitter: 5 * time.Microsecond}, 400)

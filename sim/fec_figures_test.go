@@ -179,8 +179,9 @@ func TestBudget(t *testing.T) {
 // TestBurstsAndInterleaving: losses in bursts of 4 get more parity than single ones do; and
 // interleaving mends them with less.
 func TestBurstsAndInterleaving(t *testing.T) {
+	leftToSim(t)
 	run := func(burst float64, depth int) *feeding {
-		f := fast(wire.Hybrid, 5, counts(90000, 30000, 30000), 0.02)
+		f := fast(wire.Hybrid, 5, counts(90000, 30000, 0), 0.02)
 		f.size, f.burst, f.fec.Interleave = 64, burst, depth
 		r := f.run(t)
 		t.Logf("2 %% lost in runs of %v, %d blocks at a time: %.1f %% mended without a NAK, parity %.1f %%, p99 %v",

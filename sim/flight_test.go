@@ -17,7 +17,8 @@ func flightRun(t *testing.T, delay time.Duration, loss float64, free bool) (r *l
 const gigabit = 1_000_000_000
 
 // TestInFlight: floods through a link with a long queue, with round trips of 20 µs to 100 ms. The link is used, and what
-// stands in the queue is a few round trips, or what a few batches take, and not the receiver's room.
+// stands in the queue is a few round trips, or what a few batches take, and not the receiver's room. With -short it is one
+// link; make sim has more, and with all seeds all of them.
 func TestInFlight(t *testing.T) {
 	for _, c := range []struct {
 		delay time.Duration
@@ -35,7 +36,7 @@ func TestInFlight(t *testing.T) {
 		{time.Millisecond, 0.01, 0.9, 40 * time.Millisecond, true},
 		{10 * time.Millisecond, 0.05, 0.8, 250 * time.Millisecond, true},
 	} {
-		if c.long && !Full() {
+		if c.long && !Full() || testing.Short() && (c.delay > 10*time.Microsecond || c.loss > 0) {
 			continue
 		}
 		const lasts = 500 * time.Millisecond

@@ -13,7 +13,7 @@ func TestGroupStartTogether(t *testing.T) {
 	case Full():
 		many = 1000
 	case testing.Short():
-		many, crowd = 100, 64
+		many, crowd = 40, 64
 	}
 	for _, start := range []struct {
 		members int

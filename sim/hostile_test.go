@@ -52,10 +52,7 @@ func (s *sample) damaged(rng *rand.Rand) []byte {
 // TestDamagedDatagrams: a flood of random, truncated and bit-flipped datagrams at live members
 // has no effect on any stream; each is counted under its reason, and memory does not grow.
 func TestDamagedDatagrams(t *testing.T) {
-	total := 1_000_000
-	if Full() {
-		total = 10_000_000
-	}
+	total := counts(10_000_000, 1_000_000, 200_000)
 	s := NewCluster(t, 1)
 	s.Load = Load{Senders: 2, Every: time.Millisecond, Size: 1000, Large: 0.1}
 	s.Start(3, Faults{Loss: 0.01})
@@ -121,8 +118,11 @@ func TestRefusedFramesChangeNothing(t *testing.T) {
 	// Counters; memory that the core only borrows; and the cache of the stream heard last.
 	skip := []any{reflect.TypeFor[nack.Stats](), reflect.TypeFor[buf.Pool](), reflect.TypeFor[buf.Buf](), "Protocol.last",
 		"status.arrived", "asking.reorder", "Protocol.late"} // what comes twice arrives all the same, and shows that something was late
-	refused := 0
-	for seed := range uint64(5) {
+	seeds, refused := uint64(5), uint64(0)
+	if testing.Short() {
+		seeds = 1 // make sim runs the others
+	}
+	for seed := range seeds {
 		s := NewCluster(t, seed)
 		s.Member.Window = 64 << 10
 		s.Member.MaxMessageSize = 16 << 10
@@ -155,7 +155,7 @@ func TestRefusedFramesChangeNothing(t *testing.T) {
 		}
 		// The run is not continued: accepted forgeries have had their effect.
 	}
-	if refused < 50 {
+	if refused < 10*seeds {
 		t.Errorf("only %d frames were refused: the test shows nothing", refused)
 	}
 }

@@ -290,6 +290,22 @@ func bottleneck(t *testing.T, seed uint64, p wire.Protocol, atSender bool, d tim
 	return used, sent
 }
 
+// leftToSim leaves a test to make sim where time is short.
+func leftToSim(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes seconds: make sim does it")
+	}
+}
+
+// some is list, or what stands at its index at alone where time is short: make sim runs all of it.
+func some[T any](list []T, at int) []T {
+	if testing.Short() {
+		return list[at : at+1]
+	}
+	return list
+}
+
 // longer is d, and four times as long in a full run.
 func longer(d time.Duration) time.Duration {
 	if Full() {
@@ -301,8 +317,8 @@ func longer(d time.Duration) time.Duration {
 // TestBottleneck: one of two receivers is behind 100 Mbit/s with a queue of 64 KiB, or the sender is. The bottleneck is
 // used, and little more than it carries leaves the sender.
 func TestBottleneck(t *testing.T) {
-	for _, p := range repairing {
-		for _, atSender := range []bool{false, true} {
+	for _, p := range some(repairing[:], 0) {
+		for _, atSender := range some([]bool{false, true}, 0) {
 			used, sent := bottleneck(t, 1, p, atSender, longer(3*time.Second))
 			least, most := 0.9, 1.25
 			if p == wire.Hybrid {
@@ -317,6 +333,7 @@ func TestBottleneck(t *testing.T) {
 
 // TestBottleneckIsShared: two senders through one bottleneck get three tenths of it at least each.
 func TestBottleneckIsShared(t *testing.T) {
+	leftToSim(t)
 	r := newLinkRun(t, Config{Seed: 2, Bandwidth: 10_000_000_000}, 3, MemberConfig{Window: 8 << 20})
 	const rate = 100_000_000
 	lasts := longer(5 * time.Second)
@@ -339,6 +356,7 @@ func TestBottleneckIsShared(t *testing.T) {
 // loses at a low pace is the first one's doing, and no reason to go on at any pace. Nothing is lost for good, nobody takes
 // the receiver for one that cannot be reached, and soon each has three tenths at least.
 func TestBottleneckIsSharedLater(t *testing.T) {
+	leftToSim(t)
 	for seed := uint64(2); seed < 2+uint64(longer(1)); seed++ {
 		r := newLinkRun(t, Config{Seed: seed, Bandwidth: 1_000_000_000}, 3, MemberConfig{Window: 8 << 20})
 		const rate = 100_000_000
@@ -373,9 +391,7 @@ func TestBottleneckIsSharedLater(t *testing.T) {
 // TestBottleneckGoes: a bottleneck that appears and goes. Two seconds later the stream is at nine tenths of its former
 // rate.
 func TestBottleneckGoes(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes seconds: make sim does it")
-	}
+	leftToSim(t)
 	r := newLinkRun(t, Config{Seed: 3, Bandwidth: 1_000_000_000}, 3, MemberConfig{Window: 8 << 20})
 	r.open(0)
 	n, s := r.nodes[0], r.nodes[2].of(r.nodes[0].id)
@@ -401,7 +417,7 @@ func TestBottleneckGoes(t *testing.T) {
 // TestRandomLossSlowsNobody: with up to a fifth of everything lost at random a stream is as quick as without congestion
 // control.
 func TestRandomLossSlowsNobody(t *testing.T) {
-	for _, loss := range []float64{0, 0.01, 0.05, 0.2} {
+	for _, loss := range some([]float64{0, 0.01, 0.05, 0.2}, 2) {
 		var got [2]int
 		for i, free := range []bool{true, false} {
 			r := newLinkRun(t, Config{Seed: 4, Link: Link{Loss: loss}, Bandwidth: 1_000_000_000}, 3, MemberConfig{Window: 8 << 20, FreePace: free})
@@ -422,8 +438,8 @@ func TestRandomLossSlowsNobody(t *testing.T) {
 // TestReorderingIsNoLoss: datagrams come in another order, within 5 ms, and half of them twice. After a second hardly any
 // is asked for.
 func TestReorderingIsNoLoss(t *testing.T) {
-	for _, p := range repairing {
-		for _, part := range []float64{0.5, 1} {
+	for _, p := range some(repairing[:], 0) {
+		for _, part := range some([]float64{0.5, 1}, 1) {
 			r := newLinkRun(t, Config{Seed: 5, Link: Link{Reorder: part, ReorderBy: 5 * time.Millisecond, Duplicate: 0.5}}, 3, MemberConfig{Protocol: p, Window: 8 << 20})
 			r.open(0)
 			n := r.nodes[0]

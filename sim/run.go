@@ -21,7 +21,7 @@ var (
 // of its own, and ends the cluster where the scenario has not. A seed that fails prints the
 // command that replays it.
 //
-// Only a tenth of the seeds run by default, and a hundredth with -short. SIM_SEEDS=full in the environment runs all of
+// Only a tenth of the seeds run by default, and a 400th with -short. SIM_SEEDS=full in the environment runs all of
 // them, SIM_SEEDS=n runs n and SIM_SEEDS=1/n that part of them; -seed=n runs that one, and with -trace.sim=FILE
 // writes down every datagram of it.
 func Run(t *testing.T, seeds int, scenario func(t *testing.T, s *Cluster)) {
@@ -84,7 +84,7 @@ func which(t *testing.T, seeds int) (list []uint64) {
 	}
 	n := seeds / 10
 	if testing.Short() {
-		n = seeds / 100
+		n = seeds / 400
 	}
 	n = max(n, 1)
 	env := os.Getenv("SIM_SEEDS")

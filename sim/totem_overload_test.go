@@ -257,16 +257,17 @@ func TestOverloadedLanes(t *testing.T) {
 	offer := func(l *member.Lane, now clock.Time, payload []byte) bool {
 		return l.Offer(now, "t", wire.KindRaw, payload, false) == nil
 	}
-	for _, c := range []struct {
+	type way struct {
 		name  string
 		queue int // bytes
 		send  func(*member.Lane, clock.Time, []byte) bool
 		burst int // messages that are taken at once
-	}{
+	}
+	for _, c := range some([]way{
 		{"put", queueBytes, put, queueBytes / 1600},
 		{"claim", queueBytes, claim, queueBytes / 1600},
 		{"invoker", 0, offer, queued - 1},
-	} {
+	}, 0) {
 		t.Run(c.name, func(t *testing.T) { overloadLanes(t, c.queue, c.burst, c.send) })
 	}
 }

@@ -104,11 +104,11 @@ func TestRequestPayloadAllocatesNothing(t *testing.T) {
 	for range 500 {
 		x.request(t, payload, reply)
 	}
-	const n = 300
-	// What the group sends by itself, and what the runtime does behind its back, are a few; on a busy host more now and
-	// then. What a request allocates is in the least of them, too.
+	// What the group sends by itself, and what the runtime does behind its back, come with time and not with requests: few
+	// requests at a time meet nothing of it, once in many times on a busy host too. What a request allocates is in each.
+	const n = 20
 	least := float64(n)
-	for range 5 {
+	for round := 0; least > n/10 && round < 100; round++ {
 		least = min(least, testing.AllocsPerRun(1, func() {
 			for range n {
 				x.request(t, payload, reply)

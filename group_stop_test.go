@@ -10,7 +10,11 @@ import (
 func TestStopAcknowledgesWhatItHas(t *testing.T) {
 	cfg := testConfig(t)
 	a := inGroup(t, "a", cfg)
-	for i := range 50 {
+	rounds := 50
+	if testing.Short() {
+		rounds = 15
+	}
+	for i := range rounds {
 		b := inGroup(t, "b", cfg)
 		stopped := make(chan struct{})
 		var box *blaze.Subscription

@@ -23,28 +23,32 @@ help: ## list the targets
 HEAP     = GOGC=off GOMEMLIMIT=1GiB
 SIM_HEAP = GOGC=off GOMEMLIMIT=3GiB
 
+# Test programs that are linked for one run: make check has vetted them, and no debugger looks at them.
+ONCE = -count=1 -vet=off -ldflags=-w
+
 # What make rig-test runs in full, and make test leaves to it.
 RIGGED = /blaze/bench/(raw|rig|rigtest|grouptest)$$
 
 .PHONY: test
 test: ## the tests that a newcomer runs: fast; with root and AF_XDP those of the fast path too
-	$(HEAP) $(GO) test -short -count=1 -vet=off -ldflags=-w -timeout 300s $$($(GO) list work | grep -Ev '$(RIGGED)')
+	$(HEAP) $(GO) test -short $(ONCE) -timeout 600s $$($(GO) list work | grep -Ev '$(RIGGED)')
 	@scripts/rig-test.sh --check
 
 .PHONY: test-xdp
 test-xdp: ## the channel's tests over AF_XDP, each member in a namespace of its own (needs root)
-	BLAZE_TEST_DRIVER=xdp $(GO) test -short -count=1 -timeout 280s .
+	BLAZE_TEST_DRIVER=xdp $(GO) test -short $(ONCE) -timeout 280s .
 
-# The packages in which goroutines meet. A core runs in one: under the race detector its tests take ten times as long
-# and can find nothing.
-CORES = /blaze/(sim|nack|totem|fec|wire|group|cluster|internal/check)(/|$$)
+# The packages in which goroutines meet. A core runs in one, and so does what reads texts: under the race detector their
+# tests take ten times as long and can find nothing. Only a copy of the held queues is read beside them.
+CORES = /blaze/(sim|nack|totem|fec|wire|group|cluster|selector|jms/held|jms/link|docs|internal/(check|archtest|script))(/|$$)
 RACED = ./... ./cmd/...
 # What a user's computer runs; tools are for this repository.
 PROGRAMS = ./... ./bench/... ./bench/clustertest/... ./bench/interop/... ./cmd/... ./jms/jms20/... ./sim/linear/...
 
 .PHONY: race
 race: ## the tests of packages in which goroutines meet, under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race -short -count=1 -timeout 10m $$($(GO) list $(RACED) | grep -Ev '$(CORES)')
+	CGO_ENABLED=1 $(GO) test -race -short $(ONCE) -timeout 10m -run Beside ./jms/held
+	CGO_ENABLED=1 $(GO) test -race -short $(ONCE) -timeout 10m $$($(GO) list $(RACED) | grep -Ev '$(CORES)')
 
 .PHONY: rig-test
 rig-test: ## what needs root, AF_XDP and networks of its own, at full length (some minutes)
@@ -94,8 +98,9 @@ bench: allocs ## Go benchmarks, after the allocation tests
 
 .PHONY: sim
 sim: ## the simulation, with all seeds of every scenario, and what the rings went through in them
-	@tally=$$(mktemp); SIM_TALLY=$$tally SIM_SEEDS=$(SIM_SEEDS) $(SIM_HEAP) $(GO) test -count=1 -timeout 60m ./sim/... ./sim/linear ./internal/check/...; rc=$$?; \
-		SIM_SEEDS=$(SIM_SEEDS) $(GO) test -count=1 -timeout 20m -run '^TestPairs$$' ./group || rc=1; \
+	@tally=$$(mktemp); SIM_TALLY=$$tally SIM_SEEDS=$(SIM_SEEDS) $(SIM_HEAP) $(GO) test $(ONCE) -timeout 60m ./sim/... ./sim/linear ./internal/check/...; rc=$$?; \
+		SIM_SEEDS=$(SIM_SEEDS) $(GO) test $(ONCE) -timeout 20m -run '^TestPairs$$' ./group || rc=1; \
+		$(HEAP) $(GO) test $(ONCE) -timeout 20m -run '^Test(ExactlyOnce|ReportsOfNobody|LateJoiners)$$' ./nack || rc=1; \
 		cat $$tally; rm -f $$tally; exit $$rc
 
 .PHONY: fuzz

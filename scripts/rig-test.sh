@@ -19,12 +19,13 @@ grep -q '^XDP ' /proc/net/protocols || left_out "they need AF_XDP (CONFIG_XDP_SO
 
 # One package at a time: they measure.
 GO=${GO:-go}
+once="-p 1 -count=1 -vet=off -ldflags=-w" # make check vets, and no debugger looks at the programs
 
 # measured runs a package whose tests measure what a host can carry. One that CI shares stands still now and then: there
 # what failed is run once more, alone.
 measured() {
 	log=$(mktemp)
-	$GO test -p 1 -count=1 -timeout 15m -v "$1" >"$log" 2>&1
+	$GO test $once -timeout 15m -v "$1" >"$log" 2>&1
 	status=$?
 	cat "$log"
 	failed=$(sed -n 's/^--- FAIL: \(Test[A-Za-z0-9_]*\).*/\1/p' "$log" | paste -sd '|' -)
@@ -33,11 +34,11 @@ measured() {
 		return $status
 	fi
 	echo "rig-test: once more, alone: $failed"
-	$GO test -p 1 -count=1 -timeout 15m -v -run "^($failed)\$" "$1"
+	$GO test $once -timeout 15m -v -run "^($failed)\$" "$1"
 }
 
-clusters() { $GO test -p 1 -count=1 -timeout 15m -v ./bench/clustertest; }
-queues() { $GO test -p 1 -count=1 -timeout 15m -v ./bench/jmstest; }
+clusters() { $GO test $once -timeout 15m -v ./bench/clustertest; }
+queues() { $GO test $once -timeout 15m -v ./bench/jmstest; }
 case "${1-}" in
 cluster)
 	clusters
@@ -48,8 +49,8 @@ jms)
 	exit
 	;;
 esac
-$GO test -p 1 -count=1 -timeout 15m ./bpf ./xdp ./bench/rig ./bench/raw ./cmd/internal/doctor &&
-	$GO test -p 1 -count=1 -timeout 5m -run 'Rig|Tap' ./cmd/blazebench &&
+$GO test $once -timeout 15m ./bpf ./xdp ./bench/rig ./bench/raw ./cmd/internal/doctor &&
+	$GO test $once -timeout 5m -run 'Rig|Tap' ./cmd/blazebench &&
 	measured ./bench/rigtest &&
 	measured ./bench/grouptest &&
 	clusters &&

@@ -105,6 +105,7 @@ var Rules = []Rule{
 	// Programs.
 	{Dir: "bench", Uses: all, Clock: true},
 	{Dir: "cmd", Uses: all, Clock: true},
+	{Dir: "clients", Uses: all, Clock: true}, // the C library
 	{Dir: "tools"},
 	{Dir: "examples", Uses: []string{".", "jms"}, Clock: true},
 }

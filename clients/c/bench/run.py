@@ -17,9 +17,9 @@ def run(*args: str) -> list[float]:
 
 
 def round_trip(program: str, mode: str) -> list[float]:
-    pong = subprocess.Popen([program, "pong", uri, "100000", mode], stderr=subprocess.DEVNULL)
+    pong = subprocess.Popen([program, "pong", uri, "40000", mode], stderr=subprocess.DEVNULL)
     try:
-        return run(program, "ping", uri, "100000", mode)
+        return run(program, "ping", uri, "40000", mode)
     finally:
         pong.wait(30)
 
@@ -34,7 +34,7 @@ for mode in ("engine", "turn"):
     print(f"round trip, {mode}: C p50 {mid['C'][0]:.2f}, p99 {mid['C'][1]:.2f} us; Go p50 {mid['Go'][0]:.2f}, p99 {mid['Go'][1]:.2f} us;"
           f" C/Go {ratio:.3f}; rounds {[(round(c[0], 2), round(g[0], 2)) for c, g in zip(all_['C'], all_['Go'], strict=True)]}")
 names = ("turn of a channel that is not started", "offer of 8 bytes", "message to itself: turns and handler", "turn without work")
-results = {n: [run(p, "calls", "640000") for _ in range(rounds)] for n, p in programs.items()}
+results = {n: [run(p, "calls", "320000") for _ in range(rounds)] for n, p in programs.items()}
 for k, what in enumerate(names):
     c, g = (statistics.median(x[k] for x in results[n]) for n in ("C", "Go"))
     print(f"{what}: C {c:.0f} ns, Go {g:.0f} ns, difference {c - g:.0f} ns")

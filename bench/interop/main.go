@@ -112,6 +112,9 @@ func matrix(args []string) error {
 		}
 		all = append(all, results...)
 	}
+	if len(all) == 0 {
+		bad = errors.New("there was no cell to run")
+	}
 	if o.json != "" {
 		bad = errors.Join(bad, writeJSON(o.json, all))
 	}

@@ -146,7 +146,7 @@ export class Subscription<T> implements AsyncIterable<T> {
         this.onLoss?.(item.loss);
         continue;
       }
-      if (this.messages-- === this.room || this.messages === this.room >> 1) this.owner.resume();
+      if (--this.messages === this.room >> 1) this.owner.resume(); // not earlier, or each message would be a pause
       return item;
     }
   }

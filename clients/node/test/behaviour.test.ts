@@ -60,7 +60,7 @@ function fits(s: Sent, want: Json): boolean {
 }
 
 const reasons: Record<string, string> = {
-  LossUnrepaired: "unrepaired", LossSenderGone: "sender gone", LossRetention: "retention", LossReset: "reset", LossMalformed: "malformed",
+  LossUnrepaired: "unrepaired", LossSenderGone: "sender gone", LossRetention: "retention", LossReset: "reset", LossMalformed: "malformed", LossTimeout: "timeout",
 };
 
 function run(script: Json, seed: number): void {

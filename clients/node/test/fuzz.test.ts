@@ -9,7 +9,7 @@ import { BlazeError, Message } from "../src/index.js";
 import { type Start, clusterHash, decode, newDatagram, seal, writeData } from "../src/wire/index.js";
 import { root } from "./hex.js";
 
-const count = Number(process.env["FUZZ_COUNT"] ?? 20_000);
+const count = Number(process.env["FUZZ_COUNT"] ?? 10_000);
 const seed = Number(process.env["FUZZ_SEED"] ?? 1);
 const json = (f: string): { [k: string]: { bytes: string }[] } => JSON.parse(readFileSync(root + "wire/testdata/" + f, "utf8"));
 

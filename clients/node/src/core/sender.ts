@@ -9,7 +9,7 @@ import {
   type Endpoint, ASK_ALL, BEAT_MAX, BEAT_REST, DEFAULT_ROOM, GROUP, LONGEST_PAUSE, PAUSE_HALVES, cost,
 } from "./core.js";
 import type { Protocol } from "./protocol.js";
-import { Bucket, Meter, MS, NEVER, RoundTrip, RTT_INITIAL, RTT_MAX, RTT_MIN, SECOND, US } from "./timing.js";
+import { Bucket, FEW_RECEIVERS, Meter, MS, NEVER, RoundTrip, RTT_INITIAL, RTT_MAX, RTT_MIN, SECOND, US } from "./timing.js";
 
 /** A topic, and its bytes in UTF-8. */
 export interface Topic {
@@ -118,6 +118,7 @@ const REPAIR_SHARE = 1.5;
 const REPAIR_BASE = 128 << 10;
 const REPAID_AFTER = 100 * MS;
 const STATUS_EVERY = 100 * MS;
+const USUAL_EVERY = 10 * MS;
 
 export class Sender {
   first = 1;
@@ -163,6 +164,9 @@ export class Sender {
   private minHighest = NEVER;
   private minRoom = NEVER;
   private measured = 0;
+  private usual = 0; // the round trip that half of the receivers keep; 0: not known
+  private usualAt = 0;
+  private usualOf = 0;
   private joinedCount = 0;
   private leastPause = LONGEST_PAUSE;
   private readonly index = new Map<Id, Receiver>();
@@ -814,7 +818,8 @@ export class Sender {
   private quick(): number {
     if (!this.nack) return BEAT_UNASKED;
     let d = BEAT_MIN;
-    if (!this.stale) d = Math.max(d, Math.min(this.measured, SOON));
+    // Who is slower than usual is not waited for: a heartbeat in vain is cheaper.
+    if (!this.stale) d = Math.max(d, Math.min(this.usual === 0 ? this.measured : Math.min(this.measured, this.usual), SOON));
     return Math.max(d, Math.min(this.pace * 1.5, SOON / 2));
   }
 
@@ -892,6 +897,18 @@ export class Sender {
     }
   }
 
+  /** The round trip that half of the receivers keep, where it says more than the longest does. */
+  private usualTrip(now: number): number | undefined {
+    if (this.usualOf !== this.joinedCount || now - this.usualAt >= USUAL_EVERY) {
+      this.usualAt = now;
+      this.usualOf = this.joinedCount;
+      const trips = this.receivers.filter((r) => !r.newcomer && r.rtt.smooth > 0).map((r) => r.rtt.smooth).sort((a, b) => a - b);
+      this.usual = trips.length > 0 ? Math.max(trips[(trips.length - 1) >> 1]!, RTT_MIN) : 0;
+    }
+    if (this.usual === 0 || this.joinedCount <= FEW_RECEIVERS || this.usual > (this.measured * 3) / 4) return undefined;
+    return Math.floor(Math.min(this.usual, RTT_MAX));
+  }
+
   private heartbeat(now: number, ask: boolean): Heartbeat {
     if (this.stale) this.update();
     const at = Math.floor(now);
@@ -902,7 +919,7 @@ export class Sender {
       kind: FrameKind.Heartbeat, first: BigInt(this.first), last: BigInt(this.sent - 1),
       firstMessage: BigInt(this.messageAt(this.first)), nextMessage: BigInt(this.messageAt(this.sent)), sentAt: BigInt(at),
       roundTrip: Math.floor(Math.min(this.measured, RTT_MAX)), receivers: this.joined, wantStatus: ask || undefined,
-      pause: (this.wait > BEAT_MAX ? BEAT_REST : BEAT_MAX) / US,
+      pause: (this.wait > BEAT_MAX ? BEAT_REST : BEAT_MAX) / US, usualTrip: this.usualTrip(now),
     };
   }
 

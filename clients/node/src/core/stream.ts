@@ -135,6 +135,7 @@ export class Stream {
   // The group, as the sender reports it.
   private receivers = 0;
   private groupRTT = 0;
+  private groupUsual = 0;
 
   // What is asked for.
   private readonly gaps = new Gaps();
@@ -673,6 +674,7 @@ export class Stream {
   noteGroup(h: Heartbeat): void {
     this.receivers = h.receivers;
     this.groupRTT = h.roundTrip;
+    this.groupUsual = h.usualTrip ?? 0;
   }
 
   private takeHeartbeat(now: number, h: Heartbeat): void {
@@ -815,6 +817,11 @@ export class Stream {
     return this.groupRTT === 0 ? RTT_INITIAL : Math.min(Math.max(this.groupRTT, RTT_MIN), RTT_MAX);
   }
 
+  /** The round trip that half of the group keep. Timers that keep requests few are counted in it: slow members delay nobody. */
+  private usualTrip(): number {
+    return this.groupUsual === 0 ? this.roundTrip() : Math.min(Math.max(this.groupUsual, RTT_MIN), this.roundTrip());
+  }
+
   /** Looks for what is missing below highest and has not been looked for. */
   private notice(now: number): void {
     this.busy(now);
@@ -832,7 +839,7 @@ export class Stream {
       let end = n + 1;
       while (end < this.highest && !this.slots.has(end)) end++;
       const g = newRun(n, end, now);
-      g.at = now + backoff(this.p.cfg.random, this.roundTrip(), this.receivers) + this.reorderWait();
+      g.at = now + backoff(this.p.cfg.random, this.usualTrip(), this.receivers) + this.reorderWait();
       this.gaps.add(g);
       this.askAt(g.at);
       const every = Math.max(MISSING_EVERY, this.receivers * STATUS_EACH);
@@ -925,7 +932,7 @@ export class Stream {
         i = this.gaps.isolate(i, first, end);
         const x = this.gaps.list[i]!;
         if (x.first < first || x.end > end || x.attempts > 0) continue;
-        x.at = now + holdOff(this.roundTrip()) + backoff(this.p.cfg.random, this.roundTrip(), this.receivers);
+        x.at = now + holdOff(this.usualTrip()) + backoff(this.p.cfg.random, this.usualTrip(), this.receivers);
         this.p.counters.naksSuppressed++;
       }
     }
@@ -1024,7 +1031,7 @@ export class Stream {
   /** How long to wait for a repair before asking again; it is spread, so that receivers do not ask in one moment. */
   private patience(unheard: number): number {
     let d = this.rtt.timeout(this.roundTrip());
-    if (!this.few) d = Math.max(d, 2 * this.roundTrip());
+    if (!this.few) d = Math.max(d, 2 * this.usualTrip());
     d = Math.min(d * 2 ** unheard, Math.max(ASK_LONGEST, d));
     return d + this.p.cfg.random.below(d / 4 + 1);
   }

@@ -239,7 +239,7 @@ const frames = new Map<number, (b: Buffer) => Frame>([
     const f = {
       kind: FrameKind.Heartbeat as const, first: need(m.first), last: need(m.last), firstMessage: need(m.firstMessage),
       nextMessage: need(m.nextMessage), sentAt: need(m.sentAt), roundTrip: need(m.roundTrip), receivers: need(m.receivers),
-      wantStatus: m.wantStatus || undefined, pause: m.pause, evicted: m.evicted || undefined, every: m.every,
+      wantStatus: m.wantStatus || undefined, pause: m.pause, evicted: m.evicted || undefined, every: m.every, usualTrip: m.usualTrip,
     };
     within(heartbeatInRange(f));
     return f;

@@ -204,20 +204,21 @@ function canonicalHeartbeat(b: Buffer, v: DataView, p: number, end: number): Hea
     kind: FrameKind.Heartbeat, first: v.getBigUint64(p + 1, true), last: v.getBigUint64(p + 10, true),
     firstMessage: v.getBigUint64(p + 19, true), nextMessage: v.getBigUint64(p + 28, true), sentAt: v.getBigUint64(p + 37, true),
     roundTrip: v.getUint32(p + 46, true), receivers: v.getUint32(p + 51, true),
-    wantStatus: undefined, pause: undefined, evicted: undefined, every: undefined,
+    wantStatus: undefined, pause: undefined, evicted: undefined, every: undefined, usualTrip: undefined,
   };
   p += 55;
   if (p + 2 <= end && b[p] === 0x40 && b[p + 1] === 1) (f.wantStatus = true), (p += 2);
   if (p + 5 <= end && b[p] === 0x4d) (f.pause = v.getUint32(p + 1, true)), (p += 5);
   if (p + 2 <= end && b[p] === 0x50 && b[p + 1] === 1) (f.evicted = true), (p += 2);
   if (p + 5 <= end && b[p] === 0x5d) (f.every = v.getUint32(p + 1, true)), (p += 5);
+  if (p + 5 <= end && b[p] === 0x65) (f.usualTrip = v.getUint32(p + 1, true)), (p += 5);
   return p === end && heartbeatInRange(f) ? f : undefined;
 }
 
 export function heartbeatInRange(f: Heartbeat): boolean {
   return (
     f.last !== MAX64 && f.first >= 1n && f.first <= f.last + 1n && f.firstMessage >= 1n && f.firstMessage <= f.nextMessage &&
-    f.pause !== 0 && f.every !== 0
+    f.pause !== 0 && f.every !== 0 && f.usualTrip !== 0
   );
 }
 

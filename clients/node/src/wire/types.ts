@@ -100,6 +100,8 @@ export interface Heartbeat {
   evicted?: boolean;
   /** bytes. */
   every?: number;
+  /** ns: the round trip that half of the receivers keep. */
+  usualTrip?: number;
 }
 
 /** How far one receiver is. Optional fields that are absent are undefined. */

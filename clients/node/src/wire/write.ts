@@ -90,7 +90,7 @@ export function nakRoom(room: number): number {
 }
 
 function putHeartbeat(b: Buffer, p: number, h: Heartbeat): number {
-  const n = 55 + (h.wantStatus ? 2 : 0) + (h.pause ? 5 : 0) + (h.evicted ? 2 : 0) + (h.every ? 5 : 0);
+  const n = 55 + (h.wantStatus ? 2 : 0) + (h.pause ? 5 : 0) + (h.evicted ? 2 : 0) + (h.every ? 5 : 0) + (h.usualTrip ? 5 : 0);
   p = frame(b, p, FrameKind.Heartbeat, n);
   p = f64(b, p, 1, h.first);
   p = f64(b, p, 2, h.last);
@@ -103,6 +103,7 @@ function putHeartbeat(b: Buffer, p: number, h: Heartbeat): number {
   if (h.pause) p = f32(b, p, 9, h.pause);
   if (h.evicted) p = bool(b, p, 10);
   if (h.every) p = f32(b, p, 11, h.every);
+  if (h.usualTrip) p = f32(b, p, 12, h.usualTrip);
   return p;
 }
 

@@ -131,6 +131,7 @@ cross: ## build the commands, and vet everything with its tests, for every syste
 generate: bpf ## generated code from wire/blaze.proto and the XDP filter (needs protoc and clang)
 	@scripts/need-protoc.sh
 	$(GO) generate ./wire
+	protoc -Iwire -I/usr/include --python_out=clients/python/blaze/_generated blaze.proto
 
 .PHONY: bpf
 bpf: ## the XDP filter's object and its wrapper, after a change of bpf/*.c (needs clang 14)

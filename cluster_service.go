@@ -18,6 +18,7 @@ import (
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/cluster"
 	"github.com/activeblaze/blaze/engine"
+	"github.com/activeblaze/blaze/internal/member"
 	"github.com/activeblaze/blaze/internal/words"
 	"github.com/activeblaze/blaze/wire"
 )
@@ -160,11 +161,8 @@ func (c *ClusterChannel) Propose(ctx context.Context, service string, op []byte,
 // applied. finish, which must be called once, waits for the answer.
 func (c *ClusterChannel) propose(ctx context.Context, service string, op []byte, opts ...ProposeOption) (finish func(context.Context) ([]byte, error), err error) {
 	w := task{propose, service, ""}
-	if !c.hasService(service) {
-		return nil, fmt.Errorf("%w: %v: this channel has no such service", ErrArgument, w)
-	}
-	if most := min(c.cfg.Load().MaxMessageSize, wire.MaxClusterValue) - cluster.ValueReserve - len(service); len(op) > most {
-		return nil, fmt.Errorf("%w: %v: an operation of %d bytes; at most %d, by Config.MaxMessageSize", ErrTooLarge, w, len(op), max(0, most))
+	if err := c.mayPropose(w, len(op)); err != nil {
+		return nil, err
 	}
 	var o proposeOptions
 	for _, opt := range opts {
@@ -182,11 +180,7 @@ func (c *ClusterChannel) propose(ctx context.Context, service string, op []byte,
 	if err != nil {
 		return nil, c.callFailed(w, false, err)
 	}
-	if op == nil {
-		op = []byte{}
-	}
-	s.Name("", service, op)
-	s.Call.Kind, s.Call.Op.Kind, s.Call.Unsynced = cluster.CallOp, wire.OpService, o.unsynced
+	fillProposal(s, service, op, o.unsynced)
 	if err := of.Begin(ctx, s); err != nil {
 		return nil, c.callFailed(w, false, err)
 	}
@@ -198,6 +192,56 @@ func (c *ClusterChannel) propose(ctx context.Context, service string, op []byte,
 		defer a.free()
 		return a.Call.Answer, nil
 	}, nil
+}
+
+// mayPropose judges an operation of so many bytes.
+func (c *ClusterChannel) mayPropose(w task, size int) error {
+	if !c.hasService(w.name) {
+		return fmt.Errorf("%w: %v: this channel has no such service", ErrArgument, w)
+	}
+	if most := min(c.cfg.Load().MaxMessageSize, wire.MaxClusterValue) - cluster.ValueReserve - len(w.name); size > most {
+		return fmt.Errorf("%w: %v: an operation of %d bytes; at most %d, by Config.MaxMessageSize", ErrTooLarge, w, size, max(0, most))
+	}
+	return nil
+}
+
+func fillProposal(s *member.ClusterCall, service string, op []byte, unsynced bool) {
+	if op == nil {
+		op = []byte{}
+	}
+	s.Name("", service, op)
+	s.Call.Kind, s.Call.Op.Kind, s.Call.Unsynced = cluster.CallOp, wire.OpService, unsynced
+}
+
+// proposeThen is Propose that no goroutine waits for: see reach.
+func (c *ClusterChannel) proposeThen(here bool, service string, op []byte, then func([]byte, error)) error {
+	w := task{propose, service, ""}
+	if err := c.mayPropose(w, len(op)); err != nil {
+		return err
+	}
+	st, err := c.begun(context.Background(), w)
+	if err != nil {
+		return err
+	}
+	of := st.Cluster()
+	s := of.TrySlot()
+	if s == nil {
+		return fmt.Errorf("%w: %v: too many are under way", ErrBackPressure, w)
+	}
+	fillProposal(s, service, op, false)
+	s.Then = func(s *member.ClusterCall) {
+		if err := c.refused(w, &s.Call); err != nil {
+			then(nil, err)
+		} else {
+			then(s.Call.Answer, nil)
+		}
+	}
+	if here {
+		of.BeginHere(s)
+	} else if !of.Leave(s) {
+		return fmt.Errorf("%w: %v: the command ring is full", ErrBackPressure, w)
+	}
+	return nil
 }
 
 func (c *ClusterChannel) hasService(name string) bool {

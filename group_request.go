@@ -10,6 +10,7 @@ import (
 	"github.com/activeblaze/blaze/group"
 	"github.com/activeblaze/blaze/internal/intake"
 	"github.com/activeblaze/blaze/internal/member"
+	"github.com/activeblaze/blaze/internal/reach"
 	"github.com/activeblaze/blaze/internal/run"
 	"github.com/activeblaze/blaze/wire"
 )
@@ -265,6 +266,73 @@ func (g *GroupChannel) requestPayload(ctx context.Context, to MemberID, inbox st
 		st.Free(c)
 		return reply, nil
 	}, nil
+}
+
+// callThen is a call with a raw payload that no goroutine waits for: see reach.
+func (g *GroupChannel) callThen(w what, payload []byte, then func([]byte, error)) error {
+	st, err := g.started(context.Background(), w)
+	if err != nil {
+		return err
+	}
+	if err := g.checkSize(w, len(payload)); err != nil {
+		return err
+	}
+	c := st.TrySlot()
+	if c == nil {
+		return fmt.Errorf("%w: %v: too many are under way", ErrBackPressure, w)
+	}
+	c.Kind, c.To, c.Name = w.kind, wire.MemberID(w.to), w.name
+	c.PayloadKind, c.Payload = wire.KindRaw, append(c.Room(), payload...)
+	c.Keep()
+	c.Then = func(e *group.End) {
+		if e.Why == group.Answered {
+			then(e.Payload, nil)
+		} else {
+			then(nil, callError(w, e, nil))
+		}
+	}
+	if !st.Leave(c) {
+		return fmt.Errorf("%w: %v: the command ring is full", ErrBackPressure, w)
+	}
+	return nil
+}
+
+// serve is HandleCalls with Inline for package jms: see reach.
+func (g *GroupChannel) serve(inbox string, h func(*reach.Item)) (*Subscription, error) {
+	s := &Subscription{c: g.Channel, pattern: inbox, done: make(chan struct{})}
+	lent := new(reach.Item)
+	return g.openInbox(s, true, nil, func(c *Call) {
+		*lent = reach.Item{From: c.From, Payload: c.Payload, Raw: c.Kind == KindRaw, Wanted: c.Wanted}
+		if c.Wanted {
+			lent.Asked = reach.Asked{To: c.From, Call: c.number, Reply: replyLater, Start: g.turning()}
+		}
+		h(lent)
+		*lent = reach.Item{}
+	})
+}
+
+// replyLater replies to a request that a handler of serve was given. What nobody waits for any more is dropped.
+func replyLater(a *reach.Asked, payload []byte) error {
+	st := a.Start.(*start)
+	if st == nil {
+		return errStops
+	}
+	if st.InHandler() {
+		if st.Member().Group().Reply(st.Now(), a.To, a.Call, wire.KindRaw, payload) != group.ErrWindow {
+			return nil
+		}
+	}
+	c := st.TrySlot()
+	if c == nil {
+		return ErrBackPressure
+	}
+	c.Kind, c.To, c.About = member.CallReply, a.To, a.Call
+	c.PayloadKind, c.Payload = wire.KindRaw, append(c.Room(), payload...)
+	c.Keep()
+	if !st.Leave(c) {
+		return ErrBackPressure
+	}
+	return nil
 }
 
 // Reply answers a request that a handler of this channel was given: of HandleInbox or of Consume. It returns nil

@@ -3,6 +3,7 @@ package blaze
 import (
 	"context"
 
+	"github.com/activeblaze/blaze/internal/member"
 	"github.com/activeblaze/blaze/internal/reach"
 )
 
@@ -24,6 +25,16 @@ func init() {
 		},
 		Request: func(ctx context.Context, g any, to [16]byte, inbox string, payload []byte) (func(context.Context) ([]byte, error), error) {
 			return g.(*GroupChannel).requestPayload(ctx, MemberID(to), inbox, payload)
+		},
+		Serve: func(g any, inbox string, h func(*reach.Item)) (any, error) { return g.(*GroupChannel).serve(inbox, h) },
+		ProposeThen: func(c any, here bool, service string, op []byte, then func([]byte, error)) error {
+			return c.(*ClusterChannel).proposeThen(here, service, op, then)
+		},
+		RequestThen: func(g any, to [16]byte, inbox string, payload []byte, then func([]byte, error)) error {
+			return g.(*GroupChannel).callThen(what{kind: member.CallRequest, to: MemberID(to), name: inbox}, payload, then)
+		},
+		SendThen: func(g any, to [16]byte, inbox string, payload []byte, then func(error)) error {
+			return g.(*GroupChannel).callThen(what{kind: member.CallSend, to: MemberID(to), name: inbox}, payload, func(_ []byte, err error) { then(err) })
 		},
 	}
 }

@@ -209,6 +209,9 @@ func (c *Context) release(ms []*Message) error {
 
 // bySource calls f with the messages of each source, in their order.
 func bySource(ms []*Message, f func(source, []*Message) error) error {
+	if len(ms) == 1 {
+		return f(ms[0].source, ms)
+	}
 	var sources []source
 	of := map[source][]*Message{}
 	for _, m := range ms {

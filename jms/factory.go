@@ -1,12 +1,13 @@
 package jms
 
 import (
+	"cmp"
 	"context"
 	crand "crypto/rand"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -126,6 +127,7 @@ type channel struct {
 
 	holding sync.Mutex // held while this process becomes a holder
 	own     atomic.Pointer[holder]
+	traffic traffic
 
 	mu    sync.Mutex
 	inbox *blaze.Subscription // of notices; nil: nobody needed it
@@ -139,6 +141,7 @@ func (f *ConnectionFactory) acquire(ctx context.Context) (*channel, error) {
 	first := ch == nil
 	if first {
 		ch = &channel{f: f, started: make(chan struct{}), beginning: make(chan struct{}, 1), links: map[uint64]*link{}}
+		ch.traffic.ch = ch
 		f.shared = ch
 	}
 	ch.users++
@@ -162,7 +165,7 @@ const becomeWait = 30 * time.Second
 func (ch *channel) start(ctx context.Context) error {
 	f := ch.f
 	if f.o.role == Holder { // one channel for both
-		h, err := hold(ctx, f.cfg, blaze.MemberID{}, ch.notice)
+		h, err := hold(ctx, f.cfg, blaze.MemberID{}, ch.traffic.notice)
 		if err != nil {
 			return err
 		}
@@ -213,14 +216,7 @@ func (ch *channel) listen(l *link) error {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	if ch.inbox == nil {
-		s, err := reach.Blaze.HandleInbox(ch.g, clientInbox, func(m *blaze.Message) {
-			var n held.Notice
-			if b, ok := m.Bytes(); ok && ch.holds(m.From()) && n.Parse(b) {
-				ch.notice(&n)
-			} else {
-				ch.bad.Add(1)
-			}
-		})
+		s, err := reach.Blaze.Serve(ch.g, clientInbox, ch.traffic.notices)
 		if err != nil {
 			return err
 		}
@@ -267,7 +263,8 @@ func (ch *channel) refresh() {
 	}
 }
 
-// holders are those that connections can use, in any order: clients spread over them.
+// holders are those that connections can use, in the order of this member: clients spread over them, and what the
+// connections of one send goes to one holder, together.
 func (ch *channel) holders() (all []held.Member) {
 	if own := ch.own.Load(); own != nil {
 		return []held.Member{held.Member(own.c.ID())}
@@ -275,9 +272,13 @@ func (ch *channel) holders() (all []held.Member) {
 	for _, m := range ch.g.MembersOf(holderGroup) {
 		all = append(all, held.Member(m.ID))
 	}
-	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	self := ch.g.ID()
+	rank := func(m held.Member) uint64 { return maphash.Comparable(rankSeed, [2]held.Member{held.Member(self), m}) }
+	slices.SortFunc(all, func(a, b held.Member) int { return cmp.Compare(rank(a), rank(b)) })
 	return all
 }
+
+var rankSeed = maphash.MakeSeed()
 
 // ownHolder is the holder of this process if it is m; else nil.
 func (ch *channel) ownHolder(m held.Member) *holder {
@@ -312,7 +313,7 @@ func (ch *channel) become(ctx context.Context) (*holder, error) {
 	if own := ch.own.Load(); own != nil {
 		return own, nil
 	}
-	own, err := hold(ctx, ch.f.cfg, ch.g.ID(), ch.notice)
+	own, err := hold(ctx, ch.f.cfg, ch.g.ID(), ch.traffic.notice)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -222,13 +223,14 @@ type heldSource struct {
 	from     Destination // of what it receives
 	prefetch int
 
-	mu       sync.Mutex // the link's may be held around it
-	buf      []*Message
-	lazy     []*Message // to be acknowledged, together
-	settling bool       // AutoAcknowledge: an acknowledgement is under way
-	credit   int        // messages that the holders may still send
-	stopped  bool       // a Stop was sent: what came before it may still be on its way
-	refused  error      // the holders have given it nothing, and will not
+	mu       sync.Mutex     // the link's may be held around it
+	buf      []held.Message // that have arrived: whoever receives one decodes it
+	lazy     []*Message     // DupsOKAcknowledge: to be acknowledged, together
+	done     []uint64       // AutoAcknowledge: the same, by their numbers
+	settling bool           // AutoAcknowledge: an acknowledgement is under way
+	credit   int            // messages that the holders may still send
+	stopped  bool           // a Stop was sent: what came before it may still be on its way
+	refused  error          // the holders have given it nothing, and will not
 	closed   bool
 }
 
@@ -275,10 +277,8 @@ func (s *heldSource) arrive(w *held.Message) bool {
 	if s.closed {
 		return false
 	}
-	m := readHeld(w)
-	m.source, m.number, m.destination = s, w.Number, s.from
 	s.credit = max(0, s.credit-1)
-	s.buf = append(s.buf, m)
+	s.buf = append(s.buf, *w)
 	s.k.waker.wake()
 	return true
 }
@@ -359,10 +359,12 @@ func (s *heldSource) poll() *Message {
 		s.mu.Unlock()
 		return nil
 	}
-	m := s.buf[0]
-	s.buf[0] = nil
+	w := s.buf[0]
+	s.buf[0] = held.Message{}
 	s.buf = s.buf[1:]
 	s.mu.Unlock()
+	m := readHeld(&w)
+	m.source, m.number, m.destination = s, w.Number, s.from
 	if m.size > 0 {
 		if err := s.fetch(m); err != nil {
 			s.k.c.conn.exception(err)
@@ -485,33 +487,37 @@ func (s *heldSource) settle(ms []*Message) error {
 // settleSoon acknowledges at once, or together with others when the acknowledgement before has been answered.
 func (s *heldSource) settleSoon(ms []*Message) error {
 	s.mu.Lock()
-	s.lazy = append(s.lazy, ms...)
+	for _, m := range ms {
+		s.done = append(s.done, m.number)
+	}
 	if s.settling {
 		s.mu.Unlock()
 		return nil
 	}
 	s.settling = true
-	ms = s.lazy
-	s.lazy = nil
 	s.mu.Unlock()
-	last, err := s.begin(held.KindSettle, ms)
-	if err != nil {
-		return err // the link is over
+	return s.l.submit(s.l.life, &call{then: s.settled}, s.settleDone)
+}
+
+// settleDone acknowledges what is done, as far as one operation can. mu of the link is held.
+func (s *heldSource) settleDone() *held.Op {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := min(len(s.done), held.MaxNumbers)
+	op := &held.Op{Kind: held.KindSettle, Session: s.k.c.id, Numbers: slices.Clone(s.done[:n])}
+	s.done = s.done[:copy(s.done, s.done[n:])]
+	return op
+}
+
+// settled goes on with what was done meanwhile. mu of the link is held.
+func (s *heldSource) settled(*call) {
+	s.mu.Lock()
+	s.settling = len(s.done) > 0
+	more := s.settling
+	s.mu.Unlock()
+	if more {
+		s.l.submitNow(&call{then: s.settled}, s.settleDone())
 	}
-	go func() {
-		for last != nil {
-			<-last.done
-			s.mu.Lock()
-			ms := s.lazy
-			s.lazy = nil
-			s.settling = len(ms) > 0
-			s.mu.Unlock()
-			if last, err = s.begin(held.KindSettle, ms); err != nil {
-				return
-			}
-		}
-	}()
-	return nil
 }
 
 // What DupsOKAcknowledge collects before it acknowledges.
@@ -539,6 +545,13 @@ func (s *heldSource) settleRest() error {
 	s.mu.Lock()
 	ms := s.lazy
 	s.lazy = nil
+	for len(s.done) > 0 {
+		s.mu.Unlock()
+		if err := s.l.submit(s.l.life, &call{}, s.settleDone); err != nil {
+			return err
+		}
+		s.mu.Lock()
+	}
 	s.mu.Unlock()
 	return s.tell(held.KindSettle, ms, false)
 }
@@ -579,7 +592,9 @@ func (s *heldSource) unseen(numbers []uint64) (all []uint64, more bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := min(len(s.buf), held.MaxNumbers-len(numbers))
-	numbers = append(numbers, numbersOf(s.buf[:n])...)
+	for i := range s.buf[:n] {
+		numbers = append(numbers, s.buf[i].Number)
+	}
 	s.buf = s.buf[n:]
 	return numbers, len(s.buf) > 0
 }

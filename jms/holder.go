@@ -32,22 +32,29 @@ type holder struct {
 	inbox   *blaze.Subscription
 	local   func(*held.Notice) // takes notices for the client of this process
 	self    blaze.MemberID     // that client
+	scratch []byte             // of request
 	cancel  func()             // of OnMember and OnMaster
 	quit    chan struct{}
 	work    sync.WaitGroup
 	stored  bool // it has a DataDir
 
-	mu    sync.Mutex
-	outs  map[held.Member]*outbox
-	woken chan struct{}
-	feeds map[string]*blaze.Subscription // the master's, of topics with subscriptions; under keep's goroutine
+	mu     sync.Mutex
+	outs   map[held.Member]*outbox // of clients elsewhere
+	fresh  []held.Member           // that have notices since leave
+	closed bool
+	woken  chan struct{}
+	feeds  map[string]*blaze.Subscription // the master's, of topics with subscriptions; under keep's goroutine
 }
 
-// outbox are the notices for one client that have not left.
+// outbox are the notices for one client that have not left. While some are on their way, what comes waits and leaves
+// together.
 type outbox struct {
 	notices []held.Notice
-	running bool
+	under   []byte // notices that are on their way; nil: none are
 }
+
+// noticeBytes is about how many bytes of notices leave together: the engine's thread encodes them.
+const noticeBytes = 32 << 10
 
 // maxOutbox is how many notices wait for one client. One that takes none for so long gets what it missed when it asks:
 // link.look.
@@ -79,7 +86,7 @@ func hold(ctx context.Context, cfg blaze.Config, self blaze.MemberID, local func
 		_ = c.Shutdown()
 		return nil, fmt.Errorf("%w: becoming a holder: %w", ErrNotHeld, err)
 	}
-	s, err := reach.Blaze.HandleInbox(c.GroupChannel, holderInbox, h.request)
+	s, err := reach.Blaze.Serve(c.GroupChannel, holderInbox, h.request)
 	if err == nil {
 		h.inbox = s.(*blaze.Subscription)
 		err = reach.Blaze.Join(c.GroupChannel, holderGroup)
@@ -108,6 +115,9 @@ func (h *holder) close() error {
 	h.cancel()
 	close(h.quit)
 	_ = h.inbox.Close()
+	h.mu.Lock()
+	h.closed = true
+	h.mu.Unlock()
 	err := h.c.Shutdown()
 	h.work.Wait()
 	return err
@@ -222,28 +232,29 @@ const (
 	replyNoQuorum
 	replyUnknown
 	replyFailed
+	replyTooLarge
 )
 
 const flagStored = 1 << 0 // the holder has a DataDir
 
-// request takes an operation of a client.
-func (h *holder) request(m *blaze.Message) {
-	op, ok := m.Bytes()
-	if !ok || !m.Wanted() {
+// request takes an operation of a client, on the engine's thread: it reaches the ring in this turn.
+func (h *holder) request(i *reach.Item) {
+	if !i.Wanted {
 		return
 	}
-	finish, err := h.begin(context.Background(), m.From(), op)
-	h.work.Go(func() { // no more than slots of calls
-		var answer []byte
-		if err == nil {
-			answer, err = finish(context.Background())
-		}
-		_ = h.c.Reply(context.Background(), m, blaze.NewBytesMessage(h.reply(answer, err)))
-	})
+	asked := i.Asked
+	h.scratch = held.Sign(append(h.scratch[:0], i.Payload...), i.From)
+	reply := func(answer []byte, err error) { _ = asked.Reply(&asked, h.reply(answer, err)) }
+	if err := reach.Blaze.ProposeThen(h.c, true, holderService, h.scratch, reply); err != nil {
+		reply(nil, err)
+	}
+	if cap(h.scratch) > 2*noticeBytes {
+		h.scratch = nil
+	}
 }
 
 func (h *holder) reply(answer []byte, err error) []byte {
-	out := []byte{replyAnswer, 0}
+	out := make([]byte, 2, 2+len(answer))
 	if h.stored {
 		out[1] |= flagStored
 	}
@@ -254,19 +265,26 @@ func (h *holder) reply(answer []byte, err error) []byte {
 		out[0] = replyUnknown
 	case errors.Is(err, blaze.ErrNoQuorum):
 		out[0] = replyNoQuorum
+	case errors.Is(err, blaze.ErrTooLarge):
+		out[0] = replyTooLarge
 	default:
 		out[0] = replyFailed
 	}
 	return append(out, err.Error()...)
 }
 
-// begin proposes an operation of a client.
-func (h *holder) begin(ctx context.Context, from blaze.MemberID, op []byte) (func(context.Context) ([]byte, error), error) {
-	return reach.Blaze.Propose(ctx, h.c, holderService, held.Sign(slices.Clip(op), held.Member(from)))
+// begin proposes operations of the client in this process. then is called on the engine's thread.
+func (h *holder) begin(from blaze.MemberID, op []byte, then func(answer []byte, err error)) error {
+	op = held.Sign(slices.Clip(op), held.Member(from))
+	return reach.Blaze.ProposeThen(h.c, false, holderService, op, then)
 }
 
-// send hands a notice to its client, behind those before it.
+// send hands a notice to its client, behind those before it. It is called on the engine's thread; leave follows.
 func (h *holder) send(n held.Notice) {
+	if blaze.MemberID(n.To) == h.self {
+		h.local(&n)
+		return
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	o := h.outs[n.To]
@@ -277,49 +295,97 @@ func (h *holder) send(n held.Notice) {
 	if len(o.notices) < maxOutbox {
 		o.notices = append(o.notices, n)
 	}
-	if !o.running {
-		o.running = true
-		h.work.Go(func() { h.empty(n.To, o) })
+	if o.under == nil {
+		h.fresh = append(h.fresh, n.To)
 	}
 }
 
-// empty sends what lies in an outbox.
-func (h *holder) empty(to held.Member, o *outbox) {
-	for {
-		h.mu.Lock()
-		if len(o.notices) == 0 {
-			o.running = false
-			delete(h.outs, to)
-			h.mu.Unlock()
-			return
-		}
-		n := o.notices[0]
-		o.notices = o.notices[1:]
+// leave sends what send was given.
+func (h *holder) leave() {
+	h.mu.Lock()
+	fresh := h.fresh
+	h.fresh = nil
+	h.mu.Unlock()
+	for _, to := range fresh {
+		h.empty(to)
+	}
+}
+
+// empty sends the next notices of an outbox, unless some are on their way. Any goroutine may call it; it does not wait.
+func (h *holder) empty(to held.Member) {
+	h.mu.Lock()
+	o := h.outs[to]
+	if o == nil || o.under != nil {
 		h.mu.Unlock()
-		select {
-		case <-h.quit:
-			return
-		default:
-		}
-		if blaze.MemberID(to) == h.self {
-			h.local(&n)
-			continue
-		}
-		h.tell(blaze.MemberID(to), blaze.NewBytesMessage(n.Append(nil)))
+		return
+	}
+	if len(o.notices) == 0 {
+		delete(h.outs, to)
+		h.mu.Unlock()
+		return
+	}
+	n := 0
+	var b []byte
+	for n < len(o.notices) && len(b) < noticeBytes {
+		b = held.AppendNotice(b, &o.notices[n])
+		n++
+	}
+	rest := copy(o.notices, o.notices[n:])
+	clear(o.notices[rest:])
+	o.notices, o.under = o.notices[:rest], b
+	h.mu.Unlock()
+	then := func(err error) { h.emptied(to, o, err) }
+	if err := reach.Blaze.SendThen(h.c.GroupChannel, to, clientInbox, b, then); err != nil {
+		then(err)
 	}
 }
 
-// tellFor is how long a notice is tried. A client that is gone by then is ended by the master, and one that is not asks
+// emptied takes in what became of notices that were on their way.
+func (h *holder) emptied(to held.Member, o *outbox, err error) {
+	h.mu.Lock()
+	if err != nil && !h.closed {
+		h.work.Go(func() {
+			h.tell(to, o.under)
+			h.mu.Lock()
+			o.under = nil
+			h.mu.Unlock()
+			h.empty(to)
+		})
+	}
+	if err != nil {
+		h.mu.Unlock()
+		return
+	}
+	o.under = nil
+	h.mu.Unlock()
+	h.empty(to)
+}
+
+// tellFor is how long notices are tried. A client that is gone by then is ended by the master, and one that is not asks
 // for what it missed: heldSource.look.
 const tellFor = 5 * time.Second
 
-// tell sends a notice. A client that was excluded by mistake comes back, so an error is not the end.
-func (h *holder) tell(to blaze.MemberID, m *blaze.Message) {
+// tell sends notices again. A client that was excluded by mistake comes back, so an error is not the end.
+func (h *holder) tell(to held.Member, b []byte) {
 	ctx, cancel := context.WithTimeout(context.Background(), tellFor)
 	defer cancel()
-	for h.c.SendInbox(ctx, to, clientInbox, m) != nil {
+	for {
 		select {
 		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return
+		case <-h.quit:
+			return
+		}
+		done := make(chan error, 1)
+		if err := reach.Blaze.SendThen(h.c.GroupChannel, to, clientInbox, b, func(err error) { done <- err }); err != nil {
+			continue
+		}
+		select {
+		case err := <-done:
+			if err == nil {
+				return
+			}
 		case <-ctx.Done():
 			return
 		case <-h.quit:
@@ -402,10 +468,11 @@ func (q *queues) Certain(index uint64) {
 	for {
 		n, ok := q.m.Notice()
 		if !ok {
-			return
+			break
 		}
 		q.h.send(n)
 	}
+	q.h.leave()
 }
 
 func (q *queues) Snapshot() (blaze.ServiceSnapshot, error) {

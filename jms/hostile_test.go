@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/activeblaze/blaze"
+	"github.com/activeblaze/blaze/internal/reach"
 	"github.com/activeblaze/blaze/jms/held"
 )
 
@@ -81,8 +82,12 @@ func TestHostileMember(t *testing.T) {
 	forged.SetText("forged")
 	data, _ := forged.MarshalBinary()
 	n := held.Notice{To: victim, Conn: number, Kind: held.NoticeMessage, Consumer: k.src.(*heldSource).id, Messages: []held.Message{{Number: 99, Delivery: 1 << 40, Count: 1, Data: data, Consumer: k.src.(*heldSource).id}}}
-	for _, payload := range [][]byte{n.Append(nil), {0xff}, nil} {
-		if err := bad.SendInbox(within(t, patience), blaze.MemberID(victim), clientInbox, blaze.NewBytesMessage(payload)); err != nil {
+	for _, payload := range [][]byte{held.AppendNotice(nil, &n), {0xff}, nil} {
+		sent := make(chan error, 1)
+		if err := reach.Blaze.SendThen(bad, victim, clientInbox, payload, func(err error) { sent <- err }); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-sent; err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -12,7 +12,6 @@ import (
 
 	"github.com/activeblaze/blaze"
 	"github.com/activeblaze/blaze/clock"
-	"github.com/activeblaze/blaze/internal/reach"
 	"github.com/activeblaze/blaze/jms/held"
 	core "github.com/activeblaze/blaze/jms/link"
 )
@@ -36,8 +35,7 @@ type link struct {
 	full      chan struct{}    // closed with the next answer; nil: nobody waits for room
 	consumers map[uint64]*heldSource
 	rooms     map[string]chan struct{} // closed when a queue has room
-	tries     map[uint64]*try          // requests that have left, by request
-	sending   bool                     // a goroutine hands requests to the channel
+	tries     map[uint64]uint64        // requests that have left, and the visit in which
 	armed     bool                     // the timer runs
 	seeking   bool                     // a holder is looked for, or this process becomes one
 	stored    bool                     // a holder that has answered has a DataDir
@@ -69,12 +67,6 @@ type call struct {
 	err    error         // core.ErrLost or core.ErrInDoubt
 	then   func(*call)   // called with the answer, under mu of the link; nil: nothing
 	over   chan struct{} // closed with the end of a Take that does not wait; nil: it is another operation
-}
-
-// try is one request on its way to a holder.
-type try struct {
-	visit  uint64
-	cancel context.CancelFunc
 }
 
 // Errors of what came back.
@@ -115,7 +107,7 @@ func (n *connection) beginLink(ctx context.Context) (*link, error) {
 	l := &link{
 		ch: ch, number: ch.numbers.Add(1), born: time.Now(), opened: make(chan struct{}),
 		calls: map[uint64]*call{}, later: map[uint64]*call{}, consumers: map[uint64]*heldSource{},
-		rooms: map[string]chan struct{}{}, tries: map[uint64]*try{},
+		rooms: map[string]chan struct{}{}, tries: map[uint64]uint64{},
 	}
 	l.core = core.New(core.Config{Conn: l.number, Name: n.clientName(), Window: maxUnder, RetryAfter: retryAfter, Patience: silences})
 	l.life, l.end = context.WithCancel(context.Background())
@@ -200,21 +192,23 @@ func (l *link) now() clock.Time { return clock.Time(time.Since(l.born)) + 1 }
 // newID is a number for a consumer, or for parts of a message.
 func (l *link) newID() uint64 { return l.lastID.Add(1) }
 
-// turn hands out what the core has. mu is held, and let go of while a request leaves: one goroutine at a time sees to
-// that, in the core's order.
+// turn hands out what the core has. mu is held.
 func (l *link) turn() {
+	l.dispatch()
+	now := clock.Time(0)
 	for {
-		l.dispatch()
-		if l.sending {
-			return // whoever sends comes by here again
+		if now == 0 {
+			now = l.now()
 		}
-		s, ok := l.core.PollSend(l.now())
+		s, ok := l.core.PollSend(now)
 		if !ok {
 			break
 		}
-		l.sending = true
-		l.send(s)
-		l.sending = false
+		if visit, under := l.tries[s.Request]; under && visit == s.Visit {
+			continue // it is on its way still: the channel repeats what is lost
+		}
+		l.tries[s.Request] = s.Visit
+		l.ch.traffic.send(l, s)
 	}
 	if at, ok := l.core.Deadline(); ok && !l.armed {
 		l.armed = true // later requests have later deadlines
@@ -342,53 +336,8 @@ func (l *link) why() error {
 	return l.broken
 }
 
-// send hands a request to the channel. mu is held, and let go of meanwhile.
-func (l *link) send(s core.Send) {
-	t := l.tries[s.Request]
-	if t != nil && t.visit == s.Visit {
-		return // it is on its way still: the channel repeats what is lost
-	}
-	if t != nil {
-		t.cancel()
-	}
-	ctx, cancel := context.WithCancel(l.life)
-	t = &try{s.Visit, cancel}
-	l.tries[s.Request] = t
-	l.mu.Unlock()
-	own := l.ch.ownHolder(s.To)
-	var finish func(context.Context) ([]byte, error)
-	var err error
-	if own != nil {
-		finish, err = own.begin(ctx, l.ch.g.ID(), s.Data)
-	} else {
-		finish, err = reach.Blaze.Request(ctx, l.ch.g, s.To, holderInbox, s.Data)
-	}
-	go func() {
-		defer cancel()
-		var raw []byte
-		if err == nil {
-			raw, err = finish(ctx)
-		}
-		stored := own != nil && own.stored
-		if err == nil && own == nil {
-			raw, stored, err = openReply(raw)
-		}
-		if err == nil {
-			l.take(s, t, raw, stored)
-		} else {
-			l.fail(ctx, s, t, err)
-		}
-	}()
-	l.mu.Lock()
-}
-
 // openReply reads what a holder elsewhere has replied.
-func openReply(raw []byte) (answer []byte, stored bool, _ error) {
-	var m blaze.Message
-	if err := m.UnmarshalBinary(raw); err != nil {
-		return nil, false, err
-	}
-	b, _ := m.Bytes()
+func openReply(b []byte) (answer []byte, stored bool, _ error) {
 	if len(b) < 2 {
 		return nil, false, errAgain
 	}
@@ -399,42 +348,54 @@ func openReply(raw []byte) (answer []byte, stored bool, _ error) {
 		return nil, false, fmt.Errorf("%w (%s)", blaze.ErrNoQuorum, b[2:])
 	case replyUnknown:
 		return nil, false, fmt.Errorf("%w (%s)", blaze.ErrUnknownOutcome, b[2:])
+	case replyTooLarge:
+		return nil, false, fmt.Errorf("%w (%s)", blaze.ErrTooLarge, b[2:])
 	}
 	return nil, false, fmt.Errorf("%w: %s", errAgain, b[2:])
 }
 
-// land notes that a request has come to its end. mu is held.
-func (l *link) land(s core.Send, t *try) {
-	if l.tries[s.Request] == t {
-		delete(l.tries, s.Request)
+// landed notes that a request has come to its end. It is false where it was sent again since, or the link is over. mu is
+// held.
+func (l *link) landed(s core.Send) bool {
+	visit, under := l.tries[s.Request]
+	if !under || visit != s.Visit {
+		return false
 	}
+	delete(l.tries, s.Request)
+	return true
 }
 
-// take gives the core an answer.
-func (l *link) take(s core.Send, t *try, raw []byte, stored bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.land(s, t)
+// take gives the core an answer. mu is held, and turn follows.
+func (l *link) take(s core.Send, raw []byte, stored bool) {
+	l.landed(s)
 	l.failing = time.Time{}
 	l.stored = l.stored || stored
 	l.core.Answer(s.To, raw)
-	l.turn()
 }
 
-// fail takes in that a request was not answered.
-func (l *link) fail(ctx context.Context, s core.Send, t *try, err error) {
+// fail takes in that requests that left together were not answered.
+func (l *link) fail(sends []core.Send, err error) {
 	switch {
 	case errors.Is(err, blaze.ErrTooLarge) || errors.Is(err, blaze.ErrArgument) || errors.Is(err, blaze.ErrMalformed) || errors.Is(err, blaze.ErrUnsupported):
 		l.over(err) // it will never be applied, and what follows it neither
 		return
-	case ctx.Err() != nil:
-		return // it was sent again, or the link is over
+	case l.life.Err() != nil:
+		return
 	case l.ch.g.State() != blaze.Started:
 		l.over(fmt.Errorf("%w: this member has stopped", blaze.ErrClosed))
 		return
 	}
 	l.mu.Lock()
-	l.land(s, t)
+	under := sends[:0]
+	for _, s := range sends {
+		if l.landed(s) {
+			under = append(under, s)
+		}
+	}
+	if len(under) == 0 {
+		l.mu.Unlock()
+		return
+	}
 	now := time.Now()
 	pause := failureGap - now.Sub(l.failed)
 	l.failed = now
@@ -456,7 +417,9 @@ func (l *link) fail(ctx context.Context, s core.Send, t *try, err error) {
 	l.refresh()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.core.Failed(s)
+	for _, s := range under {
+		l.core.Failed(s) // the first of a visit ends it
+	}
 	l.turn()
 }
 
@@ -531,6 +494,19 @@ func (l *link) submit(ctx context.Context, c *call, build func() *held.Op) error
 		if err != nil {
 			return err
 		}
+	}
+}
+
+// submitNow is submit by the then of a call, in whose place the new one comes. mu is held.
+func (l *link) submitNow(c *call, op *held.Op) {
+	c.l, c.done = l, make(chan struct{})
+	ticket, err := l.core.Submit(op)
+	switch err {
+	case nil:
+		c.ticket = ticket
+		l.calls[ticket] = c
+	case core.ErrWindow: // another one has taken its place
+		go func() { _ = l.submit(l.life, c, func() *held.Op { return op }) }()
 	}
 }
 

@@ -37,16 +37,15 @@ type heldClient struct {
 
 	link    *link.Link
 	conn    uint64
-	tries   map[uint64]*heldTry // requests that have left, by request
-	failed  clock.Time          // when the last failure was taken in
+	out     link.Outbound[*link.Link]
+	leaves  bool              // what is in out leaves soon
+	tries   map[uint64]uint64 // requests that have left, and the visit in which
+	failed  clock.Time        // when the last failure was taken in
 	seeking bool
 	woken   clock.Time // when the next Tick is; 0: none is to come
 	looks   map[uint64]bool
 	looked  int // how often states of holders had been replaced at the last look
 }
-
-// heldTry is one request on its way to a holder.
-type heldTry struct{ visit, number uint64 }
 
 // heldApp is what a program does.
 type heldApp interface {
@@ -98,7 +97,7 @@ func (x *heldClient) start() {
 	x.Driver = h.Net.Attach(x.Node)
 	x.rng = h.newRand(x.Node, x.started, 1)
 	x.paused, x.leaving, x.failed, x.woken = false, false, 0, 0
-	x.link, x.conn = nil, 0
+	x.link, x.conn, x.out, x.leaves = nil, 0, link.Outbound[*link.Link]{}, false
 	x.calls = newGroupCalls(x.soon)
 	datagram := x.Driver.Datagram()
 	const window = 64 << 10
@@ -135,16 +134,13 @@ func (x *heldClient) Deadline() (at clock.Time, ok bool) { return x.Member.Engin
 
 // Take implements group.InboxHandler: notices, which are taken in order.
 func (x *heldClient) Take(_ clock.Time, i *group.Item) (group.Verdict, wire.RefusalReason) {
-	var n held.Notice
-	if b := slices.Clone(i.Payload); n.Parse(b) {
-		of := x.link
-		x.after(0, func() {
-			if x.link == of && of != nil {
-				of.Notice(&n)
-				x.turn()
-			}
-		})
-	}
+	of, b := x.link, slices.Clone(i.Payload)
+	x.after(0, func() {
+		if x.link == of && of != nil {
+			held.ParseNotices(b, of.Notice)
+			x.turn()
+		}
+	})
 	return group.Take, 0
 }
 
@@ -165,7 +161,7 @@ func (x *heldClient) connect() {
 	if x.h.Link != nil {
 		x.h.Link(x.link)
 	}
-	x.tries, x.looks = map[uint64]*heldTry{}, map[uint64]bool{}
+	x.tries, x.looks = map[uint64]uint64{}, map[uint64]bool{}
 	x.refresh()
 	x.app.begin(x)
 	x.look(x.link)
@@ -232,7 +228,11 @@ func (x *heldClient) turn() {
 		if !ok {
 			break
 		}
-		x.send(s)
+		if visit, under := x.tries[s.Request]; !under || visit != s.Visit { // else it is on its way still
+			x.tries[s.Request] = s.Visit
+			x.out.Add(of, s)
+			x.sendSoon()
+		}
 	}
 	if of == nil || x.link != of {
 		return
@@ -261,38 +261,59 @@ func (x *heldClient) event(e *link.Event) {
 	}
 }
 
-// send is a request between members of the group, and its end.
-func (x *heldClient) send(s link.Send) {
-	t := x.tries[s.Request]
-	if t != nil && t.visit == s.Visit {
-		return // it is on its way still: the group repeats what is lost
+// sendSoon has what the link has handed out leave soon, together.
+func (x *heldClient) sendSoon() {
+	if x.leaves || !x.out.Ready() {
+		return
 	}
-	g, of := x.Member.Group(), x.link
-	if t != nil {
-		x.soon(func() { g.Cancel(x.now(), t.number) })
-	}
-	t = &heldTry{visit: s.Visit}
-	x.tries[s.Request] = t
-	x.h.Counts.Requests++
-	call := x.calls.call(wire.MemberID(s.To), heldInbox, s.Data, func(e *group.End) {
-		if x.link != of || x.tries[s.Request] != t {
-			return // it was sent again, or the link is over
+	x.leaves = true
+	x.soon(func() {
+		x.leaves = false
+		for b, ok := x.out.Poll(); ok; b, ok = x.out.Poll() {
+			x.send(b)
 		}
-		delete(x.tries, s.Request)
-		if e.Why == group.Answered && len(e.Payload) > 0 && e.Payload[0] == 0 {
-			of.Answer(s.To, e.Payload[1:])
+	})
+}
+
+// send is a request between members of the group, and its end.
+func (x *heldClient) send(b *link.Batch[*link.Link]) {
+	g := x.Member.Group()
+	x.h.Counts.Requests += len(b.Items)
+	call := x.calls.call(wire.MemberID(b.To), heldInbox, b.Data, func(e *group.End) {
+		x.out.Done(b)
+		x.sendSoon()
+		var failed []link.Send
+		landed := func(i *link.Item[*link.Link]) bool {
+			visit, under := x.tries[i.Send.Request]
+			if x.link != i.Owner || !under || visit != i.Send.Visit {
+				return false // it was sent again, or the link is over
+			}
+			delete(x.tries, i.Send.Request)
+			return true
+		}
+		if e.Why == group.Answered && len(e.Payload) > 0 && e.Payload[0] == 0 && b.Answers(e.Payload[1:], func(i *link.Item[*link.Link], answer []byte) {
+			if landed(i) {
+				i.Owner.Answer(b.To, answer)
+			}
+		}) {
 			x.turn()
 			return
 		}
-		x.fail(of, s)
+		for n := range b.Items {
+			if i := &b.Items[n]; landed(i) {
+				failed = append(failed, i.Send)
+			}
+		}
+		if len(failed) > 0 {
+			x.fail(x.link, failed)
+		}
 	})
-	t.number = call.Number
 	g.Request(x.now(), call)
 	x.Driver.Wake()
 }
 
-// fail takes in that a request was not answered, with a pause between two failures.
-func (x *heldClient) fail(of *link.Link, s link.Send) {
+// fail takes in that requests were not answered, with a pause between two failures.
+func (x *heldClient) fail(of *link.Link, all []link.Send) {
 	const gap = 20 * time.Millisecond
 	pause := gap - x.now().Sub(x.failed)
 	x.failed = x.now()
@@ -303,7 +324,9 @@ func (x *heldClient) fail(of *link.Link, s link.Send) {
 		}
 		x.refresh()
 		if x.link == of {
-			of.Failed(s)
+			for _, s := range all {
+				of.Failed(s)
+			}
 			x.turn()
 		}
 	})

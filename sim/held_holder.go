@@ -80,9 +80,10 @@ type heldRequest struct {
 	op   []byte
 }
 
-// heldOutbox is the notices for one client that have not left.
+// heldOutbox is the notices for one client that have not left. The first under of them are on their way.
 type heldOutbox struct {
-	notices [][]byte
+	notices []held.Notice
+	under   int
 	since   clock.Time // when the first of them was tried
 }
 
@@ -177,11 +178,21 @@ func (x *heldHolder) take() {
 	}
 }
 
-// early answers a put before anybody has it: a defect.
+// early answers puts before anybody has them: a defect.
 func (x *heldHolder) early(r heldRequest) {
 	var op held.Op
-	if op.Parse(r.op) && op.Kind == held.KindPut {
-		a := held.Answer{Counter: op.Counter}
+	if !op.Parse(r.op) {
+		return
+	}
+	a := held.Answer{Counter: op.Counter}
+	for _, b := range op.Batch {
+		var item held.Op
+		if item.Parse(b) && item.Kind == held.KindPut {
+			one := held.Answer{Counter: item.Counter}
+			a.Answers = append(a.Answers, one.Append(nil))
+		}
+	}
+	if op.Kind == held.KindPut || len(op.Batch) > 0 && len(a.Answers) == len(op.Batch) {
 		x.reply(r, cluster.CodeOK, a.Append(nil))
 	}
 }
@@ -189,8 +200,25 @@ func (x *heldHolder) early(r heldRequest) {
 // part has a message that is staged for the last of three queues put on its own, 30 ms later: a defect.
 func (x *heldHolder) part(r *heldRequest) {
 	var op held.Op
-	if !op.Parse(r.op) || op.Kind != held.KindStage || string(op.Queue) != heldTarget[2] {
+	if !op.Parse(r.op) {
 		return
+	}
+	if op.Kind != held.KindBatch {
+		r.op = x.partOf(r.op)
+		return
+	}
+	var batch []byte
+	for _, b := range op.Batch {
+		batch = held.AppendBatch(batch, x.partOf(b))
+	}
+	r.op = batch
+}
+
+// partOf is part of one operation. It returns what is proposed in its place.
+func (x *heldHolder) partOf(b []byte) []byte {
+	var op held.Op
+	if !op.Parse(b) || op.Kind != held.KindStage || string(op.Queue) != heldTarget[2] {
+		return b
 	}
 	put := op
 	put.Kind, put.Session, put.Numbers = held.KindMerge, 0, nil
@@ -199,7 +227,7 @@ func (x *heldHolder) part(r *heldRequest) {
 		x.m.whenRuns(proc, func() { x.propose(late, func(cluster.Code, []byte) {}) })
 	})
 	empty := held.Op{Kind: held.KindStop, Conn: op.Conn, Counter: op.Counter, Low: op.Low, Session: op.Session, Consumer: 1}
-	r.op = empty.Append(nil)
+	return empty.Append(nil)
 }
 
 // propose makes an operation of the service. It adds a field that nobody knows, so that no two operations of a run are
@@ -235,23 +263,30 @@ func (x *heldHolder) send(n *held.Notice) {
 		o = &heldOutbox{}
 		x.outs[n.To] = o
 	}
-	o.notices = append(o.notices, n.Append(nil))
+	o.notices = append(o.notices, *n)
 	if len(o.notices) == 1 {
-		o.since = x.now()
 		x.calls.soon(func() { x.post(n.To, o) })
 	}
 }
 
-// post sends the first notice of an outbox, again after a pause where that fails: for tellFor.
+// post sends what lies in an outbox together, again after a pause where that fails: for tellFor.
 func (x *heldHolder) post(to held.Member, o *heldOutbox) {
 	const tellFor, pause = 5 * time.Second, 20 * time.Millisecond
-	x.m.Member.Group().Send(x.now(), x.calls.call(wire.MemberID(to), heldClientInbox, o.notices[0], func(e *group.End) {
+	if o.under == 0 {
+		o.since = x.now()
+		o.under = min(len(o.notices), 1+x.m.rng.IntN(8))
+	}
+	var b []byte
+	for i := range o.notices[:o.under] {
+		b = held.AppendNotice(b, &o.notices[i])
+	}
+	x.m.Member.Group().Send(x.now(), x.calls.call(wire.MemberID(to), heldClientInbox, b, func(e *group.End) {
 		if e.Why != group.Answered && x.now().Sub(o.since) < tellFor {
 			proc := x.m.Proc
 			x.h.Net.After(pause, func() { x.m.whenRuns(proc, func() { x.post(to, o) }) })
 			return
 		}
-		o.notices, o.since = o.notices[1:], x.now()
+		o.notices, o.under = o.notices[o.under:], 0
 		if len(o.notices) > 0 {
 			x.post(to, o)
 		} else {
@@ -338,7 +373,10 @@ func (x *heldHolder) Apply(op *cluster.MachineOp) ([]byte, bool) {
 // skips reports whether an operation is one that settles.
 func (x *heldHolder) skips(data []byte) bool {
 	var op held.Op
-	return op.Parse(data) && (op.Kind == held.KindSettle || op.Kind == held.KindCommit)
+	if !op.Parse(data) {
+		return false
+	}
+	return op.Kind == held.KindSettle || op.Kind == held.KindCommit || slices.ContainsFunc(op.Batch, x.skips)
 }
 
 // byMap has the messages of an answer in another order, as that of a Go map: a defect.

@@ -42,6 +42,10 @@ type Call struct {
 	// End is how it ended. Its Payload, the reply, is the Call's until Free.
 	End group.End
 
+	// Then is called with the end of a call that nobody waits for, on the first engine's thread. The payload is lent. It must
+	// not wait, and calls nothing of the engine.
+	Then func(*group.End)
+
 	out, in room // of payloads
 }
 
@@ -62,7 +66,7 @@ func (t *Calls) Get() *Call {
 
 // Free gives a slot back that nobody waits for any more.
 func (t *Calls) Free(c *Call) {
-	c.Name, c.Payload, c.End = "", nil, group.End{}
+	c.Name, c.Payload, c.End, c.Then = "", nil, group.End{}, nil
 	c.out.trim()
 	c.in.trim()
 	t.slots.put(c)
@@ -123,6 +127,9 @@ func (t *Calls) Command(now clock.Time, p *group.Protocol, cmd *Command) {
 // Ended implements group.CallSink. It belongs to the first engine's thread.
 func (t *Calls) Ended(_ clock.Time, e *group.End) {
 	c := t.slots.at(e.Call)
+	if c.Then != nil {
+		c.Then(e)
+	}
 	if c.watched() { // else nobody wants it
 		c.End = *e
 		c.in = append(c.in[:0], e.Payload...)

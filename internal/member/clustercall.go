@@ -17,6 +17,10 @@ type ClusterCall struct {
 	// Result is what its owner puts there before End.
 	Result any
 
+	// Then is called with a call that has ended and that nobody waits for, on the first engine's thread, outside of the core.
+	// It must not wait.
+	Then func(*ClusterCall)
+
 	out room // of what Call.Op points to
 }
 
@@ -51,7 +55,7 @@ func (t *ClusterCalls) Get() *ClusterCall {
 
 // Free gives a slot back that nobody waits for any more. Any goroutine may call it.
 func (t *ClusterCalls) Free(c *ClusterCall) {
-	c.Call, c.Result = cluster.Call{}, nil
+	c.Call, c.Result, c.Then = cluster.Call{}, nil, nil
 	c.out.trim()
 	t.slots.put(c)
 }
@@ -60,6 +64,11 @@ func (t *ClusterCalls) Free(c *ClusterCall) {
 // closed.
 func (m *Member) BeginClusterCall(c *ClusterCall) bool {
 	return m.begin(&c.Slot, commandClusterBegin, callWaiting)
+}
+
+// BeginClusterCallUnwatched is BeginClusterCall of a call that nobody waits for.
+func (m *Member) BeginClusterCallUnwatched(c *ClusterCall) bool {
+	return m.begin(&c.Slot, commandClusterBegin, callLeft)
 }
 
 // CancelClusterCall has a call that was begun end soon.
@@ -109,6 +118,9 @@ func (t *ClusterCalls) Of(call *cluster.Call) *ClusterCall { return t.slots.at(c
 // End wakes who waits for a call. watched is false when nobody does: the slot is free then.
 func (t *ClusterCalls) End(c *ClusterCall) (watched bool) {
 	if watched = c.end(); !watched {
+		if c.Then != nil {
+			c.Then(c)
+		}
 		t.Free(c)
 	}
 	return watched

@@ -294,6 +294,24 @@ func (c *Cluster) Begin(ctx context.Context, s *member.ClusterCall) (err error) 
 	return nil
 }
 
+// TrySlot is Slot that does not wait: nil if there is none.
+func (c *Cluster) TrySlot() *member.ClusterCall { return c.calls.Get() }
+
+// BeginHere begins a call that nobody waits for: its Then is called. Only an in-box handler on the first engine's thread may
+// call it.
+func (c *Cluster) BeginHere(s *member.ClusterCall) { c.calls.Begin(c.run.Now(), c.core(), s) }
+
+// Leave is BeginHere for any goroutine. It never waits, and is false when the command ring is full.
+func (c *Cluster) Leave(s *member.ClusterCall) bool {
+	r := c.run
+	if !r.member.BeginClusterCallUnwatched(s) {
+		c.calls.Free(s)
+		return false
+	}
+	r.engine.Notify()
+	return true
+}
+
 // Finish waits for the end of a call that was begun. Where ended is true the slot is the caller's, with the result; when
 // ctx has ended it may be Cancelled. Else the slot is gone, and the call may have happened. The error is ctx's or
 // ErrClosed.

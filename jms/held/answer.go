@@ -40,6 +40,7 @@ type Answer struct {
 	Queues   []QueueStats // of KindList
 	Holding  []Holding    // of KindList with FlagHolding
 	More     bool         // of a read, a purge or a rollback: it did not come to the end
+	Answers  [][]byte     // of a batch, when Code is OK: of each of its operations, encoded, in their order
 }
 
 // Append appends the canonical encoding.
@@ -58,6 +59,9 @@ func (a *Answer) Append(dst []byte) []byte {
 	dst = appendBool(dst, 8, a.More)
 	for i := range a.Holding {
 		dst = appendNested(dst, 9, a.Holding[i].Append)
+	}
+	for _, b := range a.Answers {
+		dst = append(pb.AppendLength(dst, 10, len(b)), b...)
 	}
 	return dst
 }
@@ -106,6 +110,8 @@ func (a *Answer) Parse(b []byte) bool {
 				return false
 			}
 			a.Holding = append(a.Holding, h)
+		case f.Number == 10:
+			a.Answers = append(a.Answers, f.Bytes)
 		}
 	}
 	return true
@@ -184,6 +190,32 @@ func (n *Notice) Parse(b []byte) bool {
 		}
 	}
 	return true
+}
+
+// AppendNotice appends a notice to those that travel together: a JmsNotices.
+func AppendNotice(dst []byte, n *Notice) []byte { return appendNested(dst, 1, n.Append) }
+
+// ParseNotices reads notices that travel together, and calls each with them in order. It reports whether all of it can be
+// read; those before what cannot be were handed on. The messages are lent with b.
+func ParseNotices(b []byte, each func(*Notice)) bool {
+	any := false
+	for len(b) > 0 {
+		f, size := pb.Next(b)
+		if size < 0 {
+			return false
+		}
+		b = b[size:]
+		if f.Type != protowire.BytesType || f.Number != 1 {
+			continue
+		}
+		var n Notice
+		if !n.Parse(f.Bytes) {
+			return false
+		}
+		any = true
+		each(&n)
+	}
+	return any
 }
 
 // QueueStats are one queue's counters.

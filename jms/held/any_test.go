@@ -50,6 +50,10 @@ func anything(rng *rand.Rand, s *state, numbers *[3]uint64) []byte {
 		op.Counter = rng.Uint64()
 	}
 	b := op.Append(nil)
+	if op.Kind == KindBatch { // of one, mostly; or of what anyOp has made
+		op.Kind = KindPut
+		b = AppendBatch(nil, op.Append(nil))
+	}
 	if rng.IntN(40) == 0 {
 		b[rng.IntN(len(b))] ^= 1 << rng.IntN(8)
 	}

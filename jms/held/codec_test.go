@@ -45,7 +45,7 @@ func bytesOrNil(rng *rand.Rand, n int) []byte {
 
 func anyOp(rng *rand.Rand) Op {
 	o := Op{
-		Kind: Kind(1 + rng.IntN(27)), Conn: rng.Uint64N(2), Counter: rng.Uint64N(2) * 300, Low: rng.Uint64N(2), Session: rng.Uint32N(2),
+		Kind: Kind(1 + rng.IntN(28)), Conn: rng.Uint64N(2), Counter: rng.Uint64N(2) * 300, Low: rng.Uint64N(2), Session: rng.Uint32N(2),
 		Queue: bytesOrNil(rng, rng.IntN(3)), Consumer: rng.Uint64N(2), Limit: rng.Uint64N(2), Flags: rng.Uint64N(128),
 		Selector: bytesOrNil(rng, rng.IntN(2)), Topic: bytesOrNil(rng, rng.IntN(2)), Name: bytesOrNil(rng, rng.IntN(2)),
 		Origin: Member{3: byte(rng.IntN(2))}, After: rng.Uint64N(2), To: Member{4: byte(rng.IntN(2))}, Data: bytesOrNil(rng, rng.IntN(300)),
@@ -64,11 +64,26 @@ func anyOp(rng *rand.Rand) Op {
 		}
 		o.Settings = &s
 	}
+	for n := rng.IntN(8) - 5; n > 0; n-- {
+		item := anyOp(rng)
+		o.Batch = append(o.Batch, item.Append(nil))
+	}
 	return o
 }
 
 func anyAnswer(rng *rand.Rand) Answer {
 	a := Answer{Code: Code(rng.IntN(17)), Counter: rng.Uint64N(2), Next: rng.Uint64N(2), Value: rng.Uint64N(2), More: rng.IntN(2) == 0}
+	for range rng.IntN(2) {
+		h := Holding{Member: Member{2: byte(rng.IntN(2))}, Client: "c"[:rng.IntN(2)], InFlight: rng.Uint64N(2), Since: rng.Int64N(2)}
+		for range rng.IntN(3) {
+			h.Queues = append(h.Queues, "q"[:rng.IntN(2)])
+		}
+		a.Holding = append(a.Holding, h)
+	}
+	for n := rng.IntN(8) - 5; n > 0; n-- {
+		item := anyAnswer(rng)
+		a.Answers = append(a.Answers, item.Append(nil))
+	}
 	if rng.IntN(2) == 0 {
 		a.Detail = "selector:3: no"
 	}
@@ -181,6 +196,7 @@ func TestMalformedOps(t *testing.T) {
 		{"a session of 33 bits", Op{}},
 		{"two messages", Op{}},
 		{"an origin of 15 bytes", Op{}},
+		{"a batch of 65", Op{Kind: KindBatch, Batch: make([][]byte, MaxBatch+1)}},
 	} {
 		b := c.op.Append(nil)
 		switch c.name {
@@ -218,7 +234,18 @@ func TestGolden(t *testing.T) {
 		ID: id, Data: []byte{0x12, 3, 'b', 'u', 'y'}, Priority: 4, Count: 2, Number: 300, Consumer: 5, Session: 2, Sender: sender, From: 1, Persistent: true,
 	}}}
 	list := Answer{Queues: []QueueStats{{Name: "orders", Depth: 2, Bytes: 200, Put: 3, Taken: 1, Settled: 1, Oldest: 1_700_000_000_000}}, More: true}
+	batch := Op{Kind: KindBatch, Origin: sender}
+	settle := Op{Kind: KindSettle, Conn: 2, Counter: 4, Low: 3, Session: 1, Numbers: []uint64{300}}
+	take := Op{Kind: KindTake, Conn: 2, Counter: 5, Low: 3, Consumer: 5, Limit: 33, Flags: FlagWait}
+	for _, o := range []Op{settle, take} {
+		batch.Batch = append(batch.Batch, o.Append(nil))
+	}
+	answers := Answer{}
+	for _, a := range []Answer{{Counter: 4}, {Code: CodeLater, Counter: 5}} {
+		answers.Answers = append(answers.Answers, a.Append(nil))
+	}
 	notice := Notice{To: sender, Conn: 1, Kind: NoticeMessage, Consumer: 5, Messages: taken.Messages}
+	room := Notice{To: sender, Conn: 1, Kind: NoticeRoom, Queue: "orders"}
 	for _, g := range []struct {
 		name string
 		b    []byte
@@ -227,9 +254,11 @@ func TestGolden(t *testing.T) {
 		{"op-put", put.Append(nil), (&wirepb.JmsOperation{}).ProtoReflect().Descriptor()},
 		{"op-commit", commit.Append(nil), (&wirepb.JmsOperation{}).ProtoReflect().Descriptor()},
 		{"op-configure", configure.Append(nil), (&wirepb.JmsOperation{}).ProtoReflect().Descriptor()},
+		{"op-batch", batch.Append(nil), (&wirepb.JmsOperation{}).ProtoReflect().Descriptor()},
+		{"answer-batch", answers.Append(nil), (&wirepb.JmsAnswer{}).ProtoReflect().Descriptor()},
 		{"answer-taken", taken.Append(nil), (&wirepb.JmsAnswer{}).ProtoReflect().Descriptor()},
 		{"answer-list", list.Append(nil), (&wirepb.JmsAnswer{}).ProtoReflect().Descriptor()},
-		{"notice-message", notice.Append(nil), (&wirepb.JmsNotice{}).ProtoReflect().Descriptor()},
+		{"notices", AppendNotice(AppendNotice(nil, &notice), &room), (&wirepb.JmsNotices{}).ProtoReflect().Descriptor()},
 	} {
 		file := filepath.Join("testdata", g.name+".hex")
 		text := fmt.Sprintf("# One %s, %d bytes. Written by go test ./jms/held -update; read the diff before you commit it.\n%s",
@@ -258,6 +287,7 @@ func TestGolden(t *testing.T) {
 			op.Parse(g.b[:n])
 			a.Parse(g.b[:n])
 			no.Parse(g.b[:n])
+			ParseNotices(g.b[:n], func(*Notice) {})
 		}
 	}
 }

@@ -12,15 +12,18 @@ func refuse(code Code) Answer { return Answer{Code: code} }
 // begin is the start of an operation, a Tick or an end of members.
 func (s *state) begin() {
 	s.steps = s.m.maxSteps
+	s.recordSome()
+}
+
+// recordSome keeps what is left for a snapshot small.
+func (s *state) recordSome() {
 	if len(s.dirty) > maxDirty {
 		s.record(maxDirty)
 	}
 }
 
-func (s *state) apply(op *Op, data []byte, by Member) Answer {
-	if !op.Parse(data) {
-		return refuse(CodeMalformed)
-	}
+// apply does an operation that was parsed, and is no batch.
+func (s *state) apply(op *Op, by Member) Answer {
 	switch {
 	case op.Kind == KindGone || op.Kind == KindMerge || op.Kind == KindPublish && op.Conn == 0:
 		if op.Origin != (Member{}) {

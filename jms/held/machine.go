@@ -2,6 +2,8 @@ package held
 
 import (
 	"time"
+
+	"github.com/activeblaze/blaze/internal/pb"
 )
 
 // Machine is a holder's replica of the queues: it applies operations in the total order. It does no I/O, starts no
@@ -11,6 +13,7 @@ type Machine struct {
 	state  *state
 	index  uint64 // of the last operation
 	op     Op
+	item   Op // of a batch
 	source source
 
 	maxSteps int    // MaxSteps, but in tests
@@ -46,9 +49,41 @@ func (m *Machine) Apply(data []byte, by Member, index uint64) []byte {
 	m.index = index
 	s := m.state
 	s.begin()
-	answer := s.apply(&m.op, data, by)
+	var answer Answer
+	switch op := &m.op; {
+	case !op.Parse(data):
+		answer = refuse(CodeMalformed)
+	case op.Kind == KindBatch:
+		return m.batch(op, by)
+	default:
+		answer = s.apply(op, by)
+	}
 	s.end()
 	return answer.Append(nil)
+}
+
+// batch does the operations of a batch, in their order. They share the steps of one operation, and what one of them causes
+// is done before the next one.
+func (m *Machine) batch(batch *Op, by Member) (answers []byte) {
+	s := m.state
+	if batch.Origin == (Member{}) {
+		s.refused++
+		a := refuse(CodeForged)
+		return a.Append(nil)
+	}
+	var one []byte
+	for _, data := range batch.Batch {
+		op, a := &m.item, refuse(CodeMalformed)
+		if op.Parse(data) && op.Batches() {
+			op.Origin = batch.Origin
+			a = s.apply(op, by)
+			s.end()
+			s.recordSome()
+		}
+		one = a.Append(one[:0])
+		answers = append(pb.AppendLength(answers, 10, len(one)), one...)
+	}
+	return answers
 }
 
 // Gone ends the connections of a member that left or failed.

@@ -43,6 +43,9 @@ const (
 	// Of holders themselves: a client's are refused.
 	KindGone  Kind = 26 // the member To has left the group: its connections end
 	KindMerge Kind = 27 // Message of a state that was dropped
+
+	// KindBatch is a client's operations that leave together, one after the other as if each came alone: see MaxBatch.
+	KindBatch Kind = 28
 )
 
 // reads reports whether an operation changes nothing.
@@ -82,6 +85,7 @@ type Op struct {
 	After    uint64
 	To       Member
 	Data     []byte
+	Batch    [][]byte // operations, encoded; at most MaxBatch. Their Origin is that of the batch
 
 	HasMessage bool
 }
@@ -156,7 +160,10 @@ const (
 	MaxTopic   = 512
 	MaxNumbers = 256
 	MaxGroup   = 256 // bytes of JMSXGroupID
-	idLen      = 24
+	// MaxBatch is how many operations one batch has. None of them may be a read, a Take that does not wait, or a batch: what
+	// is answered with messages comes alone, so that the answer to a batch is short.
+	MaxBatch = 64
+	idLen    = 24
 )
 
 func appendBytes(dst []byte, field protowire.Number, b []byte) []byte {
@@ -237,7 +244,27 @@ func (o *Op) Append(dst []byte) []byte {
 	dst = appendMember(dst, 16, o.Origin)
 	dst = appendNumber(dst, 17, o.After)
 	dst = appendMember(dst, 18, o.To)
-	return appendBytes(dst, 19, o.Data)
+	dst = appendBytes(dst, 19, o.Data)
+	for _, b := range o.Batch {
+		dst = append(pb.AppendLength(dst, 20, len(b)), b...)
+	}
+	return dst
+}
+
+// AppendBatch appends to a batch, which begins empty, an operation that may be in one (Batches).
+func AppendBatch(batch, op []byte) []byte {
+	if len(batch) == 0 {
+		batch = pb.AppendVarint(batch, 1, uint64(KindBatch))
+	}
+	return append(pb.AppendLength(batch, 20, len(op)), op...)
+}
+
+// BatchOverhead is what AppendBatch adds to an operation, in bytes, at most.
+const BatchOverhead = 2 + 5 + 2
+
+// Batches reports whether an operation may be in a batch.
+func (o *Op) Batches() bool {
+	return !o.Kind.reads() && o.Kind != KindBatch && (o.Kind != KindTake || o.Flags&FlagWait != 0)
 }
 
 // Sign appends to op, an operation as a client sent it, the member that it came from: a holder does so before it
@@ -248,8 +275,8 @@ func Sign(op []byte, from Member) []byte {
 
 // Parse reads an operation in any layout and checks the bounds that all kinds have. It reports whether it is one.
 func (o *Op) Parse(b []byte) bool {
-	numbers := o.Numbers[:0]
-	*o = Op{Numbers: numbers}
+	numbers, batch := o.Numbers[:0], o.Batch[:0]
+	*o = Op{Numbers: numbers, Batch: batch}
 	for len(b) > 0 {
 		f, n := pb.Next(b)
 		if n < 0 {
@@ -318,6 +345,11 @@ func (o *Op) Parse(b []byte) bool {
 			}
 		case f.Number == 19:
 			o.Data = f.Bytes
+		case f.Number == 20:
+			if len(o.Batch) == MaxBatch {
+				return false
+			}
+			o.Batch = append(o.Batch, f.Bytes)
 		}
 	}
 	return o.Kind != 0 && validName(o.Queue) && validName(o.Name) && len(o.Topic) <= MaxTopic && utf8.Valid(o.Topic)

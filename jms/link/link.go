@@ -130,6 +130,7 @@ type Send struct {
 	Request uint64 // the same one when it is sent again
 	Visit   uint64 // how often the Link had turned to a holder
 	Data    []byte // it stays as it is
+	Alone   bool   // it cannot be in a batch
 }
 
 // EventKind is what an Event is about.
@@ -472,7 +473,8 @@ func (l *Link) send(now clock.Time, r *request, body []byte) Send {
 	if l.leave == leaveRetry {
 		r.due = now.Add(time.Hour)
 	}
-	return Send{To: l.holder, Request: r.counter, Visit: l.visit, Data: body}
+	alone := r.nowait || r.kind >= held.KindAttach && r.kind <= held.KindList
+	return Send{To: l.holder, Request: r.counter, Visit: l.visit, Data: body, Alone: alone}
 }
 
 // find returns a request without answer.

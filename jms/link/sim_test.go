@@ -174,7 +174,7 @@ func (h *holder) run() {
 			}
 			for _, c := range w.clients {
 				if c.member == n.To && c.alive && c.conn == n.Conn {
-					h.notify(c, n.Append(nil), n.Kind == held.NoticeMessage)
+					h.notify(c, held.AppendNotice(nil, &n), n.Kind == held.NoticeMessage)
 				}
 			}
 		}
@@ -222,11 +222,9 @@ func (h *holder) notify(c *client, b []byte, message bool) {
 	link := c.link
 	w.after(at.Sub(w.now), func() {
 		if c.alive && c.link == link && h.alive {
-			var n held.Notice
-			if !n.Parse(b) {
+			if !held.ParseNotices(b, c.link.Notice) {
 				w.t.Fatal("a notice does not parse")
 			}
-			c.link.Notice(&n)
 			c.turn()
 		}
 	})
@@ -238,6 +236,7 @@ type client struct {
 	member held.Member
 	conn   uint64
 	link   *Link
+	out    Outbound[*Link]
 	alive  bool
 	woken  clock.Time
 	looks  map[uint64]bool
@@ -318,7 +317,15 @@ func (c *client) turn() {
 		if !ok {
 			break
 		}
-		c.send(s)
+		c.out.Add(c.link, s)
+	}
+	for {
+		b, ok := c.out.Poll()
+		if !ok {
+			break
+		}
+		c.out.Done(b) // what is lost here has no end
+		c.send(b)
 	}
 	if at, ok := c.link.Deadline(); ok && (c.woken == 0 || c.woken <= w.now || at < c.woken) {
 		c.woken = at
@@ -333,9 +340,9 @@ func (c *client) turn() {
 }
 
 // send is a request through the network, and its answer.
-func (c *client) send(s Send) {
+func (c *client) send(b *Batch[*Link]) {
 	w, link := c.w, c.link
-	h := w.holders[slices.IndexFunc(w.holders, func(h *holder) bool { return h.id == s.To })]
+	h := w.holders[slices.IndexFunc(w.holders, func(h *holder) bool { return h.id == b.To })]
 	copies := 1
 	if w.chance(0.02) {
 		copies = 0
@@ -350,13 +357,15 @@ func (c *client) send(s Send) {
 			if w.chance(0.005) {
 				w.after(w.between(20*time.Microsecond, 800*time.Microsecond), func() {
 					if c.alive && c.link == link {
-						link.Failed(s)
+						for _, i := range b.Items {
+							link.Failed(i.Send)
+						}
 						c.turn()
 					}
 				})
 				return
 			}
-			data := held.Sign(slices.Clone(s.Data), c.member)
+			data := held.Sign(slices.Clone(b.Data), c.member)
 			w.propose(entry{data: data, by: h.id, request: func(answer []byte) {
 				if w.chance(0.02) {
 					return
@@ -367,7 +376,9 @@ func (c *client) send(s Send) {
 				}
 				w.after(delay, func() {
 					if c.alive && c.link == link {
-						link.Answer(h.id, answer)
+						if !b.Answers(answer, func(i *Item[*Link], answer []byte) { link.Answer(h.id, answer) }) {
+							w.note("a batch of %d is answered by %x", len(b.Items), answer)
+						}
 						c.turn()
 					}
 				})

@@ -4719,30 +4719,32 @@ func (x *JmsHeader) GetBody() JmsBody {
 //
 // Kinds: 1 begin, 2 end, 3 put, 4 stage, 5 commit, 6 rollback, 7 consume, 8 cancel, 9 take, 10 stop, 11 settle,
 // 12 release, 13 subscribe, 14 unsubscribe, 15 publish, 16 part, 17 configure, 18 drop, 19 purge, 20 move, 21 retry;
-// reads, without counter: 22 attach, 23 fetch, 24 browse, 25 list; of holders: 26 gone, 27 merge.
+// reads, without counter: 22 attach, 23 fetch, 24 browse, 25 list; of holders: 26 gone, 27 merge; 28 batch.
 //
-// Flags: bit 0 wait, 1 unseen, 2 no local, 3 exclusive, 4 durable, 5 shared, 6 heads only.
+// Flags: bit 0 wait, 1 unseen, 2 no local, 3 exclusive, 4 durable, 5 shared, 6 heads only, 7 of a list: connections.
 type JmsOperation struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          uint32                 `protobuf:"varint,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	Connection    uint64                 `protobuf:"varint,2,opt,name=connection,proto3" json:"connection,omitempty"` // the client's number of its connection; numbers of new ones go up
-	Counter       uint64                 `protobuf:"varint,3,opt,name=counter,proto3" json:"counter,omitempty"`       // of the operations of the connection, from 1 on
-	Low           uint64                 `protobuf:"varint,4,opt,name=low,proto3" json:"low,omitempty"`               // the client needs no answer below this counter any more
-	Session       uint32                 `protobuf:"varint,5,opt,name=session,proto3" json:"session,omitempty"`
-	Queue         string                 `protobuf:"bytes,6,opt,name=queue,proto3" json:"queue,omitempty"`             // at most 512 bytes; one that begins with NUL is a subscription's
-	Consumer      uint64                 `protobuf:"varint,7,opt,name=consumer,proto3" json:"consumer,omitempty"`      // the client's number of it
-	Message       *JmsMessage            `protobuf:"bytes,8,opt,name=message,proto3" json:"message,omitempty"`         // at most once
-	Numbers       []uint64               `protobuf:"varint,9,rep,packed,name=numbers,proto3" json:"numbers,omitempty"` // packed, at most 256
-	Limit         uint64                 `protobuf:"varint,10,opt,name=limit,proto3" json:"limit,omitempty"`
-	Flags         uint64                 `protobuf:"varint,11,opt,name=flags,proto3" json:"flags,omitempty"` // see above
-	Selector      string                 `protobuf:"bytes,12,opt,name=selector,proto3" json:"selector,omitempty"`
-	Topic         string                 `protobuf:"bytes,13,opt,name=topic,proto3" json:"topic,omitempty"` // at most 512 bytes
-	Name          string                 `protobuf:"bytes,14,opt,name=name,proto3" json:"name,omitempty"`   // at most 512 bytes
-	Settings      *JmsSettings           `protobuf:"bytes,15,opt,name=settings,proto3" json:"settings,omitempty"`
-	Origin        []byte                 `protobuf:"bytes,16,opt,name=origin,proto3" json:"origin,omitempty"` // 16 bytes: the client. The holder appends it; of several the last one holds
-	After         uint64                 `protobuf:"varint,17,opt,name=after,proto3" json:"after,omitempty"`
-	To            []byte                 `protobuf:"bytes,18,opt,name=to,proto3" json:"to,omitempty"` // 16 bytes
-	Data          []byte                 `protobuf:"bytes,19,opt,name=data,proto3" json:"data,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Kind       uint32                 `protobuf:"varint,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Connection uint64                 `protobuf:"varint,2,opt,name=connection,proto3" json:"connection,omitempty"` // the client's number of its connection; numbers of new ones go up
+	Counter    uint64                 `protobuf:"varint,3,opt,name=counter,proto3" json:"counter,omitempty"`       // of the operations of the connection, from 1 on
+	Low        uint64                 `protobuf:"varint,4,opt,name=low,proto3" json:"low,omitempty"`               // the client needs no answer below this counter any more
+	Session    uint32                 `protobuf:"varint,5,opt,name=session,proto3" json:"session,omitempty"`
+	Queue      string                 `protobuf:"bytes,6,opt,name=queue,proto3" json:"queue,omitempty"`             // at most 512 bytes; one that begins with NUL is a subscription's
+	Consumer   uint64                 `protobuf:"varint,7,opt,name=consumer,proto3" json:"consumer,omitempty"`      // the client's number of it
+	Message    *JmsMessage            `protobuf:"bytes,8,opt,name=message,proto3" json:"message,omitempty"`         // at most once
+	Numbers    []uint64               `protobuf:"varint,9,rep,packed,name=numbers,proto3" json:"numbers,omitempty"` // packed, at most 256
+	Limit      uint64                 `protobuf:"varint,10,opt,name=limit,proto3" json:"limit,omitempty"`
+	Flags      uint64                 `protobuf:"varint,11,opt,name=flags,proto3" json:"flags,omitempty"` // see above
+	Selector   string                 `protobuf:"bytes,12,opt,name=selector,proto3" json:"selector,omitempty"`
+	Topic      string                 `protobuf:"bytes,13,opt,name=topic,proto3" json:"topic,omitempty"` // at most 512 bytes
+	Name       string                 `protobuf:"bytes,14,opt,name=name,proto3" json:"name,omitempty"`   // at most 512 bytes
+	Settings   *JmsSettings           `protobuf:"bytes,15,opt,name=settings,proto3" json:"settings,omitempty"`
+	Origin     []byte                 `protobuf:"bytes,16,opt,name=origin,proto3" json:"origin,omitempty"` // 16 bytes: the client. The holder appends it; of several the last one holds
+	After      uint64                 `protobuf:"varint,17,opt,name=after,proto3" json:"after,omitempty"`
+	To         []byte                 `protobuf:"bytes,18,opt,name=to,proto3" json:"to,omitempty"` // 16 bytes
+	Data       []byte                 `protobuf:"bytes,19,opt,name=data,proto3" json:"data,omitempty"`
+	// Of a batch, at most 64: none of them a batch, a read, or a take that does not wait. The origin of the batch counts.
+	Batch         []*JmsOperation `protobuf:"bytes,20,rep,name=batch,proto3" json:"batch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4906,6 +4908,13 @@ func (x *JmsOperation) GetTo() []byte {
 func (x *JmsOperation) GetData() []byte {
 	if x != nil {
 		return x.Data
+	}
+	return nil
+}
+
+func (x *JmsOperation) GetBatch() []*JmsOperation {
+	if x != nil {
+		return x.Batch
 	}
 	return nil
 }
@@ -5214,6 +5223,8 @@ type JmsAnswer struct {
 	Value         uint64                 `protobuf:"varint,6,opt,name=value,proto3" json:"value,omitempty"`
 	Queues        []*JmsQueue            `protobuf:"bytes,7,rep,name=queues,proto3" json:"queues,omitempty"`
 	More          bool                   `protobuf:"varint,8,opt,name=more,proto3" json:"more,omitempty"` // there is more, from next on
+	Holding       []*JmsHolding          `protobuf:"bytes,9,rep,name=holding,proto3" json:"holding,omitempty"`
+	Answers       []*JmsAnswer           `protobuf:"bytes,10,rep,name=answers,proto3" json:"answers,omitempty"` // of a batch: one for each of its operations, in their order
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5304,6 +5315,97 @@ func (x *JmsAnswer) GetMore() bool {
 	return false
 }
 
+func (x *JmsAnswer) GetHolding() []*JmsHolding {
+	if x != nil {
+		return x.Holding
+	}
+	return nil
+}
+
+func (x *JmsAnswer) GetAnswers() []*JmsAnswer {
+	if x != nil {
+		return x.Answers
+	}
+	return nil
+}
+
+// JmsHolding is a connection that has messages in flight.
+type JmsHolding struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Member        []byte                 `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"` // 16 bytes
+	Client        string                 `protobuf:"bytes,2,opt,name=client,proto3" json:"client,omitempty"` // its client id
+	InFlight      uint64                 `protobuf:"varint,3,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
+	Since         int64                  `protobuf:"varint,4,opt,name=since,proto3" json:"since,omitempty"`  // ms since 1970: none was settled or released since
+	Queues        []string               `protobuf:"bytes,5,rep,name=queues,proto3" json:"queues,omitempty"` // of its consumers
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JmsHolding) Reset() {
+	*x = JmsHolding{}
+	mi := &file_blaze_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JmsHolding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JmsHolding) ProtoMessage() {}
+
+func (x *JmsHolding) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JmsHolding.ProtoReflect.Descriptor instead.
+func (*JmsHolding) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *JmsHolding) GetMember() []byte {
+	if x != nil {
+		return x.Member
+	}
+	return nil
+}
+
+func (x *JmsHolding) GetClient() string {
+	if x != nil {
+		return x.Client
+	}
+	return ""
+}
+
+func (x *JmsHolding) GetInFlight() uint64 {
+	if x != nil {
+		return x.InFlight
+	}
+	return 0
+}
+
+func (x *JmsHolding) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *JmsHolding) GetQueues() []string {
+	if x != nil {
+		return x.Queues
+	}
+	return nil
+}
+
 // JmsQueue is a queue's counters.
 type JmsQueue struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -5330,7 +5432,7 @@ type JmsQueue struct {
 
 func (x *JmsQueue) Reset() {
 	*x = JmsQueue{}
-	mi := &file_blaze_proto_msgTypes[54]
+	mi := &file_blaze_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5342,7 +5444,7 @@ func (x *JmsQueue) String() string {
 func (*JmsQueue) ProtoMessage() {}
 
 func (x *JmsQueue) ProtoReflect() protoreflect.Message {
-	mi := &file_blaze_proto_msgTypes[54]
+	mi := &file_blaze_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5355,7 +5457,7 @@ func (x *JmsQueue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JmsQueue.ProtoReflect.Descriptor instead.
 func (*JmsQueue) Descriptor() ([]byte, []int) {
-	return file_blaze_proto_rawDescGZIP(), []int{54}
+	return file_blaze_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *JmsQueue) GetName() string {
@@ -5495,7 +5597,7 @@ type JmsNotice struct {
 
 func (x *JmsNotice) Reset() {
 	*x = JmsNotice{}
-	mi := &file_blaze_proto_msgTypes[55]
+	mi := &file_blaze_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5507,7 +5609,7 @@ func (x *JmsNotice) String() string {
 func (*JmsNotice) ProtoMessage() {}
 
 func (x *JmsNotice) ProtoReflect() protoreflect.Message {
-	mi := &file_blaze_proto_msgTypes[55]
+	mi := &file_blaze_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5520,7 +5622,7 @@ func (x *JmsNotice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JmsNotice.ProtoReflect.Descriptor instead.
 func (*JmsNotice) Descriptor() ([]byte, []int) {
-	return file_blaze_proto_rawDescGZIP(), []int{55}
+	return file_blaze_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *JmsNotice) GetTo() []byte {
@@ -5572,6 +5674,51 @@ func (x *JmsNotice) GetMessages() []*JmsMessage {
 	return nil
 }
 
+// JmsNotices are what a holder sends a client at a time.
+type JmsNotices struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Notices       []*JmsNotice           `protobuf:"bytes,1,rep,name=notices,proto3" json:"notices,omitempty"` // in order
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JmsNotices) Reset() {
+	*x = JmsNotices{}
+	mi := &file_blaze_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JmsNotices) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JmsNotices) ProtoMessage() {}
+
+func (x *JmsNotices) ProtoReflect() protoreflect.Message {
+	mi := &file_blaze_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JmsNotices.ProtoReflect.Descriptor instead.
+func (*JmsNotices) Descriptor() ([]byte, []int) {
+	return file_blaze_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *JmsNotices) GetNotices() []*JmsNotice {
+	if x != nil {
+		return x.Notices
+	}
+	return nil
+}
+
 // Value is one typed value of a Message.
 type Value struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -5595,7 +5742,7 @@ type Value struct {
 
 func (x *Value) Reset() {
 	*x = Value{}
-	mi := &file_blaze_proto_msgTypes[56]
+	mi := &file_blaze_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5607,7 +5754,7 @@ func (x *Value) String() string {
 func (*Value) ProtoMessage() {}
 
 func (x *Value) ProtoReflect() protoreflect.Message {
-	mi := &file_blaze_proto_msgTypes[56]
+	mi := &file_blaze_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5620,7 +5767,7 @@ func (x *Value) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Value.ProtoReflect.Descriptor instead.
 func (*Value) Descriptor() ([]byte, []int) {
-	return file_blaze_proto_rawDescGZIP(), []int{56}
+	return file_blaze_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Value) GetKind() isValue_Kind {
@@ -6523,7 +6670,7 @@ const file_blaze_proto_rawDesc = "" +
 	"\x0fPropertiesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12*\n" +
 	"\x05value\x18\x02 \x01(\v2\x14.blaze.wire.v1.ValueR\x05value:\x028\x01B\v\n" +
-	"\t_priority\"\x85\x04\n" +
+	"\t_priority\"\xb8\x04\n" +
 	"\fJmsOperation\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x1e\n" +
 	"\n" +
@@ -6546,7 +6693,8 @@ const file_blaze_proto_rawDesc = "" +
 	"\x06origin\x18\x10 \x01(\fR\x06origin\x12\x14\n" +
 	"\x05after\x18\x11 \x01(\x04R\x05after\x12\x0e\n" +
 	"\x02to\x18\x12 \x01(\fR\x02to\x12\x12\n" +
-	"\x04data\x18\x13 \x01(\fR\x04data\"\xd9\x03\n" +
+	"\x04data\x18\x13 \x01(\fR\x04data\x121\n" +
+	"\x05batch\x18\x14 \x03(\v2\x1b.blaze.wire.v1.JmsOperationR\x05batch\"\xd9\x03\n" +
 	"\n" +
 	"JmsMessage\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
@@ -6577,7 +6725,7 @@ const file_blaze_proto_rawDesc = "" +
 	"\x10redelivery_delay\x18\x04 \x01(\x03R\x0fredeliveryDelay\x12\x14\n" +
 	"\x05flags\x18\x05 \x01(\x04R\x05flags\x12!\n" +
 	"\fholder_depth\x18\x06 \x01(\x04R\vholderDepth\x12!\n" +
-	"\fholder_bytes\x18\a \x01(\x04R\vholderBytes\"\xf7\x01\n" +
+	"\fholder_bytes\x18\a \x01(\x04R\vholderBytes\"\xe0\x02\n" +
 	"\tJmsAnswer\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x18\n" +
 	"\acounter\x18\x02 \x01(\x04R\acounter\x12\x12\n" +
@@ -6586,7 +6734,17 @@ const file_blaze_proto_rawDesc = "" +
 	"\x06detail\x18\x05 \x01(\tR\x06detail\x12\x14\n" +
 	"\x05value\x18\x06 \x01(\x04R\x05value\x12/\n" +
 	"\x06queues\x18\a \x03(\v2\x17.blaze.wire.v1.JmsQueueR\x06queues\x12\x12\n" +
-	"\x04more\x18\b \x01(\bR\x04more\"\xab\x03\n" +
+	"\x04more\x18\b \x01(\bR\x04more\x123\n" +
+	"\aholding\x18\t \x03(\v2\x19.blaze.wire.v1.JmsHoldingR\aholding\x122\n" +
+	"\aanswers\x18\n" +
+	" \x03(\v2\x18.blaze.wire.v1.JmsAnswerR\aanswers\"\x87\x01\n" +
+	"\n" +
+	"JmsHolding\x12\x16\n" +
+	"\x06member\x18\x01 \x01(\fR\x06member\x12\x16\n" +
+	"\x06client\x18\x02 \x01(\tR\x06client\x12\x1b\n" +
+	"\tin_flight\x18\x03 \x01(\x04R\binFlight\x12\x14\n" +
+	"\x05since\x18\x04 \x01(\x03R\x05since\x12\x16\n" +
+	"\x06queues\x18\x05 \x03(\tR\x06queues\"\xab\x03\n" +
 	"\bJmsQueue\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05depth\x18\x02 \x01(\x04R\x05depth\x12\x14\n" +
@@ -6615,7 +6773,10 @@ const file_blaze_proto_rawDesc = "" +
 	"\bconsumer\x18\x04 \x01(\x04R\bconsumer\x12\x18\n" +
 	"\acounter\x18\x05 \x01(\x04R\acounter\x12\x14\n" +
 	"\x05queue\x18\x06 \x01(\tR\x05queue\x125\n" +
-	"\bmessages\x18\a \x03(\v2\x19.blaze.wire.v1.JmsMessageR\bmessages\"\xab\x02\n" +
+	"\bmessages\x18\a \x03(\v2\x19.blaze.wire.v1.JmsMessageR\bmessages\"@\n" +
+	"\n" +
+	"JmsNotices\x122\n" +
+	"\anotices\x18\x01 \x03(\v2\x18.blaze.wire.v1.JmsNoticeR\anotices\"\xab\x02\n" +
 	"\x05Value\x12\x14\n" +
 	"\x04int8\x18\x01 \x01(\x11H\x00R\x04int8\x12\x16\n" +
 	"\x05bytes\x18\x02 \x01(\fH\x00R\x05bytes\x12\x14\n" +
@@ -6658,7 +6819,7 @@ func file_blaze_proto_rawDescGZIP() []byte {
 }
 
 var file_blaze_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_blaze_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
+var file_blaze_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_blaze_proto_goTypes = []any{
 	(Kind)(0),               // 0: blaze.wire.v1.Kind
 	(JmsDeliveryMode)(0),    // 1: blaze.wire.v1.JmsDeliveryMode
@@ -6717,12 +6878,14 @@ var file_blaze_proto_goTypes = []any{
 	(*JmsMessage)(nil),      // 54: blaze.wire.v1.JmsMessage
 	(*JmsSettings)(nil),     // 55: blaze.wire.v1.JmsSettings
 	(*JmsAnswer)(nil),       // 56: blaze.wire.v1.JmsAnswer
-	(*JmsQueue)(nil),        // 57: blaze.wire.v1.JmsQueue
-	(*JmsNotice)(nil),       // 58: blaze.wire.v1.JmsNotice
-	(*Value)(nil),           // 59: blaze.wire.v1.Value
-	nil,                     // 60: blaze.wire.v1.Message.EntriesEntry
-	nil,                     // 61: blaze.wire.v1.JmsHeader.PropertiesEntry
-	(*anypb.Any)(nil),       // 62: google.protobuf.Any
+	(*JmsHolding)(nil),      // 57: blaze.wire.v1.JmsHolding
+	(*JmsQueue)(nil),        // 58: blaze.wire.v1.JmsQueue
+	(*JmsNotice)(nil),       // 59: blaze.wire.v1.JmsNotice
+	(*JmsNotices)(nil),      // 60: blaze.wire.v1.JmsNotices
+	(*Value)(nil),           // 61: blaze.wire.v1.Value
+	nil,                     // 62: blaze.wire.v1.Message.EntriesEntry
+	nil,                     // 63: blaze.wire.v1.JmsHeader.PropertiesEntry
+	(*anypb.Any)(nil),       // 64: google.protobuf.Any
 }
 var file_blaze_proto_depIdxs = []int32{
 	4,  // 0: blaze.wire.v1.Datagram.data:type_name -> blaze.wire.v1.Data
@@ -6778,25 +6941,29 @@ var file_blaze_proto_depIdxs = []int32{
 	49, // 50: blaze.wire.v1.Transfer.chunk:type_name -> blaze.wire.v1.ClusterChunk
 	50, // 51: blaze.wire.v1.Transfer.recent:type_name -> blaze.wire.v1.ClusterRecent
 	41, // 52: blaze.wire.v1.ClusterRecent.entries:type_name -> blaze.wire.v1.ClusterEntry
-	60, // 53: blaze.wire.v1.Message.entries:type_name -> blaze.wire.v1.Message.EntriesEntry
-	62, // 54: blaze.wire.v1.Message.object:type_name -> google.protobuf.Any
+	62, // 53: blaze.wire.v1.Message.entries:type_name -> blaze.wire.v1.Message.EntriesEntry
+	64, // 54: blaze.wire.v1.Message.object:type_name -> google.protobuf.Any
 	52, // 55: blaze.wire.v1.Message.jms:type_name -> blaze.wire.v1.JmsHeader
 	1,  // 56: blaze.wire.v1.JmsHeader.mode:type_name -> blaze.wire.v1.JmsDeliveryMode
-	61, // 57: blaze.wire.v1.JmsHeader.properties:type_name -> blaze.wire.v1.JmsHeader.PropertiesEntry
+	63, // 57: blaze.wire.v1.JmsHeader.properties:type_name -> blaze.wire.v1.JmsHeader.PropertiesEntry
 	2,  // 58: blaze.wire.v1.JmsHeader.body:type_name -> blaze.wire.v1.JmsBody
 	54, // 59: blaze.wire.v1.JmsOperation.message:type_name -> blaze.wire.v1.JmsMessage
 	55, // 60: blaze.wire.v1.JmsOperation.settings:type_name -> blaze.wire.v1.JmsSettings
-	54, // 61: blaze.wire.v1.JmsAnswer.messages:type_name -> blaze.wire.v1.JmsMessage
-	57, // 62: blaze.wire.v1.JmsAnswer.queues:type_name -> blaze.wire.v1.JmsQueue
-	54, // 63: blaze.wire.v1.JmsNotice.messages:type_name -> blaze.wire.v1.JmsMessage
-	51, // 64: blaze.wire.v1.Value.map:type_name -> blaze.wire.v1.Message
-	59, // 65: blaze.wire.v1.Message.EntriesEntry.value:type_name -> blaze.wire.v1.Value
-	59, // 66: blaze.wire.v1.JmsHeader.PropertiesEntry.value:type_name -> blaze.wire.v1.Value
-	67, // [67:67] is the sub-list for method output_type
-	67, // [67:67] is the sub-list for method input_type
-	67, // [67:67] is the sub-list for extension type_name
-	67, // [67:67] is the sub-list for extension extendee
-	0,  // [0:67] is the sub-list for field type_name
+	53, // 61: blaze.wire.v1.JmsOperation.batch:type_name -> blaze.wire.v1.JmsOperation
+	54, // 62: blaze.wire.v1.JmsAnswer.messages:type_name -> blaze.wire.v1.JmsMessage
+	58, // 63: blaze.wire.v1.JmsAnswer.queues:type_name -> blaze.wire.v1.JmsQueue
+	57, // 64: blaze.wire.v1.JmsAnswer.holding:type_name -> blaze.wire.v1.JmsHolding
+	56, // 65: blaze.wire.v1.JmsAnswer.answers:type_name -> blaze.wire.v1.JmsAnswer
+	54, // 66: blaze.wire.v1.JmsNotice.messages:type_name -> blaze.wire.v1.JmsMessage
+	59, // 67: blaze.wire.v1.JmsNotices.notices:type_name -> blaze.wire.v1.JmsNotice
+	51, // 68: blaze.wire.v1.Value.map:type_name -> blaze.wire.v1.Message
+	61, // 69: blaze.wire.v1.Message.EntriesEntry.value:type_name -> blaze.wire.v1.Value
+	61, // 70: blaze.wire.v1.JmsHeader.PropertiesEntry.value:type_name -> blaze.wire.v1.Value
+	71, // [71:71] is the sub-list for method output_type
+	71, // [71:71] is the sub-list for method input_type
+	71, // [71:71] is the sub-list for extension type_name
+	71, // [71:71] is the sub-list for extension extendee
+	0,  // [0:71] is the sub-list for field type_name
 }
 
 func init() { file_blaze_proto_init() }
@@ -6857,7 +7024,7 @@ func file_blaze_proto_init() {
 		(*Message_Object)(nil),
 	}
 	file_blaze_proto_msgTypes[49].OneofWrappers = []any{}
-	file_blaze_proto_msgTypes[56].OneofWrappers = []any{
+	file_blaze_proto_msgTypes[58].OneofWrappers = []any{
 		(*Value_Int8)(nil),
 		(*Value_Bytes)(nil),
 		(*Value_Char)(nil),
@@ -6876,7 +7043,7 @@ func file_blaze_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_blaze_proto_rawDesc), len(file_blaze_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   59,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

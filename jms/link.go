@@ -210,8 +210,11 @@ func (l *link) turn() {
 		l.tries[s.Request] = s.Visit
 		l.ch.traffic.send(l, s)
 	}
-	if at, ok := l.core.Deadline(); ok && !l.armed {
-		l.armed = true // later requests have later deadlines
+	if l.armed {
+		return // later requests have later deadlines
+	}
+	if at, ok := l.core.Deadline(); ok {
+		l.armed = true
 		time.AfterFunc(at.Sub(l.now()), l.tick)
 	}
 }

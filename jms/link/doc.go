@@ -13,6 +13,8 @@
 // A notice may be lost though its holder lives. Look asks what is in flight, beside what is under way, and hands on what
 // did not arrive.
 //
+// What the Links of one process have to send leaves together, as batches: Outbound.
+//
 // When a connection has ended (its holders took the client for gone, or its chain was dropped for an older one), what was
 // under way fails with ErrLost. A Commit that had been sent then fails with ErrInDoubt: it may have been applied. Nothing
 // else does.

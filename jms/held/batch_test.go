@@ -22,7 +22,7 @@ func TestBatch(t *testing.T) {
 		var from Member
 		var batch [][]byte
 		var answers [][]byte
-		index := uint64(0)
+		index, last := uint64(0), uint64(0) // last: of the last operation of the batch
 		notices := func(m *Machine) (all []byte) {
 			m.Certain(index)
 			for {
@@ -45,7 +45,7 @@ func TestBatch(t *testing.T) {
 			}
 			op := Op{Kind: KindBatch, Batch: batch}
 			var a Answer
-			if !a.Parse(twin.Apply(Sign(op.Append(nil), from), holder, index)) || a.Code != CodeOK || len(a.Answers) != len(batch) {
+			if !a.Parse(twin.Apply(Sign(op.Append(nil), from), holder, last)) || a.Code != CodeOK || len(a.Answers) != len(batch) {
 				t.Fatalf("seed %d: a batch of %d is answered by %+v", seed, len(batch), a)
 			}
 			for i := range batch {
@@ -83,7 +83,7 @@ func TestBatch(t *testing.T) {
 			}
 			answer := m.Apply(b, holder, index)
 			if together {
-				from = op.Origin
+				from, last = op.Origin, index
 				op.Origin = Member{0: 0xEE} // does not count
 				batch, answers = append(batch, op.Append(nil)), append(answers, answer)
 				seen = append(seen, notices(m)...)

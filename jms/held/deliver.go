@@ -7,7 +7,7 @@ import (
 // arrive is a message that comes into q, which has an account of it: it waits for its time, or is offered.
 func (s *state) arrive(q *queue, m *message) {
 	if m.hasID() {
-		s.ids[m.idKey()] = struct{}{}
+		s.addID(m.idKey())
 	}
 	if due := m.due(); due > s.now && s.m.leave != leaveDelay {
 		s.delay(q, m)

@@ -809,7 +809,7 @@ func (s *state) loadMessage(number protowire.Number, b []byte) bool {
 	} else {
 		q.bytes += uint64(m.size())
 		if m.hasID() && number != fieldStaged {
-			s.ids[m.idKey()] = struct{}{}
+			s.addID(m.idKey())
 		}
 	}
 	switch number {

@@ -74,6 +74,7 @@ type state struct {
 	pieces  tree[[]byte]   // of parts: by connection, part and place
 	expiry  tree[*message] // those of ready that expire, by time; derived
 	ids     map[idKey]struct{}
+	twice   map[idKey]int // of ids: how many messages more than one have it; derived
 
 	merged      map[idKey]struct{}
 	mergedOrder tree[idKey] // by time and number
@@ -261,6 +262,7 @@ func newState(m *Machine) *state {
 		clients:   map[Member]*client{},
 		consumers: map[uint32]*consumer{},
 		ids:       map[idKey]struct{}{},
+		twice:     map[idKey]int{},
 		merged:    map[idKey]struct{}{},
 	}
 }
@@ -377,6 +379,26 @@ func (s *state) account(q *queue, size int) {
 	s.touch(q)
 }
 
+// addID notes that a message has an id. Nothing keeps a client from giving several the same one.
+func (s *state) addID(k idKey) {
+	if _, there := s.ids[k]; there {
+		s.twice[k]++
+		return
+	}
+	s.ids[k] = struct{}{}
+}
+
+func (s *state) dropID(k idKey) {
+	switch s.twice[k] {
+	case 0:
+		delete(s.ids, k)
+	case 1:
+		delete(s.twice, k)
+	default:
+		s.twice[k]--
+	}
+}
+
 // discount is the opposite of account. Those that wait for room get notices.
 func (s *state) discount(q *queue, m *message) {
 	size := uint64(m.size())
@@ -384,7 +406,7 @@ func (s *state) discount(q *queue, m *message) {
 	s.depth--
 	s.bytes -= size
 	if m.hasID() {
-		delete(s.ids, m.idKey())
+		s.dropID(m.idKey())
 	}
 	s.touch(q)
 	if q.dropped {

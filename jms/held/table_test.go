@@ -659,3 +659,35 @@ func TestStats(t *testing.T) {
 		t.Errorf("%+v", b)
 	}
 }
+
+// Of two messages with the same id one is settled: the other one is still known by it, at a replica that was restored as at
+// the others.
+func TestSameID(t *testing.T) {
+	r := newRig(t)
+	r.begin(1)
+	m := r.message("a")
+	put := Op{Kind: KindPut, Queue: []byte("Q"), HasMessage: true, Message: m}
+	r.must(1, put)
+	r.must(1, put)
+	r.consume(1, 1, "Q", "", 0)
+	a := r.take(1, 1, 1, 0)
+	r.must(1, Op{Kind: KindSettle, Numbers: numbers(a.Messages)})
+	restored := newRig(t)
+	if _, err := restored.m.Restore(bytes.NewReader(r.snapshot()), false); err != nil {
+		t.Fatal(err)
+	}
+	restored.next[1] = r.next[1]
+	put.Message.Again = true
+	for _, x := range []*rig{r, restored} {
+		x.must(1, put)
+		if x.m.state.depth != 1 {
+			t.Errorf("%d messages: one was there", x.m.state.depth)
+		}
+	}
+	b := r.take(1, 1, 1, 0)
+	r.must(1, Op{Kind: KindSettle, Numbers: numbers(b.Messages)})
+	r.must(1, put)
+	if len(r.m.state.twice) != 0 || r.m.state.depth != 1 {
+		t.Errorf("%d messages, %v", r.m.state.depth, r.m.state.twice)
+	}
+}

@@ -662,7 +662,7 @@ func TestStats(t *testing.T) {
 
 // Of two messages with the same id one is settled: the other one is still known by it, at a replica that was restored as at
 // the others.
-func TestSameID(t *testing.T) {
+func TestSameIDSettled(t *testing.T) {
 	r := newRig(t)
 	r.begin(1)
 	m := r.message("a")

@@ -22,8 +22,13 @@ type traffic struct {
 	out     core.Outbound[*link]
 	in      []arrival
 	bytes   int // of notices in in
+	crowd   int // so often the goroutine lets others run before it sends: several had something to say at a time lately
 	running bool
 }
+
+// crowdFor is how long traffic remembers that several had something to say. One caller alone is not held up by other work
+// of the process.
+const crowdFor = 64
 
 // arrival is something that has come: what became of a batch, or else notices.
 type arrival struct {
@@ -42,7 +47,9 @@ const maxNotices = 64 << 20
 // send takes what a link hands out. mu of the link is held.
 func (x *traffic) send(l *link, s core.Send) {
 	x.mu.Lock()
-	x.out.Add(l, s)
+	if x.out.Add(l, s) {
+		x.crowd = crowdFor
+	}
 	x.start()
 	x.mu.Unlock()
 }
@@ -97,11 +104,17 @@ func (x *traffic) run() {
 				x.out.Done(in[i].batch)
 			}
 		}
+		crowd := x.crowd > 0
+		if crowd {
+			x.crowd--
+		}
 		x.mu.Unlock()
 		for i := range in {
 			x.take(&in[i])
 		}
-		runtime.Gosched() // those that have an answer now, or a message, have something to say soon
+		if crowd { // those that have an answer now, or a message, have something to say soon
+			runtime.Gosched()
+		}
 		for {
 			x.mu.Lock()
 			b, ok := x.out.Poll()

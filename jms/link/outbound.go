@@ -44,10 +44,11 @@ type Batch[O any] struct {
 	lane  *lane[O] // nil: it does not count
 }
 
-// Add takes what the Link of owner has handed out.
-func (o *Outbound[O]) Add(owner O, s Send) {
+// Add takes what the Link of owner has handed out. It reports whether something else waits to be sent to the same holder.
+func (o *Outbound[O]) Add(owner O, s Send) (others bool) {
 	l := o.lane(s.To)
 	l.waiting = append(l.waiting, Item[O]{owner, s})
+	return len(l.waiting) > 1
 }
 
 func (o *Outbound[O]) lane(to held.Member) *lane[O] {

@@ -40,12 +40,18 @@ func TestOutbound(t *testing.T) {
 	if _, ok := o.Poll(); ok || o.Ready() {
 		t.Fatal("nothing leaves")
 	}
+	waiting := map[held.Member]int{}
 	add := func(to held.Member, counter uint64, size int, alone bool) {
-		o.Add(int(counter)*10, sendOf(to, counter, size, alone))
+		t.Helper()
+		if others := o.Add(int(counter)*10, sendOf(to, counter, size, alone)); others != (waiting[to] > 0) {
+			t.Errorf("others wait: %v, and %d do", others, waiting[to])
+		}
+		waiting[to]++
 	}
 	poll := func(to held.Member, want ...uint64) *Batch[int] {
 		t.Helper()
 		b, ok := o.Poll()
+		waiting[to] -= len(want)
 		if !ok || b.To != to || len(b.Items) != len(want) {
 			t.Fatalf("%+v leaves, want %v to %v", b, want, to)
 		}
@@ -93,6 +99,7 @@ func TestOutbound(t *testing.T) {
 	if o.Halve(large) || !o.Halve(small) {
 		t.Error("one operation cannot be made smaller, two can")
 	}
+	waiting[one] += 2
 	add(one, 5, 10, false)
 	poll(one, 1)
 	o.Done(poll(one, 2))
@@ -107,6 +114,7 @@ func TestOutbound(t *testing.T) {
 	if n := len(counters(t, b)); n != held.MaxBatch {
 		t.Errorf("%d leave together", n)
 	}
+	waiting[one] = 1
 	poll(one, held.MaxBatch)
 }
 

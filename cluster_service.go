@@ -235,9 +235,6 @@ func (c *ClusterChannel) proposeThen(here bool, service string, op []byte, then 
 		} else {
 			then(s.Call.Answer, nil)
 		}
-		if !here { // a goroutine has something to do now
-			st.Engine(0).Yield()
-		}
 	}
 	if here {
 		of.BeginHere(s)

@@ -290,7 +290,6 @@ func (g *GroupChannel) callThen(w what, payload []byte, then func([]byte, error)
 		} else {
 			then(nil, callError(w, e, nil))
 		}
-		st.Engine(0).Yield()
 	}
 	if !st.Leave(c) {
 		return fmt.Errorf("%w: %v: the command ring is full", ErrBackPressure, w)
@@ -308,9 +307,6 @@ func (g *GroupChannel) serve(inbox string, h func(*reach.Item)) (*Subscription, 
 			lent.Asked = reach.Asked{To: c.From, Call: c.number, Reply: replyLater, Start: g.turning()}
 		}
 		h(lent)
-		if st := g.turning(); st != nil && !c.Wanted { // a goroutine has something to do now
-			st.Engine(0).Yield()
-		}
 		*lent = reach.Item{}
 	})
 }

@@ -59,7 +59,6 @@ type Engine struct {
 	looping   bool       // in Run: turns come one after the other, unless slept
 	slept     bool       // the loop has slept since the last turn
 	scheduled clock.Time // when the runtime last had the choice to run something else here
-	yields    bool       // Yield was called in this turn
 	stats     Stats
 
 	signal   ring.Signal
@@ -346,12 +345,7 @@ func (e *Engine) Run() error {
 			e.stats.noteTurn(now.Sub(last))
 		}
 		last = now
-		busy = e.Turn(now) > 0
-		if e.yields {
-			e.yields = false
-			e.giveNow(now)
-		}
-		if busy {
+		if busy = e.Turn(now) > 0; busy {
 			w.Worked()
 			e.give(now, giveBusy)
 			continue
@@ -381,19 +375,11 @@ func (e *Engine) give(now clock.Time, after time.Duration) {
 	if now.Sub(e.scheduled) <= after || e.cfg.Idle == Block {
 		return
 	}
-	e.giveNow(now)
-}
-
-func (e *Engine) giveNow(now clock.Time) {
 	e.scheduled = now
 	if int(running.Load()) >= runtime.GOMAXPROCS(0) {
 		runtime.Gosched()
 	}
 }
-
-// Yield has other goroutines run after this turn, where engines have all processors of the Go scheduler: one of them was
-// given something to do. It is for the engine's thread.
-func (e *Engine) Yield() { e.yields = true }
 
 // sleep blocks in the kernel. A command that comes while it decides is not lost:
 // a goroutine that queues one looks at the signal afterwards, and sleep looks at the queues after it

@@ -17,9 +17,9 @@ def run(*args: str) -> list[float]:
 
 
 def round_trip(program: str, mode: str) -> list[float]:
-    pong = subprocess.Popen([program, "pong", uri, "40000", mode], stderr=subprocess.DEVNULL)
+    pong = subprocess.Popen([program, "pong", uri, "100000", mode], stderr=subprocess.DEVNULL)
     try:
-        return run(program, "ping", uri, "40000", mode)
+        return run(program, "ping", uri, "100000", mode)
     finally:
         pong.wait(30)
 

@@ -3,7 +3,8 @@
 # beside it, in turn, in one sitting: queues with 8 producers and 8 consumers, and with one each. The broker is one process
 # with Debian's configuration, on 127.0.0.1 alone, once with its store (KahaDB, which syncs each message) and once
 # without. Its load is bench/activemq/Load.java, over its own client. Blaze has three holders, in memory and with a
-# DataDir each, on the same disk. Results go to DIR, an object of JSON for each run, and a table to standard output.
+# DataDir each, on the same disk. Results go to DIR, an object of JSON for each run, and a table to standard output. What
+# DIR has of an earlier call is not measured again, so that rounds can be added.
 #
 #   scripts/activemq.sh [DIR]      ROUNDS=3 SECONDS_EACH=8 WARMUP=5 PORT=61996 TMPDIR=/on/a/disk
 set -euo pipefail
@@ -72,6 +73,7 @@ blaze() {
 
 for r in $(seq "$rounds"); do
 	for n in 8 1; do
+		if [ -e "$out/blaze-memory-$n-$r.json" ]; then continue; fi
 		start true
 		load "activemq-store-persistent-$n-$r" persistent $n $n
 		stop

@@ -399,6 +399,32 @@ func TestPoisonOfSubscription(t *testing.T) {
 	r.want(texts(r.take(1, 1, 1, 0).Messages), "poison*2")
 }
 
+// A master whose clock is an hour ahead removes what expires within that hour, and shows what is delayed for less. What
+// does not expire stays, also after another master whose clock is right.
+func TestClockAhead(t *testing.T) {
+	const now, hour = int64(1_700_000_000_000), int64(3_600_000)
+	r := newRig(t)
+	r.begin(1)
+	r.consume(1, 1, "Q", "", 0)
+	r.tick(now)
+	puts := func(suffix string) {
+		r.put(1, "Q", "stays"+suffix)
+		r.put(1, "Q", "short"+suffix, func(m *Message) { m.Expires = now + hour/2 })
+		r.put(1, "Q", "long"+suffix, func(m *Message) { m.Expires = now + 2*hour })
+		r.put(1, "Q", "delayed"+suffix, func(m *Message) { m.Due = now + hour/2 })
+	}
+	puts("")
+	r.want(texts(r.take(1, 1, 1, 0).Messages), "stays")
+	r.tick(now + hour)
+	r.want(texts(r.take(1, 1, 9, 0).Messages), "long delayed")
+	puts(" 2")
+	r.tick(now + 1000) // another master's
+	r.want(texts(r.take(1, 1, 9, 0).Messages), "stays 2 long 2 delayed 2")
+	if n := r.m.state.queues["Q"].stats.Expired; n != 2 {
+		t.Errorf("%d expired", n)
+	}
+}
+
 // Two senders may use one id: neither keeps out, nor ends, what the other one sends. One sender's that may be there
 // already is there once.
 func TestSameID(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/activeblaze/blaze"
 	"github.com/activeblaze/blaze/internal/reach"
@@ -19,13 +18,12 @@ import (
 type traffic struct {
 	ch *channel
 
-	mu    sync.Mutex // a link's may be held around it; never the engine's thread
-	out   core.Outbound[*link]
-	crowd int // so often the goroutine lets others run before it sends: several had something to say at a time lately
-
-	in      atomic.Pointer[arrival] // what has come, the last one first
-	bytes   atomic.Int64            // of notices in in
-	running atomic.Bool
+	mu      sync.Mutex // a link's may be held around it
+	out     core.Outbound[*link]
+	in      []arrival
+	bytes   int // of notices in in
+	crowd   int // so often the goroutine lets others run before it sends: several had something to say at a time lately
+	running bool
 }
 
 // crowdFor is how long traffic remembers that several had something to say. One caller alone is not held up by other work
@@ -34,8 +32,6 @@ const crowdFor = 64
 
 // arrival is something that has come: what became of a batch, or else notices.
 type arrival struct {
-	before *arrival
-
 	batch  *core.Batch[*link] // nil: notices
 	raw    []byte             // its answer; or notices, encoded
 	stored bool               // by a holder with a DataDir
@@ -54,78 +50,67 @@ func (x *traffic) send(l *link, s core.Send) {
 	if x.out.Add(l, s) {
 		x.crowd = crowdFor
 	}
-	x.mu.Unlock()
 	x.start()
+	x.mu.Unlock()
 }
 
-// start has the goroutine run. One that ends looks once more for something to do after it has set running to false.
+// start has the goroutine run. mu is held.
 func (x *traffic) start() {
-	if x.running.CompareAndSwap(false, true) {
+	if !x.running {
+		x.running = true
 		go x.run()
 	}
 }
 
-// arrive takes what has come, also from an engine's thread. That must not wait for a lock: whoever has it may not run just
-// then.
-func (x *traffic) arrive(a *arrival) {
-	for {
-		a.before = x.in.Load()
-		if x.in.CompareAndSwap(a.before, a) {
-			break
-		}
-	}
+func (x *traffic) arrive(a arrival) {
+	x.mu.Lock()
+	x.in = append(x.in, a)
 	x.start()
+	x.mu.Unlock()
 }
 
 // notice takes one of the holder in this process. It does not wait.
-func (x *traffic) notice(n *held.Notice) { x.arrive(&arrival{notice: n}) }
+func (x *traffic) notice(n *held.Notice) { x.arrive(arrival{notice: n}) }
 
 // notices takes those of other holders, on the engine's thread.
 func (x *traffic) notices(i *reach.Item) {
-	n := int64(len(i.Payload))
-	if !i.Raw || x.bytes.Load()+n > maxNotices {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !i.Raw || x.bytes+len(i.Payload) > maxNotices {
 		x.ch.bad.Add(1)
 		return
 	}
-	x.bytes.Add(n)
-	x.arrive(&arrival{raw: slices.Clone(i.Payload), from: i.From})
-}
-
-// arrived is what has come since the last call, in order.
-func (x *traffic) arrived() (first *arrival) {
-	for a := x.in.Swap(nil); a != nil; {
-		next := a.before
-		a.before, first = first, a
-		a = next
-	}
-	return first
+	x.bytes += len(i.Payload)
+	x.in = append(x.in, arrival{raw: slices.Clone(i.Payload), from: i.From})
+	x.start()
 }
 
 // run takes in what has come, and sends what is to be sent, until there is neither.
 func (x *traffic) run() {
+	var in []arrival
 	for {
-		first := x.arrived() // from here on, before leads to what came next
 		x.mu.Lock()
-		for a := first; a != nil; a = a.before {
-			if a.batch != nil {
-				x.out.Done(a.batch)
+		clear(in)
+		in, x.in = x.in, in[:0]
+		if len(in) == 0 && !x.out.Ready() {
+			x.running = false
+			x.mu.Unlock()
+			return
+		}
+		for i := range in {
+			if in[i].batch == nil {
+				x.bytes -= len(in[i].raw)
+			} else {
+				x.out.Done(in[i].batch)
 			}
 		}
-		idle := first == nil && !x.out.Ready()
-		crowd := !idle && x.crowd > 0
+		crowd := x.crowd > 0
 		if crowd {
 			x.crowd--
 		}
 		x.mu.Unlock()
-		if idle {
-			x.running.Store(false)
-			if x.idle() || !x.running.CompareAndSwap(false, true) {
-				return // or another one runs
-			}
-			continue
-		}
-		for a := first; a != nil; a = a.before {
-			x.take(a)
+		for i := range in {
+			x.take(&in[i])
 		}
 		if crowd { // those that have an answer now, or a message, have something to say soon
 			runtime.Gosched()
@@ -142,23 +127,16 @@ func (x *traffic) run() {
 	}
 }
 
-// idle reports whether there is nothing to do.
-func (x *traffic) idle() bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.in.Load() == nil && !x.out.Ready()
-}
-
 // leave begins a request.
 func (x *traffic) leave(b *core.Batch[*link]) {
 	var err error
 	if own := x.ch.ownHolder(b.To); own != nil {
 		err = own.begin(x.ch.g.ID(), b.Data, func(answer []byte, err error) {
-			x.arrive(&arrival{batch: b, raw: answer, stored: own.stored, err: err})
+			x.arrive(arrival{batch: b, raw: answer, stored: own.stored, err: err})
 		})
 	} else {
 		err = reach.Blaze.RequestThen(x.ch.g, b.To, holderInbox, b.Data, func(reply []byte, err error) {
-			a := &arrival{batch: b, err: err}
+			a := arrival{batch: b, err: err}
 			if err == nil {
 				a.raw, a.stored, a.err = openReply(slices.Clone(reply))
 			}
@@ -166,7 +144,7 @@ func (x *traffic) leave(b *core.Batch[*link]) {
 		})
 	}
 	if err != nil {
-		x.arrive(&arrival{batch: b, err: err})
+		x.arrive(arrival{batch: b, err: err})
 	}
 }
 
@@ -176,7 +154,6 @@ func (x *traffic) take(a *arrival) {
 	case a.notice != nil:
 		x.ch.notice(a.notice)
 	case a.batch == nil:
-		x.bytes.Add(-int64(len(a.raw)))
 		if !x.ch.holds(blaze.MemberID(a.from)) || !held.ParseNotices(a.raw, x.ch.notice) {
 			x.ch.bad.Add(1)
 		}

@@ -142,9 +142,12 @@ func limit(d time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), d+patience)
 }
 
+// eachPut is the time that each of a number of puts has, on a slow host.
+const eachPut = 200 * time.Microsecond
+
 // puts writes. With a pause each put is due at its own time, and its latency counts from there.
 func (a *agent) puts(_ context.Context, c *Command) (answer Answer, err error) {
-	ctx, cancel := limit(c.For)
+	ctx, cancel := limit(max(c.For, time.Duration(c.N)*eachPut))
 	defer cancel()
 	m, n := a.c.Map(c.Name), max(c.Parallel, 1)
 	keys := c.Keys

@@ -52,9 +52,13 @@ type Buf struct {
 	off  int    // where the datagram begins in mem
 	n    int    // its length, bytes
 	refs int32
-	pool *Pool // nil: lent by a driver, never counted
 	id   uint32
-	mine bool // of the driver's share, see Pool.Take
+	pool *Pool // nil: lent by a driver, never counted
+	mine bool  // of the driver's share, see Pool.Take
+
+	// Note is for whoever keeps the datagram: what was found in it, so that it need not be looked for again. Nothing here
+	// reads or clears it. It takes no memory that would not be there.
+	Note [3]uint16
 }
 
 // Lend makes b a lent view of mem, which stays the caller's. Drivers keep one Buf for each

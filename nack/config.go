@@ -157,7 +157,7 @@ func Buffers(window, datagram, senders, receivers int) int {
 func Tables(window, datagram, maxMessageSize int) int {
 	n := WindowDatagrams(window, datagram)
 	bytes := slotCount(n) * int(unsafe.Sizeof(slot{})+unsafe.Sizeof(uint64(0)))
-	bytes += defaultReceivers * (int(unsafe.Sizeof(receiver{})+unsafe.Sizeof(time.Duration(0))) + 2*int(unsafe.Sizeof(wire.MemberID{})+unsafe.Sizeof(0)))
+	bytes += defaultReceivers * (int(unsafe.Sizeof(receiver{})) + 2*int(unsafe.Sizeof(wire.MemberID{})+unsafe.Sizeof(0)))
 	bytes += int(unsafe.Sizeof(newcomers{}))
 	bytes += maxOutcasts * (int(unsafe.Sizeof(outcast{})) + 2*int(unsafe.Sizeof(wire.MemberID{})+unsafe.Sizeof(uintptr(0))))
 	if maxMessageSize > n/4*datagram*9/10 { // it may be cut into more than a quarter of the window
@@ -168,7 +168,7 @@ func Tables(window, datagram, maxMessageSize int) int {
 
 // streamBytes is what each received stream takes: itself, its place in tables, the first slots and
 // gaps.
-const streamBytes = int(unsafe.Sizeof(stream{})) + 96 + minSlots*int(unsafe.Sizeof(kept{})) + keptGaps*int(unsafe.Sizeof(gap{}))
+const streamBytes = int(unsafe.Sizeof(stream{})) + 96 + minSlots*8 + keptGaps*int(unsafe.Sizeof(gap{}))
 
 // StreamTables is how many bytes streams received streams take, besides buffers and Config.Assembly;
 // zero means the default of Config.MaxStreams.
@@ -177,7 +177,7 @@ func StreamTables(window, datagram, streams int) int {
 		streams = defaultStreams
 	}
 	n := slotCount(WindowDatagrams(window, datagram))
-	return streams*streamBytes + refusalBytes + fullWindows*n*int(unsafe.Sizeof(kept{})) + sharedGaps*int(unsafe.Sizeof(gap{}))
+	return streams*streamBytes + refusalBytes + fullWindows*n*int(unsafe.Sizeof(uintptr(0))) + sharedGaps*int(unsafe.Sizeof(gap{}))
 }
 
 // slotCount is the number of slots of a window: a power of two above it, since the datagram that

@@ -99,7 +99,7 @@ func (s *stream) drain(now clock.Time) {
 			s.skip()
 			continue
 		}
-		m, ok := s.readKept(s.due)
+		m, ok := s.p.readKept(b, s.due)
 		switch s.deliverHeld(now, &m, ok) {
 		case refused:
 			s.pause()
@@ -125,13 +125,12 @@ func (s *stream) drain(now clock.Time) {
 	}
 }
 
-// readKept reads the data frame of datagram n, which is in its slot.
-func (s *stream) readKept(n uint64) (m wire.Data, ok bool) {
-	k := &s.slots[n&uint64(len(s.slots)-1)]
-	if m, ok = k.place.Data(k.buf.Bytes()); ok {
+// readKept reads the data frame with number n from a datagram that is in its slot.
+func (p *Protocol) readKept(b *buf.Buf, n uint64) (m wire.Data, ok bool) {
+	if m, ok = wire.Place(b.Note).Data(b.Bytes()); ok && m.Number == n { // it may have several
 		return m, true
 	}
-	return s.p.readData(k.buf, n)
+	return p.readData(b, n)
 }
 
 // readData reads the data frame with number n from a kept datagram.

@@ -71,6 +71,15 @@ func besideSlowHosts(t *testing.T, seed uint64, lag time.Duration) (*network, *n
 	return net, sender, s
 }
 
+// The bucket of a round trip ends at most an eighth above it.
+func TestTripBuckets(t *testing.T) {
+	for d := time.Duration(16); d <= rttMax; d += d/50 + 1 {
+		if end := bucketEnd(tripBucket(d)); end <= d || end > d+d/8+1 {
+			t.Fatalf("%v is counted as %v", d, end)
+		}
+	}
+}
+
 // A last message that is lost is noticed as soon beside slow hosts, in a group of any size.
 func TestTailLossBesideSlowHosts(t *testing.T) {
 	var took [2]time.Duration

@@ -190,8 +190,8 @@ func (s *stream) windowSize() uint64 { return uint64(s.p.window) }
 // release gives every buffer back.
 func (s *stream) release() {
 	s.stopDecoding()
-	for i := range s.slots {
-		if s.slots[i].buf != nil {
+	for i, b := range s.slots {
+		if b != nil {
 			s.drop(uint64(i))
 		}
 	}

@@ -15,15 +15,9 @@ import (
 type window struct {
 	due, next uint64
 	highest   uint64
-	seen      uint64 // one above the highest datagram that came
-	slots     []kept // slots[n%len] for datagram n, due <= n < due+len(slots)
-	held      int    // buffers in slots
-}
-
-// kept is a datagram that waits for what comes before it, and where its data frame lies in it.
-type kept struct {
-	buf   *buf.Buf // nil: it is not here
-	place wire.Place
+	seen      uint64     // one above the highest datagram that came
+	slots     []*buf.Buf // slots[n%len] for datagram n, due <= n < due+len(slots); nil: not here
+	held      int        // buffers in slots
 }
 
 // minSlots is the first length of window.slots. fullWindows is how many streams can have slots for
@@ -38,7 +32,7 @@ func (w *window) slot(n uint64) *buf.Buf {
 	if n-w.due >= uint64(len(w.slots)) {
 		return nil
 	}
-	return w.slots[n&uint64(len(w.slots)-1)].buf
+	return w.slots[n&uint64(len(w.slots)-1)]
 }
 
 // advance moves next over what is here.
@@ -116,7 +110,7 @@ func (s *stream) fit(n uint64) bool {
 		}
 	}
 	old := w.slots
-	w.slots = make([]kept, length)
+	w.slots = make([]*buf.Buf, length)
 	for i := range uint64(len(old)) {
 		m := w.due + i
 		w.slots[m&uint64(length-1)] = old[m&uint64(len(old)-1)]
@@ -124,7 +118,7 @@ func (s *stream) fit(n uint64) bool {
 	return true
 }
 
-// keep puts the datagram of data frame m, which lies in the window, into its slot.
+// keep puts the datagram of data frame m, which lies in the window, into its slot. It notes where the frame lies.
 func (s *stream) keep(m *wire.Data, b *buf.Buf) error {
 	n := m.Number
 	if s.room() <= 0 || !s.fit(n) {
@@ -134,7 +128,8 @@ func (s *stream) keep(m *wire.Data, b *buf.Buf) error {
 	if c == nil {
 		return s.p.drop(DropNoBuffer)
 	}
-	s.slots[n&uint64(len(s.slots)-1)] = kept{buf: c, place: m.Place()}
+	c.Note = m.Place()
+	s.slots[n&uint64(len(s.slots)-1)] = c
 	if s.held++; s.held == 1 {
 		s.p.holders++
 		s.p.slots.use(&s.window)
@@ -147,8 +142,8 @@ func (s *stream) keep(m *wire.Data, b *buf.Buf) error {
 // drop takes datagram n out of its slot.
 func (s *stream) drop(n uint64) {
 	i := n & uint64(len(s.slots)-1)
-	s.slots[i].buf.Release()
-	s.slots[i] = kept{}
+	s.slots[i].Release()
+	s.slots[i] = nil
 	if s.held--; s.held == 0 {
 		s.p.holders--
 		s.p.slots.spare(&s.window)

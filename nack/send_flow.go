@@ -2,7 +2,7 @@ package nack
 
 import (
 	"math"
-	"slices"
+	"math/bits"
 	"time"
 
 	"github.com/activeblaze/blaze/buf"
@@ -39,8 +39,7 @@ type flow struct {
 	every    uint64        // the most bytes that one of them takes before it reports; 0: one did not say
 	inFlight uint64        // bytes that may be; noNumber: as many as there is room for
 	flight   flight
-	trips    []time.Duration // memory for findUsual
-	pause    time.Duration   // the least of those that all receivers gave, also those that are not waited for
+	pause    time.Duration // the least of those that all receivers gave, also those that are not waited for
 }
 
 const (
@@ -130,18 +129,34 @@ func (f *flow) findUsual(now clock.Time) {
 		return
 	}
 	f.usualAt, f.usualOf = now, f.waited
-	trips := f.trips[:0]
+	var counts [trips]uint16
+	n := 0
 	for i := range f.s.receivers {
 		if r := &f.s.receivers[i]; r.waits() && r.rtt.Smooth != 0 {
-			trips = append(trips, r.rtt.Smooth)
+			counts[tripBucket(r.rtt.Smooth)]++
+			n++
 		}
 	}
-	if f.usual = 0; len(trips) > 0 {
-		slices.Sort(trips)
-		f.usual = max(trips[(len(trips)-1)/2], rttMin)
+	f.usual = 0
+	for i, below := 0, 0; i < trips && n > 0; i++ {
+		if below += int(counts[i]); 2*below >= n {
+			f.usual = min(max(bucketEnd(i), rttMin), f.measured)
+			break
+		}
 	}
-	f.trips = trips
 }
+
+// Round trips are counted in eight buckets for each doubling: what is found is at most an eighth too much.
+const trips = 256
+
+func tripBucket(d time.Duration) int {
+	n := max(uint64(d), 8)
+	e := bits.Len64(n) // up to 30, see rttMax
+	return min(e*8+int(n>>(e-4)&7), trips-1)
+}
+
+// bucketEnd is the end of a bucket.
+func bucketEnd(i int) time.Duration { return time.Duration(8+i%8+1) << (i/8 - 4) }
 
 // usualTrip is what heartbeats say of it: zero where the longest says as much.
 func (f *flow) usualTrip() time.Duration {

@@ -112,14 +112,14 @@ func (f *Frame) Data() Data {
 	d := loadDataHead(f.head)
 	d.Count = int(f.count)
 	if f.at > 0 {
-		d.place = Place{at: f.at, end: f.at + uint16(len(f.head)), count: f.count}
+		d.place = Place{f.at, f.at + uint16(len(f.head)), f.count}
 	}
 	return d
 }
 
 // Place is where a Data lies in its datagram, and how many messages it has: what Decode found out, for a
 // reader that keeps the datagram and reads it later. The zero Place says that this is not known.
-type Place struct{ at, end, count uint16 }
+type Place [3]uint16 // the begin and the end of its body, and the count
 
 // Place is where d lies in the datagram that it was read from. It is zero for a Data that is not canonical.
 func (d *Data) Place() Place { return d.place }
@@ -127,11 +127,12 @@ func (d *Data) Place() Place { return d.place }
 // Data reads the Data at p from b, which is the datagram that p was found in, or a copy of it. Nothing is
 // checked again, as in DecodeAgain. It is false when p is zero: then the datagram has to be decoded.
 func (p Place) Data(b []byte) (d Data, ok bool) {
-	if p.count == 0 {
+	at, end, count := p[0], p[1], p[2]
+	if count == 0 {
 		return d, false
 	}
-	d = loadDataHead(b[p.at:p.end:p.end])
-	d.Count, d.place = int(p.count), p
+	d = loadDataHead(b[at:end:end])
+	d.Count, d.place = int(count), p
 	return d, true
 }
 

@@ -270,7 +270,7 @@ func TestHotPathAllocatesNothing(t *testing.T) {
 
 // The kernel needs some time to let go of a queue; opening again waits for it.
 func TestOpenAndCloseManyTimes(t *testing.T) {
-	rounds := 40
+	rounds := 80
 	if testing.Short() {
 		rounds = 8
 	}
@@ -296,7 +296,8 @@ func TestOpenAndCloseManyTimes(t *testing.T) {
 		if n := mappings(t); n > maps {
 			t.Errorf("%d mapped rings and tables after %d rounds, %d after two", n, rounds, maps)
 		}
-		if n := memory(t) - size; n > 128<<20 && n > int64(rounds)*int64(len(b.memory.mem))/2 {
+		// The Go runtime, and the C library for its threads, reserve 64 MiB at a time.
+		if n := memory(t) - size; n > 256<<20 && n > int64(rounds)*int64(len(b.memory.mem))*3/4 {
 			t.Errorf("%d MiB more are mapped after %d rounds than after two", n>>20, rounds)
 		}
 		if out := na.ip(t, "-d link show v0"); strings.Contains(out, "xdp") {

@@ -3,17 +3,17 @@ package blaze
 import (
 	"bytes"
 	"encoding/hex"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"maps"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/activeblaze/blaze/internal/vectors"
 )
 
 var updateVectors = flag.Bool("update", false, "write wire/testdata/messages.json anew")
@@ -140,34 +140,8 @@ func TestMessageVectors(t *testing.T) {
 	}
 	add("keys in the order of their bytes", b)
 
-	var out bytes.Buffer
-	out.WriteString("{\n\"format\": 1,\n\"about\": \"Written by go test . -run TestMessageVectors -update; see README.md here.\",\n\"messages\": [")
-	for i, v := range list {
-		var line bytes.Buffer
-		e := json.NewEncoder(&line)
-		e.SetEscapeHTML(false)
-		if err := e.Encode(v); err != nil {
-			t.Fatal(err)
-		}
-		if i > 0 {
-			out.WriteByte(',')
-		}
-		out.WriteString("\n" + strings.TrimSuffix(line.String(), "\n"))
-	}
-	out.WriteString("\n]\n}\n")
-	file := filepath.Join("wire", "testdata", "messages.json")
-	if *updateVectors {
-		if err := os.WriteFile(file, out.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, out.Bytes()) {
-		t.Errorf("%s is not what this package answers (go test . -run TestMessageVectors -update writes it anew)", file)
-	}
+	vectors.Compare(t, filepath.Join("wire", "testdata", "messages.json"), "go test . -run TestMessageVectors -update", *updateVectors,
+		vectors.ListOf(t, "messages", list))
 }
 
 // edgesOfValues goes through the values at both ends of each kind.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -21,6 +20,7 @@ import (
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/internal/core"
+	"github.com/activeblaze/blaze/internal/vectors"
 	"github.com/activeblaze/blaze/wire"
 	"github.com/activeblaze/blaze/wire/wirepb"
 )
@@ -1140,9 +1140,8 @@ func numberOf(v any) (n uint64, ok bool) {
 
 // The scripts hold for this member, and wire/testdata/behaviour.json has them for others.
 func TestBehaviour(t *testing.T) {
-	var out bytes.Buffer
-	out.WriteString("{\n\"format\": 1,\n\"about\": \"Written by go test ./nack -run TestBehaviour -update; see README.md here.\",\n\"scripts\": [")
-	for i, b := range behaviours() {
+	scripts := behaviours()
+	for _, b := range scripts {
 		t.Run(b.Name, func(t *testing.T) {
 			slices.SortStableFunc(b.Events, func(x, y *happening) int { return int(x.At - y.At) })
 			for seed := range uint64(5) { // whatever the back-offs are
@@ -1156,27 +1155,7 @@ func TestBehaviour(t *testing.T) {
 				t.Error("it expects nothing")
 			}
 		})
-		line, err := json.Marshal(b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if i > 0 {
-			out.WriteByte(',')
-		}
-		fmt.Fprintf(&out, "\n%s", line)
 	}
-	out.WriteString("\n]\n}\n")
-	file := filepath.Join("..", "wire", "testdata", "behaviour.json")
-	if *update {
-		if err := os.WriteFile(file, out.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, out.Bytes()) {
-		t.Errorf("%s has other scripts (go test ./nack -run TestBehaviour -update writes it anew)", file)
-	}
+	vectors.Compare(t, filepath.Join("..", "wire", "testdata", "behaviour.json"), "go test ./nack -run TestBehaviour -update", *update,
+		vectors.ListOf(t, "scripts", scripts))
 }

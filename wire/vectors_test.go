@@ -5,10 +5,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -21,6 +19,7 @@ import (
 	"github.com/activeblaze/blaze/fec"
 	"github.com/activeblaze/blaze/internal/lanes"
 	"github.com/activeblaze/blaze/internal/topic"
+	"github.com/activeblaze/blaze/internal/vectors"
 	"github.com/activeblaze/blaze/wire"
 	"github.com/activeblaze/blaze/wire/wirepb"
 )
@@ -41,7 +40,7 @@ func (o object) MarshalJSON() ([]byte, error) {
 			b.WriteByte(',')
 		}
 		name, _ := json.Marshal(m.name)
-		value, err := marshalJSON(m.value)
+		value, err := vectors.Marshal(m.value)
 		if err != nil {
 			return nil, err
 		}
@@ -49,65 +48,6 @@ func (o object) MarshalJSON() ([]byte, error) {
 	}
 	b.WriteByte('}')
 	return b.Bytes(), nil
-}
-
-// marshalJSON is json.Marshal that leaves <, > and & as they are.
-func marshalJSON(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	err := e.Encode(v)
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
-}
-
-// lines writes a JSON object of lists, an element a line, so that a diff shows what changed.
-func lines(t *testing.T, format int, about string, lists ...member) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "{\n\"format\": %d,\n\"about\": %q", format, about)
-	for _, l := range lists {
-		fmt.Fprintf(&b, ",\n%q: [", l.name)
-		for i, v := range l.value.([]object) {
-			line, err := marshalJSON(v)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if i > 0 {
-				b.WriteByte(',')
-			}
-			b.WriteString("\n")
-			b.Write(line)
-		}
-		b.WriteString("\n]")
-	}
-	b.WriteString("\n}\n")
-	if !json.Valid(b.Bytes()) {
-		t.Fatal("this is no JSON")
-	}
-	return b.Bytes()
-}
-
-func compareFile(t *testing.T, name string, want []byte) {
-	t.Helper()
-	name = filepath.Join("testdata", name)
-	if *wire.Update {
-		if err := os.WriteFile(name, want, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		g, w := strings.Split(string(got), "\n"), strings.Split(string(want), "\n")
-		for i := range min(len(g), len(w)) {
-			if g[i] != w[i] {
-				t.Fatalf("%s, line %d: %.300s\nnot %.300s\n(go test ./wire -run TestVectors -update writes it anew)", name, i+1, g[i], w[i])
-			}
-		}
-		t.Fatalf("%s has %d lines, not %d", name, len(g), len(w))
-	}
 }
 
 // vectors.json is what this package answers, and other codecs must answer the same.
@@ -133,9 +73,10 @@ func TestVectors(t *testing.T) {
 			t.Errorf("no vector is %s", verdict)
 		}
 	}
-	compareFile(t, "vectors.json", lines(t, 1, "Written by go test ./wire -run TestVectors -update; see README.md here.",
-		member{"datagrams", datagrams}, member{"clusters", clusters()}, member{"topics", topics()}, member{"matches", matches()},
-		member{"lanes", laneVectors()}, member{"coefficients", coefficients()}, member{"blocks", blocks(t)}))
+	vectors.Compare(t, filepath.Join("testdata", "vectors.json"), "go test ./wire -run TestVectors -update", *wire.Update,
+		vectors.ListOf(t, "datagrams", datagrams), vectors.ListOf(t, "clusters", clusters()), vectors.ListOf(t, "topics", topics()),
+		vectors.ListOf(t, "matches", matches()), vectors.ListOf(t, "lanes", laneVectors()),
+		vectors.ListOf(t, "coefficients", coefficients()), vectors.ListOf(t, "blocks", blocks(t)))
 }
 
 func datagram(t *testing.T, v wire.Vector, required map[string]bool) object {

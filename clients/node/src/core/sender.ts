@@ -9,7 +9,7 @@ import {
   type Endpoint, ASK_ALL, BEAT_MAX, BEAT_REST, DEFAULT_ROOM, GROUP, LONGEST_PAUSE, PAUSE_HALVES, cost,
 } from "./core.js";
 import type { Protocol } from "./protocol.js";
-import { Bucket, FEW_RECEIVERS, Meter, MS, NEVER, RoundTrip, RTT_INITIAL, RTT_MAX, RTT_MIN, SECOND, US } from "./timing.js";
+import { Bucket, FEW_RECEIVERS, Meter, MS, NEVER, RoundTrip, RTT_INITIAL, RTT_MAX, RTT_MIN, SECOND, Timed, US } from "./timing.js";
 
 /** A topic, and its bytes in UTF-8. */
 export interface Topic {
@@ -120,11 +120,10 @@ const REPAID_AFTER = 100 * MS;
 const STATUS_EVERY = 100 * MS;
 const USUAL_EVERY = 10 * MS;
 
-export class Sender {
+export class Sender extends Timed {
   first = 1;
   sent = 1;
   next = 1;
-  at = NEVER;
   readonly nack: boolean;
   readonly receivers: Receiver[] = [];
   messages = 0;
@@ -142,7 +141,6 @@ export class Sender {
   private packedMessage = 0;
   private flushing = false;
   private large: Large | undefined;
-  private readonly timers = new Float64Array(Timer.Count).fill(NEVER);
   private readonly own: Own[] = [];
 
   // Repairs.
@@ -193,6 +191,7 @@ export class Sender {
   private starts = 0;
 
   constructor(private readonly p: Protocol, readonly id: number, now: number) {
+    super(Timer.Count, p);
     const protocol = protocolOf(id);
     this.nack = protocol === 2;
     this.header = p.header(id);
@@ -214,26 +213,7 @@ export class Sender {
 
   // Deadlines.
 
-  private arm(t: Timer, at: number): void {
-    this.timers[t] = at;
-    if (at < this.at) {
-      this.at = at;
-      this.p.arm(at);
-    }
-  }
-
-  tick(now: number): void {
-    const due = Float64Array.from(this.timers);
-    for (let t = 0; t < Timer.Count; t++) {
-      if (due[t]! <= now && this.timers[t] === due[t]) {
-        this.timers[t] = NEVER;
-        this.expire(now, t, due[t]!);
-      }
-    }
-    this.at = Math.min(...this.timers);
-  }
-
-  private expire(now: number, t: Timer, at: number): void {
+  protected override expire(now: number, t: Timer, at: number): void {
     switch (t) {
       case Timer.Start: this.sendStart(now); break;
       case Timer.Heartbeat: this.beat(now); break;

@@ -9,7 +9,7 @@ import {
 } from "./core.js";
 import { type GapRun, Gaps, newRun } from "./gaps.js";
 import type { Protocol } from "./protocol.js";
-import { backoff, FEW_RECEIVERS, holdOff, MS, NEVER, RoundTrip, RTT_INITIAL, RTT_MAX, RTT_MIN, SECOND, US } from "./timing.js";
+import { backoff, FEW_RECEIVERS, holdOff, MS, NEVER, RoundTrip, RTT_INITIAL, RTT_MAX, RTT_MIN, SECOND, Timed, US } from "./timing.js";
 
 export const enum State {
   Live,
@@ -83,7 +83,7 @@ const MAX_PACKED = 1024;
 const MAX_REQUESTS = 1024;
 const INT32 = 0xffff_ffff;
 
-export class Stream {
+export class Stream extends Timed {
   state = State.Live;
   heard: number;
   paused = false;
@@ -93,13 +93,11 @@ export class Stream {
   highest = 0;
   seen = 0;
   readonly slots = new Map<number, Data>();
-  at = NEVER;
   readonly nack: boolean;
   removed = false;
 
   private base = 0n;
   private messageBase = 0n;
-  private readonly timers = new Float64Array(Timer.Count).fill(NEVER);
   private within = BEAT_MAX;
   private asks = 0;
   private differs = false;
@@ -185,6 +183,7 @@ export class Stream {
     private readonly p: Protocol, readonly from: Id, readonly incarnation: number, readonly id: number,
     public endpoint: Endpoint, now: number,
   ) {
+    super(Timer.Count, p);
     const protocol = protocolOf(id);
     this.nack = protocol === 2 || protocol === 4;
     this.heard = now;
@@ -228,27 +227,7 @@ export class Stream {
 
   // Deadlines.
 
-  private arm(t: Timer, at: number): void {
-    this.timers[t] = at;
-    if (at < this.at) {
-      this.at = at;
-      this.p.arm(at);
-    }
-  }
-
-  tick(now: number): void {
-    const late = now - this.at;
-    const due = Float64Array.from(this.timers);
-    for (let t = 0; t < Timer.Count; t++) {
-      if (due[t]! <= now && this.timers[t] === due[t]) {
-        this.timers[t] = NEVER;
-        this.expire(now, t, late);
-      }
-    }
-    this.at = Math.min(...this.timers);
-  }
-
-  private expire(now: number, t: Timer, late: number): void {
+  protected override expire(now: number, t: Timer, _at: number, late: number): void {
     switch (t) {
       case Timer.TailEnd:
         this.busy(now);

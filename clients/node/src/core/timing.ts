@@ -7,6 +7,42 @@ export const SECOND = 1e9;
 /** A deadline that does not come. */
 export const NEVER = Infinity;
 
+/** Something with deadlines: a few timers, each with a number below count. */
+export abstract class Timed {
+  /** The earliest deadline; NEVER: there is none. */
+  at = NEVER;
+  protected readonly timers: Float64Array;
+
+  /** clock is told of deadlines that are earlier than all others here. */
+  constructor(count: number, private readonly clock: { arm(at: number): void }) {
+    this.timers = new Float64Array(count).fill(NEVER);
+  }
+
+  protected arm(t: number, at: number): void {
+    this.timers[t] = at;
+    if (at < this.at) {
+      this.at = at;
+      this.clock.arm(at);
+    }
+  }
+
+  /** Fires the timers that are due. One that is armed meanwhile fires the next time. */
+  tick(now: number): void {
+    const late = now - this.at;
+    const due = Float64Array.from(this.timers);
+    for (let t = 0; t < due.length; t++) {
+      if (due[t]! <= now && this.timers[t] === due[t]) {
+        this.timers[t] = NEVER;
+        this.expire(now, t, due[t]!, late);
+      }
+    }
+    this.at = Math.min(...this.timers);
+  }
+
+  /** Timer t, armed for at, has fired; late is by how much the first of those that fire now is. */
+  protected abstract expire(now: number, t: number, at: number, late: number): void;
+}
+
 /** Random numbers from a seed, so that a run can be repeated: xorshift128 of 32-bit words (Marsaglia, 2003). */
 export class Random {
   private x: number;

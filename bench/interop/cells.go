@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"hash/fnv"
 	"slices"
@@ -85,15 +86,6 @@ func sample(list []cell, parts int, text string) []cell {
 		x = (x ^ x>>27) * 0x94d049bb133111eb
 		return x ^ x>>31
 	}
-	slices.SortStableFunc(list, func(a, b cell) int {
-		x, y := rank(a), rank(b)
-		switch {
-		case x < y:
-			return -1
-		case x > y:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(list, func(a, b cell) int { return cmp.Compare(rank(a), rank(b)) })
 	return list[:(len(list)+parts-1)/parts]
 }

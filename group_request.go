@@ -228,8 +228,7 @@ func (g *GroupChannel) RequestPayload(ctx context.Context, to MemberID, inbox st
 	if err != nil {
 		return reply, err
 	}
-	c.PayloadKind, c.Payload = wire.KindRaw, append(c.Room(), payload...)
-	c.Keep()
+	c.SetRaw(payload)
 	if err = g.carry(ctx, st, c, w, false); err == nil {
 		reply = append(reply, c.End.Payload...)
 		st.Free(c)
@@ -249,8 +248,7 @@ func (g *GroupChannel) requestPayload(ctx context.Context, to MemberID, inbox st
 	if err != nil {
 		return nil, err
 	}
-	c.PayloadKind, c.Payload = wire.KindRaw, append(c.Room(), payload...)
-	c.Keep()
+	c.SetRaw(payload)
 	if err := g.checkSize(w, len(c.Payload)); err != nil {
 		st.Free(c)
 		return nil, err
@@ -282,8 +280,7 @@ func (g *GroupChannel) callThen(w what, payload []byte, then func([]byte, error)
 		return fmt.Errorf("%w: %v: too many are under way", ErrBackPressure, w)
 	}
 	c.Kind, c.To, c.Name = w.kind, wire.MemberID(w.to), w.name
-	c.PayloadKind, c.Payload = wire.KindRaw, append(c.Room(), payload...)
-	c.Keep()
+	c.SetRaw(payload)
 	c.Then = func(e *group.End) {
 		if e.Why == group.Answered {
 			then(e.Payload, nil)
@@ -327,8 +324,7 @@ func replyLater(a *reach.Asked, payload []byte) error {
 		return ErrBackPressure
 	}
 	c.Kind, c.To, c.About = member.CallReply, a.To, a.Call
-	c.PayloadKind, c.Payload = wire.KindRaw, append(c.Room(), payload...)
-	c.Keep()
+	c.SetRaw(payload)
 	if !st.Leave(c) {
 		return ErrBackPressure
 	}

@@ -78,6 +78,12 @@ func (c *Call) Room() []byte { return c.out[:0] }
 // Keep has the slot keep the memory of Payload.
 func (c *Call) Keep() { c.out = c.Payload }
 
+// SetRaw makes a copy of raw bytes the payload. The slot keeps its memory.
+func (c *Call) SetRaw(payload []byte) {
+	c.PayloadKind, c.Payload = wire.KindRaw, append(c.Room(), payload...)
+	c.Keep()
+}
+
 // BeginCall leaves a call for the first engine, which is to be woken then; false: the command ring is full,
 // or closed.
 func (m *Member) BeginCall(c *Call) bool { return m.begin(&c.Slot, commandBegin, callWaiting) }

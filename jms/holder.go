@@ -343,16 +343,13 @@ func (h *holder) empty(to held.Member) {
 // emptied takes in what became of notices that were on their way.
 func (h *holder) emptied(to held.Member, o *outbox, err error) {
 	h.mu.Lock()
-	if err != nil && !h.closed {
-		h.work.Go(func() {
-			h.tell(to, o.under)
-			h.mu.Lock()
-			o.under = nil
-			h.mu.Unlock()
-			h.empty(to)
-		})
-	}
 	if err != nil {
+		if !h.closed {
+			h.work.Go(func() {
+				h.tell(to, o.under)
+				h.emptied(to, o, nil)
+			})
+		}
 		h.mu.Unlock()
 		return
 	}

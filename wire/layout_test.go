@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"math"
 	"math/rand/v2"
@@ -181,6 +182,8 @@ func eachField(m protoreflect.Message, visit func(m protoreflect.Message, fd pro
 		fields = append(fields, fd)
 		return true
 	})
+	// Range has another order in another binary.
+	slices.SortFunc(fields, func(a, b protoreflect.FieldDescriptor) int { return cmp.Compare(a.Number(), b.Number()) })
 	for _, fd := range fields {
 		v := m.Get(fd)
 		switch {

@@ -55,6 +55,7 @@ class Net:
                     heapq.heappush(self.way, (self.now + delay, next(self.ids), n, b, source, to is None))
 
     def run(self, until: int) -> None:
+        self.turn()  # what was offered since leaves now, as it would from an event loop
         while True:
             times = [at for m in self.members.values() if (at := m.deadline()) is not None]
             if self.way:
@@ -67,12 +68,15 @@ class Net:
                 _, _, n, b, source, group = heapq.heappop(self.way)
                 if n in self.members:
                     self.members[n].step(self.now, b, source, group)
-            for n, m in list(self.members.items()):
-                m.resume(self.now)
-                m.tick(self.now)
-                for b, to in m.poll(self.now):
-                    self.send(n, b, to)
+            self.turn()
         self.now = until
+
+    def turn(self) -> None:
+        for n, m in list(self.members.items()):
+            m.resume(self.now)
+            m.tick(self.now)
+            for b, to in m.poll(self.now):
+                self.send(n, b, to)
 
 
 class Simulation(unittest.TestCase):
@@ -122,7 +126,7 @@ class Simulation(unittest.TestCase):
                 self.assertEqual([p for _, p in net.got[2]], want)
                 late = [s for s, _ in net.got[3]]
                 self.assertEqual((late, net.lost[3]), (list(range(late[0], len(want) + 1)), []))
-                self.assertLess(late[0], 150)
+                self.assertLess(late[0], 110)  # 100 were there before; what leaves at once is scrambled, so one burst may be missed
                 # A new member in its place: all is heard again.
                 net.members.pop(1)
                 net.members[4] = net.add(4)

@@ -64,7 +64,7 @@ type ClusterVoter struct {
 // ClusterStats are the counters of a ClusterChannel.
 type ClusterStats struct {
 	cluster.Stats
-	WatchOverruns uint64      // times that a handler of Watch was too slow, and began anew
+	WatchOverruns uint64      `unit:"times" help:"times that a handler of Watch was too slow, and began anew with MapReset" when:"slow handlers; the log names the map"`
 	Ring          totem.Stats // of the ring that orders the cluster's operations
 }
 

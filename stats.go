@@ -36,26 +36,27 @@ type Stats struct {
 	Cluster ClusterStats // of a ClusterChannel: the replicated state, and the ring that orders it
 	UDP     udp.Stats    // over sockets: system calls, packets, kernel drops
 	XDP     xdp.Stats    // over AF_XDP: rings, filter, copies
+	Shard   ShardStats   // with several engines: what passed between them
 
 	Limits []StreamLimit // of each stream that this member sends: what keeps its rate from being higher
 
-	Room    int    // bytes of arriving datagrams that the host buffers for this member
-	Payload int    // bytes of the largest UDP payload, now: it is less while the interface's MTU is
+	Room    int    `unit:"bytes" kind:"gauge" help:"bytes of arriving datagrams that the host buffers for this member" when:"no counter. A small value: raise rmem_max"`
+	Payload int    `unit:"bytes" kind:"gauge" help:"bytes of the largest UDP payload of new datagrams now, MTU − 28 where no URI says less" when:"no counter. It should be the same at all members"`
 	NoWay   string // why nothing can leave at the moment, such as "the interface is gone"; empty: it can
 	Buffers BufferStats
 
-	InjectedLoss uint64 // datagrams dropped on purpose, by a measurement
+	InjectedLoss uint64 `unit:"datagrams" help:"datagrams dropped on purpose by blazebench" when:"0 in applications"`
 
-	Pauses        uint64 // times that a full subscription held up its streams (SlowConsumer Pause)
-	LongPauses    uint64 // of those, the ones of 100 ms and more
-	SlowConsumers uint64 // times that a subscription became slow: full for more than half of a second, which the log reports
-	SlowDropped   uint64 // messages dropped for a full subscription (SlowConsumer Drop)
-	Disconnected  uint64 // subscriptions ended for being full (SlowConsumer Disconnect)
-	LossesUntold  uint64 // losses that OnLoss did not get, since those of more than 64 streams waited
-	BadMessages   uint64 // payloads of kind Message that could not be decoded
-	BackPressure  uint64 // times that Broadcast had to wait
-	SlowReceivers uint64 // times that a receiver became slow: a stream waited for it for more than half of a second, which the log reports
-	Unsent        uint64 // messages that were accepted and not sent when Stop had waited for Config.Linger
+	Pauses        uint64 `unit:"times" help:"times that a full subscription held up its streams (SlowConsumer Pause)" when:"the handler is too slow for a burst"`
+	LongPauses    uint64 `unit:"times" help:"of Pauses: times of 100 ms and longer" when:"the handler stands still now and then"`
+	SlowConsumers uint64 `unit:"times" help:"times that a subscription became slow: its queue was full for more than half of a second; the log names it" when:"the handler is too slow: make it faster, or choose Drop"`
+	SlowDropped   uint64 `unit:"messages" help:"messages dropped for a full subscription (SlowConsumer Drop)" when:"the handler is too slow"`
+	Disconnected  uint64 `unit:"subscriptions" help:"subscriptions ended for being full (SlowConsumer Disconnect)" when:"the handler is too slow"`
+	LossesUntold  uint64 `unit:"losses" help:"losses that never reached OnLoss, because more than 64 streams' losses waited" when:"a stuck handler"`
+	BadMessages   uint64 `unit:"payloads" help:"payloads of kind Message that could not be decoded" when:"a faulty foreign sender"`
+	BackPressure  uint64 `unit:"times" help:"times that Broadcast had to wait" when:"offered rate above what receivers or MaxRate allow"`
+	SlowReceivers uint64 `unit:"times" help:"times that a receiver became slow: one of this member's streams waited for it for more than half of a second; the log names it" when:"that receiver's handlers are too slow; its own log names the subscription"`
+	Unsent        uint64 `unit:"messages" help:"messages that were accepted and not sent, since Stop had waited for Linger; the error of Stop has them too" when:"a receiver is slower than the sender, or Linger is too short"`
 }
 
 // EngineStats are one engine's own counters. The first engine sends and has the member's ordinary
@@ -72,15 +73,17 @@ type EngineStats struct {
 
 // ShardStats counts what passed between one engine and the others.
 type ShardStats struct {
-	Forwarded uint64 // datagrams copied to another engine's transfer ring
-	InboxFull uint64 // datagrams that were not copied, since the other engine's transfer ring was full
-	Taken     uint64 // datagrams taken from the engine's own transfer ring
-	Stray     uint64 // frames for no engine: the transmitter is not known yet, or has just changed its engine
+	Forwarded uint64 `unit:"datagrams" help:"datagrams that arrived at this engine and were copied to the one that they are for" when:"nearly none beside data: requests, reports and repairs. As many as a flow has: the card moved it to another queue; restart the member to spread anew"`
+	InboxFull uint64 `unit:"datagrams" help:"datagrams that were not copied, since the other engine was behind; repair brings what is missing" when:"that engine's LongTurns and core"`
+	Taken     uint64 `unit:"datagrams" help:"datagrams that other engines received for this one" when:"with their Forwarded"`
+	Stray     uint64 `unit:"frames" help:"frames that are no engine's: of a transmitter that is not known yet, or that has just changed its engine" when:"steadily growing, with StreamsRefused: more transmitters than twice MaxStreams for each engine"`
 }
 
 // BufferStats describes the packet memory.
 type BufferStats struct {
-	Count, Free, Size int // buffers, those not in use, bytes in each
+	Count int `unit:"buffers" kind:"gauge" help:"buffers of packet memory" when:"no counter"`
+	Free  int `unit:"buffers" kind:"gauge" help:"buffers that are not in use" when:"no counter. Few for long: a receiver is far behind, or a large reorder window"`
+	Size  int `unit:"bytes" kind:"gauge" help:"bytes in each buffer" when:"no counter"`
 }
 
 // Stats copies the counters. It asks the engines' threads for them, so it costs some
@@ -164,6 +167,7 @@ func (s *Stats) add(e *EngineStats) {
 	sum(&s.Engine, &e.Engine)
 	sum(&s.Nack, &e.Nack)
 	sum(&s.XDP, &e.XDP)
+	sum(&s.Shard, &e.Shard)
 	s.Buffers.Count += e.Buffers.Count
 	s.Buffers.Free += e.Buffers.Free
 	s.Buffers.Size = max(s.Buffers.Size, e.Buffers.Size)

@@ -36,7 +36,7 @@ func TestStatsAddUp(t *testing.T) {
 	e.Buffers = BufferStats{Count: 10, Free: 7, Size: 2048}
 	var s Stats
 	s.add(&e)
-	if s.Engine != e.Engine || s.Nack != e.Nack || s.XDP != e.XDP || s.Buffers != e.Buffers || s.InjectedLoss != e.InjectedLoss {
+	if s.Engine != e.Engine || s.Nack != e.Nack || s.XDP != e.XDP || s.Shard != e.Shard || s.Buffers != e.Buffers || s.InjectedLoss != e.InjectedLoss {
 		t.Errorf("of one engine:\n%+v\n%+v", s, e)
 	}
 	s.add(&e)
@@ -63,6 +63,7 @@ func TestStatsAddUp(t *testing.T) {
 	}
 	double(reflect.ValueOf(s.Engine), reflect.ValueOf(e.Engine), "Engine")
 	double(reflect.ValueOf(s.Nack), reflect.ValueOf(e.Nack), "Nack")
+	double(reflect.ValueOf(s.Shard), reflect.ValueOf(e.Shard), "Shard")
 	double(reflect.ValueOf(s.XDP), reflect.ValueOf(e.XDP), "XDP")
 	if s.Engine.LongestTurn != time.Second || s.Buffers != (BufferStats{Count: 20, Free: 14, Size: 2048}) {
 		t.Errorf("%v, %+v", s.Engine.LongestTurn, s.Buffers)

@@ -90,41 +90,48 @@ type Progress struct {
 
 // Stats are counters since the start, but for the first line, which is as it is now.
 type Stats struct {
-	Primary                            bool
-	Chain                              wire.Chain
-	Epoch, Index, Hash, Committed      uint64
-	Entries, Maps, Locks, Waits, Calls int
-	Bytes                              int64
+	Primary   bool       `unit:"boolean" kind:"gauge" help:"1 while this member is in the primary component with a complete replica, else 0" when:"no counter. 0 for long: members are missing; Status().Need and Why say which"`
+	Chain     wire.Chain `kind:"id" help:"founding of the cluster" when:"no counter: another one, and the state is that of another cluster"`
+	Epoch     uint64     `unit:"components" kind:"gauge" help:"number of the primary component" when:"members come and go"`
+	Index     uint64     `unit:"operations" kind:"gauge" help:"how far the replica is in the history" when:"with each operation, and with time"`
+	Hash      uint64     `kind:"id" help:"hash of the history up to Index" when:"with each operation. Members at one Index have one Hash"`
+	Committed uint64     `unit:"operations" kind:"gauge" help:"with DataDir: index that a quorum of disks has" when:"with each write"`
+	Entries   int        `unit:"entries" kind:"gauge" help:"entries of the state" when:"no counter: it follows the application"`
+	Maps      int        `unit:"maps" kind:"gauge" help:"maps of the state" when:"no counter: it follows the application"`
+	Locks     int        `unit:"locks" kind:"gauge" help:"locks that are held" when:"no counter: it follows the application"`
+	Waits     int        `unit:"waits" kind:"gauge" help:"waits in line for locks" when:"no counter: it follows the application"`
+	Calls     int        `unit:"calls" kind:"gauge" help:"calls that wait now" when:"no counter. Many for long: no quorum is near, or lines of locks are long"`
+	Bytes     int64      `unit:"bytes" kind:"gauge" help:"bytes of the state, as StateLimit counts them" when:"no counter: it follows the application"`
 
-	Proposed         uint64 // operations that this member multicast, again ones included
-	Applied          uint64 // operations of all members
-	RefusedLocked    uint64 // applied operations that changed nothing, by reason
-	RefusedOwner     uint64
-	RefusedVersion   uint64
-	RefusedLimit     uint64
-	RefusedMalformed uint64
-	Dropped          uint64 // operations delivered where they do not count
-	Unknown          uint64 // calls that ended with an unknown outcome
-	NoQuorum         uint64 // calls that ended without a quorum
-	Establishments   uint64
-	ClaimsOpen       uint64
-	ClaimsFailed     uint64
-	Fills            uint64 // that this member took
-	Transfers        uint64 // that this member finished as a learner
-	ChunksServed     uint64
-	Overruns         uint64 // of the learner's buffer
-	Grants           uint64
-	Expired          uint64
-	Orphaned         uint64 // locks whose holder was lost, the master's included
-	Released         uint64 // of them, those that the leader has freed since
-	LostLocks        uint64 // of this member
-	LinearReads      uint64
-	Ignored          uint64 // messages that came twice, from the wrong ring or member, or made no sense
-	HashMismatches   uint64
-	Panics           uint64 // of Apply of services
+	Proposed         uint64 `unit:"operations" help:"operations that this member sent, also those that it sent again" when:"with its writes and locks"`
+	Applied          uint64 `unit:"operations" help:"operations of all members that this replica has applied" when:"with all writes and locks"`
+	RefusedLocked    uint64 `unit:"operations" help:"of Applied: operations that changed nothing, since another holds the lock" when:"members that contend"`
+	RefusedOwner     uint64 `unit:"operations" help:"of Applied: operations that changed nothing, since the lock is not the proposer's" when:"locks that were lost"`
+	RefusedVersion   uint64 `unit:"operations" help:"of Applied: operations that changed nothing, since the version is another one" when:"members that contend"`
+	RefusedLimit     uint64 `unit:"operations" help:"of Applied: operations that changed nothing, since they exceed a limit" when:"StateLimit or MaxMessageSize"`
+	RefusedMalformed uint64 `unit:"operations" help:"of Applied: operations that changed nothing, since they are broken" when:"must stay 0: report it"`
+	Dropped          uint64 `unit:"operations" help:"operations that came where they do not count, and were sent again or given up" when:"the primary component changes under load"`
+	Unknown          uint64 `unit:"calls" help:"calls that ended with an unknown outcome" when:"this member left the primary component"`
+	NoQuorum         uint64 `unit:"calls" help:"calls that ended without a quorum" when:"this member is outside of the primary component"`
+	Establishments   uint64 `unit:"components" help:"primary components that this member has seen begin" when:"members come and go"`
+	ClaimsOpen       uint64 `unit:"attempts" help:"attempts at a primary component of which this member cannot say whether they came to be" when:"the ring breaks while members agree"`
+	ClaimsFailed     uint64 `unit:"attempts" help:"attempts at a primary component that failed" when:"the ring breaks while members agree"`
+	Fills            uint64 `unit:"times" help:"times that this member was given the few operations that it lacked" when:"members come back after a moment"`
+	Transfers        uint64 `unit:"states" help:"states that this member was given" when:"this member starts, or comes back"`
+	ChunksServed     uint64 `unit:"parts" help:"parts of states that this member gave to others" when:"members start"`
+	Overruns         uint64 `unit:"times" help:"times that a state's transfer began anew, since too many operations came meanwhile" when:"writers are faster than the transfer"`
+	Grants           uint64 `unit:"locks" help:"locks granted to anybody" when:"with locks"`
+	Expired          uint64 `unit:"locks" help:"of Grants: locks whose lease ended" when:"holders that do not extend or unlock in time"`
+	Orphaned         uint64 `unit:"locks" help:"locks of members that were lost" when:"members fail"`
+	Released         uint64 `unit:"locks" help:"of Orphaned: locks that were released a moment later" when:"members fail"`
+	LostLocks        uint64 `unit:"locks" help:"locks that this member held, and lost" when:"its lease was over, it stood still, or it left the primary component"`
+	LinearReads      uint64 `unit:"calls" help:"calls of GetLinear" when:"with such calls"`
+	Ignored          uint64 `unit:"messages" help:"messages of the ring that came twice, for another ring, or made no sense" when:"a few when the ring changes under load; many: report it"`
+	HashMismatches   uint64 `unit:"times" help:"times that this replica was dropped, since it differed from the others" when:"must stay 0: report it"`
+	Panics           uint64 `unit:"times" help:"times that a service panicked here" when:"must stay 0: the log has the stack"`
 
-	TokenGap time.Duration // the longest between two visits
-	Sync     time.Duration // smoothed: from a hand-over to the disk until it is durable
+	TokenGap time.Duration `unit:"ns" kind:"gauge" help:"longest time between two visits of the token" when:"members that stand still; locks are lost when it exceeds four times the TokenLoss"`
+	Sync     time.Duration `unit:"ns" kind:"gauge" help:"with DataDir: time that the disk takes to make a hand-over durable, smoothed" when:"a slow disk"`
 }
 
 // Status is this member's view of the cluster now.

@@ -3,7 +3,6 @@ package docs
 
 import (
 	"encoding/json"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,94 +17,6 @@ import (
 )
 
 const root = ".."
-
-// Every counter of Stats is explained in operations.md, under its own name.
-func TestOperationsExplainsEveryCounter(t *testing.T) {
-	text, err := os.ReadFile("operations.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var look func(path string, s reflect.Type)
-	look = func(path string, s reflect.Type) {
-		for i := range s.NumField() {
-			f := s.Field(i)
-			if f.Type.Kind() == reflect.Struct && f.Name != "Buffers" && strings.HasPrefix(f.Type.PkgPath(), "github.com/") {
-				look(path+f.Name+".", f.Type)
-				continue
-			}
-			if f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct {
-				look(path+f.Name+".", f.Type.Elem())
-			}
-			if !strings.Contains(string(text), "`"+f.Name+"`") {
-				t.Errorf("operations.md does not explain Stats.%s%s", path, f.Name)
-			}
-		}
-	}
-	look("", reflect.TypeFor[blaze.Stats]())
-}
-
-// Each row of a table of counters has a text that is more than the counter's name, and a last column that
-// shows a reader what to make of it.
-func TestCounterRowsSayMoreThanTheName(t *testing.T) {
-	text, err := os.ReadFile("operations.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	rows := 0
-	table := false
-	for i, line := range strings.Split(string(text), "\n") {
-		if !strings.HasPrefix(line, "|") {
-			table = false
-			continue
-		}
-		if strings.HasPrefix(line, "| counter |") {
-			table = true
-		}
-		if !table || !strings.HasPrefix(line, "| `") {
-			continue
-		}
-		rows++
-		if why := poorRow(line); why != "" {
-			t.Errorf("operations.md, line %d: %s", i+1, why)
-		}
-	}
-	if rows < 100 {
-		t.Errorf("only %d rows of counters found: the pattern is wrong", rows)
-	}
-}
-
-// poorRow returns what a row of counters lacks, or nothing.
-func poorRow(line string) string {
-	cells := strings.Split(strings.Trim(line, "| "), " | ")
-	if len(cells) != 3 {
-		return "a row has three cells: counter, what it counts, when it grows"
-	}
-	name := strings.Trim(cells[0], " `")
-	for _, cell := range cells[1:] {
-		if cell = strings.TrimSpace(cell); cell == "" || strings.EqualFold(cell, name) {
-			return fmt.Sprintf("the row of %s has a cell that says nothing: %q", name, cell)
-		}
-	}
-	return ""
-}
-
-func TestPoorRow(t *testing.T) {
-	for _, row := range []struct {
-		line string
-		poor bool
-	}{
-		{"| `A` | things | with load |", false},
-		{"| `A` `B` | things; other things | with load |", false},
-		{"| `A` | A | with load |", true},
-		{"| `A` | things |  |", true},
-		{"| `A` | things | |", true},
-		{"| `A` |  | with load |", true},
-	} {
-		if got := poorRow(row.line) != ""; got != row.poor {
-			t.Errorf("poorRow(%q) is %v, want %v", row.line, got, row.poor)
-		}
-	}
-}
 
 // documents calls f with the path and the text of every document of this repository.
 func documents(t *testing.T, f func(path, text string)) {

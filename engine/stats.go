@@ -41,16 +41,20 @@ func dropOf(err error) Drop {
 
 // Stats counts what an engine did since it was made.
 type Stats struct {
-	Turns, BusyTurns, Sleeps uint64
-	Received, ReceivedBytes  uint64 // datagrams and bytes handed out by the driver
-	Sent, SentBytes          uint64 // datagrams and bytes taken by the driver
-	SendErrors               uint64 // calls of Driver.Send that reported an error
-	Predicted                uint64 // datagrams that were just what was expected, and taken without being decoded
-	General                  uint64 // datagrams of a foreign layout, decoded the general way
-	Trains                   uint64 // packets that were several datagrams, and were cut up
-	Drops                    [Drops]uint64
-	LongestTurn              time.Duration // between the starts of two turns without idling
-	LongTurns                uint64        // turns of a millisecond or more
+	Turns         uint64        `unit:"turns" help:"turns of the loop" when:"always"`
+	BusyTurns     uint64        `unit:"turns" help:"turns that had work" when:"with traffic. Few of them beside many Turns: the loop spins"`
+	Sleeps        uint64        `unit:"times" help:"times that the engine slept in the kernel" when:"an idle member, with Backoff or Block"`
+	Received      uint64        `unit:"datagrams" help:"datagrams handed out by the driver" when:"with traffic; heartbeats and reports count too"`
+	ReceivedBytes uint64        `unit:"bytes" help:"bytes of UDP payload of Received" when:"with traffic; heartbeats and reports count too"`
+	Sent          uint64        `unit:"datagrams" help:"datagrams taken by the driver" when:"with traffic; heartbeats and reports count too"`
+	SentBytes     uint64        `unit:"bytes" help:"bytes of UDP payload of Sent" when:"with traffic; heartbeats and reports count too"`
+	SendErrors    uint64        `unit:"calls" help:"calls of Send that stopped short; what was not taken is offered again" when:"the socket's send buffer is full: normal under full load"`
+	Predicted     uint64        `unit:"datagrams" help:"datagrams that matched the expected one (one message, of the topic and length of the one before), and were taken without being decoded" when:"with single messages of equal length; it is the fastest way"`
+	General       uint64        `unit:"datagrams" help:"datagrams of another layout than ours, decoded the slow way" when:"members in other languages"`
+	Trains        uint64        `unit:"packets" help:"packets that were several datagrams of a sender's segmentation offload, and were cut up here" when:"normal between udp and xdp members on virtual interfaces"`
+	Drops         [Drops]uint64 `unit:"datagrams" help:"datagrams ignored before any protocol sees them, by reason" when:"own: normal where the kernel cannot filter own multicast. cluster: two applications share an address: harmless, costs time. malformed, range, version: foreign traffic on the port, a newer format, or an attack. checksum: bad hardware. protocol: a newer member. refused: the drops of the protocols have the reason"`
+	LongestTurn   time.Duration `unit:"ns" kind:"gauge" help:"longest time between the starts of two turns of a busy engine" when:"preemption, too few cores, a blocking Inline handler, collector pauses"`
+	LongTurns     uint64        `unit:"turns" help:"turns of 1 ms and more" when:"preemption, too few cores, a blocking Inline handler, collector pauses"`
 }
 
 func (s *Stats) noteTurn(d time.Duration) {

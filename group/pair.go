@@ -40,36 +40,36 @@ var (
 
 // PairStats counts what pairs do.
 type PairStats struct {
-	PairsOpen             uint64 // pairs that exist now
-	PairDatagrams         uint64 // datagrams with items that were sent, repeats included
-	PairDatagramsReceived uint64 // pair frames with items that came
-	PairBytes             uint64 // bytes of PairDatagrams
-	PairRepeats           uint64 // datagrams that were sent again
-	PairQuestions         uint64 // pair frames without items that were sent
-	AcksSent              uint64 // acknowledgement frames that were sent
-	AcksReceived          uint64 // acknowledgement frames that came
-	SessionsDead          uint64 // sessions of this member that the other side declared dead
-	PairBlocked           uint64 // times that an item had to wait for a handler, the gate or memory
-	PairDrops             uint64 // pair frames that changed nothing: stale, out of their window, or for another member
-	PairNoBuffer          uint64 // datagrams that were dropped because the buffers of pairs were used up
-	Refused               uint64 // items that were refused here
-	Enqueued              uint64 // calls of Enqueue and RequestQueue that began
-	Assigned              uint64 // times that an item of a queue was handed to a consumer
-	Handled               uint64 // items of queues that were handled
-	HandledLate           uint64 // of Handled: by a consumer that did not have the item any more
-	Redelivered           uint64 // of Assigned: items that may have been begun before
-	ItemsFailed           uint64 // times that a handler returned an error
-	ItemsReturned         uint64 // times that a consumer returned an item unbegun
-	ItemsRefused          uint64 // times that a consumer did not take an item
-	ItemsLost             uint64 // times that the consumer of an item was gone, or had lost it
-	ItemsWithdrawn        uint64 // times that an item was cancelled, or handled elsewhere, while a consumer had it
-	ItemsOut              uint64 // items of queues that a consumer has now
-	ItemsWaiting          uint64 // items of queues that no consumer has now
-	Sends                 uint64 // calls of Send that began
-	Requests              uint64 // calls of Request that began
-	Replies               uint64 // replies that were accepted for sending
-	RepliesUnasked        uint64 // replies and results that came and for which no call waits
-	CallsOpen             uint64 // calls that wait now
+	PairsOpen             uint64 `unit:"members" kind:"gauge" help:"members that this one exchanged messages with, and that are here" when:"no counter"`
+	PairDatagrams         uint64 `unit:"datagrams" help:"datagrams sent with messages for one member, repeats included" when:"with Send, Request, queues"`
+	PairDatagramsReceived uint64 `unit:"datagrams" help:"datagrams received with messages for this member" when:"with traffic"`
+	PairBytes             uint64 `unit:"bytes" help:"bytes of PairDatagrams" when:"with Send, Request, queues"`
+	PairRepeats           uint64 `unit:"datagrams" help:"of PairDatagrams: datagrams that were sent again" when:"loss, or a receiver that stands still"`
+	PairQuestions         uint64 `unit:"questions" help:"questions for an acknowledgement" when:"a handler that is slow to take, or loss"`
+	AcksSent              uint64 `unit:"acknowledgements" help:"acknowledgements sent" when:"with traffic"`
+	AcksReceived          uint64 `unit:"acknowledgements" help:"acknowledgements received" when:"with traffic"`
+	SessionsDead          uint64 `unit:"times" help:"times that another member had lost its state of the exchange with this one" when:"it had removed this one, and came back"`
+	PairBlocked           uint64 `unit:"times" help:"times that a received message had to wait for its handler, or for memory" when:"handlers are slower than the senders"`
+	PairDrops             uint64 `unit:"frames" help:"frames that changed nothing: repeated, out of their window, for another member" when:"some with each repeat. Many: forged"`
+	PairNoBuffer          uint64 `unit:"datagrams" help:"datagrams dropped since the buffers for messages between members were used up" when:"many slow in-boxes at a time"`
+	Refused               uint64 `unit:"messages" help:"messages refused here: without a handler, or without room" when:"senders address what is not there, or handlers are slow"`
+	Enqueued              uint64 `unit:"calls" help:"calls of Enqueue and RequestQueue" when:"with calls"`
+	Assigned              uint64 `unit:"times" help:"times that a message of a queue was handed to a consumer" when:"with Enqueued; more with redelivery"`
+	Handled               uint64 `unit:"messages" help:"messages of queues that were handled" when:"with Enqueued"`
+	HandledLate           uint64 `unit:"messages" help:"of Handled: messages that a consumer handled which did not have the message any more" when:"a consumer was removed in error"`
+	Redelivered           uint64 `unit:"times" help:"of Assigned: times that the message may have been begun before" when:"consumers fail, leave, or return errors"`
+	ItemsFailed           uint64 `unit:"times" help:"times that a handler returned an error" when:"with such errors"`
+	ItemsReturned         uint64 `unit:"messages" help:"messages of queues that a consumer gave back unbegun" when:"consumers that close or stop"`
+	ItemsRefused          uint64 `unit:"times" help:"times that a consumer did not take a message" when:"consumers without room, that close, or are not the active one"`
+	ItemsLost             uint64 `unit:"times" help:"times that the consumer of a message was gone, or had lost it" when:"consumers fail, leave, or are removed"`
+	ItemsWithdrawn        uint64 `unit:"times" help:"times that a message was cancelled, or handled elsewhere, while a consumer had it" when:"calls whose context ended"`
+	ItemsOut              uint64 `unit:"messages" kind:"gauge" help:"messages of queues that a consumer has now" when:"no counter. Many for long: handlers are slow"`
+	ItemsWaiting          uint64 `unit:"messages" kind:"gauge" help:"messages of queues that no consumer has now" when:"no counter. Many for long: nobody consumes, or consumers are slow"`
+	Sends                 uint64 `unit:"calls" help:"calls of Send that began" when:"with calls"`
+	Requests              uint64 `unit:"calls" help:"calls of Request that began" when:"with calls"`
+	Replies               uint64 `unit:"replies" help:"replies that were accepted for sending" when:"with requests"`
+	RepliesUnasked        uint64 `unit:"replies" help:"replies and results that came and for which no call waits" when:"calls whose context ended first; or forged"`
+	CallsOpen             uint64 `unit:"calls" kind:"gauge" help:"calls that wait now" when:"no counter. Many for long: handlers are slow"`
 }
 
 // pairs is the traffic from one member to one other, for all others.

@@ -19,6 +19,8 @@ import (
 	"github.com/activeblaze/blaze/bench/rig"
 	"github.com/activeblaze/blaze/bench/rigtest/member"
 	"github.com/activeblaze/blaze/engine"
+	"github.com/activeblaze/blaze/nack"
+	"github.com/activeblaze/blaze/totem"
 )
 
 // streamOrder is the first line of the input of a member that sends, or receives, as it is ordered.
@@ -58,7 +60,14 @@ type streamState struct {
 	Wrong     uint64              `json:"wrong"`     // out of order, twice or of no member
 	Heard     time.Duration       `json:"heard"`     // when the last message came or was reported as lost
 	Latency   measure.Percentiles `json:"latency"`   // from when a message was due, since the last Reset
-	Stats     blaze.Stats         `json:"stats"`
+	Stats     streamStats         `json:"stats"`
+}
+
+// streamStats is the part of blaze.Stats that is looked at.
+type streamStats struct {
+	Engine engine.Stats
+	Nack   nack.Stats
+	Totem  totem.Stats
 }
 
 // wire is how many bytes a member has sent, with the headers of Ethernet, IP and UDP.
@@ -130,8 +139,8 @@ func serveStream(in io.Reader, out io.Writer) error {
 		}
 		a := r.look(s.Reset)
 		w.look(&a)
-		a.Stats = ch.Stats()
-		a.Stats.Engines = nil
+		all := ch.Stats()
+		a.Stats = streamStats{all.Engine, all.Nack, all.Totem}
 		if err := enc.Encode(a); err != nil {
 			return err
 		}

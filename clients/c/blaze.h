@@ -148,7 +148,7 @@ BLAZE_API int blaze_state(blaze_channel channel, int *state);
 BLAZE_API int blaze_channel_id(blaze_channel channel, blaze_id *id);
 /* With Invoker: one turn of the engine on the calling thread. work (may be NULL) is how much there was to do. */
 BLAZE_API int blaze_turn(blaze_channel channel, int *work);
-/* Every counter as a JSON object, with the names of docs/operations.md. */
+/* Every counter as a JSON object, with the names of docs/reference/counters.md. */
 BLAZE_API int blaze_stats(blaze_channel channel, char **json);
 
 /* --- publish ------------------------------------------------------------------------------------------------------ */

@@ -206,7 +206,7 @@ static void topics(void)
 
 	char *json;
 	OK(blaze_stats(a, &json));
-	TRUE(json[0] == '{' && strstr(json, "\"Nack\"") && strstr(json, "\"Transport\":\"udp\""));
+	TRUE(json[0] == '{' && strstr(json, "\"nack\"") && strstr(json, "\"transport\":\"udp\""));
 	OK(blaze_release(json));
 	IS(BLAZE_E_ARGUMENT, blaze_release(json));
 	SOON(atomic_load(&streams) > 0);

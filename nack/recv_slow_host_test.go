@@ -80,6 +80,31 @@ func TestTripBuckets(t *testing.T) {
 	}
 }
 
+// One quick round trip of many counts for 8 to 16 samples.
+func TestQuickTrip(t *testing.T) {
+	var q quickTrip
+	slow, quick := time.Millisecond, 50*time.Microsecond
+	for range 20 {
+		q.sample(slow)
+	}
+	if int(q.least) != tripBucket(slow) {
+		t.Fatalf("of %v alone: bucket %d", slow, q.least)
+	}
+	for i := range 8 {
+		for range i {
+			q.sample(slow)
+		}
+		q.sample(quick)
+		n := 0
+		for ; int(q.least) == tripBucket(quick) && n < 100; n++ {
+			q.sample(slow)
+		}
+		if n < 8 || n > 16 {
+			t.Errorf("%v counts for %d samples after it", quick, n)
+		}
+	}
+}
+
 // A last message that is lost is noticed as soon beside slow hosts, in a group of any size.
 func TestTailLossBesideSlowHosts(t *testing.T) {
 	var took [2]time.Duration

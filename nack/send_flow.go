@@ -1,6 +1,7 @@
 package nack
 
 import (
+	"cmp"
 	"math"
 	"math/bits"
 	"time"
@@ -120,7 +121,7 @@ func (f *flow) roundTrip() time.Duration {
 	return max(f.measured, rttMin)
 }
 
-// findUsual finds the round trip that half of the receivers keep, where it is not known already.
+// findUsual finds the round trip that half of the receivers keep at their quickest, where it is not known already.
 func (f *flow) findUsual(now clock.Time) {
 	if f.stale {
 		f.update()
@@ -132,8 +133,8 @@ func (f *flow) findUsual(now clock.Time) {
 	var counts [trips]uint16
 	n := 0
 	for i := range f.s.receivers {
-		if r := &f.s.receivers[i]; r.waits() && r.rtt.Smooth != 0 {
-			counts[tripBucket(r.rtt.Smooth)]++
+		if r := &f.s.receivers[i]; r.waits() && r.quick.least != 0 {
+			counts[r.quick.least]++
 			n++
 		}
 	}
@@ -143,6 +144,22 @@ func (f *flow) findUsual(now clock.Time) {
 			f.usual = min(max(bucketEnd(i), rttMin), f.measured)
 			break
 		}
+	}
+}
+
+// quickTrip is the shortest of a receiver's last round trips, of 8 to 16. A host whose processor others had is slow for one
+// of them, and a network with a queue for all: back-offs need to wait for the latter alone.
+type quickTrip struct {
+	least   uint8 // tripBucket; 0: not measured yet
+	fresh   uint8 // of the last samples, 8 at most
+	samples uint8 // how many these are
+}
+
+func (q *quickTrip) sample(d time.Duration) {
+	b := uint8(tripBucket(d))
+	q.least, q.fresh = min(cmp.Or(q.least, b), b), min(cmp.Or(q.fresh, b), b)
+	if q.samples++; q.samples == 8 {
+		q.least, q.fresh, q.samples = q.fresh, 0, 0
 	}
 }
 

@@ -12,8 +12,8 @@ import (
 // for everything, as if it had asked before: that is how it gets repairs by unicast. No other receiver asks again and again
 // for what was never sent again, and for nothing anew.
 type noGroup struct {
-	asks  uint8      // such requests in a row
 	since clock.Time // the first of them
+	asks  uint8      // such requests in a row
 	told  bool
 	says  bool       // its last report says so; older versions do not
 	blind clock.Time // since when it has noticed nothing new, although there is; 0: it has

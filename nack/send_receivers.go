@@ -13,6 +13,7 @@ import (
 type receiver struct {
 	member   wire.MemberID
 	endpoint buf.Endpoint
+	quick    quickTrip
 	new      newcomer
 	next     uint64 // lowest datagram that it has not received
 	highest  uint64 // one above the highest that it has noticed
@@ -108,7 +109,9 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 		// The echo is our own clock, so a lie can only make the round trip long.
 		r.echo = st.Echo
 		if held := uint64(st.Held); held <= uint64(now)-st.Echo {
-			r.rtt.Sample(time.Duration(min(uint64(now)-st.Echo-held, uint64(rttMax))))
+			trip := time.Duration(min(uint64(now)-st.Echo-held, uint64(rttMax)))
+			r.rtt.Sample(trip)
+			r.quick.sample(trip)
 		}
 	}
 	if st.Echo == 0 && now.Sub(s.beat.last) >= answerAfter {

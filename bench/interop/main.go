@@ -29,10 +29,16 @@ func main() {
 		err = matrix(args[1:])
 	case "member":
 		err = member(args[1:], os.Stdout)
+	case "beside":
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		err = beside(ctx, args[1:], os.Stdout)
+		stop()
+	case "listen":
+		err = listenCommand(args[1:], os.Stdin, os.Stdout)
 	case "relay":
 		err = relayCommand(args[1:])
 	default:
-		err = errors.New("usage: interop run|member [flags]")
+		err = errors.New("usage: interop run|member|beside [flags]")
 	}
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "interop:", err)

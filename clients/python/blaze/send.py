@@ -22,6 +22,7 @@ OVERHEAD = 256
 DEFAULT_ROOM, MIN_ROOM = 208 << 10, 4 << 10
 MAX_AHEAD = 128  # datagrams that are packed and have not left
 BEATS_REMEMBERED = 512
+TRIPS_REMEMBERED = 12  # the shortest of them is what a receiver keeps
 ECHO_AGE = 3 * S
 MAX_RECEIVERS = 1024
 MAX_NEWCOMERS = 64
@@ -64,13 +65,14 @@ class Slot:
 class Receiver:
     """What a sender keeps of one receiver."""
 
-    __slots__ = ("endpoint", "next", "highest", "limit", "room", "heard", "pause", "counts", "asks", "due", "echo", "rtt")
+    __slots__ = ("endpoint", "next", "highest", "limit", "room", "heard", "pause", "counts", "asks", "due", "echo", "rtt", "trips")
 
     def __init__(self, endpoint: object, now: int, first: int) -> None:
         self.endpoint, self.heard = endpoint, now
         self.next = self.highest = self.limit = first
         self.room, self.pause, self.counts, self.asks, self.due, self.echo = DEFAULT_ROOM, 0, False, 0, now, 0
         self.rtt = RTT()
+        self.trips: deque[int] = deque(maxlen=TRIPS_REMEMBERED)
 
 
 class Sender(Timed):
@@ -406,7 +408,9 @@ class Sender(Timed):
         if st.echo and st.echo != r.echo and st.echo <= now:
             r.echo = st.echo
             if st.held <= now - st.echo:
-                r.rtt.sample(min(now - st.echo - st.held, RTT_MAX))
+                trip = min(now - st.echo - st.held, RTT_MAX)
+                r.rtt.sample(trip)
+                r.trips.append(trip)
         if not st.echo and now - self.last_sent >= 100 * MS:
             self.probe(now, source)
         self.member.rouse(self)
@@ -482,12 +486,16 @@ class Sender(Timed):
     def _write_beat(self, now: int, ask: bool) -> bytes:
         if not self.beats or self.beats[-1] != now:
             self.beats.append(now)
-        trips = sorted(r.rtt.smooth for r in self.receivers.values() if r.counts)
-        longest, usual = (trips[-1], trips[(len(trips) - 1) // 2]) if trips else (0, 0)
-        if len(trips) <= FEW or not trips[0] or 4 * usual > 3 * longest:
-            usual = 0
+        counting = [r for r in self.receivers.values() if r.counts]
+        longest, usual = max((r.rtt.smooth for r in counting), default=0), 0
+        if len(counting) > FEW:
+            trips = sorted(min(r.trips) for r in counting if r.trips)
+            if trips:
+                usual = max(trips[(len(trips) - 1) // 2], RTT_MIN)
+            if 4 * usual > 3 * longest:
+                usual = 0
         h = wire.Heartbeat(
-            self.first, self.sent - 1, self.message_at(self.first), self.message_at(self.sent), now, min(longest, RTT_MAX), len(trips), ask, usual_trip=usual
+            self.first, self.sent - 1, self.message_at(self.first), self.message_at(self.sent), now, min(longest, RTT_MAX), len(counting), ask, usual_trip=usual
         )
         b = self.header + wire.heartbeat(h)
         if self._beginning(now):

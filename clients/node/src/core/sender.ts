@@ -877,12 +877,12 @@ export class Sender extends Timed {
     }
   }
 
-  /** The round trip that half of the receivers keep, where it says more than the longest does. */
+  /** The round trip that half of the receivers keep at their quickest, where it says more than the longest does. */
   private usualTrip(now: number): number | undefined {
     if (this.usualOf !== this.joinedCount || now - this.usualAt >= USUAL_EVERY) {
       this.usualAt = now;
       this.usualOf = this.joinedCount;
-      const trips = this.receivers.filter((r) => !r.newcomer && r.rtt.smooth > 0).map((r) => r.rtt.smooth).sort((a, b) => a - b);
+      const trips = this.receivers.filter((r) => !r.newcomer && r.rtt.lately > 0).map((r) => r.rtt.lately).sort((a, b) => a - b);
       this.usual = trips.length > 0 ? Math.max(trips[(trips.length - 1) >> 1]!, RTT_MIN) : 0;
     }
     if (this.usual === 0 || this.joinedCount <= FEW_RECEIVERS || this.usual > (this.measured * 3) / 4) return undefined;

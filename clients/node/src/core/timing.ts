@@ -84,11 +84,20 @@ export const RTT_MAX = 1 * SECOND; // bounds what a forged echo can do
 export class RoundTrip {
   smooth = 0; // 0: not measured yet
   shortest = 0;
+  lately = 0; // the shortest of the last 8 to 16 samples
+  private low = 0;
+  private samples = 0;
   private variation = 0;
 
   sample(d: number): void {
     d = Math.min(Math.max(d, RTT_MIN / 2), RTT_MAX);
     if (this.shortest === 0 || d < this.shortest) this.shortest = d;
+    this.lately = Math.min(this.lately || d, d);
+    this.low = Math.min(this.low || d, d);
+    if (++this.samples === 8) {
+      this.lately = this.low;
+      this.low = this.samples = 0;
+    }
     if (this.smooth === 0) {
       this.smooth = d;
       this.variation = d / 2;

@@ -85,7 +85,8 @@ INTEROP_LANGUAGES ?= go,python,node,c
 INTEROP_PART ?= 1
 
 .PHONY: interop
-interop: ## members of each language as publisher against each as subscriber, under loss, disorder and restarts (after make clients)
+interop: ## members of each language against each other, under loss, disorder and restarts, and slow ones (after make clients)
+	$(GO) test $(ONCE) -timeout 120s ./bench/interop
 	$(GO) run ./bench/interop run -languages $(INTEROP_LANGUAGES) -part $(INTEROP_PART) $(INTEROP)
 
 .PHONY: allocs

@@ -4,6 +4,7 @@
 //
 //	interop run [flags]       the matrix: a table, JSON, JUnit, one exit code
 //	interop member pub|sub …  the Go member; members of all languages have this command line
+//	interop beside [flags]    repair times of Go receivers, beside Go members and beside members of other languages
 //
 // # The command line of a member
 //

@@ -1,7 +1,7 @@
 """A Python member that subscribes to everything of a group: listen.py URI [MESSAGES-A-SECOND].
 
 It writes "ready", and at the end of its standard input what it has received and lost. With a rate it reads its
-subscription that slowly; otherwise a handler takes each message at once.
+subscription that slowly, and all that is queued at the end; otherwise a handler takes each message at once.
 """
 
 import asyncio
@@ -29,12 +29,16 @@ async def main(uri: str, rate: float) -> None:
             if got % max(int(rate / 100), 1) == 0:
                 await asyncio.sleep(max(int(rate / 100), 1) / rate)
 
-    async with Channel(uri, subscription_queue=256) as c:
+    async with Channel(uri, subscription_queue=256, window=512 << 10, max_message_size=64 << 10) as c:
         s = c.subscribe(">", None if rate else one, payloads=True, on_loss=loss)
         reader = asyncio.create_task(read(s)) if rate else None
         print("ready", flush=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.buffer.read)
         if reader:
+            before = -1
+            while before != got:
+                before = got
+                await asyncio.sleep(0.3)
             reader.cancel()
         print(json.dumps({"got": got, "lost": lost}), flush=True)
 

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/engine"
 	"github.com/activeblaze/blaze/internal/attach"
 	"github.com/activeblaze/blaze/internal/intake"
@@ -45,7 +46,8 @@ type Channel struct {
 	subs    map[*Subscription]struct{}
 	serving bool // queues run
 
-	last atomic.Pointer[Stats] // of the last start, when it had ended
+	last  atomic.Pointer[Stats] // of the last start, when it had ended
+	looks looks
 
 	viewsMu sync.Mutex
 	views   atomic.Pointer[[]*func(View)] // replaced, never changed
@@ -70,6 +72,8 @@ type counters struct {
 type start struct {
 	*run.Run
 	serial  uint64 // counts the channel's starts
+	began   time.Time
+	beganAt clock.Time
 	id      MemberID
 	res     *attach.Attachment
 	streams *streamWatch
@@ -208,7 +212,7 @@ func (c *Channel) Start() error {
 func (c *Channel) newStart() (*start, error) {
 	conf := c.cfg.Load()
 	c.starts++
-	st := &start{serial: c.starts, res: c.res, streams: &streamWatch{c: c}}
+	st := &start{serial: c.starts, began: wallNow(), beganAt: engine.Now(), res: c.res, streams: &streamWatch{c: c}}
 	if _, err := rand.Read(st.id[:]); err != nil {
 		return nil, fmt.Errorf("blaze: drawing a member ID: %w", err)
 	}
@@ -220,7 +224,7 @@ func (c *Channel) newStart() (*start, error) {
 		Fastest: conf.FlowControl == Fastest, SelfDelivery: !conf.NoSelfDelivery,
 		Eviction: max(conf.FailureTimeout, time.Second), MaxRate: conf.MaxRate,
 		SlowestFor: conf.SlowestFor, RepairTimeout: conf.RepairTimeout, FreePace: conf.CongestionControl == CongestionOff,
-		Idle: conf.Idle.engine(), CPU: conf.engineCPU(0), RepairNS: conf.hooks.RepairNS,
+		Idle: conf.Idle.engine(), CPU: conf.engineCPU(0), Name: conf.Name, RepairNS: conf.hooks.RepairNS,
 	}
 	for _, t := range conf.Topics {
 		cfg.Rules = append(cfg.Rules, member.Rule{Pattern: t.Pattern, Protocol: t.Protocol.wire(), Safe: t.Safe})

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/activeblaze/blaze/clock"
+	"github.com/activeblaze/blaze/engine"
 	"github.com/activeblaze/blaze/group"
 	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/internal/intake"
@@ -54,7 +55,16 @@ type Subscription struct {
 	mu       sync.Mutex
 	err      error
 	done     chan struct{}
-	delivery Delivery // lent to the handler by its goroutine, or to an Inline one by the first engine
+	delivery lent // to the handler by its goroutine, or to an Inline one by the first engine
+
+	handled intake.Times  // of an Inline one
+	taken   atomic.Uint64 // of an Inline one, in steps of intake.TimedEvery
+}
+
+// lent is a Delivery that an Inline handler is lent by one engine, and how many that engine has lent.
+type lent struct {
+	Delivery
+	count uint
 }
 
 // Done is closed when the subscription has ended; Err then returns the reason. Under SlowConsumer
@@ -125,11 +135,11 @@ func (s *Subscription) newIntake(cfg *Config, handle func(*intake.Message)) *int
 
 // handle calls the handler on the subscription's goroutine.
 func (s *Subscription) handle(m *intake.Message) {
-	s.delivery = Delivery{
+	s.delivery.Delivery = Delivery{
 		Payload: m.Payload, Kind: Kind(m.Kind), Topic: m.Topic, From: MemberID(m.From),
 		Sequence: m.Sequence, Received: int64(m.Received),
 	}
-	s.handler(&s.delivery)
+	s.handler(&s.delivery.Delivery)
 }
 
 // disconnect ends a subscription that is full (SlowConsumer Disconnect).
@@ -214,7 +224,7 @@ func (c *Channel) SubscribePayload(topic string, h func(*Delivery), opts ...Subs
 // inline serves a subscription on an engine's thread.
 type inline struct {
 	*Subscription
-	lent *Delivery // to the handler, by this engine
+	lent *lent // to the handler, by this engine
 }
 
 // At implements member.Divided: the handler may run on several engines at the same time.
@@ -222,7 +232,7 @@ func (s inline) At(engine int) member.Consumer {
 	if engine == 0 {
 		return s
 	}
-	return inline{s.Subscription, new(Delivery)}
+	return inline{s.Subscription, new(lent)}
 }
 
 func (s inline) Ready(clock.Time) bool { return true }
@@ -231,11 +241,23 @@ func (s inline) Deliver(now clock.Time, topic string, d *core.Delivery) {
 	if s.closed.Load() {
 		return
 	}
-	*s.lent = Delivery{
+	s.lent.Delivery = Delivery{
 		Payload: d.Payload, Kind: Kind(d.Kind), Topic: topic, From: MemberID(d.From),
 		Sequence: d.Sequence, Received: int64(now),
 	}
-	s.handler(s.lent)
+	if s.lent.count++; s.lent.count%intake.TimedEvery == 1 {
+		s.timed()
+		return
+	}
+	s.handler(&s.lent.Delivery)
+}
+
+// timed calls the handler, and takes its time.
+func (s inline) timed() {
+	began := engine.Now()
+	s.handler(&s.lent.Delivery)
+	s.handled.Add(engine.Now().Sub(began))
+	s.taken.Add(intake.TimedEvery)
 }
 
 func (s inline) Lost(l *core.Loss) {

@@ -27,7 +27,8 @@ type Config struct {
 	Cluster   uint64 // wire.ClusterHash of the cluster's name
 	Protocols map[wire.Protocol]Protocol
 	Idle      Idle
-	CPU       int // the loop's thread is pinned to it; negative: not pinned
+	CPU       int    // the loop's thread is pinned to it; negative: not pinned
+	Name      string // of the loop's thread, of which the system keeps 15 bytes; empty: it keeps the one that it has
 
 	// Stalled is called first of all in a turn that comes StallLimit or more too late: before anything
 	// is received that waited meanwhile. gap is by how much, see stall. It may be nil.
@@ -63,6 +64,7 @@ type Engine struct {
 
 	signal   ring.Signal
 	stopping atomic.Bool
+	thread   atomic.Int64 // of the loop, as the system numbers it; 0: it has no thread of its own, or the number is not known
 	control  control
 }
 
@@ -324,6 +326,7 @@ func (e *Engine) Now() clock.Time { return e.now }
 func (e *Engine) Run() error {
 	if e.cfg.Idle != Block || e.cfg.CPU >= 0 {
 		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		e.thread.Store(int64(nameThread(e.cfg.Name)))
 	}
 	if e.cfg.CPU >= 0 {
 		if err := pin(e.cfg.CPU); err != nil {
@@ -410,6 +413,13 @@ func (e *Engine) sleep(now clock.Time) {
 // it sees it in a system call, and then looks around every 20 µs for a while: in a quiet ring that
 // was two thirds of the CPU that a member took.
 const rescheduleAfter = 4 * time.Millisecond
+
+// Thread is the loop's thread as the system numbers it; 0: it has none of its own, or the number is not known. Any
+// goroutine may call it.
+func (e *Engine) Thread() int { return int(e.thread.Load()) }
+
+// CPU is the CPU that the loop's thread is pinned to; negative: none.
+func (e *Engine) CPU() int { return e.cfg.CPU }
 
 // Notify wakes the engine if it sleeps. A goroutine that has queued a command calls it; any may.
 func (e *Engine) Notify() {

@@ -111,6 +111,7 @@ func (s *stream) askAt(at clock.Time) {
 // repaired notes that datagram n, which was missing, is here.
 func (s *stream) repaired(now clock.Time, n uint64, was *gap, from origin) {
 	s.p.stats.Repaired++
+	s.repairs.note(now.Sub(was.noticed))
 	if was.attempts > 0 {
 		switch a := &s.asking; {
 		case was.byGroup && was.attempts > askFirst && !a.byGroup:

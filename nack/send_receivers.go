@@ -25,6 +25,8 @@ type receiver struct {
 	held     time.Duration // of Sender.Reckon: how long the stream waited for it
 	echo     uint64        // of the last round trip that was measured
 	rtt      core.RTT
+	missed   uint64 // datagrams that did not arrive at first, and that it has given up, as it says
+	gone     uint64
 	stuck    stuck
 	slow     slowness
 	mute     muteness
@@ -97,6 +99,7 @@ func (s *Sender) stepStatus(now clock.Time, d *wire.Datagram, st *wire.Status, f
 	was := r.highest
 	r.highest = max(r.highest, min(st.Highest, s.sent)) // it may have been told of more than there is
 	r.every = uint64(st.Every)
+	r.missed, r.gone = st.Missed, st.Gone
 	r.stuck.reported(r.highest, st.Missed)
 	r.limit = max(r.limit, st.Limit)
 	r.slow.took(r.limit, s.window)

@@ -136,6 +136,9 @@ func (s *Sender) ID() wire.StreamID { return s.id }
 // Receivers is the number of receivers that have reported and are not silent.
 func (s *Sender) Receivers() int { return s.joined() }
 
+// Messages is the number of messages that were accepted.
+func (s *Sender) Messages() uint64 { return s.message - 1 }
+
 // Sent is the number of the last datagram that was sent; 0 before the first.
 func (s *Sender) Sent() uint64 { return s.sent - 1 }
 

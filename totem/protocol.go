@@ -62,6 +62,7 @@ type Protocol struct {
 
 	limited core.LimitMeter
 	slowest wire.MemberID // where that is ByReceiver, who
+	entered entries
 	stats   Stats
 }
 
@@ -436,5 +437,6 @@ func (p *Protocol) enter(s State, why Reason) {
 	p.state = s
 	p.stats.Entered[s]++
 	p.stats.Reasons[why]++
+	p.entered.note(p.last, s, why)
 	p.event(Event{Kind: StateEntered, State: s, Reason: why, Ring: p.cur.id})
 }

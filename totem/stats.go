@@ -80,6 +80,9 @@ func (p *Protocol) drop(r DropReason) error {
 	return dropErrors[r]
 }
 
+// Messages is the number of messages that were accepted.
+func (p *Protocol) Messages() uint64 { return p.stats.Messages }
+
 // Stats returns a copy of the counters.
 func (p *Protocol) Stats() Stats {
 	s := p.stats

@@ -48,7 +48,7 @@ func (b *Inbox) Take(now clock.Time, i *group.Item) (group.Verdict, wire.Refusal
 		return group.Refuse, wire.RefusedNoHandler
 	case in.refused:
 		in.refused = false
-		in.q.cfg.Counters.Dropped.Add(1)
+		in.q.drops()
 		return group.Refuse, wire.RefusedNoRoom
 	}
 	var extra [itemBytes]byte

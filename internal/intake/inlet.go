@@ -23,6 +23,7 @@ type inlet struct {
 	paused    clock.Time  // since when it has been full; 0: it is not
 	long      bool        // that pause is counted as a long one
 	losses    []core.Loss // reported before the next message, when there was no room for them
+	ages      ages
 
 	_         [64]byte
 	given     atomic.Uint64 // items below it are published; written by the producer
@@ -40,6 +41,7 @@ type inlet struct {
 	// The consumer's own.
 	drain     *segment // where the oldest item lies; nil before the first
 	givenSeen uint64   // given as last looked at: never above given
+	served    uint     // messages
 	_         [64]byte
 
 	head atomic.Pointer[segment] // the first segment of all: where the consumer begins
@@ -140,7 +142,7 @@ func (in *inlet) Deliver(now clock.Time, topic string, d *core.Delivery) {
 	}
 	if in.refused {
 		in.refused = false
-		in.q.cfg.Counters.Dropped.Add(1)
+		in.q.drops()
 		in.miss(core.Loss{From: d.From, Stream: d.Stream, First: d.Sequence, Last: d.Sequence, Reason: core.LossSlowConsumer})
 		return
 	}
@@ -161,6 +163,7 @@ func (in *inlet) add(now clock.Time, topic string, d *core.Delivery, extra []byt
 	g.used++
 	it.from, it.stream, it.sequence, it.kind, it.topic = d.From, d.Stream, d.Sequence, d.Kind, topic
 	it.received, it.at, it.n, it.reason = uint64(now), uint32(at), uint32(n), 0
+	in.ages.note(now, in.next, in)
 	in.publish()
 }
 
@@ -373,7 +376,11 @@ func (in *inlet) serve(quit <-chan struct{}) bool {
 		in.lost.Add(1)
 	} else {
 		g.message(it, &q.lent)
-		q.cfg.Handle(&q.lent)
+		if in.served++; in.served%TimedEvery == 1 {
+			q.handleTimed()
+		} else {
+			q.cfg.Handle(&q.lent)
+		}
 	}
 	in.advance()
 	return true

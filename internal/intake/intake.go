@@ -92,6 +92,10 @@ type Intake struct {
 
 	watching atomic.Bool
 	watched  watched
+
+	dropped atomic.Uint64
+	full    atomic.Uint64 // share of the last second: the bits of a float64
+	times   Times
 }
 
 // New makes an Intake. Messages that come before Start wait.

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -94,6 +95,7 @@ func (q *Intake) look(now clock.Time, elapsed time.Duration) (done bool, report 
 	share := min(float64(full-w.full)/float64(elapsed), 1)
 	s := &Slow{Full: share, Waiting: q.Len(), Taken: float64(taken-w.taken) / elapsed.Seconds()}
 	w.full, w.taken = full, taken
+	q.full.Store(math.Float64bits(share))
 	switch {
 	case q.ended.Load():
 		done = true

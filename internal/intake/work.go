@@ -6,6 +6,7 @@ import (
 
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/group"
+	"github.com/activeblaze/blaze/internal/core"
 	"github.com/activeblaze/blaze/internal/gid"
 	"github.com/activeblaze/blaze/internal/member"
 	"github.com/activeblaze/blaze/wire"
@@ -229,10 +230,14 @@ type Worker struct {
 	item   Work          // that is being handled, without its payload
 	turn   chan struct{} // a token while a goroutine serves
 	server atomic.Uint64 // the goroutine that serves; 0: none
+	times  Times         // of the handler
 
 	mu   sync.Mutex
 	quit chan struct{} // closed: the goroutine ends after the handler that runs; nil while there is none
 }
+
+// Times is how long the handler took for each item so far. Any goroutine may call it.
+func (w *Worker) Times() core.Times { return w.times.Copy() }
 
 // NewWorker makes a Worker, which serves nothing yet. For each item take is called, which is lent it, and then
 // handle.
@@ -324,7 +329,9 @@ func (w *Worker) work(q *Works) {
 	i := &w.item
 	began := q.now()
 	result := w.handle()
-	q.done(&member.Done{Queue: w.queue, From: i.From, Call: i.Call, Attempt: i.Attempt, Result: result, Took: q.now().Sub(began)})
+	took := q.now().Sub(began)
+	w.times.Add(took)
+	q.done(&member.Done{Queue: w.queue, From: i.From, Call: i.Call, Attempt: i.Attempt, Result: result, Took: took})
 }
 
 // sleep waits until there is something to take. False means that the goroutine ends.

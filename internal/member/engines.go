@@ -2,6 +2,7 @@ package member
 
 import (
 	"cmp"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 
@@ -25,13 +26,17 @@ type unit struct {
 	listeners *listeners
 	witness   *witness // of a further engine whose member is in a group; else nil
 	released  func(id wire.MemberID)
+	losses    losses
 }
 
 // Deliver implements nack.Sink and totem.Sink.
 func (u *unit) Deliver(d *core.Delivery) bool { return u.listeners.deliver(u.engine.Now(), d) }
 
 // Lost implements nack.Sink and totem.Sink.
-func (u *unit) Lost(l *core.Loss) { u.listeners.lost(l) }
+func (u *unit) Lost(l *core.Loss) {
+	u.losses.note(u.engine.Now(), l)
+	u.listeners.lost(l)
+}
 
 // Drain implements engine.Source, except for commands.
 func (u *unit) Drain(now clock.Time) int {
@@ -146,7 +151,7 @@ func (m *Member) makeEngines() {
 		driver, _, _, cpu := m.cfg.parts(i)
 		c := engine.Config{
 			Driver: driver, Source: source, Self: m.cfg.ID, Cluster: m.cfg.Cluster, Protocols: protocols,
-			Idle: m.cfg.Idle, CPU: cpu,
+			Idle: m.cfg.Idle, CPU: cpu, Name: fmt.Sprintf("blaze/%d %s", i, m.cfg.Name),
 		}
 		if core := m.Group(); core != nil {
 			if i == 0 {
@@ -181,6 +186,9 @@ func (m *Member) Engines() (all []*engine.Engine) {
 	}
 	return all
 }
+
+// NackAt returns the core of BestEffort, NACK, FEC and Hybrid that an engine runs. It belongs to that engine's thread.
+func (m *Member) NackAt(engine int) *nack.Protocol { return m.units[engine].nack }
 
 // NackStats returns the counters of the core that an engine runs. It belongs to that engine's
 // thread, as the next three do.

@@ -51,6 +51,14 @@ func (l *Lane) Limited(now clock.Time) core.Limited {
 	return l.sender.Limited(now)
 }
 
+// Messages is the number of messages that the lane's sender has accepted.
+func (l *Lane) Messages() uint64 {
+	if l.sender == nil {
+		return 0
+	}
+	return l.sender.Messages()
+}
+
 // Limiting is the receiver that holds the lane back now; ok is false when none does.
 func (l *Lane) Limiting() (limit nack.Limit, ok bool) {
 	if l.sender == nil {

@@ -59,7 +59,8 @@ type Config struct {
 	Queue          int           // bytes of each lane's command queue; 0: none, the application turns the engine
 
 	Idle engine.Idle
-	CPU  int // negative: not pinned
+	CPU  int    // negative: not pinned
+	Name string // of the member, for the names of its engines' threads
 
 	// Branches are the engines besides the first, which only receive. Without a Queue there are none.
 	Branches []Branch

@@ -29,6 +29,8 @@ type sender interface {
 	Slowest(now clock.Time) (l nack.Limit, ok bool)
 	// Reckon begins to count anew for Slowest.
 	Reckon(now clock.Time)
+	// Messages is the number of messages that were accepted.
+	Messages() uint64
 	// Unsent is the number of messages that were accepted and have not left, in whole or in part.
 	Unsent() uint64
 }
@@ -65,6 +67,7 @@ func (s totemSender) Claim(clock.Time, string, wire.Kind, int) ([]byte, error) {
 func (s totemSender) Commit()                             {}
 func (s totemSender) Abort()                              {}
 func (s totemSender) Acknowledged() bool                  { return s.p.Acknowledged() }
+func (s totemSender) Messages() uint64                    { return s.p.Messages() }
 func (s totemSender) Unsent() uint64                      { return s.p.Unsent() }
 func (s totemSender) Limiting() (l nack.Limit, ok bool)   { return l, false }
 func (s totemSender) Reckon(clock.Time)                   {}

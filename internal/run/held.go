@@ -48,6 +48,10 @@ type heldLane struct {
 	by       core.LimitedBy // reported, and not recovered; ByApplication: nothing
 	reported clock.Time     // when it last was; 0: never
 	limit    nack.Limit
+
+	taken   uint64  // messages, up to the last look
+	rate    float64 // messages a second before the last look
+	blocked float64 // share of that time for which receivers held the lane back
 }
 
 // start begins to look, when the first lane is opened.
@@ -112,7 +116,9 @@ func (w *watch) look(now clock.Time, lanes []*member.Lane) (reports []Held) {
 		}
 		limit, _ := l.Slowest(now)
 		l.Reckon(now)
-		if h, ok := s.look(now, elapsed, l.Limited(now), limit); ok {
+		limited := l.Limited(now)
+		s.measure(elapsed, l.Messages(), s.heldSince(limited))
+		if h, ok := s.look(now, elapsed, limited, limit); ok {
 			h.Stream = l.ID
 			reports = append(reports, h)
 		}

@@ -31,6 +31,7 @@ type ReplicaMap struct {
 	named bool // the application has it; guarded by replica.mu
 	loans int  // by Borrow; guarded by replica.mu
 	root  atomic.Pointer[trie.Root]
+	index atomic.Uint64 // of the history, at which root last changed
 	feed  feed[cluster.Event]
 
 	pending []cluster.Event // of the turn; the first engine's
@@ -99,6 +100,9 @@ func (p *Replica) Names() (names []string) {
 
 // Root is the map as it was published last; nil: it is empty.
 func (m *ReplicaMap) Root() *trie.Root { return m.root.Load() }
+
+// Version is the index of the history at which the map last changed, as far as this run has seen; 0: it has not.
+func (m *ReplicaMap) Version() uint64 { return m.index.Load() }
 
 // all are the maps that there are.
 func (p *Replica) all() (list []*ReplicaMap) {
@@ -177,7 +181,9 @@ func (p *publication) publish(c *cluster.Publication) {
 		p.group(c.Events)
 	}
 	for _, r := range changed {
-		p.show(p.of(r.Name), r.Root, c.Events)
+		m := p.of(r.Name)
+		m.index.Store(c.State.Index())
+		p.show(m, r.Root, c.Events)
 	}
 	for _, r := range changed {
 		if m := p.of(r.Name); m.root.Load() == nil {
@@ -251,6 +257,7 @@ func (p *publication) reset(s *cluster.State) {
 	for _, r := range s.Maps() {
 		m := p.of(r.Name)
 		there[m] = true
+		m.index.Store(s.Index())
 		m.reset(r.Root)
 	}
 	for _, m := range p.replica.all() {

@@ -40,12 +40,13 @@ type Run struct {
 	filters bool // lanes that are not wanted are kept away
 	held    func(Held)
 	watch   *watch
-	group   *Group       // nil: the member is in no group
-	cluster *Cluster     // nil: the member is in no cluster
-	serving *serving     // of a member of a group
-	calls   member.Calls // of a member of a group
-	spins   bool         // the engine never sleeps
-	rest    func()       // lets the driver wait a little; made once
+	group   *Group         // nil: the member is in no group
+	cluster *Cluster       // nil: the member is in no cluster
+	serving *serving       // of a member of a group
+	calls   member.Calls   // of a member of a group
+	spins   bool           // the engine never sleeps
+	rest    func()         // lets the driver wait a little; made once
+	looked  func(rows int) // in tests: called for each piece that Look copies, on the engine's thread
 
 	refused chan struct{} // closed by Refuse
 	gone    chan struct{} // closed by End, at its end

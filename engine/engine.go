@@ -58,6 +58,7 @@ type Engine struct {
 
 	now       clock.Time // of the turn that runs, or ran last
 	looping   bool       // in Run: turns come one after the other, unless slept
+	owing     bool       // it has worked since scheduled: goroutines may wait for its processor
 	slept     bool       // the loop has slept since the last turn
 	scheduled clock.Time // when the runtime last had the choice to run something else here
 	stats     Stats
@@ -350,11 +351,15 @@ func (e *Engine) Run() error {
 		last = now
 		if busy = e.Turn(now) > 0; busy {
 			w.Worked()
+			e.owing = true
 			e.give(now, giveBusy)
 			continue
 		}
 		e.give(now, giveIdle)
 		if e.cfg.Idle == Block || e.cfg.Idle == Backoff && w.Wait(now) {
+			if e.owing && e.give(now, 0) {
+				continue // something may have come meanwhile
+			}
 			e.sleep(now)
 		}
 	}
@@ -364,24 +369,27 @@ func (e *Engine) Run() error {
 // running is how many engines of this process run in a loop of their own.
 var running atomic.Int32
 
-// How long an engine may go without give, while it works and without work.
+// How long an engine may go without give, while it works and without work. Before it sleeps it gives whatever it has made
+// ready since.
 const (
 	giveBusy = time.Millisecond
 	giveIdle = 100 * time.Microsecond
 )
 
 // give lets other goroutines run, where engines have all processors of the Go scheduler (GOMAXPROCS) and this has not
-// been done for so long. The scheduler takes a processor away only after 10 ms, also from a thread that sleeps in the
-// kernel, and a program that waits for an answer would get that one so late. It costs some 10 µs: the thread's way
-// through the scheduler.
-func (e *Engine) give(now clock.Time, after time.Duration) {
-	if now.Sub(e.scheduled) <= after || e.cfg.Idle == Block {
-		return
+// been done for so long. It reports whether they may have run. The scheduler takes a processor away only after 10 ms, also
+// from a thread that sleeps in the kernel, and a program that waits for an answer would get that one so late. It costs some
+// 10 µs: the thread's way through the scheduler.
+func (e *Engine) give(now clock.Time, after time.Duration) bool {
+	if now.Sub(e.scheduled) < after {
+		return false
 	}
-	e.scheduled = now
-	if int(running.Load()) >= runtime.GOMAXPROCS(0) {
-		runtime.Gosched()
+	e.scheduled, e.owing = now, false
+	if int(running.Load()) < runtime.GOMAXPROCS(0) {
+		return false
 	}
+	runtime.Gosched()
+	return true
 }
 
 // sleep blocks in the kernel. A command that comes while it decides is not lost:

@@ -6,7 +6,7 @@ import (
 	crand "crypto/rand"
 	"errors"
 	"fmt"
-	"hash/maphash"
+	"hash/fnv"
 	"maps"
 	"slices"
 	"sync"
@@ -263,8 +263,8 @@ func (ch *channel) refresh() {
 	}
 }
 
-// holders are those that connections can use, in the order of this member: clients spread over them, and what the
-// connections of one send goes to one holder, together.
+// holders are those that connections can use, in the order of this member's host: hosts spread over them. Members of one
+// host use the same one, where what they send reaches the ring together.
 func (ch *channel) holders() (all []held.Member) {
 	if own := ch.own.Load(); own != nil {
 		return []held.Member{held.Member(own.c.ID())}
@@ -272,13 +272,19 @@ func (ch *channel) holders() (all []held.Member) {
 	for _, m := range ch.g.MembersOf(holderGroup) {
 		all = append(all, held.Member(m.ID))
 	}
-	self := ch.g.ID()
-	rank := func(m held.Member) uint64 { return maphash.Comparable(rankSeed, [2]held.Member{held.Member(self), m}) }
-	slices.SortFunc(all, func(a, b held.Member) int { return cmp.Compare(rank(a), rank(b)) })
+	self, _ := ch.g.Member(ch.g.ID())
+	host := self.Addr.Addr().As16()
+	slices.SortFunc(all, func(a, b held.Member) int { return cmp.Compare(rank(host, a), rank(host, b)) })
 	return all
 }
 
-var rankSeed = maphash.MakeSeed()
+// rank is the same in all programs of a host.
+func rank(host [16]byte, m held.Member) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write(host[:])
+	_, _ = h.Write(m[:])
+	return h.Sum64()
+}
 
 // ownHolder is the holder of this process if it is m; else nil.
 func (ch *channel) ownHolder(m held.Member) *holder {

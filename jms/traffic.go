@@ -5,8 +5,10 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/activeblaze/blaze"
+	"github.com/activeblaze/blaze/engine"
 	"github.com/activeblaze/blaze/internal/reach"
 	"github.com/activeblaze/blaze/jms/held"
 	core "github.com/activeblaze/blaze/jms/link"
@@ -14,9 +16,11 @@ import (
 
 // traffic is what the connections of a channel send to holders, and what comes from there. What they have to send at a time
 // leaves as one batch of operations. One goroutine takes in what has come, which wakes callers, lets them run, and sends
-// what they have to say next: so operations that were answered together are followed by others that leave together.
+// what they have to say next: so operations that were answered together are followed by others that leave together. While
+// it waits for an answer it polls, as engines do: a processor that has gone to sleep wakes later than most answers come.
 type traffic struct {
-	ch *channel
+	ch   *channel
+	news atomic.Uint64 // counts what is sent, and what comes
 
 	mu      sync.Mutex // a link's may be held around it
 	out     core.Outbound[*link]
@@ -24,6 +28,8 @@ type traffic struct {
 	bytes   int // of notices in in
 	crowd   int // so often the goroutine lets others run before it sends: several had something to say at a time lately
 	running bool
+
+	waiter engine.Waiter // the goroutine's
 }
 
 // crowdFor is how long traffic remembers that several had something to say. One caller alone is not held up by other work
@@ -56,6 +62,7 @@ func (x *traffic) send(l *link, s core.Send) {
 
 // start has the goroutine run. mu is held.
 func (x *traffic) start() {
+	x.news.Add(1)
 	if !x.running {
 		x.running = true
 		go x.run()
@@ -88,15 +95,24 @@ func (x *traffic) notices(i *reach.Item) {
 // run takes in what has come, and sends what is to be sent, until there is neither.
 func (x *traffic) run() {
 	var in []arrival
+	polled := false
 	for {
 		x.mu.Lock()
 		clear(in)
 		in, x.in = x.in, in[:0]
 		if len(in) == 0 && !x.out.Ready() {
-			x.running = false
+			if polled || !x.out.Waiting() {
+				x.running = false
+				x.mu.Unlock()
+				return
+			}
+			polled = true
+			seen := x.news.Load()
 			x.mu.Unlock()
-			return
+			x.poll(seen)
+			continue
 		}
+		polled = false
 		for i := range in {
 			if in[i].batch == nil {
 				x.bytes -= len(in[i].raw)
@@ -124,6 +140,18 @@ func (x *traffic) run() {
 			}
 			x.leave(b)
 		}
+	}
+}
+
+// poll waits until something has come since news was seen, at most as long as an engine of the channel's Config.Idle stays
+// awake.
+func (x *traffic) poll(seen uint64) {
+	if x.ch.f.cfg.Idle == blaze.Block {
+		return
+	}
+	x.waiter.Worked()
+	for x.news.Load() == seen && !x.waiter.Wait(engine.Now()) {
+		runtime.Gosched()
 	}
 }
 

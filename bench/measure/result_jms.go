@@ -23,6 +23,8 @@ type JMSResult struct {
 	Commit   *Percentiles `json:"commit_ns"`     // of a producer's Commit
 	EndToEnd *Percentiles `json:"end_to_end_ns"` // from before the Send until the listener has the message
 
+	RotationNS float64 `json:"token_rotation_ns"` // of the holders' ring, under load
+
 	Redelivered uint64   `json:"redelivered"` // deliveries that were marked so
 	Failover    *float64 `json:"failover_ms"` // the longest wait of a producer after a holder was ended by SIGKILL
 }

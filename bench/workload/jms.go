@@ -19,6 +19,7 @@ import (
 	"github.com/activeblaze/blaze/bench/proc"
 	"github.com/activeblaze/blaze/clock"
 	"github.com/activeblaze/blaze/engine"
+	"github.com/activeblaze/blaze/internal/jmstool"
 	"github.com/activeblaze/blaze/jms"
 )
 
@@ -90,7 +91,8 @@ type holderOrder struct {
 // holderReady is what a holder writes when it holds.
 const holderReady = "ready"
 
-// Hold holds queues, as the line of JSON on in says, until in ends. It writes holderReady, as JSON, to out when it does.
+// Hold holds queues, as the line of JSON on in says, until in ends. It writes holderReady, as JSON, to out when it does, and
+// for each line that follows how often the token has come.
 func Hold(in io.Reader, out io.Writer) error {
 	lines := json.NewDecoder(in)
 	var o holderOrder
@@ -114,8 +116,18 @@ func Hold(in io.Reader, out io.Writer) error {
 	if err := json.NewEncoder(out).Encode(holderReady); err != nil {
 		return err
 	}
-	_, err = io.Copy(io.Discard, in)
-	return err
+	for {
+		var question string
+		if err := lines.Decode(&question); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		ch := jmstool.JMS.Channel(c).(*blaze.GroupChannel)
+		if err := json.NewEncoder(out).Encode(ch.Stats().Cluster.Ring.Tokens); err != nil {
+			return err
+		}
+	}
 }
 
 func (o *holderOrder) config() (blaze.Config, error) {
@@ -203,8 +215,15 @@ func (r *run) jmsRun(ctx context.Context) (err error) {
 	for i, c := range producers {
 		work.Go(func() { w.fail(w.produce(ctx, i, c)) })
 	}
-	wait := time.Duration(w.end.Sub(engine.Now()))
-	if rest(ctx, wait) == nil && o.Kill {
+	err = rest(ctx, time.Duration(w.begin.Sub(engine.Now())))
+	tokens := w.tokens(ctx)
+	if err == nil {
+		err = rest(ctx, time.Duration(w.end.Sub(engine.Now())))
+	}
+	if visits := w.tokens(ctx) - tokens; visits > 0 {
+		w.res.RotationNS = float64(r.o.Duration) / float64(visits)
+	}
+	if err == nil && o.Kill {
 		r.progress("jms: killing a holder")
 		w.fail(w.kill(ctx))
 	}
@@ -213,6 +232,16 @@ func (r *run) jmsRun(ctx context.Context) (err error) {
 	w.drain(ctx)
 	closeAll(producers)
 	return w.sum()
+}
+
+// tokens is how often the token has come to a holder; 0: it is not known.
+func (w *messaging) tokens(ctx context.Context) (n uint64) {
+	if len(w.holders) > 0 {
+		child := w.holders[0]
+		w.fail(child.Send("tokens"))
+		w.fail(child.Receive(ctx, &n))
+	}
+	return n
 }
 
 func rest(ctx context.Context, d time.Duration) error {

@@ -72,6 +72,9 @@ func (o *output) jms(res *measure.Result) {
 			line(p.name, "min %s  p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", ns(p.Min), ns(p.P50), ns(p.P90), ns(p.P99), ns(p.P999), ns(p.Max))
 		}
 	}
+	if r.RotationNS > 0 {
+		line("token", "%s a rotation; a Send's median is %.1f of them", ns(int64(r.RotationNS)), float64(r.Send.P50)/r.RotationNS)
+	}
 	if r.Failover != nil {
 		line("fail-over", "a holder killed: a producer waited %.0f ms at most", *r.Failover)
 	}

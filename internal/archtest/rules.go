@@ -100,7 +100,7 @@ var Rules = []Rule{
 	{Dir: ".", Uses: join(cores, "store", "engine", "udp", "xdp", "internal")},
 
 	// The JMS-style API over the root package.
-	{Dir: "jms", Uses: []string{".", "selector", "jms/held", "jms/link", "clock", "internal/jmsheader", "internal/jmstool", "internal/reach", "internal/gid", "internal/topic", "internal/words"}, Clock: true},
+	{Dir: "jms", Uses: []string{".", "selector", "engine", "jms/held", "jms/link", "clock", "internal/jmsheader", "internal/jmstool", "internal/reach", "internal/gid", "internal/topic", "internal/words"}, Clock: true},
 
 	// Programs.
 	{Dir: "bench", Uses: all, Clock: true},

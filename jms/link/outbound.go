@@ -72,6 +72,11 @@ func (o *Outbound[O]) Ready() bool {
 	return false
 }
 
+// Waiting reports whether a batch is under way.
+func (o *Outbound[O]) Waiting() bool {
+	return slices.ContainsFunc(o.lanes, func(l *lane[O]) bool { return l.under > 0 })
+}
+
 // ready reports whether something may leave. What is sent alone waits only for its turn.
 func (l *lane[O]) ready() bool {
 	return len(l.waiting) > 0 && (l.under < maxUnder || l.waiting[0].Send.Alone)

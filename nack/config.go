@@ -177,7 +177,7 @@ func StreamTables(window, datagram, streams int) int {
 		streams = defaultStreams
 	}
 	n := slotCount(WindowDatagrams(window, datagram))
-	return streams*streamBytes + refusalBytes + fullWindows*n*int(unsafe.Sizeof(uintptr(0))) + sharedGaps*int(unsafe.Sizeof(gap{}))
+	return streams*streamBytes + refusalBytes + mendedBytes + fullWindows*n*int(unsafe.Sizeof(uintptr(0))) + sharedGaps*int(unsafe.Sizeof(gap{}))
 }
 
 // slotCount is the number of slots of a window: a power of two above it, since the datagram that

@@ -2,6 +2,7 @@ package nack
 
 import (
 	"time"
+	"unsafe"
 
 	"github.com/activeblaze/blaze/buf"
 	"github.com/activeblaze/blaze/clock"
@@ -59,7 +60,7 @@ type StreamView struct {
 	Gone        uint64
 	Heard       clock.Time
 	Silent      bool
-	Repairs     core.Times // from noticing that a datagram is missing until it came
+	Repairs     core.Times // from noticing that a datagram is missing until it came; of the 64 streams that needed repair last
 }
 
 // Sending is the number of streams that are sent.
@@ -109,17 +110,73 @@ func (p *Protocol) LookStream(i int) (v StreamView, ok bool) {
 	s := p.streams[i]
 	return StreamView{
 		From: s.from, Incarnation: s.incarnation, Stream: s.id, Endpoint: s.endpoint, Next: s.due, Highest: s.highest, Held: s.held,
-		Missed: s.status.missed, Repaired: s.repairs.count, Gone: s.status.gone, Heard: s.heard, Silent: s.state != live, Repairs: s.repairs.times,
+		Missed: s.status.missed, Repaired: uint64(s.status.repaired), Gone: s.status.gone, Heard: s.heard, Silent: s.state != live, Repairs: p.mended.find(s),
 	}, s.state != left && !s.own
 }
 
-// repaired counts what was repaired of one stream.
-type repaired struct {
-	count uint64
+// mended keeps how long repairs took, of those streams that needed one most recently. A table for each stream would take
+// more memory than it is worth: most streams need no repair.
+type mended struct {
+	list []mending // nil before the first repair
+	last int       // the place of the last repair
+}
+
+type mending struct {
+	of    *stream
+	at    clock.Time // of the last repair
 	times core.Times
 }
 
-func (r *repaired) note(d time.Duration) {
-	r.count++
-	r.times.Add(d)
+// keptMended is how many streams mended keeps, mendedBytes what they take.
+const (
+	keptMended  = 64
+	mendedBytes = keptMended * int(unsafe.Sizeof(mending{}))
+)
+
+// note counts a repair of s, which took d.
+func (m *mended) note(now clock.Time, s *stream, d time.Duration) {
+	if m.list == nil {
+		m.list = make([]mending, keptMended)
+	}
+	if m.list[m.last].of != s {
+		m.last = m.place(s)
+	}
+	e := &m.list[m.last]
+	if e.of != s {
+		*e = mending{of: s}
+	}
+	e.at = now
+	e.times.Add(d)
+}
+
+// place is where s is, or what takes it: the stream whose last repair is the oldest goes.
+func (m *mended) place(s *stream) (oldest int) {
+	for i := range m.list {
+		switch e := &m.list[i]; {
+		case e.of == s:
+			return i
+		case e.at < m.list[oldest].at:
+			oldest = i
+		}
+	}
+	return oldest
+}
+
+// find is how long the repairs of s took, as far as that is kept.
+func (m *mended) find(s *stream) (t core.Times) {
+	for i := range m.list {
+		if m.list[i].of == s {
+			return m.list[i].times
+		}
+	}
+	return t
+}
+
+// forget forgets a stream.
+func (m *mended) forget(s *stream) {
+	for i := range m.list {
+		if m.list[i].of == s {
+			m.list[i] = mending{}
+		}
+	}
 }

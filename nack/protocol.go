@@ -42,6 +42,7 @@ type Protocol struct {
 	refused    refusals // of streams
 	barred     barred
 	late       latenesses
+	mended     mended
 	lately     lately // members whose reports come too late
 	unwaited   bucket // bounds the events of receivers that are refused
 	slots      slots

@@ -36,17 +36,17 @@ const (
 type asking struct {
 	gaps       gaps
 	tracked    uint64        // what is missing from here on has not been looked for yet
-	queued     bool          // a NAK waits to leave
 	rtt        core.RTT      // from NAK to repair
 	quickest   time.Duration // the shortest time from a NAK to its repair; 0: not known
 	service    time.Duration // how long gaps are asked for until something of them comes, as a rule; 0: nothing ever did
 	tries      tries
+	queued     bool       // a NAK waits to leave
 	direct     bool       // something came by unicast
+	byGroup    bool       // requests go to the group: only there something came of them
 	groupTries uint8      // requests to the group while nothing did
 	only       uint8      // requests of which something came only when they went to the group, less those by unicast
 	onlySince  clock.Time // when something came of the first of them
 	onlyAt     clock.Time // when the last of them left
-	byGroup    bool       // requests go to the group: only there something came of them
 	directAt   clock.Time // when one last went by unicast
 	reorder    reordering
 }
@@ -111,7 +111,8 @@ func (s *stream) askAt(at clock.Time) {
 // repaired notes that datagram n, which was missing, is here.
 func (s *stream) repaired(now clock.Time, n uint64, was *gap, from origin) {
 	s.p.stats.Repaired++
-	s.repairs.note(now.Sub(was.noticed))
+	s.status.repaired++
+	s.p.mended.note(now, s, now.Sub(was.noticed))
 	if was.attempts > 0 {
 		switch a := &s.asking; {
 		case was.byGroup && was.attempts > askFirst && !a.byGroup:

@@ -43,6 +43,7 @@ type status struct {
 
 	every     uint64 // bytes of datagrams, with overhead, from one report to the next
 	asked     uint32 // what the sender asked for; 0: nothing
+	repaired  uint32 // datagrams, for who looks
 	received  uint64 // since the last report
 	datagrams int
 	ahead     int // of datagrams: none that came, so that the next one is enough for a report

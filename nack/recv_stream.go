@@ -48,7 +48,6 @@ type stream struct {
 	asking    asking
 	ways      ways
 	status    status
-	repairs   repaired
 	decoding  *decoding // under FEC and Hybrid; nil: what is lost comes back by NAKs or not at all
 
 	scheduled

@@ -138,6 +138,7 @@ func (p *Protocol) remove(s *stream) {
 		s.lose(s.message, core.LossSenderGone) // its other parts will not come
 	}
 	p.schedule.remove(&s.scheduled)
+	p.mended.forget(s)
 	s.release()
 	p.ended--
 	i := slices.Index(p.streams, s)

@@ -1,8 +1,9 @@
-// Messages a second, 100 bytes, packed: one process sends, another receives. Usage: node bench/rate.mjs [seconds]
+// Messages a second, 100 bytes, packed, and memory: one process sends, another receives.
+// Usage: node bench/rate.mjs [SECONDS [RATE]]; without a rate as fast as they are taken.
 import { spawn } from "node:child_process";
 import { Channel } from "../dist/src/index.js";
 
-const [role, arg] = process.argv.slice(2);
+const [role, rate] = process.argv.slice(2);
 const uri = "udp://239.255.91.17:17917";
 
 async function receive() {
@@ -17,7 +18,7 @@ async function receive() {
   process.send("ready");
 }
 
-async function send(seconds) {
+async function send(seconds, rate) {
   const child = spawn(process.execPath, [process.argv[1], "receive"], { stdio: ["ignore", "inherit", "inherit", "ipc"] });
   const next = () => new Promise((r) => child.once("message", r));
   await next();
@@ -28,17 +29,20 @@ async function send(seconds) {
   const payload = Buffer.alloc(100, 7);
   const read = () => (child.send("read"), next());
   let sent = 0;
+  const began = performance.now();
   const pass = async (ms) => {
     const end = performance.now() + ms;
     while (performance.now() < end) {
-      for (let i = 0; i < 256; i++, sent++) if (!p.tryOffer(payload)) await p.send(payload);
-      await new Promise((r) => setImmediate(r));
+      const due = rate ? ((performance.now() - began) / 1000) * rate - sent : 256;
+      for (let i = 0; i < due; i++, sent++) if (!p.tryOffer(payload)) await p.send(payload);
+      await new Promise((r) => (rate ? setTimeout(r, 1) : setImmediate(r)));
     }
   };
   await pass(1000);
-  for (let s = 0; s < seconds; s += 5) {
+  const step = rate ? 30 : 5;
+  for (let s = 0; s < seconds; s += step) {
     const [before, mine, n0] = [await read(), process.cpuUsage(), sent];
-    await pass(Math.min(5, seconds) * 1000);
+    await pass(Math.min(step, seconds) * 1000);
     const [after, n1] = [await read(), sent];
     const ms = after.at - before.at;
     const busy = (a, b) => ((b.user - a.user + b.system - a.system) / 1000 / ms).toFixed(2);
@@ -51,4 +55,4 @@ async function send(seconds) {
   await c.shutdown();
 }
 
-await (role === "receive" ? receive() : send(Number(role ?? 5)));
+await (role === "receive" ? receive() : send(Number(role ?? 5), Number(rate ?? 0)));

@@ -501,12 +501,12 @@ static blaze_id id_of(uint64_t high, uint64_t low)
 void blaze_go_log(uintptr_t fn, uintptr_t arg, int level, const char *line) { ((blaze_log_fn)fn)((void *)arg, level,
 	line); }
 
-void blaze_go_message(uintptr_t fn, uintptr_t arg, const void *payload, size_t length, const char *topic,
+void blaze_go_message(uintptr_t fn, uintptr_t arg, const unsigned char *payload, size_t length, const char *topic,
 	size_t topic_length,
 	uint64_t high, uint64_t low, uint64_t sequence, int64_t received, uint32_t kind)
 {
 	blaze_delivery d = {
-		payload ? payload : "", length, topic, topic_length, id_of(high, low), sequence, received, kind, 0};
+		payload ? (const void *)payload : "", length, topic, topic_length, id_of(high, low), sequence, received, kind, 0};
 	((blaze_message_fn)fn)((void *)arg, &d);
 }
 
@@ -551,7 +551,7 @@ void blaze_go_call(uintptr_t fn, uintptr_t arg, blaze_call call, const void *pay
 	uint64_t low,
 	int64_t received, uint32_t kind, uint32_t wanted)
 {
-	blaze_call_data d = {call, payload ? payload : "", length, id_of(high, low), received, kind, wanted};
+	blaze_call_data d = {call, payload ? (const void *)payload : "", length, id_of(high, low), received, kind, wanted};
 	((blaze_call_fn)fn)((void *)arg, &d);
 }
 

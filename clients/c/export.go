@@ -238,7 +238,7 @@ func shared(h uint64) bool { return abi.Engines(h) > 1 }
 
 func deliver(fn, arg C.uintptr_t, d *blaze.Delivery, topic *C.char) {
 	high, low := halves(d.From)
-	C.blaze_go_message(fn, arg, unsafe.Pointer(unsafe.SliceData(d.Payload)), C.size_t(len(d.Payload)), topic, C.size_t(len(d.Topic)),
+	C.blaze_go_message(fn, arg, (*C.uchar)(unsafe.SliceData(d.Payload)), C.size_t(len(d.Payload)), topic, C.size_t(len(d.Topic)),
 		high, low, C.uint64_t(d.Sequence), C.int64_t(d.Received), C.uint32_t(d.Kind))
 }
 

@@ -9,7 +9,7 @@ void blaze_go_failed(int code, uint64_t matches, const char *text, size_t length
 
 /* Calls of the application's functions, by their addresses. */
 void blaze_go_log(uintptr_t fn, uintptr_t arg, int level, const char *line);
-void blaze_go_message(uintptr_t fn, uintptr_t arg, const void *payload, size_t length, const char *topic,
+void blaze_go_message(uintptr_t fn, uintptr_t arg, const unsigned char *payload, size_t length, const char *topic,
 	size_t topic_length,
 	uint64_t from_high, uint64_t from_low, uint64_t sequence, int64_t received, uint32_t kind);
 void blaze_go_loss(uintptr_t fn, uintptr_t arg, uint64_t from_high, uint64_t from_low, uint64_t first, uint64_t last,

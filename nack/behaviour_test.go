@@ -749,6 +749,28 @@ func behaviours() (list []*behaviour) {
 	b.never(0, 50*ms, "", dataNo(7)) // 6 x (1300 + 70 + 256) is 9,756; 7 are more than 10,000
 	b.End = 50 * ms
 
+	b = add("sender: little arrives", "Where a receiver reports twice that half of what was sent has arrived, what follows leaves at half of that rate first.")
+	b.Member.Window = 256
+	joined(b, 10_000)
+	for _, r := range []struct {
+		at               int64
+		highest, arrived uint64
+	}{{3 * ms, 1, 1000}, {40 * ms, 121, 81_000}, {52 * ms, 121, 81_000}} {
+		b.in(r.at, peerOf(2, nack), func(d []byte) []byte {
+			return wire.AppendStatus(d, wire.Status{Origin: behaveID, Next: 1, Highest: r.highest, Limit: 10_000, Room: 1 << 20,
+				Arrived: r.arrived, Clock: uint64(time.Second) + uint64(r.at)})
+		}).Group = false
+		if r.highest == 1 {
+			b.offer(10*ms, 120, size)
+		}
+	}
+	b.sends(10*ms, 11*ms, "group", fullData(120, size))
+	b.offer(60*ms, 100, size)
+	b.sends(60*ms, 61*ms, "group", fullData(121, size))
+	b.never(60*ms, 110*ms, "group", dataNo(190)) // 80 kB in 49 ms, half of that: 42 datagrams in 50 ms, with a burst before
+	b.sends(110*ms, 600*ms, "group", fullData(220, size))
+	b.End = 600 * ms
+
 	b = add("sender: repairs", "What is asked for goes to all, as it was, once within a round trip; what is asked for again goes to the asker.")
 	joined(b, 1000)
 	b.status(2*ms, 3, nack, 1, 1, 1000, true)
@@ -880,7 +902,7 @@ func act(t *testing.T, b *behaviour, seed uint64) *acting {
 	a := &acting{t: t, b: b, now: behaveBase, senders: map[wire.StreamID]*Sender{}}
 	a.p = New(Config{
 		Self: behaveID, Cluster: testCluster, Datagram: b.Member.Datagram, Window: b.Member.Window * b.Member.Datagram, Room: b.Member.Room, Lanes: b.Member.Lanes,
-		Pool: buf.NewPool(300, b.Member.Datagram+Headroom), Rand: rand.New(rand.NewPCG(seed, 1)), Sink: a,
+		Pool: buf.NewPool(300+b.Member.Window, b.Member.Datagram+Headroom), Rand: rand.New(rand.NewPCG(seed, 1)), Sink: a,
 	})
 	a.p.Tick(a.now)
 	for _, e := range b.Events {

@@ -17,6 +17,10 @@ export type SlowConsumer = (typeof SlowConsumer)[keyof typeof SlowConsumer];
 export const FlowControl = { SLOWEST: "SLOWEST", FASTEST: "FASTEST" } as const;
 export type FlowControl = (typeof FlowControl)[keyof typeof FlowControl];
 
+/** Whether the pace follows what arrives, where much does not. */
+export const CongestionControl = { AUTO: "AUTO", OFF: "OFF" } as const;
+export type CongestionControl = (typeof CongestionControl)[keyof typeof CongestionControl];
+
 /** Which protocol topics have that match a pattern: the first match wins. */
 export interface TopicConfig {
   pattern: string;
@@ -53,6 +57,8 @@ export interface Config {
   slowConsumer?: SlowConsumer;
   /** Default SLOWEST. */
   flowControl?: FlowControl;
+  /** Default AUTO. */
+  congestionControl?: CongestionControl;
   /** Own broadcasts are not received. */
   noSelfDelivery?: boolean;
   /** A silent receiver goes after the larger of it and 1,000; default 100. */
@@ -77,13 +83,13 @@ export type FullConfig = Required<Config>;
 /** Settings of docs/api.md that this member lacks, and what value means that they are not asked for. */
 const lacking: Record<string, unknown[]> = {
   safe: [false], fec: [], totem: [], slowestFor: [0], maxRate: [0], heartbeatInterval: [], heartbeatRate: [],
-  congestionControl: ["OFF"], lockLease: [], expectedMembers: [0], masterWeight: [0], dataDir: [""], sync: [], stateLimit: [],
+  lockLease: [], expectedMembers: [0], masterWeight: [0], dataDir: [""], sync: [], stateLimit: [],
   observer: [false], idle: [], invoker: [false], engineCPUs: [],
 };
 
 const known: (keyof Config)[] = [
   "name", "cluster", "broadcastURI", "protocol", "topics", "lanes", "window", "maxMessageSize", "subscriptionQueue", "slowConsumer",
-  "flowControl", "noSelfDelivery", "failureTimeout", "repairTimeout", "maxStreams", "linger", "logger", "loss", "seed",
+  "flowControl", "congestionControl", "noSelfDelivery", "failureTimeout", "repairTimeout", "maxStreams", "linger", "logger", "loss", "seed",
 ];
 
 function bad(field: string, value: unknown, want: string): BlazeError {
@@ -120,6 +126,7 @@ export function complete(c: Config): FullConfig {
     protocol: c.protocol ?? Protocol.NACK, topics: (c.topics ?? []).map((t) => ({ ...t })), lanes: c.lanes ?? 1, window,
     maxMessageSize: c.maxMessageSize ?? Math.min(1 << 20, window >> 1), subscriptionQueue: c.subscriptionQueue ?? 4096,
     slowConsumer: c.slowConsumer ?? SlowConsumer.PAUSE, flowControl: c.flowControl ?? FlowControl.SLOWEST,
+    congestionControl: c.congestionControl ?? CongestionControl.AUTO,
     noSelfDelivery: c.noSelfDelivery ?? false, failureTimeout: c.failureTimeout ?? 100, repairTimeout: c.repairTimeout ?? 5000,
     maxStreams: c.maxStreams ?? 4096, linger: c.linger ?? 1000, logger: c.logger ?? quiet, loss: c.loss ?? 0,
     seed: c.seed ?? Math.floor(Math.random() * 0x7fff_ffff),
@@ -139,6 +146,7 @@ export function complete(c: Config): FullConfig {
   inRange("subscriptionQueue", f.subscriptionQueue, 1, 1 << 20);
   oneOf("slowConsumer", f.slowConsumer, SlowConsumer);
   oneOf("flowControl", f.flowControl, FlowControl);
+  oneOf("congestionControl", f.congestionControl, CongestionControl);
   inRange("failureTimeout", f.failureTimeout, 1, 600_000, false);
   inRange("repairTimeout", f.repairTimeout, 100, 600_000, false);
   inRange("maxStreams", f.maxStreams, 1, 65536);

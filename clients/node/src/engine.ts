@@ -59,7 +59,8 @@ export class Engine {
     this.core = new Core({
       self: this.self, incarnation, cluster: this.cluster, datagram, window: cfg.window, maxMessageSize: cfg.maxMessageSize,
       eviction: Math.max(cfg.failureTimeout * MS, SECOND), repairTimeout: cfg.repairTimeout * MS, room, lanes: cfg.lanes,
-      maxStreams: cfg.maxStreams, selfDelivery: !cfg.noSelfDelivery, fastest: cfg.flowControl === "FASTEST", random: this.random,
+      maxStreams: cfg.maxStreams, selfDelivery: !cfg.noSelfDelivery, fastest: cfg.flowControl === "FASTEST",
+      freePace: cfg.congestionControl === "OFF", random: this.random,
     }, {
       deliver: sink.deliver, lost: sink.lost,
       event: (e) => {

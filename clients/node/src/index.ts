@@ -1,6 +1,6 @@
 // A member of a Blaze channel. The names are those of docs/api.md.
 export { Channel, newClusterChannel, newGroupChannel, type State, type Stats, type StreamEvent } from "./channel.js";
-export { type Config, FlowControl, type FullConfig, type Logger, Protocol, SlowConsumer, type TopicConfig } from "./config.js";
+export { type Config, CongestionControl, FlowControl, type FullConfig, type Logger, Protocol, SlowConsumer, type TopicConfig } from "./config.js";
 export type { EventKind, LossReason } from "./core/core.js";
 export { BlazeError, type ErrorCode } from "./errors.js";
 export { type MemberID, parseMemberID } from "./ids.js";

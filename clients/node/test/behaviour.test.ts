@@ -73,7 +73,7 @@ function run(script: Json, seed: number): void {
   const p: Protocol = new Protocol({
     self: idOf(Buffer.from(m.id, "hex")), incarnation: 0, cluster: BigInt(m.cluster), datagram: m.datagram, window: m.window * m.datagram,
     maxMessageSize: 1 << 20, eviction: SECOND, repairTimeout: 5 * SECOND, room: m.room, lanes: m.lanes, maxStreams: 64, selfDelivery: false,
-    fastest: false, random: new Random(seed),
+    fastest: false, freePace: false, random: new Random(seed),
   }, {
     deliver: (d) => {
       if (paused) return false;

@@ -149,3 +149,39 @@ test("an idle stream costs little, and its receivers stay", () => {
   assert.equal(a.p.senders[0]!.joined, 1);
   assert.ok(!b.events.some((e) => e.kind === "StreamSilent"));
 });
+
+/** A sender that has more to send than two receivers can take. Bytes that the slower one took, and sent for each of them. */
+function flood(seed: number, loss: number, rate: number, paced: boolean, seconds: number): { took: number; each: number } {
+  const net = new Net(seed);
+  const a = net.add({ freePace: !paced });
+  const b = [net.add({ room: 4 << 20 }), net.add({ room: 4 << 20 })];
+  net.faults = { loss, double: 0, jitter: 0 };
+  if (rate > 0) b[1]!.link = { rate, queue: 64 << 10 };
+  const more = publish(net, a, Infinity, 1200, 0, 2, 2);
+  for (const end = net.now + seconds * SECOND; net.now < end; ) {
+    const next = net.now + MS;
+    more();
+    net.run(next);
+    net.now = Math.max(net.now, next);
+  }
+  for (const n of b) assert.equal(n.lost.length, 0);
+  const took = 1200 * Math.min(...b.map((n) => n.got.length));
+  return { took, each: net.bytes / took };
+}
+
+test("where a link takes a part of what is sent, the pace follows it", () => {
+  for (let seed = 1; seed <= 3; seed++) {
+    const paced = flood(seed, 0, 1.25e6, true, 3);
+    const free = flood(seed, 0, 1.25e6, false, 3);
+    assert.ok(paced.took > 0.75 * 3 * 1.25e6, `seed ${seed}: ${paced.took} bytes in 3 s`);
+    assert.ok(paced.each < 2 && paced.each < 0.7 * free.each, `seed ${seed}: ${paced.each} bytes sent for each, ${free.each} without the pace`);
+  }
+});
+
+test("random loss slows nobody", () => {
+  for (let seed = 1; seed <= 3; seed++) {
+    const paced = flood(seed, 0.2, 0, true, 0.3).took;
+    const free = flood(seed, 0.2, 0, false, 0.3).took;
+    assert.ok(paced > 0.8 * free, `seed ${seed}: ${paced} bytes, ${free} without the pace`);
+  }
+});

@@ -42,7 +42,7 @@ test(`${count} mutated datagrams`, () => {
   const good = "goodgoodgoodgood";
   const p = new Protocol({
     self: "0123456789abcdef", incarnation: 0, cluster: clusterHash("test"), datagram: 1472, window: 1 << 20, maxMessageSize: 1 << 16,
-    eviction: SECOND, repairTimeout: 5 * SECOND, room: 1 << 20, lanes: 1, maxStreams: 32, selfDelivery: false, fastest: false, random: r,
+    eviction: SECOND, repairTimeout: 5 * SECOND, room: 1 << 20, lanes: 1, maxStreams: 32, selfDelivery: false, fastest: false, freePace: false, random: r,
   }, {
     deliver: (d) => {
       if (d.from === good) assert.equal(Number(d.sequence), ++got);

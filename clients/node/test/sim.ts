@@ -18,6 +18,18 @@ export class Node {
   readonly events: CoreEvent[] = [];
   refusing = false;
   down = false;
+  /** The link to this member: bytes a second, and bytes of its queue; without one there is no bound. */
+  link?: { rate: number; queue: number };
+  private free = 0; // when the link has sent all that waits
+
+  /** When a datagram has come through the link; undefined: the queue is full. */
+  through(now: number, bytes: number): number | undefined {
+    if (!this.link) return now;
+    this.free = Math.max(this.free, now);
+    if (((this.free - now) / SECOND) * this.link.rate + bytes > this.link.queue) return undefined;
+    this.free += (bytes / this.link.rate) * SECOND;
+    return this.free;
+  }
 
   constructor(readonly net: Net, readonly address: string, cfg: CoreConfig) {
     this.p = new Protocol(cfg, {
@@ -76,7 +88,7 @@ export class Net {
     const id = String.fromCharCode(...Array.from({ length: 16 }, () => this.random.below(256)));
     const node = new Node(this, `10.0.0.${this.count}:1000`, {
       self: id, incarnation: 1, cluster: clusterHash("test"), datagram: 1472, window: 1 << 20, maxMessageSize: 1 << 19,
-      eviction: SECOND, repairTimeout: 5 * SECOND, room: 1 << 20, lanes: 1, maxStreams: 64, selfDelivery: false, fastest: false,
+      eviction: SECOND, repairTimeout: 5 * SECOND, room: 1 << 20, lanes: 1, maxStreams: 64, selfDelivery: false, fastest: false, freePace: false,
       random: new Random(this.seed + this.count), ...over,
     });
     node.p.startAt(this.now);
@@ -92,7 +104,9 @@ export class Net {
       if (this.random.float() < this.faults.loss) continue;
       const copies = this.random.float() < this.faults.double ? 2 : 1;
       for (let i = 0; i < copies; i++) {
-        const at = now + this.latency + this.random.below(this.faults.jitter + 1);
+        const left = n.through(now, bytes.length);
+        if (left === undefined) continue;
+        const at = left + this.latency + this.random.below(this.faults.jitter + 1);
         this.insert({ at, order: this.order++, to: n, from, group: to === GROUP, bytes });
       }
     }

@@ -34,7 +34,7 @@ class Protocol(enum.IntEnum):
 # Settings of the Go member that this one does not have.
 OF_OTHERS = {
     "name", "topics", "safe", "fec", "totem", "slow_consumer", "flow_control", "slowest_for", "max_rate", "heartbeat_interval", "heartbeat_rate",
-    "failure_timeout", "congestion_control", "repair_timeout", "lock_lease", "expected_members", "master_weight", "data_dir", "sync", "state_limit",
+    "failure_timeout", "repair_timeout", "lock_lease", "expected_members", "master_weight", "data_dir", "sync", "state_limit",
     "observer", "idle", "invoker", "engine_cpus",
 }  # fmt: skip
 
@@ -136,6 +136,7 @@ class Channel:
 
     uri: where the group is; without interface it stays on loopback. cluster: members receive each other only within one.
     window: bytes of a stream kept for repair, and for reordering. linger: seconds that stop waits for receivers.
+    congestion_control: where much does not arrive at a receiver, the pace follows what arrives there.
     loss and seed lose a share of all datagrams, for tests.
     """
 
@@ -152,6 +153,7 @@ class Channel:
         self_delivery: bool = True,
         linger: float = 1.0,
         max_streams: int = 4096,
+        congestion_control: bool = True,
         loss: float = 0.0,
         seed: int | None = None,
         on_event: Callable[[str, bytes, int], None] | None = None,
@@ -173,6 +175,7 @@ class Channel:
         self.cluster, self.protocol, self.lanes, self.window = cluster, protocol, lanes, window
         self.max_message_size, self.subscription_queue = max_message_size, subscription_queue
         self.self_delivery, self.linger, self.max_streams = self_delivery, linger, max_streams
+        self.congestion_control = congestion_control
         self.loss, self.seed, self.on_event = loss, seed, on_event
         self.id = b""
         self._subscriptions: list[Subscription] = []
@@ -207,6 +210,7 @@ class Channel:
             self.id, topics.cluster_hash(self.cluster), self._deliver, self._lost, self._now(), datagram=t.datagram,
             window=max(self.window // t.datagram, 16), room=t.room, lanes=self.lanes, protocol=int(self.protocol),
             max_message_size=self.max_message_size, self_delivery=self.self_delivery, seed=self.seed, event=self.on_event, max_streams=self.max_streams,
+            free_pace=not self.congestion_control,
         )  # fmt: skip
         self._loop.add_reader(t.group.fileno(), self._turn)
         self._loop.add_reader(t.own.fileno(), self._turn)

@@ -60,6 +60,7 @@ class Member:
         seed: int | None = None,
         event: Callable[[str, bytes, int], None] | None = None,
         max_streams: int = MAX_STREAMS,
+        free_pace: bool = False,
     ) -> None:
         if protocol not in SPOKEN:
             raise unsupported(f"Protocol.{PROTOCOLS.get(protocol, protocol)}")
@@ -71,6 +72,7 @@ class Member:
         self.random = random.Random(seed)
         self.on_event = event
         self.max_streams = max_streams
+        self.free_pace = free_pace  # the pace does not follow what arrives
         self.closed = False
         self.stats: Counter[str] = Counter()
         self.drops: Counter[str] = Counter()  # by reason
@@ -82,6 +84,7 @@ class Member:
         self.busy: dict[Sender, None] = {}
         self.paused: list[Stream] = []
         self.controls: deque[Control] = deque()
+        self.data_received = 0  # datagrams with data, of all streams
         self.holding = 0  # datagrams in all reorder windows
         self.holding_most = 4 * window
         self.assembling: dict[Stream, int] = {}
@@ -191,6 +194,7 @@ class Member:
             if s is None:
                 return "streams"
             s.begin(now, m.number, m.first_message)
+        self.data_received += 1
         why = s.take(now, m, len(b), False)
         if why is None:
             s.endpoint = source

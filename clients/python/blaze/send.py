@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Iterator
 
 from . import wire
 from .errors import BackPressure, ClosedError, TooLargeError
+from .pace import ROUND_MIN, UNBOUND_FOR, Arrivals, Pace
 from .receive import EVICTION, FEW, MS, NEVER, RTT, RTT_INITIAL, RTT_MAX, RTT_MIN, S, US, Timed
 from .wire import Datagram, Nak, Status
 
@@ -28,6 +29,7 @@ MAX_RECEIVERS = 1024
 MAX_NEWCOMERS = 64
 NEWCOMER_ASKS = 4
 REPAIR_BASE = 128 << 10
+REPAID_AFTER = 100 * MS
 
 
 class Bucket:
@@ -47,14 +49,15 @@ class Bucket:
 
 
 class Slot:
-    """One datagram that is kept: its frame, and what it takes."""
+    """One datagram that is kept: its frame, and what all before it take of a socket buffer."""
 
-    __slots__ = ("frame", "start", "sealed", "message", "cost", "repaired", "last_group", "asker", "want", "to", "own")
+    __slots__ = ("frame", "start", "sealed", "message", "below", "repaired", "length", "back", "last_group", "asker", "want", "to", "own")
 
-    def __init__(self, frame: bytes, start: bool, message: int, cost: int) -> None:
-        self.frame, self.start, self.message, self.cost = frame, start, message, cost
+    def __init__(self, frame: bytes, start: bool, message: int, below: int) -> None:
+        self.frame, self.start, self.message, self.below = frame, start, message, below
         self.sealed: bytes | None = None
         self.repaired = -NEVER
+        self.length, self.back = 0, False  # of the repair; it was given back to the budget
         self.last_group = True
         self.asker: object = None
         self.want = 0  # 1: by unicast, 2: by multicast
@@ -65,7 +68,7 @@ class Slot:
 class Receiver:
     """What a sender keeps of one receiver."""
 
-    __slots__ = ("endpoint", "next", "highest", "limit", "room", "heard", "pause", "counts", "asks", "due", "echo", "rtt", "trips")
+    __slots__ = ("endpoint", "next", "highest", "limit", "room", "heard", "pause", "counts", "asks", "due", "echo", "rtt", "trips", "arrivals")
 
     def __init__(self, endpoint: object, now: int, first: int) -> None:
         self.endpoint, self.heard = endpoint, now
@@ -73,6 +76,7 @@ class Receiver:
         self.room, self.pause, self.counts, self.asks, self.due, self.echo = DEFAULT_ROOM, 0, False, 0, now, 0
         self.rtt = RTT()
         self.trips: deque[int] = deque(maxlen=TRIPS_REMEMBERED)
+        self.arrivals = Arrivals()
 
 
 class Sender(Timed):
@@ -103,6 +107,8 @@ class Sender(Timed):
         self.unicast_asks = Bucket(16, now)
         self.young = self.nack
         self.blocked = False
+        self.pace = Pace()
+        self.bound_by: Receiver | None = None
         # Heartbeats.
         self.wait, self.last_sent, self.since = BEAT_MIN, now, 0
         self.beat_queued = self.beat_asks = False
@@ -112,7 +118,7 @@ class Sender(Timed):
         self.start_wait = START_EVERY
         # Repairs.
         self.repairs: deque[int] = deque()
-        self.repair_debt, self.repair_last = 0.0, now
+        self.repair_debt, self.repair_last, self.repaired_below = 0.0, now, 0
         self.turn = False
         self.arm("beat", now + START_FOR)
         self.arm("look", now + START_FOR)
@@ -197,8 +203,8 @@ class Sender(Timed):
 
     def _keep(self, now: int, frame: bytes, message: int) -> Slot:
         start = self._beginning(now)
-        self.cost += wire.HEADER + len(frame) + (wire.START if start else 0) + OVERHEAD
         slot = self.slots[self.next] = Slot(frame, start, message, self.cost)
+        self.cost += wire.HEADER + len(frame) + (wire.START if start else 0) + OVERHEAD
         self.next += 1
         self.member.rouse(self)
         return slot
@@ -248,6 +254,9 @@ class Sender(Timed):
             if data and not self._allows():
                 data = False
                 self._block(now)
+            if (data or self.repairs) and not self.pace.ready(now):
+                self._hold(now)
+                return
             if self.repairs and (not data or self.turn):
                 out = self._repair(now)
                 if out is not None:
@@ -265,6 +274,8 @@ class Sender(Timed):
             self._left(now)
             b = self._bytes(now, slot)
             self.repair_debt -= 1.5 * len(b)
+            self.pace.sent += len(b)
+            self.pace.spend(now, len(b))
             if slot.own is not None:
                 self.member.own(self.id, slot.message, slot.own)
                 slot.own = None
@@ -297,10 +308,33 @@ class Sender(Timed):
         highest = min(r.highest for r in waited)
         if self.sent < highest + MIN_IN_FLIGHT:
             return True
-        below = self.slots.get(highest - 1)
-        first = self.slots[self.first]
-        base = below.cost if below is not None else first.cost - len(first.sealed or first.frame) - OVERHEAD
-        return self.slots[self.sent].cost - base <= min(r.room for r in waited)
+        return self._cost_below(self.sent + 1) - self._cost_below(highest) <= min(r.room for r in waited)
+
+    def _cost_below(self, n: int) -> int:
+        """What all datagrams below n take of a socket buffer."""
+        if n >= self.next:
+            return self.cost
+        return self.slots[max(n, self.first)].below
+
+    def _hold(self, now: int) -> None:
+        """The pace holds back what could leave."""
+        p = self.pace
+        p.holds += 1
+        if self.bound_by is not None and now - p.asked >= ROUND_MIN // 2:
+            p.asked = now
+            self.probe(now, self.bound_by.endpoint)
+        self.sooner("pace", max(p.next, now + 1))
+
+    def _set_pace(self, now: int) -> None:
+        """The least that receivers allow is the pace."""
+        before = self.pace.rate
+        self.pace.rate, self.bound_by = 0.0, None
+        for r in self.receivers.values():
+            v = r.arrivals.allows() if r.counts else 0.0
+            if v and (not self.pace.rate or v < self.pace.rate):
+                self.pace.rate, self.bound_by = v, r
+        if not before:
+            self.pace.next = now
 
     def _block(self, now: int) -> None:
         if not self.blocked:
@@ -356,6 +390,7 @@ class Sender(Timed):
         self.repair_last = now
         if self.repair_debt > REPAIR_BASE:
             self.sooner("repairs", now + int((self.repair_debt - REPAIR_BASE) / REPAIR_BASE * S) + 1)
+            self.repairs = deque(sorted(self.repairs))  # while not all may leave, the oldest first: it lets others follow
             return None
         while self.repairs:
             n = self.repairs.popleft()
@@ -364,11 +399,29 @@ class Sender(Timed):
             slot = self.slots[n]
             b = self._bytes(now, slot)
             self.repair_debt += len(b)
+            slot.length = len(b)
+            self.repaired_below = max(self.repaired_below, n + 1)
             to = slot.asker if slot.want == 1 else None
+            if to is None:
+                self.pace.sent += len(b)
+            else:
+                for r in self.receivers.values():
+                    if r.endpoint == to:
+                        r.arrivals.direct += len(b)
+            self.pace.spend(now, len(b))
             slot.last_group, slot.want, slot.repaired = slot.want == 2, 0, now
             self.member.stats["repairs_sent"] += 1
             return b, to
         return None
+
+    def _arrived(self, now: int, first: int, end: int) -> None:
+        """A receiver reports these datagrams: what was sent again of them, lately, is given back to the budget, once."""
+        for n in range(max(first, self.first), min(end, self.repaired_below)):
+            slot = self.slots[n]
+            if slot.repaired > 0 and not slot.back:
+                slot.back = True
+                if now - slot.repaired <= REPAID_AFTER:
+                    self.repair_debt -= slot.length
 
     # -- receivers
 
@@ -400,8 +453,10 @@ class Sender(Timed):
                 return None
             r.counts = True
             self.member.event("receiver joined", who, self.id)
-        r.pause = min(st.pause * US, 30 * S)
-        r.next = max(r.next, st.next)
+        rested, r.pause = r.pause != 0, min(st.pause * US, 30 * S)
+        if st.next > r.next:
+            self._arrived(now, r.next, st.next)
+            r.next = st.next
         r.highest = max(r.highest, min(st.highest, self.sent))
         r.limit = max(r.limit, st.limit)
         r.room = max(st.room or DEFAULT_ROOM, MIN_ROOM)
@@ -413,6 +468,13 @@ class Sender(Timed):
                 r.trips.append(trip)
         if not st.echo and now - self.last_sent >= 100 * MS:
             self.probe(now, source)
+        if self.nack and not self.member.free_pace:
+            n = max(r.highest, self.first)
+            data = self._cost_below(n) - (n - 1) * OVERHEAD
+            ours = self.sent + self.member.stats["repairs_sent"]
+            if r.arrivals.report(now, st, self.pace, data, rested, r.rtt.smooth, ours, self.member.data_received):
+                self.probe(now, source)
+            self._set_pace(now)
         self.member.rouse(self)
         return None
 
@@ -425,6 +487,7 @@ class Sender(Timed):
             self.lately[who] = now
         if r.counts:
             self.member.event(why, who, self.id)
+        self._set_pace(now)
         self.member.rouse(self)
 
     def acknowledged(self) -> bool:
@@ -546,6 +609,9 @@ class Sender(Timed):
                 self.drop(who, now, "receiver evicted")
             elif r.counts and silent >= longest // 2:
                 self.probe(now, r.endpoint)
+            if r.arrivals.phase and now - r.arrivals.bound >= 2 * UNBOUND_FOR:
+                r.arrivals.free()
+        self._set_pace(now)
         self.arm("look", now + every)
 
     def _meet(self, now: int) -> None:

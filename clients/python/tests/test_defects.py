@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import Any, Callable
 from unittest import mock
 
-from blaze import core, crc, receive, send, topic, wire
+from blaze import core, crc, pace, receive, send, topic, wire
 
 from .behaviour import Runner, scripts
 
@@ -137,6 +137,10 @@ def evicts_nobody(s: ExitStack) -> None:
     s.enter_context(mock.patch.object(send, "EVICTION", 3600 * receive.S))
 
 
+def pace_without_bound(s: ExitStack) -> None:
+    s.enter_context(mock.patch.object(pace.Pace, "ready", lambda self, now: True))
+
+
 DEFECTS: dict[Callable[[ExitStack], None], str] = {
     nak_to_the_wrong_address: "receiver: gap",
     no_status: "receiver: order, and reports",
@@ -156,6 +160,7 @@ DEFECTS: dict[Callable[[ExitStack], None], str] = {
     late_joiner_asks_for_the_past: "receiver: comes later",
     no_heartbeats: "sender: the beginning",
     evicts_nobody: "sender: a silent receiver",
+    pace_without_bound: "sender: little arrives",
 }
 
 

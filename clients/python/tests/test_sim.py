@@ -28,6 +28,9 @@ class Net:
         self.members: dict[int, Member] = {}
         self.got: dict[int, list[tuple[int, bytes]]] = {}
         self.lost: dict[int, list[Loss]] = {}
+        self.bytes = 0  # that members sent
+        self.links: dict[int, tuple[float, int]] = {}  # to members: bytes a second, and bytes of its queue
+        self.free: dict[int, int] = {}  # when a link has sent all that waits
         for n in range(1, members + 1):
             self.add(n)
 
@@ -46,8 +49,16 @@ class Net:
 
     def send(self, source: int, b: bytes, to: object) -> None:
         r = self.random
+        self.bytes += len(b)
         for n in self.members:
             if n == source or to is not None and to != n:
+                continue
+            if n in self.links:
+                rate, queue = self.links[n]
+                free = max(self.free.get(n, 0), self.now)
+                if (free - self.now) * rate / 1e9 + len(b) <= queue:
+                    self.free[n] = free + int(len(b) / rate * 1e9)
+                    heapq.heappush(self.way, (self.free[n] + 20_000, next(self.ids), n, b, source, to is None))
                 continue
             for _ in range(2 if r.random() < self.loss else 1):
                 if r.random() >= self.loss:
@@ -155,6 +166,46 @@ class Simulation(unittest.TestCase):
                 missed = [s for x in net.lost[3] for s in range(x.first, x.last + 1)]
                 self.assertEqual(sorted(numbers + missed), list(range(1, len(want) + 1)))
                 self.assertEqual(numbers, sorted(numbers))
+
+    def flood(self, seed: int, loss: float, rate: float, paced: bool, seconds: float) -> tuple[int, float]:
+        """A sender that has more to send than two receivers can take, one of them behind a link with that rate.
+        Bytes that the slower one took, and bytes that were sent for each of them."""
+        net = Net(seed, loss, 3)
+        for n in (2, 3):
+            net.members[n].room = 4 << 20  # as if the system gave much: nothing else holds the sender back
+        if rate:
+            net.links[3] = rate, 64 << 10
+        net.members[1].sender(0, "t")
+        net.run(200 * MS)
+        net.members[1].free_pace = not paced
+        net.bytes = 0
+        end = net.now + int(seconds * 1000) * MS
+        while net.now < end:
+            try:
+                while True:
+                    net.members[1].offer(net.now, "t", 0, bytes(1200))
+            except BackPressure:
+                net.run(net.now + MS)
+        took = 1200 * min(len(net.got[n]) for n in (2, 3))
+        self.assertEqual(net.lost[3], [])
+        return took, net.bytes / took
+
+    def test_bottleneck(self) -> None:
+        """Where a link takes a part of what is sent, the pace follows it: little is sent that does not arrive."""
+        for seed in range(SEEDS):
+            with self.subTest(seed=seed):
+                took, each = self.flood(300 + seed, 0, 1.25e6, True, 2)
+                _, each_unpaced = self.flood(300 + seed, 0, 1.25e6, False, 1)
+                self.assertGreater(took, 0.75 * 2 * 1.25e6)
+                self.assertLess(each, 2)
+                self.assertLess(each, 0.7 * each_unpaced)
+
+    def test_random_loss_slows_nobody(self) -> None:
+        for seed in range(SEEDS):
+            with self.subTest(seed=seed):
+                paced, _ = self.flood(400 + seed, 0.2, 0, True, 0.2)
+                unpaced, _ = self.flood(400 + seed, 0.2, 0, False, 0.2)
+                self.assertGreater(paced, 0.8 * unpaced)
 
 
 if __name__ == "__main__":

@@ -75,6 +75,8 @@ export interface CoreConfig {
   selfDelivery: boolean;
   /** A stream never waits for its receivers. */
   fastest: boolean;
+  /** The pace does not follow what arrives. */
+  freePace: boolean;
   random: Random;
 }
 

@@ -8,6 +8,7 @@ import {
 import {
   type Endpoint, ASK_ALL, BEAT_MAX, BEAT_REST, DEFAULT_ROOM, GROUP, LONGEST_PAUSE, PAUSE_HALVES, cost,
 } from "./core.js";
+import { Arrivals, Pace, ROUND_MIN, UNBOUND_FOR } from "./pace.js";
 import type { Protocol } from "./protocol.js";
 import { Bucket, FEW_RECEIVERS, Meter, MS, NEVER, RoundTrip, RTT_INITIAL, RTT_MAX, RTT_MIN, SECOND, Timed, US } from "./timing.js";
 
@@ -50,6 +51,7 @@ interface Receiver {
   pause: number;
   echo: bigint;
   rtt: RoundTrip;
+  arrivals: Arrivals;
 }
 
 /** An own message, on its way to the sink. */
@@ -75,6 +77,7 @@ const enum Timer {
   Heartbeat,
   Receivers,
   Repairs,
+  Pace,
   Newcomers,
   Count,
 }
@@ -168,6 +171,8 @@ export class Sender extends Timed {
   private joinedCount = 0;
   private leastPause = LONGEST_PAUSE;
   private readonly index = new Map<Id, Receiver>();
+  private readonly pacing = new Pace();
+  private boundBy: Receiver | undefined; // the receiver that binds the pace
 
   // Newcomers.
   private greetOwed = false;
@@ -218,7 +223,8 @@ export class Sender extends Timed {
       case Timer.Start: this.sendStart(now); break;
       case Timer.Heartbeat: this.beat(now); break;
       case Timer.Receivers: this.look(now, now - at); break;
-      case Timer.Repairs: break; // whatever waits is polled now
+      case Timer.Repairs:
+      case Timer.Pace: break; // whatever waits is polled now
       case Timer.Newcomers: this.meet(now); break;
     }
   }
@@ -402,6 +408,10 @@ export class Sender extends Timed {
       data = false;
       this.block(now);
     }
+    if ((data || this.repairs.length > 0) && !this.pacing.ready(now)) {
+      this.hold(now);
+      return undefined;
+    }
     if (this.repairs.length > 0 && (!data || this.repairTurn)) {
       const r = this.pollRepair(now);
       if (r) return r;
@@ -414,7 +424,35 @@ export class Sender extends Timed {
     this.p.counters.datagrams++;
     this.noteSent(now);
     this.fresh.add(now, t.bytes.length);
+    this.pacing.sent += t.bytes.length;
+    this.pacing.spend(now, t.bytes.length);
     return { bytes: t.bytes, to: GROUP };
+  }
+
+  /** The pace holds back what could leave. */
+  private hold(now: number): void {
+    const p = this.pacing;
+    p.holds++;
+    if (this.boundBy && now - p.asked >= ROUND_MIN / 2) {
+      p.asked = now;
+      this.probe(now, this.boundBy.endpoint);
+    }
+    if (p.next < this.timers[Timer.Pace]!) this.arm(Timer.Pace, Math.max(p.next, now + 1));
+  }
+
+  /** The least that receivers allow is the pace. */
+  private setPace(now: number): void {
+    const before = this.pacing.rate;
+    this.pacing.rate = 0;
+    this.boundBy = undefined;
+    for (const r of this.receivers) {
+      const v = r.newcomer ? 0 : r.arrivals.allows();
+      if (v > 0 && (this.pacing.rate === 0 || v < this.pacing.rate)) {
+        this.pacing.rate = v;
+        this.boundBy = r;
+      }
+    }
+    if (before === 0) this.pacing.next = now;
   }
 
   /** Hands own messages that have left to the sink. */
@@ -524,7 +562,9 @@ export class Sender extends Timed {
         probes++;
         this.probe(now, r.endpoint);
       }
+      if (!r.arrivals.open && now - r.arrivals.bound >= 2 * UNBOUND_FOR) r.arrivals.free();
     }
+    this.setPace(now);
     if (this.blocked && !this.held()) this.blocked = false;
     this.arm(Timer.Receivers, now + every);
   }
@@ -534,6 +574,7 @@ export class Sender extends Timed {
     this.index.delete(r.member);
     this.receivers.splice(this.receivers.indexOf(r), 1);
     this.stale = true;
+    if (this.boundBy === r) this.setPace(this.last);
     if (!r.newcomer) this.p.receiverEvent(why, r.member, r.endpoint, this.id);
   }
 
@@ -572,6 +613,7 @@ export class Sender extends Timed {
         this.arm(Timer.Heartbeat, Math.min(this.timers[Timer.Heartbeat]!, now + BEAT_MAX));
       }
     }
+    const rested = r.pause !== 0;
     r.pause = Math.min((st.pause ?? 0) * US, LONGEST_PAUSE);
     if (next > r.next) {
       this.back(now, r.next, next);
@@ -588,6 +630,13 @@ export class Sender extends Timed {
       if (st.held <= now - echo) r.rtt.sample(Math.min(now - echo - st.held, RTT_MAX));
     }
     if (st.echo === 0n && now - this.last >= ANSWER_AFTER) this.probe(now, from); // it has heard nothing for a while
+    if (this.waits && !this.p.cfg.freePace) {
+      const n = Math.max(r.highest, this.first);
+      const data = (n === this.next ? this.total : this.costBelow(n)) - (n - 1) * cost(0);
+      const sent = { data, trip: r.rtt.smooth, ours: this.sent + this.p.counters.repairs, theirs: this.p.counters.dataReceived };
+      if (r.arrivals.report(now, st, this.pacing, sent, rested)) this.probe(now, from);
+      this.setPace(now);
+    }
     this.stale = true;
     if (this.blocked && !this.held()) this.blocked = false;
     return undefined;
@@ -598,7 +647,7 @@ export class Sender extends Timed {
     const listed = this.receivers.length - this.joined;
     if (this.receivers.length >= MAX_RECEIVERS || (!echoed && listed >= MAX_NEWCOMERS)) return undefined;
     const r: Receiver = {
-      member, endpoint: from, newcomer: true, asks: 0, due: 0, heard: now, room: DEFAULT_ROOM, pause: 0, echo: 0n, rtt: new RoundTrip(),
+      member, endpoint: from, newcomer: true, asks: 0, due: 0, heard: now, room: DEFAULT_ROOM, pause: 0, echo: 0n, rtt: new RoundTrip(), arrivals: new Arrivals(),
       // Nothing below first can be asked for any more, so nothing waits for it.
       next: this.first, highest: this.first, limit: this.first,
     };
@@ -758,6 +807,9 @@ export class Sender extends Timed {
       t.want = Want.Not;
       t.repaired = now;
       this.debt += bytes.length;
+      if (to === GROUP) this.pacing.sent += bytes.length;
+      else for (const r of this.receivers) if (r.endpoint === to) r.arrivals.direct += bytes.length;
+      this.pacing.spend(now, bytes.length);
       this.highestRepaired = Math.max(this.highestRepaired, n + 1);
       this.repairTurn = false;
       this.p.counters.repairs++;

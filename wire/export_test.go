@@ -69,6 +69,68 @@ func Vectors(t *testing.T) (list []Vector) {
 	return list
 }
 
+// A ClusterVector is a ClusterMessage or a Transfer, with what this package says of it.
+type ClusterVector struct {
+	Vector
+	Root proto.Message // what generated code reads it as
+	Err  error
+}
+
+// RequiredOfClusters is requiredFields of what members of a cluster send each other.
+func RequiredOfClusters(t *testing.T) map[string]bool {
+	return requiredFields(t, &wirepb.ClusterMessage{}, &wirepb.Transfer{})
+}
+
+// ClusterVectors lists the golden messages of clusters, each in other layouts and without each of its required fields; and
+// every field of bytes and every list with an element too many.
+func ClusterVectors(t *testing.T) (list []ClusterVector) {
+	rng, dropped, required := newRand(23), map[string]bool{}, RequiredOfClusters(t)
+	for _, v := range clusterVectors {
+		transfer := isTransfer(v.name)
+		add := func(name string, b []byte) {
+			_, err := parseClusterAny(b, transfer)
+			list = append(list, ClusterVector{Vector{name, bytes.Clone(b)}, clusterRoot(transfer), err})
+		}
+		b, pb := goldenBytes(t, v.name), clusterRoot(transfer)
+		add(v.name, b)
+		for i, name := range []string{"permuted", "with unknown fields", "with long varints", "with all three"} {
+			w := rewriter{rng, i == 0 || i == 3, i == 1 || i == 3, i == 2 || i == 3}
+			add(v.name+", "+name, w.rewrite(b, pb.ProtoReflect().Descriptor()))
+		}
+		if err := proto.Unmarshal(b, pb); err != nil {
+			t.Fatal(err)
+		}
+		eachField(pb.ProtoReflect(), func(m protoreflect.Message, fd protoreflect.FieldDescriptor) {
+			name := string(m.Descriptor().Name()) + "." + string(fd.Name())
+			if dropped[name] {
+				return
+			}
+			dropped[name] = true
+			was := m.Get(fd)
+			switch {
+			case fd.IsList():
+				was = m.NewField(fd)
+				for i := range m.Get(fd).List().Len() {
+					was.List().Append(m.Get(fd).List().Get(i))
+				}
+				for m.Mutable(fd).List().Len() <= 64 && fd.Name() != "entries" {
+					m.Mutable(fd).List().Append(was.List().Get(0))
+				}
+				add("65 of them: "+name, marshal(pb))
+			case fd.Kind() == protoreflect.BytesKind:
+				m.Set(fd, protoreflect.ValueOfBytes(append(bytes.Clone(was.Bytes()), 1)))
+				add("a byte more: "+name, marshal(pb))
+			}
+			if required[name] {
+				m.Clear(fd)
+				add("missing: "+name, marshal(pb))
+			}
+			m.Set(fd, was)
+		})
+	}
+	return list
+}
+
 // headerVectors has what is about the header and the CRC.
 func headerVectors(add func(string, []byte)) {
 	h := AppendHeader(nil, testHeader())

@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"hash/fnv"
+	"maps"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -76,7 +78,53 @@ func TestVectors(t *testing.T) {
 	vectors.Compare(t, filepath.Join("testdata", "vectors.json"), "go test ./wire -run TestVectors -update", *wire.Update,
 		vectors.ListOf(t, "datagrams", datagrams), vectors.ListOf(t, "clusters", clusters()), vectors.ListOf(t, "topics", topics()),
 		vectors.ListOf(t, "matches", matches()), vectors.ListOf(t, "lanes", laneVectors()),
-		vectors.ListOf(t, "coefficients", coefficients()), vectors.ListOf(t, "blocks", blocks(t)))
+		vectors.ListOf(t, "coefficients", coefficients()), vectors.ListOf(t, "blocks", blocks(t)),
+		vectors.ListOf(t, "cluster_messages", clusterMessages(t)), vectors.ListOf(t, "cluster_required", clusterRequired(t)))
+}
+
+// clusterMessages has what members of a cluster send each other, as payloads of a ring and as items of a pair.
+func clusterMessages(t *testing.T) (list []object) {
+	required, verdicts := wire.RequiredOfClusters(t), map[string]int{}
+	for _, v := range wire.ClusterVectors(t) {
+		verdict := "canonical"
+		switch {
+		case errors.Is(v.Err, wire.ErrMalformed):
+			verdict = "malformed"
+		case errors.Is(v.Err, wire.ErrRange):
+			verdict = "range"
+		case v.Err != nil:
+			t.Fatal(v.Err)
+		}
+		o := object{{"name", v.Name}, {"type", string(v.Root.ProtoReflect().Descriptor().Name())}}
+		if v.Err == nil {
+			if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(v.Bytes, v.Root); err != nil {
+				t.Fatal(err)
+			}
+			if again, err := (proto.MarshalOptions{Deterministic: true}).Marshal(v.Root); err != nil || !bytes.Equal(again, v.Bytes) {
+				verdict = "valid"
+			}
+		}
+		verdicts[verdict]++
+		o = append(o, member{"verdict", verdict}, member{"bytes", hex.EncodeToString(v.Bytes)})
+		if v.Err == nil {
+			o = append(o, member{"message", fieldsOf(v.Root.ProtoReflect(), required)})
+		}
+		list = append(list, o)
+	}
+	for _, verdict := range []string{"canonical", "valid", "malformed", "range"} {
+		if verdicts[verdict] == 0 {
+			t.Errorf("no message of a cluster is %s", verdict)
+		}
+	}
+	return list
+}
+
+// clusterRequired names the fields of these messages without which they are malformed.
+func clusterRequired(t *testing.T) (list []object) {
+	for _, name := range slices.Sorted(maps.Keys(wire.RequiredOfClusters(t))) {
+		list = append(list, object{{"field", name}})
+	}
+	return list
 }
 
 func datagram(t *testing.T, v wire.Vector, required map[string]bool) object {

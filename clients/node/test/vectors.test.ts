@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import type { DescMessage } from "@bufbuild/protobuf";
+import { type DescMessage, fromBinary, toBinary } from "@bufbuild/protobuf";
 import * as pb from "../src/gen/blaze_pb.js";
 import { Message, Value, validatePattern, validateTopic } from "../src/index.js";
 import { matches } from "../src/topic.js";
@@ -103,6 +103,35 @@ test("datagrams: the verdict, what is in them, and the same bytes again", () => 
     assert.equal(hex(w), v.bytes, v.name);
   }
   assert.ok(written > 250 && count.refused > 400 && count.canonical > 350 && count.valid > 200, JSON.stringify({ written, count }));
+});
+
+/** The required fields that are missing in a message of generated code, and in those inside it. */
+function lacking(m: Json, desc: DescMessage, required: Set<string>): string[] {
+  return desc.fields.flatMap((f) => {
+    const v = m[f.localName];
+    const name = `${desc.name}.${f.name}`;
+    if (v === undefined) return required.has(name) ? [name] : [];
+    if (f.fieldKind === "message") return lacking(v, f.message, required);
+    return f.fieldKind === "list" && f.listKind === "message" ? v.flatMap((x: Json) => lacking(x, f.message, required)) : [];
+  });
+}
+
+test("messages of clusters, which this member does not send: what generated code reads of them", () => {
+  const required = new Set<string>(all["cluster_required"].map((v: Json) => v["field"]));
+  const seen: Record<string, number> = { canonical: 0, valid: 0, malformed: 0, range: 0 };
+  const roots: Record<string, DescMessage> = { ClusterMessage: pb.ClusterMessageSchema, Transfer: pb.TransferSchema };
+  for (const v of all["cluster_messages"]) {
+    seen[v.verdict]!++;
+    const schema = roots[v.type]!;
+    const m = fromBinary(schema, bytes(v.bytes));
+    const missing = lacking(m as Json, schema, required);
+    assert.equal(missing.length > 0, v.verdict === "malformed", `${v.name}: ${missing}`);
+    if (v.message) same(plain(m as Json, schema), v.message, v.name);
+    if (v.verdict === "malformed") continue;
+    const again = hex(toBinary(schema, m, { writeUnknownFields: false }));
+    assert.equal(again === v.bytes, v.verdict !== "valid", v.name);
+  }
+  assert.ok(Object.values(seen).every((n) => n > 20), JSON.stringify(seen));
 });
 
 test("hashes of clusters, and lanes of topics", () => {

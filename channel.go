@@ -15,6 +15,7 @@ import (
 	"github.com/activeblaze/blaze/engine"
 	"github.com/activeblaze/blaze/internal/attach"
 	"github.com/activeblaze/blaze/internal/intake"
+	"github.com/activeblaze/blaze/internal/local"
 	"github.com/activeblaze/blaze/internal/member"
 	"github.com/activeblaze/blaze/internal/run"
 	"github.com/activeblaze/blaze/internal/topic"
@@ -48,6 +49,7 @@ type Channel struct {
 
 	last  atomic.Pointer[Stats] // of the last start, when it had ended
 	looks looks
+	local atomic.Pointer[local.Server] // from Init to Shutdown, with Config.Inspect
 
 	viewsMu sync.Mutex
 	views   atomic.Pointer[[]*func(View)] // replaced, never changed
@@ -66,6 +68,7 @@ type Channel struct {
 type counters struct {
 	intakes                                                        intake.Counters // of all queues
 	disconnected, badMessages, backPressure, unsent, slowReceivers atomic.Uint64
+	inspectRefused                                                 atomic.Uint64
 }
 
 // start is one start of a channel.
@@ -166,6 +169,8 @@ func (c *Channel) init() error {
 	s.attached(res)
 	c.last.Store(&s)
 	c.state.Store(uint32(Initialized))
+	c.openLocal()
+	c.showInGroup()
 	return nil
 }
 
@@ -286,6 +291,7 @@ func (c *Channel) Stop() error {
 func (c *Channel) Shutdown() error {
 	return c.leave(func() error {
 		err := c.stop()
+		c.closeLocal()
 		c.closeDisk() // of an Init without a Start
 		if c.res != nil {
 			if cerr := c.res.Close(); err == nil && cerr != nil {

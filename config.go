@@ -182,6 +182,15 @@ type Config struct {
 	// ignored. Empty means not pinned. It must be empty with Invoker.
 	EngineCPUs []int
 
+	// Inspect "local" shows what Inspect finds to other programs of the same user on this host, from Init to Shutdown:
+	// `blaze inspect`, `blaze top` and `blaze serve` look there. BLAZE_INSPECT=local in the environment does the same for
+	// any program. What is shown lies in $XDG_RUNTIME_DIR/blaze, or blaze-UID in the directory of temporary files, where
+	// nobody else has access. Empty means that nothing is shown.
+	Inspect string
+
+	// NoInspect keeps a GroupChannel from showing what Inspect finds to the other members (InspectAll).
+	NoInspect bool
+
 	// Logger gets the few lines that a channel writes to the log. Nil means slog.Default().
 	Logger *slog.Logger
 
@@ -257,6 +266,9 @@ func (c Config) Validate() error {
 }
 
 func (c Config) checkNames() error {
+	if c.Inspect != "" && c.Inspect != "local" {
+		return bad("Inspect", strconv.Quote(words.Abridged(c.Inspect)), `must be "local", or empty`)
+	}
 	for _, f := range []struct{ field, value string }{{"Name", c.Name}, {"Cluster", c.Cluster}} {
 		if len(f.value) > maxName || !utf8.ValidString(f.value) {
 			return bad(f.field, strconv.Quote(words.Abridged(f.value)), "must be valid UTF-8 of at most %d bytes", maxName)

@@ -40,6 +40,8 @@ type groupState struct {
 	bytes   int        // that groups take in the record
 	started uint64     // when the channel last started, ns since 1970; later than the start before
 	wall    uint64     // the wall clock at that time, which may have been set back
+
+	inspecting *Subscription // the in-box of InspectAll; guarded by the channel's mu
 }
 
 // NewGroupChannel makes a channel in state Constructed, as NewChannel does. name wins over cfg.Name; if it is

@@ -47,16 +47,17 @@ type Stats struct {
 
 	InjectedLoss uint64 `unit:"datagrams" help:"datagrams dropped on purpose by blazebench" when:"0 in applications"`
 
-	Pauses        uint64 `unit:"times" help:"times that a full subscription held up its streams (SlowConsumer Pause)" when:"the handler is too slow for a burst"`
-	LongPauses    uint64 `unit:"times" help:"of Pauses: times of 100 ms and longer" when:"the handler stands still now and then"`
-	SlowConsumers uint64 `unit:"times" help:"times that a subscription became slow: its queue was full for more than half of a second; the log names it" when:"the handler is too slow: make it faster, or choose Drop"`
-	SlowDropped   uint64 `unit:"messages" help:"messages dropped for a full subscription (SlowConsumer Drop)" when:"the handler is too slow"`
-	Disconnected  uint64 `unit:"subscriptions" help:"subscriptions ended for being full (SlowConsumer Disconnect)" when:"the handler is too slow"`
-	LossesUntold  uint64 `unit:"losses" help:"losses that never reached OnLoss, because more than 64 streams' losses waited" when:"a stuck handler"`
-	BadMessages   uint64 `unit:"payloads" help:"payloads of kind Message that could not be decoded" when:"a faulty foreign sender"`
-	BackPressure  uint64 `unit:"times" help:"times that Broadcast had to wait" when:"offered rate above what receivers or MaxRate allow"`
-	SlowReceivers uint64 `unit:"times" help:"times that a receiver became slow: one of this member's streams waited for it for more than half of a second; the log names it" when:"that receiver's handlers are too slow; its own log names the subscription"`
-	Unsent        uint64 `unit:"messages" help:"messages that were accepted and not sent, since Stop had waited for Linger; the error of Stop has them too" when:"a receiver is slower than the sender, or Linger is too short"`
+	Pauses         uint64 `unit:"times" help:"times that a full subscription held up its streams (SlowConsumer Pause)" when:"the handler is too slow for a burst"`
+	LongPauses     uint64 `unit:"times" help:"of Pauses: times of 100 ms and longer" when:"the handler stands still now and then"`
+	SlowConsumers  uint64 `unit:"times" help:"times that a subscription became slow: its queue was full for more than half of a second; the log names it" when:"the handler is too slow: make it faster, or choose Drop"`
+	SlowDropped    uint64 `unit:"messages" help:"messages dropped for a full subscription (SlowConsumer Drop)" when:"the handler is too slow"`
+	Disconnected   uint64 `unit:"subscriptions" help:"subscriptions ended for being full (SlowConsumer Disconnect)" when:"the handler is too slow"`
+	LossesUntold   uint64 `unit:"losses" help:"losses that never reached OnLoss, because more than 64 streams' losses waited" when:"a stuck handler"`
+	BadMessages    uint64 `unit:"payloads" help:"payloads of kind Message that could not be decoded" when:"a faulty foreign sender"`
+	BackPressure   uint64 `unit:"times" help:"times that Broadcast had to wait" when:"offered rate above what receivers or MaxRate allow"`
+	SlowReceivers  uint64 `unit:"times" help:"times that a receiver became slow: one of this member's streams waited for it for more than half of a second; the log names it" when:"that receiver's handlers are too slow; its own log names the subscription"`
+	Unsent         uint64 `unit:"messages" help:"messages that were accepted and not sent, since Stop had waited for Linger; the error of Stop has them too" when:"a receiver is slower than the sender, or Linger is too short"`
+	InspectRefused uint64 `unit:"clients" help:"programs on this host that were refused by Config.Inspect, or cut off" when:"programs of another user, more than 16 at a time, or some that do not read what they asked for"`
 }
 
 // EngineStats are one engine's own counters. The first engine sends and has the member's ordinary
@@ -129,7 +130,7 @@ func (c *Channel) collect(run *start) Stats {
 		State:  c.State(),
 		Pauses: c.intakes.Pauses.Load(), LongPauses: c.intakes.LongPauses.Load(), SlowConsumers: c.intakes.Slow.Load(), SlowDropped: c.intakes.Dropped.Load(),
 		Disconnected: c.disconnected.Load(), LossesUntold: c.intakes.LossesUntold.Load(),
-		BadMessages: c.badMessages.Load(), BackPressure: c.backPressure.Load(), Unsent: c.unsent.Load(), SlowReceivers: c.slowReceivers.Load(),
+		BadMessages: c.badMessages.Load(), BackPressure: c.backPressure.Load(), Unsent: c.unsent.Load(), InspectRefused: c.refusedLocally(), SlowReceivers: c.slowReceivers.Load(),
 	}
 	if t := run.Member().Totem(); t != nil {
 		s.Totem = t.Stats()

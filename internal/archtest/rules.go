@@ -73,6 +73,9 @@ var Rules = []Rule{
 	{Dir: "xdp", Uses: join(bottom, "bpf", "internal/iface", "internal/iflock", "internal/ip4", "internal/oversize", "internal/pages", "internal/sleep", "internal/plain"), Clock: true},
 	{Dir: "bpf"},
 
+	// What a channel shows to this user's other programs.
+	{Dir: "internal/local", Clock: true},
+
 	// One member put together, of one engine or several. It is given its driver.
 	{Dir: "internal/lanes", Uses: []string{"wire", "clock"}},
 	{Dir: "internal/fanin", Uses: nack},

@@ -104,7 +104,7 @@ func (n *connection) another(mode AckMode) *Context {
 
 // add makes a context. mu is held.
 func (n *connection) add(mode AckMode) *Context {
-	c := &Context{conn: n, mode: mode, id: n.sessions.Add(1), closing: make(chan struct{}), consumers: map[*Consumer]struct{}{}}
+	c := &Context{conn: n, mode: mode, id: n.sessions.Add(1), closing: make(chan struct{})}
 	c.session.c = c
 	c.session.waken = make(chan struct{}, 1)
 	n.contexts[c] = struct{}{}

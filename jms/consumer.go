@@ -3,6 +3,7 @@ package jms
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -139,7 +140,7 @@ func (k *Consumer) begin(s source, err error) (*Consumer, error) {
 	}
 	k.src = s
 	k.c.mu.Lock()
-	k.c.consumers[k] = struct{}{}
+	k.c.consumers = append(slices.Clip(k.c.consumers), k)
 	k.c.mu.Unlock()
 	return k, nil
 }
@@ -176,7 +177,7 @@ func (k *Consumer) wants(m *Message) bool { return k.matches(m) }
 func (k *Consumer) poll() *Message {
 	for {
 		m := k.src.poll()
-		if m == nil || !m.expired(time.Now()) {
+		if m == nil || !m.expired() {
 			return m
 		}
 		k.src.expire(m)
@@ -360,7 +361,7 @@ func (k *Consumer) finish() error {
 		k.c.session.listening.Add(-1)
 	}
 	k.c.mu.Lock()
-	delete(k.c.consumers, k)
+	k.c.consumers = slices.DeleteFunc(slices.Clone(k.c.consumers), func(o *Consumer) bool { return o == k })
 	k.c.mu.Unlock()
 	return k.src.close()
 }

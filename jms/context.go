@@ -50,7 +50,7 @@ type Context struct {
 
 	mu        sync.Mutex // what Close and other goroutines touch too
 	closed    bool
-	consumers map[*Consumer]struct{}
+	consumers []*Consumer // replaced, and not changed
 	temps     []*temporary
 	async     asyncSends
 	direct    directSends
@@ -251,10 +251,7 @@ func (c *Context) Close() error {
 	errs = append(errs, c.async.close(linger), c.direct.close(linger))
 	errs = append(errs, c.giveBack())
 	c.mu.Lock()
-	consumers := make([]*Consumer, 0, len(c.consumers))
-	for k := range c.consumers {
-		consumers = append(consumers, k)
-	}
+	consumers := c.consumers
 	temps := c.temps
 	c.temps = nil
 	c.mu.Unlock()
@@ -314,7 +311,7 @@ func (s *session) run() {
 func (s *session) look() {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	for k := range s.c.consumers {
+	for _, k := range s.c.consumers {
 		if k.listener.Load() != nil {
 			k.src.look()
 		}
@@ -325,10 +322,7 @@ func (s *session) look() {
 func (s *session) round() (work bool) {
 	c := s.c
 	c.mu.Lock()
-	all := make([]*Consumer, 0, len(c.consumers))
-	for k := range c.consumers {
-		all = append(all, k)
-	}
+	all := c.consumers
 	c.mu.Unlock()
 	for _, k := range all {
 		if k.listener.Load() == nil {

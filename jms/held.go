@@ -760,7 +760,7 @@ func (c *Context) rollbackHeld() error {
 	}
 	var sources []*heldSource
 	c.mu.Lock()
-	for k := range c.consumers {
+	for _, k := range c.consumers {
 		if s, ok := k.src.(*heldSource); ok {
 			sources = append(sources, s)
 		}

@@ -9,10 +9,12 @@ import (
 // local are messages that have arrived and that nobody has received: those of one consumer of a topic or direct queue,
 // or those of a temporary queue, which its consumers share. It is safe for concurrent use.
 type local struct {
+	picky  bool // not every consumer takes every message
 	mu     sync.Mutex
 	items  []*Message
 	limit  int
 	closed bool
+	waits  int           // calls of put that wait for room
 	room   chan struct{} // has a token when there may be room; closed with local
 	wakes  []*waker
 }
@@ -33,7 +35,9 @@ func (w *waker) wake() {
 	}
 }
 
-func newLocal(limit int) *local { return &local{limit: limit, room: make(chan struct{}, 1)} }
+func newLocal(limit int, picky bool) *local {
+	return &local{limit: limit, picky: picky, room: make(chan struct{}, 1)}
+}
 
 // attach has w woken when a message comes.
 func (l *local) attach(w *waker) {
@@ -67,27 +71,35 @@ func (l *local) put(ctx context.Context, m *Message) bool {
 		}
 		if len(l.items) < l.limit {
 			l.items = append(l.items, m)
-			l.wakeAll()
-			more := len(l.items) < l.limit
-			l.mu.Unlock()
-			if more {
+			if l.picky || len(l.items) == 1 { // else who takes the one before looks again
+				l.wakeAll()
+			}
+			if len(l.items) < l.limit {
 				l.signal() // another one that waits
 			}
+			l.mu.Unlock()
 			return true
 		}
+		l.waits++
 		l.mu.Unlock()
 		select {
 		case <-l.room:
 		case <-ctx.Done():
+		}
+		l.mu.Lock()
+		l.waits--
+		if ctx.Err() != nil {
+			l.signal() // the token was perhaps another one's
+			l.mu.Unlock()
 			return false
 		}
+		l.mu.Unlock()
 	}
 }
 
+// signal wakes one of those that wait for room. mu is held.
 func (l *local) signal() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
+	if l.waits == 0 || l.closed {
 		return
 	}
 	select {
@@ -122,8 +134,10 @@ func (l *local) take(match func(*Message) bool) *Message {
 		} else {
 			l.items = slices.Delete(l.items, i, i+1)
 		}
+		if len(l.items) <= l.limit/2 { // not for each place: who waits is woken for many
+			l.signal()
+		}
 		l.mu.Unlock()
-		l.signal()
 		return m
 	}
 	l.mu.Unlock()

@@ -421,7 +421,7 @@ func (p *Producer) Request(ctx context.Context, d Destination, m *Message) (*Mes
 			if r == nil {
 				break
 			}
-			if r.header.CorrelationID == m.MessageID() && !r.expired(time.Now()) { // else a late one, of an earlier request
+			if r.header.CorrelationID == m.MessageID() && !r.expired() { // else a late one, of an earlier request
 				r.context = c
 				return r, nil
 			}

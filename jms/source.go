@@ -7,9 +7,9 @@ import (
 	"maps"
 	"slices"
 	"sync/atomic"
-	"time"
 
 	"github.com/activeblaze/blaze"
+	"github.com/activeblaze/blaze/internal/topic"
 )
 
 // source is where a consumer's messages come from. All but release after a listener's end is called under the guard of
@@ -48,7 +48,9 @@ type topicSource struct {
 // subscribe begins to consume from a topic.
 func subscribe(k *Consumer, pattern string) (*topicSource, error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &topicSource{k: k, in: newLocal(k.c.conn.f.o.prefetch), cancel: cancel}
+	s := &topicSource{k: k, in: newLocal(k.c.conn.f.o.prefetch, false), cancel: cancel}
+	_, exact := k.d.(*Topic)
+	exact = exact && topic.Validate(pattern) == nil
 	var err error
 	s.sub, err = k.c.conn.channel().Subscribe(pattern, func(b *blaze.Message) {
 		m, err := decode(b)
@@ -56,7 +58,11 @@ func subscribe(k *Consumer, pattern string) (*topicSource, error) {
 			k.c.conn.ch.bad.Add(1)
 			return
 		}
-		m.destination = &Topic{b.Topic()}
+		if exact {
+			m.destination = k.d
+		} else {
+			m.destination = &Topic{b.Topic()}
+		}
 		if k.noLocal && m.header.Connection == k.c.conn.id || !k.matches(m) {
 			return
 		}
@@ -123,7 +129,7 @@ func (c *Context) TemporaryQueue() (*TemporaryQueue, error) {
 func (n *connection) temporary() (*temporary, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	g := n.channel()
-	t := &temporary{n: n, in: newLocal(temporaryDepth), cancel: cancel}
+	t := &temporary{n: n, in: newLocal(temporaryDepth, true), cancel: cancel}
 	t.queue = &TemporaryQueue{member: g.ID(), number: n.ch.temps.Add(1), of: t}
 	var err error
 	t.sub, err = g.HandleInbox(t.queue.inbox(), func(b *blaze.Message) {
@@ -229,7 +235,7 @@ var errGivenBack = errors.New("jms: given back")
 
 func consumeDirect(k *Consumer, q *Queue) (*directSource, error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &directSource{k: k, in: newLocal(1), ctx: ctx, cancel: cancel}
+	s := &directSource{k: k, in: newLocal(1, false), ctx: ctx, cancel: cancel}
 	var opts []blaze.ConsumeOption
 	if q.exclusive {
 		opts = append(opts, blaze.Exclusive())
@@ -306,6 +312,6 @@ func (s *directSource) close() error {
 }
 
 // expired reports whether m has expired by this process's clock.
-func (m *Message) expired(now time.Time) bool {
-	return m.header.Expiration != 0 && m.header.Expiration <= now.UnixMilli()
+func (m *Message) expired() bool {
+	return m.header.Expiration != 0 && m.header.Expiration <= nowMillis()
 }

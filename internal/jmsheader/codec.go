@@ -46,6 +46,7 @@ const (
 // Append appends the encoding of h to dst. h keeps to its bounds (Check), its properties are in order, and its texts
 // are valid UTF-8.
 func (h *Header) Append(dst []byte) []byte {
+	dst = slices.Grow(dst, 64)
 	if h.ID != (ID{}) {
 		dst = append(pb.AppendLength(dst, fieldID, len(h.ID)), h.ID[:]...)
 	}
@@ -131,10 +132,10 @@ func (v Value) append(dst []byte) []byte {
 // bound of the schema b breaks is an error.
 func Parse(b []byte) (Header, error) {
 	h := New()
-	text := string(b) // one copy, which all texts share
+	text := ""
 	sorted := true
 	bytes := 0
-	for at := 0; at < len(text); {
+	for at := 0; at < len(b); {
 		f, n := pb.Next(b[at:])
 		if n < 0 {
 			return Header{}, ErrEncoding
@@ -146,12 +147,19 @@ func Parse(b []byte) (Header, error) {
 		case protowire.VarintType:
 			h.setNumber(f.Number, f.Bits)
 		case protowire.BytesType:
+			if f.Number == fieldID || f.Number == fieldConnection {
+				fixed := h.ID[:]
+				if f.Number == fieldConnection {
+					fixed = h.Connection[:]
+				}
+				err = setFixed(fixed, f.Bytes)
+				break
+			}
+			if text == "" {
+				text = string(b) // one copy, which all texts share
+			}
 			body := text[end-len(f.Bytes) : end]
 			switch f.Number {
-			case fieldID:
-				err = setFixed(h.ID[:], body)
-			case fieldConnection:
-				err = setFixed(h.Connection[:], body)
 			case fieldCorrelationID:
 				h.CorrelationID, err = textOf(body)
 			case fieldReplyTo:
@@ -220,7 +228,7 @@ func (h *Header) setNumber(field protowire.Number, bits uint64) {
 	}
 }
 
-func setFixed(dst []byte, s string) error {
+func setFixed(dst, s []byte) error {
 	if len(s) != len(dst) && len(s) != 0 {
 		return errID
 	}

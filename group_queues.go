@@ -116,7 +116,7 @@ func (g *GroupChannel) Consume(queue string, h func(*Message) error, opts ...Con
 	s := &Subscription{c: g.Channel, pattern: queue, done: make(chan struct{})}
 	k := &consumer{s: s, h: h}
 	var err error
-	switch s.consumer, err = g.group.handlers.Consume(queue, intake.NewWorker(queue, k.take, k.handle), o.exclusive); err {
+	switch s.consumer, err = g.group.handlers.Consume(queue, intake.NewWorker(queue, intake.Labels{Channel: g.cfg.Load().Name, Subscription: queue}, k.take, k.handle), o.exclusive); err {
 	case nil:
 		return s, nil
 	case run.ErrConsumers:

@@ -125,7 +125,8 @@ func (s *Subscription) newIntake(cfg *Config, handle func(*intake.Message)) *int
 	c := intake.Config{
 		Size: cfg.SubscriptionQueue, Policy: cfg.SlowConsumer.intake(), Handle: handle, Count: cfg.group,
 		Resume: s.c.resume, Full: s.disconnect, Slow: s.slow, Ended: func() { s.c.forget(s) },
-		Stock: &s.c.stock, Watch: s.c.watch, Counters: &s.c.intakes,
+		Labels: intake.Labels{Channel: cfg.Name, Subscription: s.pattern},
+		Stock:  &s.c.stock, Watch: s.c.watch, Counters: &s.c.intakes,
 	}
 	if s.onLoss != nil {
 		c.Lost = func(l core.Loss) { s.onLoss(lossOf(&l)) }

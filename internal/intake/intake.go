@@ -51,6 +51,8 @@ type Config struct {
 	Slow   func(s Slow)      // it is slow, or was; called on a goroutine of the Watch
 	Ended  func()            // after End, when the goroutine that served it has ended; nil: nothing
 
+	Labels Labels
+
 	// All intakes of an owner share them.
 	Stock    *Stock
 	Watch    *Watch
@@ -279,6 +281,7 @@ func (q *Intake) serve(quit <-chan struct{}) {
 		return
 	}
 	q.server.Store(gid.Current())
+	q.cfg.Labels.set()
 	defer func() {
 		q.drop() // all, when the intake has ended
 		q.server.Store(0)

@@ -224,6 +224,7 @@ func (q *Works) empty() bool { return q.held.Load() || q.Len() == 0 }
 // Worker is the goroutine of one consumer. It outlives starts: each has it serve a Works of its own.
 type Worker struct {
 	queue  string
+	labels Labels
 	take   func(*Work)        // reads an item where it lies
 	handle func() wire.Result // handles what take read last
 
@@ -241,8 +242,8 @@ func (w *Worker) Times() core.Times { return w.times.Copy() }
 
 // NewWorker makes a Worker, which serves nothing yet. For each item take is called, which is lent it, and then
 // handle.
-func NewWorker(queue string, take func(*Work), handle func() wire.Result) *Worker {
-	return &Worker{queue: queue, take: take, handle: handle, turn: make(chan struct{}, 1)}
+func NewWorker(queue string, labels Labels, take func(*Work), handle func() wire.Result) *Worker {
+	return &Worker{queue: queue, labels: labels, take: take, handle: handle, turn: make(chan struct{}, 1)}
 }
 
 // Serve begins to take from q, on a goroutine.
@@ -294,6 +295,7 @@ func (w *Worker) serve(q *Works, quit <-chan struct{}) {
 		return
 	}
 	w.server.Store(gid.Current())
+	w.labels.set()
 	defer func() {
 		w.server.Store(0)
 		<-w.turn

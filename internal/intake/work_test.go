@@ -30,7 +30,7 @@ func TestWorksHandOutOnce(t *testing.T) {
 	var workers []*Worker
 	for range 4 {
 		var n uint64
-		workers = append(workers, NewWorker("q", func(w *Work) {
+		workers = append(workers, NewWorker("q", Labels{}, func(w *Work) {
 			if n = w.Call; binary.LittleEndian.Uint64(w.Payload) != n {
 				t.Errorf("item %d has the payload of another one", n)
 			}
@@ -121,7 +121,7 @@ func TestWorksHold(t *testing.T) {
 	handled := make(chan uint64, 10)
 	q := NewWorks(4, func() clock.Time { return 1 }, func(d *member.Done) { handled <- d.Call })
 	q.Hold(true)
-	w := NewWorker("q", func(*Work) {}, func() wire.Result { return wire.ResultHandled })
+	w := NewWorker("q", Labels{}, func(*Work) {}, func() wire.Result { return wire.ResultHandled })
 	w.Serve(q)
 	q.Begin(1, &group.Work{Call: 1})
 	if !q.empty() {

@@ -36,6 +36,7 @@ type Run struct {
 	engine  *engine.Engine // the first
 	driver  engine.Driver  // of the first
 	workers []*worker      // one for each engine
+	name    string         // of the member, in profiles
 	invoker bool
 	filters bool // lanes that are not wanted are kept away
 	held    func(Held)
@@ -68,7 +69,7 @@ func Start(cfg Config) (*Run, error) {
 		return nil, err
 	}
 	r := &Run{
-		driver: cfg.Member.Driver, invoker: cfg.Invoker, held: cfg.Held,
+		driver: cfg.Member.Driver, name: cfg.Member.Name, invoker: cfg.Invoker, held: cfg.Held,
 		filters: cfg.Member.Filter.Set != nil, refused: make(chan struct{}), gone: make(chan struct{}),
 	}
 	if cfg.Group != nil {

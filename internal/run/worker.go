@@ -1,6 +1,9 @@
 package run
 
 import (
+	"context"
+	"runtime/pprof"
+	"strconv"
 	"sync/atomic"
 
 	"github.com/activeblaze/blaze/engine"
@@ -15,8 +18,9 @@ type worker struct {
 	ended  chan struct{} // closed when the engine's goroutine has ended
 }
 
-// run is the engine's goroutine.
-func (w *worker) run() error {
+// run is the engine's goroutine, the i-th of a member of that name.
+func (w *worker) run(i int, name string) error {
+	pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels("blaze_channel", name, "blaze_part", "engine "+strconv.Itoa(i))))
 	w.inside.Store(gid.Current())
 	defer w.inside.Store(0) // another goroutine may get the number
 	return w.engine.Run()
@@ -49,9 +53,9 @@ func (w *worker) do(f func()) error {
 // is left running.
 func (r *Run) startWorkers() (err error) {
 	failed := make(chan error, len(r.workers))
-	for _, w := range r.workers {
+	for i, w := range r.workers {
 		go func() {
-			if err := w.run(); err != nil {
+			if err := w.run(i, r.name); err != nil {
 				failed <- err
 			}
 			close(w.ended)

@@ -32,6 +32,7 @@ type besideFlags struct {
 	seconds         float64
 	rate, loss      float64
 	seed            uint64
+	apart           bool
 }
 
 // repairs is what one Go receiver has noted: all repair times, in ns.
@@ -52,6 +53,7 @@ func beside(ctx context.Context, args []string, out io.Writer) error {
 	set.Float64Var(&f.rate, "rate", 1500, "messages a second")
 	set.Float64Var(&f.loss, "loss", 0.01, "share of the datagrams that each receiver loses")
 	set.Uint64Var(&f.seed, "seed", 1, "of what is lost")
+	set.BoolVar(&f.apart, "apart", false, "the members beside are in a group of their own, with a publisher that sends as much: what they cost then is processor time")
 	if err := set.Parse(args); err != nil {
 		return err
 	}
@@ -86,7 +88,11 @@ func besideOnce(ctx context.Context, f *besideFlags, others []string, seed uint6
 	if err != nil {
 		return nil, err
 	}
-	uri := fmt.Sprintf("udp://239.255.90.%d:%d?interface=lo", 1+rand.IntN(250), 10000+rand.IntN(20000))
+	at := fmt.Sprintf("%d:%d?interface=lo", 1+rand.IntN(250), 10000+rand.IntN(20000))
+	uri, beside := "udp://239.255.90."+at, "udp://239.255.90."+at
+	if f.apart {
+		beside = "udp://239.255.91." + at
+	}
 	var members []*listener
 	defer func() {
 		for _, m := range members {
@@ -101,14 +107,24 @@ func besideOnce(ctx context.Context, f *besideFlags, others []string, seed uint6
 		members = append(members, m)
 	}
 	for _, name := range others {
-		m, err := listenIn(ctx, f.root, name, uri)
+		m, err := listenIn(ctx, f.root, name, beside)
 		if err != nil {
 			return nil, err
 		}
 		members = append(members, m)
 	}
 	count := uint64(f.seconds * f.rate)
-	if err = speak(ctx, uri, len(members), count, f.rate); err != nil {
+	receivers := map[string]int{}
+	receivers[uri] += f.receivers
+	receivers[beside] += len(others)
+	spoken := make(chan error)
+	for uri, n := range receivers {
+		go func() { spoken <- speak(ctx, uri, n, count, f.rate) }()
+	}
+	for range receivers {
+		err = errors.Join(err, <-spoken)
+	}
+	if err != nil {
 		return nil, err
 	}
 	var ns []int64

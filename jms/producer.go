@@ -157,7 +157,8 @@ func (p *Producer) ClearProperties() *Producer {
 //   - a temporary queue's member has m;
 //   - a transacted session keeps m for Commit.
 //
-// Where there is no room, Send waits for ctx.
+// Where there is no room, Send waits for ctx. A message may be sent twice: the second time it is another message, with an id
+// of its own.
 //
 // The errors: ErrInvalidDestination; ErrMessageFormat, a bound of the header; ErrQueueFull; ErrNotHeld;
 // ErrIllegalState; blaze.ErrArgument, m is nil, or a setter was given what it does not take; blaze.ErrUnsupported, the

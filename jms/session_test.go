@@ -183,6 +183,11 @@ func TestWrongUse(t *testing.T) {
 	second := func(_ any, err error) error { return err }
 	async := NewMessage()
 	async.sending.Store(true)
+	again := NewTextMessage("twice")
+	if err := c.Producer().Send(ctx, d, again); err != nil {
+		t.Fatal(err)
+	}
+	firstID := again.MessageID()
 	rows := []struct {
 		what string
 		err  error
@@ -229,6 +234,7 @@ func TestWrongUse(t *testing.T) {
 		{"a bad property of the producer", c.Producer().SetProperty("a b", 1).SendText(ctx, d, "x"), ErrMessageFormat},
 		{"a bad property of the producer, cleared", c.Producer().SetProperty("a b", 1).ClearProperties().SendText(ctx, d, "x"), nil},
 		{"a message that SendAsync has", c.Producer().Send(ctx, d, async), ErrIllegalState},
+		{"a message sent twice", c.Producer().Send(ctx, d, again), nil},
 		{"a nil message", c.Producer().Send(ctx, d, nil), blaze.ErrArgument},
 		{"Request of a nil message", second(c.Producer().Request(ctx, d, nil)), blaze.ErrArgument},
 		{"SendAsync without a function", c.Producer().SendAsync(ctx, d, NewMessage(), nil), blaze.ErrArgument},
@@ -262,6 +268,9 @@ func TestWrongUse(t *testing.T) {
 		if row.is == nil && row.err != nil || row.is != nil && !errors.Is(row.err, row.is) {
 			t.Errorf("%s: %v, want %v", row.what, row.err, row.is)
 		}
+	}
+	if firstID == "" || again.MessageID() == firstID {
+		t.Errorf("a message sent twice has id %q, after %q", again.MessageID(), firstID)
 	}
 	if err := connect(t, factory(t, cfg, ClientID("first")), AutoAcknowledge).SetClientID("second"); !errors.Is(err, ErrIllegalState) {
 		t.Errorf("a second client id: %v", err)

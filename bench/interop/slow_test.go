@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -15,6 +17,39 @@ import (
 
 	"github.com/activeblaze/blaze"
 )
+
+// TestMain is the Go listener too, which beside starts as a process of its own.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "listen" {
+		if err := listenCommand(os.Args[2:], os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// A run of beside has repairs, and every member has every message.
+func TestBeside(t *testing.T) {
+	if testing.Short() {
+		t.Skip("some seconds; make interop runs it")
+	}
+	root, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{nil, {"-apart"}} {
+		var out strings.Builder
+		args = append(args, "-root", root, "-runs", "1", "-seconds", "1", "-loss", "0.05", "-languages", "go")
+		if err := beside(t.Context(), args, &out); err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(out.String(), "ratio"); n != 2 {
+			t.Errorf("%d ratios in %q", n, out.String())
+		}
+	}
+}
 
 // stage is a Go publisher and a Go receiver in this process, beside a listener of another language in a process.
 type stage struct {

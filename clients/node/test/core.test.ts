@@ -3,6 +3,8 @@ import { test } from "node:test";
 import { type Node, MS, Net, SECOND } from "./sim.js";
 
 const topic = { name: "t", bytes: Buffer.from("t") };
+/** Of networks; each replays. */
+const seeds = Number(process.env["BLAZE_SEEDS"] ?? 3);
 
 /** Offers count messages of size bytes whose first 8 bytes are their number, as room comes. */
 function publish(net: Net, from: Node, count: number, size: number, lane = 0, protocol = 2, receivers = 0): () => boolean {
@@ -35,7 +37,7 @@ for (const [name, faults, size, count, receivers] of [
   ["six receivers, 5 % lost", { loss: 0.05, double: 0, jitter: 0 }, 300, 3000, 6],
 ] as const) {
   test(`every message comes once and in order: ${name}`, () => {
-    for (let seed = 1; seed <= 3; seed++) {
+    for (let seed = 1; seed <= seeds; seed++) {
       const net = new Net(seed);
       const a = net.add();
       const all = Array.from({ length: receivers }, () => net.add());
@@ -170,7 +172,7 @@ function flood(seed: number, loss: number, rate: number, paced: boolean, seconds
 }
 
 test("where a link takes a part of what is sent, the pace follows it", () => {
-  for (let seed = 1; seed <= 3; seed++) {
+  for (let seed = 1; seed <= seeds; seed++) {
     const paced = flood(seed, 0, 1.25e6, true, 3);
     const free = flood(seed, 0, 1.25e6, false, 3);
     assert.ok(paced.took > 0.75 * 3 * 1.25e6, `seed ${seed}: ${paced.took} bytes in 3 s`);
@@ -179,7 +181,7 @@ test("where a link takes a part of what is sent, the pace follows it", () => {
 });
 
 test("random loss slows nobody", () => {
-  for (let seed = 1; seed <= 3; seed++) {
+  for (let seed = 1; seed <= seeds; seed++) {
     const paced = flood(seed, 0.2, 0, true, 0.3).took;
     const free = flood(seed, 0.2, 0, false, 0.3).took;
     assert.ok(paced > 0.8 * free, `seed ${seed}: ${paced} bytes, ${free} without the pace`);

@@ -34,6 +34,21 @@ func cpuModel() string {
 	return ""
 }
 
+// Commit is the revision of this build; empty where it is not known.
+func Commit() string { return commit() }
+
+// Module is the version of the library that this program was built with: "(devel)" in its own repository.
+func Module() string {
+	if b, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range append(b.Deps, &b.Main) {
+			if m.Path == "github.com/activeblaze/blaze" && m.Version != "" && m.Replace == nil && m.Version != "v0.0.0" {
+				return m.Version
+			}
+		}
+	}
+	return "(devel)"
+}
+
 // commit is the revision that the go command stamped into the build, or, since go run stamps
 // none, that of the working directory.
 func commit() string {

@@ -26,7 +26,7 @@ func (f *flags) cluster() {
 	f.BoolVar(&f.nats, "nats", false, "then put the same into a key-value bucket of three nats-server processes in memory, where that program is installed")
 	f.Float64Var(&o.Rate, "rate", 0, "`puts` a second of all writers on a fixed schedule; 0: as fast as it goes")
 	f.BoolVar(&o.Offload, "offload", false, "the rig's interfaces keep segmentation offload, as the kernel makes them")
-	f.Float64Var(&o.Loss, "loss", 0, "`share` of all datagrams, of every kind, that each member drops, 0 to 1")
+	f.Var((*share)(&o.Loss), "loss", "`share` of all datagrams, of every kind, that each member drops, 0 to 1, or 1%")
 	f.Uint64Var(&o.Seed, "seed", 1, "`seed` of the drops")
 	f.StringVar(&c.Profile, "profile", "", "the ring's timers: lan, isolated or shared (default lan)")
 	f.StringVar(&o.Idle, "idle", "", "how members wait: busyspin, backoff or block\n(default backoff)")

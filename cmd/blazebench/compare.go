@@ -25,7 +25,6 @@ const compareDuration = 2 * time.Second
 // systems' programs, or on a network that is named, it compares round trips (rivals).
 func compare(ctx context.Context, args []string, out *output) error {
 	fs := flag.NewFlagSet("blazebench compare", flag.ContinueOnError)
-	fs.SetOutput(out.stderr)
 	kind := fs.String("rig", string(rig.Veth), "`network` to run it on: veth or bridge; with --with also none, which is loopback")
 	rounds := fs.Int("rounds", 5, "how many `times` everything is run; with --with 9 unless given")
 	duration := fs.Duration("duration", compareDuration, "how long each run is measured; with --with 1s unless given")
@@ -37,9 +36,9 @@ func compare(ctx context.Context, args []string, out *output) error {
 	})
 	only := fs.String("only", "", "with --with: the `names` of what is compared, with commas; empty: all")
 	pin := fs.String("pin", "auto", "with --with: pin polling threads where there is a CPU for each: `auto` or off")
-	switch err := fs.Parse(args); {
+	switch err := parse(fs, args, out, ""); {
 	case err != nil:
-		return usageError{error: err, told: true}
+		return err
 	case fs.NArg() > 0:
 		return usagef("%s: unexpected argument %q", fs.Name(), fs.Arg(0))
 	case *rounds < 1:

@@ -11,11 +11,10 @@ import (
 // examine prints what this host offers to AF_XDP. It changes nothing and sends nothing.
 func examine(args []string, out *output) error {
 	fs := flag.NewFlagSet("blazebench doctor", flag.ContinueOnError)
-	fs.SetOutput(out.stderr)
 	file := fs.String("json", "", "write the findings as one JSON object to `file`; - is standard output")
-	switch err := fs.Parse(args); {
+	switch err := parse(fs, args, out, ""); {
 	case err != nil:
-		return usageError{error: err, told: true}
+		return err
 	case fs.NArg() > 0:
 		return usagef("%s: unexpected argument %q", fs.Name(), fs.Arg(0))
 	}

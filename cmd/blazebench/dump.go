@@ -15,15 +15,10 @@ import (
 // other pcapng.
 func dumpFile(args []string, out *output) error {
 	fs := flag.NewFlagSet("blazebench dump", flag.ContinueOnError)
-	fs.SetOutput(out.stderr)
-	fs.Usage = func() {
-		fmt.Fprintln(out.stderr, "blazebench dump [options] FILE: print the datagrams of a pcapng file, such as ?tap=FILE of an xdp:// URI writes")
-		fs.PrintDefaults()
-	}
 	first := fs.Int("first", 0, "print only as many `packets`; 0: all")
-	switch err := fs.Parse(args); {
+	switch err := parse(fs, args, out, "blazebench dump [options] FILE: print the datagrams of a capture, such as ?tap=FILE of an xdp:// URI writes\n"); {
 	case err != nil:
-		return usageError{error: err, told: true}
+		return err
 	case fs.NArg() != 1:
 		return usagef("dump: want one pcapng file")
 	case *first < 0:

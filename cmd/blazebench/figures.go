@@ -36,7 +36,6 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 		name, rounds, duration, finer, times = "check", 3, checkDuration, 1, "how many `times` everything is run, at most"
 	}
 	fs := flag.NewFlagSet("blazebench "+name, flag.ContinueOnError)
-	fs.SetOutput(out.stderr)
 	fs.IntVar(&rounds, "rounds", rounds, times)
 	fs.DurationVar(&duration, "duration", duration, "how long each run is measured, unless its bar says it")
 	file, only := new(string), "all"
@@ -44,9 +43,9 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 	if !check {
 		fs.StringVar(file, "write", "bench/RESULTS.md", "put the tables into this results `file`, between its markers; empty: nowhere")
 	}
-	switch err := fs.Parse(args); {
+	switch err := parse(fs, args, out, ""); {
 	case err != nil:
-		return usageError{error: err, told: true}
+		return err
 	case fs.NArg() > 0:
 		return usagef("%s: unexpected argument %q", fs.Name(), fs.Arg(0))
 	case only != "all" && only != "loopback" && only != "xdp" && only != "fec" && only != "order" && only != "group" && only != "cluster" && only != "scale":
@@ -166,13 +165,13 @@ func takeSuite(ctx context.Context, s figures.Suite, rounds int, take taker, out
 		n++
 		out.prefix = fmt.Sprintf("[%d/%d] ", n, total)
 		if args[0] == "scale" {
-			f, err := parseScale(args[1:], out.stderr)
+			f, err := parseScale(args[1:], out)
 			if err != nil {
 				return nil, err
 			}
 			return f.run(ctx, out)
 		}
-		f, err := parseWorkload(args, out.stderr)
+		f, err := parseWorkload(args, out)
 		if err != nil {
 			return nil, err
 		}

@@ -22,7 +22,7 @@ func TestLinesOfFigures(t *testing.T) {
 		cases = append(cases, m.Case)
 	}
 	for _, c := range cases {
-		f, err := parseWorkload(c.Args(), io.Discard)
+		f, err := parseWorkload(c.Args(), &output{stdout: io.Discard, stderr: io.Discard})
 		if err != nil {
 			t.Errorf("%s: %s: %v", c.Name, c.Command(), err)
 			continue

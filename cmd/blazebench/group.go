@@ -25,7 +25,7 @@ func (f *flags) group() {
 	f.DurationVar(&g.HeartbeatInterval, "heartbeat", 0, "Config.HeartbeatInterval (default the library's)")
 	f.DurationVar(&g.FailureTimeout, "failure-timeout", 0, "Config.FailureTimeout (default with members the library's, else 1s: a host that stands still for a moment does not end the run)")
 	f.BoolVar(&o.Offload, "offload", false, "the rig's interfaces keep segmentation offload, as the kernel makes them")
-	f.Float64Var(&o.Loss, "loss", 0, "`share` of all datagrams, of every kind, that each member drops, 0 to 1")
+	f.Var((*share)(&o.Loss), "loss", "`share` of all datagrams, of every kind, that each member drops, 0 to 1, or 1%")
 	f.Uint64Var(&o.Seed, "seed", 1, "`seed` of the drops")
 	f.StringVar(&o.Idle, "idle", "", "how members wait: busyspin, backoff or block\n(default busyspin for one request at a time without --messages if there is a CPU for each member, else backoff)")
 }

@@ -19,6 +19,7 @@
 //	blazebench check           the same bars in three short rounds with twice the slack, for CI
 //	blazebench doctor          what this host offers to AF_XDP, what auto:// would take, and what to change
 //	blazebench dump FILE       the datagrams of a capture (?tap=FILE of an xdp:// URI) in words
+//	blazebench version         what this program is built of
 //
 // It needs no privileges, except where the list has (root). `blazebench <command> -h` lists the options of a command.
 package main
@@ -30,6 +31,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/activeblaze/blaze/bench/workload"
@@ -70,15 +72,13 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	err := dispatch(ctx, args, stdout, stderr)
 	var usage usageError
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, errHelp):
 		return exitOK
 	case ctx.Err() != nil:
 		fmt.Fprintln(stderr, "blazebench: interrupted")
 		return exitInterrupted
 	case errors.As(err, &usage):
-		if !usage.told {
-			fmt.Fprintf(stderr, "blazebench: %v\n", err)
-		}
+		fmt.Fprintf(stderr, "blazebench: %v\n", err)
 		return exitUsage
 	}
 	fmt.Fprintf(stderr, "blazebench: %v\n", err)
@@ -107,12 +107,23 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		return examine(args, out)
 	case "dump":
 		return dumpFile(args, out)
+	case "version":
+		return printVersion(args, out)
 	case "help":
+		if len(args) > 0 && args[0] != "help" {
+			return dispatch(ctx, append(args[:1:1], "-h"), stdout, stderr)
+		}
 		fmt.Fprint(stdout, overview)
 		return nil
 	}
-	return usagef("unknown command %q: want latency, throughput, loss, order, group, cluster, jms, scale, raw, compare, figures, check, doctor, dump, or none for the tour", name)
+	if guess := closest(name, commands); guess != "" {
+		return usagef("unknown command %q: did you mean %s?", name, guess)
+	}
+	return usagef("unknown command %q: want %s, or none for the tour", name, strings.Join(commands, ", "))
 }
+
+// commands are those that can be named.
+var commands = []string{"latency", "throughput", "loss", "order", "group", "cluster", "jms", "scale", "raw", "compare", "figures", "check", "doctor", "dump", "version", "help"}
 
 const overview = `blazebench measures reliable multicast between real processes.
 
@@ -134,20 +145,18 @@ const overview = `blazebench measures reliable multicast between real processes.
   blazebench check           the same bars in three short rounds with twice the slack
   blazebench doctor          what this host offers to AF_XDP, what auto:// would take, and what to change
   blazebench dump FILE       the datagrams of a capture (?tap=FILE of an xdp:// URI) in words
+  blazebench version         what this program is built of
 
 blazebench <command> -h lists a command's options.
 `
 
 // usageError is a mistake on the command line.
-type usageError struct {
-	error
-	told bool // on stderr already
-}
+type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
 func usagef(format string, args ...any) error {
-	return usageError{error: fmt.Errorf(format, args...)}
+	return usageError{fmt.Errorf(format, args...)}
 }
 
 // receiverArg makes this program a receiver process. It is for blazebench itself.

@@ -71,11 +71,12 @@ func TestMistakes(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"lateny"}, `unknown command "lateny": want latency, throughput, loss, order, group, cluster, jms, scale, raw, compare, figures, check, doctor, dump, or none for the tour`},
+		{[]string{"lateny"}, `unknown command "lateny": did you mean latency?`},
+		{[]string{"frobnicate"}, `unknown command "frobnicate": want latency, throughput, loss, order, group, cluster, jms, scale, raw, compare, figures, check, doctor, dump, version, help, or none for the tour`},
 		{[]string{"latency", "fast"}, `unexpected argument "fast"`},
 		{[]string{"latency", "--size", "15"}, "--size 15: a message needs 16 bytes or more"},
 		{[]string{"latency", "--size", "0"}, "--size 0: want more than 0"},
-		{[]string{"latency", "--size", "many"}, `invalid value "many" for flag -size`},
+		{[]string{"latency", "--size", "many"}, "--size many: want a whole number"},
 		{[]string{"latency", "--size", "1048577"}, "--size 1048577: want at most 1048576 bytes"},
 		{[]string{"raw", "--size", "1473"}, "--size 1473: raw sends one datagram"},
 		{[]string{"latency", "--protocol", "tcp"}, `--protocol "tcp": want nack, besteffort, fec or hybrid`},
@@ -87,19 +88,28 @@ func TestMistakes(t *testing.T) {
 		{[]string{"latency", "--duration", "9ms"}, "--duration 9ms: want 10ms to 1h0m0s"},
 		{[]string{"latency", "--rate", "-5"}, "--rate -5: want 0"},
 		{[]string{"loss", "--loss", "1.5"}, "--loss 1.5: want a share of datagrams"},
-		{[]string{"latency", "--gso"}, "flag provided but not defined: -gso"},
+		{[]string{"loss", "--loss", "150%"}, "--loss 1.5: want a share of datagrams"},
+		{[]string{"loss", "--loss", "much"}, "--loss much: want a share, as in 0.01 or 1%"},
+		{[]string{"latency", "--duration", "1"}, "--duration 1: want a unit, as in 1s"},
+		{[]string{"latency", "--duration", "soon"}, "--duration soon: want a duration, as in 1.5s or 200ms"},
+		{[]string{"latency", "--size"}, "--size: want a value"},
+		{[]string{"latency", "--sise", "64"}, "--sise: no such option: did you mean --size?"},
+		{[]string{"latency", "--rate", "fast"}, "--rate fast: want a number"},
+		{[]string{"latency", "--seed", "-1"}, "--seed -1: want a whole number, 0 or more"},
+		{[]string{"version", "now"}, `version: unexpected argument "now"`},
+		{[]string{"latency", "--gso"}, "--gso: no such option"},
 		{[]string{"latency", "--rig", "ring"}, `--rig "ring": want veth, bridge or tap`},
 		{[]string{"latency", "--rig", "veth", "--receivers", "2"}, "--rig veth has two ends"},
 		{[]string{"latency", "--offload"}, "--offload is a rig's"},
 		{[]string{"loss", "--link", "mtu=1400"}, "--link mtu=1400 is a rig's"},
-		{[]string{"loss", "--link", "speed=1"}, `invalid value "speed=1" for flag -link: "speed": want rate`},
+		{[]string{"loss", "--link", "speed=1"}, `--link speed=1: "speed": want rate`},
 		{[]string{"loss", "--rig", "bridge", "--link", "double=0.5"}, "--link double=0.5: only the switch of rig tap"},
 		{[]string{"loss", "--rig", "veth", "--link", "mtu=1400"}, "--link mtu=1400: rig veth has no switch"},
 		{[]string{"loss", "--rig", "tap", "--link", "mtu=1400", "--link-at", "home"}, `--link-at "home": want receiver or sender`},
 		{[]string{"latency", "--breakdown"}, "--breakdown needs latency without rate, over xdp://"},
 		{[]string{"latency", "--goroutines", "--idle", "busyspin"}, "--goroutines needs latency without rate, and idle backoff or block"},
-		{[]string{"throughput", "--breakdown"}, "flag provided but not defined: -breakdown"},
-		{[]string{"raw", "--receivers", "2"}, "flag provided but not defined: -receivers"},
+		{[]string{"throughput", "--breakdown"}, "--breakdown: no such option"},
+		{[]string{"raw", "--receivers", "2"}, "--receivers: no such option"},
 		{[]string{"figures", "--rounds", "0"}, "--rounds 0: want 1 or more"},
 		{[]string{"figures", "--only", "tcp"}, `--only "tcp": want all, loopback, xdp, fec, order, group, cluster or scale`},
 		{[]string{"loss", "--k", "0"}, "--k 0: want more than 0"},
@@ -107,8 +117,8 @@ func TestMistakes(t *testing.T) {
 		{[]string{"loss", "--m", "65", "--protocol", "fec"}, "--m 65: want 1 to 64"},
 		{[]string{"loss", "--interleave", "17", "--protocol", "hybrid"}, "--interleave 17: want 1 to 16"},
 		{[]string{"loss", "--m", "2"}, "--m 2 is for protocol fec and hybrid"},
-		{[]string{"raw", "--k", "2"}, "flag provided but not defined: -k"},
-		{[]string{"throughput", "--sweep"}, "flag provided but not defined: -sweep"},
+		{[]string{"raw", "--k", "2"}, "--k: no such option"},
+		{[]string{"throughput", "--sweep"}, "--sweep: no such option"},
 		{[]string{"loss", "--delay", "1s"}, "--delay 1s: want 0 to 100ms"},
 		{[]string{"loss", "--out", "f.svg"}, "--out is for --sweep"},
 		{[]string{"loss", "--rounds", "2"}, "--rounds is for --sweep"},
@@ -127,9 +137,9 @@ func TestMistakes(t *testing.T) {
 		{[]string{"compare", "--with", "sockperf", "--rig", "ring"}, `--rig "ring": want veth, bridge or tap, or none`},
 		{[]string{"compare", "--with", "sockperf", "--only", "rtt"}, "--only is for --with NAME=PATH alone"},
 		{[]string{"compare", "--with", "aeron=ping a|b"}, `--with "aeron=ping a|b": want NAME=ping COMMAND…|pong COMMAND…`},
-		{[]string{"raw", "--loop", "maybe"}, `invalid value "maybe" for flag -loop: want on or off`},
+		{[]string{"raw", "--loop", "maybe"}, "--loop maybe: want on or off"},
 		{[]string{"raw", "--loop", "off", "--uri", "xdp://239.255.66.76?interface=lo"}, "--loop off is for raw over sockets"},
-		{[]string{"latency", "--loop", "off"}, "flag provided but not defined: -loop"},
+		{[]string{"latency", "--loop", "off"}, "--loop: no such option"},
 		{[]string{"scale", "--duration", "1ms"}, "--duration 1ms: want 10ms"},
 		{[]string{"scale", "topics"}, `unexpected argument "topics"`},
 		{[]string{"compare", "--pin", "off"}, "--pin is for --with"},
@@ -148,12 +158,33 @@ func TestMistakes(t *testing.T) {
 		{[]string{"group", "--heartbeat", "-1s"}, "--heartbeat -1s: want 0"},
 		{[]string{"dump"}, "dump: want one pcapng file"},
 		{[]string{"check", "--duration", "1ms"}, "--duration 1ms: want 10ms"},
-		{[]string{"--size", "3"}, "flag provided but not defined: -size"},
+		{[]string{"--size", "3"}, "--size: no such option"},
 	} {
 		code, stdout, stderr := bench(t, c.args...)
-		if code != exitUsage || !strings.Contains(stderr, c.want) || stdout != "" {
+		if code != exitUsage || !strings.Contains(stderr, c.want) || stdout != "" || strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%v: exit %d, %q; want exit %d, %q", c.args, code, stderr, exitUsage, c.want)
 		}
+	}
+}
+
+// Help is no mistake: it is on standard output, lists every option, and says nothing on standard error.
+func TestHelp(t *testing.T) {
+	for _, name := range append([]string{""}, commands...) {
+		args := []string{name, "--help"}
+		if name == "" {
+			args = args[1:]
+		}
+		code, stdout, stderr := bench(t, args...)
+		if code != exitOK || stderr != "" || !strings.Contains(stdout, "blazebench") || strings.Contains(stdout, "\n  -") && !strings.Contains(stdout, "\n  --") {
+			t.Errorf("%v: exit %d, %q, %q", args, code, stdout, stderr)
+		}
+	}
+	_, long, _ := bench(t, "latency", "-h")
+	if code, again, _ := bench(t, "help", "latency"); code != exitOK || again != long || !strings.Contains(long, "\n  --duration DURATION\n        how long to measure, after a short warm-up\n        (default 5s)\n") {
+		t.Errorf("help latency: exit %d, %q", code, long)
+	}
+	if code, stdout, stderr := bench(t, "version"); code != exitOK || stderr != "" || !strings.Contains(stdout, "wire version 1, "+runtime.Version()) {
+		t.Errorf("version: exit %d, %q, %q", code, stdout, stderr)
 	}
 }
 

@@ -28,9 +28,8 @@ type flags struct {
 	nats     bool  // cluster
 }
 
-func newFlags(kind workload.Kind, stderr io.Writer) *flags {
+func newFlags(kind workload.Kind) *flags {
 	f := &flags{FlagSet: flag.NewFlagSet("blazebench "+string(kind), flag.ContinueOnError), kind: kind}
-	f.SetOutput(stderr)
 	o := &f.opt
 	f.StringVar(&o.URI, "uri", "", "broadcast `URI`, with ?interface=eth0 for a network; without a port it gets a free one\n(default udp://239.255.66.76 on loopback)")
 	f.IntVar(&o.Size, "size", 64, "`bytes` of payload in each message, 16 or more")
@@ -90,7 +89,8 @@ func newFlags(kind workload.Kind, stderr io.Writer) *flags {
 	}
 	f.Float64Var(&o.Rate, "rate", 0, "`messages` a second on a fixed schedule; 0: ping-pong, or as fast as it goes")
 	f.IntVar(&o.Receivers, "receivers", 1, "receiving `processes`")
-	f.Float64Var(&o.Loss, "loss", loss, "`share` of all datagrams, of every kind, that each member drops, 0 to 1")
+	o.Loss = loss
+	f.Var((*share)(&o.Loss), "loss", "`share` of all datagrams, of every kind, that each member drops, 0 to 1, or 1%")
 	f.DurationVar(&o.Delay, "delay", 0, "`time` that everything comes later at each member: a round trip is twice that longer")
 	f.Uint64Var(&o.Seed, "seed", 1, "`seed` of the drops")
 	f.StringVar(&o.Idle, "idle", "", "how members wait: busyspin, backoff or block\n(default busyspin if there is a CPU for each member, else backoff)")
@@ -98,11 +98,11 @@ func newFlags(kind workload.Kind, stderr io.Writer) *flags {
 }
 
 // parseWorkload reads a command line that begins with a workload; every error names the option.
-func parseWorkload(args []string, stderr io.Writer) (*flags, error) {
-	f := newFlags(workload.Kind(args[0]), stderr)
-	switch err := f.Parse(args[1:]); {
+func parseWorkload(args []string, out *output) (*flags, error) {
+	f := newFlags(workload.Kind(args[0]))
+	switch err := parse(f.FlagSet, args[1:], out, ""); {
 	case err != nil:
-		return nil, usageError{error: err, told: true}
+		return nil, err
 	case f.NArg() > 0:
 		return nil, usagef("%s: unexpected argument %q", f.Name(), f.Arg(0))
 	}
@@ -170,7 +170,7 @@ func (f *flags) run(ctx context.Context, out *output) (*measure.Result, *measure
 
 // one runs one workload and reports it.
 func one(ctx context.Context, args []string, out *output) error {
-	f, err := parseWorkload(args, out.stderr)
+	f, err := parseWorkload(args, out)
 	if err != nil {
 		return err
 	}

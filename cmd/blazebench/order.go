@@ -18,7 +18,7 @@ func (f *flags) ring() {
 	f.BoolVar(&g.Plain, "plain", false, "the ring as first published, not accelerated")
 	f.BoolVar(&g.Kill, "kill", false, "end one member midway, by SIGKILL, and tell how long delivery stood still")
 	f.BoolVar(&g.Verify, "verify", false, "compare the sequences that the members delivered")
-	f.Float64Var(&o.Loss, "loss", 0, "`share` of all datagrams, of every kind, that each member drops, 0 to 1")
+	f.Var((*share)(&o.Loss), "loss", "`share` of all datagrams, of every kind, that each member drops, 0 to 1, or 1%")
 	f.Uint64Var(&o.Seed, "seed", 1, "`seed` of the drops")
 	f.StringVar(&o.Idle, "idle", "", "how members wait: busyspin, backoff or block\n(default busyspin if there is a CPU for each member, else backoff, which measured best)")
 	f.StringVar(&g.Profile, "profile", "", "the ring's timers: lan, isolated or shared (default lan)")

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,12 +22,12 @@ type output struct {
 	shown          bool   // a line of progress is on the terminal
 }
 
-// progress shows what is going on, on a terminal.
+// progress shows what is going on, on a terminal, in one line of it.
 func (o *output) progress(what string) {
-	if !terminal(o.stderr) {
+	if !lively(o.stderr) {
 		return
 	}
-	fmt.Fprintf(o.stderr, "\r\x1b[K%s%s …", o.prefix, what)
+	fmt.Fprintf(o.stderr, "\r\x1b[K%s", cut(o.prefix+what+" …", width(o.stderr)-1))
 	o.shown = true
 }
 
@@ -38,16 +37,6 @@ func (o *output) clear() {
 		fmt.Fprint(o.stderr, "\r\x1b[K")
 		o.shown = false
 	}
-}
-
-// terminal reports whether w may be one. The null device passes too, and does not mind.
-func terminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	st, err := f.Stat()
-	return err == nil && st.Mode()&os.ModeCharDevice != 0
 }
 
 // report prints one result to be read.
@@ -63,9 +52,10 @@ func (o *output) report(r *measure.Result) {
 			protocol += " with segmentation offload"
 		}
 	}
-	fmt.Fprintf(w, "%s: %s, %d bytes, %s, %s\n", r.Workload, protocol, r.Size, plural(r.Receivers, "receiver"), r.URI)
+	columns := width(w)
+	fmt.Fprintln(w, wrap(fmt.Sprintf("%s: %s, %d bytes, %s, %s", r.Workload, protocol, r.Size, plural(r.Receivers, "receiver"), r.URI), columns, 2))
 	line := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "  %-15s %s\n", name, fmt.Sprintf(format, args...))
+		fmt.Fprintln(w, wrap(fmt.Sprintf("  %-15s %s", name, fmt.Sprintf(format, args...)), columns, 18))
 	}
 	line("members", "idle %s, %s CPUs, %s, driver %s", r.Idle, strconv.Itoa(r.CPUs), r.Kernel, driver(r))
 	if r.Loop != "" {
@@ -111,8 +101,13 @@ func (o *output) report(r *measure.Result) {
 		line("messages", "%s", counts(r))
 	}
 	if r.RepairedByFEC+r.RepairedByNACK > 0 || r.ParityOverhead > 0 {
-		line("lost on the way", "%s by FEC, %s by NAKs came back; residual loss %s", count(float64(r.RepairedByFEC)), count(float64(r.RepairedByNACK)), percent(r.ResidualLoss))
-		line("overhead", "parity %s of the bytes of data, sent again %s of the datagrams", percent(r.ParityOverhead), percent(r.RepairOverhead))
+		back, over := count(float64(r.RepairedByNACK))+" came back by NAKs", "sent again "+percent(r.RepairOverhead)+" of the datagrams"
+		if coded := r.Protocol == "fec" || r.Protocol == "hybrid"; coded {
+			over = fmt.Sprintf("parity %s of the bytes of data, %s", percent(r.ParityOverhead), over)
+			back = fmt.Sprintf("%s came back by FEC, %s by NAKs", count(float64(r.RepairedByFEC)), count(float64(r.RepairedByNACK)))
+		}
+		line("lost on the way", "%s; residual loss %s", back, percent(r.ResidualLoss))
+		line("overhead", "%s", over)
 	}
 	if r.Workload != "raw" {
 		line("cost", "%s NAKs, %s repairs, %.4f allocations a message, %.2f s of CPU",

@@ -4,7 +4,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/activeblaze/blaze/bench/figures"
@@ -19,16 +18,15 @@ type scaleFlags struct {
 	json string
 }
 
-func parseScale(args []string, stderr io.Writer) (f scaleFlags, err error) {
+func parseScale(args []string, out *output) (f scaleFlags, err error) {
 	fs := flag.NewFlagSet("blazebench scale", flag.ContinueOnError)
-	fs.SetOutput(stderr)
 	fs.DurationVar(&f.opt.Duration, "duration", figures.ScaleDuration, "how long each of some forty cases is measured")
 	fs.BoolVar(&f.opt.Short, "short", false, "only the cases that bars are about")
 	fs.StringVar(&f.opt.Only, "only", "", "only what has `this` in its name, such as lanes")
 	fs.StringVar(&f.json, "json", "", "write the result as one JSON object to `file`; - is standard output")
-	switch err := fs.Parse(args); {
+	switch err := parse(fs, args, out, ""); {
 	case err != nil:
-		return f, usageError{error: err, told: true}
+		return f, err
 	case fs.NArg() > 0:
 		return f, usagef("%s: unexpected argument %q", fs.Name(), fs.Arg(0))
 	case f.opt.Duration < 10*time.Millisecond || f.opt.Duration > workload.MaxDuration:
@@ -45,7 +43,7 @@ func (f *scaleFlags) run(ctx context.Context, out *output) (*measure.Result, err
 
 // scaleCommand measures what a message costs against what there is of everything else.
 func scaleCommand(ctx context.Context, args []string, out *output) error {
-	f, err := parseScale(args, out.stderr)
+	f, err := parseScale(args, out)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"github.com/activeblaze/blaze/bench/measure"
 	"github.com/activeblaze/blaze/bench/workload"
@@ -41,14 +42,12 @@ const tourDuration = 3 * time.Second
 // tour runs all steps and prints one table.
 func tour(ctx context.Context, args []string, out *output) error {
 	fs := flag.NewFlagSet("blazebench", flag.ContinueOnError)
-	fs.SetOutput(out.stderr)
-	fs.Usage = func() { fmt.Fprint(out.stderr, overview); fs.PrintDefaults() }
 	uri := fs.String("uri", "", "broadcast `URI` instead of loopback multicast")
 	duration := fs.Duration("duration", tourDuration, "how long each step is measured")
 	jsonFile := fs.String("json", "", "write the results, one JSON object for each run, to `file`")
-	switch err := fs.Parse(args); {
+	switch err := parse(fs, args, out, overview+"\nOptions of the tour:\n"); {
 	case err != nil:
-		return usageError{error: err, told: true}
+		return err
 	case fs.NArg() > 0:
 		return usagef("unexpected argument %q", fs.Arg(0))
 	}
@@ -56,10 +55,11 @@ func tour(ctx context.Context, args []string, out *output) error {
 	if err != nil {
 		return err
 	}
+	began := time.Now()
 	var done []step
 	var runs []*measure.Result
 	for i, s := range steps {
-		out.prefix = fmt.Sprintf("[%d/%d] %s: ", i+1, len(steps), s.title)
+		out.prefix = fmt.Sprintf("[%d/%d, %s left] %s: ", i+1, len(steps), left(began, i, len(steps), *duration), s.title)
 		o := s.opt
 		o.URI, o.Duration, o.Receivers, o.Receiver = *uri, *duration, 1, receiver
 		o.Stderr, o.Progress = out.stderr, out.progress
@@ -95,21 +95,33 @@ func tour(ctx context.Context, args []string, out *output) error {
 	return broken
 }
 
+// left is how long the rest of the steps takes, from what those before took.
+func left(began time.Time, done, all int, duration time.Duration) time.Duration {
+	each := duration + time.Second // with starting and settling
+	if done > 0 {
+		each = time.Since(began) / time.Duration(done)
+	}
+	return max(time.Second, (each * time.Duration(all-done)).Round(time.Second))
+}
+
 // table prints what the steps of the tour found.
 func table(w io.Writer, steps []step, runs []*measure.Result) {
 	r0 := runs[0]
-	fmt.Fprintf(w, "Blaze reliable multicast: 1 sender and 1 receiver process, %s, no privileges\n", r0.URI[:strings.LastIndex(r0.URI, ":")])
-	fmt.Fprintf(w, "%s; %d CPUs %s; %s; idle %s\n\n", r0.Kernel, r0.CPUs, r0.CPUModel, r0.Go, runs[len(runs)-1].Idle)
-	tw := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	columns := width(w)
+	say := func(text string) { fmt.Fprintln(w, wrap(text, columns, 0)) }
+	say(fmt.Sprintf("Blaze reliable multicast: 1 sender and 1 receiver process, %s, no privileges", r0.URI[:strings.LastIndex(r0.URI, ":")]))
+	say(fmt.Sprintf("%s; %d CPUs %s; %s; idle %s", r0.Kernel, r0.CPUs, r0.CPUModel, r0.Go, runs[len(runs)-1].Idle))
+	fmt.Fprintln(w)
 	exact := true
+	rows := make([][3]string, len(runs))
 	for i, r := range runs {
 		figure, rest := steps[i].row(r)
-		fmt.Fprintf(tw, "%s\t%s\t%s\n", steps[i].title, figure, rest)
+		rows[i] = [3]string{steps[i].title, figure, rest}
 		if r.Workload != "raw" {
 			exact = exact && r.Exact()
 		}
 	}
-	tw.Flush()
+	writeRows(w, columns, rows)
 	var sent, repairs uint64
 	for _, r := range runs {
 		sent, repairs = sent+r.Sent, repairs+r.RepairsSent
@@ -118,7 +130,29 @@ func table(w io.Writer, steps []step, runs []*measure.Result) {
 	if !exact {
 		verdict = "NOT every message was delivered exactly once, in order and intact"
 	}
-	fmt.Fprintf(w, "\n%s messages and %s repairs were sent: %s.\n", count(float64(sent)), count(float64(repairs)), verdict)
+	fmt.Fprintln(w)
+	say(fmt.Sprintf("%s messages and %s repairs were sent: %s.", count(float64(sent)), count(float64(repairs)), verdict))
+}
+
+// writeRows prints rows in columns, or, on a terminal that is too narrow for that, each below its title.
+func writeRows(w io.Writer, columns int, rows [][3]string) {
+	var b strings.Builder
+	tw := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	for _, r := range rows {
+		fmt.Fprintf(tw, "%s\t%s\t%s\n", r[0], r[1], r[2])
+	}
+	tw.Flush()
+	widest := 0
+	for line := range strings.Lines(b.String()) {
+		widest = max(widest, utf8.RuneCountInString(strings.TrimRight(line, " \n")))
+	}
+	if columns == 0 || widest <= columns {
+		io.WriteString(w, b.String())
+		return
+	}
+	for _, r := range rows {
+		fmt.Fprintf(w, "%s\n%s\n", wrap(r[0], columns, 0), wrap("   "+r[1]+"   "+r[2], columns, 3))
+	}
 }
 
 func roundTrip(r *measure.Result) (string, string) {

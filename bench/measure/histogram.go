@@ -51,6 +51,10 @@ type Percentiles struct {
 	P999  int64 `json:"p99.9"`
 	P9999 int64 `json:"p99.99"`
 	Max   int64 `json:"max"`
+
+	// Histogram is all that was counted: an HdrHistogram in V2's compressed encoding, as base64, which HdrHistogram's
+	// programs of all languages read.
+	Histogram string `json:"hdr_v2,omitempty"`
 }
 
 // Percentiles are the distribution; nil when nothing was recorded.
@@ -59,8 +63,10 @@ func (h *Histogram) Percentiles() *Percentiles {
 		return nil
 	}
 	q := h.h.ValueAtPercentile
+	all, _ := h.h.Encode(hdr.V2CompressedEncodingCookieBase) // into memory: no error
 	return &Percentiles{
-		Min: h.h.Min(), P50: q(50), P90: q(90), P99: q(99), P999: q(99.9), P9999: q(99.99), Max: h.h.Max(),
+		Histogram: string(all),
+		Min:       h.h.Min(), P50: q(50), P90: q(90), P99: q(99), P999: q(99.9), P9999: q(99.99), Max: h.h.Max(),
 	}
 }
 

@@ -1,6 +1,8 @@
 package measure
 
 import (
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"math/rand/v2"
 	"slices"
@@ -52,7 +54,7 @@ func TestEnds(t *testing.T) {
 }
 
 func TestJSONKeys(t *testing.T) {
-	b, err := json.Marshal(Percentiles{1, 2, 3, 4, 5, 6, 7})
+	b, err := json.Marshal(Percentiles{1, 2, 3, 4, 5, 6, 7, ""})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,5 +111,25 @@ func TestRecordAllocatesNothing(t *testing.T) {
 	v := int64(1)
 	if n := testing.AllocsPerRun(1000, func() { h.Record(v); v = v*3 + 1 }); n != 0 {
 		t.Errorf("Record allocates %v times", n)
+	}
+}
+
+// The JSON of a distribution has all of it, in the encoding that other programs read.
+func TestPercentilesHaveTheHistogram(t *testing.T) {
+	h := NewHistogram()
+	for ns := range int64(10_000) {
+		h.Record(1000 + ns*ns)
+	}
+	text := h.Percentiles().Histogram
+	b, err := base64.StdEncoding.DecodeString(text)
+	if err != nil || len(b) < 8 || binary.BigEndian.Uint32(b)&^0xf0 != 0x1c849304&^0xf0 {
+		t.Fatalf("%.20q is no compressed V2: %x, %v", text, b[:min(len(b), 8)], err)
+	}
+	o := NewHistogram()
+	if err := o.UnmarshalBinary([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if *o.Percentiles() != *h.Percentiles() || o.Count() != 10_000 {
+		t.Errorf("%+v, %+v", o.Percentiles(), h.Percentiles())
 	}
 }

@@ -8,10 +8,13 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Circumstances fills in what r's host and build are.
 func (r *Result) Circumstances() {
+	r.Schema, r.Time, r.Module = ResultSchema, time.Now().UTC(), Module()
+	r.Host, _ = os.Hostname()
 	r.Kernel = kernel()
 	r.CPUs = runtime.NumCPU()
 	r.CPUModel = cpuModel()

@@ -3,12 +3,21 @@ package measure
 import (
 	"encoding/json"
 	"io"
+	"time"
 )
+
+// ResultSchema is Result.Schema of this version.
+const ResultSchema = 1
 
 // Result is one run of one workload. The JSON names are stable: scripts read them. Counts are summed
 // over all receivers unless a line states otherwise; a distribution that the workload does not
 // measure is null.
 type Result struct {
+	Schema int       `json:"schema"`         // ResultSchema: it grows when a field changes its meaning
+	Time   time.Time `json:"time"`           // when the run began, or was evaluated; UTC
+	Host   string    `json:"host"`           // its name
+	Module string    `json:"module_version"` // of the library; "(devel)" in its own repository
+
 	Workload  string `json:"workload"`  // latency, throughput, loss, order, group, cluster, jms, raw
 	URI       string `json:"uri"`       // with the port that was used
 	Transport string `json:"transport"` // the driver and its mode, as the member reports it

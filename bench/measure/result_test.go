@@ -9,6 +9,7 @@ import (
 
 // The names that scripts rely on, in the order in which they are written.
 var stable = []string{
+	"schema", "time", "host", "module_version",
 	"workload", "uri", "transport", "xdp_mode", "xdp_socket", "rig", "protocol", "size", "receivers", "seconds", "sent", "delivered", "lost",
 	"duplicates", "reordered", "msgs_per_s", "bytes_per_s", "datagrams_per_s", "rtt_ns", "latency_ns", "repair_ns", "breakdown",
 	"naks_sent", "repairs_sent", "allocs_per_msg", "cpu_s", "kernel", "cpus",

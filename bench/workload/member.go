@@ -71,6 +71,9 @@ func (h unexpected) WithAttrs(attrs []slog.Attr) slog.Handler {
 }
 
 func (m *member) repaired(ns int64) {
+	if ns <= 0 {
+		return // it came in the moment in which its absence was noticed: nothing was repaired
+	}
 	m.mu.Lock()
 	m.repair.Record(ns)
 	m.mu.Unlock()

@@ -46,6 +46,9 @@ func compare(ctx context.Context, args []string, out *output) error {
 	case *duration < 10*time.Millisecond || *duration > workload.MaxDuration:
 		return usagef("--duration %v: want 10ms to %v", *duration, workload.MaxDuration)
 	}
+	if err := mayWrite(*file); err != nil {
+		return err
+	}
 	given := map[string]bool{}
 	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	if len(with) > 0 {

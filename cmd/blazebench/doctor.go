@@ -18,6 +18,9 @@ func examine(args []string, out *output) error {
 	case fs.NArg() > 0:
 		return usagef("%s: unexpected argument %q", fs.Name(), fs.Arg(0))
 	}
+	if err := mayWrite(*file); err != nil {
+		return err
+	}
 	r, err := doctor.Look()
 	if err != nil {
 		return err

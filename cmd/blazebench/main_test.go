@@ -270,6 +270,24 @@ func TestRaw(t *testing.T) {
 	}
 }
 
+// A file that cannot be made is known before the run, not after it.
+func TestFilesAreOpenedFirst(t *testing.T) {
+	none := filepath.Join(t.TempDir(), "no", "such", "folder")
+	for _, args := range [][]string{
+		{"latency", "--json", none}, {"latency", "--hist", none}, {"loss", "--sweep", "--out", none}, {"--json", none},
+		{"compare", "--json", none}, {"scale", "--json", none}, {"order", "--json", none}, {"doctor", "--json", none},
+	} {
+		began := time.Now()
+		code, stdout, stderr := bench(t, append(args, "--duration", "30s")...)
+		if args[0] == "doctor" {
+			code, stdout, stderr = bench(t, args...)
+		}
+		if code != exitFailed || stdout != "" || !strings.Contains(stderr, "no such file") || time.Since(began) > 15*time.Second {
+			t.Errorf("%v: exit %d after %v, %q, %q", args, code, time.Since(began), stdout, stderr)
+		}
+	}
+}
+
 func TestFiles(t *testing.T) {
 	dir := t.TempDir()
 	j, h := filepath.Join(dir, "r.json"), filepath.Join(dir, "r.hgrm")

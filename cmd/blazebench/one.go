@@ -174,6 +174,9 @@ func one(ctx context.Context, args []string, out *output) error {
 	if err != nil {
 		return err
 	}
+	if err := mayWrite(f.json, f.hist, f.sweep.file); err != nil {
+		return err
+	}
 	if f.sweep.on {
 		return f.runSweep(ctx, out)
 	}
@@ -251,6 +254,23 @@ func mustHold(r *measure.Result) error {
 	}
 	if r.Corrupt > 0 {
 		return fmt.Errorf("%d corrupt messages", r.Corrupt)
+	}
+	return nil
+}
+
+// mayWrite opens the files that a run will fill, so that one that cannot be made is known before.
+func mayWrite(names ...string) error {
+	for _, name := range names {
+		if name == "" || name == "-" {
+			continue
+		}
+		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o666)
+		if err != nil {
+			return err
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -47,6 +47,9 @@ func scaleCommand(ctx context.Context, args []string, out *output) error {
 	if err != nil {
 		return err
 	}
+	if err := mayWrite(f.json); err != nil {
+		return err
+	}
 	r, err := f.run(ctx, out)
 	if err != nil {
 		return err

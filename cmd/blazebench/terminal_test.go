@@ -12,7 +12,7 @@ func TestWrap(t *testing.T) {
 	if got := wrap(text, 0, 18); got != text {
 		t.Errorf("without columns: %q", got)
 	}
-	want := "  round trip      min 8.1 µs  p50 9.9\n                  µs  p99 120 µs"
+	want := "  round trip      min 8.1 µs  p50 9.9 µs\n                  p99 120 µs"
 	if got := wrap(text, 40, 18); got != want {
 		t.Errorf("%q, want %q", got, want)
 	}

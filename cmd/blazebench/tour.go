@@ -51,6 +51,9 @@ func tour(ctx context.Context, args []string, out *output) error {
 	case fs.NArg() > 0:
 		return usagef("unexpected argument %q", fs.Arg(0))
 	}
+	if err := mayWrite(*jsonFile); err != nil {
+		return err
+	}
 	receiver, err := receiverArgs()
 	if err != nil {
 		return err

@@ -127,7 +127,10 @@ func TestArchitectureNamesFilesThatExist(t *testing.T) {
 		if cells := strings.Split(line, " | "); len(cells) == 3 && strings.HasPrefix(line, "| `") {
 			folders = nil
 			for _, m := range folder.FindAllStringSubmatch(cells[0], -1) {
-				folders = append(folders, strings.TrimPrefix(m[1], "blaze"))
+				if m[1] == "blaze" {
+					m[1] = "."
+				}
+				folders = append(folders, m[1])
 			}
 		}
 		for _, name := range file.FindAllString(line, -1) {

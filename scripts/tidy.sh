@@ -10,7 +10,7 @@ copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 export GOWORK=off
 failed=0
-for dir in . bench bench/clustertest bench/interop clients/c cmd jms/jms20 sim/linear tools; do
+for dir in . bench bench/clustertest bench/interop blazeprom clients/c cmd jms/jms20 sim/linear tools; do
 	cp "$dir/go.mod" "$copy/go.mod"
 	if [ -e "$dir/go.sum" ]; then cp "$dir/go.sum" "$copy/go.sum"; else : >"$copy/go.sum"; fi
 	go mod edit -replace "$module@v0.0.0=$root" -replace "$module/bench@v0.0.0=$root/bench" \

@@ -105,6 +105,9 @@ var Rules = []Rule{
 	// The JMS-style API over the root package.
 	{Dir: "jms", Uses: []string{".", "selector", "engine", "jms/held", "jms/link", "clock", "internal/jmsheader", "internal/jmstool", "internal/reach", "internal/gid", "internal/topic", "internal/words"}, Clock: true},
 
+	// What a Prometheus server scrapes: a module of its own.
+	{Dir: "blazeprom", Uses: []string{"."}, Clock: true},
+
 	// Programs.
 	{Dir: "bench", Uses: all, Clock: true},
 	{Dir: "cmd", Uses: all, Clock: true},

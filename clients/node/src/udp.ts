@@ -12,6 +12,7 @@ const SEND_BUFFER = 4 << 20;
 const DEFAULT_MTU = 1500;
 const MIN_MTU = 576;
 const MAX_MTU = 9000;
+const CARRIER_WITHIN = 2000; // ms; Linux notices a carrier a second after the link has come up, at the latest
 const IP_UDP = 28; // bytes of the IP and the UDP header
 /** Datagrams that may wait in Node's own queues before no more are handed to them. */
 const MAX_QUEUED = 64;
@@ -53,7 +54,7 @@ export class Transport {
       let group: Socket | undefined;
       let link: Link;
       if (uri.scheme === "udp") {
-        link = findLink(uri.interface, uri.mtu);
+        link = await findLink(uri.interface, uri.mtu);
         own = makeSocket(open, false);
         await bind(own, { host: link.address, port: 0 });
         group = makeSocket(open, true);
@@ -198,41 +199,54 @@ function joined(join: () => void, group: Address, link: Link): void {
   }
 }
 
-/** Finds the interface called name, or loopback when name is empty. */
-function findLink(name: string, mtu: number): Link {
-  const all = networkInterfaces();
-  for (const [n, list] of Object.entries(all)) {
-    const four = list?.find((a) => a.family === "IPv4");
-    if ((name === "" && four?.internal) || n === name) {
-      if (four) return { name: n, address: four.address, mtu: mtuOf(n, mtu) };
+/**
+ * Finds the interface called name, or loopback when name is empty. Node lists those that have an address and a carrier. One
+ * that has come up a moment ago has none yet: it is waited for.
+ */
+async function findLink(name: string, mtu: number): Promise<Link> {
+  for (const end = performance.now() + CARRIER_WITHIN; ; await new Promise((r) => setTimeout(r, 20))) {
+    const all = networkInterfaces();
+    for (const [n, list] of Object.entries(all)) {
+      const four = list?.find((a) => a.family === "IPv4");
+      if ((name === "" && four?.internal) || n === name) {
+        if (four) return { name: n, address: four.address, mtu: mtuOf(n, mtu) };
+      }
+    }
+    if (name === "") throw new BlazeError("ErrConfig", `this host has no loopback interface; name one of ${Object.keys(all).join(", ")}`);
+    switch (interfaceState(name)) {
+      case undefined:
+        throw new BlazeError("ErrConfig", `there is no interface ${JSON.stringify(name)}; this host has ${Object.keys(all).join(", ")}`);
+      case "down":
+        throw new BlazeError("ErrConfig", `interface ${name} is down; bring it up with: ip link set dev ${name} up`);
+      case "up":
+        throw new BlazeError("ErrConfig", `interface ${name} has no IPv4 address; give it one with: ip address add ADDRESS/BITS dev ${name}`);
+      case "no carrier":
+        if (performance.now() >= end) throw new BlazeError("ErrConfig", `interface ${name} has no carrier: nothing is plugged in, or its other end is down`);
     }
   }
-  if (name === "") throw new BlazeError("ErrConfig", `this host has no loopback interface; name one of ${Object.keys(all).join(", ")}`);
-  const state = interfaceState(name);
-  if (state === undefined) throw new BlazeError("ErrConfig", `there is no interface ${JSON.stringify(name)}; this host has ${Object.keys(all).join(", ")}`);
-  // Node lists interfaces that are up and have an address.
-  if (state === "down") throw new BlazeError("ErrConfig", `interface ${name} is down; bring it up with: ip link set dev ${name} up`);
-  throw new BlazeError("ErrConfig", `interface ${name} has no IPv4 address; give it one with: ip address add ADDRESS/BITS dev ${name}`);
 }
 
-function readNumber(name: string, file: string): number | undefined {
+/** What the host says of an interface; undefined: nothing, or it is not Linux. */
+function about(name: string, file: string): string | undefined {
   if (!/^[^/\0]{1,255}$/.test(name) || name === "." || name === "..") return undefined;
   try {
-    return Number(readFileSync(`/sys/class/net/${name}/${file}`, "utf8").trim());
+    return readFileSync(`/sys/class/net/${name}/${file}`, "utf8").trim();
   } catch {
     return undefined;
   }
 }
 
-/** Whether an interface is up, where the host tells; undefined: there is none. */
-function interfaceState(name: string): "up" | "down" | undefined {
-  const flags = readNumber(name, "flags");
-  return flags === undefined ? undefined : flags & 1 ? "up" : "down";
+/** The state of an interface, where the host tells; undefined: there is none. */
+function interfaceState(name: string): "up" | "no carrier" | "down" | undefined {
+  const flags = about(name, "flags");
+  if (flags === undefined) return undefined;
+  if (!(Number(flags) & 1)) return "down";
+  return ["up", "unknown"].includes(about(name, "operstate") ?? "up") ? "up" : "no carrier";
 }
 
 /** The MTU to go by: the interface's, where the host tells, at most 1500, or what was asked for. */
 function mtuOf(name: string, asked: number): number {
-  const own = Math.min(readNumber(name, "mtu") ?? MAX_MTU, MAX_MTU);
+  const own = Math.min(Number(about(name, "mtu") ?? MAX_MTU), MAX_MTU);
   if (asked === 0) {
     if (own < MIN_MTU) throw new BlazeError("ErrConfig", `interface ${name} has an MTU of ${own} bytes, at least ${MIN_MTU} are needed`);
     return Math.min(own, DEFAULT_MTU);

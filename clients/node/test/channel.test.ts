@@ -1,5 +1,6 @@
 // Channels over real sockets, on loopback: each test has a group and a port of its own.
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { test } from "node:test";
 import { BlazeError, Channel, type Config, Kind, type Loss, Message, Protocol, Value, newGroupChannel } from "../src/index.js";
@@ -189,6 +190,24 @@ test("a wrong config names the field, the value and what is allowed", async () =
   await assert.rejects(new Channel({ broadcastURI: "udp://239.1.1.1:6000?interface=nope0" }).start(), /there is no interface "nope0"; this host has/);
   await assert.rejects(new Channel({ broadcastURI: "pointcast://192.0.2.1:6000" }).start(), /192.0.2.1:6000 is not local/);
   assert.deepEqual(parseURI("udp://239.1.1.1:5?interface=eth0&ttl=3&mtu=9000&gso=auto&loop=off").ttl, 3);
+});
+
+test("an interface that has just come up is waited for, and one without a carrier is named", (t) => {
+  const index = new URL("../src/index.js", import.meta.url).href;
+  const start = `import { Channel } from ${JSON.stringify(index)};
+    const c = new Channel({ broadcastURI: "udp://239.1.1.1:6000?interface=near" });
+    await c.start().then(() => console.log("started"), (e) => console.log(e.message));
+    await c.shutdown();`;
+  const node = `${JSON.stringify(process.execPath)} --input-type=module -e "$START"`;
+  const script = `mount -t sysfs none /sys && ip link add near type veth peer name far && ip address add 10.9.9.1/24 dev near && ip link set near up || exit 77
+    ${node}
+    (sleep 0.5; ip link set far up) & ${node}`;
+  const r = spawnSync("unshare", ["-rnm", "sh", "-c", script], { env: { ...process.env, START: start }, encoding: "utf8" });
+  if (r.error || r.status !== 0) {
+    t.skip("no networks of one's own here");
+    return;
+  }
+  assert.deepEqual(r.stdout.trim().split("\n"), ["blaze: interface near has no carrier: nothing is plugged in, or its other end is down", "started"]);
 });
 
 test("bad arguments", async () => {

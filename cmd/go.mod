@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/activeblaze/blaze v0.0.0
 	github.com/activeblaze/blaze/bench v0.0.0
+	github.com/gopacket/gopacket v1.4.0
 	github.com/spf13/cobra v1.10.2
 	github.com/spf13/pflag v1.0.10
 	golang.org/x/sys v0.49.0
@@ -22,4 +23,5 @@ require (
 	github.com/vishvananda/netlink v1.3.1 // indirect
 	github.com/vishvananda/netns v0.0.5 // indirect
 	go.etcd.io/bbolt v1.5.0 // indirect
+	golang.org/x/net v0.48.0 // indirect
 )

@@ -11,8 +11,8 @@ import (
 	"github.com/activeblaze/blaze/cmd/internal/dump"
 )
 
-// dumpFile prints the datagrams of a capture in words: of an xdp driver's tap (&tap=FILE), or any
-// other pcapng.
+// dumpFile prints the datagrams of a capture in words: pcap or pcapng, of an xdp driver's tap (&tap=FILE), tcpdump or
+// Wireshark.
 func dumpFile(args []string, out *output) error {
 	fs := flag.NewFlagSet("blazebench dump", flag.ContinueOnError)
 	first := fs.Int("first", 0, "print only as many `packets`; 0: all")
@@ -20,7 +20,7 @@ func dumpFile(args []string, out *output) error {
 	case err != nil:
 		return err
 	case fs.NArg() != 1:
-		return usagef("dump: want one pcapng file")
+		return usagef("dump: want one capture file")
 	case *first < 0:
 		return usagef("--first %d: want 0 (all) or more", *first)
 	}
@@ -30,7 +30,11 @@ func dumpFile(args []string, out *output) error {
 	}
 	defer f.Close()
 	b := bufio.NewWriterSize(out.stdout, 64<<10)
-	r, w := dump.NewReader(bufio.NewReaderSize(f, 256<<10)), dump.NewWriter(b)
+	r, err := dump.Open(bufio.NewReaderSize(f, 256<<10))
+	if err != nil {
+		return fmt.Errorf("%s: %w", fs.Arg(0), err)
+	}
+	w := dump.NewWriter(b)
 	for err == nil && (*first == 0 || w.Packets < *first) {
 		var p dump.Packet
 		if p, err = r.Next(); err == nil {

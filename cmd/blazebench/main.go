@@ -18,7 +18,7 @@
 //	blazebench figures         all figures of bench/RESULTS.md, and whether each bar is reached
 //	blazebench check           the same bars in three short rounds with twice the slack, for CI
 //	blazebench doctor          what this host offers to AF_XDP, what auto:// would take, and what to change
-//	blazebench dump FILE       the datagrams of a capture (?tap=FILE of an xdp:// URI) in words
+//	blazebench dump FILE       the datagrams of a capture (pcap or pcapng: tcpdump, ?tap=FILE of an xdp:// URI) in words
 //	blazebench version         what this program is built of
 //
 // It needs no privileges, except where the list has (root). `blazebench <command> -h` lists the options of a command.
@@ -144,7 +144,7 @@ const overview = `blazebench measures reliable multicast between real processes.
   blazebench figures         all figures of bench/RESULTS.md, and whether each bar is reached
   blazebench check           the same bars in three short rounds with twice the slack
   blazebench doctor          what this host offers to AF_XDP, what auto:// would take, and what to change
-  blazebench dump FILE       the datagrams of a capture (?tap=FILE of an xdp:// URI) in words
+  blazebench dump FILE       the datagrams of a capture (pcap or pcapng: tcpdump, ?tap=FILE of an xdp:// URI) in words
   blazebench version         what this program is built of
 
 blazebench <command> -h lists a command's options.

@@ -156,7 +156,7 @@ func TestMistakes(t *testing.T) {
 		{[]string{"group", "--senders", "0"}, "--senders 0: want more than 0"},
 		{[]string{"group", "--size", "65537"}, "--size 65537: want at most 65536 bytes"},
 		{[]string{"group", "--heartbeat", "-1s"}, "--heartbeat -1s: want 0"},
-		{[]string{"dump"}, "dump: want one pcapng file"},
+		{[]string{"dump"}, "dump: want one capture file"},
 		{[]string{"check", "--duration", "1ms"}, "--duration 1ms: want 10ms"},
 		{[]string{"--size", "3"}, "--size: no such option"},
 	} {

@@ -214,7 +214,7 @@ func TestDumpOfATap(t *testing.T) {
 	if code, _, stderr := bench(t, "dump", "/dev/null"); code != exitOK {
 		t.Errorf("an empty file: exit %d, %s", code, stderr)
 	}
-	if code, _, stderr := bench(t, "dump", os.Args[0]); code != exitFailed || !strings.Contains(stderr, "no pcapng") {
+	if code, _, stderr := bench(t, "dump", os.Args[0]); code != exitFailed || !strings.Contains(stderr, "no capture") {
 		t.Errorf("a program: exit %d, %s", code, stderr)
 	}
 }

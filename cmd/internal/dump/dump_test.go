@@ -101,8 +101,8 @@ func TestWords(t *testing.T) {
 	for _, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {
 		c := capture{AppendByteOrder: order}
 		c.section()
-		c.port(linkEthernet, 9)
-		c.port(113, 6)
+		c.port(uint16(linkEthernet), 9)
+		c.port(147, 6)
 		c.block(0xbad, make([]byte, 8)) // of an unknown kind
 		start := uint64(1_700_000_000_000_000_001)
 		c.packet(0, start, Out, frameOf(datagramOf(wire.NACK,
@@ -123,7 +123,7 @@ func TestWords(t *testing.T) {
     NAK to 05060708#2: lacks 5 9..11 still lacks 2
 +0.000002000  in  10.0.0.1:4000 → 239.1.2.3:5000  16 bytes, no datagram of ours: wire: malformed datagram
 +0.000003000  in  ARP, 29 bytes
-+0.000000999   ?  a packet of another link than Ethernet, 60 bytes
++0.000000999   ?  a packet of link type 147, 60 bytes
 `
 		if got != want {
 			t.Errorf("%v: got\n%swant\n%s", order, got, want)
@@ -165,7 +165,7 @@ func TestBadFiles(t *testing.T) {
 	var c capture
 	c.AppendByteOrder = binary.LittleEndian
 	c.section()
-	c.port(linkEthernet, 9)
+	c.port(uint16(linkEthernet), 9)
 	whole := bytes.Clone(c.b)
 	c.packet(7, 1, In, nil)
 	for name, b := range map[string][]byte{
@@ -201,7 +201,7 @@ func FuzzDump(f *testing.F) {
 	for _, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {
 		c := capture{AppendByteOrder: order}
 		c.section()
-		c.port(linkEthernet, 0x80|30)
+		c.port(uint16(linkEthernet), 0x80|30)
 		c.packet(0, 5, In, frameOf(datagramOf(wire.NACK, wire.AppendLeave(nil, wire.Leave{})), 1, 2))
 		f.Add(c.b)
 	}

@@ -26,14 +26,10 @@ type udp struct {
 
 // open takes the headers off a packet. Where it is no UDP over IPv4, why is what it is.
 func open(p *Packet) (u udp, why string) {
-	if !p.Ethernet {
-		return u, "a packet of another link than Ethernet"
+	kind, b, why := p.network()
+	if why != "" {
+		return u, why
 	}
-	b := p.Data
-	if len(b) < 14 {
-		return u, "cut short in its Ethernet header"
-	}
-	kind, b := binary.BigEndian.Uint16(b[12:]), b[14:]
 	for kind == etherVLAN || kind == etherQinQ {
 		if len(b) < 4 {
 			return u, "cut short in a VLAN tag"

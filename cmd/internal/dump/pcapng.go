@@ -1,7 +1,3 @@
-// Package dump reads packet captures and prints in words what datagrams are in them.
-//
-// It reads pcapng (draft-ietf-opsawg-pcapng): what the xdp driver's tap writes, and what tcpdump
-// and Wireshark do. It trusts a file in nothing.
 package dump
 
 import (
@@ -13,8 +9,8 @@ import (
 	"time"
 )
 
-// ErrFormat means that a file is no pcapng, or a damaged one.
-var ErrFormat = errors.New("no pcapng")
+// ErrFormat means that a file is no capture, or a damaged one.
+var ErrFormat = errors.New("no capture")
 
 // Direction is which way a packet went.
 type Direction uint8
@@ -34,7 +30,7 @@ type Packet struct {
 	Direction Direction
 	Length    int // bytes on the wire; Data may be cut short
 	Data      []byte
-	Ethernet  bool // Data begins with an Ethernet header
+	Link      Link // what Data begins with
 }
 
 // Blocks of pcapng that matter here.
@@ -46,14 +42,12 @@ const (
 	byteOrder = 0x1a2b3c4d
 	maxBlock  = 16 << 20 // bytes: more is no packet
 
-	linkEthernet = 1
-
 	optionEnd        = 0
 	optionFlags      = 2 // of a packet
 	optionResolution = 9 // of an interface
 )
 
-// Reader reads packets from a capture, one after the other.
+// Reader reads packets from a pcapng (draft-ietf-opsawg-pcapng), one after the other.
 type Reader struct {
 	r     io.Reader
 	order binary.ByteOrder // nil before the first section
@@ -63,9 +57,9 @@ type Reader struct {
 
 // port is an interface of the capture.
 type port struct {
-	ethernet bool
-	scale    float64 // nanoseconds in a unit of time
-	exact    uint64  // the same, where it is a whole number
+	link  Link
+	scale float64 // nanoseconds in a unit of time
+	exact uint64  // the same, where it is a whole number
 }
 
 // NewReader reads from r, which should be buffered.
@@ -144,7 +138,7 @@ func (r *Reader) addPort(b []byte) error {
 	if len(b) < 8 {
 		return fmt.Errorf("%w: an interface of %d bytes", ErrFormat, len(b))
 	}
-	p := port{ethernet: r.order.Uint16(b) == linkEthernet, scale: 1000, exact: 1000} // microseconds
+	p := port{link: Link(r.order.Uint16(b)), scale: 1000, exact: 1000} // microseconds
 	r.options(b[8:], func(code uint16, v []byte) {
 		if code != optionResolution || len(v) < 1 {
 			return
@@ -174,7 +168,7 @@ func (r *Reader) packet(b []byte) (Packet, error) {
 		return Packet{}, fmt.Errorf("%w: a packet of %d bytes on interface %d", ErrFormat, captured, at)
 	}
 	port := &r.ports[at]
-	p := Packet{Length: int(length), Data: b[20 : 20+captured], Ethernet: port.ethernet}
+	p := Packet{Length: int(length), Data: b[20 : 20+captured], Link: port.link}
 	if t := uint64(r.order.Uint32(b[4:]))<<32 | uint64(r.order.Uint32(b[8:])); t != 0 {
 		ns := float64(t) * port.scale
 		if ns < math.MaxInt64 {

@@ -60,6 +60,8 @@ func (a *app) root() *cobra.Command {
 		maps,
 		a.lock(),
 		cluster,
+		a.inspect(),
+		a.loss(),
 		held,
 		a.chat(),
 		a.completion(),

@@ -29,6 +29,7 @@ func compare(ctx context.Context, args []string, out *output) error {
 	rounds := fs.Int("rounds", 5, "how many `times` everything is run; with --with 9 unless given")
 	duration := fs.Duration("duration", compareDuration, "how long each run is measured; with --with 1s unless given")
 	file := fs.String("json", "", "write the results, one JSON object for each run, to `file`; - is standard output")
+	format := formatOption(fs)
 	var with []string
 	fs.Func("with", "compare this program with another blazebench, `NAME=PATH`, on loopback and over AF_XDP; nothing may be worse.\nWith --rig, or with one of these, round trips on that network, beside each other: sockperf;\n'NAME=ping COMMAND…|pong COMMAND…' for any program that prints p50=… p99=…, with $SIZE, $SECONDS,\n$GROUP, $PORT, $INTERFACE, $ADDRESS and $PEER put in. It may be given several times", func(text string) error {
 		with = append(with, text)
@@ -46,7 +47,7 @@ func compare(ctx context.Context, args []string, out *output) error {
 	case *duration < 10*time.Millisecond || *duration > workload.MaxDuration:
 		return usagef("--duration %v: want 10ms to %v", *duration, workload.MaxDuration)
 	}
-	if err := mayWrite(*file); err != nil {
+	if err := errors.Join(checkFormat(*format), mayWrite(*file)); err != nil {
 		return err
 	}
 	given := map[string]bool{}
@@ -103,9 +104,9 @@ func compare(ctx context.Context, args []string, out *output) error {
 	}
 	if *file != "-" {
 		fmt.Fprintf(out.stdout, "Medians of %s, everything in turn on a %s:\n\n", plural(*rounds, "round"), *kind)
-		figures.WriteRuns(out.stdout, s, results)
+		tables(out.stdout, *format, func(w io.Writer) { figures.WriteRuns(w, s, results) })
 		fmt.Fprintf(out.stdout, "\nRatios within a round, and the round with the median:\n\n")
-		figures.WriteRatios(out.stdout, append(s.Bars, figures.Comparisons()...), results)
+		tables(out.stdout, *format, func(w io.Writer) { figures.WriteRatios(w, append(s.Bars, figures.Comparisons()...), results) })
 	}
 	return errors.Join(failed, writeTo(*file, out.stdout, func(w io.Writer) error {
 		e := json.NewEncoder(w)

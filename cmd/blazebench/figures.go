@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -38,6 +39,7 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 	fs := flag.NewFlagSet("blazebench "+name, flag.ContinueOnError)
 	fs.IntVar(&rounds, "rounds", rounds, times)
 	fs.DurationVar(&duration, "duration", duration, "how long each run is measured, unless its bar says it")
+	format := formatOption(fs)
 	file, only := new(string), "all"
 	fs.StringVar(&only, "only", only, "`what` to measure: all, loopback, xdp (AF_XDP, on a rig; root), fec, order, group, cluster or scale")
 	if !check {
@@ -50,6 +52,8 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 		return usagef("%s: unexpected argument %q", fs.Name(), fs.Arg(0))
 	case only != "all" && only != "loopback" && only != "xdp" && only != "fec" && only != "order" && only != "group" && only != "cluster" && only != "scale":
 		return usagef("--only %q: want all, loopback, xdp, fec, order, group, cluster or scale", only)
+	case checkFormat(*format) != nil:
+		return checkFormat(*format)
 	case rounds < 1:
 		return usagef("--rounds %d: want 1 or more", rounds)
 	case duration < 10*time.Millisecond || duration > workload.MaxDuration:
@@ -92,7 +96,7 @@ func takeFigures(ctx context.Context, check bool, args []string, out *output) er
 			for i := range verdicts {
 				verdicts[i].InOneRound(slack)
 			}
-			figures.WriteTable(out.stdout, verdicts, slack)
+			tables(out.stdout, *format, func(w io.Writer) { figures.WriteTable(w, verdicts, slack) })
 		} else {
 			text := figures.Report(s, results)
 			fmt.Fprintln(out.stdout, text)

@@ -334,7 +334,7 @@ func start(t *testing.T, n int, args ...string) (cmd *exec.Cmd, receivers []int,
 	cmd = exec.Command(os.Args[0], args...)
 	cmd.Env = append(os.Environ(), "BLAZEBENCH_TEST_MAIN=1")
 	stderr = new(bytes.Buffer)
-	cmd.Stderr = stderr
+	cmd.Stdout, cmd.Stderr = new(bytes.Buffer), stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -402,6 +402,27 @@ func TestInterruptReapsReceivers(t *testing.T) {
 		t.Errorf("exit %d, %q", code, stderr)
 	}
 	awaitGone(t, receivers)
+}
+
+// A tour that is interrupted shows what it has measured, and says that it is a part.
+func TestInterruptedTourShowsItsPart(t *testing.T) {
+	cmd, first, stderr := start(t, 1, "--duration", "200ms")
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) { // until a second step has begun
+		if now := children(cmd.Process.Pid); len(now) == 1 && now[0] != first[0] {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the first step does not end: %s", stderr)
+		}
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	awaitExit(t, cmd)
+	stdout := cmd.Stdout.(*bytes.Buffer).String()
+	if code := cmd.ProcessState.ExitCode(); code != exitInterrupted || !strings.Contains(stdout, steps[0].title) || !strings.Contains(stdout, "Interrupted: ") || strings.Contains(stdout, steps[len(steps)-1].title) {
+		t.Errorf("exit %d, %q, %q", code, stdout, stderr)
+	}
 }
 
 func TestKillTakesReceiversAlong(t *testing.T) {

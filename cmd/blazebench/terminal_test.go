@@ -52,3 +52,31 @@ func TestRowsOnATerminal(t *testing.T) {
 		}
 	}
 }
+
+// Tables are Markdown only where that is asked for; elsewhere they are columns, which fit.
+func TestTables(t *testing.T) {
+	const md = "Medians:\n\n| run | p50 |\n| --- | ---: |\n| `blazebench latency --uri xdp://239.255.66.76` | 3.1 µs |\n| raw | 2 µs |\n\nthe end\n"
+	write := func(w io.Writer) { io.WriteString(w, md) }
+	var b strings.Builder
+	if tables(&b, "md", write); b.String() != md {
+		t.Errorf("Markdown: %q", b.String())
+	}
+	b.Reset()
+	tables(&b, "text", write)
+	want := "Medians:\n\nrun                                           p50\nblazebench latency --uri xdp://239.255.66.76  3.1 µs\nraw                                           2 µs\n\nthe end\n"
+	if b.String() != want {
+		t.Errorf("%s", b.String())
+	}
+	for columns := 26; columns < 60; columns++ {
+		b.Reset()
+		writeTable(&b, columns, [][]string{{"blazebench latency --rounds 5 --size 64", "3.1 µs"}, {"raw", "2 µs"}})
+		for line := range strings.Lines(b.String()) {
+			if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > columns {
+				t.Errorf("%d columns: a line of %d: %s", columns, n, line)
+			}
+		}
+	}
+	if code, _, stderr := bench(t, "compare", "--format", "html"); code != exitUsage || !strings.Contains(stderr, `--format "html": want text or md`) {
+		t.Errorf("exit %d, %q", code, stderr)
+	}
+}

@@ -72,6 +72,10 @@ func tour(ctx context.Context, args []string, out *output) error {
 			fmt.Fprintf(out.stderr, "blazebench: left out: %s: %v\n", s.title, err)
 			continue
 		}
+		if ctx.Err() != nil && len(runs) > 0 {
+			table(out.stdout, done, runs)
+			fmt.Fprintf(out.stdout, "Interrupted: these are %d of %d steps.\n", len(runs), len(steps))
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.title, err)
 		}

@@ -1,33 +1,12 @@
 package local
 
-import (
-	"io/fs"
-	"net"
-	"os"
-	"syscall"
+import "golang.org/x/sys/unix"
 
-	"golang.org/x/sys/unix"
-)
-
-// Supported reports whether this system has what a Server needs.
-const Supported = true
-
-func owner(i fs.FileInfo) int {
-	if s, ok := i.Sys().(*syscall.Stat_t); ok {
-		return int(s.Uid)
-	}
-	return -1
-}
-
-// sameUser reports whether the process at the other end is this user's, or root's.
-func sameUser(c *net.UnixConn) bool {
-	raw, err := c.SyscallConn()
+// peer is the user of the process at the other end.
+func peer(fd int) (uid uint32, err error) {
+	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {
-		return false
+		return 0, err
 	}
-	var cred *unix.Ucred
-	if raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }) != nil || err != nil {
-		return false
-	}
-	return int(cred.Uid) == os.Getuid() || cred.Uid == 0
+	return cred.Uid, nil
 }

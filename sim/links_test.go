@@ -415,20 +415,24 @@ func TestBottleneckGoes(t *testing.T) {
 }
 
 // TestRandomLossSlowsNobody: with up to a fifth of everything lost at random a stream is as quick as without congestion
-// control.
+// control. Which datagrams are lost is worth 2 % at a fifth: so four networks are summed up.
 func TestRandomLossSlowsNobody(t *testing.T) {
 	for _, loss := range some([]float64{0, 0.01, 0.05, 0.2}, 2) {
 		var got [2]int
-		for i, free := range []bool{true, false} {
-			r := newLinkRun(t, Config{Seed: 4, Link: Link{Loss: loss}, Bandwidth: 1_000_000_000}, 3, MemberConfig{Window: 8 << 20, FreePace: free})
-			r.open(0)
-			r.nodes[0].flood(longer(300*time.Millisecond), 1000)
-			r.run(longer(300 * time.Millisecond))
-			got[i] = min(r.nodes[1].of(r.nodes[0].id).delivered, r.nodes[2].of(r.nodes[0].id).delivered)
-			if i == 1 {
-				report(t, "%v %% lost: %d messages, %d without congestion control; paced %d times; %v", 100*loss, got[1], got[0], r.nodes[0].stats().Paced, r.nodes[0].sent())
+		paced := uint64(0)
+		for seed := uint64(4); seed < 8; seed++ {
+			for i, free := range []bool{true, false} {
+				r := newLinkRun(t, Config{Seed: seed, Link: Link{Loss: loss}, Bandwidth: 1_000_000_000}, 3, MemberConfig{Window: 8 << 20, FreePace: free})
+				r.open(0)
+				r.nodes[0].flood(longer(300*time.Millisecond), 1000)
+				r.run(longer(300 * time.Millisecond))
+				got[i] += min(r.nodes[1].of(r.nodes[0].id).delivered, r.nodes[2].of(r.nodes[0].id).delivered)
+				if i == 1 {
+					paced += r.nodes[0].stats().Paced
+				}
 			}
 		}
+		report(t, "%v %% lost: %d messages, %d without congestion control; paced %d times", 100*loss, got[1], got[0], paced)
 		if float64(got[1]) < 0.97*float64(got[0]) {
 			t.Errorf("%v %% lost: %d messages, %d without congestion control", 100*loss, got[1], got[0])
 		}

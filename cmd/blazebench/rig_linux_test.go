@@ -211,7 +211,7 @@ func TestDumpOfATap(t *testing.T) {
 			t.Errorf("%s has %d of %d messages:\n%.2000s", name, len(told), r.Sent, stdout)
 		}
 	}
-	if code, _, stderr := bench(t, "dump", "/dev/null"); code != exitOK {
+	if code, _, stderr := bench(t, "dump", "/dev/null"); code != exitFailed || !strings.Contains(stderr, "it has 0 bytes") {
 		t.Errorf("an empty file: exit %d, %s", code, stderr)
 	}
 	if code, _, stderr := bench(t, "dump", os.Args[0]); code != exitFailed || !strings.Contains(stderr, "no capture") {

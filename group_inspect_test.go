@@ -166,7 +166,8 @@ func TestInspectLocal(t *testing.T) {
 	if all := list(); len(all) != 0 {
 		t.Fatalf("%+v", all)
 	}
-	if err := c.Start(); err != nil {
+	inNetwork(t, cfg, func() { err = c.Start() })
+	if err != nil {
 		t.Fatal(err)
 	}
 	all := list()

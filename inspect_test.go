@@ -156,11 +156,13 @@ func TestInspectAnywhere(t *testing.T) {
 		}
 	}
 	state("constructed")
-	if err := c.Init(); err != nil {
+	inNetwork(t, cfg, func() { err = c.Init() })
+	if err != nil {
 		t.Fatal(err)
 	}
 	state("initialized")
-	if err := c.Start(); err != nil {
+	inNetwork(t, cfg, func() { err = c.Start() })
+	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Shutdown()

@@ -1,7 +1,7 @@
 // A Node member that subscribes to everything of a group: listen.mjs URI [MESSAGES-A-SECOND [SLOWCONSUMER]].
 //
 // It writes "ready", and at the end of its standard input what it has received and lost. With a rate it reads its
-// subscription that slowly, and all that is queued at the end; otherwise a handler takes each message at once.
+// subscription that slowly; otherwise a handler takes each message at once. What is under way at the end is waited for.
 import { Channel } from "../../../clients/node/dist/src/index.js";
 
 const [uri, rate = "0", slowConsumer = "PAUSE"] = process.argv.slice(2);
@@ -16,7 +16,7 @@ channel.subscribePayload(">", Number(rate) ? slowly : () => void got++, { onLoss
 await channel.start();
 console.log("ready");
 for await (const _ of process.stdin);
-for (let before = -1; Number(rate) && before !== got; await new Promise((done) => setTimeout(done, 300))) before = got;
+for (let before = -1; before !== got + lost; await new Promise((done) => setTimeout(done, 300))) before = got + lost;
 console.log(JSON.stringify({ got, lost }));
 await channel.shutdown();
 process.exit();

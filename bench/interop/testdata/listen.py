@@ -1,7 +1,7 @@
 """A Python member that subscribes to everything of a group: listen.py URI [MESSAGES-A-SECOND].
 
 It writes "ready", and at the end of its standard input what it has received and lost. With a rate it reads its
-subscription that slowly, and all that is queued at the end; otherwise a handler takes each message at once.
+subscription that slowly; otherwise a handler takes each message at once. What is under way at the end is waited for.
 """
 
 import asyncio
@@ -34,11 +34,11 @@ async def main(uri: str, rate: float) -> None:
         reader = asyncio.create_task(read(s)) if rate else None
         print("ready", flush=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.buffer.read)
+        before = -1
+        while before != got + lost:  # what is under way
+            before = got + lost
+            await asyncio.sleep(0.3)
         if reader:
-            before = -1
-            while before != got:
-                before = got
-                await asyncio.sleep(0.3)
             reader.cancel()
         print(json.dumps({"got": got, "lost": lost}), flush=True)
 

@@ -12,11 +12,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
 const (
 	socketSuffix = ".sock"
+	newSuffix    = ".new" // of a socket that does not take connections yet
 	lastSuffix   = ".json"
 	// longest is what an answer may have at most, bytes.
 	longest = 256 << 20
@@ -79,11 +81,11 @@ func List(dir string) (all []Channel, err error) {
 	return all, nil
 }
 
-// answers reports whether somebody listens at the socket.
+// answers reports whether somebody listens at the socket, be it that others are before us.
 func (c *Channel) answers() bool {
 	conn, err := net.Dial("unix", c.name+socketSuffix)
 	if err != nil {
-		return false
+		return errors.Is(err, syscall.EAGAIN)
 	}
 	_ = conn.Close()
 	return true

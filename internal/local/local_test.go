@@ -223,3 +223,32 @@ func TestCloseWaitsForNobody(t *testing.T) {
 		t.Errorf("Close took %v", took)
 	}
 }
+
+// Who looks while a Server starts finds it a moment later.
+func TestListBesideStart(t *testing.T) {
+	dir := shortDir(t)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_, _ = List(dir)
+			}
+		}
+	}()
+	for range 300 {
+		s := serve(t, dir, func(context.Context) ([]byte, error) { return []byte(`{}`), nil })
+		if _, err := os.Stat(s.name + socketSuffix); err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+		if left, err := filepath.Glob(s.name + "*"); err != nil || len(left) != 0 {
+			t.Fatalf("%v is left behind, %v", left, err)
+		}
+	}
+	close(stop)
+	<-stopped
+}

@@ -56,14 +56,20 @@ func Start(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg}
 	s.name = filepath.Join(cfg.Dir, fmt.Sprintf("%d-%d", os.Getpid(), channels.Add(1)))
-	path := s.name + socketSuffix
+	// The socket gets its name when it takes connections: List removes one that does not.
+	path := s.name + newSuffix
 	_ = os.Remove(path) // of a process that had this number
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(path, 0o600); err != nil {
+	l.SetUnlinkOnClose(false)
+	if err = os.Chmod(path, 0o600); err == nil {
+		err = os.Rename(path, s.name+socketSuffix)
+	}
+	if err != nil {
 		_ = l.Close()
+		_ = os.Remove(path)
 		return nil, err
 	}
 	s.listener = l
@@ -76,7 +82,8 @@ func Start(cfg Config) (*Server, error) {
 // Close ends the Server, and removes its files.
 func (s *Server) Close() {
 	s.end()
-	_ = s.listener.Close() // which removes the socket
+	_ = os.Remove(s.name + socketSuffix)
+	_ = s.listener.Close()
 	s.work.Wait()
 	_ = os.Remove(s.name + lastSuffix)
 }

@@ -109,7 +109,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		found = &blaze.Inspection{}
 	}
 	w := &writer{out: out}
-	w.gauge(c.info, 1, module(found), s.Transport, s.Mode, s.Socket)
+	w.gauge(c.info, 1, found.Channel.Module, s.Transport, s.Mode, s.Socket)
 	w.gauge(c.up, number(err == nil && c.ch.State() == blaze.Started))
 	collect(c.families, s, func(layer string) bool {
 		switch layer {
@@ -145,8 +145,6 @@ func number(b bool) float64 {
 	return 0
 }
 
-func module(found *blaze.Inspection) string { return found.Channel.Module }
-
 // writer counts what it sends.
 type writer struct {
 	out  chan<- prometheus.Metric
@@ -175,8 +173,12 @@ const histogramSeries = buckets + 3 // +Inf, sum and count
 // buckets are the bounds of histograms: from 1.024 µs on, each four times the one before, up to 1.07 s.
 const buckets = 11
 
-// histogram sends a distribution. Its sum is made of the middles of Inspect's classes, which are √2 wide.
+// histogram sends a distribution, or several together. Its sum is made of the middles of Inspect's classes, which are √2
+// wide.
 func (w *writer) histogram(d *prometheus.Desc, times []blaze.TimeClass, labels ...string) {
+	times = slices.SortedFunc(slices.Values(times), func(a, b blaze.TimeClass) int {
+		return cmp.Compare(uint64(a.Below)-1, uint64(b.Below)-1) // 0 has no bound: it is last
+	})
 	cumulative, total, sum := map[float64]uint64{}, uint64(0), 0.0
 	i := 0
 	for bound, n := time.Duration(1024), 0; n < buckets; bound, n = 4*bound, n+1 {
@@ -195,17 +197,10 @@ func (w *writer) histogram(d *prometheus.Desc, times []blaze.TimeClass, labels .
 }
 
 func (c *collector) collectRepairs(w *writer, found *blaze.Inspection) {
-	sums := map[time.Duration]uint64{}
+	var times []blaze.TimeClass
 	for _, r := range found.Receiving {
-		for _, t := range r.RepairTimes {
-			sums[t.Below] += t.Count
-		}
+		times = append(times, r.RepairTimes...)
 	}
-	times := make([]blaze.TimeClass, 0, len(sums))
-	for below, n := range sums {
-		times = append(times, blaze.TimeClass{Below: below, Count: n})
-	}
-	slices.SortFunc(times, func(a, b blaze.TimeClass) int { return cmp.Compare(uint64(a.Below)-1, uint64(b.Below)-1) }) // 0 is last
 	w.histogram(c.repair, times)
 }
 
@@ -239,17 +234,11 @@ func bySubscription(list []blaze.SubscriptionInfo) (all []blaze.SubscriptionInfo
 		x := &all[i]
 		x.Queued, x.Capacity, x.Dropped = x.Queued+s.Queued, x.Capacity+s.Capacity, x.Dropped+s.Dropped
 		x.Full, x.Oldest = max(x.Full, s.Full), max(x.Oldest, s.Oldest)
-		x.Times = merge(x.Times, s.Times)
+		x.Times = slices.Concat(x.Times, s.Times)
 	}
 	slices.SortStableFunc(all, func(a, b blaze.SubscriptionInfo) int {
 		return cmp.Or(cmp.Compare(b.Full, a.Full), cmp.Compare(b.Queued, a.Queued), cmp.Compare(a.Pattern, b.Pattern))
 	})
-	return all
-}
-
-func merge(a, b []blaze.TimeClass) []blaze.TimeClass {
-	all := slices.Concat(a, b)
-	slices.SortFunc(all, func(x, y blaze.TimeClass) int { return cmp.Compare(uint64(x.Below)-1, uint64(y.Below)-1) })
 	return all
 }
 

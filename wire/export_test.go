@@ -196,7 +196,6 @@ func eachGoldenField(t *testing.T, visit func(pb *wirepb.Datagram, m protoreflec
 			}
 			all[name] = func() { visit(&pb, m, fd, name) }
 		})
-		// Reflection goes through the fields in an order of its own.
 		for _, name := range sortedNames(names) {
 			all[name]()
 		}

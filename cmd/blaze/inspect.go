@@ -306,11 +306,13 @@ func (a *app) showRing(what string, r *blaze.RingInfo) {
 }
 
 // called is a member's name, or the beginning of its id.
-func called(m blaze.MemberRef) string {
-	if m.Name != "" {
-		return oneLine(m.Name)
+func called(m blaze.MemberRef) string { return nameOr(m.Name, m.Member.String()) }
+
+func nameOr(name, id string) string {
+	if name != "" {
+		return oneLine(name)
 	}
-	return m.Member.String()[:8]
+	return id[:8]
 }
 
 func streamName(p blaze.Protocol, lane int) string { return fmt.Sprintf("%s/%d", p, lane) }

@@ -97,10 +97,3 @@ func (a *app) losses(all []lossRow) {
 		a.out.line(line)
 	}
 }
-
-func nameOr(name, id string) string {
-	if name != "" {
-		return oneLine(name)
-	}
-	return id[:8]
-}
